@@ -1,0 +1,4 @@
+"""The kernels behind the engine.
+
+``torch`` is the reference and runs everywhere.
+"""

@@ -1,0 +1,151 @@
+"""Reference kernels of the linear stages, in torch.
+
+A synapse computes a current, ``I = W x + b``, and needs two more products on the way back: the
+sums for its feedback, ``sum x n``, and the credit per unit of input, ``c = W^T n``. All three work
+on folded frames ``[N, ...]`` (time and batch in one axis), for any device and floating dtype.
+They call torch's own backward kernels and never autograd.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "AvgPool",
+    "Convolution",
+    "MaxPool",
+    "avg_pool",
+    "avg_pool_credit",
+    "conv_backward",
+    "conv_current",
+    "linear_backward",
+    "linear_current",
+    "max_pool",
+    "max_pool_credit",
+]
+
+aten = torch.ops.aten
+Convolution = nn.Conv1d | nn.Conv2d
+MaxPool = nn.MaxPool2d | nn.AdaptiveMaxPool2d
+AvgPool = nn.AvgPool2d | nn.AdaptiveAvgPool2d
+
+
+def linear_current(x: Tensor, synapse: nn.Linear) -> Tensor:
+    """``I = x W^T + b``: ``[N, ..., in] -> [N, ..., out]``."""
+    return F.linear(x, synapse.weight, synapse.bias)
+
+
+def linear_backward(
+    x: Tensor, n: Tensor, synapse: nn.Linear, *, feedback: bool, credit: bool
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Sums for the feedback of weight and bias, and the credit of the input.
+
+    Args:
+        x: input ``[N, ..., in]``.
+        n: credit of the current ``[N, ..., out]``.
+        synapse: holds the weights.
+        feedback: whether the sums are wanted.
+        credit: whether the credit of the input is wanted.
+    """
+    rows_x, rows_n = x.reshape(-1, x.shape[-1]), n.reshape(-1, n.shape[-1])
+    return (
+        rows_n.T @ rows_x if feedback else None,
+        rows_n.sum(0) if feedback and synapse.bias is not None else None,
+        (rows_n @ synapse.weight).view_as(x) if credit else None,
+    )
+
+
+def conv_current(x: Tensor, synapse: Convolution) -> Tensor:
+    """``I = W * x + b``: ``[N, C_in, ...] -> [N, C_out, ...]``."""
+    convolve = F.conv1d if isinstance(synapse, nn.Conv1d) else F.conv2d
+    return convolve(
+        x,
+        synapse.weight,
+        synapse.bias,
+        synapse.stride,
+        synapse.padding,
+        synapse.dilation,
+        synapse.groups,
+    )
+
+
+def conv_backward(
+    x: Tensor,
+    n: Tensor,
+    synapse: Convolution,
+    padding: tuple[int, ...],
+    *,
+    feedback: bool,
+    credit: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """As :func:`linear_backward`, for a convolution whose padding is given in numbers."""
+    if not (feedback or credit):
+        return None, None, None
+    bias = synapse.bias
+    of_input, of_weight, of_bias = aten.convolution_backward(
+        n,
+        x,
+        synapse.weight,
+        None if bias is None else list(bias.shape),
+        synapse.stride,
+        padding,
+        synapse.dilation,
+        False,
+        [0] * len(synapse.stride),
+        synapse.groups,
+        [credit, feedback, feedback and bias is not None],
+    )
+    return of_weight, of_bias, of_input
+
+
+def max_pool(x: Tensor, pool: MaxPool) -> tuple[Tensor, Tensor]:
+    """Maxima of maps ``[N, C, H, W]``, and the flat place of each one's winner in its map.
+
+    The winner is the first maximum in row-major order.
+    """
+    if isinstance(pool, nn.AdaptiveMaxPool2d):
+        return F.adaptive_max_pool2d_with_indices(x, pool.output_size)
+    # torch's stub wants lists; numbers and pairs are as good.
+    kernel, stride, padding, dilation = cast(
+        tuple[list[int], list[int], list[int], list[int]],
+        (pool.kernel_size, pool.stride, pool.padding, pool.dilation),
+    )
+    return F.max_pool2d_with_indices(x, kernel, stride, padding, dilation, pool.ceil_mode)
+
+
+def max_pool_credit(credit: Tensor, winners: Tensor, shape: torch.Size) -> Tensor:
+    """Route the credit of each maximum to its winner; windows may overlap."""
+    maps = credit.new_zeros((*shape[:2], shape[2] * shape[3]))
+    maps.scatter_add_(2, winners.flatten(2), credit.flatten(2))
+    return maps.view(shape)
+
+
+def avg_pool(x: Tensor, pool: AvgPool) -> Tensor:
+    """Averages of maps ``[N, C, H, W]``."""
+    pooled: Tensor = pool(x)
+    return pooled
+
+
+def avg_pool_credit(credit: Tensor, pool: AvgPool, shape: torch.Size) -> Tensor:
+    """Share the credit of each average among its window, as the average shared its inputs."""
+    like = credit.new_empty(shape)  # torch's kernel reads no more than its shape
+    shared: Tensor
+    if isinstance(pool, nn.AdaptiveAvgPool2d):
+        shared = aten._adaptive_avg_pool2d_backward(credit, like)
+    else:
+        shared = aten.avg_pool2d_backward(
+            credit,
+            like,
+            *(
+                [size, size] if isinstance(size, int) else list(size)
+                for size in (pool.kernel_size, pool.stride, pool.padding)
+            ),
+            pool.ceil_mode,
+            pool.count_include_pad,
+            pool.divisor_override,
+        )
+    return shared

@@ -1,0 +1,160 @@
+"""Stages of spiking neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import snntorch as snn
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn import lif
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage
+from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.rules import Rule
+
+__all__ = ["Leaky", "refuse_options"]
+
+
+def refuse_options(name: str, neuron: snn.SpikingNeuron) -> None:
+    """Refuse the options of a snntorch neuron for which there is no rule.
+
+    Raises:
+        NetworkError: names the neuron and the option.
+    """
+    kind = type(neuron).__name__
+    advice = "build the neuron without it"
+    if neuron.inhibition:
+        option = "inhibition=True"
+    elif neuron.state_quant:
+        option = "state_quant"
+    elif neuron.graded_spikes_factor.requires_grad or bool(
+        (neuron.graded_spikes_factor != 1).any()
+    ):
+        option = "graded spikes (graded_spikes_factor other than 1)"
+    else:
+        return
+    raise NetworkError(f"Neuron '{name}' ({kind}) uses {option}, which has no rule: {advice}.")
+
+
+class Leaky(Stage):
+    """``snntorch.Leaky``: the scan over time, forwards and backwards.
+
+    The only stage in which relevance takes part: what arrives is ``R = s * c``, and what leaves is
+    the credit ``n`` of the current (see :mod:`lfp_snn.lif`). The module's own membrane is neither
+    read nor written.
+    """
+
+    module: snn.Leaky
+
+    def __init__(self, name: str, module: snn.Leaky) -> None:
+        super().__init__(name, module)
+        refuse_options(name, module)
+
+    def dynamics(self, current: Tensor) -> lif.Dynamics:
+        """The neuron's constants, in the dtype of its current.
+
+        Raises:
+            ShapeError: beta or threshold do not fit the shape of the current.
+            NetworkError: a threshold is negative.
+        """
+        neuron = self.module
+        frame = current.shape[1:]
+        for what, value in (("beta", neuron.beta), ("threshold", neuron.threshold)):
+            if _broadcast(value.shape, frame) != frame:
+                raise ShapeError(
+                    f"Neuron '{self.name}' has {what} of shape {tuple(value.shape)}, which does "
+                    f"not broadcast to its current of shape {tuple(frame)} (batch first): give "
+                    "one value, one per neuron, or (C, 1, 1) for maps."
+                )
+        if current.device.type == "cpu" and bool((neuron.threshold < 0).any()):
+            raise NetworkError(
+                f"Neuron '{self.name}' has the threshold {float(neuron.threshold.min()):g}; "
+                "expected 0 or more."
+            )
+        return lif.Dynamics(
+            beta=neuron.beta.clamp(0, 1).to(current.dtype),
+            threshold=neuron.threshold.to(current.dtype),
+            reset=cast(lif.Reset, neuron.reset_mechanism),
+            delay=bool(neuron.reset_delay),
+        )
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (current,) = inputs
+        dynamics = self.dynamics(current)
+        state = self.initial(run, current)
+        spikes, membranes, final = lif.forward(
+            current, dynamics, state, steps=run.steps, lengths=run.lengths
+        )
+        run.final_state[self.name] = final
+        run.membranes = membranes
+        run.count(self.name, spikes.sum(), spikes[0, 0].numel())
+        run.keep(self, (current, spikes, membranes, state, dynamics))
+        return spikes
+
+    def initial(self, run: Pass, current: Tensor) -> Tensor | None:
+        """The membrane before the first step."""
+        state = run.state.get(self.name)
+        if state is not None and state.shape != current.shape[1:]:
+            raise ShapeError(
+                f"The state of neuron '{self.name}' has the shape {tuple(state.shape)}; its "
+                f"current needs {tuple(current.shape[1:])}."
+            )
+        return state
+
+    def spikes(self, run: Pass) -> Tensor:
+        """Spikes ``[T, B, ...]`` of a recorded pass."""
+        spikes: Tensor = run.kept[self][1]
+        return spikes
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        return self.credit_relevance(run, run.kept[self][1] * credit, feedback, rule)
+
+    def credit_relevance(
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule
+    ) -> Credits:
+        """Credit of the current from the relevance ``R`` ``[T, B, ...]`` at the spikes."""
+        current, _, membranes, state, dynamics = run.kept[self]
+        n, _ = lif.credit(relevance, membranes, current, dynamics, rule, state)
+        beta, threshold = self.module.beta, self.module.threshold
+        if feedback.wanted(beta, threshold):
+            of_beta, of_threshold = lif.parameter_feedback(n, membranes, dynamics, state)
+            # The forward pass clamps beta: outside [0, 1] the membrane does not depend on it.
+            inside = (beta >= 0) & (beta <= 1)
+            feedback.add(beta, _reduce(of_beta, beta) * inside)
+            feedback.add(threshold, _reduce(of_threshold, threshold))
+        return (n,)
+
+    @override
+    def rule(self, rule: Rule) -> str:
+        return repr(rule)
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return {"beta": self.module.beta, "threshold": self.module.threshold}
+
+    @override
+    def describe(self) -> str:
+        reset = self.module.reset_mechanism
+        late = "" if reset == "none" or self.module.reset_delay else ", at once"
+        return f"Leaky({reset}{late})"
+
+
+def _broadcast(shape: torch.Size, frame: torch.Size) -> tuple[int, ...] | None:
+    try:
+        return tuple(torch.broadcast_shapes(shape, frame))
+    except RuntimeError:
+        return None
+
+
+def _reduce(total: Tensor, parameter: Tensor) -> Tensor:
+    """Sum from the shape of one frame to that of a parameter that broadcasts over it."""
+    if parameter.dim() > total.dim():
+        total = total.view((1,) * (parameter.dim() - total.dim()) + tuple(total.shape))
+    return total.sum_to_size(parameter.shape) if parameter.dim() else total.sum()

@@ -1,0 +1,317 @@
+"""Stages without weights: pools, reshapes, dropout, and merges of branches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lfp_snn.backends import torch as kernels
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage
+from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.rules import Rule
+
+__all__ = [
+    "AvgPool",
+    "Change",
+    "Concatenate",
+    "Dropout",
+    "Identity",
+    "MaxPool",
+    "Maximum",
+    "Reshape",
+    "Size",
+    "Sum",
+]
+
+
+def _as_image_pool(pool: nn.Module) -> nn.Module:
+    """A one-dimensional pool as one over images of height one; others unchanged."""
+
+    def one(size: int | tuple[int, ...]) -> int:
+        return size if isinstance(size, int) else size[0]
+
+    if isinstance(pool, nn.MaxPool1d):
+        return nn.MaxPool2d(
+            (1, one(pool.kernel_size)),
+            (1, one(pool.stride)),
+            (0, one(pool.padding)),
+            (1, one(pool.dilation)),
+            ceil_mode=pool.ceil_mode,
+        )
+    if isinstance(pool, nn.AvgPool1d):
+        return nn.AvgPool2d(
+            (1, one(pool.kernel_size)),
+            (1, one(pool.stride)),
+            (0, one(pool.padding)),
+            pool.ceil_mode,
+            pool.count_include_pad,
+        )
+    if isinstance(pool, nn.AdaptiveMaxPool1d):
+        return nn.AdaptiveMaxPool2d((1, one(pool.output_size)))
+    if isinstance(pool, nn.AdaptiveAvgPool1d):
+        return nn.AdaptiveAvgPool2d((1, one(pool.output_size)))
+    return pool
+
+
+class _Pool(Stage):
+    """A pool over maps; one-dimensional maps are images of height one."""
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        super().__init__(name, module)
+        self.pool = _as_image_pool(module)
+        self.axes = 1 if self.pool is not module else 2
+
+    def _maps(self, x: Tensor) -> Tensor:
+        """``[T, B, C, ...] -> [N, C, H, W]``."""
+        if x.dim() != self.axes + 3:
+            raise self.misfit(f"channels of {self.axes}-dimensional maps", x.shape)
+        maps = x.flatten(0, 1)
+        return maps.unsqueeze(-2) if self.axes == 1 else maps
+
+    def _values(self, maps: Tensor, like: Tensor) -> Tensor:
+        """Back from ``[N, C, H, W]`` to time, batch and maps."""
+        maps = maps.squeeze(-2) if self.axes == 1 else maps
+        return maps.reshape(*like.shape[:2], *maps.shape[1:])
+
+
+class MaxPool(_Pool):
+    """Max pooling: credit goes to the winner, the first maximum in row-major order."""
+
+    pool: kernels.MaxPool
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        maps = self._maps(x)
+        pooled, winners = kernels.max_pool(maps, self.pool)
+        run.keep(self, (x.shape, maps.shape, winners))
+        return self._values(pooled, x)
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        shape, maps, winners = run.kept[self]
+        routed = kernels.max_pool_credit(credit.reshape(winners.shape), winners, maps)
+        return (routed.view(shape),)
+
+    @override
+    def rule(self, rule: Rule) -> str:
+        return "winner"
+
+
+class AvgPool(_Pool):
+    """Average pooling, a linear stage."""
+
+    pool: kernels.AvgPool
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        maps = self._maps(x)
+        pooled = kernels.avg_pool(maps, self.pool)
+        run.keep(self, (x.shape, maps.shape, pooled.shape))
+        return self._values(pooled, x)
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        shape, maps, pooled = run.kept[self]
+        shared = kernels.avg_pool_credit(credit.reshape(pooled).contiguous(), self.pool, maps)
+        return (shared.reshape(shape),)
+
+
+class Reshape(Stage):
+    """Another shape of the frame: flatten, unflatten, view, squeeze.
+
+    What it does to the shape is found out on a batch of two without content, so that a change
+    that mixes samples shows.
+    """
+
+    module: nn.Module
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        probe = torch.empty((2, *x.shape[2:]), device="meta")
+        try:
+            shape = self.module(probe).shape
+        except (RuntimeError, IndexError) as problem:
+            raise self.misfit(f"what {self.module} can take", x.shape) from problem
+        if not shape or shape[0] != 2:
+            raise NetworkError(
+                f"Stage '{self.name}' mixes samples: it turns a batch of shape "
+                f"{tuple(probe.shape)} into {tuple(shape)}; keep axis 0, for instance with "
+                "torch.flatten(x, 1)."
+            )
+        run.keep(self, x.shape)
+        return x.reshape(*x.shape[:2], *shape[1:])
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        return (credit.reshape(run.kept[self]),)
+
+
+class Identity(Stage):
+    """``nn.Identity``, and whatever else changes nothing."""
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        return inputs[0]
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        return (credit,)
+
+
+class Dropout(Stage):
+    """``nn.Dropout``, ``nn.Dropout1d``, ``nn.Dropout2d``: a linear stage with a random mask.
+
+    One mask is drawn per forward call and kept over time, as the units of a network that runs
+    over time are either there or not. In eval mode it changes nothing.
+    """
+
+    module: nn.Dropout | nn.Dropout1d | nn.Dropout2d
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        if not self.module.training:
+            run.keep(self, None)
+            return x
+        mask: Tensor = self.module(torch.ones_like(x[0]))
+        run.keep(self, mask)
+        return x * mask
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        mask: Tensor | None = run.kept[self]
+        return (credit if mask is None else credit * mask,)
+
+
+class Sum(Stage):
+    """Weighted sum of branches, ``sum_k a_k x_k`` (a difference has ``a = (1, -1)``)."""
+
+    def __init__(self, name: str, weights: Sequence[float], offset: float = 0.0) -> None:
+        super().__init__(name)
+        self.weights = tuple(weights)
+        self.offset = offset
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        total = sum(
+            (x if a == 1 else a * x for a, x in zip(self.weights, inputs, strict=True)),
+            start=torch.zeros((), dtype=inputs[0].dtype, device=inputs[0].device),
+        )
+        return total + self.offset if self.offset else total
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        return tuple(
+            (credit if a == 1 else a * credit) if want else None
+            for a, want in zip(self.weights, wanted, strict=True)
+        )
+
+
+class Concatenate(Stage):
+    """Branches side by side along an axis of the sample (``axis`` as in the module, 0 = batch)."""
+
+    def __init__(self, name: str, axis: int) -> None:
+        super().__init__(name)
+        if axis == 0:
+            raise NetworkError(
+                f"Stage '{name}' concatenates along the batch (axis 0); only axes of the sample "
+                "can be concatenated, for instance torch.cat([a, b], 1)."
+            )
+        self.axis = axis if axis < 0 else axis + 1
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        steps = max(x.shape[0] for x in inputs)
+        wide = [x.expand(steps, *x.shape[1:]) for x in inputs]
+        try:
+            joined = torch.cat(wide, self.axis)
+        except RuntimeError as problem:
+            shapes = ", ".join(str(tuple(x.shape[2:])) for x in inputs)
+            raise ShapeError(
+                f"Stage '{self.name}' cannot concatenate branches of shapes {shapes} along axis "
+                f"{self.axis}: all other axes must agree."
+            ) from problem
+        if joined.shape[:2] != wide[0].shape[:2]:
+            raise NetworkError(
+                f"Stage '{self.name}' concatenates along the batch; only axes of the sample can "
+                "be concatenated, for instance torch.cat([a, b], 1)."
+            )
+        run.keep(self, [x.shape[self.axis] for x in inputs])
+        return joined
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        return tuple(credit.split(run.kept[self], self.axis))
+
+
+class Maximum(Stage):
+    """Elementwise maximum of two branches; the larger takes the credit, equals share it in halves.
+
+    This is how the paper's residual SNN merges spikes: the merged value is again a spike.
+    """
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        a, b = inputs
+        run.keep(self, (a, b))
+        return torch.maximum(a, b)
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        a, b = run.kept[self]
+        tied = 0.5 * (a == b)
+        share = (a > b) + tied
+        return (credit * share, credit * (1 - share))
+
+    @override
+    def rule(self, rule: Rule) -> str:
+        return "larger"
+
+
+@dataclass(frozen=True)
+class Size:
+    """``x.size(axis)`` of the tensor that is reshaped, as an argument of its new shape."""
+
+    axis: int
+
+
+class Change(nn.Module):
+    """A reshaping method of torch with its arguments, as a module for :class:`Reshape`."""
+
+    def __init__(self, method: str, *arguments: object) -> None:
+        super().__init__()
+        self.method = method
+        self.arguments = arguments
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        arguments = (x.shape[a.axis] if isinstance(a, Size) else a for a in self.arguments)
+        changed: Tensor = getattr(x, self.method)(*arguments)
+        return changed
+
+    @override
+    def extra_repr(self) -> str:
+        return f"{self.method}{self.arguments}"

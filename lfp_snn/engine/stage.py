@@ -1,0 +1,150 @@
+"""What a stage is, and what a forward pass remembers.
+
+A network is a program of stages. Every stage turns values into a value on the way forward, and
+the credit of its value into credits of its inputs on the way back. A value is a tensor
+``[T, B, ...]``, or ``[1, B, ...]`` where it is constant over time. Credit has the shape of its
+value, and a relevance is always ``value * credit``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.errors import ShapeError
+from lfp_snn.lif import running
+from lfp_snn.rules import Rule
+
+__all__ = ["Credits", "Feedback", "Pass", "Stage"]
+
+#: Credit for each input of a stage; None where it was not wanted.
+Credits = tuple[Tensor | None, ...]
+
+
+@dataclass
+class Pass:
+    """One forward pass: its sizes, what its stages keep for the way back, and what they measured.
+
+    Args:
+        steps: T.
+        batch: B.
+        lengths: steps of each sample ``[B]``, or None if all run for T.
+        state: membranes before the first step, by neuron.
+        record: whether a backward pass may follow.
+        kept: what each stage needs on the way back.
+        final_state: membranes after the last step, by neuron.
+        value_shapes: shape of each value of the program, the input first.
+        membranes: of the neuron that ran last, ``[T, B, C]``.
+    """
+
+    steps: int
+    batch: int
+    lengths: Tensor | None
+    state: dict[str, Tensor]
+    record: bool
+    kept: dict[Stage, Any] = field(default_factory=dict)
+    final_state: dict[str, Tensor] = field(default_factory=dict)
+    value_shapes: list[torch.Size] = field(default_factory=list)
+    membranes: Tensor | None = None
+    _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+
+    def running(self, dims: int) -> Tensor | None:
+        """Bool ``[T, B, 1, ...]``, true until a sample's end; None if all run for T."""
+        return None if self.lengths is None else running(self.lengths, self.steps, dims)
+
+    def keep(self, stage: Stage, what: Any) -> None:
+        """Keep something for the way back, if there will be one."""
+        if self.record:
+            self.kept[stage] = what
+
+    def count(self, neuron: str, spikes: Tensor, units: int) -> None:
+        """Note how often a population of so many neurons has fired."""
+        self._spikes[neuron] = (spikes, units)
+
+    def firing_rates(self) -> dict[str, float]:
+        """Mean spikes per neuron and step, over the steps that the samples run."""
+        steps = self.steps * self.batch if self.lengths is None else int(self.lengths.sum())
+        return {
+            name: float(count) / (steps * units) for name, (count, units) in self._spikes.items()
+        }
+
+
+class Feedback:
+    """Sums for the feedback of parameters, over their uses: ``sum n * du/dp``.
+
+    The factor ``|p|`` is applied once, when all sums are in.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[nn.Parameter, Tensor] = {}
+
+    @staticmethod
+    def wanted(*parameters: Tensor | None) -> bool:
+        """Does any of these take feedback?"""
+        return any(isinstance(p, nn.Parameter) and p.requires_grad for p in parameters)
+
+    def add(self, parameter: Tensor | None, total: Tensor | None) -> None:
+        """Add one use of a parameter; what takes no feedback is dropped."""
+        if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
+            return
+        known = self.sums.get(parameter)
+        self.sums[parameter] = total if known is None else known + total
+
+    def collect(self) -> dict[nn.Parameter, Tensor]:
+        """The feedback ``|p| * sum`` of every parameter, as ordinary tensors."""
+        with torch.inference_mode(False), torch.no_grad():
+            return {p: p.abs() * total for p, total in self.sums.items()}
+
+
+class Stage(ABC):
+    """One stage of a program.
+
+    Args:
+        name: the module's path in the network, or the name that torch.fx gave to a function.
+        module: the module that it stands for; a description of it if it is a function.
+    """
+
+    def __init__(self, name: str, module: nn.Module | None = None) -> None:
+        self.name = name
+        self.module = module
+
+    #: Is this a weighted layer, which feeds currents?
+    is_synapse = False
+
+    @abstractmethod
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        """The value of this stage."""
+
+    @abstractmethod
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        """Credit of each input that wants it; adds this stage's sums to the feedback.
+
+        A credit may keep the time axis of ``[T, ...]`` where the input is constant, or any other
+        axis that the input broadcasts over: the program sums it to the shape of the value.
+        """
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Parameters and constants of this stage, for the program's table."""
+        return {} if self.module is None else dict(self.module.named_parameters(recurse=False))
+
+    def describe(self) -> str:
+        """What kind of stage this is, in a word or two."""
+        return type(self).__name__ if self.module is None else type(self.module).__name__
+
+    def rule(self, rule: Rule) -> str:
+        """The rule of this stage, for the program's table."""
+        return "-"
+
+    def misfit(self, expected: str, shape: Sequence[int]) -> ShapeError:
+        """The error of an input that this stage cannot take."""
+        return ShapeError(
+            f"Stage '{self.name}' ({self.describe()}) expects {expected} for each sample and step, "
+            f"but its input has the shape {tuple(shape)[2:]} (after the axes T and B)."
+        )

@@ -1,0 +1,248 @@
+"""Stages that hold weights: linear layers, convolutions, batch normalisation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lfp_snn.backends import torch as kernels
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import Rule
+
+__all__ = ["BatchNorm", "Convolution", "Linear", "Synapse"]
+
+
+class Synapse(Stage):
+    """A weighted layer, ``I = W x + b``.
+
+    The sums of its feedback and the credit of its input are products with ``n``, the credit of
+    its current.
+    """
+
+    is_synapse = True
+    module: nn.Linear | kernels.Convolution
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        self._check(x)
+        run.keep(self, x)
+        current = self._current(x.flatten(0, 1))
+        return current.view(*x.shape[:2], *current.shape[1:])
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        x: Tensor = run.kept[self]
+        weight, bias = self.module.weight, self.module.bias
+        of_weight, of_bias, of_input = self._backward(
+            x.flatten(0, 1),
+            credit.flatten(0, 1),
+            feedback=feedback.wanted(weight, bias),
+            credit=wanted[0],
+        )
+        feedback.add(weight, of_weight)
+        feedback.add(bias, of_bias)
+        return (None if of_input is None else of_input.view(x.shape),)
+
+    @override
+    def rule(self, rule: Rule) -> str:
+        return "c = W'n"
+
+    @abstractmethod
+    def _check(self, x: Tensor) -> None:
+        """Refuse a shape that the module cannot take."""
+
+    @abstractmethod
+    def _current(self, x: Tensor) -> Tensor:
+        """Currents of folded frames ``[N, ...]``."""
+
+    @abstractmethod
+    def _backward(
+        self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Sums for weight and bias, credit of the input, each only where wanted."""
+
+
+class Linear(Synapse):
+    """``nn.Linear`` over the last axis."""
+
+    module: nn.Linear
+
+    def _check(self, x: Tensor) -> None:
+        if x.dim() < 3 or x.shape[-1] != self.module.in_features:
+            raise self.misfit(f"{self.module.in_features} inputs (last axis)", x.shape)
+
+    def _current(self, x: Tensor) -> Tensor:
+        return kernels.linear_current(x, self.module)
+
+    def _backward(
+        self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        return kernels.linear_backward(x, n, self.module, feedback=feedback, credit=credit)
+
+
+class Convolution(Synapse):
+    """``nn.Conv1d`` or ``nn.Conv2d`` with zero padding.
+
+    Raises:
+        NetworkError: the padding is not of zeros, or not the same on both sides.
+    """
+
+    module: kernels.Convolution
+
+    def __init__(self, name: str, module: kernels.Convolution) -> None:
+        super().__init__(name, module)
+        if module.padding_mode != "zeros":
+            raise NetworkError(
+                f"Stage '{name}' ({type(module).__name__}) pads with "
+                f"padding_mode='{module.padding_mode}', for which there is no rule: use 'zeros'."
+            )
+        self.padding = _padding(name, module)
+
+    def _check(self, x: Tensor) -> None:
+        axes = len(self.module.kernel_size)
+        channels = self.module.in_channels
+        if x.dim() != axes + 3 or x.shape[2] != channels:
+            raise self.misfit(f"{channels} channels of {axes}-dimensional maps", x.shape)
+        reach = [
+            size + 2 * pad - dilation * (kernel - 1)
+            for size, pad, dilation, kernel in zip(
+                x.shape[3:],
+                self.padding,
+                self.module.dilation,
+                self.module.kernel_size,
+                strict=True,
+            )
+        ]
+        if min(reach) < 1:
+            raise self.misfit(
+                f"maps at least as large as its kernel {tuple(self.module.kernel_size)}", x.shape
+            )
+
+    def _current(self, x: Tensor) -> Tensor:
+        return kernels.conv_current(x, self.module)
+
+    def _backward(
+        self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        return kernels.conv_backward(
+            x, n, self.module, self.padding, feedback=feedback, credit=credit
+        )
+
+
+def _padding(name: str, module: kernels.Convolution) -> tuple[int, ...]:
+    """The padding in numbers, the same on both sides of each axis."""
+    if not isinstance(module.padding, str):
+        return tuple(module.padding)
+    if module.padding == "valid":
+        return (0,) * len(module.kernel_size)
+    totals = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    if any(total % 2 for total in totals):
+        raise NetworkError(
+            f"Stage '{name}' ({type(module).__name__}) has padding='same' with an even kernel "
+            f"{tuple(module.kernel_size)}, which pads unevenly: there is no rule for it; use an "
+            "odd kernel or give the padding as a number."
+        )
+    return tuple(total // 2 for total in totals)
+
+
+class BatchNorm(Stage):
+    r"""``nn.BatchNorm1d`` or ``nn.BatchNorm2d``, folded into the synapse before it.
+
+    With its statistics held fixed, normalisation is a linear stage,
+
+    .. math:: y = a x + d, \quad a = \gamma / \sqrt{\mathrm{var} + \epsilon},
+              \quad d = \beta_{bn} - a\,\mathrm{mean}
+
+    so a synapse followed by it acts as one with the weights :math:`aW`, and credit flows as
+    through those: :math:`c = a n`. Scale and shift learn like any parameter,
+    :math:`|\gamma| \sum n \hat x` and :math:`|\beta_{bn}| \sum n`; a shift that starts at zero
+    (torch's default) therefore never learns.
+
+    While training, the statistics are those of the batch over all T steps and B samples (steps
+    after a sample's end left out), and no credit flows through them. The running statistics are
+    updated once per forward call, not once per step. In eval mode the running ones are used.
+    """
+
+    module: nn.BatchNorm1d | nn.BatchNorm2d
+    _dims: ClassVar[dict[type[nn.Module], tuple[int, ...]]] = {
+        nn.BatchNorm1d: (3, 4),
+        nn.BatchNorm2d: (5,),
+    }
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        if x.dim() not in self._dims[type(self.module)] or x.shape[2] != self.module.num_features:
+            raise self.misfit(f"{self.module.num_features} channels", x.shape)
+        mean, inverse = self._statistics(run, x)
+        gamma, beta = self.module.weight, self.module.bias
+        scale = inverse if gamma is None else inverse * gamma
+        run.keep(self, (x, mean, inverse, scale))
+        y = (x - self._wide(mean, x)) * self._wide(scale, x)
+        return y if beta is None else y + self._wide(beta, x)
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        x, mean, inverse, scale = run.kept[self]
+        gamma, beta = self.module.weight, self.module.bias
+        others = [axis for axis in range(x.dim()) if axis != 2]
+        if feedback.wanted(gamma, beta):
+            hat = (x - self._wide(mean, x)) * self._wide(inverse, x)
+            feedback.add(gamma, (credit * hat).sum(others))
+            feedback.add(beta, credit.sum(others))
+        return (credit * self._wide(scale, x) if wanted[0] else None,)
+
+    @override
+    def rule(self, rule: Rule) -> str:
+        return "folded"
+
+    def _wide(self, per_channel: Tensor, x: Tensor) -> Tensor:
+        return per_channel.view(-1, *(1,) * (x.dim() - 3))
+
+    def _statistics(self, run: Pass, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and ``1 / sqrt(var + eps)`` per channel."""
+        norm = self.module
+        if norm.training or norm.running_mean is None or norm.running_var is None:
+            frames, repeats = self._frames(run, x)
+            axes = [axis for axis in range(frames.dim()) if axis != 1]
+            variance, mean = torch.var_mean(frames, axes, correction=0)
+            if norm.training and norm.track_running_stats:
+                self._track(mean, variance, repeats * frames.numel() // frames.shape[1])
+        else:
+            mean, variance = norm.running_mean, norm.running_var
+        return mean, (variance + norm.eps).rsqrt()
+
+    def _frames(self, run: Pass, x: Tensor) -> tuple[Tensor, int]:
+        """The frames ``[N, C, ...]`` that count, and how often each of them is shown."""
+        constant = x.shape[0] == 1
+        if run.lengths is None:
+            return x.flatten(0, 1), run.steps if constant else 1
+        if constant:
+            return x[0].repeat_interleave(run.lengths, 0), 1
+        alive = run.running(2)
+        assert alive is not None
+        return x[alive], 1
+
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics as torch does, with the unbiased variance."""
+        norm = self.module
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked += 1
+        momentum = norm.momentum
+        if momentum is None:
+            momentum = 1.0 / float(norm.num_batches_tracked)
+        norm.running_mean.lerp_(mean, momentum)
+        norm.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)

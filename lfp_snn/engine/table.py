@@ -1,0 +1,42 @@
+"""A program as a table, for ``repr``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lfp_snn.engine.temporal import TemporalLFP
+
+__all__ = ["program_table"]
+
+HEADINGS = ("stage", "kind", "output", "parameters", "rule")
+
+
+def program_table(lfp: TemporalLFP, shapes: Sequence[torch.Size] | None) -> str:
+    """Stages, shapes (known after a forward pass), parameters and the rule of each."""
+    rows = [HEADINGS]
+    for k, node in enumerate(lfp._program.nodes):
+        stage = node.stage
+        output = "?" if shapes is None else "x".join(map(str, shapes[k + 1][2:]))
+        parameters = ", ".join(_value(name, p) for name, p in stage.parameters().items())
+        rows.append((stage.name, stage.describe(), output, parameters or "-", stage.rule(lfp.rule)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    dtype = str(lfp.dtype).removeprefix("torch.")
+    lines = [f"TemporalLFP(rule={lfp.rule}, backend={lfp.backend}, device={lfp.device}, {dtype})"]
+    lines += [
+        "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    total = sum(p.numel() for p in lfp.parameters() if p.requires_grad)
+    return "\n".join([*lines, f"  {total:,} parameters take feedback"])
+
+
+def _value(name: str, p: Tensor) -> str:
+    """A scalar by its value, anything larger by its shape."""
+    if p.numel() == 1:
+        return f"{name}={float(p):g}"
+    return f"{name} {'x'.join(map(str, p.shape))}"

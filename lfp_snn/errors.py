@@ -1,0 +1,29 @@
+"""Errors that a user can mend.
+
+Every message is one sentence that names the file, key or module, says what was found, what is
+expected and what to do. The command line prints it without a traceback and exits with code 2.
+"""
+
+
+class LfpSnnError(Exception):
+    """Base of every error that the user can mend."""
+
+
+class NetworkError(LfpSnnError):
+    """The network cannot be traced, or one of its stages has no rule."""
+
+
+class ShapeError(LfpSnnError):
+    """A tensor has another shape, type, device or content than the stage that takes it expects."""
+
+
+class ConfigError(LfpSnnError):
+    """A configuration has an unknown key or a value out of range."""
+
+
+class DataError(LfpSnnError):
+    """A recording, a folder or a dataset cannot be read or does not hold what it should."""
+
+
+class RunError(LfpSnnError):
+    """A run directory cannot be made, written, read or resumed."""

@@ -1,0 +1,189 @@
+r"""Leaky integrate-and-fire neurons: their dynamics and their credit scan.
+
+Pure functions on tensors, time-major ``[T, B, ...]``, without autograd. This is the reference:
+every faster backend is held against it.
+
+Notation, at one time step: :math:`I_t` the synaptic current, :math:`w_t` the membrane that
+snntorch stores (:math:`w_{-1} = 0`), :math:`s_t` the spike, :math:`r_t = [w_{t-1} > \theta]` the
+pending reset. Comparisons are strict. Every variant of ``snntorch.Leaky`` splits what makes the
+membrane into a kept part :math:`v_t` and what arrived, :math:`p_t = \beta v_t + I_t`:
+
+================== ======================== ========================= ============================
+reset, delay       kept part                compared with threshold   stored membrane
+================== ======================== ========================= ============================
+subtract, delayed  :math:`v = w_{t-1}`      :math:`u = p - \theta r`  :math:`w = u`
+zero, delayed      :math:`(1-r) w_{t-1}`    :math:`u = p`             :math:`w = u`
+none               :math:`v = w_{t-1}`      :math:`u = p`             :math:`w = u`
+subtract, at once  :math:`v = w_{t-1}`      :math:`u = p - \theta r`  :math:`u - \theta (s - r)`
+zero, at once      :math:`v = w_{t-1}`      :math:`u = p`             :math:`(1 - s) u`
+================== ======================== ========================= ============================
+
+and :math:`s = [u > \theta]`. An undelayed subtraction with :math:`r = 1` and :math:`s = 0` gives
+the threshold back, as snntorch does.
+
+Backwards, with the relevance :math:`R_t` that arrives at the spike, :math:`M_T = 0` and a rule's
+denominator :math:`D` (see :mod:`lfp_snn.rules`):
+
+.. math::
+
+    n_t = (R_t + M_{t+1}) / D(v_t, p_t - v_t) \qquad M_t = n_t \beta v_t
+
+:math:`n_t` is the *credit* of the current: what a synapse multiplies with its input to learn, and
+with its weight to pass credit on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lfp_snn.rules import Rule
+
+__all__ = ["Dynamics", "Reset", "credit", "forward", "parameter_feedback", "running"]
+
+Reset = Literal["subtract", "zero", "none"]
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """The constants of a population of LIF neurons.
+
+    Args:
+        beta: decay per step, in [0, 1]; broadcasts from the right over ``[B, ...]``.
+        threshold: >= 0; broadcasts likewise.
+        reset: what a spike does to the membrane.
+        delay: the reset takes effect one step after the spike (snntorch's default).
+    """
+
+    beta: Tensor
+    threshold: Tensor
+    reset: Reset = "subtract"
+    delay: bool = True
+
+    def kept(self, previous: Tensor) -> Tensor:
+        """``v_t``, the part of the earlier membrane that was kept."""
+        if self.reset == "zero" and self.delay:
+            return torch.where(previous > self.threshold, 0, previous)
+        return previous
+
+    def step(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        """One time step: ``I_t, w_{t-1} -> s_t, w_t``, spikes in the dtype of the current."""
+        integrated = self.beta * self.kept(previous) + current
+        if self.reset != "subtract":
+            spike = (integrated > self.threshold).to(current.dtype)
+            silenced = self.reset == "zero" and not self.delay
+            return spike, (1 - spike) * integrated if silenced else integrated
+        pending = (previous > self.threshold).to(current.dtype)
+        membrane = integrated - pending * self.threshold
+        spike = (membrane > self.threshold).to(current.dtype)
+        if not self.delay:
+            membrane = membrane - (spike - pending) * self.threshold
+        return spike, membrane
+
+
+def running(lengths: Tensor, steps: int, dims: int) -> Tensor:
+    """Bool ``[T, B, 1, ...]`` of ``dims`` dimensions: is the sample still running at step t?"""
+    t = torch.arange(steps, device=lengths.device)[:, None]
+    mask = t < lengths
+    return mask.reshape(*mask.shape, *(1,) * (dims - 2))
+
+
+def forward(
+    currents: Tensor,
+    dynamics: Dynamics,
+    state: Tensor | None = None,
+    *,
+    steps: int | None = None,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a population over time.
+
+    Args:
+        currents: ``[T, B, ...]``, or ``[1, B, ...]`` for a current that is constant over ``steps``.
+        dynamics: constants of the population.
+        state: membrane before the first step, ``[B, ...]``; zero if ``None``.
+        steps: T, needed only for a constant current.
+        lengths: int ``[B]``; from step ``lengths[b]`` on sample b takes no current and emits no
+            spike, and its membrane stands still.
+
+    Returns:
+        Spikes ``[T, B, ...]`` (0 or 1 in the dtype of the currents), membranes ``w``
+        ``[T, B, ...]`` as snntorch stores them, and the state after the last step ``[B, ...]``.
+    """
+    steps = steps or currents.shape[0]
+    currents = currents.expand(steps, *currents.shape[1:])
+    spikes = torch.empty_like(currents, memory_format=torch.contiguous_format)
+    membranes = torch.empty_like(spikes)
+    membrane = torch.zeros_like(currents[0]) if state is None else state
+    alive = None if lengths is None else running(lengths, steps, currents.dim())
+    for t in range(steps):
+        spike, following = dynamics.step(currents[t], membrane)
+        if alive is not None:
+            spike = spike * alive[t]
+            following = torch.where(alive[t], following, membrane)
+        spikes[t], membranes[t] = spike, following
+        membrane = following
+    return spikes, membranes, membrane
+
+
+def credit(
+    relevance: Tensor,
+    membranes: Tensor,
+    currents: Tensor,
+    dynamics: Dynamics,
+    rule: Rule,
+    state: Tensor | None = None,
+    carried: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Credit of the currents, by one scan backwards through time.
+
+    Args:
+        relevance: ``R`` ``[T, B, ...]``, arriving at the spikes; zero after a sample's end.
+        membranes: ``w`` of :func:`forward`.
+        currents: ``I`` as given to :func:`forward` (``[1, B, ...]`` if constant).
+        dynamics: constants of the population.
+        rule: gives the denominator.
+        state: the membrane before the first step, as given to :func:`forward`.
+        carried: ``M`` ``[B, ...]`` from the chunk of time that follows; zero if ``None``.
+
+    Returns:
+        ``n`` ``[T, B, ...]`` and ``M`` ``[B, ...]`` for the chunk of time before.
+    """
+    steps = membranes.shape[0]
+    currents = currents.expand_as(membranes)
+    first = torch.zeros_like(membranes[0]) if state is None else state
+    handed = torch.zeros_like(membranes[0]) if carried is None else carried
+    n = torch.empty_like(membranes)
+    for t in reversed(range(steps)):
+        v = dynamics.kept(membranes[t - 1] if t else first)
+        decayed = dynamics.beta * v
+        n[t] = (relevance[t] + handed) / rule.denominator(v, decayed + currents[t] - v)
+        handed = n[t] * decayed
+    return n, handed
+
+
+def parameter_feedback(
+    n: Tensor,
+    membranes: Tensor,
+    dynamics: Dynamics,
+    state: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Sums for the feedback of beta and threshold, inputs and earlier states held fixed.
+
+    .. math::
+
+        \sum_{t,b} n_t\, \partial u_t / \partial \beta = \sum_{t,b} n_t v_t \qquad
+        \sum_{t,b} n_t\, \partial u_t / \partial \theta = -\sum_{t,b} n_t r_t
+
+    The second is zero unless the reset subtracts. The caller reduces both from the shape of one
+    frame ``[...]`` to that of its parameter and multiplies with the parameter's size.
+    """
+    first = torch.zeros_like(membranes[:1]) if state is None else state[None]
+    previous = torch.cat([first, membranes[:-1]])
+    of_beta = (n * dynamics.kept(previous)).sum((0, 1))
+    if dynamics.reset != "subtract":
+        return of_beta, torch.zeros_like(of_beta)
+    return of_beta, -(n * (previous > dynamics.threshold)).sum((0, 1))

@@ -1,0 +1,265 @@
+"""Spike trains as lists of active inputs.
+
+A batch of spike trains is dense in shape, ``[T, B, *feature]``, and sparse in content: a few per
+cent of an event recording is active. :class:`Spikes` keeps only the active entries, as a
+compressed list of rows (CSR) over the ``B * T`` frames.
+
+Frames lie *sample by sample*, ``f = b * T + t``: all of a recording is one contiguous piece. So a
+batch is a concatenation of recordings, a slice by sample copies nothing that it does not return,
+and a kernel that walks one sample through time reads memory in order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lfp_snn.errors import ShapeError
+
+__all__ = ["Spikes"]
+
+
+class Spikes:
+    """A batch of spike trains of dense shape ``[T, B, *feature]``, as index lists.
+
+    Args:
+        indptr: int64 ``[B * T + 1]``. Frame ``f = b * T + t`` owns the entries
+            ``indptr[f]:indptr[f + 1]``.
+        indices: int32 ``[nnz]``, flat row-major position of an entry in its frame; strictly
+            ascending inside a frame.
+        shape: the dense shape ``(T, B, *feature)``.
+        values: float ``[nnz]``, for instance counts; ``None`` says that every entry is 1.
+
+    Raises:
+        ShapeError: the lists do not fit each other or the shape. What costs a pass over the
+            entries (order, range, finite values) is checked by :meth:`validate`, which the engine
+            and the datasets call once on what comes from outside.
+    """
+
+    __slots__ = ("indices", "indptr", "shape", "values")
+
+    def __init__(
+        self,
+        indptr: Tensor,
+        indices: Tensor,
+        shape: Sequence[int],
+        values: Tensor | None = None,
+    ) -> None:
+        self.indptr = indptr
+        self.indices = indices
+        self.shape = tuple(int(n) for n in shape)
+        self.values = values
+        if len(self.shape) < 3:
+            raise ShapeError(
+                f"Spikes have the shape (T, B, *feature), at least three numbers, not {self.shape}."
+            )
+        if indptr.dtype != torch.int64 or indices.dtype != torch.int32:
+            raise ShapeError(
+                "Spikes take indptr as int64 and indices as int32, "
+                f"not {indptr.dtype} and {indices.dtype}."
+            )
+        if indptr.shape != (self.steps * self.batch + 1,):
+            raise ShapeError(
+                f"indptr of Spikes with T={self.steps} and B={self.batch} needs "
+                f"T*B+1 = {self.steps * self.batch + 1} entries, not {tuple(indptr.shape)}."
+            )
+        if values is not None and values.shape != indices.shape:
+            raise ShapeError(
+                f"Spikes got {values.numel()} values for {indices.numel()} entries: "
+                "give one value per entry or none."
+            )
+
+    @classmethod
+    def from_dense(cls, x: Tensor) -> Spikes:
+        """The nonzero entries of ``x`` ``[T, B, *feature]``; ``values`` stay ``None`` if all are 1.
+
+        Values keep the dtype of ``x`` where it is a floating type and become float32 otherwise.
+        """
+        if x.dim() < 3:
+            raise ShapeError(
+                f"Spikes.from_dense takes [T, B, *feature], at least three dimensions, "
+                f"not {tuple(x.shape)}."
+            )
+        steps, batch = x.shape[:2]
+        frames = x.detach().transpose(0, 1).reshape(steps * batch, -1)
+        rows, columns = frames.nonzero(as_tuple=True)
+        counts = torch.bincount(rows, minlength=steps * batch)
+        indptr = torch.zeros(steps * batch + 1, dtype=torch.int64, device=x.device)
+        torch.cumsum(counts, 0, out=indptr[1:])
+        active = frames[rows, columns]
+        binary = active.dtype == torch.bool or bool((active == 1).all())
+        values = None if binary else active if active.is_floating_point() else active.float()
+        return cls(indptr, columns.to(torch.int32), x.shape, values)
+
+    @property
+    def steps(self) -> int:
+        """T, the number of time steps."""
+        return self.shape[0]
+
+    @property
+    def batch(self) -> int:
+        """B, the number of samples."""
+        return self.shape[1]
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of one frame."""
+        return self.shape[2:]
+
+    @property
+    def units(self) -> int:
+        """Number of inputs in one frame."""
+        return math.prod(self.shape[2:])
+
+    @property
+    def nnz(self) -> int:
+        """Number of active entries."""
+        return self.indices.numel()
+
+    @property
+    def density(self) -> float:
+        """Share of the dense shape that is active, in [0, 1]."""
+        return self.nnz / max(1, math.prod(self.shape))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the lists lie."""
+        return self.indices.device
+
+    def rows(self) -> Tensor:
+        """int64 ``[nnz]``: the frame ``b * T + t`` of each entry."""
+        frames = torch.arange(self.steps * self.batch, device=self.device)
+        return torch.repeat_interleave(
+            frames, self.indptr[1:] - self.indptr[:-1], output_size=self.nnz
+        )
+
+    def dense(self, dtype: torch.dtype | None = None) -> Tensor:
+        """The same as a contiguous tensor ``[T, B, *feature]`` (float32 unless told)."""
+        dtype = dtype or (torch.float32 if self.values is None else self.values.dtype)
+        out = torch.zeros(math.prod(self.shape), dtype=dtype, device=self.device)
+        if self.values is None:
+            out[self.positions()] = 1
+        else:
+            out[self.positions()] = self.values.to(dtype)
+        return out.view(self.shape)
+
+    def positions(self) -> Tensor:
+        """int64 ``[nnz]``: flat position of each entry in the dense ``[T, B, *feature]``."""
+        rows = self.rows()
+        frame = (rows % self.steps) * self.batch + rows // self.steps
+        return frame * self.units + self.indices
+
+    def gather(self, x: Tensor) -> Tensor:
+        """The elements ``[nnz]`` of a dense ``x`` ``[T, B, *feature]`` at the active entries."""
+        return x.reshape(-1)[self.positions()]
+
+    def reshape_feature(self, feature: Sequence[int]) -> Spikes:
+        """The same lists under another shape of the frame with as many units (shares memory)."""
+        if math.prod(feature) != self.units:
+            raise ShapeError(f"A frame of shape {self.feature_shape} cannot become {feature}.")
+        return Spikes(self.indptr, self.indices, (*self.shape[:2], *feature), self.values)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Spikes:
+        """The same on another device (itself if it is there already)."""
+        if torch.device(device) == self.device:
+            return self
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device, non_blocking=non_blocking)
+
+        values = None if self.values is None else move(self.values)
+        return Spikes(move(self.indptr), move(self.indices), self.shape, values)
+
+    def pin_memory(self) -> Spikes:
+        """A copy in page-locked memory, from which the transfer to a GPU is asynchronous."""
+        values = None if self.values is None else self.values.pin_memory()
+        return Spikes(self.indptr.pin_memory(), self.indices.pin_memory(), self.shape, values)
+
+    def validate(self) -> None:
+        """Check all that costs a pass over the entries.
+
+        Raises:
+            ShapeError: a row pointer decreases, an index lies outside the frame or is not
+                ascending, or a value is not finite.
+        """
+        indptr, indices = self.indptr, self.indices
+        ends = (int(indptr[0]), int(indptr[-1])) if indptr.numel() else (0, 0)
+        if ends != (0, self.nnz) or bool((indptr[1:] < indptr[:-1]).any()):
+            raise ShapeError(
+                f"indptr of Spikes must rise from 0 to the number of entries ({self.nnz}); "
+                f"it runs from {ends[0]} to {ends[1]} or falls in between."
+            )
+        if self.nnz == 0:
+            return
+        low, high = int(indices.min()), int(indices.max())
+        if low < 0 or high >= self.units:
+            raise ShapeError(
+                f"Spikes with {self.units} units in a frame hold indices from {low} to {high}; "
+                f"expected 0 to {self.units - 1}."
+            )
+        falls = indices[1:] <= indices[:-1]
+        starts = indptr[1:-1]
+        falls[starts[(starts > 0) & (starts < self.nnz)] - 1] = False
+        if bool(falls.any()):
+            raise ShapeError("Indices of Spikes must be strictly ascending inside a frame.")
+        if self.values is not None and not bool(torch.isfinite(self.values).all()):
+            raise ShapeError(
+                "The values of these Spikes are not all finite (NaN or infinity found): "
+                "clean the recording before it goes into the network."
+            )
+
+    def __getitem__(self, which: int | slice | Sequence[int] | Tensor) -> Spikes:
+        """The given samples, as a batch of their own (an int keeps the batch axis, with B=1)."""
+        if isinstance(which, int):
+            if not -self.batch <= which < self.batch:
+                raise IndexError(f"sample {which} of a batch of {self.batch}")
+            which = [which % self.batch]
+        samples = torch.arange(self.batch, device=self.device)[
+            which if isinstance(which, slice | Tensor) else torch.as_tensor(which)
+        ]
+        t = torch.arange(self.steps, device=self.device)
+        frames = (samples[:, None] * self.steps + t).reshape(-1)
+        starts = self.indptr[frames]
+        counts = self.indptr[frames + 1] - starts
+        indptr = torch.zeros(frames.numel() + 1, dtype=torch.int64, device=self.device)
+        torch.cumsum(counts, 0, out=indptr[1:])
+        offset = torch.repeat_interleave(starts - indptr[:-1], counts)
+        entries = offset + torch.arange(offset.numel(), device=self.device)
+        values = None if self.values is None else self.values[entries]
+        shape = (self.steps, samples.numel(), *self.feature_shape)
+        return Spikes(indptr, self.indices[entries], shape, values)
+
+    def __len__(self) -> int:
+        """The number of samples: indexing and iteration go by sample."""
+        return self.batch
+
+    def __eq__(self, other: object) -> bool:
+        """Equal shape and equal entries; missing values count as ones."""
+        if not isinstance(other, Spikes):
+            return NotImplemented
+        if self.shape != other.shape or self.device != other.device:
+            return False
+        if not torch.equal(self.indptr, other.indptr):
+            return False
+        if not torch.equal(self.indices, other.indices):
+            return False
+        if self.values is None and other.values is None:
+            return True
+        a, b = (
+            torch.ones(self.nnz, device=self.device) if v is None else v.float()
+            for v in (self.values, other.values)
+        )
+        return torch.equal(a, b)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        feature = "x".join(map(str, self.feature_shape))
+        kind = "binary" if self.values is None else str(self.values.dtype).removeprefix("torch.")
+        return (
+            f"Spikes(T={self.steps}, B={self.batch}, feature={feature}, entries={self.nnz}, "
+            f"density={self.density:.2%}, values={kind}, device={self.device})"
+        )
