@@ -18,7 +18,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from lfp_snn.engine import neurons, shapes, synapses
-from lfp_snn.engine.stage import Stage
+from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.errors import NetworkError
 
 __all__ = ["Node", "Program", "build_program"]
@@ -45,10 +45,10 @@ class Program:
     nodes: tuple[Node, ...]
 
     @property
-    def output(self) -> neurons.Leaky:
-        """The neuron whose spikes are the output."""
+    def output(self) -> Spiking:
+        """The stage whose spikes are the output."""
         stage = self.nodes[-1].stage
-        assert isinstance(stage, neurons.Leaky)
+        assert isinstance(stage, Spiking)
         return stage
 
     def last_used(self, k: int) -> list[int]:
@@ -56,9 +56,9 @@ class Program:
         later = {i for node in self.nodes[k + 1 :] for i in node.inputs}
         return [i for i in set(self.nodes[k].inputs) if i not in later]
 
-    def neurons(self) -> list[neurons.Leaky]:
-        """The spiking stages, in order."""
-        return [node.stage for node in self.nodes if isinstance(node.stage, neurons.Leaky)]
+    def spiking(self) -> list[Spiking]:
+        """The stages that end in neurons, in order."""
+        return [node.stage for node in self.nodes if isinstance(node.stage, Spiking)]
 
     def feeding(self, neuron: Stage) -> list[synapses.Synapse]:
         """The synapses whose currents reach a neuron without passing another one, in order."""
@@ -69,7 +69,7 @@ class Program:
             stage = self.nodes[value - 1].stage if value else None
             if isinstance(stage, synapses.Synapse):
                 found.add(value - 1)
-            elif stage is not None and not isinstance(stage, neurons.Leaky):
+            elif stage is not None and not isinstance(stage, Spiking):
                 pending.extend(self.nodes[value - 1].inputs)
         stages = (self.nodes[k].stage for k in sorted(found))
         return [stage for stage in stages if isinstance(stage, synapses.Synapse)]
@@ -150,6 +150,11 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     F.adaptive_avg_pool1d: nn.AdaptiveAvgPool1d,
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
 }
+#: Those whose positional arguments are in another order than those of the module.
+POOL_OPTIONS: dict[Any, tuple[str, ...]] = dict.fromkeys(
+    (torch.max_pool1d, torch.max_pool2d),
+    ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+)
 #: Functions and methods by the same name.
 SUMS = {"add": 1.0, "add_": 1.0, "iadd": 1.0, "sub": -1.0, "sub_": -1.0, "isub": -1.0}
 SCALES = {"mul", "mul_", "imul", "truediv", "div", "div_", "itruediv"}
@@ -177,6 +182,13 @@ class _Membrane:
 
 def _number(argument: Any) -> float:
     return float(argument)
+
+
+def _arguments(node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
+    """Operands and other positional arguments of a call, and its remaining keywords."""
+    options = dict(node.kwargs)
+    operands = [options.pop(key) for key in ("input", "tensors", "other") if key in options]
+    return [*node.args, *operands], options
 
 
 class _Builder:
@@ -275,22 +287,24 @@ class _Builder:
         method = str(getattr(node.target, "__name__", node.target)).strip("_")
         if node.op == "call_method":
             method = str(node.target)
-        sources: list[Any] = list(node.args)
+        sources, options = _arguments(node)
         if node.target in FUNCTIONAL_MODULES:
-            module = FUNCTIONAL_MODULES[node.target](*sources[1:], **node.kwargs)
+            named = zip(POOL_OPTIONS.get(node.target, ()), sources[1:], strict=False)
+            values = () if node.target in POOL_OPTIONS else sources[1:]
+            module = FUNCTIONAL_MODULES[node.target](*values, **dict(named), **options)
             return self._add(node, MODULES[type(module)](node.name, module), sources[:1])
         if method in SUMS:
-            return self._sum(node, SUMS[method] * _number(node.kwargs.get("alpha", 1)))
-        if method in SCALES:
-            return self._scale(node, divide="div" in method)
+            return self._sum(node, sources, SUMS[method] * _number(options.get("alpha", 1)))
+        if method in SCALES and not options.get("rounding_mode"):
+            return self._scale(node, sources, divide="div" in method)
         if method in MERGES:
-            axis = node.kwargs.get("dim", sources[1] if len(sources) > 1 else 0)
+            axis = sources[1] if len(sources) > 1 else options.get("dim", options.get("axis", 0))
             stage = shapes.Concatenate(node.name, int(_number(axis)))
             return self._add(node, stage, list(sources[0]))
         if method in MAXIMA and len(sources) == 2 and isinstance(sources[1], fx.Node):
             return self._add(node, shapes.Maximum(node.name), sources)
         if method in RESHAPES:
-            return self._reshape(node, method)
+            return self._reshape(node, method, sources, options)
         if method in UNCHANGED:
             return self._add(node, shapes.Identity(node.name), sources[:1])
         if method in ("size", "getattr", "getitem"):
@@ -301,16 +315,16 @@ class _Builder:
             "maximum, reshapes and pools."
         )
 
-    def _sum(self, node: fx.Node, weight: float) -> _Value:
-        a, b = node.args
+    def _sum(self, node: fx.Node, sources: list[Any], weight: float) -> _Value:
+        a, b = sources
         if isinstance(a, fx.Node) and isinstance(b, fx.Node):
             return self._add(node, shapes.Sum(node.name, (1.0, weight)), [a, b])
         if isinstance(a, fx.Node):
             return self._add(node, shapes.Sum(node.name, (1.0,), weight * _number(b)), [a])
         return self._add(node, shapes.Sum(node.name, (weight,), _number(a)), [b])
 
-    def _scale(self, node: fx.Node, divide: bool) -> _Value:
-        a, b = node.args
+    def _scale(self, node: fx.Node, sources: list[Any], divide: bool) -> _Value:
+        a, b = sources
         if isinstance(b, int | float):
             factor = 1 / float(b) if divide else float(b)
             return self._add(node, shapes.Sum(node.name, (factor,)), [a])
@@ -321,12 +335,16 @@ class _Builder:
             "which there is no rule: only products with numbers are linear."
         )
 
-    def _reshape(self, node: fx.Node, method: str) -> _Value:
-        source, *rest = (*node.args, *node.kwargs.values())
+    def _reshape(
+        self, node: fx.Node, method: str, sources: list[Any], options: dict[str, Any]
+    ) -> _Value:
+        source, *rest = sources
+        rest += [options.pop("shape")] if "shape" in options else []
         if len(rest) == 1 and isinstance(rest[0], list | tuple) and method != "squeeze":
             rest = list(rest[0])
         arguments = [self._shape_argument(node, source, a) for a in rest]
-        change = shapes.Change(method, *arguments)
+        named = {key: self._shape_argument(node, source, a) for key, a in options.items()}
+        change = shapes.Change(method, *arguments, **named)
         return self._add(node, shapes.Reshape(node.name, change), [source])
 
     def _shape_argument(self, node: fx.Node, source: Any, argument: Any) -> object:

@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn import lif
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Spiking
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Rule
 
@@ -39,12 +39,11 @@ def refuse_options(name: str, neuron: snn.SpikingNeuron) -> None:
     raise NetworkError(f"Neuron '{name}' ({kind}) uses {option}, which has no rule: {advice}.")
 
 
-class Leaky(Stage):
+class Leaky(Spiking):
     """``snntorch.Leaky``: the scan over time, forwards and backwards.
 
-    The only stage in which relevance takes part: what arrives is ``R = s * c``, and what leaves is
-    the credit ``n`` of the current (see :mod:`lfp_snn.lif`). The module's own membrane is neither
-    read nor written.
+    What arrives is the relevance ``R = s * c``, and what leaves is the credit ``n`` of the current
+    (see :mod:`lfp_snn.lif`). The module's own membrane is neither read nor written.
     """
 
     module: snn.Leaky
@@ -53,15 +52,14 @@ class Leaky(Stage):
         super().__init__(name, module)
         refuse_options(name, module)
 
-    def dynamics(self, current: Tensor) -> lif.Dynamics:
-        """The neuron's constants, in the dtype of its current.
+    def dynamics(self, frame: torch.Size, dtype: torch.dtype) -> lif.Dynamics:
+        """The neuron's constants for currents ``[B, ...]`` of that shape and dtype.
 
         Raises:
             ShapeError: beta or threshold do not fit the shape of the current.
             NetworkError: a threshold is negative.
         """
         neuron = self.module
-        frame = current.shape[1:]
         for what, value in (("beta", neuron.beta), ("threshold", neuron.threshold)):
             if _broadcast(value.shape, frame) != frame:
                 raise ShapeError(
@@ -69,14 +67,14 @@ class Leaky(Stage):
                     f"not broadcast to its current of shape {tuple(frame)} (batch first): give "
                     "one value, one per neuron, or (C, 1, 1) for maps."
                 )
-        if current.device.type == "cpu" and bool((neuron.threshold < 0).any()):
+        if neuron.threshold.device.type == "cpu" and bool((neuron.threshold < 0).any()):
             raise NetworkError(
                 f"Neuron '{self.name}' has the threshold {float(neuron.threshold.min()):g}; "
                 "expected 0 or more."
             )
         return lif.Dynamics(
-            beta=neuron.beta.clamp(0, 1).to(current.dtype),
-            threshold=neuron.threshold.to(current.dtype),
+            beta=neuron.beta.detach().clamp(0, 1).to(dtype),
+            threshold=neuron.threshold.detach().to(dtype),
             reset=cast(lif.Reset, neuron.reset_mechanism),
             delay=bool(neuron.reset_delay),
         )
@@ -84,8 +82,8 @@ class Leaky(Stage):
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (current,) = inputs
-        dynamics = self.dynamics(current)
-        state = self.initial(run, current)
+        dynamics = self.dynamics(current.shape[1:], current.dtype)
+        state = self.initial(run, current.shape[1:])
         spikes, membranes, final = lif.forward(
             current, dynamics, state, steps=run.steps, lengths=run.lengths
         )
@@ -95,18 +93,18 @@ class Leaky(Stage):
         run.keep(self, (current, spikes, membranes, state, dynamics))
         return spikes
 
-    def initial(self, run: Pass, current: Tensor) -> Tensor | None:
-        """The membrane before the first step."""
+    def initial(self, run: Pass, frame: torch.Size) -> Tensor | None:
+        """The membrane ``[B, ...]`` before the first step."""
         state = run.state.get(self.name)
-        if state is not None and state.shape != current.shape[1:]:
+        if state is not None and state.shape != frame:
             raise ShapeError(
                 f"The state of neuron '{self.name}' has the shape {tuple(state.shape)}; its "
-                f"current needs {tuple(current.shape[1:])}."
+                f"current needs {tuple(frame)}."
             )
         return state
 
+    @override
     def spikes(self, run: Pass) -> Tensor:
-        """Spikes ``[T, B, ...]`` of a recorded pass."""
         spikes: Tensor = run.kept[self][1]
         return spikes
 
@@ -114,12 +112,12 @@ class Leaky(Stage):
     def backward(
         self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
     ) -> Credits:
-        return self.credit_relevance(run, run.kept[self][1] * credit, feedback, rule)
+        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rule, wanted)
 
+    @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
     ) -> Credits:
-        """Credit of the current from the relevance ``R`` ``[T, B, ...]`` at the spikes."""
         current, _, membranes, state, dynamics = run.kept[self]
         n, _ = lif.credit(relevance, membranes, current, dynamics, rule, state)
         beta, threshold = self.module.beta, self.module.threshold

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage, Value
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Rule
+from lfp_snn.spikes import Spikes
 
 __all__ = [
     "AvgPool",
@@ -72,6 +74,14 @@ class _Pool(Stage):
         maps = x.flatten(0, 1)
         return maps.unsqueeze(-2) if self.axes == 1 else maps
 
+    @contextmanager
+    def _fitting(self, x: Tensor) -> Iterator[None]:
+        """Say by name which pool it was that torch refused to run."""
+        try:
+            yield
+        except RuntimeError as problem:
+            raise self.misfit("maps that hold at least one window", x.shape) from problem
+
     def _values(self, maps: Tensor, like: Tensor) -> Tensor:
         """Back from ``[N, C, H, W]`` to time, batch and maps."""
         maps = maps.squeeze(-2) if self.axes == 1 else maps
@@ -87,7 +97,8 @@ class MaxPool(_Pool):
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         maps = self._maps(x)
-        pooled, winners = kernels.max_pool(maps, self.pool)
+        with self._fitting(x):
+            pooled, winners = kernels.max_pool(maps, self.pool)
         run.keep(self, (x.shape, maps.shape, winners))
         return self._values(pooled, x)
 
@@ -113,7 +124,8 @@ class AvgPool(_Pool):
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         maps = self._maps(x)
-        pooled = kernels.avg_pool(maps, self.pool)
+        with self._fitting(x):
+            pooled = kernels.avg_pool(maps, self.pool)
         run.keep(self, (x.shape, maps.shape, pooled.shape))
         return self._values(pooled, x)
 
@@ -134,9 +146,10 @@ class Reshape(Stage):
     """
 
     module: nn.Module
+    takes_spikes = True
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Pass, *inputs: Value) -> Value:
         (x,) = inputs
         probe = torch.empty((2, *x.shape[2:]), device="meta")
         try:
@@ -150,20 +163,25 @@ class Reshape(Stage):
                 "torch.flatten(x, 1)."
             )
         run.keep(self, x.shape)
+        if isinstance(x, Spikes):
+            return x.reshape_feature(shape[1:])
         return x.reshape(*x.shape[:2], *shape[1:])
 
     @override
     def backward(
         self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
     ) -> Credits:
-        return (credit.reshape(run.kept[self]),)
+        # One number per entry of a list stays what it is.
+        return (credit if credit.dim() == 1 else credit.reshape(run.kept[self]),)
 
 
 class Identity(Stage):
     """``nn.Identity``, and whatever else changes nothing."""
 
+    takes_spikes = True
+
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Pass, *inputs: Value) -> Value:
         return inputs[0]
 
     @override
@@ -181,14 +199,21 @@ class Dropout(Stage):
     """
 
     module: nn.Dropout | nn.Dropout1d | nn.Dropout2d
+    takes_spikes = True
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Pass, *inputs: Value) -> Value:
         (x,) = inputs
         if not self.module.training:
             run.keep(self, None)
             return x
-        mask: Tensor = self.module(torch.ones_like(x[0]))
+        mask: Tensor = self.module(torch.ones(x.shape[1:], dtype=run.dtype, device=x.device))
+        if isinstance(x, Spikes):
+            # Entries that are dropped stay in the list, with the value 0.
+            entries = x.gather(mask.expand(x.shape))
+            run.keep(self, entries)
+            values = entries if x.values is None else entries * x.values
+            return Spikes(x.indptr, x.indices, x.shape, values)
         run.keep(self, mask)
         return x * mask
 
@@ -198,6 +223,21 @@ class Dropout(Stage):
     ) -> Credits:
         mask: Tensor | None = run.kept[self]
         return (credit if mask is None else credit * mask,)
+
+
+def _refuse_misfits(stage: Stage, inputs: Sequence[Tensor]) -> None:
+    """Refuse branches that torch would not merge, or only by taking time or batch for a feature."""
+    frames = [tuple(x.shape[2:]) for x in inputs]
+    try:
+        torch.broadcast_shapes(*frames)
+        fit = len({len(frame) for frame in frames}) == 1
+    except RuntimeError:
+        fit = False
+    if not fit:
+        raise ShapeError(
+            f"Stage '{stage.name}' ({stage.describe()}) cannot merge branches of shapes "
+            f"{', '.join(map(str, frames))}: give them the same shape."
+        )
 
 
 class Sum(Stage):
@@ -210,6 +250,7 @@ class Sum(Stage):
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        _refuse_misfits(self, inputs)
         total = sum(
             (x if a == 1 else a * x for a, x in zip(self.weights, inputs, strict=True)),
             start=torch.zeros((), dtype=inputs[0].dtype, device=inputs[0].device),
@@ -273,6 +314,7 @@ class Maximum(Stage):
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        _refuse_misfits(self, inputs)
         a, b = inputs
         run.keep(self, (a, b))
         return torch.maximum(a, b)
@@ -301,17 +343,22 @@ class Size:
 class Change(nn.Module):
     """A reshaping method of torch with its arguments, as a module for :class:`Reshape`."""
 
-    def __init__(self, method: str, *arguments: object) -> None:
+    def __init__(self, method: str, *arguments: object, **named: object) -> None:
         super().__init__()
         self.method = method
         self.arguments = arguments
+        self.named = named
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        arguments = (x.shape[a.axis] if isinstance(a, Size) else a for a in self.arguments)
-        changed: Tensor = getattr(x, self.method)(*arguments)
+        def number(argument: object) -> object:
+            return x.shape[argument.axis] if isinstance(argument, Size) else argument
+
+        named = {key: number(argument) for key, argument in self.named.items()}
+        changed: Tensor = getattr(x, self.method)(*map(number, self.arguments), **named)
         return changed
 
     @override
     def extra_repr(self) -> str:
-        return f"{self.method}{self.arguments}"
+        named = (f"{key}={argument}" for key, argument in self.named.items())
+        return f"{self.method}({', '.join([*map(str, self.arguments), *named])})"

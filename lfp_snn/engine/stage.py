@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from lfp_snn.errors import ShapeError
 from lfp_snn.lif import running
 from lfp_snn.rules import Rule
+from lfp_snn.spikes import Spikes
 
-__all__ = ["Credits", "Feedback", "Pass", "Stage"]
+__all__ = ["Credits", "Feedback", "Pass", "Spiking", "Stage", "Value"]
 
+#: What travels between stages.
+Value = Tensor | Spikes
 #: Credit for each input of a stage; None where it was not wanted.
 Credits = tuple[Tensor | None, ...]
 
@@ -36,9 +39,10 @@ class Pass:
         lengths: steps of each sample ``[B]``, or None if all run for T.
         state: membranes before the first step, by neuron.
         record: whether a backward pass may follow.
+        dtype: floating type of the network.
         kept: what each stage needs on the way back.
         final_state: membranes after the last step, by neuron.
-        value_shapes: shape of each value of the program, the input first.
+        forms: shape of each value of the program, the input first, or its list of entries.
         membranes: of the neuron that ran last, ``[T, B, C]``.
     """
 
@@ -47,9 +51,10 @@ class Pass:
     lengths: Tensor | None
     state: dict[str, Tensor]
     record: bool
+    dtype: torch.dtype
     kept: dict[Stage, Any] = field(default_factory=dict)
     final_state: dict[str, Tensor] = field(default_factory=dict)
-    value_shapes: list[torch.Size] = field(default_factory=list)
+    forms: list[torch.Size | Spikes] = field(default_factory=list)
     membranes: Tensor | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
@@ -75,30 +80,41 @@ class Pass:
 
 
 class Feedback:
-    """Sums for the feedback of parameters, over their uses: ``sum n * du/dp``.
+    """Feedback of parameters over their uses, ``|p| * sum n * du/dp``.
 
-    The factor ``|p|`` is applied once, when all sums are in.
+    Most stages hand in the sum of each use; the factor is applied once, when all are in.
     """
 
     def __init__(self) -> None:
-        self.sums: dict[nn.Parameter, Tensor] = {}
+        self._sums: dict[nn.Parameter, Tensor] = {}
+        self._scaled: dict[nn.Parameter, Tensor] = {}
 
     @staticmethod
     def wanted(*parameters: Tensor | None) -> bool:
         """Does any of these take feedback?"""
         return any(isinstance(p, nn.Parameter) and p.requires_grad for p in parameters)
 
-    def add(self, parameter: Tensor | None, total: Tensor | None) -> None:
-        """Add one use of a parameter; what takes no feedback is dropped."""
+    def add(self, parameter: Tensor | None, total: Tensor | None, *, scaled: bool = False) -> None:
+        """Add one use of a parameter; what takes no feedback is dropped.
+
+        Args:
+            parameter: may be a buffer or None, which takes none.
+            total: ``sum n * du/dp`` of this use.
+            scaled: ``total`` has the factor ``|p|`` already; it is handed over and not copied.
+        """
         if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
             return
-        known = self.sums.get(parameter)
-        self.sums[parameter] = total if known is None else known + total
+        totals = self._scaled if scaled else self._sums
+        known = totals.get(parameter)
+        totals[parameter] = total if known is None else known + total
 
     def collect(self) -> dict[nn.Parameter, Tensor]:
-        """The feedback ``|p| * sum`` of every parameter, as ordinary tensors."""
+        """The feedback of every parameter, as ordinary tensors."""
         with torch.inference_mode(False), torch.no_grad():
-            return {p: p.abs() * total for p, total in self.sums.items()}
+            feedback = {p: p.abs() * total for p, total in self._sums.items()}
+            for p, total in self._scaled.items():
+                feedback[p] = feedback[p] + total if p in feedback else total
+        return feedback
 
 
 class Stage(ABC):
@@ -109,15 +125,17 @@ class Stage(ABC):
         module: the module that it stands for; a description of it if it is a function.
     """
 
+    module: nn.Module | None
+
     def __init__(self, name: str, module: nn.Module | None = None) -> None:
         self.name = name
         self.module = module
 
-    #: Is this a weighted layer, which feeds currents?
-    is_synapse = False
+    #: Does forward take Spikes as they are? Others are given tensors.
+    takes_spikes = False
 
     @abstractmethod
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Pass, *inputs: Any) -> Value:
         """The value of this stage."""
 
     @abstractmethod
@@ -148,3 +166,19 @@ class Stage(ABC):
             f"Stage '{self.name}' ({self.describe()}) expects {expected} for each sample and step, "
             f"but its input has the shape {tuple(shape)[2:]} (after the axes T and B)."
         )
+
+
+class Spiking(Stage):
+    """A stage that ends in neurons. Only here does relevance take part: ``R = s * c``."""
+
+    module: nn.Module
+
+    @abstractmethod
+    def spikes(self, run: Pass) -> Tensor:
+        """Spikes ``[T, B, ...]`` of a recorded pass."""
+
+    @abstractmethod
+    def credit_relevance(
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        """As :meth:`backward`, from the relevance ``R`` ``[T, B, ...]`` at the spikes."""

@@ -25,15 +25,14 @@ class Synapse(Stage):
     its current.
     """
 
-    is_synapse = True
     module: nn.Linear | kernels.Convolution
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (x,) = inputs
-        self._check(x)
+        self.check(x.shape)
         run.keep(self, x)
-        current = self._current(x.flatten(0, 1))
+        current = self.current(x.flatten(0, 1))
         return current.view(*x.shape[:2], *current.shape[1:])
 
     @override
@@ -42,7 +41,7 @@ class Synapse(Stage):
     ) -> Credits:
         x: Tensor = run.kept[self]
         weight, bias = self.module.weight, self.module.bias
-        of_weight, of_bias, of_input = self._backward(
+        of_weight, of_bias, of_input = self.products(
             x.flatten(0, 1),
             credit.flatten(0, 1),
             feedback=feedback.wanted(weight, bias),
@@ -57,15 +56,15 @@ class Synapse(Stage):
         return "c = W'n"
 
     @abstractmethod
-    def _check(self, x: Tensor) -> None:
-        """Refuse a shape that the module cannot take."""
+    def check(self, shape: Sequence[int]) -> None:
+        """Refuse an input ``[T, B, ...]`` that the module cannot take."""
 
     @abstractmethod
-    def _current(self, x: Tensor) -> Tensor:
+    def current(self, x: Tensor) -> Tensor:
         """Currents of folded frames ``[N, ...]``."""
 
     @abstractmethod
-    def _backward(
+    def products(
         self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Sums for weight and bias, credit of the input, each only where wanted."""
@@ -76,14 +75,17 @@ class Linear(Synapse):
 
     module: nn.Linear
 
-    def _check(self, x: Tensor) -> None:
-        if x.dim() < 3 or x.shape[-1] != self.module.in_features:
-            raise self.misfit(f"{self.module.in_features} inputs (last axis)", x.shape)
+    @override
+    def check(self, shape: Sequence[int]) -> None:
+        if len(shape) < 3 or shape[-1] != self.module.in_features:
+            raise self.misfit(f"{self.module.in_features} inputs (last axis)", shape)
 
-    def _current(self, x: Tensor) -> Tensor:
+    @override
+    def current(self, x: Tensor) -> Tensor:
         return kernels.linear_current(x, self.module)
 
-    def _backward(
+    @override
+    def products(
         self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         return kernels.linear_backward(x, n, self.module, feedback=feedback, credit=credit)
@@ -107,30 +109,26 @@ class Convolution(Synapse):
             )
         self.padding = _padding(name, module)
 
-    def _check(self, x: Tensor) -> None:
+    @override
+    def check(self, shape: Sequence[int]) -> None:
         axes = len(self.module.kernel_size)
         channels = self.module.in_channels
-        if x.dim() != axes + 3 or x.shape[2] != channels:
-            raise self.misfit(f"{channels} channels of {axes}-dimensional maps", x.shape)
-        reach = [
-            size + 2 * pad - dilation * (kernel - 1)
-            for size, pad, dilation, kernel in zip(
-                x.shape[3:],
-                self.padding,
-                self.module.dilation,
-                self.module.kernel_size,
-                strict=True,
-            )
-        ]
-        if min(reach) < 1:
+        if len(shape) != axes + 3 or shape[2] != channels:
+            raise self.misfit(f"{channels} channels of {axes}-dimensional maps", shape)
+        sizes = zip(
+            shape[3:], self.padding, self.module.dilation, self.module.kernel_size, strict=True
+        )
+        if any(size + 2 * pad <= d * (k - 1) for size, pad, d, k in sizes):
             raise self.misfit(
-                f"maps at least as large as its kernel {tuple(self.module.kernel_size)}", x.shape
+                f"maps at least as large as its kernel {tuple(self.module.kernel_size)}", shape
             )
 
-    def _current(self, x: Tensor) -> Tensor:
+    @override
+    def current(self, x: Tensor) -> Tensor:
         return kernels.conv_current(x, self.module)
 
-    def _backward(
+    @override
+    def products(
         self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         return kernels.conv_backward(

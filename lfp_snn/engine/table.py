@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lfp_snn.spikes import Spikes
+
 if TYPE_CHECKING:
     from lfp_snn.engine.temporal import TemporalLFP
 
@@ -16,12 +18,12 @@ __all__ = ["program_table"]
 HEADINGS = ("stage", "kind", "output", "parameters", "rule")
 
 
-def program_table(lfp: TemporalLFP, shapes: Sequence[torch.Size] | None) -> str:
+def program_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str:
     """Stages, shapes (known after a forward pass), parameters and the rule of each."""
     rows = [HEADINGS]
     for k, node in enumerate(lfp._program.nodes):
         stage = node.stage
-        output = "?" if shapes is None else "x".join(map(str, shapes[k + 1][2:]))
+        output = "x".join(map(str, _shape(forms[k + 1])[2:])) if forms else "?"
         parameters = ", ".join(_value(name, p) for name, p in stage.parameters().items())
         rows.append((stage.name, stage.describe(), output, parameters or "-", stage.rule(lfp.rule)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
@@ -33,6 +35,10 @@ def program_table(lfp: TemporalLFP, shapes: Sequence[torch.Size] | None) -> str:
     ]
     total = sum(p.numel() for p in lfp.parameters() if p.requires_grad)
     return "\n".join([*lines, f"  {total:,} parameters take feedback"])
+
+
+def _shape(form: torch.Size | Spikes) -> Sequence[int]:
+    return form.shape if isinstance(form, Spikes) else form
 
 
 def _value(name: str, p: Tensor) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program, build_program
+from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.stage import Feedback, Pass
 from lfp_snn.engine.table import program_table
 from lfp_snn.errors import NetworkError, ShapeError
@@ -16,6 +18,9 @@ from lfp_snn.rules import Epsilon, Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = ["Layer", "TemporalLFP"]
+
+
+BACKENDS = ("auto", "events", "torch")
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class TemporalLFP:
     Args:
         net: the network. Its parameters are read anew at every call.
         rule: how credit is formed at the neurons.
-        backend: ``"torch"``, the reference, or ``"auto"``.
+        backend: ``"events"``, whose cost follows the number of spikes (CPU, LFP-epsilon);
+            ``"torch"``, the reference, for any device; or ``"auto"``, the former where it can.
 
     Raises:
         NetworkError: the network cannot be traced, or a stage of it has no rule.
@@ -61,12 +67,14 @@ class TemporalLFP:
     """
 
     def __init__(self, net: nn.Module, rule: Rule | None = None, backend: str = "auto") -> None:
-        if backend not in ("auto", "torch"):
-            raise NetworkError(f"There is no backend '{backend}'; expected 'auto' or 'torch'.")
+        if backend not in BACKENDS:
+            raise NetworkError(f"There is no backend '{backend}'; expected {', '.join(BACKENDS)}.")
         self.net = net
         self.rule: Rule = rule if rule is not None else Epsilon()
-        self.backend = "torch"
-        self._program: Program = build_program(net)
+        self._backend = backend
+        self._reference: Program = build_program(net)
+        self._events: Program | None = None
+        self._program = self._reference  # of the last pass
         self._pass: Pass | None = None
         self._input: Tensor | Spikes | None = None
 
@@ -75,14 +83,41 @@ class TemporalLFP:
     @property
     def device(self) -> torch.device:
         """Where the network lies."""
-        return self._reference().device
+        return self._example().device
 
     @property
     def dtype(self) -> torch.dtype:
         """Floating type in which the network computes."""
-        return self._reference().dtype
+        return self._example().dtype
 
-    def _reference(self) -> Tensor:
+    @property
+    def backend(self) -> str:
+        """Name of the kernels that the next pass uses."""
+        if self._backend == "auto":
+            return "torch"  # until the kernels are in
+            fits = self.device.type == "cpu" and isinstance(self.rule, Epsilon)
+            return "events" if fits else "torch"
+        return self._backend
+
+    def _choose_program(self) -> Program:
+        """The program for the backend; that on events is made when it is first needed."""
+        if self.backend == "torch":
+            return self._reference
+        if self.device.type != "cpu":
+            raise NetworkError(
+                f"The events backend runs on the CPU, and the network lies on {self.device}: use "
+                "backend='auto'."
+            )
+        # Imported here, since the kernels take a second to load and others do without.
+        from lfp_snn.backends.events.workspace import match_threads
+        from lfp_snn.engine.events import on_events
+
+        match_threads(torch.get_num_threads())
+        if self._events is None:
+            self._events = on_events(self._reference)
+        return self._events
+
+    def _example(self) -> Tensor:
         parameters = [p for p in self.net.parameters() if p.dim()]
         buffers = [b for b in self.net.buffers() if b.is_floating_point()]
         return (parameters or buffers or [torch.empty(0)])[0]
@@ -112,9 +147,9 @@ class TemporalLFP:
             Layer(
                 neuron.name,
                 neuron.module,
-                tuple((s.name, s.module) for s in self._program.feeding(neuron)),
+                tuple((s.name, s.module) for s in self._reference.feeding(neuron)),
             )
-            for neuron in self._program.neurons()
+            for neuron in self._reference.spiking()
         )
 
     # ------------------------------------------------------------------ forwards
@@ -146,93 +181,21 @@ class TemporalLFP:
                 finite (checked on the CPU).
         """
         with torch.no_grad():
-            value = self._prepare(x, steps)
+            self._program = self._choose_program()
+            value = prepare_input(x, steps, self.device, self.dtype)
             run = Pass(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
-                lengths=self._prepare_lengths(lengths, value, steps),
-                state=self._prepare_state(state),
+                lengths=None,
+                state=prepare_state(state, [neuron.name for neuron in self._program.spiking()]),
                 record=record,
+                dtype=self.dtype,
             )
+            run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
             self._pass = None  # what an earlier pass kept is freed before this one needs memory
-            spikes = self._run(run, value)
+            spikes = run_forward(self._program, run, value)
         self._pass, self._input = run, x
-        return spikes
-
-    def _run(self, run: Pass, value: Tensor) -> Tensor:
-        values: list[Tensor | None] = [value]
-        run.value_shapes.append(value.shape)
-        for k, node in enumerate(self._program.nodes):
-            inputs = [v for v in (values[i] for i in node.inputs) if v is not None]
-            value = node.stage.forward(run, *inputs)
-            values.append(value)
-            run.value_shapes.append(value.shape)
-            for i in self._program.last_used(k):
-                values[i] = None
-        return value
-
-    def _prepare(self, x: Tensor | Spikes, steps: int | None) -> Tensor:
-        """The input as a dense value ``[T, B, ...]``, or ``[1, B, ...]`` if it is constant."""
-        if steps is not None and steps < 1:
-            raise ShapeError(f"steps is {steps}; expected at least one time step.")
-        if x.device != self.device:
-            raise ShapeError(
-                f"The input lies on {x.device} and the network on {self.device}: "
-                f"move one of them, for instance with x.to('{self.device}')."
-            )
-        if isinstance(x, Spikes):
-            if steps not in (None, x.steps):
-                raise ShapeError(
-                    f"steps is {steps}, but the spikes have T={x.steps}: leave steps out, it is "
-                    "for inputs that are constant over time."
-                )
-            x.validate()
-            value = x.dense(self.dtype)
-        elif steps is None:
-            value = x.to(self.dtype)
-        else:
-            value = x.to(self.dtype)[None]
-        if value.dim() < 3 or 0 in value.shape:
-            expected = "[T, B, ...]" if steps is None else "[B, ...]"
-            raise ShapeError(
-                f"The input has the shape {tuple(x.shape)}; expected {expected} with at least one "
-                "time step, one sample and one unit."
-            )
-        if value.device.type == "cpu" and not bool(torch.isfinite(value).all()):
-            raise ShapeError(
-                "The input holds NaN or infinite values: clean the data before it goes into the "
-                "network."
-            )
-        return value
-
-    def _prepare_lengths(
-        self, lengths: Tensor | None, value: Tensor, steps: int | None
-    ) -> Tensor | None:
-        if lengths is None:
-            return None
-        steps, batch = steps or value.shape[0], value.shape[1]
-        lengths = torch.as_tensor(lengths, device=value.device)
-        if lengths.shape != (batch,) or lengths.is_floating_point():
-            raise ShapeError(
-                f"lengths have the shape {tuple(lengths.shape)} and type {lengths.dtype}; "
-                f"expected {batch} integers, one per sample."
-            )
-        if value.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= steps)).all()):
-            raise ShapeError(
-                f"lengths run from {int(lengths.min())} to {int(lengths.max())}; "
-                f"expected 1 to T={steps}."
-            )
-        return lengths
-
-    def _prepare_state(self, state: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-        names = [neuron.name for neuron in self._program.neurons()]
-        unknown = sorted(set(state or {}) - set(names))
-        if unknown:
-            raise ShapeError(
-                f"The state holds '{unknown[0]}', which is no neuron of the network; expected "
-                f"{', '.join(names)}, as in lfp.state."
-            )
-        return dict(state or {})
+        return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
     # ------------------------------------------------------------------ what it saw
 
@@ -265,7 +228,7 @@ class TemporalLFP:
             NetworkError: nothing is kept: the pass was not recorded, or a backward consumed it.
         """
         run = self._recorded()
-        return {neuron.name: neuron.spikes(run) for neuron in self._program.neurons()}
+        return {neuron.name: neuron.spikes(run) for neuron in self._program.spiking()}
 
     # ------------------------------------------------------------------ backwards
 
@@ -303,7 +266,9 @@ class TemporalLFP:
         with torch.no_grad():
             reward = self._prepare_reward(run, reward)
             feedback = Feedback()
-            credit = self._credit(run, reward, feedback, rule or self.rule, input_relevance)
+            credit = run_backward(
+                self._program, run, reward, feedback, rule or self.rule, input_relevance
+            )
             relevance = None if credit is None else self._relevance(credit)
         for parameter, total in feedback.collect().items():
             _assign(parameter, total, accumulate)
@@ -322,59 +287,27 @@ class TemporalLFP:
         return self._pass
 
     def _prepare_reward(self, run: Pass, reward: Tensor) -> Tensor:
-        expected = run.value_shapes[-1]
+        form = run.forms[-1]
+        expected = form.shape if isinstance(form, Spikes) else tuple(form)
         if reward.shape != expected:
             raise ShapeError(
                 f"The reward has the shape {tuple(reward.shape)}; the output spikes have "
-                f"{tuple(expected)}, and each of them needs one value."
+                f"{expected}, and each of them needs one value."
             )
         reward = reward.to(self.device, self.dtype)
         alive = run.running(reward.dim())
         return reward if alive is None else reward * alive
 
-    def _credit(
-        self, run: Pass, reward: Tensor, feedback: Feedback, rule: Rule, of_input: bool
-    ) -> Tensor | None:
-        """Run the stages backwards; returns the credit of the input if it is wanted."""
-        wanted = self._wanted(of_input)
-        credits: list[Tensor | None] = [None] * len(run.value_shapes)
-        for k, node in reversed(list(enumerate(self._program.nodes))):
-            asked = [wanted[i] for i in node.inputs]
-            if k == len(self._program.nodes) - 1:
-                found = self._program.output.credit_relevance(run, reward, feedback, rule)
-            else:
-                credit = credits[k + 1]
-                credits[k + 1] = None
-                if credit is None:
-                    continue
-                found = node.stage.backward(run, credit, feedback, rule, asked)
-            for i, want, c in zip(node.inputs, asked, found, strict=True):
-                if want and c is not None:
-                    # Whatever axis the value was broadcast over, its credit is the sum.
-                    c = c.sum_to_size(run.value_shapes[i])
-                    known = credits[i]
-                    credits[i] = c if known is None else known + c
-        return credits[0]
-
-    def _wanted(self, of_input: bool) -> list[bool]:
-        """For each value: does anything before it take feedback (or is it the input, asked for)?"""
-        wanted = [of_input]
-        for node in self._program.nodes:
-            learns = Feedback.wanted(*node.stage.parameters().values())
-            wanted.append(learns or any(wanted[i] for i in node.inputs))
-        return wanted
-
     def _relevance(self, credit: Tensor) -> Tensor:
+        """``R = x * c`` in the form of the input."""
         x = self._input
-        if isinstance(x, Spikes):
-            of_entries = x.gather(credit)
-            return of_entries if x.values is None else of_entries * x.values.to(credit.dtype)
         assert x is not None
+        if isinstance(x, Spikes):
+            return credit.clone() if x.values is None else credit * x.values.to(credit.dtype)
         return (credit * x.to(credit.dtype)).view(x.shape)
 
     def __repr__(self) -> str:
-        shapes = None if self._pass is None else self._pass.value_shapes
-        return program_table(self, shapes)
+        return program_table(self, [] if self._pass is None else self._pass.forms)
 
 
 def _assign(parameter: nn.Parameter, total: Tensor, accumulate: bool) -> None:

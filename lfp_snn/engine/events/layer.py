@@ -1,0 +1,352 @@
+"""A synapse, its neurons, and the pool behind them, in one pass over lists of spikes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.backends.events import conv, linear
+from lfp_snn.backends.events.geometry import ConvShape, geometry
+from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
+from lfp_snn.backends.events.pool import pool_bits
+from lfp_snn.backends.events.workspace import Workspace
+from lfp_snn.engine import synapses
+from lfp_snn.engine.events.pool import EventPool
+from lfp_snn.engine.events.stage import (
+    EventNeurons,
+    EventStage,
+    as_lists,
+    as_spikes,
+    membranes_of,
+)
+from lfp_snn.engine.neurons import Leaky
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage, Value
+from lfp_snn.spikes import Spikes
+
+__all__ = ["EventConvolution", "EventLayer", "EventLinear"]
+
+
+class EventLayer(EventStage):
+    """A synapse, its neurons, and the pool behind them where there is one.
+
+    A dense input takes the way around: current by torch, neurons by :class:`EventNeurons`.
+
+    Args:
+        synapse: reference stage of the synapse.
+        neurons: reference stage of the neurons.
+        pool: the pool that alone takes their spikes, if any.
+        from_input: the synapse takes the input of the network. A silent entry of that needs no
+            credit, so that it may be made a list if it comes as a tensor.
+        is_output: see :class:`EventStage`.
+    """
+
+    takes_spikes = True
+    #: Share of active inputs above which torch's dense product is faster.
+    dense: ClassVar[float]
+
+    def __init__(
+        self,
+        synapse: synapses.Synapse,
+        neurons: Leaky,
+        pool: EventPool | None,
+        *,
+        from_input: bool,
+        is_output: bool,
+    ) -> None:
+        super().__init__(neurons, is_output=is_output)
+        self.synapse = synapse
+        self.pool = pool
+        self.from_input = from_input
+        self.given = EventNeurons(neurons, is_output=is_output)
+        self.incoming = Workspace()
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return self.synapse.parameters() | super().parameters()
+
+    @override
+    def describe(self) -> str:
+        stages: list[Stage] = [self.synapse, self.neurons]
+        if self.pool is not None:
+            stages.append(self.pool)
+        return " + ".join(stage.describe() for stage in stages)
+
+    @override
+    def forward(self, run: Pass, *inputs: Value) -> Value:
+        (x,) = inputs
+        self.synapse.check(x.shape)
+        events = self._as_events(run, x)
+        if events is not None:
+            return self.run_events(run, events, was_tensor=isinstance(x, Tensor))
+        dense = x if isinstance(x, Tensor) else x.dense(run.dtype)
+        frames = dense.transpose(0, 1).contiguous()
+        current = self.synapse.current(frames.flatten(0, 1))
+        run.keep(self.synapse, frames)
+        spikes = self.given.step(run, current.view(*frames.shape[:2], *current.shape[1:]))
+        return spikes if self.pool is None else self.pool.forward(run, spikes)
+
+    def _as_events(self, run: Pass, x: Value) -> Spikes | None:
+        """The input as a list, where that is the better way."""
+        if not self.can_list(x.shape):
+            return None
+        if isinstance(x, Spikes):
+            return x if x.density <= self.dense else None
+        if not self.from_input or x.shape[0] != run.steps:
+            return None
+        if int(torch.count_nonzero(x)) > self.dense * x.numel():
+            return None
+        return as_spikes(lists_from_dense(x.flatten(2).numpy(), self.incoming), x.shape)
+
+    @override
+    def spikes(self, run: Pass) -> Tensor:
+        if self not in run.kept:
+            return self.given.spikes(run)
+        out, frame = self.fired(run)
+        return as_spikes(out, (run.steps, run.batch, *frame)).dense(run.dtype)
+
+    @override
+    def send(
+        self,
+        run: Pass,
+        feedback: Feedback,
+        eps: float,
+        wanted: Sequence[bool],
+        *,
+        reward: np.ndarray | None = None,
+        credit: np.ndarray | None = None,
+    ) -> Credits:
+        if self in run.kept:
+            return (self.send_events(run, feedback, eps, wanted[0], reward, credit),)
+        if self.pool is not None and credit is not None:
+            credit = self.pool.entry_credit(run, credit)
+        n = self.given.of_current(run, eps, reward, credit)
+        frames: Tensor = run.kept[self.synapse]
+        weight, bias = self.synapse.module.weight, self.synapse.module.bias
+        of_weight, of_bias, of_input = self.synapse.products(
+            frames.flatten(0, 1),
+            n.flatten(0, 1),
+            feedback=feedback.wanted(weight, bias),
+            credit=wanted[0],
+        )
+        feedback.add(weight, of_weight)
+        feedback.add(bias, of_bias)
+        return (None if of_input is None else of_input.view(frames.shape).transpose(0, 1),)
+
+    def hand_back(self, x: Spikes, credit: np.ndarray | None, was_tensor: bool) -> Tensor | None:
+        """Credit of the entries of the input, or of all of it if it came as a tensor."""
+        if credit is None or not was_tensor:
+            return None if credit is None else torch.from_numpy(credit)
+        out = np.empty((x.steps, x.batch, x.units), credit.dtype)
+        given = as_lists(x)
+        dense_from_lists(Lists(given.indptr, given.indices, credit), out)
+        return torch.from_numpy(out).view(x.shape)
+
+    @abstractmethod
+    def can_list(self, shape: Sequence[int]) -> bool:
+        """Do the kernels take lists of that dense shape?"""
+
+    @abstractmethod
+    def run_events(self, run: Pass, x: Spikes, *, was_tensor: bool) -> Value:
+        """The forward pass over lists."""
+
+    @abstractmethod
+    def send_events(
+        self,
+        run: Pass,
+        feedback: Feedback,
+        eps: float,
+        wanted: bool,
+        reward: np.ndarray | None,
+        credit: np.ndarray | None,
+    ) -> Tensor | None:
+        """The backward pass over lists."""
+
+    @abstractmethod
+    def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
+        """Spikes of the neurons in a recorded pass, and the shape of their frame."""
+
+
+class EventLinear(EventLayer):
+    """``nn.Linear`` with its neurons."""
+
+    synapse: synapses.Linear
+    dense = 0.3
+
+    @override
+    def can_list(self, shape: Sequence[int]) -> bool:
+        return len(shape) == 3
+
+    @override
+    def run_events(self, run: Pass, x: Spikes, *, was_tensor: bool) -> Value:
+        module = self.synapse.module
+        frame = torch.Size((x.batch, module.out_features))
+        neuron = self.constants(frame, run.dtype)
+        bias = _optional(module.bias)
+        trace = linear.linear_forward(
+            as_lists(x),
+            run.steps,
+            _array(module.weight),
+            bias,
+            neuron,
+            self.ahead,
+            **self.start(run, frame),
+        )
+        run.keep(self, (trace, neuron, x, was_tensor))
+        neurons = trace.neurons
+        self.finish(run, frame, neurons.state[:, : neurons.units], neurons.out.indices.size)
+        if self.is_output:
+            run.membranes = membranes_of(neurons, frame)
+        spikes = as_spikes(neurons.out, (run.steps, *frame))
+        return spikes if self.pool is None else self.pool.forward(run, spikes)
+
+    @override
+    def send_events(
+        self,
+        run: Pass,
+        feedback: Feedback,
+        eps: float,
+        wanted: bool,
+        reward: np.ndarray | None,
+        credit: np.ndarray | None,
+    ) -> Tensor | None:
+        trace, neuron, x, was_tensor = run.kept[self]
+        module = self.synapse.module
+        of_weight = torch.empty_like(module.weight)
+        found = linear.linear_backward(
+            trace,
+            neuron,
+            _optional(module.bias),
+            eps,
+            self.back,
+            reward=reward,
+            credit=credit,
+            input_credit=wanted,
+            feedback=of_weight.numpy(),
+        )
+        feedback.add(module.weight, of_weight, scaled=True)
+        if found.bias is not None:
+            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=True)
+        return self.hand_back(x, found.credit, was_tensor)
+
+    @override
+    def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
+        trace = run.kept[self][0]
+        return trace.neurons.out, (self.synapse.module.out_features,)
+
+
+class EventConvolution(EventLayer):
+    """``nn.Conv1d`` or ``nn.Conv2d`` with its neurons; pools that do not overlap are part of it."""
+
+    synapse: synapses.Convolution
+    dense = 0.3
+
+    @override
+    def can_list(self, shape: Sequence[int]) -> bool:
+        return True
+
+    def shape(self, feature: Sequence[int]) -> ConvShape:
+        """The convolution of a frame ``[C, ...]``; one-dimensional maps have the height 1."""
+        module = self.synapse.module
+
+        def pair(values: Sequence[int], fill: int) -> tuple[int, int]:
+            return (fill, values[0]) if len(values) == 1 else (values[0], values[1])
+
+        return ConvShape(
+            channels=module.in_channels,
+            size=pair(feature[1:], 1),
+            outputs=module.out_channels,
+            kernel=pair(module.kernel_size, 1),
+            stride=pair(module.stride, 1),
+            padding=pair(self.synapse.padding, 0),
+            dilation=pair(module.dilation, 1),
+            groups=module.groups,
+        )
+
+    @override
+    def run_events(self, run: Pass, x: Spikes, *, was_tensor: bool) -> Value:
+        module, shape = self.synapse.module, self.shape(x.feature_shape)
+        maps = shape.out_size if len(module.kernel_size) == 2 else shape.out_size[1:]
+        frame = torch.Size((x.batch, shape.outputs, *maps))
+        neuron = self.constants(frame, run.dtype)
+        tables = None if self.pool is None else self.pool.tables((run.steps, *frame))
+        fused = tables is not None and tables.disjoint
+        trace = conv.conv_forward(
+            as_lists(x),
+            run.steps,
+            shape,
+            _array(module.weight),
+            _optional(module.bias),
+            neuron,
+            self.ahead,
+            pooling=tables if fused else None,
+            **self.start(run, frame),
+        )
+        run.keep(self, (trace, neuron, x, was_tensor, frame, fused))
+        fired = int(np.bitwise_count(trace.bits).sum())
+        self.finish(run, frame, _state_by_unit(trace), fired)
+        if self.pool is None:
+            return as_spikes(trace.out, (run.steps, *frame))
+        if fused:
+            pooled = self.pool.frame(frame[1:])
+            return as_spikes(trace.out, (run.steps, x.batch, *pooled))
+        return self.pool.forward(run, as_spikes(trace.out, (run.steps, *frame)))
+
+    @override
+    def send_events(
+        self,
+        run: Pass,
+        feedback: Feedback,
+        eps: float,
+        wanted: bool,
+        reward: np.ndarray | None,
+        credit: np.ndarray | None,
+    ) -> Tensor | None:
+        trace, neuron, x, was_tensor, _, fused = run.kept[self]
+        module = self.synapse.module
+        if self.pool is not None and not fused and credit is not None:
+            credit = self.pool.entry_credit(run, credit)
+        found = conv.conv_backward(
+            trace,
+            _array(module.weight),
+            _optional(module.bias),
+            neuron,
+            eps,
+            self.back,
+            reward=reward,
+            credit=credit,
+            input_credit=wanted,
+        )
+        feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=True)
+        if found.bias is not None:
+            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=True)
+        return self.hand_back(x, found.credit, was_tensor)
+
+    @override
+    def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
+        trace, _, _, _, frame, _ = run.kept[self]
+        order = geometry(trace.shape).order
+        out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
+        return out, frame[1:]
+
+
+def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:
+    """Membranes ``[B, units]`` after the last step; the kernels keep them by lane."""
+    order = geometry(trace.shape).order
+    state = np.empty((trace.state.shape[0], trace.shape.units), trace.state.dtype)
+    state[:, order[order >= 0]] = trace.state[:, order >= 0]
+    return state
+
+
+def _array(parameter: Tensor) -> np.ndarray:
+    """A parameter as a contiguous array, sharing memory where it is contiguous itself."""
+    return parameter.detach().contiguous().numpy()
+
+
+def _optional(parameter: Tensor | None) -> np.ndarray | None:
+    return None if parameter is None else _array(parameter)

@@ -1,0 +1,187 @@
+"""What all stages on events share, and neurons that are stepped from given currents."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.backends.events import scan
+from lfp_snn.backends.events.lists import Lists
+from lfp_snn.backends.events.neuron import Neuron, dynamics_code
+from lfp_snn.backends.events.workspace import Workspace
+from lfp_snn.engine.neurons import Leaky
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Spiking
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import Epsilon, Rule
+from lfp_snn.spikes import Spikes
+
+__all__ = ["EventNeurons", "EventStage", "as_lists", "as_spikes", "membranes_of", "numpy_dtype"]
+
+
+class EventStage(Spiking):
+    """What all stages on events share: constants of the neurons, and what a pass leaves.
+
+    Buffers of the last pass stay with the stage and are used again by the next one.
+
+    Args:
+        neurons: reference stage of the neurons.
+        is_output: their spikes are the output of the network; membranes are kept in every pass.
+    """
+
+    def __init__(self, neurons: Leaky, *, is_output: bool) -> None:
+        super().__init__(neurons.name, neurons.module)
+        self.neurons = neurons
+        self.is_output = is_output
+        self.ahead = Workspace()
+        self.back = Workspace()
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return self.neurons.parameters()
+
+    @override
+    def describe(self) -> str:
+        return self.neurons.describe()
+
+    @override
+    def rule(self, rule: Rule) -> str:
+        return self.neurons.rule(rule)
+
+    def constants(self, frame: torch.Size, dtype: torch.dtype) -> Neuron:
+        """Decay and threshold of neurons with currents ``[B, ...]``, one each or one for all."""
+        dynamics = self.neurons.dynamics(frame, dtype)
+        per_neuron = (
+            value.expand(frame[1:]) if value.numel() > 1 else value
+            for value in (dynamics.beta, dynamics.threshold)
+        )
+        beta, threshold = (value.reshape(-1).numpy() for value in per_neuron)
+        return Neuron(beta, threshold, dynamics_code(dynamics.reset, dynamics.delay))
+
+    def start(self, run: Pass, frame: torch.Size) -> dict[str, Any]:
+        """Arguments of a forward kernel that are the same for all."""
+        state = self.neurons.initial(run, frame)
+        return {
+            "lengths": None if run.lengths is None else run.lengths.numpy(),
+            "state": None if state is None else state.reshape(frame[0], -1).numpy(),
+            "record": run.record or self.is_output,
+        }
+
+    def finish(self, run: Pass, frame: torch.Size, state: np.ndarray, fired: int) -> None:
+        """Note the state ``[B, N]`` after the last step, and how many spikes there were."""
+        run.final_state[self.name] = torch.from_numpy(state.copy()).view(frame)
+        run.count(self.name, torch.tensor(fired), frame[1:].numel())
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        return self.send(run, feedback, _eps(rule), wanted, credit=credit.numpy())
+
+    @override
+    def credit_relevance(
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+    ) -> Credits:
+        reward = relevance.transpose(0, 1).flatten(2).contiguous().numpy()
+        return self.send(run, feedback, _eps(rule), wanted, reward=reward)
+
+    @abstractmethod
+    def send(
+        self,
+        run: Pass,
+        feedback: Feedback,
+        eps: float,
+        wanted: Sequence[bool],
+        *,
+        reward: np.ndarray | None = None,
+        credit: np.ndarray | None = None,
+    ) -> Credits:
+        """Credit of the input, from the reward ``[B, T, N]`` or the credit of each spike."""
+
+
+def _eps(rule: Rule) -> float:
+    if isinstance(rule, Epsilon):
+        return rule.eps
+    raise NetworkError(
+        f"The events backend knows the rule Epsilon, not {rule!r}: build the TemporalLFP with "
+        "backend='torch' for other rules."
+    )
+
+
+class EventNeurons(EventStage):
+    """``snntorch.Leaky`` stepped from given currents; its spikes leave as lists."""
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Spikes:
+        (current,) = inputs
+        return self.step(run, current.transpose(0, 1).contiguous())
+
+    def step(self, run: Pass, current: Tensor) -> Spikes:
+        """Spikes from currents ``[B, T, ...]``, or ``[B, 1, ...]`` if they are constant."""
+        frame = torch.Size((current.shape[0], *current.shape[2:]))
+        neuron = self.constants(frame, current.dtype)
+        trace = scan.lif_forward(
+            current.flatten(2).numpy(), run.steps, neuron, self.ahead, **self.start(run, frame)
+        )
+        run.keep(self, (trace, neuron, current.shape))
+        self.finish(run, frame, trace.state[:, : trace.units], trace.out.indices.size)
+        if self.is_output:
+            run.membranes = membranes_of(trace, frame)
+        return as_spikes(trace.out, (run.steps, *frame))
+
+    @override
+    def spikes(self, run: Pass) -> Tensor:
+        trace, _, shape = run.kept[self]
+        return as_spikes(trace.out, (run.steps, shape[0], *shape[2:])).dense(run.dtype)
+
+    @override
+    def send(
+        self,
+        run: Pass,
+        feedback: Feedback,
+        eps: float,
+        wanted: Sequence[bool],
+        *,
+        reward: np.ndarray | None = None,
+        credit: np.ndarray | None = None,
+    ) -> Credits:
+        return (self.of_current(run, eps, reward, credit).transpose(0, 1),)
+
+    def of_current(
+        self, run: Pass, eps: float, reward: np.ndarray | None, credit: np.ndarray | None
+    ) -> Tensor:
+        """Credit of the currents in their shape ``[B, T, ...]``, or ``[B, 1, ...]`` (summed)."""
+        trace, neuron, shape = run.kept[self]
+        layout = "frames" if shape[1] == run.steps else "summed"
+        n = scan.credit_scan(
+            trace, neuron, eps, self.back, reward=reward, credit=credit, layout=layout
+        )
+        return torch.from_numpy(n)[:, : trace.units].reshape(shape)
+
+
+def numpy_dtype(dtype: torch.dtype) -> np.dtype:
+    """The dtype of numpy by the same name."""
+    return torch.empty(0, dtype=dtype).numpy().dtype
+
+
+def as_spikes(out: Lists, shape: Sequence[int]) -> Spikes:
+    """Lists of a kernel as spikes; they share memory."""
+    values = None if out.values is None else torch.from_numpy(out.values)
+    return Spikes(torch.from_numpy(out.indptr), torch.from_numpy(out.indices), shape, values)
+
+
+def as_lists(x: Spikes) -> Lists:
+    """Spikes as lists of a kernel; they share memory."""
+    values = None if x.values is None else x.values.numpy()
+    return Lists(x.indptr.numpy(), x.indices.numpy(), values)
+
+
+def membranes_of(trace: scan.Trace, frame: torch.Size) -> Tensor:
+    """Membranes ``[T, B, ...]`` of a recorded trace."""
+    w = torch.from_numpy(trace.w[:, :, : trace.units].copy())
+    return w.transpose(0, 1).reshape(trace.steps, *frame)

@@ -1,0 +1,98 @@
+"""Checks of what a user hands to a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from lfp_snn.engine.stage import Value
+from lfp_snn.errors import ShapeError
+from lfp_snn.spikes import Spikes
+
+__all__ = ["prepare_input", "prepare_lengths", "prepare_state"]
+
+
+def prepare_input(
+    x: Tensor | Spikes, steps: int | None, device: torch.device, dtype: torch.dtype
+) -> Value:
+    """The input as a value: spikes, ``[T, B, ...]``, or ``[1, B, ...]`` if it is constant.
+
+    Raises:
+        ShapeError: wrong shape, another device than the network's, or (on the CPU) not finite.
+    """
+    if steps is not None and steps < 1:
+        raise ShapeError(f"steps is {steps}; expected at least one time step.")
+    if x.device != device:
+        raise ShapeError(
+            f"The input lies on {x.device} and the network on {device}: move one of them, for "
+            f"instance with x.to('{device}')."
+        )
+    if isinstance(x, Spikes):
+        if steps not in (None, x.steps):
+            raise ShapeError(
+                f"steps is {steps}, but the spikes have T={x.steps}: leave steps out, it is for "
+                "inputs that are constant over time."
+            )
+        _refuse_empty(x.shape, x.shape, "[T, B, ...]")
+        if device.type == "cpu":
+            x.validate()
+        return x
+    value = x.detach().to(dtype)
+    if steps is not None:
+        value = value[None]
+    _refuse_empty(value.shape, x.shape, "[T, B, ...]" if steps is None else "[B, ...]")
+    if device.type == "cpu" and not bool(torch.isfinite(value).all()):
+        raise ShapeError(
+            "The input holds NaN or infinite values: clean the data before it goes into the "
+            "network."
+        )
+    return value
+
+
+def _refuse_empty(shape: Sequence[int], given: Sequence[int], expected: str) -> None:
+    if len(shape) < 3 or 0 in shape:
+        raise ShapeError(
+            f"The input has the shape {tuple(given)}; expected {expected} with at least one time "
+            "step, one sample and one unit."
+        )
+
+
+def prepare_lengths(
+    lengths: Tensor | None, steps: int, batch: int, device: torch.device
+) -> Tensor | None:
+    """Steps of each sample, checked.
+
+    Raises:
+        ShapeError: not one integer per sample, or (on the CPU) not between 1 and T.
+    """
+    if lengths is None:
+        return None
+    lengths = torch.as_tensor(lengths, device=device)
+    if lengths.shape != (batch,) or lengths.is_floating_point():
+        raise ShapeError(
+            f"lengths have the shape {tuple(lengths.shape)} and type {lengths.dtype}; expected "
+            f"{batch} integers, one per sample."
+        )
+    if device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= steps)).all()):
+        raise ShapeError(
+            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to "
+            f"T={steps}."
+        )
+    return lengths
+
+
+def prepare_state(state: Mapping[str, Tensor] | None, neurons: Sequence[str]) -> dict[str, Tensor]:
+    """Membranes before the first step, by neuron.
+
+    Raises:
+        ShapeError: it names a neuron that the network does not have.
+    """
+    unknown = sorted(set(state or {}) - set(neurons))
+    if unknown:
+        raise ShapeError(
+            f"The state holds '{unknown[0]}', which is no neuron of the network; expected "
+            f"{', '.join(neurons)}, as in lfp.state."
+        )
+    return dict(state or {})
