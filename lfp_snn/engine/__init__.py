@@ -4,11 +4,17 @@
 module     what it holds
 ========== ===========================================================================
 temporal   ``TemporalLFP``, what users call
-graph      from a module to a program of stages, by torch.fx
+tracing    from a module to a program of stages, by torch.fx
+supported  the modules and functions that may be traced
+graph      a program of stages
+execute    runs a program forwards and backwards
+inputs     checks of what a user hands in
+table      a program as text
 stage      what a stage is, and what a forward pass remembers
 synapses   stages that hold weights: linear, convolution, normalisation
 shapes     stages without weights: pools, reshapes, dropout, merges of branches
 neurons    stages of spiking neurons
+events     the same stages on lists of spikes, for the CPU
 ========== ===========================================================================
 """
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine.execute import run_backward, run_forward
-from lfp_snn.engine.graph import Program, build_program
+from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.stage import Feedback, Pass
 from lfp_snn.engine.table import program_table
+from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Epsilon, Rule
 from lfp_snn.spikes import Spikes

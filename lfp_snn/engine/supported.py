@@ -1,0 +1,75 @@
+"""What the forward of a network may call: modules and functions, and the stages they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lfp_snn.engine import neurons, shapes, synapses
+from lfp_snn.engine.stage import Stage
+
+__all__ = [
+    "FUNCTIONAL_MODULES",
+    "MAXIMA",
+    "MERGES",
+    "MODULES",
+    "POOL_OPTIONS",
+    "RESHAPES",
+    "SCALES",
+    "SUMS",
+    "UNCHANGED",
+]
+
+MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
+    nn.Linear: synapses.Linear,
+    nn.Conv1d: synapses.Convolution,
+    nn.Conv2d: synapses.Convolution,
+    nn.BatchNorm1d: synapses.BatchNorm,
+    nn.BatchNorm2d: synapses.BatchNorm,
+    nn.MaxPool1d: shapes.MaxPool,
+    nn.MaxPool2d: shapes.MaxPool,
+    nn.AdaptiveMaxPool1d: shapes.MaxPool,
+    nn.AdaptiveMaxPool2d: shapes.MaxPool,
+    nn.AvgPool1d: shapes.AvgPool,
+    nn.AvgPool2d: shapes.AvgPool,
+    nn.AdaptiveAvgPool1d: shapes.AvgPool,
+    nn.AdaptiveAvgPool2d: shapes.AvgPool,
+    nn.Flatten: shapes.Reshape,
+    nn.Unflatten: shapes.Reshape,
+    nn.Dropout: shapes.Dropout,
+    nn.Dropout1d: shapes.Dropout,
+    nn.Dropout2d: shapes.Dropout,
+    nn.Identity: shapes.Identity,
+    snn.Leaky: neurons.Leaky,
+}
+
+#: Functions that do what a module does; positional arguments of both agree up to the fourth.
+FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
+    F.max_pool1d: nn.MaxPool1d,
+    torch.max_pool1d: nn.MaxPool1d,
+    F.max_pool2d: nn.MaxPool2d,
+    torch.max_pool2d: nn.MaxPool2d,
+    F.avg_pool1d: nn.AvgPool1d,
+    F.avg_pool2d: nn.AvgPool2d,
+    F.adaptive_max_pool1d: nn.AdaptiveMaxPool1d,
+    F.adaptive_max_pool2d: nn.AdaptiveMaxPool2d,
+    F.adaptive_avg_pool1d: nn.AdaptiveAvgPool1d,
+    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+}
+#: Those whose positional arguments are in another order than those of the module.
+POOL_OPTIONS: dict[Any, tuple[str, ...]] = dict.fromkeys(
+    (torch.max_pool1d, torch.max_pool2d),
+    ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+)
+#: Functions and methods by the same name.
+SUMS = {"add": 1.0, "add_": 1.0, "iadd": 1.0, "sub": -1.0, "sub_": -1.0, "isub": -1.0}
+SCALES = {"mul", "mul_", "imul", "truediv", "div", "div_", "itruediv"}
+MERGES = {"cat", "concat", "concatenate"}
+MAXIMA = {"maximum", "max"}
+RESHAPES = {"flatten", "reshape", "view", "squeeze", "unsqueeze", "unflatten"}
+UNCHANGED = {"contiguous", "clone"}
