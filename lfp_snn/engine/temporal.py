@@ -95,7 +95,6 @@ class TemporalLFP:
     def backend(self) -> str:
         """Name of the kernels that the next pass uses."""
         if self._backend == "auto":
-            return "torch"  # until the kernels are in
             fits = self.device.type == "cpu" and isinstance(self.rule, Epsilon)
             return "events" if fits else "torch"
         return self._backend

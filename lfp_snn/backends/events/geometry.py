@@ -1,0 +1,208 @@
+"""Tables that turn a convolution at active inputs into additions of contiguous runs.
+
+The neurons of a map lie in *lanes*: group, row, column, channel of the group, every row padded to
+whole vectors. With channels last, all that one input adds to one row of outputs is one run of
+memory, ``columns x channels`` long, and so are its weights once they are laid out alike (columns
+reversed, one copy of the order per phase of the stride). Rows of the map stand apart by a gap, so
+that runs which reach over an edge need no test: what lands in the gap is never read.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+from typing import NamedTuple
+
+import numpy as np
+
+from lfp_snn.backends.events.simd import BLOCK, LANES
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """Shape of a Conv2d (a Conv1d has height 1): sizes as (height, width)."""
+
+    channels: int
+    size: Pair
+    outputs: int
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    @property
+    def out_size(self) -> Pair:
+        """(height, width) of the map of neurons."""
+        height, width = (
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, p, d, k, s in zip(
+                self.size, self.padding, self.dilation, self.kernel, self.stride, strict=True
+            )
+        )
+        return height, width
+
+    @property
+    def units(self) -> int:
+        """Number of neurons."""
+        height, width = self.out_size
+        return self.outputs * height * width
+
+
+class Tables(NamedTuple):
+    """What the kernels read; offsets count elements.
+
+    Per input unit: ``place`` in the map and ``source`` in the weights of its first run, ``rows`` of
+    outputs that it reaches. Steps between rows and between the segments of a row, ``run`` elements
+    each; map rows start at ``margin + row * pitch``; lanes start at ``row * width``.
+    """
+
+    place: np.ndarray
+    source: np.ndarray
+    rows: np.ndarray
+    place_row: int
+    source_row: int
+    segments: int
+    place_segment: int
+    run: int
+    margin: int
+    pitch: int
+    width: int
+    map_rows: int
+    map_size: int
+    lanes: int
+
+
+class Geometry(NamedTuple):
+    """Tables, and the order of lanes and weights.
+
+    ``order`` [lanes] is the flat (channel, row, column) index of the neuron in a lane, -1 in the
+    padding; ``gather`` the flat index of the weight at each place of the layout, -1 for a zero.
+    """
+
+    tables: Tables
+    order: np.ndarray
+    gather: np.ndarray
+
+
+class _Axis(NamedTuple):
+    """One axis: per phase the taps in order of the output that they reach, and per input the phase
+    and the output of the first tap."""
+
+    taps: list[list[int]]
+    phase: np.ndarray
+    first: np.ndarray
+    step: int
+
+
+def _axis(size: int, kernel: int, stride: int, padding: int, dilation: int) -> _Axis:
+    taps = [
+        [k for k in reversed(range(kernel)) if (phase - k * dilation) % stride == 0]
+        for phase in range(stride)
+    ]
+    position = np.arange(size) + padding
+    phase = position % stride
+    first = np.array(
+        [
+            (x - taps[x % stride][0] * dilation) // stride if taps[x % stride] else 0
+            for x in position
+        ],
+        dtype=np.int64,
+    )
+    return _Axis(taps, phase, first, dilation // gcd(stride, dilation))
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
+
+
+@lru_cache(maxsize=64)
+def geometry(shape: ConvShape) -> Geometry:
+    """The tables of a convolution."""
+    (height, width), (kh, kw) = shape.out_size, shape.kernel
+    deep = shape.outputs // shape.groups
+    y, x = (
+        _axis(n, k, s, p, d)
+        for n, k, s, p, d in zip(
+            shape.size, shape.kernel, shape.stride, shape.padding, shape.dilation, strict=True
+        )
+    )
+    columns, lines = max(map(len, x.taps)), max(map(len, y.taps))
+    segments = 1 if x.step == 1 else columns
+    run = _up((columns if segments == 1 else 1) * deep, LANES)
+
+    last = x.first + (columns - 1) * x.step
+    left, right = max(0, -int(x.first.min())), max(0, int(last.max()) + 1 - width)
+    lane_row = _up(width * deep, LANES)
+    pitch = max(lane_row, _up((width + max(left, right)) * deep, LANES))
+    margin = _up(left * deep, LANES)
+    map_rows = shape.groups * height
+
+    # Rows: of the taps of a phase, those whose output exists are consecutive.
+    reach = y.first[:, None] + y.step * np.arange(lines)
+    there = (reach >= 0) & (reach < height)
+    there &= np.arange(lines) < np.array([len(y.taps[p]) for p in y.phase])[:, None]
+    skipped, rows = there.argmax(1), there.sum(1)
+    empty_column = np.array([not x.taps[p] for p in x.phase])
+
+    line = segments * run
+    plane = lines * line
+    channel, row, column = np.meshgrid(
+        np.arange(shape.channels), *map(np.arange, shape.size), indexing="ij"
+    )
+    group = channel // (shape.channels // shape.groups)
+    top = np.clip(y.first + y.step * skipped, 0, height - 1)
+    place = margin + (group * height + top[row]) * pitch + x.first[column] * deep
+    bank = (channel * shape.stride[0] + y.phase[row]) * shape.stride[1] + x.phase[column]
+    source = bank * plane + skipped[row] * line
+    count = np.where(empty_column[column], 0, rows[row])
+    reached = place + (lines - 1) * y.step * pitch + (segments - 1) * x.step * deep + run
+    tables = Tables(
+        place=place.reshape(-1).astype(np.int64),
+        source=source.reshape(-1).astype(np.int64),
+        rows=count.reshape(-1).astype(np.int64),
+        place_row=y.step * pitch,
+        source_row=line,
+        segments=segments,
+        place_segment=x.step * deep,
+        run=run,
+        margin=margin,
+        pitch=pitch,
+        width=lane_row,
+        map_rows=map_rows,
+        map_size=max(int(reached.max()), margin + map_rows * pitch) + LANES,
+        lanes=_up(map_rows * lane_row, BLOCK),
+    )
+    return Geometry(tables, _order(shape, lane_row, tables.lanes), _gather(shape, y, x, tables))
+
+
+def _order(shape: ConvShape, lane_row: int, lanes: int) -> np.ndarray:
+    height, width = shape.out_size
+    deep = shape.outputs // shape.groups
+    flat = np.arange(shape.units).reshape(shape.groups, deep, height, width)
+    order = np.full(lanes, -1, np.int64)
+    rows = order[: shape.groups * height * lane_row].reshape(shape.groups, height, lane_row)
+    rows[:, :, : width * deep] = flat.transpose(0, 2, 3, 1).reshape(shape.groups, height, -1)
+    return order
+
+
+def _gather(shape: ConvShape, y: _Axis, x: _Axis, tables: Tables) -> np.ndarray:
+    deep = shape.outputs // shape.groups
+    inner = shape.channels // shape.groups
+    weight = np.arange(shape.outputs * inner * shape.kernel[0] * shape.kernel[1])
+    weight = weight.reshape(shape.groups, deep, inner, *shape.kernel)
+    by_channel = weight.transpose(0, 2, 3, 4, 1).reshape(shape.channels, *shape.kernel, deep)
+    lines = max(map(len, y.taps))
+    banks = (shape.channels, *shape.stride, lines, tables.segments, tables.run)
+    gather = np.full(banks, -1, np.int64)
+    for py, taps_y in enumerate(y.taps):
+        for px, taps_x in enumerate(x.taps):
+            for line, ky in enumerate(taps_y):
+                if tables.segments == 1:
+                    chosen = by_channel[:, ky, taps_x].reshape(shape.channels, -1)
+                    gather[:, py, px, line, 0, : chosen.shape[1]] = chosen
+                else:
+                    for k, kx in enumerate(taps_x):
+                        gather[:, py, px, line, k, :deep] = by_channel[:, ky, kx]
+    return gather.reshape(-1)

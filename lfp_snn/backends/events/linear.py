@@ -1,0 +1,223 @@
+"""Fully connected layer with LIF neurons, on lists of active inputs.
+
+Outputs are worked on in blocks of 64: a block of weights ``[in, 64]`` stays in a core's cache while
+the samples stream by, its 64 sums stay in registers. The feedback of a block is the same gather the
+other way round: per input, the credits of the frames in which it was active.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+from lfp_snn.backends.events.lists import Lists, scales, transpose
+from lfp_snn.backends.events.neuron import Neuron, constants
+from lfp_snn.backends.events.scan import (
+    Feedback,
+    Trace,
+    advance,
+    close_trace,
+    credit_scan,
+    half_words,
+    open_trace,
+    stand_still,
+)
+from lfp_snn.backends.events.simd import BLOCK, LANES, add_rows, aligned_zeros, copy_run, dot_run
+from lfp_snn.backends.events.workspace import Workspace
+
+_GROUPS = 8
+"""Pieces into which samples, frames or inputs are cut beside the blocks, to occupy all threads."""
+
+
+class LinearTrace(NamedTuple):
+    """A trace together with what the synapse needs backwards: input and weights in blocks."""
+
+    neurons: Trace
+    x: Lists
+    blocks: np.ndarray
+
+
+@njit(cache=True, parallel=True)
+def _cut(weight, blocks):  # type: ignore[no-untyped-def]
+    """weight [out, in] -> blocks [ceil(out/64), in, 64], zeros beyond out."""
+    outputs, inputs = weight.shape
+    for piece in prange(blocks.shape[0] * _GROUPS):
+        k, g = piece // _GROUPS, piece % _GROUPS
+        end = (g + 1) * inputs // _GROUPS
+        for start in range(g * inputs // _GROUPS, end, LANES):
+            for l in range(BLOCK):
+                j = k * BLOCK + l
+                for i in range(start, min(start + LANES, end)):
+                    blocks[k, i, l] = weight[j, i] if j < outputs else 0
+
+
+def cut_weight(weight: np.ndarray, work: Workspace) -> np.ndarray:
+    """The weight [out, in] as blocks [ceil(out/64), in, 64], zero beyond out; lives in ``work``."""
+    outputs, inputs = weight.shape
+    blocks = work.get("weight", (-(-outputs // BLOCK), inputs, BLOCK), weight.dtype)
+    _cut(weight, blocks)
+    return blocks
+
+
+@njit(cache=True, parallel=True)
+def _forward(indptr, indices, values, step, blocks, bias, beta, theta, code, lengths, steps, record, state, w, u, bits):  # type: ignore[no-untyped-def]  # noqa: E501
+    batch, padded = lengths.size, bias.size
+    inputs = blocks.size // padded
+    for piece in prange(padded // BLOCK * _GROUPS):
+        k, g = piece // _GROUPS, piece % _GROUPS
+        j = k * BLOCK
+        current = aligned_zeros(BLOCK, bias)
+        for b in range(g * batch // _GROUPS, (g + 1) * batch // _GROUPS):
+            held = b * padded + j
+            for t in range(steps):
+                f = b * steps + t
+                at = (f if record else b) * padded + j
+                word = (f * padded + j) // LANES
+                if t < lengths[b]:
+                    copy_run(current, 0, bias, j, BLOCK)
+                    add_rows(
+                        current, 0, blocks, j * inputs, indices, values, step,
+                        indptr[f], indptr[f + 1],
+                    )  # fmt: skip
+                    advance(
+                        state, held, current, beta, theta, j, code, w, u, at, bits, word, BLOCK
+                    )
+                else:
+                    stand_still(state, held, w, u, at, bits, word, BLOCK)
+
+
+def linear_forward(
+    x: Lists,
+    steps: int,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    neuron: Neuron,
+    work: Workspace,
+    *,
+    lengths: np.ndarray | None = None,
+    state: np.ndarray | None = None,
+    record: bool = True,
+) -> LinearTrace:
+    """``I = W x + b`` at the active inputs and the neurons' step, over all of T.
+
+    Args:
+        x: input of B*T frames.
+        steps: T.
+        weight: [out, in], C-contiguous, float32 or float64; the dtype of all that follows.
+        bias: [out] or ``None``.
+        neuron: constants of the ``out`` neurons.
+        work: buffers; the trace lives in them until the layer's next forward pass.
+        lengths: int [B], see :mod:`lfp_snn.lif`.
+        state: membranes [B, out] before the first step; zero if ``None``.
+        record: keep the membranes for the backward pass.
+    """
+    outputs = weight.shape[0]
+    dtype = weight.dtype
+    batch = (x.indptr.size - 1) // steps
+    blocks = cut_weight(weight, work)
+    trace = open_trace(
+        batch, steps, outputs, neuron, dtype, work, lengths=lengths, state=state, record=record
+    )
+    beta, theta = constants(neuron, outputs, dtype)
+    offset = np.zeros(beta.size, dtype)
+    if bias is not None:
+        offset[:outputs] = bias
+    values, step = scales(x, dtype)
+    _forward(
+        x.indptr, x.indices, values, step, blocks.reshape(-1), offset, beta, theta,
+        neuron.dynamics, trace.lengths, steps, record, trace.state.reshape(-1),
+        trace.w.reshape(-1), trace.u.reshape(-1), half_words(trace.bits),
+    )  # fmt: skip
+    return LinearTrace(close_trace(trace, work), x, blocks)
+
+
+@njit(cache=True, parallel=True)
+def _feedback(starts, frames, values, step, n, blocks, feedback):  # type: ignore[no-untyped-def]
+    """feedback[j, i] = |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f."""
+    outputs, inputs = feedback.shape
+    total = n.size // (blocks.size // inputs)
+    for piece in prange(-(-outputs // BLOCK) * _GROUPS):
+        k, g = piece // _GROUPS, piece % _GROUPS
+        sums = np.empty(BLOCK, n.dtype)
+        width = min(BLOCK, outputs - k * BLOCK)
+        for i in range(g * inputs // _GROUPS, (g + 1) * inputs // _GROUPS):
+            sums[:] = 0
+            add_rows(
+                sums, 0, n, k * total * BLOCK, frames, values, step, starts[i], starts[i + 1]
+            )
+            row = (k * inputs + i) * BLOCK
+            for l in range(width):
+                feedback[k * BLOCK + l, i] = abs(blocks[row + l]) * sums[l]
+
+
+@njit(cache=True, parallel=True)
+def _bias_feedback(n, bias, feedback):  # type: ignore[no-untyped-def]
+    """feedback[j] = |b_j| sum_f n_fj; n is [blocks, F, 64]."""
+    for k in prange(n.shape[0]):
+        sums = np.zeros(BLOCK, n.dtype)
+        for f in range(n.shape[1]):
+            for l in range(BLOCK):
+                sums[l] += n[k, f, l]
+        for l in range(min(BLOCK, bias.size - k * BLOCK)):
+            feedback[k * BLOCK + l] = abs(bias[k * BLOCK + l]) * sums[l]
+
+
+@njit(cache=True, parallel=True)
+def _credit(indptr, indices, n, blocks, inputs, credit):  # type: ignore[no-untyped-def]
+    """credit[e] = sum_j w_ij n_fj; block after block while it is in the cache."""
+    total = indptr.size - 1
+    for g in prange(_GROUPS):
+        first, end = g * total // _GROUPS, (g + 1) * total // _GROUPS
+        credit[indptr[first] : indptr[end]] = 0
+        for k in range(blocks.size // (inputs * BLOCK)):
+            for f in range(first, end):
+                row = (k * total + f) * BLOCK
+                for e in range(indptr[f], indptr[f + 1]):
+                    column = (k * inputs + indices[e]) * BLOCK
+                    credit[e] += dot_run(blocks, column, n, row, BLOCK)
+
+
+def linear_backward(
+    trace: LinearTrace,
+    neuron: Neuron,
+    bias: np.ndarray | None,
+    eps: float,
+    work: Workspace,
+    *,
+    reward: np.ndarray | None = None,
+    credit: np.ndarray | None = None,
+    input_credit: bool = True,
+    feedback: np.ndarray | None = None,
+) -> Feedback:
+    """Feedback of the layer and credit of its input, ``c_i = sum_j w_ij n_j`` per entry of it.
+
+    Args:
+        trace: of the forward pass, recorded.
+        neuron, bias: as in the forward pass.
+        eps: stabiliser of the denominator.
+        work: buffers (may be those of the forward pass); the results live in them.
+        reward: ``R`` dense [B, T, out] (an output layer), or
+        credit: one value per entry of the layer's output list.
+        input_credit: whether the credit of the input is wanted.
+        feedback: [out, in], where to write the feedback of the weight; a buffer if ``None``.
+    """
+    blocks, x = trace.blocks, trace.x
+    dtype = blocks.dtype
+    inputs = blocks.shape[1]
+    n = credit_scan(
+        trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks"
+    )
+    starts, frames, values, step = transpose(x, inputs, dtype, work)
+    if feedback is None:
+        feedback = work.get("feedback", (trace.neurons.units, inputs), dtype)
+    flat = n.reshape(-1)
+    _feedback(starts, frames, values, step, flat, blocks.reshape(-1), feedback)
+    of_bias = None
+    if bias is not None:
+        of_bias = np.empty(trace.neurons.units, dtype)
+        _bias_feedback(n, bias, of_bias)
+    handed = None
+    if input_credit:
+        handed = work.get("credit", (x.indices.size,), dtype)
+        _credit(x.indptr, x.indices, flat, blocks.reshape(-1), inputs, handed)
+    return Feedback(feedback, of_bias, handed)

@@ -1,0 +1,207 @@
+"""Vector primitives for the kernels, written as LLVM vectors.
+
+Numba knows nothing of aliasing, so it neither keeps a row of sums in registers nor drops the scalar
+remainder of a short run. These few primitives say what is meant. All arrays are flat and contiguous,
+offsets count elements. Sums are taken in a fixed order, lane by lane; products use a fused
+multiply-add (one rounding), which is exact wherever the unfused form is.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+import numpy as np
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 16
+BLOCK = 64
+"""Neurons of a linear block: one bitmap word, four vectors of sums."""
+
+_I64 = ir.IntType(64)
+
+
+def pointer(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """Where the elements of an array argument begin."""
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def load(context: Any, builder: Any, array_type: Any, pointer: Any, offset: Any) -> Any:
+    """LANES elements from an offset."""
+    element = context.get_value_type(array_type.dtype)
+    vector = ir.VectorType(element, LANES)
+    place = builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+    value = builder.load(place)
+    value.align = context.get_abi_sizeof(element)
+    return value
+
+
+def store(context: Any, builder: Any, array_type: Any, value: Any, pointer: Any, at: Any) -> None:
+    """Write LANES elements at an offset."""
+    place = builder.bitcast(builder.gep(pointer, [at]), value.type.as_pointer())
+    written = builder.store(value, place)
+    written.align = context.get_abi_sizeof(context.get_value_type(array_type.dtype))
+
+
+def splat(builder: Any, scalar: Any) -> Any:
+    """A vector of LANES equal elements."""
+    vector = ir.VectorType(scalar.type, LANES)
+    index = ir.IntType(32)
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, index(0))
+    mask = ir.Constant(ir.VectorType(index, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), mask)
+
+
+def _suffix(element: Any) -> str:
+    return f"v{LANES}{'f32' if isinstance(element, ir.FloatType) else 'f64'}"
+
+
+def vector_function(builder: Any, name: str, vector: Any, arguments: int) -> Any:
+    """The LLVM intrinsic of that name, from vectors to a vector."""
+    kind = ir.FunctionType(vector, [vector] * arguments)
+    name = f"llvm.{name}.{_suffix(vector.element)}"
+    return cgutils.get_or_insert_function(builder.module, kind, name)
+
+
+def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, fused where the processor can."""
+    return builder.call(vector_function(builder, "fmuladd", a.type, 3), [a, b, c])
+
+
+@intrinsic
+def add_rows(typingctx, sums, at, rows, base, picks, scales, step, start, stop):  # type: ignore[no-untyped-def]
+    """sums[at + l] += sum_e scales[e * step] * rows[base + 64 * picks[e] + l], 0 <= l < 64.
+
+    e runs from start to stop; step is 1, or 0 for one common scale.
+    """
+    signature = types.void(
+        sums, types.intp, rows, types.intp, picks, scales, types.intp, types.intp, types.intp
+    )
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        sums, at, rows, base, picks, scales, step, start, stop = args
+        kinds = signature.args
+        out = pointer(context, builder, kinds[0], sums)
+        table = pointer(context, builder, kinds[2], rows)
+        picked = pointer(context, builder, kinds[4], picks)
+        factors = pointer(context, builder, kinds[5], scales)
+        table = builder.gep(table, [base])
+        places = [builder.add(at, _I64(k)) for k in range(0, BLOCK, LANES)]
+        held = []
+        for place in places:
+            slot = cgutils.alloca_once(
+                builder, ir.VectorType(context.get_value_type(kinds[0].dtype), LANES)
+            )
+            builder.store(load(context, builder, kinds[0], out, place), slot)
+            held.append(slot)
+        with cgutils.for_range_slice(builder, start, stop, _I64(1)) as (entry, _):
+            row = builder.sext(builder.load(builder.gep(picked, [entry])), _I64)
+            row = builder.mul(row, _I64(BLOCK))
+            factor = builder.load(builder.gep(factors, [builder.mul(entry, step)]))
+            factor = splat(builder, factor)
+            for k, slot in enumerate(held):
+                part = load(
+                    context, builder, kinds[2], table, builder.add(row, _I64(k * LANES))
+                )
+                builder.store(multiply_add(builder, factor, part, builder.load(slot)), slot)
+        for place, slot in zip(places, held, strict=True):
+            store(context, builder, kinds[0], builder.load(slot), out, place)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def add_run(typingctx, out, at, scale, run, base, length):  # type: ignore[no-untyped-def]
+    """out[at + l] += scale * run[base + l], 0 <= l < length; length is a multiple of LANES."""
+    signature = types.void(out, types.intp, scale, run, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        out, at, scale, run, base, length = args
+        kinds = signature.args
+        target = pointer(context, builder, kinds[0], out)
+        source = pointer(context, builder, kinds[3], run)
+        factor = splat(builder, scale)
+        with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
+            place = builder.add(at, k)
+            part = load(context, builder, kinds[3], source, builder.add(base, k))
+            old = load(context, builder, kinds[0], target, place)
+            store(context, builder, kinds[0], multiply_add(builder, factor, part, old), target, place)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def copy_run(typingctx, out, at, run, base, length):  # type: ignore[no-untyped-def]
+    """out[at + l] = run[base + l], 0 <= l < length; length is a multiple of LANES."""
+    signature = types.void(out, types.intp, run, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        out, at, run, base, length = args
+        kinds = signature.args
+        target = pointer(context, builder, kinds[0], out)
+        source = pointer(context, builder, kinds[2], run)
+        with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
+            part = load(context, builder, kinds[2], source, builder.add(base, k))
+            store(context, builder, kinds[0], part, target, builder.add(at, k))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def dot_run(typingctx, left, left_at, right, right_at, length):  # type: ignore[no-untyped-def]
+    """sum_l left[left_at + l] * right[right_at + l], 0 <= l < length, a multiple of LANES."""
+    signature = left.dtype(left, types.intp, right, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        left, left_at, right, right_at, length = args
+        kinds = signature.args
+        first = pointer(context, builder, kinds[0], left)
+        second = pointer(context, builder, kinds[2], right)
+        element = context.get_value_type(kinds[0].dtype)
+        vector = ir.VectorType(element, LANES)
+        slot = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * LANES))
+        builder.store(ir.Constant(vector, [0.0] * LANES), slot)
+        with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
+            a = load(context, builder, kinds[0], first, builder.add(left_at, k))
+            b = load(context, builder, kinds[2], second, builder.add(right_at, k))
+            builder.store(multiply_add(builder, a, b, builder.load(slot)), slot)
+        reduce = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(element, [element, vector]),
+            f"llvm.vector.reduce.fadd.{_suffix(element)}",
+        )
+        zero = ir.Constant(element, 0.0)
+        return builder.call(reduce, [zero, builder.load(slot)], fastmath=("reassoc",))
+
+    return signature, codegen
+
+
+@intrinsic
+def count_bits(typingctx, word):  # type: ignore[no-untyped-def]
+    """How many bits of a uint64 are set."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.ctpop(args[0])
+
+    return types.intp(types.uint64), codegen
+
+
+@intrinsic
+def lowest_bit(typingctx, word):  # type: ignore[no-untyped-def]
+    """The position of the lowest set bit of a uint64 (64 if none is set)."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.cttz(args[0], ir.IntType(1)(0))
+
+    return types.intp(types.uint64), codegen
+
+
+@njit(cache=True)
+def aligned_zeros(count, like):  # type: ignore[no-untyped-def]
+    """Zeros of the dtype of ``like``, on a cache line: a vector then never straddles two."""
+    raw = np.zeros(count + 64 // like.itemsize, like.dtype)
+    skip = (-raw.ctypes.data % 64) // like.itemsize
+    return raw[skip : skip + count]
