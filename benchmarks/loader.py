@@ -1,0 +1,136 @@
+"""Recordings to batches: this project's loader against tonic's ToFrame and PadTensors.
+
+    python benchmarks/loader.py --root datasets/NMNIST
+
+Three ways to the same batches of N-MNIST, from files that the operating system has in memory:
+tonic (read, ToFrame, PadTensors), ours (read, bin, batch), and ours from the cache (open, check,
+batch). The batches are compared, value by value, before anything is timed. Then the ways take
+turns, and the median of the rounds counts. Ours yields index lists, tonic dense tensors: that is
+what each hands to its network.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from tonic.collation import PadTensors
+from tonic.datasets import NMNIST
+from tonic.io import read_mnist_file
+from tonic.transforms import ToFrame
+
+from lfp_snn.data import Batch, Binning, SpikeSet, bin_events, cache, nmnist
+
+Batches = Iterator[Batch] | Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+
+class Ways:
+    """The three ways, over the same recordings in the same order."""
+
+    def __init__(self, root: Path, steps: int, batch_size: int) -> None:
+        parts = [nmnist.list_recordings(root, part) for part in ("Train", "Test")]
+        self.paths = [path for part in parts for path in part.paths]
+        self.labels = np.concatenate([part.labels for part in parts])
+        self.binning = Binning(steps, values="counts")
+        self.starts = range(0, len(self.paths), batch_size)
+        self.batch_size = batch_size
+        self.to_frame = ToFrame(sensor_size=NMNIST.sensor_size, n_time_bins=steps)
+        self.collate = PadTensors(batch_first=False)
+
+    def tonic(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Dense [T, B, 2, 34, 34] and labels."""
+        for start in self.starts:
+            part = range(start, min(start + self.batch_size, len(self.paths)))
+            yield self.collate(
+                [
+                    (
+                        self.to_frame(read_mnist_file(self.paths[n], NMNIST.dtype)),
+                        int(self.labels[n]),
+                    )
+                    for n in part
+                ]
+            )
+
+    def files(self) -> Iterator[Batch]:
+        """Spikes, straight from the files."""
+        for start in self.starts:
+            part = slice(start, start + self.batch_size)
+            trains = bin_events(nmnist.read_many(self.paths[part]), self.binning)
+            recordings = self._set(trains, part)
+            yield recordings.batch(range(len(recordings)))
+
+    def cached(self) -> Iterator[Batch]:
+        """Spikes from the cache, opening and checking it included."""
+        recordings = self._set(cache.fetch("bench", self.paths, {}, self._build), slice(None))
+        for start in self.starts:
+            yield recordings.batch(range(start, min(start + self.batch_size, len(self.paths))))
+
+    def _build(self) -> list[object]:
+        return [bin_events(nmnist.read_many(self.paths), self.binning)]
+
+    def _set(self, trains: object, part: slice) -> SpikeSet:
+        return SpikeSet(
+            trains,
+            self.labels[part],
+            [path.stem for path in self.paths[part]],
+            classes=nmnist.CLASSES,
+            feature_shape=nmnist.SENSOR,
+            steps=self.binning.steps,
+        )
+
+
+def seconds(way: Callable[[], Batches]) -> float:
+    """Time of one pass over all batches."""
+    start = time.perf_counter()
+    for _ in way():
+        pass
+    return time.perf_counter() - start
+
+
+def check(ways: Ways) -> None:
+    """Stops unless the three ways give equal batches."""
+    for (frames, labels), fresh, kept in zip(
+        ways.tonic(), ways.files(), ways.cached(), strict=True
+    ):
+        for batch in (fresh, kept):
+            if not torch.equal(batch.x.dense(), frames.float()):
+                raise SystemExit("the spikes differ from tonic's frames")
+            if not torch.equal(batch.labels, labels):
+                raise SystemExit("the labels differ from tonic's")
+
+
+def main() -> None:
+    """Compares, measures, and prints the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path("datasets/NMNIST"))
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LFP_SNN_CACHE"] = folder
+        ways = Ways(args.root, args.steps, args.batch_size)
+        check(ways)
+        print(
+            f"{len(ways.paths)} recordings, T={args.steps}, batches of {args.batch_size}: "
+            f"equal content; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        )
+        times: dict[str, list[float]] = {"tonic": [], "files": [], "cached": []}
+        for _ in range(args.rounds):
+            for name in times:
+                times[name].append(seconds(getattr(ways, name)))
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    for name, median in medians.items():
+        print(
+            f"{name:8}{median / len(ways.paths) * 1e6:9.1f} us a recording"
+            f"{medians['tonic'] / median:9.1f}x as fast as tonic"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""An on-disk cache of spike trains, mapped into memory when it is read.
+
+An entry is a folder named by a hash of all that its content follows from: the dataset, its files
+(path, size, time of change), the options and `_FORMAT`. So an entry is never stale: what changes
+makes another entry. It is built in a folder of its own and then renamed, so that a process sees a
+whole entry or none; of two that build the same one, the later discards its own. Each entry carries
+checksums; one that is damaged is built anew. The cache folder can be deleted at any time.
+
+The folder is `$LFP_SNN_CACHE`, or `datasets/.cache` under the current directory.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lfp_snn.data.binning import Binned
+
+_FORMAT = 1  # raise it whenever the layout of an entry, or the code that makes one, changes
+_DTYPES = {"indptr": np.int64, "indices": np.int32, "values": np.float32}
+
+Build = Callable[[], Iterable[Binned]]
+
+
+def location() -> Path:
+    """The folder that holds the cache."""
+    return Path(os.environ.get("LFP_SNN_CACHE") or "datasets/.cache")
+
+
+def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: Build) -> Binned:
+    """The spike trains that `build` makes, out of the cache if it has them.
+
+    Args:
+        name: the dataset.
+        files: the files that `build` reads.
+        options: all else that its result depends on (anything that `json` or `repr` writes).
+        build: yields spike trains chunk by chunk; called only if the cache cannot serve.
+
+    Returns:
+        The chunks laid end to end: read-only arrays mapped from the cache, or arrays in memory,
+        after a warning, if the cache cannot be written.
+    """
+    key = _key(name, files, options)
+    entry = location() / f"{name}-{key[:24]}"
+    found = _read(entry)
+    if found is not None:
+        return found
+    try:
+        location().mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=location(), prefix=f".{entry.name}-"))
+    except OSError as error:
+        return _uncached(build, error)
+    try:
+        _write(scratch, build())
+        # The mapped files outlive their names, so what is read here survives all that follows.
+        trains = _read(scratch)
+        if trains is None:
+            raise OSError("what was written cannot be read back")
+        if _key(name, files, options) == key:  # else a file changed meanwhile: keep nothing
+            _publish(scratch, entry)
+        return trains
+    except OSError as error:  # builders raise DataError, so this is the cache's own disk
+        return _uncached(build, error)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _key(name: str, files: Sequence[Path], options: Mapping[str, Any]) -> str:
+    stats = ((os.path.abspath(file), os.stat(file)) for file in files)
+    content = {
+        "format": _FORMAT,
+        "name": name,
+        "files": [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats],
+        "options": options,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _uncached(build: Build, error: OSError) -> Binned:
+    warnings.warn(
+        f"the cache in {location()} cannot be used ({error}); the data is kept in memory and "
+        "encoded again in the next run (set LFP_SNN_CACHE to a folder that can be written)",
+        stacklevel=3,
+    )
+    chunks = list(build())
+    counts = [np.diff(chunk.indptr) for chunk in chunks]
+    values = [chunk.values for chunk in chunks if chunk.values is not None]
+    return Binned(
+        np.concatenate([[0], np.cumsum(np.concatenate(counts))]),
+        np.concatenate([chunk.indices for chunk in chunks]),
+        np.concatenate(values) if values else None,
+    )
+
+
+def _write(folder: Path, chunks: Iterable[Binned]) -> None:
+    """Writes raw columns and, last of all, `meta.json` with their lengths and checksums."""
+    meta: dict[str, dict[str, int]] = {}
+    with ExitStack() as stack:
+        files: dict[str, IO[bytes]] = {}
+
+        def append(column: str, data: npt.NDArray[Any]) -> None:
+            if column not in files:
+                files[column] = stack.enter_context((folder / column).open("wb"))
+                meta[column] = {"length": 0, "crc32": 0}
+            content = np.ascontiguousarray(data, dtype=_DTYPES[column])
+            files[column].write(content)
+            meta[column]["length"] += len(content)
+            meta[column]["crc32"] = zlib.crc32(content, meta[column]["crc32"])
+
+        append("indptr", np.zeros(1))
+        nnz = 0
+        for chunk in chunks:
+            append("indptr", chunk.indptr[1:] + nnz)
+            append("indices", chunk.indices)
+            if chunk.values is not None:
+                append("values", chunk.values)
+            nnz += int(chunk.indptr[-1])
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _read(folder: Path) -> Binned | None:
+    """Maps an entry; None if there is none, or if it is damaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        columns = {column: _map(folder / column, **meta[column]) for column in meta}
+        return Binned(columns["indptr"], columns["indices"], columns.get("values"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _map(path: Path, length: int, crc32: int) -> npt.NDArray[Any]:
+    dtype = np.dtype(_DTYPES[path.name])
+    if path.stat().st_size != length * dtype.itemsize:
+        raise ValueError(f"{path} has another size than it was written with")
+    if length == 0:  # an empty file cannot be mapped
+        return np.empty(0, dtype)
+    data = np.memmap(path, dtype, mode="r", shape=(length,))
+    if zlib.crc32(data) != crc32:
+        raise ValueError(f"{path} has another checksum than it was written with")
+    return data
+
+
+def _publish(scratch: Path, entry: Path) -> None:
+    if entry.exists() and _read(entry) is None:  # damaged: out of the way, in one step
+        with suppress(OSError):  # another process was quicker
+            entry.rename(scratch / "damaged")
+    with suppress(OSError):  # the same entry has been made by another process
+        scratch.rename(entry)

@@ -1,0 +1,81 @@
+"""DVS-digits: scikit-learn's 1797 handwritten digits, shown to a simulated event camera.
+
+The 8 x 8 images come with scikit-learn (a copy of the test part of "Optical Recognition of
+Handwritten Digits", E. Alpaydin, C. Kaynak, UCI 1998, CC BY 4.0), so nothing is downloaded. The
+events are simulated (see `lfp_snn.data.camera`): they stand in for N-MNIST where that is absent.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from pydantic import Field
+from sklearn.datasets import load_digits
+
+from lfp_snn.data import cache
+from lfp_snn.data.binning import Binned, bin_events
+from lfp_snn.data.camera import SIDE, Camera, FloatArray
+from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.splits import split_train, stratified
+
+SOURCE = "DVS-digits, scikit-learn's handwritten digits seen by a simulated event camera"
+TEST_SIZE = 397  # of 1797; the others are 1200 to train and 200 to validate, by default
+
+_CHUNK = 200  # recordings simulated at once
+
+
+class DigitsOptions(SpikeOptions):
+    """Options of the dataset `digits`. Its events are simulated."""
+
+    threshold: float = Field(
+        0.6, gt=0, description="contrast threshold of the simulated camera, in log intensity"
+    )
+    mismatch: float = Field(
+        0.1, ge=0, lt=1, description="spread of the thresholds of its pixels, relative"
+    )
+    noise_hz: float = Field(
+        1.0, ge=0, description="events without a cause, per pixel and second"
+    )  # fmt: skip
+    validation: float = Field(
+        1 / 7, gt=0, lt=1, description="share of the 1400 training digits held out to validate"
+    )
+
+    def camera(self) -> Camera:
+        """The simulated camera of these options."""
+        return Camera(self.threshold, self.mismatch, self.noise_hz, self.seed)
+
+
+def load(options: DigitsOptions) -> Splits:
+    """1200 simulated recordings to train, 200 to validate, 397 to test, all stratified.
+
+    The test part does not depend on the options.
+    """
+    digits = load_digits()
+    images = digits.images / digits.images.max()
+    labels = digits.target.astype(np.int64)
+    encoding = {
+        "images": hashlib.sha256(digits.images.tobytes()).hexdigest(),
+        "binning": dataclasses.asdict(options.binning_options()),
+        "camera": dataclasses.asdict(options.camera()),
+    }
+    recordings = SpikeSet(
+        cache.fetch("digits", [], encoding, lambda: _encode(images, options)),
+        labels,
+        [f"digit/{number}" for number in range(len(labels))],
+        classes=tuple(str(name) for name in digits.target_names),
+        feature_shape=(2, SIDE, SIDE),
+        steps=options.steps,
+    )
+    test, others = stratified(labels, [TEST_SIZE, len(labels) - TEST_SIZE], seed=0)
+    train, val = split_train(labels[others], options.validation, options.train, options.seed)
+    return Splits.of(recordings, others[train], others[val], test, name="digits", source=SOURCE)
+
+
+def _encode(images: FloatArray, options: DigitsOptions) -> Iterator[Binned]:
+    camera = options.camera()
+    numbers = np.arange(len(images))
+    for start in range(0, len(images), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        yield bin_events(camera.record(images[part], numbers[part]), options.binning_options())

@@ -1,0 +1,56 @@
+"""Events: what an event camera reports, in columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """The events of one recording, or of several laid end to end.
+
+    Args:
+        x: column of the pixel, int16 [E], 0 is left.
+        y: row of the pixel, int16 [E], 0 is the top.
+        t: time in microseconds, int64 [E], ascending within a recording.
+        p: polarity, uint8 [E], 1 = brighter (ON), 0 = darker (OFF).
+        sensor: (polarities, height, width), the shape of one frame.
+        offsets: int64 [N+1]; recording n owns the events offsets[n] to offsets[n+1]. By default
+            all events belong to one recording.
+    """
+
+    x: npt.NDArray[np.int16]
+    y: npt.NDArray[np.int16]
+    t: npt.NDArray[np.int64]
+    p: npt.NDArray[np.uint8]
+    sensor: tuple[int, int, int]
+    offsets: npt.NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.offsets is None:
+            object.__setattr__(self, "offsets", np.array([0, len(self.t)], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @property
+    def bounds(self) -> npt.NDArray[np.int64]:
+        """`offsets`, never None."""
+        assert self.offsets is not None
+        return self.offsets
+
+    @property
+    def recordings(self) -> int:
+        """How many recordings there are."""
+        return len(self.bounds) - 1
+
+    def units(self) -> npt.NDArray[np.int32]:
+        """Flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""
+        _, height, width = self.sensor
+        flat = self.p.astype(np.int32)
+        flat *= height
+        flat += self.y
+        flat *= width
+        flat += self.x
+        return flat

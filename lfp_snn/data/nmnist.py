@@ -1,0 +1,220 @@
+"""N-MNIST: MNIST digits recorded by a real event camera during three saccades.
+
+G. Orchard, A. Jayawant, G. Cohen, N. Thakor, "Converting static image datasets to spiking
+neuromorphic datasets using saccades", Frontiers in Neuroscience 9, 2015. CC BY-SA 4.0.
+"""
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from lfp_snn.data import cache
+from lfp_snn.data.binning import Binned, bin_events
+from lfp_snn.data.events import Events
+from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.splits import split_train
+from lfp_snn.errors import DataError
+
+SENSOR = (2, 34, 34)
+CLASSES = tuple(str(digit) for digit in range(10))
+LAYOUT = "Train/<label>/<id>.bin and Test/<label>/<id>.bin, with labels 0 to 9"
+SOURCE = "N-MNIST, real event camera recordings (Orchard et al. 2015, CC BY-SA 4.0)"
+
+_EVENT_BYTES = 5
+_OVERFLOW_ROW = 240  # an "event" in this row says that the clock went round
+_OVERFLOW_US = 2**13
+_CHUNK = 256  # recordings decoded at once: enough to amortise numpy, few enough to stay small
+
+
+class NMNISTOptions(SpikeOptions):
+    """Options of the dataset `nmnist`."""
+
+    root: Path = Field(Path("datasets/NMNIST"), description=f"folder that holds {LAYOUT}")
+    download: bool = Field(
+        False, description="fetch the full set (1.2 GB) with tonic if the folder has no recordings"
+    )
+
+
+class Recordings(NamedTuple):
+    """The files of one part (Train or Test), by label, then by name."""
+
+    paths: list[Path]
+    ids: list[str]
+    labels: npt.NDArray[np.int64]
+
+
+def read_events(path: Path) -> Events:
+    """Reads one N-MNIST `.bin` recording.
+
+    An event takes 5 bytes: x, y, then polarity (1 bit) and microseconds (23 bits), big-endian. A
+    row of 240 marks no event but an overflow of the camera's clock: it and all after it are 8192
+    microseconds later than written. Overflow marks are left out of the result. Equal, event by
+    event, to tonic's `read_mnist_file`.
+
+    Raises:
+        DataError: the file is missing, empty, truncated, or has an event off the 34 x 34 sensor.
+    """
+    return read_many([path])
+
+
+def read_many(paths: Sequence[Path]) -> Events:
+    """Reads several recordings, laid end to end; see `read_events`."""
+    contents = [_content(path) for path in paths]
+    lengths = np.array([len(content) // _EVENT_BYTES for content in contents], dtype=np.int64)
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    raw = np.frombuffer(b"".join(contents), dtype=np.uint8).reshape(-1, _EVENT_BYTES)
+    x, y, high = raw[:, 0], raw[:, 1], raw[:, 2]
+    t = (high & 127).astype(np.int64)
+    t <<= 8
+    t |= raw[:, 3]
+    t <<= 8
+    t |= raw[:, 4]
+    p = high >> 7
+    overflow = y == _OVERFLOW_ROW
+    if overflow.any():
+        wraps = np.concatenate(([0], np.cumsum(overflow)))  # marks before each event
+        t += (wraps[1:] - np.repeat(wraps[offsets[:-1]], lengths)) * _OVERFLOW_US
+        kept = ~overflow
+        x, y, t, p = x[kept], y[kept], t[kept], p[kept]
+        offsets -= wraps[offsets]
+    _check_events(paths, x, y, offsets)
+    return Events(x.astype(np.int16), y.astype(np.int16), t, p, SENSOR, offsets)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    if not content:
+        raise DataError(f"{path} is empty; delete it or fetch it again")
+    if len(content) % _EVENT_BYTES:
+        raise DataError(
+            f"{path} is truncated: it has {len(content)} bytes, which is no multiple of the "
+            f"{_EVENT_BYTES} bytes of an N-MNIST event; delete it or fetch it again"
+        )
+    return content
+
+
+def _check_events(
+    paths: Sequence[Path],
+    x: npt.NDArray[np.uint8],
+    y: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+) -> None:
+    _, height, width = SENSOR
+    silent = np.flatnonzero(np.diff(offsets) == 0)
+    if silent.size:
+        raise DataError(f"{paths[silent[0]]} holds clock overflows, but no events")
+    if x.max() < width and y.max() < height:
+        return
+    bad = int(np.flatnonzero((x >= width) | (y >= height))[0])
+    path = paths[int(np.searchsorted(offsets, bad, side="right")) - 1]
+    raise DataError(
+        f"{path} has an event at x={x[bad]}, y={y[bad]}, off the {width} x {height} sensor; "
+        "it is damaged or no N-MNIST recording"
+    )
+
+
+def list_recordings(root: Path, part: str) -> Recordings:
+    """Lists root/part/<label>/*.bin. Other files, and hidden folders, are passed over.
+
+    Raises:
+        DataError: the folder is missing or has no recordings, or a folder in it is no class.
+    """
+    folder = root / part
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is missing: {root} should hold {LAYOUT}; put the recordings there, name "
+            "another folder with data.root, or fetch them all (1.2 GB) with data.download=true"
+        )
+    names = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    strange = [name for name in names if name not in CLASSES]
+    if strange:
+        raise DataError(
+            f"{folder / strange[0]} is no class of N-MNIST: label folders are named 0 to 9"
+        )
+    paths = [path for name in names for path in sorted((folder / name).glob("*.bin"))]
+    if not paths:
+        raise DataError(f"{folder} has no recordings: {root} should hold {LAYOUT}")
+    labels = np.array([int(path.parent.name) for path in paths], dtype=np.int64)
+    ids = [f"{part}/{path.parent.name}/{path.stem}" for path in paths]
+    return Recordings(paths, ids, labels)
+
+
+def fetch(root: Path) -> None:
+    """Fetches all of N-MNIST (70 000 recordings) into `root` through tonic.
+
+    Raises:
+        DataError: the download failed.
+    """
+    import tonic.datasets
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as scratch:
+            for train in (True, False):
+                tonic.datasets.NMNIST(save_to=scratch, train=train)
+            for part in ("Train", "Test"):  # moved only when both are complete
+                shutil.move(Path(scratch, "NMNIST", part), root / part)
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"N-MNIST could not be fetched into {root}: {error}") from error
+
+
+def load(options: NMNISTOptions) -> Splits:
+    """Train and validation out of Train (stratified), test from Test. A partial folder will do.
+
+    Raises:
+        DataError: see `list_recordings` and `read_events`; or Train has fewer than two classes.
+    """
+    root = options.root
+    if options.download and not any((root / part).exists() for part in ("Train", "Test")):
+        fetch(root)
+    parts = [list_recordings(root, "Train"), list_recordings(root, "Test")]
+    present = np.unique(parts[0].labels)
+    if len(present) < 2:
+        raise DataError(
+            f"{root / 'Train'} has recordings of one class only ({present[0]}); "
+            "at least two classes are needed to learn to tell them apart"
+        )
+    paths = [path for part in parts for path in part.paths]
+    binning = options.binning_options()
+    encoding = dataclasses.asdict(binning)
+    trains = cache.fetch("nmnist", paths, encoding, lambda: _encode(paths, options))
+    recordings = SpikeSet(
+        trains,
+        labels=np.concatenate([part.labels for part in parts]),
+        ids=[name for part in parts for name in part.ids],
+        feature_shape=SENSOR,
+        steps=options.steps,
+        classes=CLASSES,
+    )
+    train, val = split_train(parts[0].labels, options.validation, options.train, options.seed)
+    test = np.arange(len(parts[0].paths), len(paths))
+    return Splits.of(recordings, train, val, test, name="nmnist", source=SOURCE)
+
+
+def _encode(paths: Sequence[Path], options: NMNISTOptions) -> Iterator[Binned]:
+    binning = options.binning_options()
+    for start in range(0, len(paths), _CHUNK):
+        yield bin_events(read_many(paths[start : start + _CHUNK]), binning)
+
+
+def load_file(path: Path, options: SpikeOptions) -> SpikeSet:
+    """One recording, encoded as the set is; its label is unknown (-1)."""
+    return SpikeSet(
+        bin_events(read_events(path), options.binning_options()),
+        labels=np.array([-1]),
+        ids=[str(path)],
+        feature_shape=SENSOR,
+        steps=options.steps,
+        classes=CLASSES,
+    )

@@ -1,0 +1,96 @@
+"""The datasets by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lfp_snn.data import digits, mnist, nmnist
+from lfp_snn.data.options import Options
+from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that `load` knows.
+
+    `options` is the model of its options (the fields describe themselves), `build` makes its
+    splits, `source` says what it is and from whom, and `read`, where there is one, encodes a
+    single recording from a file as the dataset's own are encoded.
+    """
+
+    options: type[Options]
+    build: Callable[[Any], Splits]
+    source: str
+    read: Callable[[Path, Any], SpikeSet] | None = None
+
+
+DATASETS: dict[str, Dataset] = {
+    "digits": Dataset(digits.DigitsOptions, digits.load, digits.SOURCE, nmnist.load_file),
+    "nmnist": Dataset(nmnist.NMNISTOptions, nmnist.load, nmnist.SOURCE, nmnist.load_file),
+    "mnist": Dataset(mnist.MNISTOptions, mnist.load, mnist.SOURCE),
+}
+
+
+def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
+    """Loads a dataset by name.
+
+    Args:
+        name: a key of `DATASETS`.
+        root: the folder that holds it, if not `datasets/<name>` under the current directory.
+        options: the fields of its options model.
+
+    Raises:
+        ConfigError: the name or an option is unknown, or an option is out of range.
+        DataError: the data is missing or damaged.
+    """
+    if root is not None:
+        options["root"] = root
+    return _dataset(name).build(parse_options(name, options))
+
+
+def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
+    """A set of one recording, read from a file and encoded as dataset `name` is.
+
+    Raises:
+        ConfigError: as `load`, or the dataset is not made of recordings.
+        DataError: the file is missing or damaged.
+    """
+    dataset = _dataset(name)
+    if dataset.read is None:
+        raise ConfigError(f"dataset {name!r} has no recordings in files of their own")
+    return dataset.read(Path(path), parse_options(name, options))
+
+
+def parse_options(name: str, options: dict[str, Any]) -> Options:
+    """Checks the options of a dataset.
+
+    Raises:
+        ConfigError: names the first option that is unknown or out of range.
+    """
+    model = _dataset(name).options
+    try:
+        return model(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(
+                f"dataset {name!r} has no option {key!r}{_nearest(key, model.model_fields)}"
+            ) from None
+        raise ConfigError(f"data.{key}: {first['msg']} (found {first['input']!r})") from None
+
+
+def _dataset(name: str) -> Dataset:
+    if name not in DATASETS:
+        raise ConfigError(f"there is no dataset {name!r}{_nearest(name, DATASETS)}")
+    return DATASETS[name]
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = get_close_matches(word, known, n=1, cutoff=0)
+    return f"; did you mean {close[0]!r}? Known: {', '.join(known)}"

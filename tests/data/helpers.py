@@ -1,0 +1,43 @@
+"""Recordings that the tests write, and slow oracles."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lfp_snn.data import Events
+
+SENSOR = (2, 34, 34)
+
+
+def random_events(rng: np.random.Generator, sizes: list[int], span: int = 300_000) -> Events:
+    """Recordings with so many events each, at random over `span` microseconds, ascending."""
+    total = sum(sizes)
+    times = [np.sort(rng.integers(0, span, size)) for size in sizes]
+    return Events(
+        x=rng.integers(0, 34, total).astype(np.int16),
+        y=rng.integers(0, 34, total).astype(np.int16),
+        t=np.concatenate([np.empty(0, np.int64), *times]),
+        p=rng.integers(0, 2, total).astype(np.uint8),
+        sensor=SENSOR,
+        offsets=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+    )
+
+
+def encode(events: Events) -> bytes:
+    """One recording in N-MNIST's format, byte by byte."""
+    out = bytearray()
+    for x, y, t, p in zip(events.x, events.y, events.t, events.p, strict=True):
+        out += bytes([int(x), int(y)]) + (int(p) << 23 | int(t)).to_bytes(3, "big")
+    return bytes(out)
+
+
+def write_nmnist(root: Path, train: dict[str, int], test: dict[str, int], events: int = 60) -> None:
+    """A folder in N-MNIST's layout: so many random recordings for each label."""
+    rng = np.random.default_rng(0)
+    for part, counts in (("Train", train), ("Test", test)):
+        for label, count in counts.items():
+            folder = root / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                content = encode(random_events(rng, [events]))
+                (folder / f"{number:05d}.bin").write_bytes(content)
