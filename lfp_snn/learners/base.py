@@ -1,0 +1,139 @@
+"""What a learner is: one rule that fills the gradients of a network.
+
+The training loop asks a learner for the feedback of a batch, checks, clips and applies it with a
+torch optimizer. It knows nothing of how the feedback came about, so that learning rules stand side
+by side. A new one is one file in this package: subclass :class:`Learner` with a name, and
+``learner: {name: ...}`` in a config finds it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.options import Choice
+from lfp_snn.rewards import Prediction
+from lfp_snn.spikes import Spikes
+
+__all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
+
+
+class TrainingBatch(Protocol):
+    """What a learner reads of a batch; :class:`lfp_snn.data.Batch` is one."""
+
+    @property
+    def x(self) -> Spikes | Tensor:
+        """``[T, B, *feature]``, or a constant current ``[B, *feature]`` with ``steps``."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 ``[B]``."""
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Steps of each sample ``[B]``, or ``None`` if all last T."""
+
+    @property
+    def steps(self) -> int | None:
+        """T of a constant current, ``None`` for spike trains."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step of learning tells about a batch.
+
+    Attributes:
+        classes: int64 ``[B]``, predicted before the step.
+        ties: bool ``[B]``, whether the best score was shared (the lowest class was read).
+        reward: mean over the samples of their summed absolute reward.
+        firing: spikes per neuron and step of every neuron module, by name.
+    """
+
+    classes: Tensor
+    ties: Tensor
+    reward: float
+    firing: dict[str, float]
+
+
+class LearnerOptions(Choice):
+    """Options of a learner; each learner has its own subclass, with its own name."""
+
+
+class Learner(ABC):
+    """A learning rule bound to a network.
+
+    Subclass it as ``class Mine(Learner, name="mine")`` to register it in :data:`LEARNERS`.
+    """
+
+    Options: ClassVar[type[LearnerOptions]]
+
+    def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if name is None:
+            return
+        expected = Literal[name]  # type: ignore[valid-type]
+        if cls.Options.model_fields["name"].annotation != expected:
+            raise TypeError(f"{cls.__name__}.Options.name must be Literal[{name!r}]")
+        LEARNERS[name] = cls
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, net: nn.Module, options: Any) -> Learner:
+        """Bind the rule that ``options`` (an instance of ``cls.Options``) describes to ``net``."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters of the network are."""
+        return next(self.net.parameters()).device
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The parameters that learn."""
+        return (p for p in self.net.parameters() if p.requires_grad)
+
+    @abstractmethod
+    def feedback(self, batch: TrainingBatch) -> StepResult:
+        """Fill ``.grad`` of every parameter with its update direction, summed over the batch.
+
+        An optimizer *descends* ``.grad``: feedback, which asks for growth, enters with a minus.
+        """
+
+    @abstractmethod
+    def predict(self, batch: TrainingBatch) -> Prediction:
+        """Classes and ties of a batch, without learning."""
+
+    @abstractmethod
+    def counts(self, batch: TrainingBatch) -> Tensor:
+        """Spike counts of the outputs ``[B, C]``."""
+
+    @property
+    @abstractmethod
+    def firing(self) -> dict[str, float]:
+        """Spikes per neuron and step of every neuron module in the last batch seen."""
+
+    @abstractmethod
+    def layer_spikes(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Spikes ``[T, B, ...]`` of every neuron module, by name."""
+
+    def after_step(self) -> None:  # noqa: B027 - most rules have nothing to do here
+        """Called after each optimizer step, for rules that adapt or constrain parameters."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the learner itself must remember over a restart, beside the network."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        if state:
+            raise KeyError(f"{type(self).__name__} keeps no state, but got {sorted(state)}")
+
+
+#: Learners by the name that a config uses; filled as their files are imported.
+LEARNERS: dict[str, type[Learner]] = {}

@@ -1,0 +1,26 @@
+"""Training: configuration, calibrated start, the loop, checkpoints, run directories."""
+
+from lfp_snn.training.calibration import calibrate
+from lfp_snn.training.config import Config, Settings
+from lfp_snn.training.configfile import load_config
+from lfp_snn.training.evaluation import Evaluation, evaluate
+from lfp_snn.training.interrupt import Interrupted
+from lfp_snn.training.observer import Observer, StepReport
+from lfp_snn.training.result import Result
+from lfp_snn.training.run import TrainedRun, fit, train
+
+__all__ = [
+    "Config",
+    "Evaluation",
+    "Interrupted",
+    "Observer",
+    "Result",
+    "Settings",
+    "StepReport",
+    "TrainedRun",
+    "calibrate",
+    "evaluate",
+    "fit",
+    "load_config",
+    "train",
+]

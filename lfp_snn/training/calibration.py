@@ -1,0 +1,147 @@
+"""A start at which every layer fires.
+
+A neuron that never spikes hands no credit on, and one that always spikes carries no information.
+Layer by layer, calibration scales the synapses that feed a population of neurons until it fires at
+a target rate on one batch. With that, depth is no obstacle: six spiking layers train as well as
+two.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import ConfigError, NetworkError
+from lfp_snn.learners import TrainingBatch
+
+__all__ = ["calibrate"]
+
+_OCTAVES = 20  # factors from 2**-20 to 2**20 are tried
+_MISS = 0.25  # relative distance from the target that is worth a warning
+
+
+def calibrate(
+    lfp: TemporalLFP,
+    batch: TrainingBatch,
+    target: float = 0.05,
+    *,
+    tolerance: float = 0.02,
+    iterations: int = 20,
+) -> dict[str, float]:
+    """Scale synapses until each neuron population fires at a target rate.
+
+    Goes through the layers from input to output. For each, a factor is sought by doubling or
+    halving and then by bisection of its logarithm, and applied to the weights and biases of every
+    synapse that feeds the population (a synapse that feeds several is scaled for the first). The
+    same network and batch always give the same factors. Runs in evaluation mode; the network's
+    mode is restored.
+
+    Args:
+        lfp: the network; its synapses are changed in place.
+        batch: the inputs to calibrate on, on the network's device.
+        target: mean spikes per neuron and step to reach, in (0, 0.5); 0.03 to 0.08 trains well.
+        tolerance: relative distance from the target at which the search ends.
+        iterations: bisections for each population.
+
+    Returns:
+        The factor applied, for each neuron module by name.
+
+    Raises:
+        ConfigError: ``target`` is out of range.
+        NetworkError: a population stays silent, or fires above the target, whatever the factor;
+            the synapses are then as they were.
+
+    Warns:
+        RuntimeWarning: a population misses the target by more than a quarter; the rates of a few
+            neurons over a few steps have gaps.
+    """
+    if not 0 < target < 0.5:
+        raise ConfigError(f"The target firing rate is {target}; expected one between 0 and 0.5.")
+    before = {name: tensor.clone() for name, tensor in lfp.net.state_dict().items()}
+    training = lfp.net.training
+    lfp.net.eval()
+    factors: dict[str, float] = {}
+    scaled: set[nn.Module] = set()
+    try:
+        for layer in lfp.layers:
+            synapses = [module for _, module in layer.synapses if module not in scaled]
+            scaled.update(synapses)
+            search = _Population(lfp, batch, layer.name, synapses)
+            factors[layer.name] = search.reach(target, tolerance, iterations)
+    except NetworkError:
+        lfp.net.load_state_dict(before)
+        raise
+    finally:
+        lfp.net.train(training)
+    return factors
+
+
+class _Population:
+    """The firing rate of one neuron module as a function of the scale of its synapses."""
+
+    def __init__(
+        self, lfp: TemporalLFP, batch: TrainingBatch, name: str, synapses: list[nn.Module]
+    ) -> None:
+        self.lfp = lfp
+        self.batch = batch
+        self.name = name
+        parameters = [p for synapse in synapses for p in synapse.parameters()]
+        self.initial = [(p, p.detach().clone()) for p in parameters]
+
+    def rate(self, exponent: float) -> float:
+        """Spikes per neuron and step with the synapses scaled by ``2**exponent``."""
+        with torch.no_grad():
+            for parameter, initial in self.initial:
+                parameter.copy_(initial * 2.0**exponent)
+        batch: Any = self.batch
+        self.lfp.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=False)
+        return self.lfp.firing_rates[self.name]
+
+    def reach(self, target: float, tolerance: float, iterations: int) -> float:
+        """Find the factor, leave the synapses scaled by it, and return it."""
+        rates = {0.0: self.rate(0.0)}
+        low, high = self._bracket(target, rates)
+        for _ in range(iterations):
+            if min(abs(rate - target) for rate in rates.values()) <= tolerance * target:
+                break
+            middle = (low + high) / 2
+            rates[middle] = self.rate(middle)
+            if rates[middle] < target:
+                low = middle
+            else:
+                high = middle
+        # Of equally near ones the smallest factor: nothing here may depend on chance.
+        best = min(rates, key=lambda exponent: (abs(rates[exponent] - target), exponent))
+        reached = self.rate(best)
+        if abs(reached - target) > _MISS * target:
+            warnings.warn(
+                f"Calibration brought neuron {self.name!r} to a firing rate of {reached:.3g}; "
+                f"{target:g} could not be met.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return math.exp2(best)
+
+    def _bracket(self, target: float, rates: dict[float, float]) -> tuple[float, float]:
+        """Exponents of which the lower fires below the target and the upper at or above it."""
+        exponent = 0.0
+        step = 1.0 if rates[0.0] < target else -1.0
+        while (rates[exponent] < target) == (step > 0):
+            if abs(exponent) == _OCTAVES or not self.initial:
+                raise NetworkError(self._unreachable(target, rates[exponent]))
+            exponent += step
+            rates[exponent] = self.rate(exponent)
+        return min(exponent, exponent - step), max(exponent, exponent - step)
+
+    def _unreachable(self, target: float, rate: float) -> str:
+        state = "stays silent" if rate == 0 else f"fires at {rate:.3g} spikes per step"
+        return (
+            f"Calibration cannot bring neuron {self.name!r} to a firing rate of {target:g}: it "
+            f"{state} whatever the scale of its synapses. Check its input and its threshold, or "
+            f"switch calibration off (calibrate: null)."
+        )

@@ -1,0 +1,184 @@
+"""Checkpoints: one safetensors file with tensors and, in its header, JSON. No pickle.
+
+Tensors and numbers travel in one file, so that one rename commits both and no crash can leave
+them at odds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from lfp_snn.errors import RunError
+from lfp_snn.learners import Learner
+from lfp_snn.training.files import write_atomic
+from lfp_snn.training.progress import Progress
+
+__all__ = ["Snapshot", "copy_tensors", "load_checkpoint", "load_net", "save_checkpoint"]
+
+_STATE = "state"
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON-able state, atomically.
+
+    Raises:
+        RunError: it cannot be written; the checkpoint that was there before is intact.
+    """
+    header = {_STATE: json.dumps(state, allow_nan=False)}
+    write_atomic(path, save(copy_tensors(tensors), metadata=header))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and state of a checkpoint.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {})[_STATE])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+    except FileNotFoundError:
+        raise RunError(f"There is no checkpoint {path}.") from None
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise RunError(f"The checkpoint {path} is damaged and cannot be read: {error}.") from error
+
+
+def copy_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU that share no memory."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
+
+
+def load_net(net: nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    """Load weights into a network.
+
+    Raises:
+        RunError: names or shapes differ from the network's.
+    """
+    own = net.state_dict()
+    differing = sorted(own.keys() ^ tensors.keys()) or [
+        name for name in own if own[name].shape != tensors[name].shape
+    ]
+    if differing:
+        raise RunError(f"{source} is of another network: {differing[0]} differs.")
+    net.load_state_dict(dict(tensors))
+
+
+class Snapshot:
+    """All that changes while a network is trained, as one checkpoint.
+
+    Weights, the optimizer's and the schedule's state, the learner's own, the state of torch's
+    random numbers, the best weights so far, and how far the training is.
+
+    Args:
+        learner: the learner and, with it, the network.
+        optimizer: the optimizer.
+        schedule: the schedule of the learning rate.
+    """
+
+    def __init__(
+        self, learner: Learner, optimizer: torch.optim.Optimizer, schedule: LRScheduler
+    ) -> None:
+        self.learner = learner
+        self.optimizer = optimizer
+        self.schedule = schedule
+
+    def save(self, path: Path, progress: Progress, best: Mapping[str, Tensor]) -> None:
+        """Write the checkpoint, atomically.
+
+        Raises:
+            RunError: it cannot be written; the checkpoint that was there before is intact.
+        """
+        slots, optimizer = _pack_optimizer(self.optimizer)
+        tensors = {
+            **_prefixed("net", self.learner.net.state_dict()),
+            **_prefixed("best", best),
+            **_prefixed("optimizer", slots),
+            **_prefixed("learner", self.learner.state_dict()),
+            **_prefixed("random", self._random_state()),
+        }
+        state = {
+            "progress": progress.to_json(),
+            "optimizer": optimizer,
+            "schedule": self.schedule.state_dict(),
+        }
+        save_checkpoint(path, tensors, state)
+
+    def load(self, path: Path) -> tuple[Progress, dict[str, Tensor]]:
+        """Bring everything back to a checkpoint; returns the progress and the best weights.
+
+        Raises:
+            RunError: the checkpoint is damaged, or of another network.
+        """
+        tensors, state = load_checkpoint(path)
+        load_net(self.learner.net, _unprefixed("net", tensors), path)
+        _unpack_optimizer(self.optimizer, _unprefixed("optimizer", tensors), state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.learner.load_state_dict(_unprefixed("learner", tensors))
+        self._set_random_state(_unprefixed("random", tensors))
+        return Progress.from_json(state["progress"]), _unprefixed("best", tensors)
+
+    def _random_state(self) -> dict[str, Tensor]:
+        state = {"cpu": torch.get_rng_state()}
+        if self.learner.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.learner.device)
+        return state
+
+    def _set_random_state(self, state: Mapping[str, Tensor]) -> None:
+        torch.set_rng_state(state["cpu"])
+        if "cuda" in state and self.learner.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self.learner.device)
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, each name preceded by ``prefix/``."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def _unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those tensors whose names begin with ``prefix/``, without it."""
+    start = f"{prefix}/"
+    return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
+
+
+def _pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors ``<parameter>/<slot>`` and JSON-able numbers."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, slots in state["state"].items():
+        for slot, value in slots.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}/{slot}"] = value
+            else:
+                numbers.setdefault(str(index), {})[slot] = value
+    return tensors, {"numbers": numbers, "groups": state["param_groups"]}
+
+
+def _unpack_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> None:
+    """Load what :func:`_pack_optimizer` gave."""
+    slots: dict[int, dict[str, Any]] = {
+        int(index): dict(values) for index, values in state["numbers"].items()
+    }
+    for name, tensor in tensors.items():
+        index, _, slot = name.partition("/")
+        slots.setdefault(int(index), {})[slot] = tensor
+    groups = [
+        # JSON knows no tuples.
+        {key: tuple(value) if key == "betas" else value for key, value in group.items()}
+        for group in state["groups"]
+    ]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})

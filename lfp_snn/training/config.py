@@ -1,0 +1,110 @@
+"""The configuration of an experiment: its sections, their defaults and ranges.
+
+Two layers. :class:`Settings` is what training needs, whatever the network and the data;
+:class:`Config` adds the names of both, so that a file alone describes an experiment. Reading files
+and reporting mistakes is :mod:`lfp_snn.training.configfile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from lfp_snn.data import DATASETS
+from lfp_snn.errors import ConfigError
+from lfp_snn.learners import LEARNERS, LearnerOptions
+from lfp_snn.models import MODELS, ModelOptions
+from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
+from lfp_snn.training.optim import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Adam,
+    OneCycle,
+    OptimizerOptions,
+    ScheduleOptions,
+)
+
+__all__ = ["Config", "Settings", "pick_device"]
+
+
+@cache
+def _datasets() -> dict[str, type[Choice]]:
+    return {name: choice_of(name, dataset.options) for name, dataset in DATASETS.items()}
+
+
+def _learners() -> Mapping[str, type[Choice]]:
+    return {name: learner.Options for name, learner in LEARNERS.items()}
+
+
+_Learner = Annotated[LearnerOptions, choose("learner", _learners, "lfp"), AS_MAPPING]
+_Optimizer = Annotated[
+    OptimizerOptions, choose("optimizer", lambda: OPTIMIZERS, "adam"), AS_MAPPING
+]
+_Schedule = Annotated[
+    ScheduleOptions, choose("schedule", lambda: SCHEDULES, "one_cycle"), AS_MAPPING
+]
+
+
+class Settings(Section):
+    """How to train.
+
+    Attributes:
+        seed: of weights, order of samples and dropout.
+        device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
+        calibrate: firing rate (spikes per neuron and step) to which each layer's synapses are
+            scaled on the first batch, or ``None`` to leave the initial weights as they are.
+        learner: the learning rule, by name, and its options.
+        optimizer: the torch optimizer, by name, and its options.
+        schedule: how the learning rate goes, by name, and its options.
+        epochs: passes over the training set, at most.
+        batch_size: samples in a step.
+        clip: largest global norm of the feedback; what is longer is scaled down. ``None``: never.
+        patience: stop after this many epochs without a better validation accuracy. ``None``: never.
+        checkpoint_every: steps between two checkpoints within an epoch (one more ends each epoch).
+    """
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    calibrate: float | None = Field(default=0.05, gt=0, lt=0.5)
+    learner: _Learner = Field(default_factory=lambda: LEARNERS["lfp"].Options(name="lfp"))
+    optimizer: _Optimizer = Adam()
+    schedule: _Schedule = OneCycle()
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=50, ge=1)
+    clip: float | None = Field(default=3.0, gt=0)
+    patience: int | None = Field(default=None, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+
+
+class Config(Settings):
+    """A whole experiment.
+
+    Attributes:
+        name: of the experiment; run directories are named after it.
+        data: the dataset, by name, and its options.
+        model: the architecture, by name, and its options.
+        baseline: whether to compare with logistic regression on the events summed over time.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    data: Annotated[Choice, choose("dataset", _datasets), AS_MAPPING]
+    model: Annotated[ModelOptions, choose("model", lambda: MODELS), AS_MAPPING]
+    baseline: bool = False
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a configuration; ``auto`` is CUDA where there is one.
+
+    Raises:
+        ConfigError: CUDA is asked for but not available.
+    """
+    available = torch.cuda.is_available()
+    if name == "auto":
+        name = "cuda" if available else "cpu"
+    if name == "cuda" and not available:
+        raise ConfigError("device is cuda, but torch finds no CUDA device; use device=cpu or auto.")
+    return torch.device(name)

@@ -1,0 +1,233 @@
+"""Reading and writing configurations, and saying what is wrong with one.
+
+A file is YAML. ``key=value`` overrides are applied before anything is checked, the value read as
+YAML too and the key dotted (``optimizer.lr=1e-3``). Every mistake becomes a
+:class:`~lfp_snn.errors.ConfigError` that names the file, the key, what was found and what is
+expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lfp_snn.errors import ConfigError
+from lfp_snn.options import Choice, nearest
+from lfp_snn.training.config import Config, Settings
+
+__all__ = [
+    "apply_overrides",
+    "dump_config",
+    "load_config",
+    "make_config",
+    "parse_yaml",
+    "read_mapping",
+]
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads ``1e-3`` as a number and refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 wants a dot and a signed exponent in a float; everybody writes 1e-3.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Read YAML.
+
+    Args:
+        text: the YAML.
+        source: what to call it in an error, for instance the file.
+
+    Raises:
+        ConfigError: the text is not YAML; names the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not readable"
+        raise ConfigError(f"{source}{where}: this is no valid YAML: {problem}.") from error
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The keys and values of a configuration file, unchecked.
+
+    Raises:
+        ConfigError: the file is missing or not readable, or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"There is no config file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {path} cannot be read: {error}.") from error
+    given = parse_yaml(text, str(path))
+    if not isinstance(given, dict):
+        raise ConfigError(
+            f"{path} holds {_kind(given)}; expected a mapping of keys such as 'epochs: 20'."
+        )
+    return given
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file, apply overrides and check the result.
+
+    Raises:
+        ConfigError: the file is missing or not readable, is no mapping, or something in it is
+            unknown or out of range.
+    """
+    given = apply_overrides(read_mapping(path), overrides)
+    return make_config(Config, given, str(path))
+
+
+def apply_overrides(given: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of ``given`` with each ``dotted.key=value`` set, the value read as YAML.
+
+    Raises:
+        ConfigError: an override has no ``=`` or no key, or leads through something that is no
+            mapping.
+    """
+    result = deepcopy(dict(given))
+    # Names first: another name is another choice, to which the old one's options mean nothing.
+    for override in sorted(overrides, key=lambda text: ".name=" not in text):
+        key, equals, text = override.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise ConfigError(f"The override {override!r} should read key=value, such as epochs=5.")
+        section: Any = result
+        for depth, part in enumerate(parts[:-1]):
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ConfigError(
+                    f"The override {override!r} sets a key within "
+                    f"{'.'.join(parts[: depth + 1])}, which is {section!r} and no section."
+                )
+        value = parse_yaml(text, f"override {override!r}")
+        if parts[-1] == "name" and len(parts) > 1 and section.get("name") != value:
+            section.clear()
+        section[parts[-1]] = value
+    return result
+
+
+def make_config(
+    kind: type[AnySettings], given: Mapping[str, Any], source: str = "config"
+) -> AnySettings:
+    """Check a mapping and fill in the defaults.
+
+    Args:
+        kind: :class:`Config` for a whole experiment, :class:`Settings` for training alone.
+        given: keys and values as read from YAML.
+        source: what to call it in an error.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, or a value out of range.
+    """
+    try:
+        return kind.model_validate(dict(given))
+    except ValidationError as error:
+        known = _dotted(kind)
+        problems = [_sentence(dict(problem), known) for problem in error.errors()]
+        text = f"{source}: {'; '.join(problems)}"
+        raise ConfigError(text if text.endswith("?") else f"{text}.") from error
+
+
+def dump_config(config: Settings) -> str:
+    """The whole configuration as YAML, defaults included; reading it gives an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
+    """One problem that pydantic found, as a clause: key, what was found, what is expected."""
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    context = problem.get("ctx", {})
+    match problem["type"]:
+        case "unknown_key":
+            siblings = context["known"]
+            return "; ".join(
+                _unknown(name, location, siblings, known) for name in context["unknown"]
+            )
+        case "unknown_choice":
+            guess = nearest(context["given"], context["known"])
+            hint = f", did you mean {guess}?" if guess else ""
+            return (
+                f"{key}.name is {context['given']!r}, but the {context['what']} must be one of "
+                f"{', '.join(context['known'])}{hint}"
+            )
+        case "no_choice":
+            return (
+                f"{key} is {problem['input']!r}, expected a mapping with the name of a "
+                f"{context['what']}"
+            )
+        case "bad_options":
+            return f"{key}: {context['message'].rstrip('.')}"
+        case "missing":
+            return f"{key} is missing"
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if expected.startswith(("greater", "less")):
+        expected = f"a number {expected}"
+    return f"{key} is {problem['input']!r}, expected {expected[0].lower()}{expected[1:]}"
+
+
+def _unknown(
+    key: str, location: Sequence[str], siblings: Sequence[str], known: Iterable[str]
+) -> str:
+    """A key that is not known, and the one that was perhaps meant."""
+    guess = _nearest_key(key, location, siblings, known)
+    hint = f"did you mean {guess}?" if guess else f"known are {', '.join(siblings)}"
+    return f"{'.'.join([*location, key])} is no known key, {hint}"
+
+
+def _nearest_key(
+    key: str, location: Sequence[str], siblings: Iterable[str], known: Iterable[str]
+) -> str | None:
+    """The key that was meant: one beside it, else one of the same name in another section."""
+    beside = nearest(key, siblings)
+    if beside:
+        return ".".join([*location, beside])
+    elsewhere = {dotted.rpartition(".")[2]: dotted for dotted in known}
+    guess = nearest(key, elsewhere)
+    return elsewhere[guess] if guess else None
+
+
+def _dotted(kind: type[BaseModel]) -> list[str]:
+    """All keys of the default configuration, as dotted names."""
+    names = []
+    for name, field in kind.model_fields.items():
+        names.append(name)
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(default, Choice):
+            names += [f"{name}.{option}" for option in type(default).model_fields]
+    return names
+
+
+def _kind(value: Any) -> str:
+    return {type(None): "nothing", list: "a list", str: "a piece of text"}.get(
+        type(value), f"a {type(value).__name__}"
+    )

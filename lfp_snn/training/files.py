@@ -1,0 +1,99 @@
+"""Writing files so that none is ever half written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lfp_snn.errors import RunError
+
+__all__ = ["append_line", "read_json", "write_atomic", "write_json"]
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``: after a crash there is the old file or the new one.
+
+    Raises:
+        RunError: it cannot be written, for instance as the disk is full. What was there before is
+            intact, and nothing else is left behind.
+    """
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(_cannot_write(path, error)) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; raises as :func:`write_atomic`."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        RunError: there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"There is no file {path}; is {path.parent} a run directory?") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line and wait until it is on disk.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise RunError(_cannot_write(path, error)) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return (
+        f"{path} cannot be written ({error.strerror or error}); what was there before is intact: "
+        f"make room or write elsewhere, then resume."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last; on systems that cannot open folders it does so by itself."""
+    with contextlib.suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,60 @@
+"""Ctrl-C and SIGTERM, noted and obeyed when a step is complete."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from lfp_snn.errors import RunError
+
+__all__ = ["Interrupted", "Pending", "deferred_signals"]
+
+
+class Interrupted(RunError):
+    """Training was asked to stop, and did so with everything saved.
+
+    Attributes:
+        signum: the signal that asked.
+    """
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
+class Pending:
+    """The signal that came, if one did."""
+
+    signum: int | None = None
+
+
+@contextmanager
+def deferred_signals() -> Iterator[Pending]:
+    """Within, the first SIGINT or SIGTERM is noted only; a second one acts at once.
+
+    Outside the main thread, where Python takes no signals, this does nothing.
+    """
+    pending = Pending()
+    if threading.current_thread() is not threading.main_thread():
+        yield pending
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.getsignal(each) for each in signals}
+
+    def restore() -> None:
+        for each in signals:
+            signal.signal(each, before[each])
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        pending.signum = signum
+        restore()
+
+    for each in signals:
+        signal.signal(each, note)
+    try:
+        yield pending
+    finally:
+        restore()

@@ -1,0 +1,295 @@
+"""The training loop: feedback, check, clip, step; validate, save; test once at the end.
+
+Whatever the loop does is a function of the configuration and of the last checkpoint, so that a
+run that was killed at any moment ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lfp_snn.data import Batch, Loader, Splits
+from lfp_snn.errors import RunError
+from lfp_snn.learners import Learner
+from lfp_snn.spikes import Spikes
+from lfp_snn.training.checkpoint import Snapshot, copy_tensors, save_checkpoint
+from lfp_snn.training.config import Settings
+from lfp_snn.training.evaluation import Evaluation, evaluate
+from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
+from lfp_snn.training.observer import Observer, StepReport
+from lfp_snn.training.progress import Progress, Totals
+from lfp_snn.training.result import Result
+from lfp_snn.training.rundir import RunDir
+
+__all__ = ["SATURATED", "Trainer"]
+
+#: Spikes per neuron and step above which a population is warned of.
+SATURATED = 0.9
+
+
+class Trainer:
+    """Trains the network of a learner.
+
+    Args:
+        learner: the learning rule and, with it, the network.
+        splits: the data.
+        settings: how to train.
+        observers: who is told.
+        warnings: what was warned of before training, during calibration for instance.
+        earlier_s: seconds that went by before, for data and calibration; they count as wall time.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        splits: Splits,
+        settings: Settings,
+        observers: Sequence[Observer] = (),
+        warnings: Sequence[str] = (),
+        earlier_s: float = 0.0,
+    ) -> None:
+        self.learner = learner
+        self.splits = splits
+        self.settings = settings
+        self.observers = tuple(observers)
+        self.run: RunDir | None = None
+        self.loader = Loader(splits.train, settings.batch_size, shuffle=True, seed=settings.seed)
+        self.parameters = list(learner.parameters())
+        self.optimizer = settings.optimizer.build(self.parameters)
+        self.schedule = settings.schedule.build(self.optimizer, settings.epochs, len(self.loader))
+        self.progress = Progress(warnings=list(warnings))
+        self.metrics: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}
+        self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
+        self.earlier_s = earlier_s
+        self._started = time.perf_counter()
+
+    def begin(self, run: RunDir | None) -> None:
+        """Keep everything in a run from now on, beginning with the start itself."""
+        self.run = run
+        self.save()
+
+    def restore(self, run: RunDir) -> None:
+        """Go back to the last checkpoint of a run, to go on from there.
+
+        Raises:
+            RunError: the checkpoint is damaged or of another network.
+        """
+        self.run = run
+        self.progress, self.best = self.snapshot.load(run.last)
+        self.earlier_s += self.progress.wall_s
+        self.metrics = run.cut_metrics(self.progress.epoch)
+        self._save_best()
+
+    def save(self) -> None:
+        """Write the checkpoint to resume from, if there is a run directory."""
+        if self.run is not None:
+            self.progress.wall_s = self._wall_s()
+            self.snapshot.save(self.run.last, self.progress, self.best)
+
+    def _save_best(self) -> None:
+        if self.run is not None and self.best:
+            best = {"epoch": self.progress.best_epoch, "accuracy": self.progress.best_accuracy}
+            save_checkpoint(self.run.best, self.best, best)
+
+    def train(self) -> Result:
+        """Train to the end, or until patience is out; then test the best weights.
+
+        Afterwards the network has the best weights.
+
+        Raises:
+            RunError: feedback is not finite, or something cannot be written.
+            Interrupted: a signal asked to stop; everything is saved.
+        """
+        for observer in self.observers:
+            observer.started(self._report())
+        with deferred_signals() as pending:
+            while not self._finished():
+                self._epoch(pending)
+        for observer in self.observers:
+            observer.testing()
+        return self._test()
+
+    def _finished(self) -> bool:
+        progress, patience = self.progress, self.settings.patience
+        if patience is not None and progress.epoch - progress.best_epoch >= patience:
+            return True
+        return progress.epoch >= self.settings.epochs
+
+    def _epoch(self, pending: Pending) -> None:
+        """The rest of the epoch under way."""
+        progress = self.progress
+        start = time.perf_counter() - progress.totals.seconds
+        for batch in self.loader.epoch(progress.epoch + 1, start=progress.batch):
+            self._step(batch.to(self.learner.device))
+            progress.totals.seconds = time.perf_counter() - start
+            if pending.signum is not None:
+                self._stop(pending.signum)
+            for observer in self.observers:
+                observer.stepped(self._report())
+            ends = progress.batch == len(self.loader)
+            if progress.batch % self.settings.checkpoint_every == 0 and not ends:
+                self.save()
+        self._end_epoch(start)
+        if pending.signum is not None and not self._finished():
+            self._stop(pending.signum)
+
+    def _step(self, batch: Batch) -> None:
+        """One step: feedback, check, clip, optimizer."""
+        self.learner.net.train()
+        result = self.learner.feedback(batch)
+        norm = self._clip()
+        self.progress.totals.lr = float(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.step()
+        self.schedule.step()
+        self.learner.after_step()
+        limit = self.settings.clip
+        self.progress.totals.add(result, batch.labels, norm, limit is not None and norm > limit)
+        self.progress.batch += 1
+        self.progress.step += 1
+
+    def _clip(self) -> float:
+        """Scale the feedback to the largest norm allowed; returns the norm that it had.
+
+        Raises:
+            RunError: the feedback of a parameter is not finite.
+        """
+        limit = math.inf if self.settings.clip is None else self.settings.clip
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
+        if not math.isfinite(norm):
+            raise RunError(self._not_finite())
+        return norm
+
+    def _not_finite(self) -> str:
+        names = [
+            name
+            for name, parameter in self.learner.net.named_parameters()
+            if parameter.grad is not None and not bool(parameter.grad.isfinite().all())
+        ]
+        kept = f" The last checkpoint, {self.run.last}, is intact." if self.run else ""
+        return (
+            f"The feedback of {', '.join(names) or 'all parameters together'} is not finite in "
+            f"epoch {self.progress.epoch + 1}, step {self.progress.step + 1}; lower optimizer.lr "
+            f"or raise learner.rule.eps.{kept}"
+        )
+
+    def _end_epoch(self, start: float) -> None:
+        """Validate, note, and save."""
+        progress = self.progress
+        validation = evaluate(self.learner, self.splits.val, self.settings.batch_size)
+        totals, progress.totals = progress.totals, Totals()
+        seconds = time.perf_counter() - start
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.train_s += seconds
+        metrics = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "lr": totals.lr,
+            **totals.means(),
+            "val_accuracy": validation.accuracy,
+            "val_ties": validation.ties,
+            "epoch_s": seconds,
+            "wall_s": self._wall_s(),
+        }
+        better = validation.accuracy > progress.best_accuracy
+        if better:
+            progress.best_epoch, progress.best_accuracy = progress.epoch, validation.accuracy
+            self.best = copy_tensors(self.learner.net.state_dict())
+        self._warn(metrics["firing"])
+        self.metrics.append(metrics)
+        # The metrics first: resuming drops lines beyond the checkpoint, but cannot make them up.
+        if self.run is not None:
+            self.run.append_metrics(metrics)
+        self.save()
+        if better:
+            self._save_best()
+        for observer in self.observers:
+            observer.epoch_ended(metrics)
+
+    def _warn(self, firing: dict[str, float]) -> None:
+        """Say once of each neuron module that it is silent or saturated."""
+        for name, rate in firing.items():
+            if rate == 0:
+                state = "is dead: none of its neurons fired, so nothing before it learns"
+            elif rate > SATURATED:
+                state = "is saturated: its neurons fire at almost every step and tell little"
+            else:
+                continue
+            message = f"Layer {name!r} {state}; calibrate, or change model.scale."
+            if message not in self.progress.warnings:
+                self.progress.warnings.append(message)
+                for observer in self.observers:
+                    observer.warned(message)
+
+    def _stop(self, signum: int) -> None:
+        self.save()
+        where = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
+        if self.run is None:
+            raise Interrupted(f"Stopped in {where}; nothing was saved without a run.", signum)
+        raise Interrupted(
+            f"Stopped in {where} and saved; continue with: "
+            f"lfp-snn train {self.run.config} --out {self.run.path} --resume",
+            signum,
+        )
+
+    def _test(self) -> Result:
+        """Load the best weights, test them once, write the result."""
+        self.learner.net.load_state_dict(self.best)
+        test = evaluate(self.learner, self.splits.test, self.settings.batch_size)
+        if self.run is not None:
+            self._write_sample(self.run)
+        result = self._result(test)
+        if self.run is not None:
+            result.write()
+        return result
+
+    def _result(self, test: Evaluation) -> Result:
+        splits = self.splits
+        return Result(
+            test_accuracy=test.accuracy,
+            val_accuracy=self.progress.best_accuracy,
+            best_epoch=self.progress.best_epoch,
+            seed=self.settings.seed,
+            wall_s=self._wall_s(),
+            train_s=self.progress.train_s,
+            test_ties=test.ties,
+            samples={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
+            firing=test.firing,
+            confusion=test.confusion,
+            classes=list(splits.test.classes),
+            warnings=list(self.progress.warnings),
+            metrics=self.metrics,
+            run=None if self.run is None else self.run.path,
+        )
+
+    def _write_sample(self, run: RunDir) -> None:
+        """The spikes of the first test sample, from the input (if it spikes) to the output."""
+        batch = self.splits.test.batch([0]).to(self.learner.device)
+        layers = dict(self.learner.layer_spikes(batch))
+        if isinstance(batch.x, Spikes):
+            layers = {"input": batch.x.dense(), **layers}
+        spikes = {name: np.asarray(layer.flatten(1).cpu() > 0) for name, layer in layers.items()}
+        prediction = int(self.learner.predict(batch).classes[0])
+        run.write_sample(spikes, int(batch.labels[0]), prediction)
+
+    def _report(self) -> StepReport:
+        progress = self.progress
+        totals = progress.totals
+        return StepReport(
+            epoch=progress.epoch + 1,
+            batch=progress.batch,
+            batches=len(self.loader),
+            step=progress.step,
+            steps=self.settings.epochs * len(self.loader),
+            accuracy=totals.accuracy if totals.samples else 0.0,
+        )
+
+    def _wall_s(self) -> float:
+        return self.earlier_s + time.perf_counter() - self._started

@@ -1,0 +1,187 @@
+"""Optimizers and schedules of a configuration, as torch objects."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LRScheduler,
+    OneCycleLR,
+    StepLR,
+)
+
+from lfp_snn.options import Choice
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "SGD",
+    "Adam",
+    "Constant",
+    "Cosine",
+    "OneCycle",
+    "OptimizerOptions",
+    "ScheduleOptions",
+    "Step",
+]
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class OptimizerOptions(Choice):
+    """What every optimizer has.
+
+    Attributes:
+        lr: learning rate, > 0; the peak of it if the schedule has one.
+        weight_decay: pull of the weights towards zero, >= 0.
+    """
+
+    lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+    @abstractmethod
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The torch optimizer for these parameters."""
+
+
+class Adam(OptimizerOptions):
+    """Adam.
+
+    Attributes:
+        betas: decay of the mean of the gradient and of its square, each in [0, 1).
+        eps: added to the root of the mean square, > 0.
+    """
+
+    name: Literal["adam"] = "adam"
+    betas: list[Share] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    eps: float = Field(default=1e-8, gt=0)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Torch's Adam."""
+        first, second = self.betas
+        return torch.optim.Adam(
+            parameters,
+            lr=self.lr,
+            betas=(first, second),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
+
+
+class SGD(OptimizerOptions):
+    """Stochastic gradient descent.
+
+    Attributes:
+        momentum: share of the last update that is kept, in [0, 1).
+    """
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Share = 0.0
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Torch's SGD."""
+        return torch.optim.SGD(
+            parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+
+
+class ScheduleOptions(Choice):
+    """How the learning rate goes; it is set anew after every step."""
+
+    @abstractmethod
+    def build(
+        self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
+    ) -> LRScheduler:
+        """The torch scheduler, stepped once after each optimizer step."""
+
+
+class Constant(ScheduleOptions):
+    """The learning rate stays as it is."""
+
+    name: Literal["constant"] = "constant"
+
+    def build(
+        self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
+    ) -> LRScheduler:
+        """A scheduler that changes nothing."""
+        return ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+
+class OneCycle(ScheduleOptions):
+    """Up to the peak and down to almost nothing, once over the whole training.
+
+    Attributes:
+        warmup: share of all steps that the way up takes, in (0, 1).
+        start: the peak divided by the rate at the start, >= 1.
+    """
+
+    name: Literal["one_cycle"] = "one_cycle"
+    warmup: float = Field(default=0.3, gt=0, lt=1)
+    start: float = Field(default=25.0, ge=1)
+
+    def build(
+        self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
+    ) -> LRScheduler:
+        """Torch's OneCycleLR, which leaves the momentum alone."""
+        return OneCycleLR(
+            optimizer,
+            max_lr=optimizer.param_groups[0]["lr"],
+            # The scheduler is stepped once more than it has rates to set.
+            total_steps=epochs * steps_per_epoch + 1,
+            pct_start=self.warmup,
+            div_factor=self.start,
+            cycle_momentum=False,
+        )
+
+
+class Cosine(ScheduleOptions):
+    """Half a cosine from the learning rate down to ``floor``.
+
+    Attributes:
+        floor: the last learning rate, >= 0.
+    """
+
+    name: Literal["cosine"] = "cosine"
+    floor: float = Field(default=0.0, ge=0)
+
+    def build(
+        self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
+    ) -> LRScheduler:
+        """Torch's CosineAnnealingLR over all steps."""
+        return CosineAnnealingLR(optimizer, T_max=epochs * steps_per_epoch, eta_min=self.floor)
+
+
+class Step(ScheduleOptions):
+    """Multiplied by ``factor`` every few epochs.
+
+    Attributes:
+        every: epochs between two changes, >= 1.
+        factor: what the rate is multiplied by, in (0, 1).
+    """
+
+    name: Literal["step"] = "step"
+    every: int = Field(default=10, ge=1)
+    factor: float = Field(default=0.1, gt=0, lt=1)
+
+    def build(
+        self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
+    ) -> LRScheduler:
+        """Torch's StepLR."""
+        return StepLR(optimizer, step_size=self.every * steps_per_epoch, gamma=self.factor)
+
+
+#: Optimizers and schedules by the name that a config uses.
+OPTIMIZERS: dict[str, type[OptimizerOptions]] = {"adam": Adam, "sgd": SGD}
+SCHEDULES: dict[str, type[ScheduleOptions]] = {
+    "constant": Constant,
+    "one_cycle": OneCycle,
+    "cosine": Cosine,
+    "step": Step,
+}

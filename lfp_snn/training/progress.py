@@ -1,0 +1,93 @@
+"""How far a training is: the numbers that a checkpoint keeps beside the tensors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from lfp_snn.learners import StepResult
+
+__all__ = ["Progress", "Totals"]
+
+
+@dataclass
+class Totals:
+    """Sums over the steps of the epoch under way, and the last learning rate used."""
+
+    batches: int = 0
+    samples: int = 0
+    correct: int = 0
+    ties: int = 0
+    clipped: int = 0
+    reward: float = 0.0
+    norm: float = 0.0
+    lr: float = 0.0
+    seconds: float = 0.0
+    firing: dict[str, float] = field(default_factory=dict)
+
+    def add(self, step: StepResult, labels: Tensor, norm: float, clipped: bool) -> None:
+        """Count one step: its result, the true classes, the feedback's norm before clipping."""
+        size = len(labels)
+        self.batches += 1
+        self.samples += size
+        self.correct += int((step.classes == labels).sum())
+        self.ties += int(step.ties.sum())
+        self.clipped += clipped
+        self.reward += step.reward * size
+        self.norm += norm
+        for name, rate in step.firing.items():
+            self.firing[name] = self.firing.get(name, 0.0) + rate * size
+
+    @property
+    def accuracy(self) -> float:
+        """Share of samples read correctly, each before it was learnt from in this epoch."""
+        return self.correct / self.samples
+
+    def means(self) -> dict[str, Any]:
+        """Means over the samples (norm and clipping: over the steps), as metrics name them."""
+        return {
+            "train_accuracy": self.accuracy,
+            "train_ties": self.ties / self.samples,
+            "reward": self.reward / self.samples,
+            "feedback_norm": self.norm / self.batches,
+            "clipped": self.clipped / self.batches,
+            "firing": {name: total / self.samples for name, total in self.firing.items()},
+        }
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epoch: epochs completed.
+        batch: batches done of the epoch under way.
+        step: optimizer steps done.
+        best_epoch: epoch of the best validation accuracy so far; 0 before there is one.
+        best_accuracy: that accuracy.
+        wall_s: seconds since the start, over all sessions.
+        train_s: seconds of the completed epochs, their validation included.
+        warnings: what was warned of.
+        totals: sums of the epoch under way.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    wall_s: float = 0.0
+    train_s: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain numbers, texts, lists and dictionaries."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any]) -> Progress:
+        """Back from :meth:`to_json`, number for number."""
+        return cls(**{**state, "totals": Totals(**state["totals"])})

@@ -1,0 +1,84 @@
+"""What a training came to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lfp_snn.errors import RunError
+from lfp_snn.training.files import read_json, write_json
+from lfp_snn.training.rundir import RunDir
+
+__all__ = ["Result"]
+
+_ELSEWHERE = ("metrics", "run")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training came to; all fields but ``metrics`` and ``run`` are those of result.json.
+
+    Attributes:
+        test_accuracy: share of the test set read correctly, with the best weights.
+        val_accuracy: that of the validation set, by which the best weights were chosen.
+        best_epoch: the epoch they are of; of equal ones the earliest.
+        seed: of the run.
+        wall_s: seconds from the start to the result, over all sessions.
+        train_s: seconds of the epochs, validation included.
+        test_ties: share of test samples whose best score was shared.
+        samples: sizes of the three splits.
+        firing: mean spikes per neuron and step of every neuron module on the test set.
+        confusion: counts on the test set, ``[true class][predicted class]``.
+        classes: names of the classes.
+        warnings: what was warned of.
+        metrics: one mapping an epoch, as in metrics.jsonl.
+        run: the run directory, if there is one.
+        baseline: ``name`` and ``test_accuracy`` of what the run is compared with, if anything.
+    """
+
+    test_accuracy: float
+    val_accuracy: float
+    best_epoch: int
+    seed: int
+    wall_s: float
+    train_s: float
+    test_ties: float
+    samples: dict[str, int]
+    firing: dict[str, float]
+    confusion: list[list[int]]
+    classes: list[str]
+    warnings: list[str]
+    metrics: list[dict[str, Any]] = field(repr=False)
+    run: Path | None
+    baseline: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of result.json."""
+        content = {key: value for key, value in asdict(self).items() if key not in _ELSEWHERE}
+        if self.baseline is None:
+            del content["baseline"]
+        return content
+
+    def write(self) -> None:
+        """Write result.json into the run directory.
+
+        Raises:
+            RunError: there is no run directory, or it cannot be written.
+        """
+        if self.run is None:
+            raise RunError("A result without a run directory has no place to be written to.")
+        write_json(RunDir(self.run).result, self.to_json())
+
+    @classmethod
+    def read(cls, run: RunDir) -> Result:
+        """The result of a finished run.
+
+        Raises:
+            RunError: there is none, or it is damaged.
+        """
+        content = read_json(run.result)
+        try:
+            return cls(**content, metrics=run.read_metrics(), run=run.path)
+        except TypeError as error:
+            raise RunError(f"{run.result} is no result of this version: {error}.") from error

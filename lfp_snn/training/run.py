@@ -1,0 +1,284 @@
+"""The ways to train: :func:`fit` for a network and data in hand, :func:`train` for a config.
+
+Both end in the same loop. A run directory can be evaluated, and used to predict, without the code
+that made it.
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lfp_snn.data import Batch, Loader, Splits, load, load_file
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.training.calibration import calibrate
+from lfp_snn.training.checkpoint import load_checkpoint, load_net
+from lfp_snn.training.config import Config, Settings, pick_device
+from lfp_snn.training.configfile import dump_config, load_config, make_config, read_mapping
+from lfp_snn.training.evaluation import Evaluation, evaluate
+from lfp_snn.training.files import read_json
+from lfp_snn.training.loop import Trainer
+from lfp_snn.training.observer import Observer
+from lfp_snn.training.result import Result
+from lfp_snn.training.rundir import RunDir
+
+__all__ = ["TrainedRun", "fit", "load_splits", "train"]
+
+
+def fit(
+    net: nn.Module,
+    splits: Splits,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    **settings: Any,
+) -> Result:
+    """Train a network.
+
+    Args:
+        net: a module whose forward is one time step; it is changed in place and ends with the
+            weights that did best on the validation set, on the device of the settings.
+        splits: the data, for instance of :func:`lfp_snn.data.load`.
+        out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
+        resume: go on with the run that is in ``out``; of a finished one the result is returned.
+        observers: told of every step and epoch.
+        settings: the fields of :class:`~lfp_snn.training.config.Settings`, as a config has them:
+            ``epochs=5, patience=2, optimizer={"name": "adam", "lr": 1e-3}``.
+
+    Returns:
+        The accuracies, metrics of every epoch, and more.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+        NetworkError: the network cannot be traced, or cannot be calibrated.
+        RunError: the run directory is taken, cannot be written, or feedback is not finite.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    checked = make_config(Settings, settings, "fit")
+    with _own_random_numbers(checked):
+        return _train(net, splits, checked, _path(out), resume, observers, time.perf_counter())
+
+
+def train(
+    config: Config,
+    out: Path | str | None = None,
+    *,
+    splits: Splits | None = None,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+) -> Result:
+    """Run the experiment that a config describes.
+
+    Args:
+        config: for instance of :func:`~lfp_snn.training.configfile.load_config`.
+        out: the run directory to make; ``None`` to keep nothing.
+        splits: the data, if it is loaded already.
+        resume: go on with the run that is in ``out``; the config must be that run's.
+        observers: told of every step and epoch.
+
+    Returns, raises:
+        As :func:`fit`; and DataError if the data cannot be read.
+    """
+    started = time.perf_counter()
+    path = _path(out)
+    if path is not None and not resume:
+        RunDir.check_new(path)  # before the work of loading data
+    if splits is None:
+        splits = load_splits(config)
+    with _own_random_numbers(config):
+        net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
+        return _train(net, splits, config, path, resume, observers, started)
+
+
+def load_splits(config: Config) -> Splits:
+    """The data of a config."""
+    return load(config.data.name, **config.data.options())
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished or interrupted run, with its best weights.
+
+    Attributes:
+        config: of the run.
+        learner: with the network, in evaluation mode.
+        classes: names of the classes.
+    """
+
+    config: Config
+    learner: Learner
+    classes: list[str]
+
+    @classmethod
+    def open(cls, path: Path | str, overrides: Sequence[str] = ()) -> TrainedRun:
+        """Load a run.
+
+        Args:
+            path: the run directory.
+            overrides: ``key=value`` changes of its config, such as ``data.root=elsewhere``.
+
+        Raises:
+            RunError: it is no run, has no checkpoint yet, or was made by :func:`fit` with a
+                network that no config describes.
+        """
+        run = RunDir.open(Path(path))
+        info = read_json(run.info)
+        if not info["from_config"]:
+            raise RunError(
+                f"{run.path} was made by fit() with a network of its own: load "
+                f"{run.best} into that network."
+            )
+        config = load_config(run.config, overrides)
+        net = config.model.build(info["data"]["feature_shape"], len(info["data"]["classes"]))
+        if not run.best.exists():
+            raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
+        tensors, _ = load_checkpoint(run.best)
+        load_net(net, tensors, run.best)
+        learner = _learner(net.to(pick_device(config.device)), config)
+        net.eval()
+        return cls(config, learner, info["data"]["classes"])
+
+    def evaluate(self) -> Evaluation:
+        """Accuracy and more on the test set."""
+        return evaluate(self.learner, load_splits(self.config).test, self.config.batch_size)
+
+    def read(self, path: Path | str) -> Batch:
+        """One recording from a file, encoded as the run's dataset is.
+
+        Raises:
+            ConfigError: the dataset has no single recordings.
+            DataError: the file cannot be read.
+        """
+        recording = load_file(self.config.data.name, path, **self.config.data.options())
+        return recording.batch([0]).to(self.learner.device)
+
+
+def _train(
+    net: nn.Module,
+    splits: Splits,
+    settings: Settings,
+    out: Path | None,
+    resume: bool,
+    observers: Sequence[Observer],
+    started: float,
+) -> Result:
+    run = _to_resume(out, settings) if resume else None
+    if run is not None and run.result.exists():
+        return Result.read(run)
+    net.to(pick_device(settings.device))
+    learner = _learner(net, settings)
+    if run is not None and run.last.exists():
+        trainer = Trainer(learner, splits, settings, observers)
+        trainer.restore(run)
+        return trainer.train()
+    if run is None and out is not None:
+        RunDir.check_new(out)
+    factors, messages = _calibrate(net, splits, settings)
+    for observer in observers:
+        for message in messages:
+            observer.warned(message)
+    trainer = Trainer(learner, splits, settings, observers, messages, time.perf_counter() - started)
+    if run is None and out is not None:
+        info = _describe(learner, splits, settings, factors)
+        run = RunDir.create(out, dump_config(settings), info)
+    trainer.begin(run)
+    return trainer.train()
+
+
+def _learner(net: nn.Module, settings: Settings) -> Learner:
+    return LEARNERS[settings.learner.name].from_options(net, settings.learner)
+
+
+def _calibrate(
+    net: nn.Module, splits: Splits, settings: Settings
+) -> tuple[dict[str, float], list[str]]:
+    """Calibrate on the first batch, the same for every learner; factors and warnings."""
+    if settings.calibrate is None:
+        return {}, []
+    loader = Loader(splits.train, settings.batch_size, shuffle=True, seed=settings.seed)
+    batch = next(loader.epoch(1)).to(pick_device(settings.device))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        factors = calibrate(TemporalLFP(net), batch, settings.calibrate)
+    return factors, [str(warning.message) for warning in caught]
+
+
+def _to_resume(out: Path | None, settings: Settings) -> RunDir:
+    """The run to go on with, if it is there and has the settings asked for."""
+    if out is None:
+        raise RunError("Resuming needs the run directory to go on with.")
+    run = RunDir.open(out)
+    before = make_config(type(settings), read_mapping(run.config), str(run.config))
+    old, new = before.model_dump(mode="json"), settings.model_dump(mode="json")
+    for key in old:
+        if old[key] != new[key]:
+            raise ConfigError(
+                f"{run.config} has {key}: {old[key]}, but {new[key]} is asked for; resume with "
+                f"the run's own config, or start another run."
+            )
+    return run
+
+
+def _describe(
+    learner: Learner, splits: Splits, settings: Settings, factors: dict[str, float]
+) -> dict[str, Any]:
+    """The content of run.json."""
+    packages = ("lfp_snn", "torch", "snntorch", "numpy")
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "seed": settings.seed,
+        "device": str(learner.device),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in packages},
+        },
+        "platform": platform.platform(),
+        "from_config": isinstance(settings, Config),
+        "network": str(learner.net),
+        "parameters": sum(p.numel() for p in learner.parameters()),
+        "data": {
+            **splits.info,
+            "feature_shape": list(splits.train.feature_shape),
+            "steps": splits.train.steps,
+            "classes": list(splits.train.classes),
+        },
+        "calibration": factors,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@contextmanager
+def _own_random_numbers(settings: Settings) -> Iterator[None]:
+    """Seeded within, and the caller's random numbers untouched."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(settings.seed)
+        yield
+
+
+def _path(out: Path | str | None) -> Path | None:
+    return None if out is None else Path(out)

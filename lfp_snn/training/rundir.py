@@ -1,0 +1,151 @@
+"""A run directory: what it holds, and how each file comes into being.
+
+config.yaml                      the whole configuration, defaults included
+run.json                         versions, seed, command, device, data, calibration
+metrics.jsonl                    one JSON object an epoch
+checkpoints/last.safetensors     everything that resuming needs
+checkpoints/best.safetensors     the weights with the best validation accuracy
+sample.npz                       spikes of one test sample, layer by layer
+result.json                      what the run came to
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lfp_snn.errors import RunError
+from lfp_snn.training.files import append_line, write_atomic, write_json
+
+__all__ = ["RunDir"]
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """A run directory that exists."""
+
+    path: Path
+
+    @classmethod
+    def check_new(cls, path: Path) -> None:
+        """Refuse a path that is taken: nothing is ever overwritten.
+
+        Raises:
+            RunError: something is there already.
+        """
+        if path.exists():
+            raise RunError(
+                f"{path} exists already and nothing is overwritten: name another directory with "
+                f"--out, or continue the run that is there with --resume."
+            )
+
+    @classmethod
+    def create(cls, path: Path, config: str, info: Mapping[str, Any]) -> RunDir:
+        """Make a run directory with its config and info; it appears at once or not at all.
+
+        Raises:
+            RunError: the path is taken, or cannot be written.
+        """
+        cls.check_new(path)
+        scratch: Path | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            scratch.chmod(0o755)
+            (scratch / "checkpoints").mkdir()
+            write_atomic(scratch / "config.yaml", config.encode())
+            write_json(scratch / "run.json", info)
+            # Fails if another process has made a run there in the meantime.
+            os.rename(scratch, path)  # noqa: PTH104 - Path.rename says nothing of directories
+        except OSError as error:
+            raise RunError(
+                f"The run directory {path} cannot be made: {error.strerror or error}."
+            ) from error
+        finally:
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        """An existing run.
+
+        Raises:
+            RunError: there is none.
+        """
+        if not (path / "config.yaml").is_file():
+            raise RunError(f"{path} is not a run directory: it has no config.yaml.")
+        return cls(path)
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration, as YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def info(self) -> Path:
+        """Versions, seed, command, device, data, calibration."""
+        return self.path / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line and epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights with the best validation accuracy."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def result(self) -> Path:
+        """What the run came to."""
+        return self.path / "result.json"
+
+    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Add an epoch."""
+        append_line(self.metrics, json.dumps(metrics, allow_nan=False))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All complete lines; a last one torn by a crash is passed over."""
+        if not self.metrics.exists():
+            return []
+        *complete, _ = self.metrics.read_bytes().split(b"\n")
+        try:
+            return [json.loads(line) for line in complete]
+        except ValueError as error:
+            raise RunError(f"{self.metrics} is damaged: {error}.") from error
+
+    def cut_metrics(self, epochs: int) -> list[dict[str, Any]]:
+        """Drop what lies behind the first ``epochs`` epochs, and return the rest."""
+        kept = [line for line in self.read_metrics() if line["epoch"] <= epochs]
+        text = "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in kept)
+        if self.metrics.exists():
+            write_atomic(self.metrics, text.encode())
+        return kept
+
+    def write_sample(
+        self, spikes: Mapping[str, npt.NDArray[np.bool_]], label: int, prediction: int
+    ) -> None:
+        """Keep the spikes of one sample: bool ``[T, units]`` by layer, in order."""
+        content = io.BytesIO()
+        arrays: dict[str, Any] = {f"spikes/{name}": layer for name, layer in spikes.items()}
+        np.savez_compressed(
+            content, layers=list(spikes), label=label, prediction=prediction, **arrays
+        )
+        write_atomic(self.path / "sample.npz", content.getvalue())

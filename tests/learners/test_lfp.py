@@ -1,0 +1,136 @@
+"""The learner that trains with LFP, held against the engine it drives."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import pytest
+import torch
+
+from lfp_snn import TemporalLFP
+from lfp_snn.data import Batch
+from lfp_snn.learners import LEARNERS, Learner, LearnerOptions
+from lfp_snn.learners.lfp import LFP
+from lfp_snn.models import build
+from lfp_snn.rewards import RateCoded, SoftmaxRate
+from lfp_snn.rules import Epsilon
+from lfp_snn.spikes import Spikes
+
+
+@pytest.fixture
+def net() -> Any:
+    torch.manual_seed(0)
+    return build("mlp", (12,), 3, hidden=[9], scale=4.0)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    torch.manual_seed(1)
+    x = (torch.rand(8, 5, 12) < 0.4).float()
+    return Batch(Spikes.from_dense(x), torch.tensor([0, 1, 2, 1, 0]))
+
+
+def test_feedback_is_that_of_the_engine(net: Any, batch: Batch) -> None:
+    learner = LFP(net, Epsilon(0.1), RateCoded())
+    result = learner.feedback(batch)
+    got = [parameter.grad.clone() for parameter in net.parameters() if parameter.grad is not None]
+
+    lfp = TemporalLFP(net, rule=Epsilon(0.1))
+    spikes = lfp.forward(batch.x)
+    reward = RateCoded()(spikes, batch.labels)
+    lfp.backward(reward)
+    expected = [p.grad for p in net.parameters() if p.grad is not None]
+    assert len(got) == 4
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+    assert torch.equal(result.classes, spikes.sum(0).argmax(-1))
+    assert result.reward == pytest.approx(float(reward.abs().sum()) / 5)
+    assert result.firing == lfp.firing_rates
+
+
+def test_feedback_is_summed_over_the_batch(net: Any, batch: Batch) -> None:
+    learner = LFP(net, Epsilon(0.1), RateCoded())
+    learner.feedback(batch)
+    weight = net[0].weight
+    once = weight.grad.clone()
+    assert isinstance(batch.x, Spikes)
+    twice = torch.cat([batch.x.dense()] * 2, 1)
+    learner.feedback(Batch(Spikes.from_dense(twice), batch.labels.repeat(2)))
+    assert torch.allclose(weight.grad, 2 * once, rtol=1e-5, atol=1e-7)
+
+
+def test_prediction_leaves_the_gradients_alone(net: Any, batch: Batch) -> None:
+    learner = LFP(net, Epsilon(0.1), RateCoded())
+    prediction = learner.predict(batch)
+    counts = learner.counts(batch)
+    assert torch.equal(prediction.classes, counts.argmax(-1))
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_layer_spikes_and_firing_agree(net: Any, batch: Batch) -> None:
+    learner = LFP(net, Epsilon(0.1), RateCoded())
+    spikes = learner.layer_spikes(batch)
+    assert [layer.shape for layer in spikes.values()] == [(8, 5, 9), (8, 5, 3)]
+    for name, rate in learner.firing.items():
+        assert rate == pytest.approx(float(spikes[name].mean()))
+
+
+def test_constant_current_is_shown_for_its_steps(net: Any) -> None:
+    learner = LFP(net, Epsilon(0.1), RateCoded())
+    still = Batch(torch.rand(4, 12), torch.zeros(4, dtype=torch.int64), steps=6)
+    assert next(iter(learner.layer_spikes(still).values())).shape == (6, 4, 9)
+
+
+def test_options_choose_rule_and_reward(net: Any) -> None:
+    options = LEARNERS["lfp"].Options.model_validate(
+        {
+            "name": "lfp",
+            "rule": {"name": "epsilon", "eps": 0.5},
+            "reward": {"name": "softmax_rate", "a": 2.0},
+        }
+    )
+    learner = LEARNERS["lfp"].from_options(net, options)
+    assert isinstance(learner, LFP)
+    assert learner.lfp.rule == Epsilon(0.5)
+    assert learner.reward == SoftmaxRate(2.0)
+
+
+def test_frozen_parameters_are_left_out(net: Any, batch: Batch) -> None:
+    net[0].requires_grad_(False)
+    learner = LFP(net, Epsilon(0.1), RateCoded())
+    learner.feedback(batch)
+    assert len(list(learner.parameters())) == 2
+    assert net[0].weight.grad is None
+
+
+def test_state_that_nobody_asked_for_is_refused(net: Any) -> None:
+    learner = LFP(net, Epsilon(0.1), RateCoded())
+    learner.load_state_dict(learner.state_dict())
+    with pytest.raises(KeyError, match="trace"):
+        learner.load_state_dict({"trace": torch.zeros(1)})
+
+
+class HebbOptions(LearnerOptions):
+    name: Literal["hebb"] = "hebb"
+
+
+def test_a_subclass_with_a_name_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfp_snn.learners.base.LEARNERS", registry := dict[str, type]())
+
+    class Hebb(LFP, name="hebb"):
+        Options: ClassVar[type[LearnerOptions]] = HebbOptions
+
+    assert registry == {"hebb": Hebb}
+    with pytest.raises(TypeError, match="must be Literal"):
+
+        class Wrong(LFP, name="other"):
+            Options: ClassVar[type[LearnerOptions]] = HebbOptions
+
+
+def test_an_abstract_learner_cannot_be_made(net: Any) -> None:
+    class Half(Learner):
+        def feedback(self, batch: Any) -> Any: ...
+
+        def predict(self, batch: Any) -> Any: ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half(net)  # type: ignore[abstract]

@@ -1,0 +1,123 @@
+"""The calibrated start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lfp_snn import TemporalLFP
+from lfp_snn.data import Batch
+from lfp_snn.errors import ConfigError, NetworkError
+from lfp_snn.models import build
+from lfp_snn.training import calibrate
+
+
+def deep_net() -> Any:
+    torch.manual_seed(0)
+    return build("mlp", (60,), 20, hidden=[80, 70, 60], scale=0.3)
+
+
+def make_batch(activity: float = 0.1) -> Batch:
+    torch.manual_seed(1)
+    x = (torch.rand(20, 16, 60) < activity).float()
+    return Batch(x, torch.zeros(16, dtype=torch.int64))
+
+
+def rates(net: nn.Module, batch: Batch) -> dict[str, float]:
+    lfp = TemporalLFP(net)
+    lfp.forward(batch.x, record=False)
+    return dict(lfp.firing_rates)
+
+
+@pytest.mark.parametrize("target", [0.03, 0.08])
+def test_every_layer_of_a_deep_net_reaches_the_target(target: float) -> None:
+    net, batch = deep_net(), make_batch()
+    assert rates(net, batch)["7"] == 0  # silent before
+    calibrate(TemporalLFP(net), batch, target, tolerance=0.05)
+    for name, rate in rates(net, batch).items():
+        assert rate == pytest.approx(target, rel=0.05), name
+
+
+def test_too_lively_a_net_is_calmed() -> None:
+    torch.manual_seed(0)
+    net, batch = build("mlp", (60,), 20, hidden=[80], scale=30.0), make_batch()
+    assert min(rates(net, batch).values()) > 0.1
+    factors = calibrate(TemporalLFP(net), batch, 0.05, tolerance=0.05)
+    assert max(factors.values()) < 1
+    assert rates(net, batch) == pytest.approx(dict.fromkeys(factors, 0.05), rel=0.05)
+
+
+def test_it_is_deterministic_and_says_what_it_did() -> None:
+    nets = deep_net(), deep_net(), deep_net()
+    batch = make_batch()
+    first = calibrate(TemporalLFP(nets[0]), batch)
+    assert first == calibrate(TemporalLFP(nets[1]), batch)
+    factors = iter(first.values())
+    for before, after in zip(nets[2], nets[0], strict=True):
+        if isinstance(before, nn.Linear):
+            factor = next(factors)
+            assert torch.equal(after.weight, before.weight * factor)
+            assert torch.equal(after.bias, before.bias * factor)
+
+
+def test_silent_input_without_bias_is_an_error_and_changes_nothing() -> None:
+    net: Any = build("mlp", (60,), 5, hidden=[])
+    net[0] = nn.Linear(60, 5, bias=False)
+    before = net[0].weight.clone()
+    with pytest.raises(NetworkError, match=r"'1'.*stays silent.*calibrate: null"):
+        calibrate(TemporalLFP(net), make_batch(activity=0))
+    assert torch.equal(net[0].weight, before)
+
+
+def test_a_target_between_two_possible_rates_is_warned_of() -> None:
+    net: Any = build(
+        "mlp", (60,), 1, hidden=[]
+    )  # one neuron, one sample: rates are multiples of 1/4
+    with torch.no_grad():
+        net[0].weight.fill_(1.0)
+        net[0].bias.fill_(0.0)
+    batch = Batch(torch.ones(4, 1, 60), torch.zeros(1, dtype=torch.int64))
+    with pytest.warns(RuntimeWarning, match=r"'1' to a firing rate of 0\.25"):
+        calibrate(TemporalLFP(net), batch, 0.36)
+
+
+def test_dropout_is_off_and_the_mode_is_restored() -> None:
+    net = nn.Sequential(nn.Dropout(0.5), *deep_net())
+    net.train()
+    batch = make_batch()
+    calibrate(TemporalLFP(net), batch, tolerance=0.05)
+    assert net.training
+    net.eval()
+    assert rates(net, batch) == pytest.approx(dict.fromkeys(rates(net, batch), 0.05), rel=0.05)
+
+
+def test_a_synapse_that_feeds_two_populations_is_scaled_once() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            base = build("mlp", (60,), 60, hidden=[60])
+            self.synapse, self.first, _, self.second = base
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            out: tuple[Tensor, Tensor] = self.second(self.synapse(self.first(self.synapse(x))))
+            return out
+
+    net: Any = Shared()
+    try:
+        lfp = TemporalLFP(net)
+    except NetworkError as error:
+        pytest.skip(f"the engine refuses shared synapses: {error}")
+    before = net.synapse.weight.clone()
+    with pytest.raises(NetworkError, match="'second'"):
+        calibrate(lfp, make_batch(), 0.05)
+    assert torch.equal(net.synapse.weight, before)
+
+
+@pytest.mark.parametrize("target", [0.0, 0.5, -1.0])
+def test_targets_out_of_range_are_refused(target: float) -> None:
+    with pytest.raises(ConfigError, match=r"between 0 and 0\.5"):
+        calibrate(TemporalLFP(deep_net()), make_batch(), target)

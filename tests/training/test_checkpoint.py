@@ -1,0 +1,126 @@
+"""Checkpoints: what goes in comes out, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from lfp_snn.errors import RunError
+from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.learners.lfp import LFP
+from lfp_snn.models import build
+from lfp_snn.rewards import RateCoded
+from lfp_snn.rules import Epsilon
+from lfp_snn.training.checkpoint import Snapshot, load_checkpoint, load_net, save_checkpoint
+from lfp_snn.training.optim import OPTIMIZERS, SCHEDULES
+from lfp_snn.training.progress import Progress, Totals
+
+
+class WithState(LFP):
+    """LFP that remembers something of its own."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net, Epsilon(0.1), RateCoded())
+        self.trace = torch.zeros(3)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"trace": self.trace}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.trace = state["trace"]
+
+
+def make(optimizer: dict[str, Any], schedule: str) -> tuple[Learner, Snapshot]:
+    torch.manual_seed(0)
+    learner = WithState(build("mlp", (6,), 2, hidden=[4]))
+    name = optimizer.pop("name")
+    built = OPTIMIZERS[name](name=name, **optimizer).build(learner.parameters())
+    scheduler = SCHEDULES[schedule](name=schedule).build(built, epochs=4, steps_per_epoch=5)
+    return learner, Snapshot(learner, built, scheduler)
+
+
+def walk(learner: Learner, snapshot: Snapshot, steps: int) -> None:
+    for _ in range(steps):
+        for parameter in learner.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        snapshot.optimizer.step()
+        snapshot.schedule.step()
+
+
+@pytest.mark.parametrize("schedule", list(SCHEDULES))
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "adam", "lr": 0.01, "weight_decay": 0.1},
+        {"name": "sgd", "lr": 0.1},
+        {"name": "sgd", "lr": 0.1, "momentum": 0.9},
+    ],
+    ids=["adam", "sgd", "momentum"],
+)
+def test_training_goes_on_as_if_never_stopped(
+    tmp_path: Path, optimizer: dict[str, Any], schedule: str
+) -> None:
+    learner, snapshot = make(dict(optimizer), schedule)
+    walk(learner, snapshot, 7)
+    progress = Progress(
+        epoch=1, batch=2, step=7, wall_s=0.1, warnings=["w"], totals=Totals(firing={"1": 1 / 3})
+    )
+    best = {"weight": torch.randn(2, 2)}
+    learner.trace = torch.randn(3)  # type: ignore[attr-defined]
+    snapshot.save(tmp_path / "c", progress, best)
+    walk(learner, snapshot, 8)
+
+    other, resumed = make(dict(optimizer), schedule)
+    torch.manual_seed(99)
+    got_progress, got_best = resumed.load(tmp_path / "c")
+    assert got_progress == progress
+    assert torch.equal(got_best["weight"], best["weight"])
+    assert not torch.equal(other.trace, torch.zeros(3))  # type: ignore[attr-defined]
+    walk(other, resumed, 8)
+    for one, two in zip(learner.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+    assert snapshot.schedule.get_last_lr() == resumed.schedule.get_last_lr()
+
+
+def test_it_is_one_safetensors_file(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", {"a": torch.arange(3)}, {"x": 0.1})
+    with safe_open(tmp_path / "c", framework="pt") as file:
+        assert file.get_tensor("a").tolist() == [0, 1, 2]
+        assert file.metadata() == {"state": '{"x": 0.1}'}
+
+
+def test_shared_and_strided_tensors_are_kept(tmp_path: Path) -> None:
+    base = torch.arange(6.0).reshape(2, 3)
+    save_checkpoint(tmp_path / "c", {"a": base, "b": base.T}, {})
+    tensors, _ = load_checkpoint(tmp_path / "c")
+    assert torch.equal(tensors["a"], base)
+    assert torch.equal(tensors["b"], base.T)
+
+
+def test_damaged_and_missing_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "c")
+    save_checkpoint(tmp_path / "c", {"a": torch.arange(300)}, {})
+    whole = (tmp_path / "c").read_bytes()
+    for damaged in (whole[:-9], whole[:5], b"", b"x" * 99):
+        (tmp_path / "c").write_bytes(damaged)
+        with pytest.raises(RunError, match="damaged"):
+            load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize("hidden", [[4, 4], [5]])
+def test_weights_of_another_network_are_refused(hidden: list[int]) -> None:
+    net = build("mlp", (6,), 2, hidden=[4])
+    with pytest.raises(RunError, match="of another network"):
+        load_net(net, build("mlp", (6,), 2, hidden=hidden).state_dict(), "there")
+
+
+def test_lfp_itself_has_no_state() -> None:
+    net = build("mlp", (6,), 2, hidden=[4])
+    learner = LEARNERS["lfp"].from_options(net, LEARNERS["lfp"].Options(name="lfp"))
+    assert learner.state_dict() == {}

@@ -1,0 +1,64 @@
+"""Optimizers and schedules: the learning rates that really come out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from lfp_snn.training.optim import SGD, Adam, Constant, Cosine, OneCycle, ScheduleOptions, Step
+
+
+def rates(schedule: ScheduleOptions, epochs: int = 10, steps: int = 10) -> list[float]:
+    """The rate of every step."""
+    optimizer = SGD(lr=1.0).build([nn.Parameter(torch.zeros(1))])
+    scheduler = schedule.build(optimizer, epochs, steps)
+    seen = []
+    for _ in range(epochs * steps):
+        seen.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_constant_stays() -> None:
+    assert set(rates(Constant())) == {1.0}
+
+
+def test_one_cycle_goes_up_and_down_once() -> None:
+    seen = rates(OneCycle(warmup=0.2, start=10.0))
+    assert seen[0] == pytest.approx(0.1)
+    assert max(seen) == pytest.approx(1.0, rel=1e-3)
+    peak = seen.index(max(seen))
+    assert 18 <= peak <= 21
+    assert seen[: peak + 1] == sorted(seen[: peak + 1])
+    assert seen[peak:] == sorted(seen[peak:], reverse=True)
+    assert seen[-1] < 0.01
+
+
+def test_cosine_reaches_its_floor() -> None:
+    seen = rates(Cosine(floor=0.2))
+    assert seen[0] == 1.0
+    assert seen[50] == pytest.approx(0.6)
+    assert 0.2 < seen[-1] < 0.201
+
+
+def test_step_changes_every_few_epochs() -> None:
+    seen = rates(Step(every=4, factor=0.5))
+    assert [seen[n] for n in (0, 39, 40, 79, 80, 99)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_optimizers_are_torchs() -> None:
+    parameters = [nn.Parameter(torch.zeros(1))]
+    adam = Adam(lr=0.1, betas=[0.8, 0.9], eps=1e-5).build(parameters)
+    assert isinstance(adam, torch.optim.Adam)
+    assert adam.defaults["betas"] == (0.8, 0.9)
+    assert adam.defaults["eps"] == 1e-5
+    assert SGD(momentum=0.5).build(parameters).defaults["momentum"] == 0.5
+
+
+def test_betas_are_two_shares() -> None:
+    for betas in ([0.9], [0.9, 1.0], [0.9, 0.9, 0.9]):
+        with pytest.raises(ValidationError):
+            Adam(betas=betas)
