@@ -1,0 +1,70 @@
+"""Those who are measured: the interface of a contender, and ours."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from lfp_snn.analysis.bench.problem import RULE, Problem
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.rewards import RateCoded
+
+__all__ = ["OURS", "LEARNING_RATE", "Contender", "Ours", "OursOnTorch"]
+
+OURS = "lfp_snn, events"  # what the ratios refer to
+LEARNING_RATE = 1e-7  # weights, and with them firing rates, stay as they are
+
+
+class Contender(ABC):
+    """One way to make a training step. Made fresh for each problem."""
+
+    name: str
+
+    def available(self) -> str | None:
+        """Why it cannot run here; None if it can."""
+        return None
+
+    @abstractmethod
+    def prepare(self, problem: Problem) -> None:
+        """Take up network, weights and input; not timed."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """One training step: forward, backward, optimizer."""
+
+    @abstractmethod
+    def firing(self) -> tuple[float, ...]:
+        """Spikes per neuron and step of each population, input to output; not timed."""
+
+
+class Ours(Contender):
+    """:class:`~lfp_snn.TemporalLFP` with the rate-coded reward, on the kernels for events."""
+
+    name = OURS
+    backend = "events"
+
+    def prepare(self, problem: Problem) -> None:
+        """Take the spikes as the loader yields them."""
+        self.x, self.labels = problem.x, problem.labels
+        self.lfp = TemporalLFP(problem.build(), RULE, backend=self.backend)
+        self.reward = RateCoded()
+        self.optimizer = torch.optim.Adam(self.lfp.parameters(), lr=LEARNING_RATE)
+
+    def step(self) -> None:
+        """Spikes forwards, reward backwards, Adam."""
+        spikes = self.lfp.forward(self.x)
+        self.lfp.backward(self.reward(spikes, self.labels))
+        self.optimizer.step()
+
+    def firing(self) -> tuple[float, ...]:
+        """As the engine counts them."""
+        self.lfp.forward(self.x, record=False)
+        return tuple(self.lfp.firing_rates.values())
+
+
+class OursOnTorch(Ours):
+    """The same on the reference kernels, which are dense."""
+
+    name = "lfp_snn, torch"
+    backend = "torch"

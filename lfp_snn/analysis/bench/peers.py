@@ -1,0 +1,235 @@
+"""Other toolkits, each used as its own documentation does.
+
+None of them is a dependency: where one does not import it is left out, and the reason is told.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import snntorch as snn
+import torch
+from snntorch import functional as snn_functional
+from torch import Tensor, nn
+
+from lfp_snn.analysis.bench.contenders import LEARNING_RATE, Contender
+from lfp_snn.analysis.bench.problem import RULE, Problem
+
+__all__ = ["LfProp", "SnnTorch", "SpikingJelly"]
+
+
+class SnnTorch(Contender):
+    """snntorch: the network stepped over T, arctan surrogate, cross-entropy of the spike counts.
+
+    As in snntorch's tutorials, but that the states of this network alone are reset, where
+    ``snntorch.utils.reset`` walks through every neuron in the process.
+    """
+
+    name = "snntorch, BPTT"
+
+    def prepare(self, problem: Problem) -> None:
+        """Take the dense input."""
+        self.x, self.labels = problem.x.dense(), problem.labels
+        self.net = problem.build()  # Leaky's surrogate is the arctan unless told otherwise
+        self.loss = snn_functional.ce_count_loss()
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
+
+    def step(self) -> None:
+        """Backpropagation through time."""
+        loss: Tensor = self.loss(self._forward(), self.labels)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def firing(self) -> tuple[float, ...]:
+        """Means over T of a forward pass."""
+        return _firing(self.net, snn.Leaky, self._forward)
+
+    def _forward(self) -> Tensor:
+        _rest(self.net)
+        recorded = []
+        for frame in self.x:
+            spikes, _ = self.net(frame)
+            recorded.append(spikes)
+        return torch.stack(recorded)
+
+
+class SpikingJelly(Contender):
+    """SpikingJelly in multi-step mode: each layer takes all of T at once.
+
+    Its neuron has the same decay, threshold and reset by subtraction, and leaves the reset out of
+    the gradient as snntorch's does; the reset acts at once and then decays, where snntorch's acts
+    a step later. The loss is the cross-entropy of the spike counts.
+    """
+
+    name = "SpikingJelly, BPTT"
+
+    def available(self) -> str | None:
+        """Whether the parts used here import."""
+        return _missing("spikingjelly.activation_based.layer")
+
+    def prepare(self, problem: Problem) -> None:
+        """Translate the network, and take the dense input."""
+        self.functional: Any = _load("spikingjelly.activation_based.functional")
+        self.neuron: Any = _load("spikingjelly.activation_based.neuron").LIFNode
+        self.x, self.labels = problem.x.dense(), problem.labels
+        self.net = nn.Sequential(*map(self._translate, problem.build()))
+        self.functional.set_step_mode(self.net, "m")
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
+
+    def step(self) -> None:
+        """Backpropagation through time."""
+        loss = nn.functional.cross_entropy(self._forward().sum(0), self.labels)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def firing(self) -> tuple[float, ...]:
+        """Means of a forward pass."""
+        return _firing(self.net, self.neuron, self._forward)
+
+    def _forward(self) -> Tensor:
+        self.functional.reset_net(self.net)
+        spikes: Tensor = self.net(self.x)
+        return spikes
+
+    def _translate(self, module: nn.Module) -> nn.Module:
+        """Its own form of a stage."""
+        layer: Any = _load("spikingjelly.activation_based.layer")
+        new: nn.Module
+        if isinstance(module, snn.Leaky):
+            surrogate: Any = _load("spikingjelly.activation_based.surrogate")
+            new = self.neuron(
+                tau=1 / (1 - float(module.beta)),  # the membrane keeps 1 - 1/tau
+                decay_input=False,
+                v_threshold=float(module.threshold),
+                v_reset=None,  # subtract the threshold
+                surrogate_function=surrogate.ATan(),
+                detach_reset=True,
+            )
+        elif isinstance(module, nn.Linear):
+            new = layer.Linear(module.in_features, module.out_features)
+        elif isinstance(module, nn.Conv2d):
+            new = layer.Conv2d(module.in_channels, module.out_channels, module.kernel_size)
+        elif isinstance(module, nn.MaxPool2d):
+            new = layer.MaxPool2d(module.kernel_size)
+        elif isinstance(module, nn.Flatten):
+            new = layer.Flatten()
+        else:
+            raise TypeError(f"no translation for {module}")
+        if not isinstance(module, snn.Leaky):
+            new.load_state_dict(module.state_dict())
+        return new
+
+
+class LfProp(Contender):
+    """lfprop, the published code of LFP: epsilon rule through autograd, rate-coded reward.
+
+    The step of its README, with the network stepped over T. The noise that its own models add to
+    every input is left out.
+    """
+
+    name = "lfprop"
+
+    def available(self) -> str | None:
+        """Whether its spiking part imports, which takes lxt, zennit, transformers, torchvision."""
+        return _missing("lfprop.propagation.propagator_snn") or _missing(
+            "lfprop.rewards.reward_functions"
+        )
+
+    def prepare(self, problem: Problem) -> None:
+        """Wrap each synapse and its neurons in a layer of its kind, and take the dense input."""
+        propagator = _load("lfprop.propagation.propagator_snn")
+        rewards = _load("lfprop.rewards.reward_functions")
+        self.x, self.labels = problem.x.dense(), problem.labels
+        self.net = nn.Sequential(*_spiking_layers(problem.build()))
+        self.composite = propagator.LFPSNNEpsilonComposite(epsilon=RULE.eps)
+        self.reward = rewards.SnnCorrectClassRewardSpikesRateCoded("cpu")
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
+
+    def step(self) -> None:
+        """Relevance through autograd, then Adam."""
+        self.optimizer.zero_grad()
+        with _quiet(), self.composite.context(self.net) as modified:
+            x = self.x.detach().requires_grad_(True)
+            spikes = self._forward(modified, x)
+            reward = self.reward(spikes, self.labels).detach()
+            torch.autograd.grad((spikes,), (x,), grad_outputs=(reward,))
+            for parameter in self.net.parameters():
+                feedback: Tensor = parameter.feedback  # type: ignore[attr-defined]
+                parameter.grad = -feedback
+            self.optimizer.step()
+
+    def firing(self) -> tuple[float, ...]:
+        """Means over T of a forward pass."""
+        return _firing(self.net, snn.Leaky, lambda: self._forward(self.net, self.x))
+
+    def _forward(self, net: nn.Module, x: Tensor) -> Tensor:
+        _rest(self.net)
+        return torch.stack([net(frame)[0] for frame in x])
+
+
+def _load(module: str) -> Any:
+    """Import a part of a peer."""
+    with _quiet():
+        return importlib.import_module(module)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings that a peer gives of itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _missing(module: str) -> str | None:
+    """Why a module does not import, in a line; None if it does."""
+    try:
+        _load(module)
+    except Exception as error:  # torchvision beside another torch raises a RuntimeError
+        return f"does not import: {str(error).partition(chr(10))[0]}"
+    return None
+
+
+def _rest(net: nn.Module) -> None:
+    """Put the neurons of this network to rest."""
+    for module in net.modules():
+        if isinstance(module, snn.Leaky):
+            module.reset_mem()
+
+
+def _spiking_layers(net: nn.Sequential) -> Iterator[nn.Module]:
+    """Synapse and neurons as one; everything else as it is."""
+    spiking_layer = _load("lfprop.model.spiking_networks").SpikingLayer
+    synapse: nn.Module | None = None
+    for module in net:
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            synapse = module
+        elif synapse is not None:
+            yield spiking_layer(synapse, module)
+            synapse = None
+        else:
+            yield module
+
+
+def _firing(net: nn.Module, kind: type, forward: Callable[[], object]) -> tuple[float, ...]:
+    """Mean spikes of every neuron module in a forward pass."""
+    seen: dict[nn.Module, list[float]] = {m: [] for m in net.modules() if isinstance(m, kind)}
+
+    def note(module: nn.Module, _: object, output: Any) -> None:
+        spikes = output[0] if isinstance(output, tuple) else output
+        seen[module].append(float(spikes.mean()))
+
+    handles = [module.register_forward_hook(note) for module in seen]
+    try:
+        with torch.no_grad():
+            forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tuple(sum(rates) / len(rates) for rates in seen.values())

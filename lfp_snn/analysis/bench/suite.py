@@ -1,0 +1,165 @@
+"""The whole benchmark: what is measured on what, in which order, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from lfp_snn.analysis.bench.claims import (
+    Claim,
+    claim_on_mnist,
+    claims_on_peaks,
+    claims_on_series,
+    claims_on_steps,
+)
+from lfp_snn.analysis.bench.contenders import Contender, Ours, OursOnTorch
+from lfp_snn.analysis.bench.epoch import Epoch, mnist_epoch
+from lfp_snn.analysis.bench.figures import growth
+from lfp_snn.analysis.bench.memory import Peaks, measure_peaks
+from lfp_snn.analysis.bench.peers import LfProp, SnnTorch, SpikingJelly
+from lfp_snn.analysis.bench.problem import NETWORKS, Network, Problem, pose, recorded, synthetic
+from lfp_snn.analysis.bench.sweeps import SWEEPS, Series, sweep
+from lfp_snn.analysis.bench.timing import Comparison, compare, machine
+from lfp_snn.analysis.plots import save
+from lfp_snn.training.files import write_json
+
+__all__ = ["Outcome", "Results", "Suite"]
+
+#: What a part of the benchmark comes to.
+Outcome = Comparison | Peaks | Series | Epoch
+
+EVERYONE: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch, SpikingJelly, LfProp)
+SWEPT: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch)
+CLAIMED: tuple[type[Contender], ...] = (Ours, OursOnTorch)
+
+MEMORY_BATCH, MEMORY_STEPS = 16, 100
+#: Fewer values than a sweep has, for the claims on growth alone.
+CLAIM_VALUES = {"activity": (0.005, 0.01, 0.05, 0.2, 0.5), "steps": (10, 50, 200)}
+
+QUICK_NETWORKS = {"mlp": Network("mlp", {"hidden": [16]}, 2), "csnn": Network("csnn", {}, 2)}
+QUICK_STEPS = 4
+QUICK_VALUES = 2  # of a sweep, the first
+QUICK_BATCHES = 3  # of an epoch
+
+
+@dataclass
+class Results:
+    """What was measured so far."""
+
+    machine: dict[str, Any] = field(default_factory=machine)
+    steps: dict[str, Comparison] = field(default_factory=dict)
+    peaks: Peaks | None = None
+    series: list[Series] = field(default_factory=list)
+    epoch: Epoch | None = None
+
+    def claims(self) -> list[Claim]:
+        """The claims that these results bear on."""
+        claims = [*claims_on_steps(self.steps)]
+        if self.peaks is not None:
+            claims += claims_on_peaks(self.peaks)
+        claims += claims_on_series(self.series)
+        if self.epoch is not None:
+            claims.append(claim_on_mnist(self.epoch.seconds))
+        return claims
+
+    def record(self) -> dict[str, Any]:
+        """Everything, as JSON takes it."""
+        return {
+            "machine": self.machine,
+            "steps": {network: each.record() for network, each in self.steps.items()},
+            "memory": None if self.peaks is None else self.peaks.record(),
+            "sweeps": [each.record() for each in self.series],
+            "mnist_epoch": None if self.epoch is None else self.epoch.record(),
+            "claims": [{**vars(claim), "holds": claim.holds} for claim in self.claims()],
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write ``bench.json``, and a figure (PNG and SVG) for each sweep.
+
+        Raises:
+            RunError: the folder cannot be written to.
+        """
+        write_json(folder / "bench.json", self.record())
+        for (name, _), series in groupby(
+            self.series, lambda each: (each.sweep.name, each.values())
+        ):
+            save(growth([*series]), folder, f"bench-{name}")
+
+
+class Suite:
+    """Runs the parts of the benchmark, and tells of each outcome as soon as it is there.
+
+    Args:
+        root: folder that holds NMNIST and MNIST.
+        rounds: timed steps of each contender.
+        quick: tiny networks and synthetic input, to see that everything runs.
+        show: called with each comparison, peaks, series or epoch.
+        doing: called with a line on what is measured next.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        rounds: int,
+        quick: bool,
+        show: Callable[[Outcome], None],
+        doing: Callable[[str], None],
+    ) -> None:
+        self.root = root
+        self.rounds = 1 if quick else rounds
+        self.quick = quick
+        self.show = show
+        self.doing = doing
+        self.networks = QUICK_NETWORKS if quick else NETWORKS
+        self.results = Results()
+
+    def step(self) -> None:
+        """The training step of everyone, on each network."""
+        for name, network in self.networks.items():
+            self.doing(f"training step, {name}")
+            contenders = [kind() for kind in EVERYONE]
+            comparison = compare(self._problem(network, network.batch, 25), contenders, self.rounds)
+            self.results.steps[name] = comparison
+            self.show(comparison)
+
+    def memory(self) -> None:
+        """Peak memory of everyone, on the csnn."""
+        self.doing("peak memory, csnn")
+        problem = self._problem(self.networks["csnn"], MEMORY_BATCH, MEMORY_STEPS)
+        self.results.peaks = measure_peaks(problem, EVERYONE)
+        self.show(self.results.peaks)
+
+    def sweep(self, name: str) -> None:
+        """A sweep, on each of its networks."""
+        self._sweep(name, SWEPT, None)
+
+    def claims(self) -> None:
+        """What the claims on growth rest on: ours alone, at a few values."""
+        for name, values in CLAIM_VALUES.items():
+            self._sweep(name, CLAIMED, values)
+
+    def mnist_epoch(self) -> None:
+        """An epoch of MNIST."""
+        self.doing("MNIST epoch")
+        self.results.epoch = mnist_epoch(self.root, QUICK_BATCHES if self.quick else None)
+        self.show(self.results.epoch)
+
+    def _sweep(
+        self, name: str, kinds: Sequence[type[Contender]], values: Sequence[float] | None
+    ) -> None:
+        which = SWEEPS[name]
+        if self.quick:
+            values = which.values[:QUICK_VALUES]
+        for network in which.networks:
+            self.doing(f"sweep of {name}, {network}")
+            series = sweep(which, self.networks[network], kinds, self.rounds, values)
+            self.results.series.append(series)
+            self.show(series)
+
+    def _problem(self, network: Network, batch: int, steps: int) -> Problem:
+        if self.quick:
+            return synthetic(network, batch=network.batch, steps=QUICK_STEPS)
+        return pose(network, *recorded(self.root, batch, steps))

@@ -1,0 +1,153 @@
+"""Interleaved timing of contenders, and what is known of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from lfp_snn.analysis.bench.contenders import OURS, Contender
+from lfp_snn.analysis.bench.problem import Problem
+
+__all__ = ["Comparison", "Measured", "compare", "machine", "threads"]
+
+PACKAGES = ("torch", "numpy", "numba", "snntorch", "spikingjelly", "lfprop")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The steps of one contender.
+
+    Args:
+        seconds: of each timed step.
+        firing: spikes per neuron and step of each population.
+    """
+
+    seconds: tuple[float, ...]
+    firing: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Seconds of the step in the middle."""
+        return median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All contenders on one problem.
+
+    Args:
+        facts: what was measured on.
+        measured: by the name of the contender.
+        left_out: why a contender was not measured, by its name.
+        warmup: steps of each that were not counted.
+        load: mean load of the machine over a minute, before and after.
+    """
+
+    facts: dict[str, Any]
+    measured: dict[str, Measured]
+    left_out: dict[str, str]
+    warmup: int
+    load: tuple[float, float]
+
+    def ratio(self, name: str, to: str = OURS) -> float:
+        """How many times the median step of ``to`` the median step of a contender takes."""
+        return self.measured[name].median / self.measured[to].median
+
+    def record(self) -> dict[str, Any]:
+        """Everything, with the medians, as JSON takes it."""
+        steps = {
+            name: {"median": each.median, **asdict(each)} for name, each in self.measured.items()
+        }
+        return {
+            **self.facts,
+            "warmup": self.warmup,
+            "load": self.load,
+            "seconds": steps,
+            "left_out": self.left_out,
+        }
+
+
+def compare(
+    problem: Problem, contenders: Sequence[Contender], rounds: int, warmup: int = 2
+) -> Comparison:
+    """Time the training step of each contender, one step of each in turn.
+
+    Args:
+        problem: what all of them get.
+        contenders: who is measured; those who are not available are left out.
+        rounds: timed steps of each.
+        warmup: steps of each before that.
+    """
+    reasons = {each.name: each.available() for each in contenders}
+    left_out = {name: reason for name, reason in reasons.items() if reason is not None}
+    running = [each for each in contenders if each.name not in left_out]
+    for each in running:
+        each.prepare(problem)
+    before = _load()
+    seconds: dict[str, list[float]] = {each.name: [] for each in running}
+    for turn in range(warmup + rounds):
+        for each in running:
+            start = perf_counter()
+            each.step()
+            elapsed = perf_counter() - start
+            if turn >= warmup:
+                seconds[each.name].append(elapsed)
+    load = before, _load()
+    measured = {each.name: Measured(tuple(seconds[each.name]), each.firing()) for each in running}
+    return Comparison(problem.facts(), measured, left_out, warmup, load)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch, and the kernels that follow it, use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def machine() -> dict[str, Any]:
+    """Processor, system, threads and versions."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "load": _load(),
+    }
+
+
+def _load() -> float:
+    """Processes that want to run, mean over the last minute; 0 on systems that do not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """Its name: on Linux the kernel knows it, elsewhere Python may."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,295 @@
+"""Figures of one run: accuracy, firing rates, spikes of a sample, confusion of classes.
+
+Every function returns a :class:`matplotlib.figure.Figure` that belongs to no global state and
+needs no display. Colours are told apart by colour-blind readers (Okabe and Ito 2008) and stand out
+on white as on black paper; lines differ in dash and marker too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO, StringIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lfp_snn.analysis.record import Sample
+from lfp_snn.training.files import write_atomic
+
+__all__ = [
+    "accuracy_curves",
+    "confusion_matrix",
+    "firing_rates",
+    "inline",
+    "sample_raster",
+    "save",
+]
+
+#: Everything that is neither data nor paper: text, axes, grid.
+INK = "#1f2328"
+PAPER = "#fefefe"  # not quite white, so that white marks are told from it
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+#: Layers in turn: all colours with a solid line, then all with a dashed one, ...
+STYLES = tuple((colour, dash) for dash, colour in product(("-", "--", ":"), COLOURS))
+WIDTH = 7.2  # inches, a column of the report
+MOST_CLASSES_WITH_NUMBERS = 20
+LONGEST_NAME = 24
+
+_STYLE: dict[str, Any] = {
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.facecolor": PAPER,
+    "font.size": 10,
+    "grid.alpha": 0.15,
+    "grid.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4,
+    "savefig.dpi": 160,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$"
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@contextmanager
+def _style(**more: Any) -> Iterator[None]:
+    settings: Any = {**_STYLE, **more}  # the stubs list every key
+    with mpl.rc_context(settings):
+        yield
+
+
+def _series(history: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:
+    """The values of a key over the epochs; NaN (a gap in the line) where there is none."""
+    values = (epoch.get(key) for epoch in history)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _epoch_axis(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def accuracy_curves(
+    history: Sequence[Mapping[str, Any]],
+    best_epoch: int | None = None,
+    baseline: float | None = None,
+) -> Figure:
+    """Training and validation accuracy over the epochs.
+
+    Args:
+        history: one mapping an epoch, with ``epoch``, ``train_accuracy`` and ``val_accuracy`` in
+            [0, 1].
+        best_epoch: the epoch whose checkpoint was kept; marked.
+        baseline: test accuracy of the baseline in [0, 1]; drawn as a level to compare with.
+    """
+    with _style():
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
+        epochs = _series(history, "epoch")
+        for key, label, (colour, dash), marker in (
+            ("train_accuracy", "training", STYLES[1], "s"),
+            ("val_accuracy", "validation", STYLES[0], "o"),
+        ):
+            values = _series(history, key)
+            axes.plot(epochs, values, dash, color=colour, marker=marker, label=label)
+        best = [epoch for epoch in history if epoch["epoch"] == best_epoch]
+        if best and best[-1].get("val_accuracy") is not None:
+            value = best[-1]["val_accuracy"]
+            label = f"kept: epoch {best_epoch}, {value:.1%}"
+            axes.plot(
+                [best[-1]["epoch"]], [value], "*", color=INK, markersize=12, label=label, zorder=3
+            )
+        if baseline is not None:
+            axes.axhline(baseline, color=INK, linestyle=":", linewidth=1.2, label="baseline (test)")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_ylabel("accuracy")
+        _epoch_axis(axes)
+        figure.legend(loc="outside upper left", ncols=4)
+        return figure
+
+
+def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Mean spikes per neuron and step of each layer over the epochs.
+
+    Args:
+        history: one mapping an epoch, with ``epoch`` and ``firing``, a mapping from the name of the
+            neuron module to its rate in [0, 1].
+    """
+    with _style():
+        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+        axes = figure.subplots()
+        epochs = _series(history, "epoch")
+        names = list(dict.fromkeys(name for epoch in history for name in epoch.get("firing", {})))
+        for index, name in enumerate(names):
+            colour, dash = STYLES[index % len(STYLES)]
+            rates = _series([epoch.get("firing", {}) for epoch in history], name)
+            axes.plot(epochs, rates, dash, color=colour, marker="o", label=_short(name))
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_ylabel("neurons that spike in a step")
+        _epoch_axis(axes)
+        if names:
+            figure.legend(loc="outside right upper", title="layer", alignment="left")
+        return figure
+
+
+def sample_raster(sample: Sample, classes: Sequence[str] = ()) -> Figure:
+    """Every spike of one sample, one panel a layer, from the input to the output.
+
+    Args:
+        sample: the spikes ``[T, units]`` of each layer; the last layer is the output.
+        classes: names of the output units; their numbers where there are none.
+    """
+    outputs = sample.spikes[sample.layers[-1]].shape[1]
+    named = len(classes) == outputs <= MOST_CLASSES_WITH_NUMBERS
+    heights = [1.3] * (len(sample.layers) - 1) + [0.17 * outputs + 0.3 if named else 1.3]
+    with _style(**{"axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, sum(heights) + 1.2), layout="constrained")
+        rows = figure.subplots(
+            len(heights), sharex=True, squeeze=False, height_ratios=heights
+        ).ravel()
+        for index, (axes, name) in enumerate(zip(rows, sample.layers, strict=True)):
+            title = name if name == "input" else f"layer {_short(name)}"
+            colour = COLOURS[index % len(COLOURS)]
+            _layer_panel(axes, title, sample.spikes[name], colour, heights[index])
+        figure.suptitle(_verdict(sample, classes), x=0.01, ha="left", fontsize=11)
+        if named:
+            _name_outputs(rows[-1], sample, classes)
+        rows[-1].set_xlabel("time step")
+        rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        return figure
+
+
+def _layer_panel(
+    axes: Axes, name: str, spikes: npt.NDArray[np.bool_], colour: str, inches: float
+) -> None:
+    """All spikes of a layer: bars nearly as wide as a step and as high as a unit, but visible."""
+    steps, units = spikes.shape
+    when, which = np.nonzero(spikes)
+    width = np.clip(0.75 * 72 * 0.85 * WIDTH / steps, 1.0, 14)  # points; labels take 15 %
+    height = np.clip(0.6 * 72 * inches / units, 0.7, 5)
+    axes.scatter(
+        when, which, s=width**2, marker="_", linewidths=height, color=colour, rasterized=True
+    )
+    axes.set_xlim(-0.7, steps - 0.3)
+    axes.set_ylim(units - 0.5, -0.5)
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.set_ylabel("unit")
+    axes.set_title(
+        f"{name}: {len(when)} spikes, {spikes.mean():.1%} of {units} units x {steps} steps"
+    )
+
+
+def _verdict(sample: Sample, classes: Sequence[str]) -> str:
+    def named(index: int) -> str:
+        return _short(classes[index]) if 0 <= index < len(classes) else str(index)
+
+    right = "right" if sample.label == sample.prediction else "wrong"
+    return f"class {named(sample.label)}, read as {named(sample.prediction)} ({right})"
+
+
+def _name_outputs(axes: Axes, sample: Sample, classes: Sequence[str]) -> None:
+    """Class names on the left, the true class shaded, spike counts on the right."""
+    axes.set_yticks(range(len(classes)), labels=[*map(_short, classes)], fontsize=8)
+    axes.set_ylabel("class")
+    axes.axhspan(sample.label - 0.5, sample.label + 0.5, color=INK, alpha=0.12, linewidth=0)
+    counts = axes.secondary_yaxis("right")
+    totals = sample.spikes[sample.layers[-1]].sum(0)
+    counts.set_yticks(range(len(classes)), labels=[str(n) for n in totals], fontsize=8)
+    counts.tick_params(length=0)
+    counts.spines["right"].set_visible(False)
+    counts.set_ylabel("spikes")
+
+
+def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str] = ()) -> Figure:
+    """How often each class (row) was read as each class (column).
+
+    Colour is the share of the row, the number in a cell is the count of samples.
+
+    Args:
+        counts: ``[C, C]``.
+        classes: names of the classes; their numbers where there are none.
+    """
+    matrix = np.asarray(counts)
+    number = len(matrix)
+    names = [*map(_short, classes)] if len(classes) == number else [str(i) for i in range(number)]
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    side = float(np.clip(0.36 * number, 2.6, 6.0))
+    turn = 90 if max(map(len, names), default=0) > 3 else 0
+    step = -(-number // 40)  # beyond 40 classes not every name fits
+    ticks = range(0, number, step)
+    with _style(**{"axes.grid": False}):
+        figure = Figure(figsize=(side + 1.6, side + 0.8), layout="constrained")
+        axes = figure.subplots()
+        # The root lets rare confusions show beside a full diagonal.
+        image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+        axes.set_xticks(ticks, labels=names[::step], rotation=turn)
+        axes.set_yticks(ticks, labels=names[::step])
+        axes.set_xlabel("read as")
+        axes.set_ylabel("true class")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        if number <= MOST_CLASSES_WITH_NUMBERS:
+            for row, column in np.argwhere(matrix):
+                dark = shares[row, column] > 0.3
+                axes.text(
+                    column,
+                    row,
+                    str(matrix[row, column]),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if dark else "black",
+                )
+        bar = figure.colorbar(image, shrink=0.7, format=PercentFormatter(1.0))
+        bar.set_ticks([0, 0.02, 0.1, 0.25, 0.5, 1])
+        bar.set_label("share of the true class")
+        bar.outline.set_visible(False)
+        return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> str:
+    """Write ``folder/name.png`` and ``folder/name.svg``, on white paper; returns the SVG.
+
+    The same figure gives the same bytes. The name keeps the ids of several figures on one page
+    apart.
+    """
+    png, svg = BytesIO(), StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with _style(**{"svg.hashsalt": name}):
+        figure.savefig(png, format="png", metadata={"Software": None})
+        figure.savefig(svg, format="svg", metadata=nothing)
+    write_atomic(folder / f"{name}.png", png.getvalue())
+    write_atomic(folder / f"{name}.svg", svg.getvalue().encode())
+    return svg.getvalue()
+
+
+def inline(svg: str) -> str:
+    """A saved SVG as an element of a page, on its paper and with ink in its text's colour."""
+    svg = svg[svg.index("<svg") :].replace(PAPER, "none").replace(INK, "currentColor")
+    # Groups are numbered alike in every figure and nothing refers to them.
+    return re.sub(r'<g id="[^"]*"', "<g", svg)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the data."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\u2026"

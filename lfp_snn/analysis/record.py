@@ -1,0 +1,113 @@
+"""What a run directory holds, read back for a report.
+
+A run that was interrupted, or still goes on, is read as far as it got.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from lfp_snn.errors import RunError
+from lfp_snn.training.files import read_json
+from lfp_snn.training.rundir import RunDir
+
+__all__ = ["Record", "Sample", "read_run"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The spikes of one sample in every layer.
+
+    Attributes:
+        label: its true class.
+        prediction: the class that the network read.
+        layers: names in the order of computation; the last one is the output.
+        spikes: bool ``[T, units]`` of each layer.
+    """
+
+    label: int
+    prediction: int
+    layers: tuple[str, ...]
+    spikes: Mapping[str, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of a run directory.
+
+    Attributes:
+        name: name of the directory.
+        config: the resolved config.
+        run: versions, seed, command, device, data.
+        history: one mapping an epoch, ascending.
+        result: what the finished run came to; ``None`` if it has not finished.
+        sample: the spikes of one sample; ``None`` if none was kept.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    run: Mapping[str, Any]
+    history: tuple[Mapping[str, Any], ...]
+    result: Mapping[str, Any] | None
+    sample: Sample | None
+
+
+def read_run(run_dir: Path) -> Record:
+    """Read config.yaml, run.json, metrics.jsonl, result.json and sample.npz of a run.
+
+    The last three appear as the run goes on, and may be missing.
+
+    Raises:
+        RunError: the directory is no run, or one of its files is broken.
+    """
+    run = RunDir.open(run_dir)
+    sample = run_dir / "sample.npz"
+    return Record(
+        name=run_dir.resolve().name,
+        config=_read_config(run.config),
+        run=_mapping(run.info, read_json(run.info)),
+        history=tuple(run.read_metrics()),
+        result=_mapping(run.result, read_json(run.result)) if run.result.exists() else None,
+        sample=_read_sample(sample) if sample.exists() else None,
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _mapping(path: Path, content: Any) -> Mapping[str, Any]:
+    if not isinstance(content, dict):
+        raise RunError(f"{path} holds {type(content).__name__}, expected keys with values.")
+    return content
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    try:
+        return _mapping(path, yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is not valid YAML: {_line(error)}.") from error
+
+
+def _read_sample(path: Path) -> Sample:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            layers = tuple(str(name) for name in arrays["layers"])
+            return Sample(
+                label=int(arrays["label"]),
+                prediction=int(arrays["prediction"]),
+                layers=layers,
+                spikes={name: arrays[f"spikes/{name}"].astype(bool) for name in layers},
+            )
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{path} is not a sample (label, prediction, layers, spikes/<layer>): {_line(error)}."
+        ) from error

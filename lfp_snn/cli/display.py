@@ -1,0 +1,132 @@
+"""What a training shows: a line an epoch, a bar on a terminal, a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lfp_snn.training import Observer, Result, StepReport
+
+__all__ = ["Display", "percent", "result_table", "two_columns"]
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as a percentage."""
+    return f"{100 * share:.{digits}f} %"
+
+
+class Display(Observer):
+    """Shows a training on a console; use it as a context manager.
+
+    Args:
+        console: where to. The bar with the time left is for terminals only.
+        epochs: epochs that the config asks for.
+    """
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console = console
+        self.epochs = epochs
+        self._best = -1.0
+        self._task: TaskID | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, report: StepReport) -> None:
+        """Show the bar."""
+        if report.step:
+            self._print(f"resumed in epoch {report.epoch}, after step {report.step}")
+        self._task = self._bar.add_task("training", total=report.steps, completed=report.step)
+
+    def stepped(self, report: StepReport) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            text = f"epoch {report.epoch}/{self.epochs}  train {percent(report.accuracy)}"
+            self._bar.update(self._task, completed=report.step, description=text)
+
+    def epoch_ended(self, metrics: Mapping[str, Any]) -> None:
+        """Print the epoch; a star marks the best validation so far."""
+        firing = "  ".join(f"{name}: {percent(rate)}" for name, rate in metrics["firing"].items())
+        better = metrics["val_accuracy"] > self._best
+        self._best = max(self._best, metrics["val_accuracy"])
+        self._print(
+            f"epoch {metrics['epoch']:>{len(str(self.epochs))}}/{self.epochs}  "
+            f"train {percent(metrics['train_accuracy']):>7}  "
+            f"val {percent(metrics['val_accuracy']):>7}{'*' if better else ' '}  "
+            f"firing {firing}  {metrics['epoch_s']:.1f} s"
+        )
+
+    def warned(self, message: str) -> None:
+        """Print the warning."""
+        self.console.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+
+    def testing(self) -> None:
+        """Say so on the bar."""
+        if self._task is not None:
+            self._bar.update(self._task, description="testing")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def result_table(result: Result) -> Table:
+    """The table at the end of a training."""
+    sizes = result.samples
+    rows = [
+        ("test accuracy", f"{percent(result.test_accuracy, 2)}  of {sizes['test']}"),
+        (
+            "validation accuracy",
+            f"{percent(result.val_accuracy, 2)}  of {sizes['val']}, in epoch {result.best_epoch}",
+        ),
+    ]
+    if result.baseline is not None:
+        accuracy = percent(result.baseline["test_accuracy"], 2)
+        rows.append((f"{result.baseline['name']}, test", accuracy))
+    rows += [
+        ("ties in the test", percent(result.test_ties)),
+        (
+            "firing in the test",
+            "  ".join(f"{name}: {percent(rate)}" for name, rate in result.firing.items()),
+        ),
+        ("training", f"{result.train_s:.1f} s on {sizes['train']} samples"),
+        ("in all", f"{result.wall_s:.1f} s"),
+    ]
+    return two_columns(rows)
+
+
+def two_columns(rows: Iterable[tuple[str, str]]) -> Table:
+    """A plain table of names and values."""
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(escape(name), escape(value))
+    return table
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,37 @@
+"""The configurations that come with the package, by name."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from lfp_snn.errors import ConfigError
+from lfp_snn.options import nearest
+
+__all__ = ["find_config", "shipped_configs"]
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Paths of the shipped configurations by name: in the wheel, or in the checkout."""
+    package = Path(str(resources.files("lfp_snn")))
+    folder = package / "configs"
+    if not folder.is_dir() and (package.parent / "pyproject.toml").is_file():
+        folder = package.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_config(given: str) -> Path:
+    """The file that is meant by a path or by the name of a shipped configuration.
+
+    Raises:
+        ConfigError: there is neither such a file nor such a name.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    shipped = shipped_configs()
+    if given in shipped:
+        return shipped[given]
+    guess = nearest(path.stem, shipped)
+    hint = f"did you mean {guess}?" if guess else f"shipped are {', '.join(shipped)}."
+    raise ConfigError(f"There is no config file {given}; {hint}")
