@@ -217,9 +217,9 @@ class Spikes:
             if not -self.batch <= which < self.batch:
                 raise IndexError(f"sample {which} of a batch of {self.batch}")
             which = [which % self.batch]
-        samples = torch.arange(self.batch, device=self.device)[
-            which if isinstance(which, slice | Tensor) else torch.as_tensor(which)
-        ]
+        if not isinstance(which, slice | Tensor):
+            which = torch.as_tensor(which, dtype=None if len(which) else torch.int64)
+        samples = torch.arange(self.batch, device=self.device)[which]
         t = torch.arange(self.steps, device=self.device)
         frames = (samples[:, None] * self.steps + t).reshape(-1)
         starts = self.indptr[frames]

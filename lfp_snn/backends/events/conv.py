@@ -19,11 +19,13 @@ from lfp_snn.backends.events.pool import Pooling, pool_bits
 from lfp_snn.backends.events.scan import Feedback, half_words
 from lfp_snn.backends.events.simd import (
     LANES,
+    MOST,
     add_run,
     aligned_zeros,
     copy_run,
-    dot_run,
+    learn_line,
     lowest_bit,
+    sum_vector,
 )
 from lfp_snn.backends.events.workspace import Workspace
 
@@ -54,19 +56,37 @@ class ConvTrace(NamedTuple):
     steps: int
 
 
+class Scratch(NamedTuple):
+    """Lists of the inputs that share a line of weights: room for one frame."""
+
+    places: np.ndarray
+    scales: np.ndarray
+    marks: np.ndarray
+    partial: np.ndarray
+
+
+@njit(cache=True)
+def _scratch(inputs, like):  # type: ignore[no-untyped-def]
+    return Scratch(
+        np.empty(inputs, np.int64),
+        np.empty(inputs, like.dtype),
+        np.empty(inputs, np.int64),
+        aligned_zeros(inputs * LANES, like),
+    )
+
+
 @njit(cache=True)
 def _currents(tables, indices, values, step, start, stop, weight, bias, current):  # type: ignore[no-untyped-def]
     """Currents of one frame on the map: bias, then the runs of every active input."""
     for row in range(tables.map_rows):
         at = tables.margin + row * tables.pitch
-        own = row * tables.pitch
-        copy_run(current, at, bias, own, tables.pitch)
+        copy_run(current, at, bias, row * tables.pitch, tables.pitch)
     for e in range(start, stop):
         i = indices[e]
         scale = values[e * step]
-        for r in range(tables.rows[i]):
-            place = tables.place[i] + r * tables.place_row
-            source = tables.source[i] + r * tables.source_row
+        for line in range(tables.first[i], tables.stop[i]):
+            place = tables.place[i] + line * tables.place_line
+            source = tables.bank[i] + line * tables.bank_line
             for _ in range(tables.segments):
                 add_run(current, place, scale, weight, source, tables.run)
                 place += tables.place_segment
@@ -128,23 +148,46 @@ def _relevance(bits, f, target, share, indptr, indices, credit, first_only, arri
 
 
 @njit(cache=True)
-def _learn(tables, indices, values, step, start, stop, weight, n, sums, wanted, credit):  # type: ignore[no-untyped-def]
-    """One frame: add x n to the sums of the weights, and the credit of every active input."""
-    for e in range(start, stop):
-        i = indices[e]
-        scale = values[e * step]
-        total = n.dtype.type(0)
-        for r in range(tables.rows[i]):
-            place = tables.place[i] + r * tables.place_row
-            source = tables.source[i] + r * tables.source_row
-            for _ in range(tables.segments):
-                add_run(sums, source, scale, n, place, tables.run)
-                if wanted:
-                    total += dot_run(weight, source, n, place, tables.run)
-                place += tables.place_segment
-                source += tables.run
+def _learn_bank(tables, indices, values, step, start, stop, weight, n, sums, wanted, scratch):  # type: ignore[no-untyped-def]
+    """Add x n to the sums of the weights that the inputs start to stop share."""
+    bank = tables.bank[indices[start]]
+    vectors = tables.run // LANES
+    tiles = -(-vectors // MOST)
+    for line in range(tables.lines):
+        count = 0
+        for e in range(start, stop):
+            i = indices[e]
+            if tables.first[i] <= line and line < tables.stop[i]:
+                scratch.places[count] = tables.place[i] + line * tables.place_line
+                scratch.scales[count] = values[e * step]
+                scratch.marks[count] = (e - start) * LANES
+                count += 1
+        for segment in range(tables.segments):
+            at = bank + line * tables.bank_line + segment * tables.run
+            for tile in range(tiles):
+                skip = tile * vectors // tiles
+                learn_line(
+                    sums, at + skip * LANES, weight, n, scratch.places, scratch.scales,
+                    segment * tables.place_segment + skip * LANES, count, scratch.partial,
+                    scratch.marks, (tile + 1) * vectors // tiles - skip, wanted,
+                )  # fmt: skip
+
+
+@njit(cache=True)
+def _learn(tables, indices, values, step, start, stop, weight, n, sums, wanted, credit, scratch):  # type: ignore[no-untyped-def]
+    """One frame: the sums of the weights, and if wanted the credit of every active input."""
+    e = start
+    while e < stop:
+        end = e + 1
+        while end < stop and tables.bank[indices[end]] == tables.bank[indices[e]]:
+            end += 1
         if wanted:
-            credit[e] = total
+            scratch.partial[: LANES * (end - e)] = 0
+        _learn_bank(tables, indices, values, step, e, end, weight, n, sums, wanted, scratch)
+        if wanted:
+            for k in range(e, end):
+                credit[k] = sum_vector(scratch.partial, LANES * (k - e))
+        e = end
 
 
 @njit(cache=True, parallel=True)
@@ -162,6 +205,7 @@ def _backward(tables, indptr, indices, values, step, weight, bias, beta, theta, 
         m = aligned_zeros(lanes, beta)
         arrived = np.zeros(share.size, beta.dtype)
         dummy = np.empty(lanes // LANES, np.uint16)
+        scratch = _scratch(tables.place.size, beta)
         own, own_bias = sums[part], bias_sums[part]
         own[:] = 0
         own_bias[:] = 0
@@ -205,7 +249,7 @@ def _backward(tables, indptr, indices, values, step, weight, bias, beta, theta, 
                         add_run(own_bias, lane, one, n, place, tables.width)
                     _learn(
                         tables, indices, values, step, indptr[f], indptr[f + 1], weight, n, own,
-                        wanted, credit,
+                        wanted, credit, scratch,
                     )  # fmt: skip
             if wanted:
                 for e in range(indptr[b * steps + lengths[b]], indptr[(b + 1) * steps]):

@@ -53,16 +53,19 @@ class ConvShape:
 class Tables(NamedTuple):
     """What the kernels read; offsets count elements.
 
-    Per input unit: ``place`` in the map and ``source`` in the weights of its first run, ``rows`` of
-    outputs that it reaches. Steps between rows and between the segments of a row, ``run`` elements
-    each; map rows start at ``margin + row * pitch``; lanes start at ``row * width``.
+    Per input unit: where line 0 of its weights lies (``bank``) and lands in the map (``place``, for
+    a line that exists), and its lines ``first`` to ``stop``, those whose row of outputs exists.
+    Steps between lines and between the segments of a line, ``run`` elements each; map rows start
+    at ``margin + row * pitch``, lanes at ``row * width``.
     """
 
     place: np.ndarray
-    source: np.ndarray
-    rows: np.ndarray
-    place_row: int
-    source_row: int
+    bank: np.ndarray
+    first: np.ndarray
+    stop: np.ndarray
+    lines: int
+    place_line: int
+    bank_line: int
     segments: int
     place_segment: int
     run: int
@@ -147,23 +150,22 @@ def geometry(shape: ConvShape) -> Geometry:
     empty_column = np.array([not x.taps[p] for p in x.phase])
 
     line = segments * run
-    plane = lines * line
     channel, row, column = np.meshgrid(
         np.arange(shape.channels), *map(np.arange, shape.size), indexing="ij"
     )
     group = channel // (shape.channels // shape.groups)
-    top = np.clip(y.first + y.step * skipped, 0, height - 1)
-    place = margin + (group * height + top[row]) * pitch + x.first[column] * deep
+    place = margin + (group * height + y.first[row]) * pitch + x.first[column] * deep
     bank = (channel * shape.stride[0] + y.phase[row]) * shape.stride[1] + x.phase[column]
-    source = bank * plane + skipped[row] * line
     count = np.where(empty_column[column], 0, rows[row])
-    reached = place + (lines - 1) * y.step * pitch + (segments - 1) * x.step * deep + run
+    reached = margin + (map_rows - 1) * pitch + (int(last.max()) * deep) + run
     tables = Tables(
         place=place.reshape(-1).astype(np.int64),
-        source=source.reshape(-1).astype(np.int64),
-        rows=count.reshape(-1).astype(np.int64),
-        place_row=y.step * pitch,
-        source_row=line,
+        bank=(bank * lines * line).reshape(-1).astype(np.int64),
+        first=skipped[row].reshape(-1).astype(np.int64),
+        stop=(skipped[row] + count).reshape(-1).astype(np.int64),
+        lines=lines,
+        place_line=y.step * pitch,
+        bank_line=line,
         segments=segments,
         place_segment=x.step * deep,
         run=run,
@@ -171,7 +173,7 @@ def geometry(shape: ConvShape) -> Geometry:
         pitch=pitch,
         width=lane_row,
         map_rows=map_rows,
-        map_size=max(int(reached.max()), margin + map_rows * pitch) + LANES,
+        map_size=max(reached, margin + map_rows * pitch),
         lanes=_up(map_rows * lane_row, BLOCK),
     )
     return Geometry(tables, _order(shape, lane_row, tables.lanes), _gather(shape, y, x, tables))

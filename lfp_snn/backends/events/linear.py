@@ -22,11 +22,13 @@ from lfp_snn.backends.events.scan import (
     open_trace,
     stand_still,
 )
-from lfp_snn.backends.events.simd import BLOCK, LANES, add_rows, aligned_zeros, copy_run, dot_run
+from lfp_snn.backends.events.simd import BLOCK, LANES, add_rows, aligned_zeros, copy_run, dot_run, turn_tile
 from lfp_snn.backends.events.workspace import Workspace
 
 _GROUPS = 8
-"""Pieces into which samples, frames or inputs are cut beside the blocks, to occupy all threads."""
+"""Pieces into which samples or frames are cut beside the blocks, to occupy all threads."""
+_SLAB = 128
+"""Inputs that one thread turns or learns at a time; a multiple of LANES."""
 
 
 class LinearTrace(NamedTuple):
@@ -41,14 +43,22 @@ class LinearTrace(NamedTuple):
 def _cut(weight, blocks):  # type: ignore[no-untyped-def]
     """weight [out, in] -> blocks [ceil(out/64), in, 64], zeros beyond out."""
     outputs, inputs = weight.shape
-    for piece in prange(blocks.shape[0] * _GROUPS):
-        k, g = piece // _GROUPS, piece % _GROUPS
-        end = (g + 1) * inputs // _GROUPS
-        for start in range(g * inputs // _GROUPS, end, LANES):
-            for l in range(BLOCK):
-                j = k * BLOCK + l
-                for i in range(start, min(start + LANES, end)):
-                    blocks[k, i, l] = weight[j, i] if j < outputs else 0
+    flat_weight, flat_blocks = weight.reshape(-1), blocks.reshape(-1)
+    parts = -(-inputs // _SLAB)
+    for piece in prange(blocks.shape[0] * parts):
+        k, slab = piece // parts * BLOCK, piece % parts * _SLAB
+        for start in range(slab, min(slab + _SLAB, inputs), LANES):
+            for j in range(k, k + BLOCK, LANES):
+                at = (k // BLOCK * inputs + start) * BLOCK + j - k
+                if j + LANES <= outputs and start + LANES <= inputs:
+                    turn_tile(
+                        flat_blocks, at, BLOCK, flat_weight, j * inputs + start, inputs
+                    )
+                    continue
+                for i in range(start, min(start + LANES, inputs)):
+                    for l in range(LANES):
+                        value = weight[j + l, i] if j + l < outputs else weight.dtype.type(0)
+                        flat_blocks[at + (i - start) * BLOCK + l] = value
 
 
 def cut_weight(weight: np.ndarray, work: Workspace) -> np.ndarray:
@@ -135,19 +145,32 @@ def linear_forward(
 def _feedback(starts, frames, values, step, n, blocks, feedback):  # type: ignore[no-untyped-def]
     """feedback[j, i] = |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f."""
     outputs, inputs = feedback.shape
+    flat = feedback.reshape(-1)
     total = n.size // (blocks.size // inputs)
-    for piece in prange(-(-outputs // BLOCK) * _GROUPS):
-        k, g = piece // _GROUPS, piece % _GROUPS
-        sums = np.empty(BLOCK, n.dtype)
-        width = min(BLOCK, outputs - k * BLOCK)
-        for i in range(g * inputs // _GROUPS, (g + 1) * inputs // _GROUPS):
+    parts = -(-inputs // _SLAB)
+    for piece in prange(-(-outputs // BLOCK) * parts):
+        k, slab = piece // parts, piece % parts * _SLAB
+        sums = aligned_zeros(LANES * BLOCK, n)
+        for start in range(slab, min(slab + _SLAB, inputs), LANES):
             sums[:] = 0
-            add_rows(
-                sums, 0, n, k * total * BLOCK, frames, values, step, starts[i], starts[i + 1]
-            )
-            row = (k * inputs + i) * BLOCK
+            width = min(LANES, inputs - start)
             for l in range(width):
-                feedback[k * BLOCK + l, i] = abs(blocks[row + l]) * sums[l]
+                i = start + l
+                add_rows(
+                    sums, l * BLOCK, n, k * total * BLOCK, frames, values, step,
+                    starts[i], starts[i + 1],
+                )  # fmt: skip
+            base = (k * inputs + start) * BLOCK
+            for l in range(width * BLOCK):
+                sums[l] *= abs(blocks[base + l])
+            for j in range(0, BLOCK, LANES):
+                row = k * BLOCK + j
+                if width == LANES and row + LANES <= outputs:
+                    turn_tile(flat, row * inputs + start, inputs, sums, j, BLOCK)
+                    continue
+                for l in range(width):
+                    for m in range(min(LANES, outputs - row)):
+                        feedback[row + m, start + l] = sums[l * BLOCK + j + m]
 
 
 @njit(cache=True, parallel=True)

@@ -6,7 +6,7 @@ what is compared with the threshold: the same for a delayed reset, so that only 
 without delay (:func:`keeps_u`) write and read ``u``.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lfp_snn.backends.events.simd import LANES, load, pointer, splat, store, vector_function
+from lfp_snn.backends.events.simd import (
+    LANES,
+    jump_table,
+    load,
+    pointer,
+    splat,
+    store,
+    vector_function,
+)
 
 SUBTRACT, ZERO, NONE, SUBTRACT_NOW, ZERO_NOW = range(5)
 """Codes of the dynamics; ``NOW`` stands for reset_delay=False."""
@@ -54,17 +62,7 @@ def constants(neuron: Neuron, units: int, dtype: np.dtype) -> tuple[np.ndarray, 
     return beta, theta
 
 
-def _by_code(builder: Any, code: Any, emit: Callable[[int], None]) -> None:
-    """Emit one specialised loop per code of the dynamics and jump to the one that is asked for."""
-    done = builder.append_basic_block("done")
-    jump = builder.switch(code, done)
-    for known in (SUBTRACT, ZERO, NONE, SUBTRACT_NOW, ZERO_NOW):
-        block = builder.append_basic_block(f"dynamics{known}")
-        jump.add_case(_I64(known), block)
-        builder.position_at_end(block)
-        emit(known)
-        builder.branch(done)
-    builder.position_at_end(done)
+_CODES = (SUBTRACT, ZERO, NONE, SUBTRACT_NOW, ZERO_NOW)
 
 
 def _kept(builder: Any, w: Any, theta: Any, code: int) -> tuple[Any, Any]:
@@ -125,7 +123,7 @@ def fire(typingctx, last, last_at, current, current_at, beta, theta, constant_at
                 slot = builder.add(word, builder.udiv(k, _I64(LANES)))
                 builder.store(builder.bitcast(spike, _I16), builder.gep(where[12], [slot]))
 
-        _by_code(builder, code, emit)
+        jump_table(builder, code, [(known, partial(emit, known)) for known in _CODES])
         return context.get_dummy_value()
 
     return signature, codegen
@@ -172,7 +170,7 @@ def credit_step(typingctx, u, u_at, last, last_at, beta, theta, constant_at, cod
                 handed = builder.fmul(builder.fmul(n, beta), kept)
                 store(context, builder, kinds[9], handed, where[9], builder.add(m_at, k))
 
-        _by_code(builder, code, emit)
+        jump_table(builder, code, [(known, partial(emit, known)) for known in _CODES])
         return context.get_dummy_value()
 
     return signature, codegen

@@ -6,6 +6,8 @@ offsets count elements. Sums are taken in a fixed order, lane by lane; products 
 multiply-add (one rounding), which is exact wherever the unfused form is.
 """
 
+from collections.abc import Callable
+from functools import partial as partial_of
 from typing import Any
 
 from llvmlite import ir
@@ -66,6 +68,29 @@ def vector_function(builder: Any, name: str, vector: Any, arguments: int) -> Any
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, fused where the processor can."""
     return builder.call(vector_function(builder, "fmuladd", a.type, 3), [a, b, c])
+
+
+def _across(builder: Any, vector: Any) -> Any:
+    """The sum over the lanes, in pairs."""
+    element = vector.type.element
+    kind = ir.FunctionType(element, [element, vector.type])
+    name = f"llvm.vector.reduce.fadd.{_suffix(element)}"
+    reduce = cgutils.get_or_insert_function(builder.module, kind, name)
+    zero = ir.Constant(element, 0.0)
+    return builder.call(reduce, [zero, vector], fastmath=("reassoc",))
+
+
+def jump_table(builder: Any, choice: Any, cases: list[tuple[int, Callable[[], None]]]) -> None:
+    """Emit one specialised piece of code per case and jump to the one that is chosen."""
+    done = builder.append_basic_block("done")
+    jump = builder.switch(choice, done)
+    for known, emit in cases:
+        block = builder.append_basic_block(f"case{known}")
+        jump.add_case(_I64(known), block)
+        builder.position_at_end(block)
+        emit()
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
 @intrinsic
@@ -151,6 +176,104 @@ def copy_run(typingctx, out, at, run, base, length):  # type: ignore[no-untyped-
 
 
 @intrinsic
+def turn_tile(typingctx, out, at, out_step, table, base, step):  # type: ignore[no-untyped-def]
+    """out[at + l * out_step + k] = table[base + k * step + l]: a tile of LANES x LANES, transposed."""
+    size = types.intp
+    signature = types.void(out, size, size, table, size, size)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        out, at, out_step, table, base, step = args
+        kinds = signature.args
+        target = pointer(context, builder, kinds[0], out)
+        source = pointer(context, builder, kinds[3], table)
+        starts = [builder.add(base, builder.mul(step, _I64(k))) for k in range(LANES)]
+        rows = [load(context, builder, kinds[3], source, start) for start in starts]
+        half = LANES // 2
+        mask = ir.VectorType(ir.IntType(32), LANES)
+        low = ir.Constant(mask, [k // 2 + LANES * (k % 2) for k in range(LANES)])
+        high = ir.Constant(mask, [half + k // 2 + LANES * (k % 2) for k in range(LANES)])
+        # Interleaving row k with row k + LANES/2, log2(LANES) times, transposes the tile.
+        for _ in range(LANES.bit_length() - 1):
+            pairs = [(rows[k], rows[k + half]) for k in range(half)]
+            rows = [builder.shuffle_vector(a, b, part) for a, b in pairs for part in (low, high)]
+        for k, row in enumerate(rows):
+            place = builder.add(at, builder.mul(out_step, _I64(k)))
+            store(context, builder, kinds[0], row, target, place)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+MOST = 5
+"""Vectors of a run that :func:`learn_line` keeps in registers at once."""
+
+
+@intrinsic
+def learn_line(typingctx, sums, at, weight, n, places, scales, shift, count, partial, marks, vectors, wanted):  # type: ignore[no-untyped-def]  # noqa: E501
+    """Feedback and credit of one line of weights, for all inputs that share it.
+
+    For k < count and l < LANES * vectors (at most MOST vectors), with the row
+    ``n_k = n[places[k] + shift:]``: ``sums[at + l] += sum_k scales[k] * n_k[l]``, and if wanted
+    ``partial[marks[k] + l % LANES] += weight[at + l] * n_k[l]``.
+    """
+    size = types.intp
+    signature = types.void(
+        sums, size, weight, n, places, scales, size, size, partial, marks, size, types.boolean
+    )
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kinds = signature.args
+        at, shift, count, vectors, wanted = (args[k] for k in (1, 6, 7, 10, 11))
+        where = {k: pointer(context, builder, kinds[k], args[k]) for k in (0, 2, 3, 4, 5, 8, 9)}
+        vector = ir.VectorType(context.get_value_type(kinds[0].dtype), LANES)
+
+        def get(k: int, offset: Any) -> Any:
+            return load(context, builder, kinds[k], where[k], offset)
+
+        def emit(length: int, with_credit: bool) -> None:
+            offsets = [_I64(k * LANES) for k in range(length)]
+            held = [cgutils.alloca_once(builder, vector) for _ in offsets]
+            for slot, offset in zip(held, offsets, strict=True):
+                builder.store(get(0, builder.add(at, offset)), slot)
+            own = [get(2, builder.add(at, o)) for o in offsets] if with_credit else []
+            with cgutils.for_range_slice(builder, _I64(0), count, _I64(1)) as (k, _):
+                place = builder.add(builder.load(builder.gep(where[4], [k])), shift)
+                scale = splat(builder, builder.load(builder.gep(where[5], [k])))
+                rows = [get(3, builder.add(place, offset)) for offset in offsets]
+                for slot, row in zip(held, rows, strict=True):
+                    builder.store(multiply_add(builder, scale, row, builder.load(slot)), slot)
+                if with_credit:
+                    mark = builder.load(builder.gep(where[9], [k]))
+                    total = get(8, mark)
+                    for part, row in zip(own, rows, strict=True):
+                        total = multiply_add(builder, part, row, total)
+                    store(context, builder, kinds[8], total, where[8], mark)
+            for slot, offset in zip(held, offsets, strict=True):
+                place = builder.add(at, offset)
+                store(context, builder, kinds[0], builder.load(slot), where[0], place)
+
+        cases = [(length, with_credit) for length in range(1, MOST + 1) for with_credit in (0, 1)]
+        choice = builder.add(builder.mul(vectors, _I64(2)), builder.zext(wanted, _I64))
+        jump_table(builder, choice, [(2 * a + b, partial_of(emit, a, bool(b))) for a, b in cases])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def sum_vector(typingctx, run, base):  # type: ignore[no-untyped-def]
+    """The sum of LANES elements."""
+    signature = run.dtype(run, types.intp)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = signature.args[0]
+        source = pointer(context, builder, kind, args[0])
+        return _across(builder, load(context, builder, kind, source, args[1]))
+
+    return signature, codegen
+
+
+@intrinsic
 def dot_run(typingctx, left, left_at, right, right_at, length):  # type: ignore[no-untyped-def]
     """sum_l left[left_at + l] * right[right_at + l], 0 <= l < length, a multiple of LANES."""
     signature = left.dtype(left, types.intp, right, types.intp, types.intp)
@@ -168,13 +291,7 @@ def dot_run(typingctx, left, left_at, right, right_at, length):  # type: ignore[
             a = load(context, builder, kinds[0], first, builder.add(left_at, k))
             b = load(context, builder, kinds[2], second, builder.add(right_at, k))
             builder.store(multiply_add(builder, a, b, builder.load(slot)), slot)
-        reduce = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(element, [element, vector]),
-            f"llvm.vector.reduce.fadd.{_suffix(element)}",
-        )
-        zero = ir.Constant(element, 0.0)
-        return builder.call(reduce, [zero, builder.load(slot)], fastmath=("reassoc",))
+        return _across(builder, builder.load(slot))
 
     return signature, codegen
 

@@ -1,0 +1,49 @@
+# Everything from a clean checkout, with python3 (3.11 or newer) and make:
+#   make train   installs, trains on the bundled default data, says where the report is
+#   make test    installs, runs the tests
+# ARGS is handed on:  make train ARGS="train.epochs=5"   make test ARGS="tests/analysis -x"
+
+PYTHON ?= python3
+VENV   ?= .venv
+CONFIG ?= configs/digits.yaml
+ARGS   ?=
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help train test test-all lint bench install venv clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
+
+train: install
+	$(BIN)/lfp-snn train $(CONFIG) $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: install
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/lfp-snn bench $(ARGS)
+
+install: $(STAMP)
+
+venv: $(BIN)/python
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Installs again only when what is asked for has changed.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""Fixtures and settings shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+mpl.use("Agg")
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout that the tests run in."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Encoded data is kept for the session and neither found from before nor left behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LFP_SNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """A function from a dataset's folder name to its path; it skips the test where absent.
+
+    The folder that holds the datasets is named by the environment variable LFP_SNN_TEST_DATA, by
+    default ``../shared/data`` beside the checkout.
+    """
+    root = Path(os.environ.get("LFP_SNN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        path = root / name
+        if not path.exists():
+            pytest.skip(f"no real data at {path}; set LFP_SNN_TEST_DATA to the folder with {name}")
+        return path
+
+    return find

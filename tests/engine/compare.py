@@ -1,0 +1,174 @@
+"""The engine held against the oracle and against stepped snntorch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn import Spikes, TemporalLFP
+from lfp_snn.rules import Epsilon
+from tests import oracle
+from tests.oracle_modules import add_module
+
+#: Every one of them is held against the oracle.
+BACKENDS = ("torch", "events")
+#: Adds the stages of a network to an oracle, for networks that are no sequence of modules.
+Wiring = Callable[[oracle.Network], None]
+Case = tuple[nn.Module, tuple[int, ...]]
+
+
+def leaky(**options: Any) -> snn.Leaky:
+    """Neurons that keep their own state; beta 0.8 unless told."""
+    return snn.Leaky(**({"beta": 0.8, "init_hidden": True} | options))
+
+
+def strong(net: nn.Module, seed: int = 0, scale: float = 0.6) -> nn.Module:
+    """Give synapses random weights at which the neurons of these small networks fire; float64."""
+    draw = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            for parameter in module.parameters():
+                parameter.data = scale * torch.randn(parameter.shape, generator=draw) + 0.1
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor in (*module.parameters(), module.running_mean, module.running_var):
+                if tensor is not None:
+                    tensor.data = 0.5 + torch.rand(tensor.shape, generator=draw)
+    return net.double()
+
+
+def trains(steps: int, batch: int, *shape: int, seed: int = 0, density: float = 0.4) -> Tensor:
+    """Random binary spike trains ``[T, B, *shape]`` in float64."""
+    draw = torch.Generator().manual_seed(seed)
+    return (torch.rand(steps, batch, *shape, generator=draw) < density).double()
+
+
+def currents(*shape: int, seed: int = 0) -> Tensor:
+    """Random values of both signs, some of them zero, in float64."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(*shape, generator=draw, dtype=torch.float64)
+    return torch.where(x.abs() < 0.3, 0, x)
+
+
+def signals(like: Tensor, seed: int = 1) -> Tensor:
+    """A random reward of both signs."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(like.shape, generator=draw, dtype=torch.float64).to(like.dtype)
+
+
+def assert_near(ours: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
+    """Equal to a share of the largest entry."""
+    assert ours.shape == expected.shape
+    scale = max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance * scale)
+
+
+def feedback_of(net: nn.Module) -> dict[str, Tensor]:
+    """The feedback of every parameter that has one."""
+    return {
+        name: parameter.feedback.clone()
+        for name, parameter in net.named_parameters()
+        if hasattr(parameter, "feedback")
+    }
+
+
+def assert_equal_to_oracle(
+    net: nn.Module,
+    x: Tensor,
+    wire: Wiring | None = None,
+    *,
+    steps: int | None = None,
+    lengths: Sequence[int] | None = None,
+    state: Mapping[str, Tensor] | None = None,
+    mask: Callable[[], Tensor] | None = None,
+    eps: float = 1e-6,
+    silent: Sequence[str] = (),
+) -> None:
+    """Hold spikes, membranes, every feedback and the input's relevance against the oracle.
+
+    Args:
+        net: a float64 network.
+        x: ``[T, B, ...]``, or ``[B, ...]`` with ``steps``.
+        wire: adds the stages to the oracle; by default the modules of ``net`` one after another.
+        steps: T of a constant input.
+        lengths: steps of each sample.
+        state: membranes before the first step.
+        mask: draws the mask of the network's dropout, as torch does after the same seed.
+        eps: of the rule.
+        silent: parameters whose feedback must be zero; that of all others must not.
+    """
+    whole = x if steps is None else x.expand(steps, *x.shape)
+    slow = oracle.Network(net, tuple(whole.shape[2:]), eps)
+    if wire is None:
+        torch.manual_seed(5)
+        drawn = None if mask is None else mask().numpy()
+        add_module(slow, slow.input, net, "", drawn)
+    else:
+        wire(slow)
+    start = {name: w.numpy() for name, w in (state or {}).items()}
+    # In training both update the running statistics; the oracle reads none of them then.
+    expected = torch.from_numpy(slow.run(whole.numpy(), lengths, start))
+    assert expected.any(), "the output is silent: this comparison shows nothing"
+    reward = signals(expected)
+    slow.send_back(reward.numpy())
+    for backend in BACKENDS:
+        lfp = TemporalLFP(net, rule=Epsilon(eps), backend=backend)
+        torch.manual_seed(5)
+        own_lengths = None if lengths is None else torch.tensor(lengths)
+        spikes = lfp.forward(x, steps=steps, lengths=own_lengths, state=state)
+        assert torch.equal(spikes, expected)
+        assert_neurons_equal(lfp, slow)
+        relevance = lfp.backward(reward, input_relevance=True)
+        assert relevance is not None
+        of_input = torch.from_numpy(slow.input.relevance)
+        assert of_input.any()
+        assert_near(relevance, of_input if steps is None else of_input.sum(0))
+        assert_feedback_equal(net, slow, silent)
+
+
+def assert_neurons_equal(lfp: TemporalLFP, slow: oracle.Network) -> None:
+    """Spikes and membranes of every population."""
+    populations = [node for node in slow.nodes if isinstance(node, oracle.Leaky)]
+    spikes, state = lfp.layer_spikes(), lfp.state
+    for node in populations:
+        assert torch.equal(spikes[node.name].flatten(2), torch.from_numpy(node.value)), node.name
+        assert_near(state[node.name].flatten(1), torch.from_numpy(node.membrane[-1]))
+    assert_near(lfp.membranes.flatten(2), torch.from_numpy(populations[-1].membrane))
+
+
+def assert_feedback_equal(net: nn.Module, slow: oracle.Network, silent: Sequence[str]) -> None:
+    """Feedback of every parameter, zero for those that are named and for no other."""
+    for name, parameter in net.named_parameters():
+        theirs = torch.from_numpy(slow.feedback[name]).view_as(parameter)
+        assert bool(theirs.any()) != (name in silent), name
+        assert_near(parameter.feedback, theirs)
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, -parameter.feedback)
+
+
+class Stepped(NamedTuple):
+    """What a module gives when it is run step by step."""
+
+    spikes: Tensor
+    membranes: Tensor
+
+
+def step_by_step(net: nn.Module, x: Tensor) -> Stepped:
+    """Run a snntorch module whose last neuron has ``output=True`` one step at a time, from rest.
+
+    Only the neurons of this network are put to rest.
+    """
+    for module in net.modules():
+        if isinstance(module, snn.Leaky):
+            module.mem = torch.zeros(0, device=x.device)
+    with torch.no_grad():
+        pairs = [net(frame) for frame in x]
+    return Stepped(*(torch.stack(series) for series in zip(*pairs, strict=True)))
+
+
+def as_spikes(x: Tensor) -> Spikes:
+    """The same spike trains as lists."""
+    return Spikes.from_dense(x)

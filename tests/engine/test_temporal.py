@@ -1,0 +1,592 @@
+"""What ``TemporalLFP`` offers: the options of its passes, streams, lengths, devices and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from lfp_snn import Spikes, TemporalLFP
+from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.rules import Epsilon
+from tests.engine.compare import (
+    BACKENDS,
+    assert_near,
+    currents,
+    feedback_of,
+    leaky,
+    signals,
+    strong,
+    trains,
+)
+
+pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def mlp(*, bias: bool = True) -> nn.Module:
+    layers = [nn.Linear(6, 5, bias=bias), leaky(), nn.Linear(5, 3, bias=bias), leaky(threshold=0.5)]
+    return strong(nn.Sequential(*layers))
+
+
+def csnn(*, bias: bool = True) -> nn.Module:
+    layers = [nn.Conv2d(1, 2, 2, bias=bias), leaky(threshold=0.5), nn.MaxPool2d(2), nn.Flatten()]
+    return strong(nn.Sequential(*layers, nn.Linear(2, 3, bias=bias), leaky(threshold=0.4)))
+
+
+def run(lfp: TemporalLFP, x: Tensor | Spikes, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """Forward and backward with a fixed reward: spikes and feedback."""
+    spikes = lfp.forward(x, **options)
+    lfp.backward(signals(spikes))
+    return spikes, feedback_of(lfp.net)
+
+
+def assert_same_feedback(a: dict[str, Tensor], b: dict[str, Tensor], factor: float = 1) -> None:
+    assert a.keys() == b.keys()
+    assert any(bool(value.any()) for value in a.values())
+    for name in a:
+        assert_near(a[name], factor * b[name])
+
+
+# ------------------------------------------------------------------ options of backward
+
+
+def test_accumulate_adds_what_replacing_gives(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    parts = [run(lfp, trains(4, 2, 6, seed=seed))[1] for seed in (1, 2)]
+    for parameter in lfp.parameters():
+        parameter.grad = None
+        del parameter.feedback
+    for seed in (1, 2):
+        spikes = lfp.forward(trains(4, 2, 6, seed=seed))
+        lfp.backward(signals(spikes), accumulate=True)
+    whole = feedback_of(lfp.net)
+    assert_same_feedback(whole, {name: parts[0][name] + parts[1][name] for name in whole})
+    for parameter in lfp.parameters():
+        assert parameter.grad is not None
+        assert_near(parameter.grad, -parameter.feedback)
+
+
+def test_a_backward_replaces_what_was_there(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    _, first = run(lfp, trains(4, 2, 6))
+    run(lfp, trains(4, 2, 6, seed=9))
+    _, again = run(lfp, trains(4, 2, 6))
+    assert_same_feedback(again, first)
+
+
+def test_accumulate_adds_to_a_gradient_of_autograd(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    for parameter in lfp.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    spikes = lfp.forward(trains(4, 2, 6))
+    lfp.backward(signals(spikes), accumulate=True)
+    for parameter in lfp.parameters():
+        assert_near(parameter.grad, 1 - parameter.feedback)
+
+
+def test_one_backward_consumes_the_record(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    spikes = lfp.forward(trains(4, 2, 6))
+    lfp.backward(signals(spikes), retain=True)
+    first = feedback_of(lfp.net)
+    lfp.backward(signals(spikes))
+    assert_same_feedback(feedback_of(lfp.net), first)
+    with pytest.raises(NetworkError, match="call forward .* before each backward.*retain=True"):
+        lfp.backward(signals(spikes))
+    with pytest.raises(NetworkError, match="call forward"):
+        lfp.layer_spikes()
+
+
+def test_without_a_record_there_is_no_backward(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    with pytest.raises(NetworkError, match="call forward"):
+        lfp.backward(torch.zeros(4, 2, 3))
+    x = trains(4, 2, 6)
+    recorded = lfp.forward(x)
+    spikes = lfp.forward(x, record=False)
+    assert torch.equal(spikes, recorded)
+    assert lfp.firing_rates.keys() == {"1", "3"}
+    with pytest.raises(NetworkError, match="record=True"):
+        lfp.backward(signals(spikes))
+
+
+def test_a_rule_for_one_pass_alone(backend: str) -> None:
+    net = mlp()
+    lfp = TemporalLFP(net, rule=Epsilon(1e-6), backend=backend)
+    _, expected = run(TemporalLFP(net, rule=Epsilon(0.5), backend=backend), trains(4, 2, 6))
+    spikes = lfp.forward(trains(4, 2, 6))
+    lfp.backward(signals(spikes), retain=True, rule=Epsilon(0.5))
+    assert_same_feedback(feedback_of(net), expected)
+    lfp.backward(signals(spikes))
+    assert not torch.equal(feedback_of(net)["0.weight"], expected["0.weight"])
+    assert lfp.rule == Epsilon(1e-6)
+
+
+def test_frozen_parameters_get_no_feedback(backend: str) -> None:
+    net = mlp()
+    x = trains(4, 2, 6)
+    _, whole = run(TemporalLFP(net, backend=backend), x)
+    for frozen in (["0.weight", "0.bias"], ["2.weight", "2.bias"], ["0.bias"]):
+        some = mlp()
+        for name in frozen:
+            some.get_parameter(name).requires_grad_(False)
+        lfp = TemporalLFP(some, backend=backend)
+        lfp.backward(signals(lfp.forward(x)))
+        ours = feedback_of(some)
+        assert_same_feedback(ours, {n: v for n, v in whole.items() if n not in frozen})
+        assert all(some.get_parameter(name).grad is None for name in frozen)
+
+
+def test_with_all_frozen_there_is_still_an_explanation(backend: str) -> None:
+    net = mlp()
+    lfp = TemporalLFP(net, backend=backend)
+    spikes = lfp.forward(trains(4, 2, 6))
+    expected = lfp.backward(signals(spikes), input_relevance=True)
+    frozen = TemporalLFP(mlp().requires_grad_(False), backend=backend)
+    frozen.forward(trains(4, 2, 6))
+    relevance = frozen.backward(signals(spikes), input_relevance=True)
+    assert relevance is not None
+    assert expected is not None
+    assert torch.equal(relevance, expected)
+    assert feedback_of(frozen.net) == {}
+
+
+def test_under_inference_mode_gradients_are_ordinary_tensors(backend: str) -> None:
+    net = mlp()
+    lfp = TemporalLFP(net, backend=backend)
+    _, expected = run(lfp, trains(4, 2, 6))
+    with torch.inference_mode():
+        spikes = lfp.forward(trains(4, 2, 6))
+        lfp.backward(signals(spikes))
+        lfp.forward(trains(4, 2, 6))
+        lfp.backward(signals(spikes), accumulate=True)
+    assert_same_feedback(feedback_of(net), expected, factor=2)
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+    optimizer.step()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None
+        assert not parameter.grad.is_inference()
+        assert not parameter.feedback.is_inference()
+        moved = parameter.detach() - before[name]
+        assert ((moved * parameter.feedback) >= 0).all()
+        assert moved.any()
+
+
+def test_nothing_is_left_to_autograd(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    x = trains(4, 2, 6).requires_grad_()
+    spikes = lfp.forward(x)
+    relevance = lfp.backward(signals(spikes).requires_grad_(), input_relevance=True)
+    assert relevance is not None
+    kept = [spikes, relevance, *feedback_of(lfp.net).values(), *lfp.state.values()]
+    assert not any(tensor.requires_grad for tensor in kept)
+
+
+# -------------------------------------------------------------- what goes in and comes out
+
+
+@pytest.mark.parametrize("build", [mlp, csnn])
+def test_spikes_are_the_same_as_a_dense_input(backend: str, build: Callable[[], nn.Module]) -> None:
+    shape = (6,) if build is mlp else (1, 3, 3)
+    x = trains(5, 3, *shape)
+    for values in (x, x * (2 + currents(*x.shape, seed=2).abs())):
+        lfp, lists = TemporalLFP(build(), backend=backend), Spikes.from_dense(values)
+        reward = signals(lfp.forward(values))
+        dense = lfp.backward(reward, input_relevance=True)
+        expected, dense_spikes = feedback_of(lfp.net), lfp.forward(values)
+        assert torch.equal(lfp.forward(lists), dense_spikes)
+        relevance = lfp.backward(reward, input_relevance=True)
+        assert_same_feedback(feedback_of(lfp.net), expected)
+        assert relevance is not None
+        assert dense is not None
+        assert relevance.shape == (lists.nnz,)
+        assert_near(relevance, lists.gather(dense))
+        assert dense[values == 0].count_nonzero() == 0
+
+
+def test_relevance_of_a_constant_input_is_summed_over_time(backend: str) -> None:
+    lfp, x = TemporalLFP(mlp(), backend=backend), currents(3, 6)
+    spikes = lfp.forward(x, steps=5)
+    assert spikes.shape == (5, 3, 3)
+    relevance = lfp.backward(signals(spikes), input_relevance=True)
+    ours = feedback_of(lfp.net)
+    assert torch.equal(lfp.forward(x.expand(5, 3, 6)), spikes)
+    each = lfp.backward(signals(spikes), input_relevance=True)
+    assert relevance is not None
+    assert each is not None
+    assert_near(relevance, each.sum(0))
+    assert_same_feedback(ours, feedback_of(lfp.net))
+
+
+def test_without_asking_there_is_no_relevance(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    assert lfp.backward(signals(lfp.forward(trains(4, 2, 6)))) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64, torch.float32])
+def test_any_type_of_input(backend: str, dtype: torch.dtype) -> None:
+    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 2, 6)
+    expected, feedback = run(lfp, x)
+    spikes, ours = run(lfp, x.to(dtype))
+    assert spikes.dtype == torch.float64
+    assert torch.equal(spikes, expected)
+    assert_same_feedback(ours, feedback)
+
+
+def test_the_input_may_be_strided(backend: str) -> None:
+    lfp, x = TemporalLFP(csnn(), backend=backend), trains(4, 2, 1, 3, 3)
+    expected, feedback = run(lfp, x)
+    strided = x.permute(1, 4, 3, 2, 0).contiguous().permute(4, 0, 3, 2, 1)
+    assert not strided.is_contiguous()
+    spikes, ours = run(lfp, strided)
+    assert torch.equal(spikes, expected)
+    assert_same_feedback(ours, feedback)
+
+
+def test_firing_rates_and_layer_spikes(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    spikes = lfp.forward(trains(6, 3, 6))
+    layers = lfp.layer_spikes()
+    assert list(layers) == ["1", "3"]
+    assert layers["1"].shape == (6, 3, 5)
+    assert torch.equal(layers["3"], spikes)
+    for name, rate in lfp.firing_rates.items():
+        assert rate == pytest.approx(float(layers[name].mean()))
+
+
+def test_firing_rates_count_only_the_steps_that_samples_run(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    lfp.forward(trains(6, 2, 6), lengths=torch.tensor([6, 2]))
+    layers = lfp.layer_spikes()
+    for name, rate in lfp.firing_rates.items():
+        assert rate == pytest.approx(float(layers[name].sum()) / (8 * layers[name].shape[-1]))
+
+
+def test_layers_name_neurons_and_the_synapses_that_feed_them(backend: str) -> None:
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(6, 4), nn.Linear(6, 4), nn.Linear(4, 3)
+            self.norm, self.hidden, self.out = nn.BatchNorm1d(4), leaky(), leaky()
+
+        def forward(self, x: Tensor) -> Any:
+            return self.out(self.c(self.hidden(self.norm(self.a(x)) + self.b(x))))
+
+    net = Skip()
+    hidden, out = TemporalLFP(net, backend=backend).layers
+    assert (hidden.name, hidden.neuron) == ("hidden", net.hidden)
+    assert hidden.synapses == (("a", net.a), ("b", net.b))
+    assert (out.name, out.neuron, out.synapses) == ("out", net.out, (("c", net.c),))
+
+
+def test_a_change_of_parameters_is_seen(backend: str) -> None:
+    net, x = mlp(), trains(4, 2, 6)
+    lfp = TemporalLFP(net, backend=backend)
+    lfp.forward(x)
+    with torch.no_grad():
+        net[0].weight.zero_()
+        net[0].bias.zero_()
+    lfp.forward(x)
+    assert lfp.firing_rates["1"] == 0
+
+
+def test_modes_reach_the_network(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    assert lfp.eval() is lfp
+    assert not lfp.net.training
+    assert lfp.train().net.training
+    assert list(lfp.parameters()) == list(lfp.net.parameters())
+
+
+# ------------------------------------------------------------------- streams and lengths
+
+
+@pytest.mark.parametrize("chunks", [(3, 4), (1, 1, 5), (7,)])
+@pytest.mark.parametrize("build", [mlp, csnn])
+def test_a_stream_in_chunks_equals_one_run(
+    backend: str, build: Callable[[], nn.Module], chunks: tuple[int, ...]
+) -> None:
+    x = trains(7, 2, *((6,) if build is mlp else (1, 3, 3)))
+    lfp = TemporalLFP(build(), backend=backend)
+    whole = lfp.forward(x)
+    membranes, last = lfp.membranes.clone(), lfp.state
+    state, spikes, seen = None, [], []
+    for chunk in x.split(chunks):
+        spikes.append(lfp.forward(chunk, state=state))
+        seen.append(lfp.membranes.clone())
+        state = lfp.state
+    assert torch.equal(torch.cat(spikes), whole)
+    assert_near(torch.cat(seen), membranes)
+    assert state is not None
+    assert state.keys() == last.keys()
+    for name, membrane in state.items():
+        assert_near(membrane, last[name])
+
+
+def test_forward_starts_from_rest_and_leaves_a_given_state_alone(backend: str) -> None:
+    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 2, 6)
+    first = lfp.forward(x)
+    state = {name: w.clone() for name, w in lfp.state.items()}
+    given_state = {name: w.clone() for name, w in state.items()}
+    lfp.backward(signals(lfp.forward(x, state=given_state)))
+    assert all(torch.equal(given_state[name], state[name]) for name in state)
+    assert torch.equal(lfp.forward(x), first)
+
+
+@pytest.mark.parametrize("kind", ["dense", "spikes", "constant"])
+@pytest.mark.parametrize("build", [mlp, csnn])
+def test_lengths_equal_each_sample_alone(
+    backend: str, build: Callable[[], nn.Module], kind: str
+) -> None:
+    shape = (6,) if build is mlp else (1, 3, 3)
+    lengths = [5, 1, 3]
+    lfp = TemporalLFP(build(), backend=backend)
+    constant = kind == "constant"
+    x = currents(3, *shape, seed=5) if constant else trains(5, 3, *shape)
+    whole: Tensor | Spikes = Spikes.from_dense(x) if kind == "spikes" else x
+    steps = 5 if constant else None
+    spikes = lfp.forward(whole, steps=steps, lengths=torch.tensor(lengths))
+    membranes, reward = lfp.membranes.clone(), signals(spikes)
+    relevance = lfp.backward(reward, input_relevance=True)
+    assert relevance is not None
+    if isinstance(whole, Spikes):
+        relevance = Spikes(whole.indptr, whole.indices, whole.shape, relevance).dense()
+    ours = feedback_of(lfp.net)
+    for b, length in enumerate(lengths):
+        alone = slice(b, b + 1)
+        part = x[alone] if constant else x[:length, alone]
+        own = lfp.forward(part, steps=length if constant else None)
+        assert torch.equal(spikes[:length, alone], own)
+        assert not spikes[length:, alone].any()
+        assert_near(membranes[:length, alone], lfp.membranes)
+        expected = lfp.backward(reward[:length, alone], input_relevance=True, accumulate=b > 0)
+        assert expected is not None
+        assert_near(relevance[alone] if constant else relevance[:length, alone], expected)
+    if not constant:
+        assert not relevance[3:, 2].any()
+    assert_same_feedback(ours, feedback_of(lfp.net))
+
+
+# -------------------------------------------------------------------------- properties
+
+SEEDS = st.integers(0, 2**16)
+FEW = settings(max_examples=15, deadline=None)
+
+
+@FEW
+@given(seed=SEEDS, order=st.permutations(range(4)))
+def test_the_order_of_the_batch_does_not_matter(backend: str, seed: int, order: list[int]) -> None:
+    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 4, 6, seed=seed)
+    spikes = lfp.forward(x)
+    reward = signals(spikes)
+    relevance = lfp.backward(reward, input_relevance=True)
+    feedback = feedback_of(lfp.net)
+    assert torch.equal(lfp.forward(x[:, order]), spikes[:, order])
+    shuffled = lfp.backward(reward[:, order], input_relevance=True)
+    assert shuffled is not None
+    assert relevance is not None
+    assert_near(shuffled, relevance[:, order])
+    for name, ours in feedback_of(lfp.net).items():
+        assert_near(ours, feedback[name])
+
+
+@FEW
+@given(seed=SEEDS, cut=st.integers(1, 3))
+def test_a_batch_in_parts_accumulates_to_the_same(backend: str, seed: int, cut: int) -> None:
+    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 4, 6, seed=seed)
+    reward = signals(lfp.forward(x))
+    lfp.backward(reward)
+    whole = feedback_of(lfp.net)
+    for part, accumulate in ((slice(cut), False), (slice(cut, None), True)):
+        lfp.forward(x[:, part])
+        lfp.backward(reward[:, part], accumulate=accumulate)
+    for name, ours in feedback_of(lfp.net).items():
+        assert_near(ours, whole[name])
+
+
+@FEW
+@given(seed=SEEDS, copies=st.integers(2, 4))
+def test_a_repeated_sample_counts_as_often(backend: str, seed: int, copies: int) -> None:
+    lfp, x = TemporalLFP(csnn(), backend=backend), trains(4, 1, 1, 3, 3, seed=seed)
+    reward = signals(lfp.forward(x))
+    lfp.backward(reward)
+    once = feedback_of(lfp.net)
+    lfp.forward(x.repeat(1, copies, 1, 1, 1))
+    lfp.backward(reward.repeat(1, copies, 1))
+    for name, ours in feedback_of(lfp.net).items():
+        assert_near(ours, copies * once[name])
+
+
+@FEW
+@given(seed=SEEDS, factor=st.floats(-4, 4))
+def test_feedback_is_linear_in_the_reward(backend: str, seed: int, factor: float) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    reward = signals(lfp.forward(trains(4, 2, 6, seed=seed)))
+    lfp.backward(reward, retain=True)
+    once = feedback_of(lfp.net)
+    lfp.backward(factor * reward)
+    for name, ours in feedback_of(lfp.net).items():
+        assert_near(ours, factor * once[name])
+
+
+@FEW
+@given(seed=SEEDS, density=st.floats(0, 1))
+def test_silent_inputs_have_no_relevance(backend: str, seed: int, density: float) -> None:
+    lfp, x = TemporalLFP(csnn(), backend=backend), trains(4, 2, 1, 3, 3, seed=seed, density=density)
+    relevance = lfp.backward(signals(lfp.forward(x)), input_relevance=True)
+    assert relevance is not None
+    assert not relevance[x == 0].any()
+
+
+@pytest.mark.parametrize("build", [mlp, csnn])
+def test_no_input_and_no_bias_give_no_feedback(backend: str, build: Any) -> None:
+    lfp = TemporalLFP(build(bias=False), backend=backend)
+    spikes = lfp.forward(torch.zeros(4, 2, *((6,) if build is mlp else (1, 3, 3))))
+    relevance = lfp.backward(signals(spikes), input_relevance=True)
+    assert relevance is not None
+    assert not spikes.any()
+    assert not relevance.any()
+    assert all(not value.any() for value in feedback_of(lfp.net).values())
+
+
+# ------------------------------------------------------------------- devices and types
+
+
+def test_float32_is_close_to_float64(backend: str) -> None:
+    double, single = mlp(), mlp().float()
+    x = trains(5, 3, 6)
+    expected, feedback = run(TemporalLFP(double, rule=Epsilon(0.1), backend=backend), x)
+    lfp = TemporalLFP(single, rule=Epsilon(0.1), backend=backend)
+    spikes, ours = run(lfp, x)
+    assert spikes.dtype == lfp.dtype == torch.float32
+    assert torch.equal(spikes.double(), expected)
+    for name, value in ours.items():
+        assert value.dtype == torch.float32
+        # The reward is the same random numbers, rounded.
+        assert_near(value.double(), feedback[name], 1e-5)
+
+
+def test_everything_lies_on_the_device_of_the_network(backend: str) -> None:
+    device = torch.device("cpu")
+    lfp = TemporalLFP(csnn(), backend=backend).to(device)
+    assert lfp.device == device
+    x = Spikes.from_dense(trains(4, 2, 1, 3, 3)).to(device)
+    spikes = lfp.forward(x, lengths=torch.tensor([4, 2], device=device))
+    relevance = lfp.backward(signals(spikes).to(device), input_relevance=True)
+    assert relevance is not None
+    found = [spikes, relevance, lfp.membranes, *lfp.state.values(), *feedback_of(lfp.net).values()]
+    assert {tensor.device for tensor in found} == {device}
+
+
+def test_an_input_on_another_device_is_refused(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    with pytest.raises(ShapeError, match=r"input lies on meta and the network on cpu.*x.to\('cpu'"):
+        lfp.forward(torch.zeros(4, 2, 6, device="meta"))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("build", [mlp, csnn])
+def test_cuda_equals_the_cpu(backend: str, build: Callable[[], nn.Module]) -> None:
+    if backend == "events":
+        pytest.skip("this backend runs on the CPU")
+    x = trains(5, 3, *((6,) if build is mlp else (1, 3, 3)))
+    expected, feedback = run(TemporalLFP(build(), backend=backend), x)
+    lfp = TemporalLFP(build(), backend=backend).to("cuda")
+    spikes = lfp.forward(x.cuda())
+    lfp.backward(signals(expected).cuda())
+    assert torch.equal(spikes.cpu(), expected)
+    for name, value in feedback_of(lfp.net).items():
+        assert_near(value.cpu(), feedback[name])
+
+
+# ---------------------------------------------------------------------------- errors
+
+
+def refused(backend: str, x: Any, message: str, **options: Any) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    with pytest.raises(ShapeError, match=message):
+        lfp.forward(x, **options)
+
+
+def test_inputs_that_cannot_be_run_are_refused(backend: str) -> None:
+    whole = r"expected \[T, B, \.\.\.\] with at least one time step"
+    refused(backend, torch.zeros(0, 2, 6), rf"\(0, 2, 6\); {whole}")
+    refused(backend, torch.zeros(4, 0, 6), rf"\(4, 0, 6\); {whole}")
+    refused(backend, torch.zeros(4, 6), rf"\(4, 6\); {whole}")
+    refused(backend, torch.zeros(6), r"expected \[B, \.\.\.\]", steps=4)
+    refused(backend, torch.zeros(2, 6), "steps is 0; expected at least one time step", steps=0)
+    refused(backend, torch.zeros(4, 2, 7), r"'0' \(Linear\) expects 6 inputs.*\(7,\)")
+    empty = Spikes(torch.zeros(1, dtype=torch.int64), torch.zeros(0, dtype=torch.int32), (0, 2, 6))
+    refused(backend, empty, whole)
+    spikes = Spikes.from_dense(trains(4, 2, 6))
+    refused(backend, spikes, "steps is 3, but the spikes have T=4: leave steps out", steps=3)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_input_that_is_not_finite_is_refused(backend: str, value: float) -> None:
+    x = trains(4, 2, 6)
+    x[1, 1, 2] = value
+    refused(backend, x, "NaN or infinite.*clean the data")
+    refused(backend, x[1], "NaN or infinite.*clean the data", steps=3)
+    refused(backend, Spikes.from_dense(x), "not all finite.*clean the recording")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (torch.tensor([4, 5]), "lengths run from 4 to 5; expected 1 to T=4"),
+        (torch.tensor([0, 4]), "lengths run from 0 to 4; expected 1 to T=4"),
+        (torch.tensor([4, 4, 4]), r"shape \(3,\).*expected 2 integers"),
+        (torch.tensor([4.0, 4.0]), "type torch.float32; expected 2 integers"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_refused(backend: str, lengths: Tensor, message: str) -> None:
+    refused(backend, trains(4, 2, 6), message, lengths=lengths)
+
+
+def test_a_state_of_an_unknown_neuron_is_refused(backend: str) -> None:
+    state = {"lif": torch.zeros(2, 5)}
+    refused(backend, trains(4, 2, 6), "'lif', which is no neuron.*expected 1, 3", state=state)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 2), (3, 2, 3), (2, 3), (4, 2, 1)])
+def test_a_reward_of_another_shape_is_refused(backend: str, shape: tuple[int, ...]) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    lfp.forward(trains(4, 2, 6))
+    with pytest.raises(ShapeError, match=rf"reward has the shape .*{shape[-1]}\).*\(4, 2, 3\)"):
+        lfp.backward(torch.zeros(shape))
+    lfp.backward(torch.zeros(4, 2, 3))  # the record is still there
+
+
+def test_a_failed_forward_leaves_no_record_behind(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    lfp.forward(trains(4, 2, 6))
+    with pytest.raises(ShapeError):
+        lfp.forward(torch.zeros(4, 2, 7))
+    with pytest.raises(NetworkError, match="call forward"):
+        lfp.backward(torch.zeros(4, 2, 3))
+
+
+def test_before_any_forward_there_is_nothing_to_see(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    for look in ("state", "membranes", "firing_rates"):
+        with pytest.raises(NetworkError, match="Nothing has been run yet: call forward first"):
+            getattr(lfp, look)
+
+
+def test_an_unknown_backend_is_refused(backend: str) -> None:
+    with pytest.raises(NetworkError, match=rf"no backend '{backend}s'.*expected.*torch"):
+        TemporalLFP(mlp(), backend=f"{backend}s")
+
+
+def test_only_modules_are_taken(backend: str) -> None:
+    with pytest.raises(NetworkError, match="takes a torch.nn.Module, not list"):
+        TemporalLFP([nn.Linear(2, 2), snn.Leaky(0.9)], backend=backend)  # type: ignore[arg-type]

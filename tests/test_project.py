@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import lfp_snn
+
+#: From the bottom to the top; a module may import from its own part and from lines further down.
+LAYERS = (
+    {"errors"},
+    {"options", "spikes"},
+    {"lif", "rules", "rewards"},
+    {"backends"},
+    {"engine", "data", "models"},
+    {"learners"},
+    {"training"},
+    {"analysis"},
+    {"cli"},
+)
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+MODULE_OF = {"pyyaml": "yaml", "scikit_learn": "sklearn"}
+COMES_WITH = {"llvmlite", "pydantic_core"}  # tied to one version of numba and of pydantic
+MATHEMATICS = ("lif", "rules", "rewards")
+
+
+def _project(repository: Path) -> dict[str, Any]:
+    return tomllib.loads((repository / "pyproject.toml").read_text())
+
+
+def _modules(repository: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Dotted name below lfp_snn and syntax tree of every module of the package but its root."""
+    package = repository / "lfp_snn"
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name:
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(tree: ast.Module, name: str) -> Iterator[str]:
+    """Dotted names of all that a module imports, at its top or inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"lfp_snn.{name} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_version_is_the_same_everywhere(repository: Path) -> None:
+    version = _project(repository)["project"]["version"]
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text())
+    assert lfp_snn.__version__ == version
+    assert citation["version"] == version
+    assert f"## [{version}]" in (repository / "CHANGELOG.md").read_text()
+
+
+def test_readme_begins_with_the_two_commands_and_the_makefile_has_them(repository: Path) -> None:
+    readme = (repository / "README.md").read_text()
+    targets = set(re.findall(r"^([\w-]+):(?!=)", (repository / "Makefile").read_text(), re.M))
+    first_block = readme.split("```")[1]
+    assert re.findall(r"^make (\w+)", first_block, re.M) == ["train", "test"]
+    named = set(re.findall(r"\bmake ([a-z-]+)", first_block + _code_spans(readme)))
+    assert named <= targets
+
+
+def _code_spans(text: str) -> str:
+    return "\n".join(re.findall(r"`([^`\n]+)`", text))
+
+
+def test_ci_runs_what_the_makefile_has(repository: Path) -> None:
+    script = repository / ".ci" / "run"
+    assert script.stat().st_mode & 0o100, "it can be executed"
+    assert re.findall(r"^make (\w+)", script.read_text(), re.M) == ["lint", "test"]
+
+
+def test_every_dependency_is_pinned(repository: Path) -> None:
+    project = _project(repository)["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    asked += project["optional-dependencies"]["data"]
+    names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
+    lines = (repository / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pinned = {name.lower().replace("-", "_") for name in pins}
+    assert names - {"lfp_snn"} <= pinned
+    assert all(re.fullmatch(r"[\w.]+", version) for version in pins.values())
+
+
+def test_every_import_is_a_declared_dependency(repository: Path) -> None:
+    project = _project(repository)["project"]
+    optional = project["optional-dependencies"]
+    asked = project["dependencies"] + optional["data"] + optional["triton"] + optional["peers"]
+    names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
+    names = {MODULE_OF.get(name, name) for name in names} | COMES_WITH
+    names |= sys.stdlib_module_names | {"lfp_snn"}
+    foreign = {
+        f"lfp_snn.{name} imports {imported}"
+        for name, tree in _modules(repository)
+        for imported in _imports(tree, name)
+        if imported.split(".")[0] not in names
+    }
+    assert foreign == set()
+
+
+def test_every_part_has_a_layer(repository: Path) -> None:
+    parts = {name.split(".")[0] for name, _ in _modules(repository)}
+    assert parts <= set(LEVEL), "give a new part its place in LAYERS"
+
+
+def test_imports_point_downwards(repository: Path) -> None:
+    upwards = []
+    for name, tree in _modules(repository):
+        own = name.split(".")[0]
+        for imported in _imports(tree, name):
+            root, _, rest = imported.partition(".")
+            part = rest.split(".")[0]
+            if root != "lfp_snn" or part in (own, "__version__"):
+                continue
+            assert part in LEVEL, f"lfp_snn.{name} imports {imported}: name the module it is from"
+            same = part in MATHEMATICS and own in MATHEMATICS
+            if LEVEL[part] >= LEVEL[own] and not same:
+                upwards.append(f"lfp_snn.{name} imports {imported}")
+    assert upwards == []
+
+
+def test_the_mathematics_knows_neither_files_nor_modules(repository: Path) -> None:
+    for name, tree in _modules(repository):
+        if name in MATHEMATICS:
+            foreign = {imported.split(".")[0] for imported in _imports(tree, name)}
+            allowed = {"__future__", "abc", "collections", "dataclasses", "math", "torch", "typing"}
+            assert foreign <= allowed | {"typing_extensions", "lfp_snn"}, name
+            assert "torch.nn" not in " ".join(_imports(tree, name)), name
+
+
+def test_tonic_is_imported_in_functions_of_data_only(repository: Path) -> None:
+    for name, tree in _modules(repository):
+        imported = {each.split(".")[0] for each in _imports(tree, name)}
+        if "tonic" in imported:
+            assert name.startswith("data."), f"lfp_snn.{name} imports tonic"
+            top = ast.Module(
+                [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], []
+            )
+            assert "tonic" not in {each.split(".")[0] for each in _imports(top, name)}
+
+
+def test_importing_the_package_is_silent_and_needs_no_extra() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('tonic', 'triton', 'spikingjelly', 'pytest'): sys.modules[name] = None\n"
+        "import lfp_snn, lfp_snn.analysis, lfp_snn.cli, lfp_snn.training\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture(scope="module")
+def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names of the files in the wheel that the checkout makes."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=repository,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+def test_wheel_carries_configs_templates_and_types(repository: Path, wheel: set[str]) -> None:
+    configs = {f"lfp_snn/configs/{path.name}" for path in (repository / "configs").glob("*.yaml")}
+    assert len(configs) >= 4
+    assert configs <= wheel
+    assert {"lfp_snn/py.typed", "lfp_snn/analysis/templates/report.html"} <= wheel
+
+
+def test_wheel_carries_nothing_else(wheel: set[str]) -> None:
+    outside = {name for name in wheel if not name.startswith(("lfp_snn/", "lfp_snn-"))}
+    assert outside == set()
+    assert not any("__pycache__" in name for name in wheel)

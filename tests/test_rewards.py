@@ -1,0 +1,263 @@
+"""Rewards against their equations, written out in loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.rewards import REWARDS, FirstSpike, Prediction, RateCoded, Reward, SoftmaxRate, ties
+
+GOLDEN = Path(__file__).parent / "golden"
+
+ALL: list[Reward] = [RateCoded(), SoftmaxRate(), SoftmaxRate(a=0.3), FirstSpike(), FirstSpike(a=2)]
+every_reward = pytest.mark.parametrize("reward", ALL, ids=repr)
+every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+
+#: Spikes of one sample as lists, [class][t], its true class: the reward of class c at step t.
+Equation = Callable[[list[list[int]], int, int, int], float]
+
+
+def logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def softmax(scores: list[float]) -> list[float]:
+    powers = [math.exp(score) for score in scores]
+    return [power / sum(powers) for power in powers]
+
+
+def rate_coded(trains: list[list[int]], label: int, c: int, t: int) -> float:
+    steps, half = len(trains[c]), len(trains[c]) // 2
+    k = sum(trains[c])
+    if c == label:
+        return (1 - logistic(k - half)) / steps
+    return -trains[c][t] * (1 - logistic((steps - k) - half)) / steps
+
+
+def softmax_rate(a: float) -> Equation:
+    def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
+        p = softmax([a * sum(train) for train in trains])[c]
+        return (1 - p if c == label else -trains[c][t] * p) / len(trains[c])
+
+    return at
+
+
+def first_spike(a: float) -> Equation:
+    def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
+        steps = len(trains[c])
+        firsts = [train.index(1) if 1 in train else steps for train in trains]
+        p = softmax([a * (steps - first) / steps for first in firsts])[c]
+        if c != label:
+            return -p if t == firsts[c] else 0.0
+        return (1 - p) / min(firsts[c] + 1, steps) if t <= firsts[c] else 0.0
+
+    return at
+
+
+EQUATIONS: list[tuple[Reward, Equation]] = [
+    (RateCoded(), rate_coded),
+    (SoftmaxRate(), softmax_rate(1.0)),
+    (SoftmaxRate(a=0.3), softmax_rate(0.3)),
+    (FirstSpike(), first_spike(5.0)),
+    (FirstSpike(a=2.0), first_spike(2.0)),
+]
+
+
+def written_out(equation: Equation, spikes: Tensor, labels: Tensor, lengths: list[int]) -> Tensor:
+    """The reward by its equation, sample by sample over its own steps, zero after its end."""
+    expected = torch.zeros(spikes.shape, dtype=torch.float64)
+    for b, length in enumerate(lengths):
+        trains = [[int(s) for s in spikes[:length, b, c]] for c in range(spikes.shape[2])]
+        for c in range(spikes.shape[2]):
+            for t in range(length):
+                expected[t, b, c] = equation(trains, int(labels[b]), c, t)
+    return expected
+
+
+def outputs(
+    steps: int = 7, batch: int = 5, classes: int = 4, seed: int = 0, density: float = 0.3
+) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    spikes = torch.rand(steps, batch, classes, generator=draw, dtype=torch.float64) < density
+    return spikes.double(), torch.randint(classes, (batch,), generator=draw)
+
+
+@every_dtype
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize(("reward", "equation"), EQUATIONS, ids=[repr(r) for r, _ in EQUATIONS])
+def test_equal_to_its_equation(
+    reward: Reward, equation: Equation, steps: int, dtype: torch.dtype
+) -> None:
+    spikes, labels = outputs(steps, batch=8)
+    ours = reward(spikes.to(dtype), labels)
+    assert ours.dtype == dtype
+    expected = written_out(equation, spikes, labels, [steps] * 8)
+    torch.testing.assert_close(
+        ours.double(), expected, rtol=0, atol=2e-7 if dtype is torch.float32 else 1e-14
+    )
+
+
+@every_dtype
+@pytest.mark.parametrize(("reward", "equation"), EQUATIONS, ids=[repr(r) for r, _ in EQUATIONS])
+def test_samples_count_over_their_own_steps(
+    reward: Reward, equation: Equation, dtype: torch.dtype
+) -> None:
+    lengths = [7, 1, 4, 2, 5]
+    spikes, labels = outputs()
+    for b, length in enumerate(lengths):
+        spikes[length:, b] = 0  # as the engine leaves them
+    ours = reward(spikes.to(dtype), labels, lengths=torch.tensor(lengths))
+    expected = written_out(equation, spikes, labels, lengths)
+    torch.testing.assert_close(
+        ours.double(), expected, rtol=0, atol=2e-7 if dtype is torch.float32 else 1e-14
+    )
+    prediction = reward.predict(spikes.to(dtype), lengths=torch.tensor(lengths))
+    for b, length in enumerate(lengths):
+        alone = reward.predict(spikes[:length, b : b + 1])
+        assert (prediction.classes[b], prediction.ties[b]) == (alone.classes[0], alone.ties[0])
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["mlp", "mlp_deep", "cnn"])
+def test_rate_coded_equals_the_published_reward(name: str, dtype: torch.dtype) -> None:
+    golden = np.load(GOLDEN / f"{name}.npz")
+    spikes = torch.from_numpy(golden["spikes"]).to(dtype)
+    ours = RateCoded()(spikes, torch.from_numpy(golden["labels"]))
+    torch.testing.assert_close(
+        ours.float(), torch.from_numpy(golden["reward"]), rtol=1e-5, atol=1e-7
+    )
+
+
+@every_dtype
+@every_reward
+def test_a_stream_is_rewarded_as_the_last_step_of_what_was_seen(
+    reward: Reward, dtype: torch.dtype
+) -> None:
+    spikes, labels = outputs()
+    spikes = spikes.to(dtype)
+    state = None
+    for t, step in enumerate(spikes):
+        now, state = reward.step(step, labels, state)
+        torch.testing.assert_close(now, reward(spikes[: t + 1], labels)[-1])
+        assert now.dtype == dtype
+
+
+@every_reward
+def test_a_stream_may_be_read_again(reward: Reward) -> None:
+    spikes, labels = outputs(steps=3)
+    _, first = reward.step(spikes[0], labels)
+    once, _ = reward.step(spikes[1], labels, first)
+    reward.step(spikes[2], labels, first)
+    again, _ = reward.step(spikes[1], labels, first)
+    assert torch.equal(once, again)
+
+
+@every_reward
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**16), density=st.floats(0, 1), steps=st.integers(1, 6))
+def test_signs(reward: Reward, seed: int, density: float, steps: int) -> None:
+    """The true class is never punished, no other is ever rewarded, nor where it is silent."""
+    spikes, labels = outputs(steps, seed=seed, density=density)
+    truth = torch.nn.functional.one_hot(labels, 4).bool().expand_as(spikes)
+    given_reward = reward(spikes, labels)
+    assert (given_reward[truth] >= 0).all()
+    assert (given_reward[~truth] <= 0).all()
+    assert not given_reward[~truth & (spikes == 0)].any()
+    assert given_reward.abs().sum((0, 2)).max() <= 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**16))
+def test_first_spike_adds_up_to_zero_once_all_have_spiked(seed: int) -> None:
+    spikes, labels = outputs(seed=seed)
+    spikes[-1] = 1
+    total = FirstSpike()(spikes, labels).sum((0, 2))
+    torch.testing.assert_close(total, torch.zeros_like(total), rtol=0, atol=1e-12)
+
+
+# -------------------------------------------------------------------------- predictions
+
+
+@pytest.mark.parametrize("reward", [RateCoded(), SoftmaxRate()], ids=repr)
+def test_the_most_spikes_win_and_the_lowest_index_among_equals(reward: Reward) -> None:
+    counts = torch.tensor([[0, 2, 1], [3, 1, 3], [0, 0, 0], [0, 1, 1]])
+    spikes = (torch.arange(4)[:, None, None] < counts).double()
+    assert torch.equal(spikes.sum(0), counts.double())
+    classes, tied = reward.predict(spikes)
+    assert classes.dtype == torch.int64
+    assert tied.dtype == torch.bool
+    assert classes.tolist() == [1, 0, 0, 1]
+    assert tied.tolist() == [False, True, True, True]
+
+
+def test_the_first_to_spike_wins() -> None:
+    spikes = torch.zeros(4, 4, 3)
+    spikes[1, 0, 2] = spikes[2:, 0, 0] = 1  # class 2 at step 1, class 0 later but more often
+    spikes[3, 1, 1] = 1  # one spike at the last step beats silence
+    spikes[2, 3, 1] = spikes[2, 3, 2] = 1
+    classes, tied = FirstSpike().predict(spikes)
+    assert classes.tolist() == [2, 1, 0, 1]
+    assert tied.tolist() == [False, False, True, True]
+
+
+def test_ties_of_scores() -> None:
+    found = ties(torch.tensor([[-1.0, -2.0], [-3.0, -3.0]]))
+    assert isinstance(found, Prediction)
+    assert found.classes.tolist() == [0, 0]
+    assert found.ties.tolist() == [False, True]
+
+
+# ------------------------------------------------------------------------------ errors
+
+
+@every_reward
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, 4, 1]), "labels run from 0 to 4, but the network has 4 outputs"),
+        (torch.tensor([0, -1, 1]), "labels run from -1 to 1.*one output per class"),
+        (torch.tensor([0, 1]), r"labels have the shape \(2,\).*integers of shape \(3,\)"),
+        (torch.tensor([[0, 1, 2]]), r"labels have the shape \(1, 3\)"),
+        (torch.tensor([0.0, 1.0, 2.0]), "type torch.float32; expected integers"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(reward: Reward, labels: Tensor, message: str) -> None:
+    spikes, _ = outputs(batch=3)
+    with pytest.raises(ShapeError, match=message):
+        reward(spikes, labels)
+    with pytest.raises(ShapeError, match=message):
+        reward.step(spikes[0], labels)
+
+
+@every_reward
+def test_lengths_that_do_not_fit_are_refused(reward: Reward) -> None:
+    spikes, labels = outputs(batch=3)
+    message = r"lengths has the shape \(2,\); expected \(3,\), one per sample"
+    with pytest.raises(ShapeError, match=message):
+        reward(spikes, labels, lengths=torch.tensor([1, 2]))
+    with pytest.raises(ShapeError, match=message):
+        reward.predict(spikes, lengths=torch.tensor([1, 2]))
+
+
+@pytest.mark.parametrize("a", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", [SoftmaxRate, FirstSpike])
+def test_a_sharpness_must_be_positive(kind: type[SoftmaxRate | FirstSpike], a: float) -> None:
+    with pytest.raises(ConfigError, match=rf"{kind.__name__}\.a is .*expected a positive finite"):
+        kind(a=a)
+
+
+def test_rewards_by_name() -> None:
+    assert REWARDS == {
+        "rate_coded": RateCoded,
+        "softmax_rate": SoftmaxRate,
+        "first_spike": FirstSpike,
+    }
