@@ -1,7 +1,7 @@
 # Everything from a clean checkout, with python3 (3.11 or newer) and make:
 #   make train   installs, trains on the bundled default data, says where the report is
 #   make test    installs, runs the tests
-# ARGS is handed on:  make train ARGS="train.epochs=5"   make test ARGS="tests/analysis -x"
+# ARGS is handed on:  make train ARGS="epochs=5"   make test ARGS="tests/analysis -x"
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -13,7 +13,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: help train test test-all lint bench install venv clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
 train: install
 	$(BIN)/lfp-snn train $(CONFIG) $(ARGS)

@@ -162,7 +162,7 @@ def test_a_stream_may_be_read_again(reward: Reward) -> None:
 
 
 @every_reward
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**16), density=st.floats(0, 1), steps=st.integers(1, 6))
 def test_signs(reward: Reward, seed: int, density: float, steps: int) -> None:
     """The true class is never punished, no other is ever rewarded, nor where it is silent."""
@@ -175,7 +175,7 @@ def test_signs(reward: Reward, seed: int, density: float, steps: int) -> None:
     assert given_reward.abs().sum((0, 2)).max() <= 4
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**16))
 def test_first_spike_adds_up_to_zero_once_all_have_spiked(seed: int) -> None:
     spikes, labels = outputs(seed=seed)

@@ -68,11 +68,10 @@ def _steps_table(comparison: Comparison) -> Table:
             "  ".join(map(percent, each.firing)),
         )
     _add_left_out(table, comparison.left_out)
-    rounds = len(next(iter(comparison.measured.values())).seconds)
     before, after = comparison.load
     table.caption = (
-        f"medians of {rounds} interleaved steps after {comparison.warmup} of warm-up; the dense "
-        f"input of the others was made beforehand; load {before:.1f} to {after:.1f}"
+        f"medians of {comparison.rounds} interleaved steps after {comparison.warmup} of warm-up; "
+        f"dense input of the others made beforehand; load {before:.1f} to {after:.1f}"
     )
     return table
 
@@ -95,7 +94,7 @@ def _series_table(series: Series) -> Table:
     for value, comparison in series.points:
         table.add_row(f"{value:g}", *(_ms(comparison.measured[name].median) for name in names))
     table.add_section()
-    table.add_row("slope", *(f"{series.slope(name):.2f}" for name in names))
+    table.add_row("slope", *(f"{series.slope(name):z.2f}" for name in names))
     loads = [load for _, comparison in series.points for load in comparison.load]
     fixed = {"T": "steps", "batch": "batch"}
     same = [

@@ -101,7 +101,7 @@ def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binne
     return Binned(indptr, indices[:nnz].copy(), counted, places if entries else None)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _bin(units, t, offsets, size, steps, by_time, counted, traced):  # type: ignore[no-untyped-def]
     """Returns indptr, indices, values, entries, and the first unsorted recording (or -1)."""
     recordings = len(offsets) - 1

@@ -76,7 +76,7 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
 
 
 def _key(name: str, files: Sequence[Path], options: Mapping[str, Any]) -> str:
-    stats = ((os.path.abspath(file), os.stat(file)) for file in files)
+    stats = ((str(file.absolute()), file.stat()) for file in files)
     content = {
         "format": _FORMAT,
         "name": name,
@@ -112,9 +112,9 @@ def _write(folder: Path, chunks: Iterable[Binned]) -> None:
             if column not in files:
                 files[column] = stack.enter_context((folder / column).open("wb"))
                 meta[column] = {"length": 0, "crc32": 0}
-            content = np.ascontiguousarray(data, dtype=_DTYPES[column])
+            content = np.ascontiguousarray(data, dtype=_DTYPES[column]).data
             files[column].write(content)
-            meta[column]["length"] += len(content)
+            meta[column]["length"] += len(data)
             meta[column]["crc32"] = zlib.crc32(content, meta[column]["crc32"])
 
         append("indptr", np.zeros(1))
@@ -145,7 +145,7 @@ def _map(path: Path, length: int, crc32: int) -> npt.NDArray[Any]:
     if length == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     data = np.memmap(path, dtype, mode="r", shape=(length,))
-    if zlib.crc32(data) != crc32:
+    if zlib.crc32(data.data) != crc32:
         raise ValueError(f"{path} has another checksum than it was written with")
     return data
 

@@ -149,4 +149,5 @@ def _weights(shift: float, size: int) -> FloatArray:
     """
     centre = (SIDE - 1 - TRIANGLE.max()) / 2 + shift
     place = (np.arange(SIDE) - centre) / SPREAD + (size - 1) / 2
-    return np.maximum(1 - np.abs(place[:, None] - np.arange(size)), 0)
+    weights: FloatArray = np.maximum(1 - np.abs(place[:, None] - np.arange(size)), 0)
+    return weights

@@ -30,16 +30,21 @@ class DigitsOptions(SpikeOptions):
     """Options of the dataset `digits`. Its events are simulated."""
 
     threshold: float = Field(
-        0.6, gt=0, description="contrast threshold of the simulated camera, in log intensity"
+        default=0.6,
+        gt=0,
+        description="contrast threshold of the simulated camera, in log intensity",
     )
     mismatch: float = Field(
-        0.1, ge=0, lt=1, description="spread of the thresholds of its pixels, relative"
+        default=0.1, ge=0, lt=1, description="spread of the thresholds of its pixels, relative"
     )
     noise_hz: float = Field(
-        1.0, ge=0, description="events without a cause, per pixel and second"
+        default=1.0, ge=0, description="events without a cause, per pixel and second"
     )  # fmt: skip
     validation: float = Field(
-        1 / 7, gt=0, lt=1, description="share of the 1400 training digits held out to validate"
+        default=1 / 7,
+        gt=0,
+        lt=1,
+        description="share of the 1400 training digits held out to validate",
     )
 
     def camera(self) -> Camera:

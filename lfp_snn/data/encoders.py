@@ -84,7 +84,7 @@ class Latency:
         return Spikes(torch.from_numpy(indptr), torch.from_numpy(indices), shape)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _draw(pixels, rows, steps, seed):  # type: ignore[no-untyped-def]
     batch, size = pixels.shape
     indptr = np.zeros(batch * steps + 1, np.int64)
@@ -110,7 +110,7 @@ def _draw(pixels, rows, steps, seed):  # type: ignore[no-untyped-def]
     return indptr, indices[:nnz].copy()
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _mix(bits):  # type: ignore[no-untyped-def]
     """The SplitMix64 finaliser (Steele, Lea, Flood 2014): a good hash of 64 bits to 64."""
     bits += np.uint64(0x9E3779B97F4A7C15)

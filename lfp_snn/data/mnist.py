@@ -30,18 +30,22 @@ class MNISTOptions(Options):
     """Options of the dataset `mnist`."""
 
     root: Path = Field(
-        Path("datasets/MNIST"), description="folder that holds the four IDX files, gzip or not"
+        default=Path("datasets/MNIST"),
+        description="folder that holds the four IDX files, gzip or not",
     )
-    steps: int = Field(15, ge=1, description="T, how many time steps an image is shown for")
+    steps: int = Field(default=15, ge=1, description="T, how many time steps an image is shown for")
     encoding: Literal["constant", "rate", "latency"] = Field(
-        "constant",
+        default="constant",
         description="a constant current, spikes at a rate, or one spike that is early where bright",
     )
     threshold: float = Field(
-        0.2, ge=0, lt=1, description="latency code: pixels darker than this never spike"
+        default=0.2, ge=0, lt=1, description="latency code: pixels darker than this never spike"
     )
     validation: float = Field(
-        1 / 6, gt=0, lt=1, description="share of the training part that is held out to validate"
+        default=1 / 6,
+        gt=0,
+        lt=1,
+        description="share of the training part that is held out to validate",
     )
 
     def encoder(self) -> Encoder:

@@ -37,9 +37,10 @@ _CHUNK = 256  # recordings decoded at once: enough to amortise numpy, few enough
 class NMNISTOptions(SpikeOptions):
     """Options of the dataset `nmnist`."""
 
-    root: Path = Field(Path("datasets/NMNIST"), description=f"folder that holds {LAYOUT}")
+    root: Path = Field(default=Path("datasets/NMNIST"), description=f"folder that holds {LAYOUT}")
     download: bool = Field(
-        False, description="fetch the full set (1.2 GB) with tonic if the folder has no recordings"
+        default=False,
+        description="fetch the full set (1.2 GB) with tonic if the folder has no recordings",
     )
 
 
@@ -77,7 +78,7 @@ def read_many(paths: Sequence[Path]) -> Events:
     t |= raw[:, 3]
     t <<= 8
     t |= raw[:, 4]
-    p = high >> 7
+    p = (high >> 7).astype(np.uint8)
     overflow = y == _OVERFLOW_ROW
     if overflow.any():
         wraps = np.concatenate(([0], np.cumsum(overflow)))  # marks before each event
@@ -154,10 +155,15 @@ def fetch(root: Path) -> None:
     """Fetches all of N-MNIST (70 000 recordings) into `root` through tonic.
 
     Raises:
-        DataError: the download failed.
+        DataError: tonic is not installed, or the download failed.
     """
-    import tonic.datasets
-
+    try:
+        import tonic.datasets
+    except ImportError as error:
+        raise DataError(
+            "fetching N-MNIST takes tonic, which is not installed; install it with "
+            "pip install 'lfp_snn[data]', or put the recordings into data.root yourself"
+        ) from error
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as scratch:

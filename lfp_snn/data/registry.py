@@ -1,8 +1,7 @@
 """The datasets by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from lfp_snn.data import digits, mnist, nmnist
 from lfp_snn.data.options import Options
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import ConfigError
+from lfp_snn.options import nearest
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,20 @@ def parse_options(name: str, options: dict[str, Any]) -> Options:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
+        if first["type"] == "unknown_key":
+            key = first["ctx"]["unknown"][0]
             raise ConfigError(
-                f"dataset {name!r} has no option {key!r}{_nearest(key, model.model_fields)}"
+                f"dataset {name!r} has no option {key!r}{_known(key, model.model_fields)}"
             ) from None
         raise ConfigError(f"data.{key}: {first['msg']} (found {first['input']!r})") from None
 
 
 def _dataset(name: str) -> Dataset:
     if name not in DATASETS:
-        raise ConfigError(f"there is no dataset {name!r}{_nearest(name, DATASETS)}")
+        raise ConfigError(f"there is no dataset {name!r}{_known(name, DATASETS)}")
     return DATASETS[name]
 
 
-def _nearest(word: str, known: Any) -> str:
-    close = get_close_matches(word, known, n=1, cutoff=0)
-    return f"; did you mean {close[0]!r}? Known: {', '.join(known)}"
+def _known(word: str, known: Iterable[str]) -> str:
+    close = nearest(word, known)
+    return (f"; did you mean {close!r}?" if close else ";") + f" Known: {', '.join(known)}"

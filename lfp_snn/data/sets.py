@@ -228,6 +228,10 @@ class Splits:
         source: str,
     ) -> "Splits":
         """Cuts one set into three."""
-        parts = [samples.subset(part) for part in (train, val, test)]
-        sizes = dict(zip(("train", "val", "test"), map(len, parts), strict=True))
-        return cls(*parts, info={"name": name, "source": source, "sizes": sizes})
+        sizes = {"train": len(train), "val": len(val), "test": len(test)}
+        return cls(
+            train=samples.subset(train),
+            val=samples.subset(val),
+            test=samples.subset(test),
+            info={"name": name, "source": source, "sizes": sizes},
+        )

@@ -53,8 +53,8 @@ def calibrate(
 
     Raises:
         ConfigError: ``target`` is out of range.
-        NetworkError: a population stays silent, or fires above the target, whatever the factor;
-            the synapses are then as they were.
+        NetworkError: a population stays silent whatever the factor; the synapses are then as they
+            were.
 
     Warns:
         RuntimeWarning: a population misses the target by more than a quarter; the rates of a few
@@ -118,30 +118,30 @@ class _Population:
         # Of equally near ones the smallest factor: nothing here may depend on chance.
         best = min(rates, key=lambda exponent: (abs(rates[exponent] - target), exponent))
         reached = self.rate(best)
+        if reached == 0:
+            raise NetworkError(
+                f"Calibration cannot bring neuron {self.name!r} to a firing rate of {target:g}: it "
+                f"stays silent whatever the scale of its synapses. Check its input and its "
+                f"threshold, or switch calibration off (calibrate: null)."
+            )
         if abs(reached - target) > _MISS * target:
             warnings.warn(
-                f"Calibration brought neuron {self.name!r} to a firing rate of {reached:.3g}; "
+                f"Calibration brought neuron {self.name!r} to a firing rate of {reached:.3g} only; "
                 f"{target:g} could not be met.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         return math.exp2(best)
 
     def _bracket(self, target: float, rates: dict[float, float]) -> tuple[float, float]:
-        """Exponents of which the lower fires below the target and the upper at or above it."""
-        exponent = 0.0
+        """Exponents of which the lower fires below the target and the upper at or above it.
+
+        Where there are none (a neuron whose weights are mostly negative falls silent again as they
+        grow), the last two tried.
+        """
         step = 1.0 if rates[0.0] < target else -1.0
-        while (rates[exponent] < target) == (step > 0):
-            if abs(exponent) == _OCTAVES or not self.initial:
-                raise NetworkError(self._unreachable(target, rates[exponent]))
+        exponent = 0.0
+        while (rates[exponent] < target) == (step > 0) and abs(exponent) < _OCTAVES:
             exponent += step
             rates[exponent] = self.rate(exponent)
         return min(exponent, exponent - step), max(exponent, exponent - step)
-
-    def _unreachable(self, target: float, rate: float) -> str:
-        state = "stays silent" if rate == 0 else f"fires at {rate:.3g} spikes per step"
-        return (
-            f"Calibration cannot bring neuron {self.name!r} to a firing rate of {target:g}: it "
-            f"{state} whatever the scale of its synapses. Check its input and its threshold, or "
-            f"switch calibration off (calibrate: null)."
-        )

@@ -130,10 +130,10 @@ class Trainer:
         for batch in self.loader.epoch(progress.epoch + 1, start=progress.batch):
             self._step(batch.to(self.learner.device))
             progress.totals.seconds = time.perf_counter() - start
-            if pending.signum is not None:
-                self._stop(pending.signum)
             for observer in self.observers:
                 observer.stepped(self._report())
+            if pending.signum is not None:
+                self._stop(pending.signum)
             ends = progress.batch == len(self.loader)
             if progress.batch % self.settings.checkpoint_every == 0 and not ends:
                 self.save()

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lfp_snn.backends.events.geometry import ConvShape
+
+Routes = dict[tuple[int, ...], list[tuple[tuple[int, int], float]]]
+
 
 @dataclass
 class Cell:
@@ -31,7 +35,13 @@ class Run:
     lengths: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
-def run(currents, cell, lengths=None, state=None):
+def run(
+    currents: np.ndarray,
+    cell: Cell,
+    lengths: np.ndarray | None = None,
+    state: np.ndarray | None = None,
+) -> Run:
+    """Spikes and membranes, step by step."""
     batch, steps, units = currents.shape
     lengths = np.full(batch, steps) if lengths is None else lengths
     spikes, w, v, p = (np.zeros(currents.shape) for _ in range(4))
@@ -58,9 +68,10 @@ def run(currents, cell, lengths=None, state=None):
     return Run(spikes, w, v, p, state, lengths)
 
 
-def credit(shown, relevance, cell):
+def credit(shown: Run, relevance: np.ndarray, cell: Cell) -> np.ndarray:
+    """``n`` for the relevance [B, T, N] that arrives at the spikes."""
     n = np.zeros_like(relevance)
-    batch, steps, units = relevance.shape
+    batch, _, units = relevance.shape
     for b in range(batch):
         for j in range(units):
             m = 0.0
@@ -71,7 +82,7 @@ def credit(shown, relevance, cell):
     return n
 
 
-def conv_matrix(shape, weight):
+def conv_matrix(shape: ConvShape, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The convolution as a matrix [outputs units, input units], and the weight at each entry."""
     (h, wd), (oh, ow) = shape.size, shape.out_size
     cin, cout = shape.channels // shape.groups, shape.outputs // shape.groups
@@ -92,13 +103,15 @@ def conv_matrix(shape, weight):
     return np.where(which >= 0, weight.reshape(-1)[which], 0.0), which
 
 
-def pool(spikes, size, kernel, stride, padding, maximum):
+def pool(
+    spikes: np.ndarray, kernel: int, stride: int, padding: int, maximum: bool
+) -> tuple[np.ndarray, Routes]:
     """Pooled maps, and per window the list of (unit, factor) that its credit goes to."""
     batch, steps, channels, h, w = spikes.shape
     oh, ow = ((n + 2 * padding - kernel) // stride + 1 for n in (h, w))
     out = np.zeros((batch, steps, channels, oh, ow))
-    routes = {}
-    for b, t, c, oy, ox in np.ndindex(out.shape):
+    routes: Routes = {}
+    for b, t, c, oy, ox in np.ndindex(*out.shape):
         units = [
             (y, x)
             for y in range(oy * stride - padding, oy * stride - padding + kernel)
@@ -115,7 +128,8 @@ def pool(spikes, size, kernel, stride, padding, maximum):
     return out, routes
 
 
-def pool_back(routes, credit, shape):
+def pool_back(routes: Routes, credit: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The credit of the pooled maps, handed to the units of the maps."""
     given = np.zeros(shape)
     for (b, t, c, oy, ox), way in routes.items():
         for (y, x), factor in way:

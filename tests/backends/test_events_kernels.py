@@ -107,13 +107,18 @@ class Expected:
         self.input_credit = self.n @ self.matrix
 
     def weight_sums(self) -> np.ndarray:
-        return np.einsum("btj,bti->ji", self.n, self.x)
+        sums: np.ndarray = np.einsum("btj,bti->ji", self.n, self.x)
+        return sums
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
     ("batch", "steps", "inputs", "outputs", "valued", "ragged", "scalar"),
-    [(3, 6, 17, 10, False, False, True), (2, 5, 9, 130, True, True, False), (1, 1, 4, 1, False, False, True)],
+    [
+        (3, 6, 17, 10, False, False, True),
+        (2, 5, 9, 130, True, True, False),
+        (1, 1, 4, 1, False, False, True),
+    ],
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_linear(
@@ -230,7 +235,8 @@ def conv_case(shape: ConvShape, variant: tuple[str, bool], number: int) -> dict[
     }
     return {
         "x": x, "weight": weight, "bias": bias, "which": which, "options": options, "rng": rng,
-        "neuron": neuron_of(cell, scalar), "expected": Expected(x, matrix, per_unit, cell, **options),
+        "neuron": neuron_of(cell, scalar),
+        "expected": Expected(x, matrix, per_unit, cell, **options),
     }  # fmt: skip
 
 
@@ -303,7 +309,7 @@ def test_conv_and_pool(maximum: bool, kernel: int, stride: int, padding: int) ->
 
     def route(spikes: np.ndarray) -> Any:
         maps = spikes.reshape(*spikes.shape[:2], 3, *size)
-        out, routes = oracle.pool(maps, size, kernel, stride, padding, maximum)
+        out, routes = oracle.pool(maps, kernel, stride, padding, maximum)
 
         def back(credit: np.ndarray) -> np.ndarray:
             given = oracle.pool_back(routes, credit.reshape(out.shape), maps.shape)
@@ -337,7 +343,7 @@ def test_pooling_of_lists(maximum: bool, valued: bool) -> None:
 
     def route(x: np.ndarray) -> Any:
         maps = x.reshape(2, 4, 2, *size)
-        out, routes = oracle.pool(maps, size, 3, 2, 1, maximum)
+        out, routes = oracle.pool(maps, 3, 2, 1, maximum)
         return out.reshape(2, 4, -1), lambda c: oracle.pool_back(
             routes, c.reshape(out.shape), maps.shape
         ).reshape(x.shape)

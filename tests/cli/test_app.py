@@ -99,12 +99,12 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(
     monkeypatch.setattr(Display, "stepped", press)
     result = cli("train", "digits", *SMALL, "--out", "run")
     assert result.exit_code == 130
-    assert result.stderr.startswith("error: Stopped in epoch 1, step 3 and saved")
+    assert result.stderr.startswith("error: Stopped in epoch 1, step 2 and saved")
     command = result.stderr.strip().partition("lfp-snn ")[2].split()
     monkeypatch.setattr(Display, "stepped", lambda self, report: None)
     resumed = cli(*command)
     assert resumed.exit_code == 0, resumed.output
-    assert "resumed in epoch 1, after step 3" in resumed.output
+    assert "resumed in epoch 1, after step 2" in resumed.output
     assert len(Path("run/metrics.jsonl").read_text().splitlines()) == 2
 
 

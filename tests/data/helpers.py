@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lfp_snn.data import Events
+from lfp_snn.data import Batch, Events
+from lfp_snn.spikes import Spikes
 
 SENSOR = (2, 34, 34)
 
@@ -21,6 +22,12 @@ def random_events(rng: np.random.Generator, sizes: list[int], span: int = 300_00
         sensor=SENSOR,
         offsets=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
     )
+
+
+def spikes(batch: Batch) -> Spikes:
+    """The batch's input, which must be spike trains."""
+    assert isinstance(batch.x, Spikes)
+    return batch.x
 
 
 def encode(events: Events) -> bytes:

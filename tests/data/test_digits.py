@@ -1,13 +1,17 @@
 """DVS-digits: the simulated camera by its equations, and the set."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from lfp_snn import data
 from lfp_snn.data import camera, digits
-from lfp_snn.data.camera import Camera
+from lfp_snn.data.binning import Binned
+from lfp_snn.data.camera import Camera, FloatArray
+from tests.data.helpers import spikes
 
 IDEAL = Camera(threshold=0.2, mismatch=0.0, noise_hz=0.0, seed=0)
 REAL = digits.DigitsOptions().camera()
@@ -21,10 +25,13 @@ def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Splits:
     return data.load("digits")
 
 
-def few(encode):
+Encode = Callable[[FloatArray, digits.DigitsOptions], Iterator[Binned]]
+
+
+def few(encode: Encode) -> Encode:
     """Simulates the first 100 recordings and repeats them, so that a test need not wait."""
 
-    def encoded(images, options):
+    def encoded(images: FloatArray, options: digits.DigitsOptions) -> Iterator[Binned]:
         (chunk,) = encode(images[:100], options)
         frames = 100 * options.steps
         for start in range(0, len(images), 100):
@@ -96,8 +103,6 @@ def test_without_light_or_noise_nothing_happens() -> None:
 
 
 def test_events_are_like_those_of_n_mnist() -> None:
-    from sklearn.datasets import load_digits
-
     events = REAL.record(load_digits().images[:50] / 16, np.arange(50))
     counts = np.diff(events.bounds)
     assert 2000 < counts.mean() < 6000
@@ -125,6 +130,6 @@ def test_splits_are_fixed_and_stratified(splits: data.Splits) -> None:
 
 
 def test_a_twentieth_of_the_input_is_active(splits: data.Splits) -> None:
-    x = splits.train.batch(np.arange(100)).x
+    x = spikes(splits.train.batch(np.arange(100)))
     assert x.shape == (25, 100, 2, 34, 34)
     assert 0.02 < x.density < 0.06

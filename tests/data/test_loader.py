@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def test_an_epoch_has_every_sample_once(
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert sorted(names(batches), key=int) == [str(n) for n in range(count)]
     for batch in batches:
+        assert isinstance(batch.x, torch.Tensor)
         assert (batch.x[:, 0] * 255).round().int().tolist() == [int(name) for name in batch.ids]
 
 

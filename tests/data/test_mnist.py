@@ -2,6 +2,7 @@
 
 import gzip
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_names_what_is_wrong_with_an_idx_file(tmp_path: Path, content: bytes, me
 def test_names_files_that_do_not_fit(root: Path) -> None:
     labels = root / "train-labels-idx1-ubyte.gz"
     labels.write_bytes(idx(LABELS[:39]))
-    with pytest.raises(DataError, match="40 images, but .*labels.* holds 39 labels"):
+    with pytest.raises(DataError, match=r"40 images, but .*labels.* holds 39 labels"):
         data.load("mnist", root=root)
     labels.write_bytes(idx(LABELS + 1))
     with pytest.raises(DataError, match="holds the label 10, expected 0 to 9"):
@@ -145,12 +146,12 @@ def test_names_files_that_do_not_fit(root: Path) -> None:
         data.load("mnist", root=root)
 
 
-def test_real_mnist(real_data) -> None:
+def test_real_mnist(real_data: Callable[[str], Path]) -> None:
     splits = data.load("mnist", root=real_data("MNIST"))
     assert splits.info["sizes"] == {"train": 50_000, "val": 10_000, "test": 10_000}
     assert splits.train.feature_shape == (1, 28, 28)
     assert np.bincount(splits.test.labels).tolist() == [
         980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
     ]  # fmt: skip
-    shares = [np.bincount(part.labels) / len(part) for part in (splits.train, splits.val)]
-    np.testing.assert_allclose(*shares, atol=2e-4)
+    train, val = (np.bincount(part.labels) / len(part) for part in (splits.train, splits.val))
+    np.testing.assert_allclose(train, val, atol=2e-4)

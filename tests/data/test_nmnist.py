@@ -9,7 +9,7 @@ import pytest
 from lfp_snn import data
 from lfp_snn.data import Events, nmnist, read_events
 from lfp_snn.errors import DataError
-from tests.data.helpers import encode, random_events, write_nmnist
+from tests.data.helpers import encode, random_events, spikes, write_nmnist
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_batches_hold_the_recordings_asked_for(tmp_path: Path) -> None:
             "nmnist", tmp_path / f"Test/3/{number:05d}.bin", steps=5, values="counts"
         ).batch([0])
         assert single.labels.tolist() == [-1]
-        np.testing.assert_array_equal(batch.x.dense()[:, b], single.x.dense()[:, 0])
+        np.testing.assert_array_equal(spikes(batch).dense()[:, b], spikes(single).dense()[:, 0])
 
 
 @pytest.mark.parametrize("name", ["foo", "12"])
@@ -179,6 +179,6 @@ def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         FakeTonic(save_to, train)
 
     monkeypatch.setattr(datasets, "NMNIST", broken)
-    with pytest.raises(DataError, match="could not be fetched.*no route to host"):
+    with pytest.raises(DataError, match=r"could not be fetched.*no route to host"):
         data.load("nmnist", root=tmp_path / "NMNIST", download=True)
     assert list((tmp_path / "NMNIST").iterdir()) == []

@@ -1,5 +1,8 @@
 """Datasets by name, and their options."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from lfp_snn import data
@@ -24,12 +27,12 @@ def test_unknown_names_give_the_nearest() -> None:
         ("nmnist", {"validation": 1.0}, "data.validation"),
     ],
 )
-def test_values_out_of_range_name_the_key(name: str, options: dict, key: str) -> None:
+def test_values_out_of_range_name_the_key(name: str, options: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=key):
         parse_options(name, options)
 
 
-def test_a_still_image_is_no_recording(tmp_path) -> None:
+def test_a_still_image_is_no_recording(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'mnist' has no recordings"):
         data.load_file("mnist", tmp_path / "a.bin")
 

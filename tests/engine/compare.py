@@ -26,7 +26,7 @@ def leaky(**options: Any) -> snn.Leaky:
     return snn.Leaky(**({"beta": 0.8, "init_hidden": True} | options))
 
 
-def strong(net: nn.Module, seed: int = 0, scale: float = 0.6) -> nn.Module:
+def strong(net: nn.Module, seed: int = 0, scale: float = 0.6) -> Any:
     """Give synapses random weights at which the neurons of these small networks fire; float64."""
     draw = torch.Generator().manual_seed(seed)
     for module in net.modules():
@@ -38,6 +38,18 @@ def strong(net: nn.Module, seed: int = 0, scale: float = 0.6) -> nn.Module:
                 if tensor is not None:
                     tensor.data = 0.5 + torch.rand(tensor.shape, generator=draw)
     return net.double()
+
+
+def mlp(*, bias: bool = True) -> Any:
+    """6 inputs, 5 hidden and 3 output neurons; float64."""
+    layers = [nn.Linear(6, 5, bias=bias), leaky(), nn.Linear(5, 3, bias=bias), leaky(threshold=0.5)]
+    return strong(nn.Sequential(*layers))
+
+
+def csnn(*, bias: bool = True) -> Any:
+    """Images of 1 x 3 x 3, a convolution, a pool and 3 output neurons; float64."""
+    layers = [nn.Conv2d(1, 2, 2, bias=bias), leaky(threshold=0.5), nn.MaxPool2d(2), nn.Flatten()]
+    return strong(nn.Sequential(*layers, nn.Linear(2, 3, bias=bias), leaky(threshold=0.4)))
 
 
 def trains(steps: int, batch: int, *shape: int, seed: int = 0, density: float = 0.4) -> Tensor:
@@ -66,13 +78,34 @@ def assert_near(ours: Tensor, expected: Tensor, tolerance: float = 1e-10) -> Non
     torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance * scale)
 
 
+def feedback_at(parameter: nn.Parameter) -> Tensor:
+    """The feedback of one parameter."""
+    feedback: Tensor = parameter.feedback  # type: ignore[attr-defined]
+    return feedback
+
+
 def feedback_of(net: nn.Module) -> dict[str, Tensor]:
     """The feedback of every parameter that has one."""
     return {
-        name: parameter.feedback.clone()
+        name: feedback_at(parameter).clone()
         for name, parameter in net.named_parameters()
         if hasattr(parameter, "feedback")
     }
+
+
+def run(lfp: TemporalLFP, x: Tensor | Spikes, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """Forward and backward with a fixed reward: spikes and feedback."""
+    spikes = lfp.forward(x, **options)
+    lfp.backward(signals(spikes))
+    return spikes, feedback_of(lfp.net)
+
+
+def assert_same_feedback(a: dict[str, Tensor], b: dict[str, Tensor], factor: float = 1) -> None:
+    """Equal in every parameter, and not zero in all."""
+    assert a.keys() == b.keys()
+    assert any(bool(value.any()) for value in a.values())
+    for name in a:
+        assert_near(a[name], factor * b[name])
 
 
 def assert_equal_to_oracle(
@@ -144,9 +177,9 @@ def assert_feedback_equal(net: nn.Module, slow: oracle.Network, silent: Sequence
     for name, parameter in net.named_parameters():
         theirs = torch.from_numpy(slow.feedback[name]).view_as(parameter)
         assert bool(theirs.any()) != (name in silent), name
-        assert_near(parameter.feedback, theirs)
+        assert_near(feedback_at(parameter), theirs)
         assert parameter.grad is not None
-        assert torch.equal(parameter.grad, -parameter.feedback)
+        assert torch.equal(parameter.grad, -feedback_at(parameter))
 
 
 class Stepped(NamedTuple):
@@ -167,8 +200,3 @@ def step_by_step(net: nn.Module, x: Tensor) -> Stepped:
     with torch.no_grad():
         pairs = [net(frame) for frame in x]
     return Stepped(*(torch.stack(series) for series in zip(*pairs, strict=True)))
-
-
-def as_spikes(x: Tensor) -> Spikes:
-    """The same spike trains as lists."""
-    return Spikes.from_dense(x)

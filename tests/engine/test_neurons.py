@@ -1,4 +1,4 @@
-"""Spiking stages: every option of ``snn.Leaky`` against the oracle and against the module itself."""
+"""Spiking stages: every option of ``snn.Leaky`` against the oracle and the module itself."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ PER_UNIT = [
 ]
 
 
-def mlp(options: dict[str, Any]) -> nn.Module:
+def mlp(options: dict[str, Any]) -> Any:
     """Hidden neurons with the given options, plain ones at the output."""
     layers = [nn.Linear(7, 6), leaky(**options), nn.Linear(6, 3), leaky(threshold=0.5, output=True)]
     return strong(nn.Sequential(*layers))
 
 
-def at_the_output(options: dict[str, Any]) -> nn.Module:
+def at_the_output(options: dict[str, Any]) -> Any:
     layers = [nn.Linear(7, 5), leaky(), nn.Linear(5, 6), leaky(**options, output=True)]
     return strong(nn.Sequential(*layers))
 
 
-def maps(options: dict[str, Any]) -> nn.Module:
+def maps(options: dict[str, Any]) -> Any:
     """Neurons over maps, with constants per channel."""
     channels = torch.tensor([0.4, 0.9]).view(2, 1, 1)
     neuron = leaky(**(options | {"beta": channels, "threshold": channels / 2}))
@@ -125,7 +125,7 @@ def test_a_given_state_equals_the_oracle(
 # ------------------------------------------------- the module itself, one step at a time
 
 
-def exact(net: nn.Module) -> nn.Module:
+def exact(net: nn.Module) -> Any:
     """Weights that are multiples of 1/64: currents are exact in float32, whatever the order."""
     strong(net)
     for module in net.modules():

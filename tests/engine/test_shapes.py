@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from tests.engine.compare import (
 from tests.oracle_modules import add_module
 
 
-def pooled(pool: nn.Module, *size: int, spikes: bool = True) -> nn.Module:
+def pooled(pool: nn.Module, *size: int, spikes: bool = True) -> Any:
     """A network in which the pool stands after a neuron, or before one (pooling currents)."""
     conv = nn.Conv1d(1, 2, 1) if len(size) == 1 else nn.Conv2d(1, 2, 1)
     with torch.no_grad():
@@ -112,7 +113,7 @@ def test_a_pool_refuses_a_wrong_shape(
 # --------------------------------------------------------------------------- dropout
 
 
-def with_dropout(dropout: nn.Module) -> nn.Module:
+def with_dropout(dropout: nn.Module) -> Any:
     first = [nn.Conv2d(1, 3, 2), leaky(threshold=0.4), dropout]
     net = nn.Sequential(*first, nn.Flatten(), nn.Linear(27, 3), leaky(threshold=0.5))
     return strong(net)

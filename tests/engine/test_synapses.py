@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -23,14 +25,14 @@ from tests.engine.compare import (
 )
 
 
-def conv1d(**options: object) -> Case:
-    conv = nn.Conv1d(2, 4, **({"kernel_size": 3} | options))  # type: ignore[arg-type]
+def conv1d(**options: Any) -> Case:
+    conv = nn.Conv1d(2, 4, **({"kernel_size": 3} | options))
     units = conv(torch.zeros(1, 2, 9)).numel()
     return nn.Sequential(conv, leaky(), nn.Flatten(), nn.Linear(units, 3), leaky()), (2, 9)
 
 
-def conv2d(**options: object) -> Case:
-    conv = nn.Conv2d(2, 4, **({"kernel_size": 3} | options))  # type: ignore[arg-type]
+def conv2d(**options: Any) -> Case:
+    conv = nn.Conv2d(2, 4, **({"kernel_size": 3} | options))
     units = conv(torch.zeros(1, 2, 6, 5)).numel()
     return nn.Sequential(conv, leaky(), nn.Flatten(), nn.Linear(units, 3), leaky()), (2, 6, 5)
 
@@ -45,15 +47,15 @@ def over_last_axis() -> Case:
     return nn.Sequential(*rows, nn.Flatten(), nn.Linear(6, 3), leaky()), (2, 5)
 
 
-CASES = {
-    "linear": lambda: mlp(),
+CASES: dict[str, Callable[[], Case]] = {
+    "linear": mlp,
     "linear without bias": lambda: mlp(bias=False),
     "linear over the last of two axes": over_last_axis,
-    "conv1d": lambda: conv1d(),
+    "conv1d": conv1d,
     "conv1d stride, padding, dilation": lambda: conv1d(stride=2, padding=2, dilation=2),
     "conv1d same": lambda: conv1d(padding="same"),
     "conv1d groups, no bias": lambda: conv1d(groups=2, bias=False),
-    "conv2d": lambda: conv2d(),
+    "conv2d": conv2d,
     "conv2d stride and padding": lambda: conv2d(stride=(2, 1), padding=(1, 2)),
     "conv2d dilation": lambda: conv2d(dilation=2),
     "conv2d groups": lambda: conv2d(groups=2),

@@ -1,4 +1,4 @@
-"""What ``TemporalLFP`` offers: the options of its passes, streams, lengths, devices and errors."""
+"""What ``TemporalLFP`` offers: the options of its passes, devices and errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import snntorch as snn
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
@@ -18,39 +16,19 @@ from lfp_snn.rules import Epsilon
 from tests.engine.compare import (
     BACKENDS,
     assert_near,
+    assert_same_feedback,
+    csnn,
     currents,
+    feedback_at,
     feedback_of,
     leaky,
+    mlp,
+    run,
     signals,
-    strong,
     trains,
 )
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
-
-
-def mlp(*, bias: bool = True) -> nn.Module:
-    layers = [nn.Linear(6, 5, bias=bias), leaky(), nn.Linear(5, 3, bias=bias), leaky(threshold=0.5)]
-    return strong(nn.Sequential(*layers))
-
-
-def csnn(*, bias: bool = True) -> nn.Module:
-    layers = [nn.Conv2d(1, 2, 2, bias=bias), leaky(threshold=0.5), nn.MaxPool2d(2), nn.Flatten()]
-    return strong(nn.Sequential(*layers, nn.Linear(2, 3, bias=bias), leaky(threshold=0.4)))
-
-
-def run(lfp: TemporalLFP, x: Tensor | Spikes, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and backward with a fixed reward: spikes and feedback."""
-    spikes = lfp.forward(x, **options)
-    lfp.backward(signals(spikes))
-    return spikes, feedback_of(lfp.net)
-
-
-def assert_same_feedback(a: dict[str, Tensor], b: dict[str, Tensor], factor: float = 1) -> None:
-    assert a.keys() == b.keys()
-    assert any(bool(value.any()) for value in a.values())
-    for name in a:
-        assert_near(a[name], factor * b[name])
 
 
 # ------------------------------------------------------------------ options of backward
@@ -61,7 +39,7 @@ def test_accumulate_adds_what_replacing_gives(backend: str) -> None:
     parts = [run(lfp, trains(4, 2, 6, seed=seed))[1] for seed in (1, 2)]
     for parameter in lfp.parameters():
         parameter.grad = None
-        del parameter.feedback
+        del parameter.feedback  # type: ignore[attr-defined]
     for seed in (1, 2):
         spikes = lfp.forward(trains(4, 2, 6, seed=seed))
         lfp.backward(signals(spikes), accumulate=True)
@@ -69,7 +47,7 @@ def test_accumulate_adds_what_replacing_gives(backend: str) -> None:
     assert_same_feedback(whole, {name: parts[0][name] + parts[1][name] for name in whole})
     for parameter in lfp.parameters():
         assert parameter.grad is not None
-        assert_near(parameter.grad, -parameter.feedback)
+        assert_near(parameter.grad, -feedback_at(parameter))
 
 
 def test_a_backward_replaces_what_was_there(backend: str) -> None:
@@ -87,7 +65,8 @@ def test_accumulate_adds_to_a_gradient_of_autograd(backend: str) -> None:
     spikes = lfp.forward(trains(4, 2, 6))
     lfp.backward(signals(spikes), accumulate=True)
     for parameter in lfp.parameters():
-        assert_near(parameter.grad, 1 - parameter.feedback)
+        assert parameter.grad is not None
+        assert_near(parameter.grad, 1 - feedback_at(parameter))
 
 
 def test_one_backward_consumes_the_record(backend: str) -> None:
@@ -173,9 +152,9 @@ def test_under_inference_mode_gradients_are_ordinary_tensors(backend: str) -> No
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None
         assert not parameter.grad.is_inference()
-        assert not parameter.feedback.is_inference()
+        assert not feedback_at(parameter).is_inference()
         moved = parameter.detach() - before[name]
-        assert ((moved * parameter.feedback) >= 0).all()
+        assert ((moved * feedback_at(parameter)) >= 0).all()
         assert moved.any()
 
 
@@ -303,157 +282,6 @@ def test_modes_reach_the_network(backend: str) -> None:
     assert not lfp.net.training
     assert lfp.train().net.training
     assert list(lfp.parameters()) == list(lfp.net.parameters())
-
-
-# ------------------------------------------------------------------- streams and lengths
-
-
-@pytest.mark.parametrize("chunks", [(3, 4), (1, 1, 5), (7,)])
-@pytest.mark.parametrize("build", [mlp, csnn])
-def test_a_stream_in_chunks_equals_one_run(
-    backend: str, build: Callable[[], nn.Module], chunks: tuple[int, ...]
-) -> None:
-    x = trains(7, 2, *((6,) if build is mlp else (1, 3, 3)))
-    lfp = TemporalLFP(build(), backend=backend)
-    whole = lfp.forward(x)
-    membranes, last = lfp.membranes.clone(), lfp.state
-    state, spikes, seen = None, [], []
-    for chunk in x.split(chunks):
-        spikes.append(lfp.forward(chunk, state=state))
-        seen.append(lfp.membranes.clone())
-        state = lfp.state
-    assert torch.equal(torch.cat(spikes), whole)
-    assert_near(torch.cat(seen), membranes)
-    assert state is not None
-    assert state.keys() == last.keys()
-    for name, membrane in state.items():
-        assert_near(membrane, last[name])
-
-
-def test_forward_starts_from_rest_and_leaves_a_given_state_alone(backend: str) -> None:
-    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 2, 6)
-    first = lfp.forward(x)
-    state = {name: w.clone() for name, w in lfp.state.items()}
-    given_state = {name: w.clone() for name, w in state.items()}
-    lfp.backward(signals(lfp.forward(x, state=given_state)))
-    assert all(torch.equal(given_state[name], state[name]) for name in state)
-    assert torch.equal(lfp.forward(x), first)
-
-
-@pytest.mark.parametrize("kind", ["dense", "spikes", "constant"])
-@pytest.mark.parametrize("build", [mlp, csnn])
-def test_lengths_equal_each_sample_alone(
-    backend: str, build: Callable[[], nn.Module], kind: str
-) -> None:
-    shape = (6,) if build is mlp else (1, 3, 3)
-    lengths = [5, 1, 3]
-    lfp = TemporalLFP(build(), backend=backend)
-    constant = kind == "constant"
-    x = currents(3, *shape, seed=5) if constant else trains(5, 3, *shape)
-    whole: Tensor | Spikes = Spikes.from_dense(x) if kind == "spikes" else x
-    steps = 5 if constant else None
-    spikes = lfp.forward(whole, steps=steps, lengths=torch.tensor(lengths))
-    membranes, reward = lfp.membranes.clone(), signals(spikes)
-    relevance = lfp.backward(reward, input_relevance=True)
-    assert relevance is not None
-    if isinstance(whole, Spikes):
-        relevance = Spikes(whole.indptr, whole.indices, whole.shape, relevance).dense()
-    ours = feedback_of(lfp.net)
-    for b, length in enumerate(lengths):
-        alone = slice(b, b + 1)
-        part = x[alone] if constant else x[:length, alone]
-        own = lfp.forward(part, steps=length if constant else None)
-        assert torch.equal(spikes[:length, alone], own)
-        assert not spikes[length:, alone].any()
-        assert_near(membranes[:length, alone], lfp.membranes)
-        expected = lfp.backward(reward[:length, alone], input_relevance=True, accumulate=b > 0)
-        assert expected is not None
-        assert_near(relevance[alone] if constant else relevance[:length, alone], expected)
-    if not constant:
-        assert not relevance[3:, 2].any()
-    assert_same_feedback(ours, feedback_of(lfp.net))
-
-
-# -------------------------------------------------------------------------- properties
-
-SEEDS = st.integers(0, 2**16)
-FEW = settings(max_examples=15, deadline=None)
-
-
-@FEW
-@given(seed=SEEDS, order=st.permutations(range(4)))
-def test_the_order_of_the_batch_does_not_matter(backend: str, seed: int, order: list[int]) -> None:
-    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 4, 6, seed=seed)
-    spikes = lfp.forward(x)
-    reward = signals(spikes)
-    relevance = lfp.backward(reward, input_relevance=True)
-    feedback = feedback_of(lfp.net)
-    assert torch.equal(lfp.forward(x[:, order]), spikes[:, order])
-    shuffled = lfp.backward(reward[:, order], input_relevance=True)
-    assert shuffled is not None
-    assert relevance is not None
-    assert_near(shuffled, relevance[:, order])
-    for name, ours in feedback_of(lfp.net).items():
-        assert_near(ours, feedback[name])
-
-
-@FEW
-@given(seed=SEEDS, cut=st.integers(1, 3))
-def test_a_batch_in_parts_accumulates_to_the_same(backend: str, seed: int, cut: int) -> None:
-    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 4, 6, seed=seed)
-    reward = signals(lfp.forward(x))
-    lfp.backward(reward)
-    whole = feedback_of(lfp.net)
-    for part, accumulate in ((slice(cut), False), (slice(cut, None), True)):
-        lfp.forward(x[:, part])
-        lfp.backward(reward[:, part], accumulate=accumulate)
-    for name, ours in feedback_of(lfp.net).items():
-        assert_near(ours, whole[name])
-
-
-@FEW
-@given(seed=SEEDS, copies=st.integers(2, 4))
-def test_a_repeated_sample_counts_as_often(backend: str, seed: int, copies: int) -> None:
-    lfp, x = TemporalLFP(csnn(), backend=backend), trains(4, 1, 1, 3, 3, seed=seed)
-    reward = signals(lfp.forward(x))
-    lfp.backward(reward)
-    once = feedback_of(lfp.net)
-    lfp.forward(x.repeat(1, copies, 1, 1, 1))
-    lfp.backward(reward.repeat(1, copies, 1))
-    for name, ours in feedback_of(lfp.net).items():
-        assert_near(ours, copies * once[name])
-
-
-@FEW
-@given(seed=SEEDS, factor=st.floats(-4, 4))
-def test_feedback_is_linear_in_the_reward(backend: str, seed: int, factor: float) -> None:
-    lfp = TemporalLFP(mlp(), backend=backend)
-    reward = signals(lfp.forward(trains(4, 2, 6, seed=seed)))
-    lfp.backward(reward, retain=True)
-    once = feedback_of(lfp.net)
-    lfp.backward(factor * reward)
-    for name, ours in feedback_of(lfp.net).items():
-        assert_near(ours, factor * once[name])
-
-
-@FEW
-@given(seed=SEEDS, density=st.floats(0, 1))
-def test_silent_inputs_have_no_relevance(backend: str, seed: int, density: float) -> None:
-    lfp, x = TemporalLFP(csnn(), backend=backend), trains(4, 2, 1, 3, 3, seed=seed, density=density)
-    relevance = lfp.backward(signals(lfp.forward(x)), input_relevance=True)
-    assert relevance is not None
-    assert not relevance[x == 0].any()
-
-
-@pytest.mark.parametrize("build", [mlp, csnn])
-def test_no_input_and_no_bias_give_no_feedback(backend: str, build: Any) -> None:
-    lfp = TemporalLFP(build(bias=False), backend=backend)
-    spikes = lfp.forward(torch.zeros(4, 2, *((6,) if build is mlp else (1, 3, 3))))
-    relevance = lfp.backward(signals(spikes), input_relevance=True)
-    assert relevance is not None
-    assert not spikes.any()
-    assert not relevance.any()
-    assert all(not value.any() for value in feedback_of(lfp.net).values())
 
 
 # ------------------------------------------------------------------- devices and types

@@ -80,7 +80,7 @@ def test_a_target_between_two_possible_rates_is_warned_of() -> None:
         net[0].weight.fill_(1.0)
         net[0].bias.fill_(0.0)
     batch = Batch(torch.ones(4, 1, 60), torch.zeros(1, dtype=torch.int64))
-    with pytest.warns(RuntimeWarning, match=r"'1' to a firing rate of 0\.25"):
+    with pytest.warns(RuntimeWarning, match=r"'1' to a firing rate of 0\.25 only"):
         calibrate(TemporalLFP(net), batch, 0.36)
 
 

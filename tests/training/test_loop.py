@@ -78,13 +78,13 @@ class Listener(Observer):
 
 
 def test_it_learns(net: nn.Module, splits: Splits, settings: dict[str, Any]) -> None:
-    result = fit(net, splits, **settings)
+    result = fit(net, splits, **{**settings, "epochs": 8})
     assert result.test_accuracy > 0.9
     assert result.samples == {"train": 42, "val": 15, "test": 15}
     assert sum(map(sum, result.confusion)) == 15
     assert sum(result.confusion[c][c] for c in range(3)) == round(15 * result.test_accuracy)
-    assert [line["epoch"] for line in result.metrics] == [1, 2, 3, 4]
-    assert [line["step"] for line in result.metrics] == [7, 14, 21, 28]
+    assert [line["epoch"] for line in result.metrics] == [*range(1, 9)]
+    assert [line["step"] for line in result.metrics] == [*range(7, 57, 7)]
     assert set(result.firing) == {"1", "3"}
     assert result.run is None
 
@@ -293,12 +293,12 @@ def test_a_signal_saves_and_resuming_gives_the_same_bits(
     handler = signal.getsignal(signum)
     kill = Stop(step, lambda: os.kill(os.getpid(), signum))
     net = nn.Sequential(nn.Dropout(0.1), *new_net())
-    with pytest.raises(Interrupted, match=f"step {step + 1}.*--resume") as caught:
+    with pytest.raises(Interrupted, match=f"step {step} .*--resume") as caught:
         fit(net, splits, out=run, observers=[kill], **settings)
     assert caught.value.signum == signum
     assert signal.getsignal(signum) is handler
     _, state = load_checkpoint(run / "checkpoints/last.safetensors")
-    assert state["progress"]["step"] == step + 1
+    assert state["progress"]["step"] == step
 
     resumed = nn.Sequential(nn.Dropout(0.1), *new_net(5))
     second = fit(resumed, splits, out=run, resume=True, **settings)

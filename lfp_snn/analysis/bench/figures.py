@@ -34,7 +34,7 @@ def growth(series: Sequence[Series]) -> Figure:
                 steps = [comparison.measured[name].seconds for _, comparison in each.points]
                 below = [m - min(s) for m, s in zip(medians, steps, strict=True)]
                 above = [max(s) - m for m, s in zip(medians, steps, strict=True)]
-                label = f"{name}: slope {each.slope(name):.2f}"
+                label = f"{name}: slope {each.slope(name):z.2f}"
                 axes.errorbar(
                     each.values(),
                     medians,

@@ -129,8 +129,8 @@ class SpikingJelly(Contender):
 class LfProp(Contender):
     """lfprop, the published code of LFP: epsilon rule through autograd, rate-coded reward.
 
-    The step of its README, with the network stepped over T. The noise that its own models add to
-    every input is left out.
+    The step of its README, with the network stepped over T and the reward shared out over the
+    steps. The noise that its own models add to every input is left out.
     """
 
     name = "lfprop"
@@ -157,7 +157,7 @@ class LfProp(Contender):
         with _quiet(), self.composite.context(self.net) as modified:
             x = self.x.detach().requires_grad_(True)
             spikes = self._forward(modified, x)
-            reward = self.reward(spikes, self.labels).detach()
+            reward = self.reward(spikes, self.labels).detach() / len(x)
             torch.autograd.grad((spikes,), (x,), grad_outputs=(reward,))
             for parameter in self.net.parameters():
                 feedback: Tensor = parameter.feedback  # type: ignore[attr-defined]

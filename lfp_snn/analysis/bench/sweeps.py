@@ -72,7 +72,7 @@ class Series:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Exponent k of the power law ``y ~ x**k``, by least squares on the logarithms."""
+    """Exponent k of a power law ``y ~ x**k``, by least squares on the logarithms."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 

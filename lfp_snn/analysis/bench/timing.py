@@ -49,6 +49,7 @@ class Comparison:
         facts: what was measured on.
         measured: by the name of the contender.
         left_out: why a contender was not measured, by its name.
+        rounds: steps of each that were timed.
         warmup: steps of each that were not counted.
         load: mean load of the machine over a minute, before and after.
     """
@@ -56,6 +57,7 @@ class Comparison:
     facts: dict[str, Any]
     measured: dict[str, Measured]
     left_out: dict[str, str]
+    rounds: int
     warmup: int
     load: tuple[float, float]
 
@@ -70,6 +72,7 @@ class Comparison:
         }
         return {
             **self.facts,
+            "rounds": self.rounds,
             "warmup": self.warmup,
             "load": self.load,
             "seconds": steps,
@@ -104,7 +107,7 @@ def compare(
                 seconds[each.name].append(elapsed)
     load = before, _load()
     measured = {each.name: Measured(tuple(seconds[each.name]), each.firing()) for each in running}
-    return Comparison(problem.facts(), measured, left_out, warmup, load)
+    return Comparison(problem.facts(), measured, left_out, rounds, warmup, load)
 
 
 @contextmanager

@@ -90,8 +90,10 @@ class Geometry(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """One axis: per phase the taps in order of the output that they reach, and per input the phase
-    and the output of the first tap."""
+    """One axis: per phase of the stride the taps in order of the output that they reach.
+
+    Per input its phase and the output that its first tap reaches; ``step`` between outputs.
+    """
 
     taps: list[list[int]]
     phase: np.ndarray
@@ -123,7 +125,7 @@ def _up(n: int, multiple: int) -> int:
 @lru_cache(maxsize=64)
 def geometry(shape: ConvShape) -> Geometry:
     """The tables of a convolution."""
-    (height, width), (kh, kw) = shape.out_size, shape.kernel
+    height, width = shape.out_size
     deep = shape.outputs // shape.groups
     y, x = (
         _axis(n, k, s, p, d)

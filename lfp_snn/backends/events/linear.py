@@ -22,11 +22,19 @@ from lfp_snn.backends.events.scan import (
     open_trace,
     stand_still,
 )
-from lfp_snn.backends.events.simd import BLOCK, LANES, add_rows, aligned_zeros, copy_run, dot_run, turn_tile
+from lfp_snn.backends.events.simd import (
+    BLOCK,
+    LANES,
+    add_rows,
+    aligned_zeros,
+    copy_run,
+    dot_run,
+    turn_tile,
+)
 from lfp_snn.backends.events.workspace import Workspace
 
 _GROUPS = 8
-"""Pieces into which samples or frames are cut beside the blocks, to occupy all threads."""
+"""Pieces into which samples or frames are cut, to occupy all threads."""
 _SLAB = 128
 """Inputs that one thread turns or learns at a time; a multiple of LANES."""
 
@@ -41,7 +49,7 @@ class LinearTrace(NamedTuple):
 
 @njit(cache=True, parallel=True)
 def _cut(weight, blocks):  # type: ignore[no-untyped-def]
-    """weight [out, in] -> blocks [ceil(out/64), in, 64], zeros beyond out."""
+    """Weight [out, in] -> blocks [ceil(out/64), in, 64], zeros beyond out."""
     outputs, inputs = weight.shape
     flat_weight, flat_blocks = weight.reshape(-1), blocks.reshape(-1)
     parts = -(-inputs // _SLAB)
@@ -51,14 +59,12 @@ def _cut(weight, blocks):  # type: ignore[no-untyped-def]
             for j in range(k, k + BLOCK, LANES):
                 at = (k // BLOCK * inputs + start) * BLOCK + j - k
                 if j + LANES <= outputs and start + LANES <= inputs:
-                    turn_tile(
-                        flat_blocks, at, BLOCK, flat_weight, j * inputs + start, inputs
-                    )
+                    turn_tile(flat_blocks, at, BLOCK, flat_weight, j * inputs + start, inputs)
                     continue
                 for i in range(start, min(start + LANES, inputs)):
-                    for l in range(LANES):
-                        value = weight[j + l, i] if j + l < outputs else weight.dtype.type(0)
-                        flat_blocks[at + (i - start) * BLOCK + l] = value
+                    for q in range(LANES):
+                        value = weight[j + q, i] if j + q < outputs else weight.dtype.type(0)
+                        flat_blocks[at + (i - start) * BLOCK + q] = value
 
 
 def cut_weight(weight: np.ndarray, work: Workspace) -> np.ndarray:
@@ -70,7 +76,24 @@ def cut_weight(weight: np.ndarray, work: Workspace) -> np.ndarray:
 
 
 @njit(cache=True, parallel=True)
-def _forward(indptr, indices, values, step, blocks, bias, beta, theta, code, lengths, steps, record, state, w, u, bits):  # type: ignore[no-untyped-def]  # noqa: E501
+def _forward(  # type: ignore[no-untyped-def]
+    indptr,
+    indices,
+    values,
+    step,
+    blocks,
+    bias,
+    beta,
+    theta,
+    code,
+    lengths,
+    steps,
+    record,
+    state,
+    w,
+    u,
+    bits,
+):
     batch, padded = lengths.size, bias.size
     inputs = blocks.size // padded
     for piece in prange(padded // BLOCK * _GROUPS):
@@ -89,9 +112,7 @@ def _forward(indptr, indices, values, step, blocks, bias, beta, theta, code, len
                         current, 0, blocks, j * inputs, indices, values, step,
                         indptr[f], indptr[f + 1],
                     )  # fmt: skip
-                    advance(
-                        state, held, current, beta, theta, j, code, w, u, at, bits, word, BLOCK
-                    )
+                    advance(state, held, current, beta, theta, j, code, w, u, at, bits, word, BLOCK)
                 else:
                     stand_still(state, held, w, u, at, bits, word, BLOCK)
 
@@ -143,7 +164,7 @@ def linear_forward(
 
 @njit(cache=True, parallel=True)
 def _feedback(starts, frames, values, step, n, blocks, feedback):  # type: ignore[no-untyped-def]
-    """feedback[j, i] = |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f."""
+    """Feedback of (j, i): |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f."""
     outputs, inputs = feedback.shape
     flat = feedback.reshape(-1)
     total = n.size // (blocks.size // inputs)
@@ -154,40 +175,40 @@ def _feedback(starts, frames, values, step, n, blocks, feedback):  # type: ignor
         for start in range(slab, min(slab + _SLAB, inputs), LANES):
             sums[:] = 0
             width = min(LANES, inputs - start)
-            for l in range(width):
-                i = start + l
+            for q in range(width):
+                i = start + q
                 add_rows(
-                    sums, l * BLOCK, n, k * total * BLOCK, frames, values, step,
+                    sums, q * BLOCK, n, k * total * BLOCK, frames, values, step,
                     starts[i], starts[i + 1],
                 )  # fmt: skip
             base = (k * inputs + start) * BLOCK
-            for l in range(width * BLOCK):
-                sums[l] *= abs(blocks[base + l])
+            for q in range(width * BLOCK):
+                sums[q] *= abs(blocks[base + q])
             for j in range(0, BLOCK, LANES):
                 row = k * BLOCK + j
                 if width == LANES and row + LANES <= outputs:
                     turn_tile(flat, row * inputs + start, inputs, sums, j, BLOCK)
                     continue
-                for l in range(width):
+                for q in range(width):
                     for m in range(min(LANES, outputs - row)):
-                        feedback[row + m, start + l] = sums[l * BLOCK + j + m]
+                        feedback[row + m, start + q] = sums[q * BLOCK + j + m]
 
 
 @njit(cache=True, parallel=True)
 def _bias_feedback(n, bias, feedback):  # type: ignore[no-untyped-def]
-    """feedback[j] = |b_j| sum_f n_fj; n is [blocks, F, 64]."""
+    """Feedback of j: |b_j| sum_f n_fj; n is [blocks, F, 64]."""
     for k in prange(n.shape[0]):
         sums = np.zeros(BLOCK, n.dtype)
         for f in range(n.shape[1]):
-            for l in range(BLOCK):
-                sums[l] += n[k, f, l]
-        for l in range(min(BLOCK, bias.size - k * BLOCK)):
-            feedback[k * BLOCK + l] = abs(bias[k * BLOCK + l]) * sums[l]
+            for q in range(BLOCK):
+                sums[q] += n[k, f, q]
+        for q in range(min(BLOCK, bias.size - k * BLOCK)):
+            feedback[k * BLOCK + q] = abs(bias[k * BLOCK + q]) * sums[q]
 
 
 @njit(cache=True, parallel=True)
 def _credit(indptr, indices, n, blocks, inputs, credit):  # type: ignore[no-untyped-def]
-    """credit[e] = sum_j w_ij n_fj; block after block while it is in the cache."""
+    """Credit of entry e: sum_j w_ij n_fj; block after block while it is in the cache."""
     total = indptr.size - 1
     for g in prange(_GROUPS):
         first, end = g * total // _GROUPS, (g + 1) * total // _GROUPS
@@ -216,7 +237,8 @@ def linear_backward(
 
     Args:
         trace: of the forward pass, recorded.
-        neuron, bias: as in the forward pass.
+        neuron: as in the forward pass.
+        bias: as in the forward pass.
         eps: stabiliser of the denominator.
         work: buffers (may be those of the forward pass); the results live in them.
         reward: ``R`` dense [B, T, out] (an output layer), or
@@ -227,9 +249,7 @@ def linear_backward(
     blocks, x = trace.blocks, trace.x
     dtype = blocks.dtype
     inputs = blocks.shape[1]
-    n = credit_scan(
-        trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks"
-    )
+    n = credit_scan(trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks")
     starts, frames, values, step = transpose(x, inputs, dtype, work)
     if feedback is None:
         feedback = work.get("feedback", (trace.neurons.units, inputs), dtype)

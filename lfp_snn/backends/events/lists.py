@@ -32,6 +32,20 @@ def scales(lists: Lists, dtype: np.dtype) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(lists.values, dtype), 1
 
 
+class Entries(NamedTuple):
+    """Lists with their values as kernels take them: entry e has the value ``values[e * step]``."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    step: int
+
+
+def entries(lists: Lists, dtype: np.dtype) -> Entries:
+    """Lists as kernels take them, values of the given dtype."""
+    return Entries(lists.indptr, lists.indices, *scales(lists, dtype))
+
+
 @njit(cache=True, parallel=True)
 def _count_words(bits, indptr):  # type: ignore[no-untyped-def]
     frames, words = bits.shape
@@ -82,7 +96,7 @@ def _count_dense(x, time_major, indptr):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def _list_dense(x, time_major, indptr, indices, values):  # type: ignore[no-untyped-def]
-    outer, inner, units = x.shape
+    outer, inner, _ = x.shape
     batch, steps = (inner, outer) if time_major else (outer, inner)
     odd = 0
     for f in prange(batch * steps):
@@ -103,7 +117,7 @@ def _list_dense(x, time_major, indptr, indices, values):  # type: ignore[no-unty
 
 
 def lists_from_dense(x: np.ndarray, work: Workspace, *, time_major: bool = True) -> Lists:
-    """List the nonzero entries of ``[T, B, N]`` (or ``[B, T, N]``); ``values`` only if not all 1."""
+    """List the nonzero entries of [T, B, N] (or [B, T, N]), with values only if not all are 1."""
     x = np.ascontiguousarray(x)
     indptr = work.get("indptr", (x.shape[0] * x.shape[1] + 1,), np.int64)
     _count_dense(x, time_major, indptr)
@@ -173,7 +187,5 @@ def transpose(
     starts = work.get("starts", (units + 1,), np.int64)
     frames = work.get("frames", (lists.indices.size,), np.int32)
     moved = work.get("moved", (lists.indices.size,), dtype) if step else values
-    _transpose(
-        lists.indptr, lists.indices, values, step, get_num_threads(), starts, frames, moved
-    )
+    _transpose(lists.indptr, lists.indices, values, step, get_num_threads(), starts, frames, moved)
     return starts, frames, moved, step

@@ -53,7 +53,7 @@ def keeps_u(dynamics: int) -> bool:
 
 
 def constants(neuron: Neuron, units: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """beta and theta over ``units`` neurons, padded to a multiple of 64 with silent ones."""
+    """The arrays beta and theta, padded to a multiple of 64 with neurons that stay silent."""
     room = -(-units // 64) * 64
     beta = np.zeros(room, dtype)
     theta = np.full(room, np.inf, dtype)
@@ -84,7 +84,24 @@ def _settled(builder: Any, u: Any, pending: Any, spike: Any, theta: Any, code: i
 
 
 @intrinsic
-def fire(typingctx, last, last_at, current, current_at, beta, theta, constant_at, code, w, w_at, u, u_at, bits, word, length):  # type: ignore[no-untyped-def]  # noqa: E501
+def fire(  # type: ignore[no-untyped-def]
+    typingctx,
+    last,
+    last_at,
+    current,
+    current_at,
+    beta,
+    theta,
+    constant_at,
+    code,
+    w,
+    w_at,
+    u,
+    u_at,
+    bits,
+    word,
+    length,
+):
     """One time step of ``length`` neurons (a multiple of LANES).
 
     ``w_{t-1}`` (last, at its offset) and the current give ``w_t``, for the variants without delay
@@ -92,9 +109,7 @@ def fire(typingctx, last, last_at, current, current_at, beta, theta, constant_at
     ``last`` may be ``w``.
     """
     at = types.intp
-    signature = types.void(
-        last, at, current, at, beta, theta, at, at, w, at, u, at, bits, at, at
-    )
+    signature = types.void(last, at, current, at, beta, theta, at, at, w, at, u, at, bits, at, at)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         kinds = signature.args
@@ -130,7 +145,9 @@ def fire(typingctx, last, last_at, current, current_at, beta, theta, constant_at
 
 
 @intrinsic
-def credit_step(typingctx, u, u_at, last, last_at, beta, theta, constant_at, code, eps, m, m_at, n, n_at, length):  # type: ignore[no-untyped-def]  # noqa: E501
+def credit_step(  # type: ignore[no-untyped-def]
+    typingctx, u, u_at, last, last_at, beta, theta, constant_at, code, eps, m, m_at, n, n_at, length
+):
     """One step backwards of ``length`` neurons (a multiple of LANES).
 
     On entry m holds ``R_t + M_{t+1}``; on return n holds ``n_t = m / D``, with

@@ -17,7 +17,7 @@ from lfp_snn.backends.events.workspace import Workspace
 
 
 class Window(NamedTuple):
-    """A window along one axis: units from start to stop, and the size that an average divides by."""
+    """A window along one axis: its units, and the size that an average divides by."""
 
     start: int
     stop: int
@@ -153,7 +153,20 @@ def _mark(indptr, indices, starts, windows, pooled):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, parallel=True)
-def _reduce(indptr, indices, values, step, starts, windows, share, maximum, steps, out_indptr, out_indices, out):  # type: ignore[no-untyped-def]  # noqa: E501
+def _reduce(  # type: ignore[no-untyped-def]
+    indptr,
+    indices,
+    values,
+    step,
+    starts,
+    windows,
+    share,
+    maximum,
+    steps,
+    out_indptr,
+    out_indices,
+    out,
+):
     for b in prange((indptr.size - 1) // steps):
         held = np.zeros(share.size, share.dtype)
         for f in range(b * steps, (b + 1) * steps):
@@ -166,9 +179,7 @@ def _reduce(indptr, indices, values, step, starts, windows, share, maximum, step
                 held[out_indices[e]] = 0
 
 
-def pool_forward(
-    x: Lists, pool: Pooling, steps: int, dtype: np.dtype, work: Workspace
-) -> Lists:
+def pool_forward(x: Lists, pool: Pooling, steps: int, dtype: np.dtype, work: Workspace) -> Lists:
     """Pool lists with any windows. Values must be positive; those of a maximum of spikes are 1.
 
     The result lives in ``work``.
@@ -189,7 +200,23 @@ def pool_forward(
 
 
 @njit(cache=True, parallel=True)
-def _hand_back(indptr, indices, values, step, starts, windows, share, maximum, steps, out_indptr, out_indices, out_values, out_step, out_credit, credit):  # type: ignore[no-untyped-def]  # noqa: E501
+def _hand_back(  # type: ignore[no-untyped-def]
+    indptr,
+    indices,
+    values,
+    step,
+    starts,
+    windows,
+    share,
+    maximum,
+    steps,
+    out_indptr,
+    out_indices,
+    out_values,
+    out_step,
+    out_credit,
+    credit,
+):
     for b in prange((indptr.size - 1) // steps):
         arrived = np.zeros(share.size, share.dtype)
         largest = np.zeros(share.size, share.dtype)

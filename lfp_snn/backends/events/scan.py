@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from lfp_snn.backends.events.lists import Lists, lists_from_bits, scales
+from lfp_snn.backends.events.lists import Lists, lists_from_bits
 from lfp_snn.backends.events.neuron import Neuron, constants, credit_step, fire, keeps_u
 from lfp_snn.backends.events.simd import BLOCK, LANES, add_run, aligned_zeros, copy_run
 from lfp_snn.backends.events.workspace import Workspace
@@ -84,8 +84,8 @@ def stand_still(state, held, w, u, at, bits, word, length):  # type: ignore[no-u
     """A step after the end of the sample: no spike, the membrane stays."""
     copy_run(w, at, state, held, length)
     copy_run(u, at, state, held, length)
-    for l in range(length // LANES):
-        bits[word + l] = 0
+    for q in range(length // LANES):
+        bits[word + q] = 0
 
 
 @njit(cache=True, parallel=True)
@@ -148,7 +148,24 @@ def half_words(bits: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, parallel=True)
-def _credit_scan(reward, indptr, indices, credit, lengths, beta, theta, code, eps, first, w, u, n, block_step, frame_step, summed):  # type: ignore[no-untyped-def]  # noqa: E501
+def _credit_scan(  # type: ignore[no-untyped-def]
+    reward,
+    indptr,
+    indices,
+    credit,
+    lengths,
+    beta,
+    theta,
+    code,
+    eps,
+    first,
+    w,
+    u,
+    n,
+    block_step,
+    frame_step,
+    summed,
+):
     batch, padded = first.shape
     steps = w.size // first.size
     flat_first = first.reshape(-1)
@@ -160,8 +177,8 @@ def _credit_scan(reward, indptr, indices, credit, lengths, beta, theta, code, ep
             out, at = (own, 0) if summed else (n, f * frame_step)
             if t >= lengths[b]:
                 for k in range(0 if summed else padded // BLOCK):
-                    for l in range(BLOCK):
-                        n[at + k * block_step + l] = 0
+                    for q in range(BLOCK):
+                        n[at + k * block_step + q] = 0
                 continue
             if reward.size:
                 for j in range(reward.shape[2]):

@@ -1,17 +1,17 @@
 """Vector primitives for the kernels, written as LLVM vectors.
 
-Numba knows nothing of aliasing, so it neither keeps a row of sums in registers nor drops the scalar
-remainder of a short run. These few primitives say what is meant. All arrays are flat and contiguous,
-offsets count elements. Sums are taken in a fixed order, lane by lane; products use a fused
-multiply-add (one rounding), which is exact wherever the unfused form is.
+Numba knows nothing of aliasing, so it neither keeps a row of sums in registers nor drops the
+scalar remainder of a short run. These few primitives say what is meant. All arrays are flat and
+contiguous, offsets count elements. Sums are taken in a fixed order, lane by lane; products use a
+fused multiply-add (one rounding), which is exact wherever the unfused form is.
 """
 
 from collections.abc import Callable
 from functools import partial as partial_of
 from typing import Any
 
-from llvmlite import ir
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -125,9 +125,7 @@ def add_rows(typingctx, sums, at, rows, base, picks, scales, step, start, stop):
             factor = builder.load(builder.gep(factors, [builder.mul(entry, step)]))
             factor = splat(builder, factor)
             for k, slot in enumerate(held):
-                part = load(
-                    context, builder, kinds[2], table, builder.add(row, _I64(k * LANES))
-                )
+                part = load(context, builder, kinds[2], table, builder.add(row, _I64(k * LANES)))
                 builder.store(multiply_add(builder, factor, part, builder.load(slot)), slot)
         for place, slot in zip(places, held, strict=True):
             store(context, builder, kinds[0], builder.load(slot), out, place)
@@ -151,7 +149,9 @@ def add_run(typingctx, out, at, scale, run, base, length):  # type: ignore[no-un
             place = builder.add(at, k)
             part = load(context, builder, kinds[3], source, builder.add(base, k))
             old = load(context, builder, kinds[0], target, place)
-            store(context, builder, kinds[0], multiply_add(builder, factor, part, old), target, place)
+            store(
+                context, builder, kinds[0], multiply_add(builder, factor, part, old), target, place
+            )
         return context.get_dummy_value()
 
     return signature, codegen
@@ -177,7 +177,7 @@ def copy_run(typingctx, out, at, run, base, length):  # type: ignore[no-untyped-
 
 @intrinsic
 def turn_tile(typingctx, out, at, out_step, table, base, step):  # type: ignore[no-untyped-def]
-    """out[at + l * out_step + k] = table[base + k * step + l]: a tile of LANES x LANES, transposed."""
+    """A tile of LANES x LANES, transposed: out[at + l out_step + k] = table[base + k step + l]."""
     size = types.intp
     signature = types.void(out, size, size, table, size, size)
 
@@ -209,7 +209,9 @@ MOST = 5
 
 
 @intrinsic
-def learn_line(typingctx, sums, at, weight, n, places, scales, shift, count, partial, marks, vectors, wanted):  # type: ignore[no-untyped-def]  # noqa: E501
+def learn_line(  # type: ignore[no-untyped-def]
+    typingctx, sums, at, weight, n, places, scales, shift, count, partial, marks, vectors, wanted
+):
     """Feedback and credit of one line of weights, for all inputs that share it.
 
     For k < count and l < LANES * vectors (at most MOST vectors), with the row
