@@ -6,6 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Before torch loads its OpenMP: threads of torch that spin while numba's work cost tests on a busy
+# machine six times the time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import matplotlib as mpl
 import pytest
 import torch

@@ -34,6 +34,4 @@ class Batch:
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
         lengths = None if self.lengths is None else self.lengths.to(device)
-        return replace(
-            self, x=self.x.to(device), labels=self.labels.to(device), lengths=lengths
-        )  # fmt: skip
+        return replace(self, x=self.x.to(device), labels=self.labels.to(device), lengths=lengths)

@@ -85,13 +85,19 @@ def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binne
         DataError: a recording has no events, or its times run backwards.
     """
     polarities, height, width = events.sensor
-    empty = np.flatnonzero(np.diff(events.bounds) == 0)
+    empty = np.flatnonzero(np.diff(events.offsets) == 0)
     if empty.size:
         raise DataError(f"recording {empty[0]} has no events, so it has no duration to cut")
     indptr, indices, values, places, unsorted = _bin(
-        events.units(), events.t, events.bounds, polarities * height * width, binning.steps,
-        binning.by == "time", binning.values == "counts", entries,
-    )  # fmt: skip
+        events.units(),
+        events.t,
+        events.offsets,
+        polarities * height * width,
+        binning.steps,
+        binning.by == "time",
+        binning.values == "counts",
+        entries,
+    )
     if unsorted >= 0:
         raise DataError(
             f"recording {unsorted} has times that run backwards; sort its events by time"

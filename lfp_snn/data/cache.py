@@ -1,14 +1,16 @@
 """An on-disk cache of spike trains, mapped into memory when it is read.
 
 An entry is a folder named by a hash of all that its content follows from: the dataset, its files
-(path, size, time of change), the options and `_FORMAT`. So an entry is never stale: what changes
-makes another entry. It is built in a folder of its own and then renamed, so that a process sees a
-whole entry or none; of two that build the same one, the later discards its own. Each entry carries
-checksums; one that is damaged is built anew. The cache folder can be deleted at any time.
+(path, size, time of change), the options, and the code of `lfp_snn.data` itself. So an entry is
+never stale: what changes makes another entry. It is built in a folder of its own and then renamed,
+so that a process sees a whole entry or none; of two that build the same one, the later discards its
+own. Each entry carries checksums; one that is damaged is built anew. The cache folder can be
+deleted at any time.
 
 The folder is `$LFP_SNN_CACHE`, or `datasets/.cache` under the current directory.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -26,7 +28,6 @@ import numpy.typing as npt
 
 from lfp_snn.data.binning import Binned
 
-_FORMAT = 1  # raise it whenever the layout of an entry, or the code that makes one, changes
 _DTYPES = {"indptr": np.int64, "indices": np.int32, "values": np.float32}
 
 Build = Callable[[], Iterable[Binned]]
@@ -78,12 +79,19 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
 def _key(name: str, files: Sequence[Path], options: Mapping[str, Any]) -> str:
     stats = ((str(file.absolute()), file.stat()) for file in files)
     content = {
-        "format": _FORMAT,
+        "code": _code(),
         "name": name,
         "files": [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats],
         "options": options,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of the source of this package: what it computes may change with it."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def _uncached(build: Build, error: OSError) -> Binned:

@@ -27,8 +27,8 @@ SIDE = 34  # pixels in a row and in a column, as in N-MNIST
 SACCADE_US = 100_000
 STEP_US = 5_000
 DURATION_US = 3 * SACCADE_US
-DARK = 0.1  # light that falls on a pixel that looks at black; bounds the contrast to 1 : 11
-SPREAD = 3.0  # sensor pixels to a pixel of the image
+DARK = 0.3  # light that falls on a pixel that looks at black; bounds the contrast to 3 : 13
+SPREAD = 3.2  # sensor pixels to a pixel of the image
 
 # Where the camera points at the start of each saccade and at the end, in sensor pixels (x, y): the
 # triangle of N-MNIST, run through at constant speed.
@@ -72,9 +72,7 @@ class Camera:
             N recordings on a sensor of 2 x 34 x 34.
         """
         fired = [*self._changes(images), self._noise(numbers)]
-        recording, pixel, t, p = (
-            np.concatenate(column) for column in zip(*fired, strict=True)
-        )  # fmt: skip
+        recording, pixel, t, p = (np.concatenate(column) for column in zip(*fired, strict=True))
         order = np.argsort(recording * DURATION_US + t, kind="stable")
         pixel = pixel[order]
         counts = np.bincount(recording, minlength=len(images))

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from pydantic import Field
-from sklearn.datasets import load_digits
 
 from lfp_snn.data import cache
 from lfp_snn.data.binning import Binned, bin_events
@@ -30,7 +29,7 @@ class DigitsOptions(SpikeOptions):
     """Options of the dataset `digits`. Its events are simulated."""
 
     threshold: float = Field(
-        default=0.6,
+        default=0.35,
         gt=0,
         description="contrast threshold of the simulated camera, in log intensity",
     )
@@ -38,8 +37,8 @@ class DigitsOptions(SpikeOptions):
         default=0.1, ge=0, lt=1, description="spread of the thresholds of its pixels, relative"
     )
     noise_hz: float = Field(
-        default=1.0, ge=0, description="events without a cause, per pixel and second"
-    )  # fmt: skip
+        default=0.3, ge=0, description="events without a cause, per pixel and second"
+    )
     validation: float = Field(
         default=1 / 7,
         gt=0,
@@ -57,6 +56,8 @@ def load(options: DigitsOptions) -> Splits:
 
     The test part does not depend on the options.
     """
+    from sklearn.datasets import load_digits  # here, for it takes a second to import
+
     digits = load_digits()
     images = digits.images / digits.images.max()
     labels = digits.target.astype(np.int64)

@@ -1,6 +1,6 @@
 """Events: what an event camera reports, in columns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,25 +25,19 @@ class Events:
     t: npt.NDArray[np.int64]
     p: npt.NDArray[np.uint8]
     sensor: tuple[int, int, int]
-    offsets: npt.NDArray[np.int64] | None = None
+    offsets: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
-        if self.offsets is None:
+        if not self.offsets.size:
             object.__setattr__(self, "offsets", np.array([0, len(self.t)], dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.t)
 
     @property
-    def bounds(self) -> npt.NDArray[np.int64]:
-        """`offsets`, never None."""
-        assert self.offsets is not None
-        return self.offsets
-
-    @property
     def recordings(self) -> int:
         """How many recordings there are."""
-        return len(self.bounds) - 1
+        return len(self.offsets) - 1
 
     def units(self) -> npt.NDArray[np.int32]:
         """Flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""

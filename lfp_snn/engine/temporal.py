@@ -270,8 +270,14 @@ class TemporalLFP:
                 self._program, run, reward, feedback, rule or self.rule, input_relevance
             )
             relevance = None if credit is None else self._relevance(credit)
-        for parameter, total in feedback.collect().items():
+        totals = feedback.collect()
+        for parameter, total in totals.items():
             _assign(parameter, total, accumulate)
+        if not accumulate:
+            # What was frozen since an earlier pass would still be moved by its old gradient.
+            for parameter in self.parameters():
+                if parameter not in totals and hasattr(parameter, "feedback"):
+                    parameter.feedback = parameter.grad = None
         if not retain:
             run.kept.clear()
             run.record = False

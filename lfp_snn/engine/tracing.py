@@ -70,13 +70,20 @@ class _Tracer(fx.Tracer):
 
 @contextmanager
 def _undisturbed(net: nn.Module) -> Iterator[None]:
-    """Put the buffers of all neurons back: a forward that resets its neurons runs for real."""
-    known = [(m, dict(m._buffers)) for m in net.modules() if isinstance(m, snn.SpikingNeuron)]
+    """Leave no trace of a trace.
+
+    A forward that resets its neurons runs for real, and torch.fx hangs tensors that it meets on
+    the module.
+    """
+    buffers = [(m, dict(m._buffers)) for m in net.modules() if isinstance(m, snn.SpikingNeuron)]
+    attributes = set(vars(net))
     try:
         yield
     finally:
-        for neuron, buffers in known:
-            neuron._buffers.update(buffers)
+        for neuron, known in buffers:
+            neuron._buffers.update(known)
+        for name in set(vars(net)) - attributes:
+            delattr(net, name)
 
 
 @dataclass(frozen=True)

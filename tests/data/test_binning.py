@@ -21,7 +21,7 @@ def oracle(events: Events, steps: int, by: By) -> tuple[np.ndarray, list[int]]:
     """Counts [N*T, units] and the frame of each event (-1: none), one event at a time."""
     frames = np.zeros((events.recordings * steps, UNITS))
     where = []
-    for n, (first, last) in enumerate(zip(events.bounds[:-1], events.bounds[1:], strict=True)):
+    for n, (first, last) in enumerate(zip(events.offsets[:-1], events.offsets[1:], strict=True)):
         window = max(int(events.t[last - 1] - events.t[first]) // steps, 1)
         share = max(int(last - first) // steps, 1)
         for e in range(first, last):
@@ -70,9 +70,7 @@ def test_equals_the_oracle(events: Events, steps: int, by: By) -> None:
     kept = np.array(where) >= 0
     np.testing.assert_array_equal(counts.entries >= 0, kept)
     np.testing.assert_array_equal(found[kept], np.array(where)[kept])
-    np.testing.assert_array_equal(
-        counts.indices[counts.entries[kept]], events.units()[kept]
-    )  # fmt: skip
+    np.testing.assert_array_equal(counts.indices[counts.entries[kept]], events.units()[kept])
 
 
 @FEW
@@ -90,7 +88,7 @@ def test_indices_ascend_within_a_frame(events: Events, steps: int, by: By) -> No
 def test_few_events_are_left_over(events: Events, steps: int, by: By) -> None:
     binned = bin_events(events, Binning(steps, by), entries=True)
     assert binned.entries is not None
-    for first, last in zip(events.bounds[:-1], events.bounds[1:], strict=True):
+    for first, last in zip(events.offsets[:-1], events.offsets[1:], strict=True):
         left = np.flatnonzero(binned.entries[first:last] == -1)
         times = events.t[first:last]
         if by == "time":
@@ -101,9 +99,7 @@ def test_few_events_are_left_over(events: Events, steps: int, by: By) -> None:
             assert left[0] == last - first - len(left)
 
 
-@pytest.mark.parametrize(
-    ("by", "option"), [("time", "n_time_bins"), ("count", "n_event_bins")]
-)  # fmt: skip
+@pytest.mark.parametrize(("by", "option"), [("time", "n_time_bins"), ("count", "n_event_bins")])
 @pytest.mark.parametrize("steps", [1, 10, 25, 37])
 def test_equals_tonic(by: By, option: str, steps: int) -> None:
     transforms = pytest.importorskip("tonic.transforms")
@@ -111,7 +107,7 @@ def test_equals_tonic(by: By, option: str, steps: int) -> None:
     rng = np.random.default_rng(steps)
     events = random_events(rng, [int(rng.integers(100, 3000)) for _ in range(5)])
     binned = dense(bin_events(events, Binning(steps, by, "counts")))
-    for n, (first, last) in enumerate(zip(events.bounds[:-1], events.bounds[1:], strict=True)):
+    for n, (first, last) in enumerate(zip(events.offsets[:-1], events.offsets[1:], strict=True)):
         record = np.empty(last - first, dtype=[(name, np.int64) for name in "xytp"])
         for name in "xytp":
             record[name] = getattr(events, name)[first:last]

@@ -78,6 +78,14 @@ def test_another_option_is_another_entry() -> None:
     assert build.built == 2
 
 
+def test_other_code_is_another_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = Builder()
+    cache.fetch("set", [], {}, build)
+    monkeypatch.setattr(cache, "_code", lambda: "the next version")
+    cache.fetch("set", [], {}, build)
+    assert build.built == 2
+
+
 def test_a_changed_file_is_another_entry(tmp_path: Path) -> None:
     build = Builder()
     file, other = tmp_path / "a.bin", tmp_path / "b.bin"

@@ -50,7 +50,7 @@ def levels(images: np.ndarray) -> np.ndarray:
 def test_events_add_up_to_the_change_of_log_intensity() -> None:
     # Each event moves the remembered level by theta; at the end it is within theta of L.
     events = IDEAL.record(IMAGES, np.arange(6))
-    recording = np.repeat(np.arange(6), np.diff(events.bounds))
+    recording = np.repeat(np.arange(6), np.diff(events.offsets))
     moved = np.zeros((6, 34 * 34))
     pixel = events.y.astype(int) * 34 + events.x
     np.add.at(moved, (recording, pixel), np.where(events.p == 1, 0.2, -0.2))
@@ -78,7 +78,7 @@ def test_events_lie_where_interpolated_log_intensity_crosses_a_level() -> None:
 def test_a_recording_does_not_depend_on_its_company() -> None:
     together = REAL.record(IMAGES, np.arange(6))
     alone = REAL.record(IMAGES[4:5], np.array([4]))
-    part = slice(together.bounds[4], together.bounds[5])
+    part = slice(together.offsets[4], together.offsets[5])
     for name in "xytp":
         np.testing.assert_array_equal(getattr(together, name)[part], getattr(alone, name))
 
@@ -104,12 +104,12 @@ def test_without_light_or_noise_nothing_happens() -> None:
 
 def test_events_are_like_those_of_n_mnist() -> None:
     events = REAL.record(load_digits().images[:50] / 16, np.arange(50))
-    counts = np.diff(events.bounds)
+    counts = np.diff(events.offsets)
     assert 2000 < counts.mean() < 6000
     assert events.t.min() >= 0
     assert events.t.max() < camera.DURATION_US
     assert 0.4 < events.p.mean() < 0.6
-    for first, last in zip(events.bounds[:-1], events.bounds[1:], strict=True):
+    for first, last in zip(events.offsets[:-1], events.offsets[1:], strict=True):
         assert np.all(np.diff(events.t[first:last]) >= 0)
 
 

@@ -151,7 +151,16 @@ def test_real_mnist(real_data: Callable[[str], Path]) -> None:
     assert splits.info["sizes"] == {"train": 50_000, "val": 10_000, "test": 10_000}
     assert splits.train.feature_shape == (1, 28, 28)
     assert np.bincount(splits.test.labels).tolist() == [
-        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
-    ]  # fmt: skip
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
     train, val = (np.bincount(part.labels) / len(part) for part in (splits.train, splits.val))
     np.testing.assert_allclose(train, val, atol=2e-4)

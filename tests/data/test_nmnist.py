@@ -64,7 +64,7 @@ def test_many_recordings_are_each_read_as_if_alone(tmp_path: Path) -> None:
     assert many.recordings == 5
     for n, path in enumerate(paths):
         alone = read_events(path)
-        part = slice(many.bounds[n], many.bounds[n + 1])
+        part = slice(many.offsets[n], many.offsets[n + 1])
         for name in "xytp":
             np.testing.assert_array_equal(getattr(many, name)[part], getattr(alone, name))
 
