@@ -10,9 +10,11 @@ Both equal tonic's `ToFrame(n_time_bins=T)` and `ToFrame(n_event_bins=T)`, also 
 left over by the rounding (under T microseconds, or under T events, at the end of the recording)
 belong to no bin. tonic's rounding leaves nothing at all of a recording shorter than T microseconds
 or T events; here a window never gets shorter than 1 microsecond, nor a bin smaller than 1 event,
-so that these keep every event.
+so that these keep every event. And where tonic takes times to ascend, here events out of order are
+sorted first (a few cameras write them).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -82,82 +84,105 @@ def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binne
         entries: also return the entry that each event went to.
 
     Raises:
-        DataError: a recording has no events, or its times run backwards.
+        DataError: a recording has no events.
     """
-    polarities, height, width = events.sensor
     empty = np.flatnonzero(np.diff(events.offsets) == 0)
     if empty.size:
         raise DataError(f"recording {empty[0]} has no events, so it has no duration to cut")
-    indptr, indices, values, places, unsorted = _bin(
-        events.units(),
-        events.t,
-        events.offsets,
-        polarities * height * width,
+    units, t, offsets = events.units(), events.t, events.offsets
+    order = _time_order(events)
+    if order is not None:
+        units, t = units[order], t[order]
+    if binning.by == "time":
+        clock, span = t, t[offsets[1:] - 1] - t[offsets[:-1]]
+    else:
+        clock, span = np.arange(len(t)), np.diff(offsets)
+    windows = np.maximum(span // binning.steps, 1)
+    polarities, height, width = events.sensor
+    indptr = np.zeros(events.recordings * binning.steps + 1, np.int64)
+    indices = np.empty(len(t), np.int32)
+    values = np.empty(len(t), np.float32) if binning.values == "counts" else None
+    places = np.full(len(t), -1, np.int64) if entries else None
+    _bin(
+        units,
+        clock,
+        offsets,
+        windows,
         binning.steps,
-        binning.by == "time",
-        binning.values == "counts",
-        entries,
+        polarities * height * width,
+        indptr,
+        indices,
+        values,
+        places,
     )
-    if unsorted >= 0:
-        raise DataError(
-            f"recording {unsorted} has times that run backwards; sort its events by time"
-        )
+    if places is not None and order is not None:
+        places[order] = places.copy()
     nnz = indptr[-1]
-    counted = values[:nnz].copy() if binning.values == "counts" else None
-    return Binned(indptr, indices[:nnz].copy(), counted, places if entries else None)
+    return Binned(indptr, indices[:nnz], None if values is None else values[:nnz], places)
+
+
+def join(chunks: Iterable[Binned]) -> Binned:
+    """Lays chunks of recordings, all of the same binning, end to end. Entries are left out."""
+    parts = list(chunks)
+    counts = np.concatenate([np.diff(part.indptr) for part in parts])
+    values = [part.values for part in parts if part.values is not None]
+    return Binned(
+        np.concatenate(([0], np.cumsum(counts))),
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate(values) if values else None,
+    )
+
+
+def _time_order(events: Events) -> IntArray | None:
+    """Positions of the events by recording, then time, then position; None if they lie so."""
+    backwards = events.t[1:] < events.t[:-1]
+    backwards[events.offsets[1:-1] - 1] = False  # a recording starts anew
+    if not backwards.any():
+        return None
+    recording = np.repeat(np.arange(events.recordings), np.diff(events.offsets))
+    return np.lexsort((events.t, recording))
 
 
 @numba.njit(cache=True, nogil=True)
-def _bin(units, t, offsets, size, steps, by_time, counted, traced):  # type: ignore[no-untyped-def]
-    """Returns indptr, indices, values, entries, and the first unsorted recording (or -1)."""
-    recordings = len(offsets) - 1
-    indptr = np.zeros(recordings * steps + 1, np.int64)
-    indices = np.empty(len(units), np.int32)
-    values = np.empty(len(units) if counted else 0, np.float32)
-    entries = np.full(len(units) if traced else 0, -1, np.int64)
+def _bin(  # type: ignore[no-untyped-def]
+    units, clock, offsets, windows, steps, size, indptr, indices, values, entries
+):
+    """Fills the last four (values and entries if they are not None); `clock` ascends within a
+    recording.
+    """
     words = np.zeros((size + 63) // 64, np.uint64)  # one bit a unit: is it in this frame?
-    tally = np.zeros(size if counted else 0, np.int32)
-    place = np.zeros(size if traced else 0, np.int64)
+    tally = np.zeros(size, np.int32)
+    place = np.zeros(size, np.int64)
     one = np.uint64(1)
     nnz = 0
-    for n in range(recordings):
-        first, last = offsets[n], offsets[n + 1]
-        for e in range(first + 1, last):
-            if t[e] < t[e - 1]:
-                return indptr, indices, values, entries, n
-        window = max((t[last - 1] - t[first]) // steps, 1)
-        share = max((last - first) // steps, 1)
-        stop = first
+    for n in range(len(windows)):
+        last = offsets[n + 1]
+        e = offsets[n]
+        limit = clock[e]
         for step in range(steps):
-            start = stop
-            if by_time:
-                limit = t[first] + (step + 1) * window
-                while stop < last and t[stop] < limit:
-                    stop += 1
-            else:
-                stop = min(start + share, last)
-            for e in range(start, stop):
+            start = e
+            limit += windows[n]
+            while e < last and clock[e] < limit:
                 unit = units[e]
                 words[unit >> 6] |= one << np.uint64(unit & 63)
-                if counted:
-                    tally[unit] += 1
+                tally[unit] += 1
+                e += 1
             for w in range(len(words)):
                 bits = words[w]
                 words[w] = np.uint64(0)
                 while bits != np.uint64(0):
                     rest = bits & (bits - one)
                     lone = bits ^ rest
+                    bits = rest
                     unit = (w << 6) + _BIT_POSITION[(lone * np.uint64(_DE_BRUIJN)) >> np.uint64(58)]
                     indices[nnz] = unit
-                    if counted:
+                    if values is not None:
                         values[nnz] = tally[unit]
-                        tally[unit] = 0
-                    if traced:
+                    tally[unit] = 0
+                    if entries is not None:
                         place[unit] = nnz
                     nnz += 1
-                    bits = rest
-            if traced:
-                for e in range(start, stop):
-                    entries[e] = place[units[e]]
+            if entries is not None:
+                for k in range(start, e):
+                    entries[k] = place[units[k]]
             indptr[n * steps + step + 1] = nnz
-    return indptr, indices, values, entries, -1

@@ -17,7 +17,6 @@ import os
 import shutil
 import tempfile
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from lfp_snn.data.binning import Binned
+from lfp_snn.data.binning import Binned, join
 
 _DTYPES = {"indptr": np.int64, "indices": np.int32, "values": np.float32}
 
@@ -100,14 +99,7 @@ def _uncached(build: Build, error: OSError) -> Binned:
         "encoded again in the next run (set LFP_SNN_CACHE to a folder that can be written)",
         stacklevel=3,
     )
-    chunks = list(build())
-    counts = [np.diff(chunk.indptr) for chunk in chunks]
-    values = [chunk.values for chunk in chunks if chunk.values is not None]
-    return Binned(
-        np.concatenate([[0], np.cumsum(np.concatenate(counts))]),
-        np.concatenate([chunk.indices for chunk in chunks]),
-        np.concatenate(values) if values else None,
-    )
+    return join(build())
 
 
 def _write(folder: Path, chunks: Iterable[Binned]) -> None:
@@ -119,11 +111,11 @@ def _write(folder: Path, chunks: Iterable[Binned]) -> None:
         def append(column: str, data: npt.NDArray[Any]) -> None:
             if column not in files:
                 files[column] = stack.enter_context((folder / column).open("wb"))
-                meta[column] = {"length": 0, "crc32": 0}
-            content = np.ascontiguousarray(data, dtype=_DTYPES[column]).data
-            files[column].write(content)
-            meta[column]["length"] += len(data)
-            meta[column]["crc32"] = zlib.crc32(content, meta[column]["crc32"])
+                meta[column] = {"length": 0, "checksum": 0}
+            content = np.ascontiguousarray(data, dtype=_DTYPES[column])
+            files[column].write(content.data)
+            meta[column]["length"] += len(content)
+            meta[column]["checksum"] += _checksum(content)
 
         append("indptr", np.zeros(1))
         nnz = 0
@@ -146,16 +138,21 @@ def _read(folder: Path) -> Binned | None:
         return None
 
 
-def _map(path: Path, length: int, crc32: int) -> npt.NDArray[Any]:
+def _map(path: Path, length: int, checksum: int) -> npt.NDArray[Any]:
     dtype = np.dtype(_DTYPES[path.name])
     if path.stat().st_size != length * dtype.itemsize:
         raise ValueError(f"{path} has another size than it was written with")
     if length == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     data = np.memmap(path, dtype, mode="r", shape=(length,))
-    if zlib.crc32(data.data) != crc32:
+    if _checksum(data) != checksum:
         raise ValueError(f"{path} has another checksum than it was written with")
     return data
+
+
+def _checksum(data: npt.NDArray[Any]) -> int:
+    """The sum of the 32-bit words: finds what disks do to files, at the speed of memory."""
+    return int(data.view(np.uint32).sum(dtype=np.uint64))
 
 
 def _publish(scratch: Path, entry: Path) -> None:

@@ -90,7 +90,7 @@ class Camera:
         rng = np.random.default_rng([self.seed, 0])
         spread = 1 + self.mismatch * rng.standard_normal((2, SIDE * SIDE))
         off, on = self.threshold * np.maximum(spread, 0.1)
-        views = _views(images)
+        views = log_intensity(images)
         before = next(views)
         level = before.copy()
         for step, after in enumerate(views):
@@ -130,7 +130,7 @@ class Camera:
         return _Fired(*(np.concatenate(column) for column in zip(*drawn, strict=True)))
 
 
-def _views(images: FloatArray) -> Iterator[FloatArray]:
+def log_intensity(images: FloatArray) -> Iterator[FloatArray]:
     """Log intensity at every pixel, float64 [N, 34 * 34], at t = 0, STEP_US ... DURATION_US."""
     corners = np.arange(len(TRIANGLE)) * SACCADE_US
     for t in range(0, DURATION_US + 1, STEP_US):

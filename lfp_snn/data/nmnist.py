@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned, bin_events
+from lfp_snn.data.binning import Binned, Binning, bin_events
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import SpikeSet, Splits
@@ -31,7 +32,7 @@ SOURCE = "N-MNIST, real event camera recordings (Orchard et al. 2015, CC BY-SA 4
 _EVENT_BYTES = 5
 _OVERFLOW_ROW = 240  # an "event" in this row says that the clock went round
 _OVERFLOW_US = 2**13
-_CHUNK = 256  # recordings decoded at once: enough to amortise numpy, few enough to stay small
+_CHUNK = 16  # recordings decoded at once: they stay in the processor's cache
 
 
 class NMNISTOptions(SpikeOptions):
@@ -69,30 +70,25 @@ def read_events(path: Path) -> Events:
 def read_many(paths: Sequence[Path]) -> Events:
     """Reads several recordings, laid end to end; see `read_events`."""
     contents = [_content(path) for path in paths]
-    lengths = np.array([len(content) // _EVENT_BYTES for content in contents], dtype=np.int64)
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    ends = np.cumsum([len(content) // _EVENT_BYTES for content in contents], dtype=np.int64)
     raw = np.frombuffer(b"".join(contents), dtype=np.uint8).reshape(-1, _EVENT_BYTES)
-    x, y, high = raw[:, 0], raw[:, 1], raw[:, 2]
-    t = (high & 127).astype(np.int64)
-    t <<= 8
-    t |= raw[:, 3]
-    t <<= 8
-    t |= raw[:, 4]
-    p = (high >> 7).astype(np.uint8)
-    overflow = y == _OVERFLOW_ROW
-    if overflow.any():
-        wraps = np.concatenate(([0], np.cumsum(overflow)))  # marks before each event
-        t += (wraps[1:] - np.repeat(wraps[offsets[:-1]], lengths)) * _OVERFLOW_US
-        kept = ~overflow
-        x, y, t, p = x[kept], y[kept], t[kept], p[kept]
-        offsets -= wraps[offsets]
-    _check_events(paths, x, y, offsets)
-    return Events(x.astype(np.int16), y.astype(np.int16), t, p, SENSOR, offsets)
+    x, y, t, p, offsets, bad = _decode(raw, np.concatenate(([0], ends)), *SENSOR[1:])
+    if bad >= 0:
+        raise DataError(
+            f"{paths[int(np.searchsorted(ends, bad, side='right'))]} has an event at "
+            f"x={raw[bad, 0]}, y={raw[bad, 1]}, off the {SENSOR[2]} x {SENSOR[1]} sensor; it is "
+            "damaged or no N-MNIST recording"
+        )
+    silent = np.flatnonzero(np.diff(offsets) == 0)
+    if silent.size:
+        raise DataError(f"{paths[silent[0]]} holds clock overflows, but no events")
+    return Events(x, y, t, p, SENSOR, offsets)
 
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            content = file.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
     if not content:
@@ -105,24 +101,31 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _check_events(
-    paths: Sequence[Path],
-    x: npt.NDArray[np.uint8],
-    y: npt.NDArray[np.uint8],
-    offsets: npt.NDArray[np.int64],
-) -> None:
-    _, height, width = SENSOR
-    silent = np.flatnonzero(np.diff(offsets) == 0)
-    if silent.size:
-        raise DataError(f"{paths[silent[0]]} holds clock overflows, but no events")
-    if x.max() < width and y.max() < height:
-        return
-    bad = int(np.flatnonzero((x >= width) | (y >= height))[0])
-    path = paths[int(np.searchsorted(offsets, bad, side="right")) - 1]
-    raise DataError(
-        f"{path} has an event at x={x[bad]}, y={y[bad]}, off the {width} x {height} sensor; "
-        "it is damaged or no N-MNIST recording"
-    )
+@numba.njit(cache=True, nogil=True)
+def _decode(raw, starts, height, width):  # type: ignore[no-untyped-def]
+    """Returns x, y, t, p, offsets, and the first event that lies off the sensor (or -1)."""
+    x = np.empty(len(raw), np.int16)
+    y = np.empty(len(raw), np.int16)
+    t = np.empty(len(raw), np.int64)
+    p = np.empty(len(raw), np.uint8)
+    offsets = np.zeros(len(starts), np.int64)
+    kept = 0
+    for n in range(len(starts) - 1):
+        late = 0
+        for e in range(starts[n], starts[n + 1]):
+            if raw[e, 1] == _OVERFLOW_ROW:
+                late += _OVERFLOW_US
+                continue
+            if raw[e, 0] >= width or raw[e, 1] >= height:
+                return x, y, t, p, offsets, e
+            x[kept] = raw[e, 0]
+            y[kept] = raw[e, 1]
+            high = np.int64(raw[e, 2])
+            p[kept] = high >> 7
+            t[kept] = ((high & 127) << 16 | np.int64(raw[e, 3]) << 8 | np.int64(raw[e, 4])) + late
+            kept += 1
+        offsets[n + 1] = kept
+    return x[:kept], y[:kept], t[:kept], p[:kept], offsets, -1
 
 
 def list_recordings(root: Path, part: str) -> Recordings:
@@ -135,7 +138,8 @@ def list_recordings(root: Path, part: str) -> Recordings:
     if not folder.is_dir():
         raise DataError(
             f"{folder} is missing: {root} should hold {LAYOUT}; put the recordings there, name "
-            "another folder with data.root, or fetch them all (1.2 GB) with data.download=true"
+            "another folder with data.root, or fetch them all (1.2 GB) into an empty folder with "
+            "data.download=true"
         )
     names = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
     strange = [name for name in names if name not in CLASSES]
@@ -194,7 +198,7 @@ def load(options: NMNISTOptions) -> Splits:
     paths = [path for part in parts for path in part.paths]
     binning = options.binning_options()
     encoding = dataclasses.asdict(binning)
-    trains = cache.fetch("nmnist", paths, encoding, lambda: _encode(paths, options))
+    trains = cache.fetch("nmnist", paths, encoding, lambda: encode(paths, binning))
     recordings = SpikeSet(
         trains,
         labels=np.concatenate([part.labels for part in parts]),
@@ -208,8 +212,8 @@ def load(options: NMNISTOptions) -> Splits:
     return Splits.of(recordings, train, val, test, name="nmnist", source=SOURCE)
 
 
-def _encode(paths: Sequence[Path], options: NMNISTOptions) -> Iterator[Binned]:
-    binning = options.binning_options()
+def encode(paths: Sequence[Path], binning: Binning) -> Iterator[Binned]:
+    """Spike trains of recordings, chunk by chunk."""
     for start in range(0, len(paths), _CHUNK):
         yield bin_events(read_many(paths[start : start + _CHUNK]), binning)
 

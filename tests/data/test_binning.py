@@ -137,11 +137,20 @@ def test_refuses_no_steps(steps: int) -> None:
         Binning(steps)
 
 
-def test_refuses_times_that_run_backwards() -> None:
-    events = random_events(np.random.default_rng(0), [5, 5])
-    events.t[7] = -1
-    with pytest.raises(DataError, match="recording 1 has times that run backwards"):
-        bin_events(events, Binning(5))
+@pytest.mark.parametrize("by", ["time", "count"])
+def test_events_out_of_order_are_sorted(by: By) -> None:
+    rng = np.random.default_rng(0)
+    events = random_events(rng, [40, 1, 60])
+    mixed = np.concatenate([rng.permutation(40), [40], 41 + rng.permutation(60)])
+    columns = {name: getattr(events, name)[mixed] for name in "xytp"}
+    shuffled = Events(**columns, sensor=SENSOR, offsets=events.offsets)
+    expected = bin_events(events, Binning(7, by, "counts"), entries=True)
+    found = bin_events(shuffled, Binning(7, by, "counts"), entries=True)
+    np.testing.assert_array_equal(found.indptr, expected.indptr)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert expected.entries is not None
+    np.testing.assert_array_equal(found.entries, expected.entries[mixed])
 
 
 def test_refuses_a_recording_without_events() -> None:

@@ -44,7 +44,7 @@ def few(encode: Encode) -> Encode:
 
 def levels(images: np.ndarray) -> np.ndarray:
     """Log intensity at the steps of the simulation, [steps + 1, N, pixels]."""
-    return np.stack(list(camera._views(images)))
+    return np.stack(list(camera.log_intensity(images)))
 
 
 def test_events_add_up_to_the_change_of_log_intensity() -> None:
