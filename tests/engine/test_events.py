@@ -5,6 +5,7 @@ exact in any order and a spike cannot flip.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import snntorch as snn
@@ -37,14 +38,20 @@ class Residual(nn.Module):
         a = self.lif1(self.first(x))
         b = torch.maximum(self.lif2(self.second(a)), a)
         c = self.pool(torch.cat([self.lif3(self.third(b)), a + b], 1))
-        return self.lif4(self.last(torch.flatten(c, 1)))
+        spikes: Tensor = self.lif4(self.last(torch.flatten(c, 1)))
+        return spikes
 
 
 def mlp(neuron: Callable[[], snn.Leaky] = leaky) -> nn.Module:
     return nn.Sequential(
-        nn.Flatten(), nn.Linear(128, 70), neuron(), nn.Linear(70, 17), neuron(), nn.Linear(17, 5),
+        nn.Flatten(),
+        nn.Linear(128, 70),
         neuron(),
-    )  # fmt: skip
+        nn.Linear(70, 17),
+        neuron(),
+        nn.Linear(17, 5),
+        neuron(),
+    )
 
 
 def cnn(pool: nn.Module, after: int, neuron: Callable[[], snn.Leaky] = leaky) -> nn.Module:
@@ -73,7 +80,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         nn.Flatten(),
         nn.Linear(6 * 4 * 11, 5),
         leaky(),
-    ),  # fmt: skip
+    ),
     "one_dimension": lambda: nn.Sequential(
         nn.Flatten(2),
         nn.Conv1d(2, 4, 5, stride=2),
@@ -85,7 +92,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         nn.Flatten(),
         nn.Linear(18, 5),
         leaky(),
-    ),  # fmt: skip
+    ),
     "two_pools": lambda: nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1),
         leaky(),
@@ -94,7 +101,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         nn.Flatten(),
         nn.Linear(16, 5),
         leaky(),
-    ),  # fmt: skip
+    ),
     "batch_norm": lambda: nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), leaky(), nn.Flatten(), nn.Linear(144, 5), leaky()
     ),
@@ -132,7 +139,8 @@ def run(net: nn.Module, backend: str, x: Tensor | Spikes, **options: object) -> 
     found = {"spikes": spikes, "relevance": relevance, "membranes": lfp.membranes}
     found |= {f"state {name}": w for name, w in lfp.state.items()}
     found |= {f"rate {name}": torch.tensor(r) for name, r in lfp.firing_rates.items()}
-    found |= {f"feedback {name}": p.feedback for name, p in net.named_parameters()}  # type: ignore[misc]
+    for name, p in net.named_parameters():
+        found[f"feedback {name}"] = getattr(p, "feedback")  # noqa: B009 - torch types know it not
     return found | {
         f"grad {name}": p.grad for name, p in net.named_parameters() if p.grad is not None
     }
@@ -146,7 +154,7 @@ def assert_equal(net: nn.Module, x: Tensor | Spikes, **options: object) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(
-            found[name], value, rtol=1e-9, atol=1e-11, msg=lambda m: f"{name}: {m}"
+            found[name], value, rtol=1e-9, atol=1e-11, msg=partial("{}: {}".format, name)
         )
 
 
@@ -176,9 +184,16 @@ def test_neurons_with_constants_of_their_own() -> None:
 
     torch.manual_seed(0)
     net = nn.Sequential(
-        nn.Conv2d(2, 4, 3), neuron(4, 1, 1), nn.Conv2d(4, 3, 3), neuron(3, 4, 4), nn.Flatten(),
-        nn.Linear(48, 9), neuron(9), nn.Linear(9, 5), neuron(1),
-    )  # fmt: skip
+        nn.Conv2d(2, 4, 3),
+        neuron(4, 1, 1),
+        nn.Conv2d(4, 3, 3),
+        neuron(3, 4, 4),
+        nn.Flatten(),
+        nn.Linear(48, 9),
+        neuron(9),
+        nn.Linear(9, 5),
+        neuron(1),
+    )
     assert_equal(dyadic(net), Spikes.from_dense(events()))
 
 
@@ -238,7 +253,7 @@ def test_two_runs_are_bit_identical_whatever_the_number_of_threads() -> None:
             lfp = TemporalLFP(net, backend="events")
             spikes = lfp.forward(x)
             lfp.backward(torch.ones_like(spikes))
-            results.append([p.grad for p in net.parameters()])
+            results.append([p.grad for p in net.parameters() if p.grad is not None])
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:

@@ -1,6 +1,8 @@
 """The engine against vectors that the published code computed (tests/golden/README.md)."""
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +27,9 @@ def mlp() -> nn.Module:
 
 def mlp_deep() -> nn.Module:
     sizes = [20, 16, 12, 5]
-    pairs = zip(sizes, sizes[1:], strict=False)
-    return nn.Sequential(*(m for a, b in pairs for m in (nn.Linear(a, b), leaky(0.8, 0.7))))
+    return nn.Sequential(
+        *(m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), leaky(0.8, 0.7)))
+    )
 
 
 def cnn() -> nn.Module:
@@ -78,5 +81,5 @@ def test_equal_to_the_published_code(name: str, dtype: torch.dtype) -> None:
     for theirs, ours in numbers.items():
         synapse = net.get_submodule(str(ours))
         for parameter in ("weight", "bias"):
-            feedback = synapse.get_parameter(parameter).feedback
+            feedback: Any = getattr(synapse, parameter).feedback
             assert close(feedback, golden[f"feedback/{theirs}.{parameter}"]), (theirs, parameter)
