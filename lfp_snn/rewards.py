@@ -216,13 +216,14 @@ class FirstSpike(Reward):
     every class has spiked. The prediction is the class that spikes first.
 
     Args:
-        a: > 0, sharpness; a whole sequence of latency counts as ``a``.
+        a: > 0, sharpness; a whole sequence of latency counts as ``a``. 15 did best on the
+            validation part of DVS-digits among 2, 5 and 15.
 
     Raises:
         ConfigError: ``a`` is not positive.
     """
 
-    a: float = 5.0
+    a: float = 15.0
 
     def __post_init__(self) -> None:
         _positive("FirstSpike.a", self.a)
