@@ -100,7 +100,8 @@ def choice_of(name: str, target: type[Any]) -> type[Choice]:
     fields: dict[str, Any] = {"name": (Literal[name], name)}
     if issubclass(target, BaseModel):
         bases: Any = (target, _Lax)
-        return create_model(target.__name__, __base__=bases, **fields)
+        model: type[Choice] = create_model(target.__name__, __base__=bases, **fields)
+        return model
     hints = typing.get_type_hints(target)
     for field in dataclasses.fields(target):
         missing = field.default is dataclasses.MISSING

@@ -67,7 +67,7 @@ EQUATIONS: list[tuple[Reward, Equation]] = [
     (RateCoded(), rate_coded),
     (SoftmaxRate(), softmax_rate(1.0)),
     (SoftmaxRate(a=0.3), softmax_rate(0.3)),
-    (FirstSpike(), first_spike(5.0)),
+    (FirstSpike(), first_spike(15.0)),
     (FirstSpike(a=2.0), first_spike(2.0)),
 ]
 

@@ -105,8 +105,9 @@ class _Population:
     def reach(self, target: float, tolerance: float, iterations: int) -> float:
         """Find the factor, leave the synapses scaled by it, and return it."""
         rates = {0.0: self.rate(0.0)}
-        low, high = self._bracket(target, rates)
-        for _ in range(iterations):
+        # Synapses scaled for an earlier population stay as they are.
+        low, high = self._bracket(target, rates) if self.initial else (0.0, 0.0)
+        for _ in range(iterations if self.initial else 0):
             if min(abs(rate - target) for rate in rates.values()) <= tolerance * target:
                 break
             middle = (low + high) / 2

@@ -159,7 +159,10 @@ def make_config(
 
 def dump_config(config: Settings) -> str:
     """The whole configuration as YAML, defaults included; reading it gives an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    fields = config.model_dump(mode="json")
+    order = sorted(fields, key=lambda key: key not in ("name", "data", "model"))
+    ordered = {key: fields[key] for key in order}
+    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
 
 
 def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
@@ -228,6 +231,6 @@ def _dotted(kind: type[BaseModel]) -> list[str]:
 
 
 def _kind(value: Any) -> str:
-    return {type(None): "nothing", list: "a list", str: "a piece of text"}.get(
-        type(value), f"a {type(value).__name__}"
-    )
+    if value is None:
+        return "nothing"
+    return {"list": "a list", "str": "a piece of text"}.get(type(value).__name__, repr(value))

@@ -119,7 +119,7 @@ class Trainer:
 
     def _finished(self) -> bool:
         progress, patience = self.progress, self.settings.patience
-        if patience is not None and progress.epoch - progress.best_epoch >= patience:
+        if patience is not None and progress.stale >= patience:
             return True
         return progress.epoch >= self.settings.epochs
 
@@ -198,7 +198,11 @@ class Trainer:
             "epoch_s": seconds,
             "wall_s": self._wall_s(),
         }
-        better = validation.accuracy > progress.best_accuracy
+        rose = validation.accuracy > progress.best_accuracy
+        progress.stale = 0 if rose else progress.stale + 1
+        # A small validation set ties often. Of equal weights those that learnt longer are kept:
+        # the learning rate has come down, and the training samples are told apart more clearly.
+        better = validation.accuracy >= progress.best_accuracy
         if better:
             progress.best_epoch, progress.best_accuracy = progress.epoch, validation.accuracy
             self.best = copy_tensors(self.learner.net.state_dict())

@@ -65,8 +65,10 @@ class Progress:
         epoch: epochs completed.
         batch: batches done of the epoch under way.
         step: optimizer steps done.
-        best_epoch: epoch of the best validation accuracy so far; 0 before there is one.
+        best_epoch: epoch of the best validation accuracy so far, of equal ones the latest; 0
+            before there is one.
         best_accuracy: that accuracy.
+        stale: epochs since it rose.
         wall_s: seconds since the start, over all sessions.
         train_s: seconds of the completed epochs, their validation included.
         warnings: what was warned of.
@@ -78,6 +80,7 @@ class Progress:
     step: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
+    stale: int = 0
     wall_s: float = 0.0
     train_s: float = 0.0
     warnings: list[str] = field(default_factory=list)

@@ -22,7 +22,7 @@ class Result:
     Attributes:
         test_accuracy: share of the test set read correctly, with the best weights.
         val_accuracy: that of the validation set, by which the best weights were chosen.
-        best_epoch: the epoch they are of; of equal ones the earliest.
+        best_epoch: the epoch they are of; of equal ones the latest.
         seed: of the run.
         wall_s: seconds from the start to the result, over all sessions.
         train_s: seconds of the epochs, validation included.

@@ -12,9 +12,16 @@ from lfp_snn.cli import app
 
 #: DVS-digits, made small: 6 steps an epoch.
 SMALL = (
-    "data.train=120 data.steps=8 data.validation=0.05 model.hidden=[16] epochs=2 batch_size=20 "
-    "baseline=false device=cpu optimizer.lr=0.01"
-).split()
+    "data.train=120",
+    "data.steps=8",
+    "data.validation=0.05",
+    "model.hidden=[16]",
+    "epochs=2",
+    "batch_size=20",
+    "baseline=false",
+    "device=cpu",
+    "optimizer.lr=0.01",
+)
 
 Cli = Callable[..., Result]
 

@@ -31,7 +31,7 @@ def test_wheel_then_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...], found: str | None
 ) -> None:
     lay_out(tmp_path, *files)
-    monkeypatch.setattr(shipped.resources, "files", lambda name: tmp_path / name)
+    monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path / name)
     paths = list(shipped.shipped_configs().values())
     assert paths == ([tmp_path / found] if found else [])
 

@@ -49,7 +49,7 @@ class Ours(Contender):
         self.x, self.labels = problem.x, problem.labels
         self.lfp = TemporalLFP(problem.build(), RULE, backend=self.backend)
         self.reward = RateCoded()
-        self.optimizer = torch.optim.Adam(self.lfp.parameters(), lr=LEARNING_RATE)
+        self.optimizer = torch.optim.Adam(self.lfp.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
         """Spikes forwards, reward backwards, Adam."""

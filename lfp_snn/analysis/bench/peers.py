@@ -36,7 +36,7 @@ class SnnTorch(Contender):
         self.x, self.labels = problem.x.dense(), problem.labels
         self.net = problem.build()  # Leaky's surrogate is the arctan unless told otherwise
         self.loss = snn_functional.ce_count_loss()
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
         """Backpropagation through time."""
@@ -79,7 +79,7 @@ class SpikingJelly(Contender):
         self.x, self.labels = problem.x.dense(), problem.labels
         self.net = nn.Sequential(*map(self._translate, problem.build()))
         self.functional.set_step_mode(self.net, "m")
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
         """Backpropagation through time."""
@@ -149,7 +149,7 @@ class LfProp(Contender):
         self.net = nn.Sequential(*_spiking_layers(problem.build()))
         self.composite = propagator.LFPSNNEpsilonComposite(epsilon=RULE.eps)
         self.reward = rewards.SnnCorrectClassRewardSpikesRateCoded("cpu")
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
         """Relevance through autograd, then Adam."""
