@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lfp_snn.backends.events.conv import conv_backward, conv_forward
-from lfp_snn.backends.events.geometry import ConvShape
+from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.linear import linear_backward, linear_forward
 from lfp_snn.backends.events.lists import (
     Lists,
@@ -215,6 +215,8 @@ CONVOLUTIONS = [
     ConvShape(2, (1, 12), 3, (1, 5), padding=(0, 2)),
     ConvShape(1, (3, 3), 20, (3, 3)),
     ConvShape(2, (4, 4), 3, (1, 1), stride=(2, 3)),
+    ConvShape(1, (10, 4), 2, (3, 1), stride=(3, 1), dilation=(2, 1)),  # row 1 reaches no output
+    ConvShape(2, (4, 6), 40, (2, 5)),  # runs of more vectors than registers hold
 ]
 
 
@@ -447,10 +449,36 @@ def test_threads_and_repetition_change_no_bit() -> None:
 
 
 def test_membranes_are_repeated_exactly_in_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = passes(2, Workspace())
-    monkeypatch.setattr("lfp_snn.backends.events.conv._TILE", 1)
-    for first, second in zip(whole, passes(2, Workspace()), strict=True):
-        np.testing.assert_array_equal(first, second)
+    stored = passes(2, Workspace())
+    monkeypatch.setattr("lfp_snn.backends.events.conv._STORE", 0)
+    for tile in (1 << 19, 1):
+        monkeypatch.setattr("lfp_snn.backends.events.conv._TILE", tile)
+        for first, second in zip(stored, passes(2, Workspace()), strict=True):
+            np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_membranes_stored_or_repeated_change_no_bit(
+    variant: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = CONVOLUTIONS[1]
+    case = conv_case(shape, variant, 42)
+    given, steps = lists_of(case["x"]), case["x"].shape[1]
+    reward = case["rng"].standard_normal(case["expected"].shown.spikes.shape)
+    inside = geometry(shape).order >= 0
+
+    def step(store: int) -> list[np.ndarray]:
+        monkeypatch.setattr("lfp_snn.backends.events.conv._STORE", store)
+        monkeypatch.setattr("lfp_snn.backends.events.conv._TILE", 1)
+        work, cell = Workspace(), (case["weight"], case["bias"], case["neuron"])
+        trace = conv_forward(given, steps, shape, *cell, work, **case["options"])
+        assert (trace.record.every == 1) == (store > 0)
+        found = conv_backward(trace, *cell, 1e-6, work, reward=reward)
+        assert found.bias is not None and found.credit is not None
+        return [trace.bits, trace.state[:, inside], found.weight, found.bias, found.credit]
+
+    for stored, repeated in zip(step(1 << 25), step(0), strict=True):
+        np.testing.assert_array_equal(stored, repeated)
 
 
 def test_workspace_reuses_its_buffers() -> None:

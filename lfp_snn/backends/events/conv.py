@@ -1,10 +1,10 @@
 """Convolution with LIF neurons and a pooling that does not overlap, on lists of active inputs.
 
 One sample at a time: its map of membranes stays in the cache, events are added and neurons stepped
-in one pass (tables: :mod:`lfp_snn.backends.events.geometry`). Nothing of the size T x B x neurons
-is stored but one bit per neuron and step; the backward pass repeats the forward steps from
-membranes kept every ``every`` steps, with the same additions in the same order, and so finds the
-same bits.
+in one pass (tables: :mod:`lfp_snn.backends.events.geometry`). Of the size T x B x neurons only one
+bit each is stored, and the membranes while they are few. Otherwise the backward pass repeats the
+forward steps from membranes kept every ``every`` steps, with the same additions in the same order,
+and so finds the same bits.
 """
 
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 from lfp_snn.backends.events.conv_kernels import (
     Cells,
     Outlet,
+    Record,
     Returned,
     Span,
     Synapse,
@@ -32,19 +33,26 @@ _PARTS = 16
 """Pieces of the batch whose feedback is summed apart, whatever the number of threads."""
 _TILE = 1 << 19
 """Bytes of membranes that the backward pass repeats at a time: half of a core's L2 cache."""
+_STORE = 1 << 25
+"""Bytes of membranes up to which a layer stores them all instead: about an L3 cache.
+
+Measured on one core: 20 MB stored (N-MNIST, a second layer, where inputs cost most) made forward 2
+ms slower and backward 17 ms faster; 55 MB (a first layer) 5 ms slower and 4 ms faster. A graph for
+BPTT keeps several arrays of that size per layer.
+"""
 
 
 class ConvTrace(NamedTuple):
     """What a forward pass leaves for the backward pass; it lives in the layer's workspace.
 
     ``out`` lists what leaves the stage (spikes, or what was pooled from them). ``bits`` uint64
-    [B*T, lanes/64] are the neurons' spikes by lane, ``kept`` [B, chunks, lanes] the membranes
-    before every ``span.every``-th step, ``state`` [B, lanes] those after the last.
+    [B*T, lanes/64] are the neurons' spikes by lane, ``record`` the membranes of all steps or of
+    some, ``state`` [B, lanes] those after the last.
     """
 
     out: Lists
     bits: np.ndarray
-    kept: np.ndarray
+    record: Record
     state: np.ndarray
     x: Lists
     synapse: Synapse
@@ -61,15 +69,18 @@ def _to_lanes(x: np.ndarray, order: np.ndarray, empty: float, dtype: np.dtype) -
 
 
 def _cells(neuron: Neuron, layout: Geometry, dtype: np.dtype) -> Cells:
-    beta = _to_lanes(neuron.beta.reshape(-1), layout.order, 0.0, dtype)
-    theta = _to_lanes(neuron.theta.reshape(-1), layout.order, np.inf, dtype)
-    return Cells(beta, theta, neuron.dynamics)
+    tables = layout.tables
+    rows = layout.order[: tables.map_rows * tables.width]
+    beta = _to_lanes(neuron.beta.reshape(-1), rows, 0.0, dtype).reshape(tables.map_rows, -1)
+    theta = _to_lanes(neuron.theta.reshape(-1), rows, np.inf, dtype).reshape(tables.map_rows, -1)
+    alike = bool((beta == beta[0]).all() and (theta == theta[0]).all())
+    return Cells(beta.reshape(-1), theta.reshape(-1), 0 if alike else tables.width, neuron.dynamics)
 
 
 def _bias_rows(
     bias: np.ndarray | None, shape: ConvShape, tables: Tables, dtype: np.dtype
 ) -> np.ndarray:
-    """The bias at every place of the map, gaps zero."""
+    """The bias at every place of the map's rows, gaps zero."""
     rows = np.zeros((shape.groups, shape.out_size[0], tables.pitch), dtype)
     if bias is not None:
         deep = shape.outputs // shape.groups
@@ -116,21 +127,34 @@ def conv_forward(
     held = work.zeros("state", (batch, tables.lanes), dtype)
     if state is not None:
         held[:] = _to_lanes(state.reshape(batch, -1), layout.order, 0.0, dtype)
-    maps = 2 if keeps_u(neuron.dynamics) else 1
-    every = int(np.clip(_TILE // (maps * tables.lanes * dtype.itemsize), 1, steps))
-    kept = work.get("kept", (batch, -(-steps // every) if record else 0, tables.lanes), dtype)
     bits = work.get("bits", (batch * steps, tables.lanes // 64), np.uint64)
     whole = np.full(batch, steps, np.int64) if lengths is None else lengths.astype(np.int64)
-    synapse = Synapse(laid, _bias_rows(bias, shape, tables, dtype))
-    span = Span(whole, steps, every)
+    bias_step = tables.pitch if bias is not None and shape.groups > 1 else 0
+    synapse = Synapse(laid, _bias_rows(bias, shape, tables, dtype), bias_step)
+    span = Span(whole, steps)
+    kept = _open_record(batch if record else 0, steps, tables, neuron, dtype, work)
     forward(
         tables, entries(x, dtype), synapse, _cells(neuron, layout, dtype), span,
-        held.reshape(-1), kept.reshape(-1), kept.shape[1], half_words(bits),
+        held.reshape(-1), kept, half_words(bits),
     )  # fmt: skip
     outlet = _outlet(layout, pooling, shape, dtype)
     share = None if pooling is None or pooling.maximum else outlet.share
     out = pool_bits(bits, outlet.target, share, outlet.share.size, steps, work)
     return ConvTrace(out, bits, kept, held, x, synapse, span, shape, pooling)
+
+
+def _open_record(
+    batch: int, steps: int, tables: Tables, neuron: Neuron, dtype: np.dtype, work: Workspace
+) -> Record:
+    """Room for all membranes, or for as many as the backward pass repeats the others from."""
+    maps = 2 if keeps_u(neuron.dynamics) else 1
+    step = maps * tables.lanes * dtype.itemsize
+    whole = batch * steps * step <= _STORE
+    every = 1 if whole else max(2, _TILE // step)
+    rows = 0 if batch == 0 else steps + 1 if whole else -(-steps // every)
+    w = work.get("w", (batch * rows * tables.lanes,), dtype)
+    u = work.get("u", (batch * steps * tables.lanes if whole and maps == 2 else 0,), dtype)
+    return Record(w, u, rows, every)
 
 
 def _outlet(layout: Geometry, pooling: Pooling | None, shape: ConvShape, dtype: np.dtype) -> Outlet:
@@ -173,7 +197,7 @@ def conv_backward(
     tables, x = layout.tables, trace.x
     parts = min(_PARTS, trace.span.lengths.size)
     sums = work.zeros("sums", (parts, layout.gather.size), dtype)
-    bias_sums = work.zeros("bias_sums", (parts, tables.lanes), dtype)
+    bias_sums = work.zeros("bias_sums", (parts, shape.groups, tables.width), dtype)
     handed = work.get("credit", (x.indices.size if input_credit else 0,), dtype)
     returned = Returned(
         trace.out.indptr,
@@ -183,16 +207,16 @@ def conv_backward(
     )
     backward(
         tables, entries(x, dtype), trace.synapse, _cells(neuron, layout, dtype), trace.span,
-        dtype.type(eps), trace.kept.reshape(-1), trace.kept.shape[1], trace.bits,
-        _outlet(layout, trace.pooling, shape, dtype), returned, sums, bias_sums, input_credit,
+        dtype.type(eps), trace.record, trace.bits,
+        _outlet(layout, trace.pooling, shape, dtype), returned, sums,
+        bias_sums.reshape(parts, -1), input_credit,
         handed,
     )  # fmt: skip
     feedback = work.get("feedback", weight.shape, dtype)
     collect(sums, layout.gather, weight.reshape(-1), feedback.reshape(-1))
     of_bias = None
     if bias is not None:
-        by_unit = np.zeros(shape.units, dtype)
-        inside = layout.order >= 0
-        by_unit[layout.order[inside]] = bias_sums.sum(0)[inside]
-        of_bias = np.abs(bias) * by_unit.reshape(shape.outputs, -1).sum(1)
+        columns, deep = shape.out_size[1], shape.outputs // shape.groups
+        by_column = bias_sums.sum(0)[:, : columns * deep].reshape(-1, columns, deep)
+        of_bias = np.abs(bias) * by_column.sum(1).reshape(-1)
     return Feedback(feedback, of_bias, handed if input_credit else None)

@@ -9,6 +9,7 @@ from lfp_snn.backends.events.neuron import SUBTRACT_NOW, credit_step, fire
 from lfp_snn.backends.events.simd import (
     LANES,
     MOST,
+    add_line,
     add_run,
     aligned_zeros,
     copy_run,
@@ -19,25 +20,42 @@ from lfp_snn.backends.events.simd import (
 
 
 class Synapse(NamedTuple):
-    """Weights in the layout of the tables, and the bias at every place of the map."""
+    """Weights in the layout of the tables, and the bias of the map's rows.
+
+    ``step``: from one row to the next, 0 where all rows are alike; one row stays in the L1 cache.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
+    step: int
 
 
 class Cells(NamedTuple):
-    """Constants of the neurons by lane, and the code of their dynamics."""
+    """Constants of the neurons by lane (``step`` as in Synapse), and the code of their dynamics."""
 
     beta: np.ndarray
     theta: np.ndarray
+    step: int
     code: int
 
 
 class Span(NamedTuple):
-    """Steps of every sample, and how many steps apart membranes are kept."""
+    """Steps of every sample, and of a batch."""
 
     lengths: np.ndarray
     steps: int
+
+
+class Record(NamedTuple):
+    """Membranes that the forward pass leaves: [B, rows, lanes], row k those before step k * every.
+
+    If every is 1, one row more holds those after the last step, and ``u`` [B, steps, lanes] what
+    was compared with the threshold where that differs: nothing needs to be repeated then.
+    """
+
+    w: np.ndarray
+    u: np.ndarray
+    rows: int
     every: int
 
 
@@ -61,23 +79,51 @@ class Returned(NamedTuple):
     reward: np.ndarray
 
 
-class Scratch(NamedTuple):
-    """Lists of the inputs that share a line of weights: room for one frame."""
-
-    places: np.ndarray
-    scales: np.ndarray
-    marks: np.ndarray
-    partial: np.ndarray
+@njit(cache=True)
+def _has_line(tables, i, line):  # type: ignore[no-untyped-def]
+    return tables.first[i] <= line and line < tables.stop[i]
 
 
 @njit(cache=True)
-def _scratch(inputs, like):  # type: ignore[no-untyped-def]
-    return Scratch(
-        np.empty(inputs, np.int64),
-        np.empty(inputs, like.dtype),
-        np.empty(inputs, np.int64),
-        aligned_zeros(inputs * LANES, like),
-    )
+def _bank_end(tables, x, e, stop):  # type: ignore[no-untyped-def]
+    """The end of the entries from e on that share their weights: those of one channel and phase."""
+    end = e + 1
+    while end < stop and tables.bank[x.indices[end]] == tables.bank[x.indices[e]]:
+        end += 1
+    return end
+
+
+@njit(cache=True)
+def _having(tables, x, start, stop, line):  # type: ignore[no-untyped-def]
+    """Which of the entries have a line, that is, the row of outputs exists.
+
+    Entries of one bank ascend, so that those which have it are neighbours.
+    """
+    while start < stop and not _has_line(tables, x.indices[start], line):
+        start += 1
+    while start < stop and not _has_line(tables, x.indices[stop - 1], line):
+        stop -= 1
+    return start, stop
+
+
+@njit(cache=True)
+def _add_bank(tables, x, start, stop, weight, current):  # type: ignore[no-untyped-def]
+    """Add to the currents what the entries from start to stop, of one bank, bring."""
+    bank = tables.bank[x.indices[start]]
+    vectors = tables.run // LANES
+    tiles = -(-vectors // MOST)
+    for line in range(tables.lines):
+        begin, end = _having(tables, x, start, stop, line)
+        for segment in range(tables.segments):
+            at = bank + line * tables.bank_line + segment * tables.run
+            shift = line * tables.place_line + segment * tables.place_segment
+            for tile in range(tiles):
+                skip = tile * vectors // tiles
+                count = (tile + 1) * vectors // tiles - skip
+                add_line(
+                    current, weight, at + skip * LANES, x.indices, tables.place,
+                    shift + skip * LANES, x.values, x.step, begin, end, count,
+                )  # fmt: skip
 
 
 @njit(cache=True)
@@ -85,17 +131,12 @@ def _currents(tables, x, f, synapse, current):  # type: ignore[no-untyped-def]
     """Currents of frame f on the map: bias, then the runs of every active input."""
     for row in range(tables.map_rows):
         at = tables.margin + row * tables.pitch
-        copy_run(current, at, synapse.bias, row * tables.pitch, tables.pitch)
-    for e in range(x.indptr[f], x.indptr[f + 1]):
-        i = x.indices[e]
-        scale = x.values[e * x.step]
-        for line in range(tables.first[i], tables.stop[i]):
-            place = tables.place[i] + line * tables.place_line
-            source = tables.bank[i] + line * tables.bank_line
-            for _ in range(tables.segments):
-                add_run(current, place, scale, synapse.weight, source, tables.run)
-                place += tables.place_segment
-                source += tables.run
+        copy_run(current, at, synapse.bias, row * synapse.step, tables.pitch)
+    e, stop = x.indptr[f], x.indptr[f + 1]
+    while e < stop:
+        end = _bank_end(tables, x, e, stop)
+        _add_bank(tables, x, e, end, synapse.weight, current)
+        e = end
 
 
 @njit(cache=True)
@@ -105,32 +146,42 @@ def _fire_map(tables, cells, last, last_at, current, w, w_at, u, u_at, bits, wor
         lane = row * tables.width
         fire(
             last, last_at + lane, current, tables.margin + row * tables.pitch, cells.beta,
-            cells.theta, lane, cells.code, w, w_at + lane, u, u_at + lane, bits,
+            cells.theta, row * cells.step, cells.code, w, w_at + lane, u, u_at + lane, bits,
             word + lane // LANES, tables.width,
         )  # fmt: skip
 
 
 @njit(cache=True)
-def _forward_sample(b, tables, x, synapse, cells, span, state, kept, chunks, bits):  # type: ignore[no-untyped-def]
+def _forward_sample(b, tables, x, synapse, cells, span, state, record, bits):  # type: ignore[no-untyped-def]
     lanes = tables.lanes
     current = aligned_zeros(tables.map_size, cells.beta)
-    u = aligned_zeros(lanes, cells.beta)
+    unrecorded = aligned_zeros(lanes, cells.beta)
+    whole = record.rows > 0 and record.every == 1
+    last, last_at = state, b * lanes
+    w, w_at, u, u_at = state, b * lanes, unrecorded, 0
     for t in range(span.steps):
-        if t % span.every == 0 and chunks:
-            copy_run(kept, (b * chunks + t // span.every) * lanes, state, b * lanes, lanes)
+        if record.rows and t % record.every == 0:
+            row = (b * record.rows + t // record.every) * lanes
+            if whole:
+                w, w_at = record.w, row + lanes
+                u, u_at = (record.u, (b * span.steps + t) * lanes) if record.u.size else (u, 0)
+            if t == 0 or not whole:
+                copy_run(record.w, row, state, b * lanes, lanes)
         word = (b * span.steps + t) * (lanes // LANES)
-        for k in range(word, word + lanes // LANES):
-            bits[k] = 0
+        bits[word : word + lanes // LANES] = 0
         if t < span.lengths[b]:
             _currents(tables, x, b * span.steps + t, synapse, current)
-            _fire_map(tables, cells, state, b * lanes, current, state, b * lanes, u, 0, bits, word)
+            _fire_map(tables, cells, last, last_at, current, w, w_at, u, u_at, bits, word)
+            last, last_at = w, w_at
+    if whole:
+        copy_run(state, b * lanes, last, last_at, lanes)
 
 
 @njit(cache=True, parallel=True)
-def forward(tables, x, synapse, cells, span, state, kept, chunks, bits):  # type: ignore[no-untyped-def]
+def forward(tables, x, synapse, cells, span, state, record, bits):  # type: ignore[no-untyped-def]
     """All samples forwards; see :func:`lfp_snn.backends.events.conv.conv_forward`."""
     for b in prange(span.lengths.size):
-        _forward_sample(np.int64(b), tables, x, synapse, cells, span, state, kept, chunks, bits)
+        _forward_sample(np.int64(b), tables, x, synapse, cells, span, state, record, bits)
 
 
 @njit(cache=True)
@@ -153,149 +204,122 @@ def _relevance(bits, f, outlet, back, arrived, m):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def _learn_bank(tables, x, start, stop, weight, n, sums, wanted, scratch):  # type: ignore[no-untyped-def]
+def _gather_relevance(b, t, span, bits, outlet, back, arrived, m):  # type: ignore[no-untyped-def]
+    """Add to m what step t of sample b receives, be it a reward or credit."""
+    if back.reward.size:
+        for lane in range(outlet.target.size):
+            if outlet.target[lane] >= 0:
+                m[lane] += back.reward[b, t, outlet.target[lane]]
+    else:
+        _relevance(bits, b * span.steps + t, outlet, back, arrived, m)
+
+
+@njit(cache=True)
+def _learn_bank(tables, x, start, stop, weight, n, sums, wanted, partial):  # type: ignore[no-untyped-def]
     """Add x n to the sums of the weights that the entries from start to stop share."""
     bank = tables.bank[x.indices[start]]
     vectors = tables.run // LANES
     tiles = -(-vectors // MOST)
     for line in range(tables.lines):
-        count = 0
-        for e in range(start, stop):
-            i = x.indices[e]
-            if tables.first[i] <= line and line < tables.stop[i]:
-                scratch.places[count] = tables.place[i] + line * tables.place_line
-                scratch.scales[count] = x.values[e * x.step]
-                scratch.marks[count] = (e - start) * LANES
-                count += 1
+        begin, end = _having(tables, x, start, stop, line)
         for segment in range(tables.segments):
             at = bank + line * tables.bank_line + segment * tables.run
+            shift = line * tables.place_line + segment * tables.place_segment
             for tile in range(tiles):
                 skip = tile * vectors // tiles
+                count = (tile + 1) * vectors // tiles - skip
                 learn_line(
-                    sums, at + skip * LANES, weight, n, scratch.places, scratch.scales,
-                    segment * tables.place_segment + skip * LANES, count, scratch.partial,
-                    scratch.marks, (tile + 1) * vectors // tiles - skip, wanted,
+                    sums, at + skip * LANES, weight, n, x.indices, tables.place,
+                    shift + skip * LANES, x.values, x.step, begin, end,
+                    partial[(begin - start) * LANES :], count, wanted,
                 )  # fmt: skip
 
 
 @njit(cache=True)
-def _learn(tables, x, f, weight, n, sums, wanted, credit, scratch):  # type: ignore[no-untyped-def]
+def _learn(tables, x, f, weight, n, sums, wanted, credit, partial):  # type: ignore[no-untyped-def]
     """Frame f: the sums of the weights, and if wanted the credit of every active input."""
     e, stop = x.indptr[f], x.indptr[f + 1]
     while e < stop:
-        end = e + 1
-        while end < stop and tables.bank[x.indices[end]] == tables.bank[x.indices[e]]:
-            end += 1
+        end = _bank_end(tables, x, e, stop)
         if wanted:
-            for k in range((end - e) * LANES):
-                scratch.partial[k] = 0
-        _learn_bank(tables, x, e, end, weight, n, sums, wanted, scratch)
+            partial[: (end - e) * LANES] = 0
+        _learn_bank(tables, x, e, end, weight, n, sums, wanted, partial)
         if wanted:
             for k in range(e, end):
-                credit[k] = sum_vector(scratch.partial, LANES * (k - e))
+                credit[k] = sum_vector(partial, LANES * (k - e))
         e = end
 
 
 @njit(cache=True)
 def _credit_map(tables, cells, eps, u, at, last, last_at, m, n, bias_sums):  # type: ignore[no-untyped-def]
-    """One step backwards of all neurons of a map, and the sums of n by lane."""
+    """One step backwards of all neurons of a map, and the sums of n over the rows of each group."""
+    one = cells.beta.dtype.type(1)
     for row in range(tables.map_rows):
         lane = row * tables.width
         place = tables.margin + row * tables.pitch
         credit_step(
-            u, at + lane, last, last_at + lane, cells.beta, cells.theta, lane, cells.code, eps,
-            m, lane, n, place, tables.width,
+            u, at + lane, last, last_at + lane, cells.beta, cells.theta, row * cells.step,
+            cells.code, eps, m, lane, n, place, tables.width,
         )  # fmt: skip
-        add_run(bias_sums, lane, cells.beta.dtype.type(1), n, place, tables.width)
+        add_run(bias_sums, row // tables.group_rows * tables.width, one, n, place, tables.width)
 
 
 @njit(cache=True)
-def _repeat(tables, x, synapse, cells, first, begin, end, kept, base, current, w, u, dummy):  # type: ignore[no-untyped-def]
-    """Membranes of the steps begin to end of a sample once more, into w (and u)."""
-    last, last_at = kept, base
+def _repeat(tables, x, synapse, cells, first, begin, end, current, w, u, unread):  # type: ignore[no-untyped-def]
+    """Membranes of the steps begin to end of a sample once more, into w from row 1 on (and u)."""
+    lanes = tables.lanes
     for t in range(begin, end):
-        at = (t - begin) * tables.lanes
+        at = (t - begin) * lanes
         _currents(tables, x, first + t, synapse, current)
-        _fire_map(tables, cells, last, last_at, current, w, at, u, at, dummy, 0)
-        last, last_at = w, at
+        _fire_map(tables, cells, w, at, current, w, at + lanes, u, at, unread, 0)
 
 
 @njit(cache=True)
 def _backward_part(  # type: ignore[no-untyped-def]
-    begin_b,
-    end_b,
-    tables,
-    x,
-    synapse,
-    cells,
-    span,
-    eps,
-    kept,
-    chunks,
-    bits,
-    outlet,
-    back,
-    sums,
-    bias_sums,
-    wanted,
-    credit,
-):
+    begin_b, end_b, tables, x, synapse, cells, span, eps, record, bits, outlet, back, sums,
+    bias_sums, wanted, credit,
+):  # fmt: skip
     """Samples begin_b to end_b: their sums, and the credit of their input."""
-    lanes, every, like = tables.lanes, span.every, cells.beta
+    lanes, like, late = tables.lanes, cells.beta, cells.code >= SUBTRACT_NOW
+    whole = record.every == 1
+    every = span.steps if whole else record.every
     current, n = aligned_zeros(tables.map_size, like), aligned_zeros(tables.map_size, like)
-    w = aligned_zeros(every * lanes, like)
-    u = aligned_zeros(every * lanes, like) if cells.code >= SUBTRACT_NOW else w
+    w = record.w if whole else aligned_zeros((every + 1) * lanes, like)
+    u = record.u if whole else aligned_zeros(every * lanes if late else 0, like)
     m, arrived = aligned_zeros(lanes, like), np.zeros(outlet.share.size, like.dtype)
-    dummy = np.empty(lanes // LANES, np.uint16)
-    scratch = _scratch(tables.place.size, like)
+    unread = np.empty(lanes // LANES, np.uint16)
+    partial = aligned_zeros(tables.place.size * LANES, like)
     for b in range(begin_b, end_b):
         m[:] = 0
         frame = b * span.steps
-        for chunk in range(chunks - 1, -1, -1):
-            begin, base = chunk * every, (b * chunks + chunk) * lanes
+        w_base, u_base = (b * record.rows * lanes, frame * lanes) if whole else (0, 0)
+        for begin in range((span.steps - 1) // every * every, -1, -every):
             end = min(begin + every, span.lengths[b])
-            _repeat(tables, x, synapse, cells, frame, begin, end, kept, base, current, w, u, dummy)
+            if not whole:
+                copy_run(w, 0, record.w, (b * record.rows + begin // every) * lanes, lanes)
+                _repeat(tables, x, synapse, cells, frame, begin, end, current, w, u, unread)
             for t in range(end - 1, begin - 1, -1):
-                at = (t - begin) * lanes
-                if back.reward.size:
-                    for lane in range(lanes):
-                        if outlet.target[lane] >= 0:
-                            m[lane] += back.reward[b, t, outlet.target[lane]]
-                else:
-                    _relevance(bits, frame + t, outlet, back, arrived, m)
-                last, last_at = (w, at - lanes) if t > begin else (kept, base)
-                _credit_map(tables, cells, eps, u, at, last, last_at, m, n, bias_sums)
-                _learn(tables, x, frame + t, synapse.weight, n, sums, wanted, credit, scratch)
+                _gather_relevance(b, t, span, bits, outlet, back, arrived, m)
+                last = w_base + (t - begin) * lanes
+                compared, at = (u, u_base + (t - begin) * lanes) if late else (w, last + lanes)
+                _credit_map(tables, cells, eps, compared, at, w, last, m, n, bias_sums)
+                _learn(tables, x, frame + t, synapse.weight, n, sums, wanted, credit, partial)
         if wanted:
-            for e in range(x.indptr[frame + span.lengths[b]], x.indptr[frame + span.steps]):
-                credit[e] = 0
+            credit[x.indptr[frame + span.lengths[b]] : x.indptr[frame + span.steps]] = 0
 
 
 @njit(cache=True, parallel=True)
 def backward(  # type: ignore[no-untyped-def]
-    tables,
-    x,
-    synapse,
-    cells,
-    span,
-    eps,
-    kept,
-    chunks,
-    bits,
-    outlet,
-    back,
-    sums,
-    bias_sums,
-    wanted,
+    tables, x, synapse, cells, span, eps, record, bits, outlet, back, sums, bias_sums, wanted,
     credit,
-):
+):  # fmt: skip
     """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`."""
     parts, batch = sums.shape[0], span.lengths.size
     for part in prange(parts):
         _backward_part(
             np.int64(part * batch // parts), np.int64((part + 1) * batch // parts), tables, x,
-            synapse, cells, span, eps, kept, chunks, bits, outlet, back, sums[part],
-            bias_sums[part], wanted, credit,
+            synapse, cells, span, eps, record, bits, outlet, back, sums[part], bias_sums[part],
+            wanted, credit,
         )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class Tables(NamedTuple):
     Per input unit: where line 0 of its weights lies (``bank``) and lands in the map (``place``, for
     a line that exists), and its lines ``first`` to ``stop``, those whose row of outputs exists.
     Steps between lines and between the segments of a line, ``run`` elements each; map rows start
-    at ``margin + row * pitch``, lanes at ``row * width``.
+    at ``margin + row * pitch``, lanes at ``row * width``; a group of channels owns ``group_rows``.
     """
 
     place: np.ndarray
@@ -73,6 +73,7 @@ class Tables(NamedTuple):
     pitch: int
     width: int
     map_rows: int
+    group_rows: int
     map_size: int
     lanes: int
 
@@ -175,6 +176,7 @@ def geometry(shape: ConvShape) -> Geometry:
         pitch=pitch,
         width=lane_row,
         map_rows=map_rows,
+        group_rows=height,
         map_size=max(reached, margin + map_rows * pitch),
         lanes=_up(map_rows * lane_row, BLOCK),
     )

@@ -8,6 +8,7 @@ fused multiply-add (one rounding), which is exact wherever the unfused form is.
 
 from collections.abc import Callable
 from functools import partial as partial_of
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from numba.extending import intrinsic
 LANES = 16
 BLOCK = 64
 """Neurons of a linear block: one bitmap word, four vectors of sums."""
+
+MOST = 10
+"""Vectors of a line that :func:`add_line` and :func:`learn_line` keep in registers at once."""
 
 _I64 = ir.IntType(64)
 
@@ -204,59 +208,115 @@ def turn_tile(typingctx, out, at, out_step, table, base, step):  # type: ignore[
     return signature, codegen
 
 
-MOST = 5
-"""Vectors of a run that :func:`learn_line` keeps in registers at once."""
-
-
 @intrinsic
-def learn_line(  # type: ignore[no-untyped-def]
-    typingctx, sums, at, weight, n, places, scales, shift, count, partial, marks, vectors, wanted
+def add_line(  # type: ignore[no-untyped-def]
+    typingctx, current, weight, at, units, place, shift, scales, step, start, stop, vectors
 ):
-    """Feedback and credit of one line of weights, for all inputs that share it.
+    """One line of weights to the currents, for all entries that share it.
 
-    For k < count and l < LANES * vectors (at most MOST vectors), with the row
-    ``n_k = n[places[k] + shift:]``: ``sums[at + l] += sum_k scales[k] * n_k[l]``, and if wanted
-    ``partial[marks[k] + l % LANES] += weight[at + l] * n_k[l]``.
+    For start <= e < stop and l < LANES * vectors (at most MOST vectors):
+    ``current[place[units[e]] + shift + l] += scales[e * step] * weight[at + l]``.
+    A step of 0 says that all scales are 1. (A loop over the vectors would save this table of cases,
+    but so short a loop takes twice the time wherever the loader happens to misalign it.)
     """
     size = types.intp
     signature = types.void(
-        sums, size, weight, n, places, scales, size, size, partial, marks, size, types.boolean
+        current, weight, size, units, place, size, scales, size, size, size, size
     )
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         kinds = signature.args
-        at, shift, count, vectors, wanted = (args[k] for k in (1, 6, 7, 10, 11))
-        where = {k: pointer(context, builder, kinds[k], args[k]) for k in (0, 2, 3, 4, 5, 8, 9)}
+        at, shift, step, start, stop, vectors = (args[k] for k in (2, 5, 7, 8, 9, 10))
+        where = {k: pointer(context, builder, kinds[k], args[k]) for k in (0, 1, 3, 4, 6)}
+
+        def emit(length: int, scaled: bool) -> None:
+            offsets = [_I64(k * LANES) for k in range(length)]
+            own = [load(context, builder, kinds[1], where[1], builder.add(at, o)) for o in offsets]
+            with cgutils.for_range_slice(builder, start, stop, _I64(1)) as (e, _):
+                unit = builder.sext(builder.load(builder.gep(where[3], [e])), _I64)
+                base = builder.add(builder.load(builder.gep(where[4], [unit])), shift)
+                if scaled:
+                    scale = splat(builder, builder.load(builder.gep(where[6], [e])))
+                for part, offset in zip(own, offsets, strict=True):
+                    spot = builder.add(base, offset)
+                    old = load(context, builder, kinds[0], where[0], spot)
+                    new = builder.fadd(part, old)
+                    if scaled:
+                        new = multiply_add(builder, scale, part, old)
+                    store(context, builder, kinds[0], new, where[0], spot)
+
+        scaled = builder.zext(builder.icmp_signed("!=", step, _I64(0)), _I64)
+        choice = builder.add(builder.mul(vectors, _I64(2)), scaled)
+        cases = product(range(1, MOST + 1), (False, True))
+        jump_table(builder, choice, [(2 * n + s, partial_of(emit, n, s)) for n, s in cases])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def learn_line(  # type: ignore[no-untyped-def]
+    typingctx, sums, at, weight, n, units, place, shift, scales, step, start, stop, partial,
+    vectors, wanted,
+):  # fmt: skip
+    """Feedback and credit of one line of weights, for all entries that share it.
+
+    For start <= e < stop and l < LANES * vectors (at most MOST vectors), with the row
+    ``n_e = n[place[units[e]] + shift:]``: ``sums[at + l] += sum_e scales[e * step] * n_e[l]``, and
+    if wanted ``partial[LANES * (e - start) + l % LANES] += weight[at + l] * n_e[l]``. A step of 0
+    says that all scales are 1: then sums are plain additions, which other units of the processor
+    do while its multipliers work on the credit.
+    """
+    size = types.intp
+    signature = types.void(
+        sums, size, weight, n, units, place, size, scales, size, size, size, partial, size,
+        types.boolean,
+    )  # fmt: skip
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kinds = signature.args
+        at, shift, step, start, stop, vectors, wanted = (args[k] for k in (1, 6, 8, 9, 10, 12, 13))
+        where = {k: pointer(context, builder, kinds[k], args[k]) for k in (0, 2, 3, 4, 5, 7, 11)}
         vector = ir.VectorType(context.get_value_type(kinds[0].dtype), LANES)
 
         def get(k: int, offset: Any) -> Any:
             return load(context, builder, kinds[k], where[k], offset)
 
-        def emit(length: int, with_credit: bool) -> None:
+        def emit(length: int, with_credit: bool, scaled: bool) -> None:
             offsets = [_I64(k * LANES) for k in range(length)]
             held = [cgutils.alloca_once(builder, vector) for _ in offsets]
             for slot, offset in zip(held, offsets, strict=True):
                 builder.store(get(0, builder.add(at, offset)), slot)
             own = [get(2, builder.add(at, o)) for o in offsets] if with_credit else []
-            with cgutils.for_range_slice(builder, _I64(0), count, _I64(1)) as (k, _):
-                place = builder.add(builder.load(builder.gep(where[4], [k])), shift)
-                scale = splat(builder, builder.load(builder.gep(where[5], [k])))
-                rows = [get(3, builder.add(place, offset)) for offset in offsets]
+            with cgutils.for_range_slice(builder, start, stop, _I64(1)) as (e, _):
+                unit = builder.sext(builder.load(builder.gep(where[4], [e])), _I64)
+                base = builder.add(builder.load(builder.gep(where[5], [unit])), shift)
+                rows = [get(3, builder.add(base, offset)) for offset in offsets]
+                if scaled:
+                    scale = splat(builder, builder.load(builder.gep(where[7], [e])))
                 for slot, row in zip(held, rows, strict=True):
-                    builder.store(multiply_add(builder, scale, row, builder.load(slot)), slot)
+                    old = builder.load(slot)
+                    new = (
+                        multiply_add(builder, scale, row, old) if scaled else builder.fadd(row, old)
+                    )
+                    builder.store(new, slot)
                 if with_credit:
-                    mark = builder.load(builder.gep(where[9], [k]))
-                    total = get(8, mark)
+                    mark = builder.mul(builder.sub(e, start), _I64(LANES))
+                    total = get(11, mark)
                     for part, row in zip(own, rows, strict=True):
                         total = multiply_add(builder, part, row, total)
-                    store(context, builder, kinds[8], total, where[8], mark)
+                    store(context, builder, kinds[11], total, where[11], mark)
             for slot, offset in zip(held, offsets, strict=True):
                 place = builder.add(at, offset)
                 store(context, builder, kinds[0], builder.load(slot), where[0], place)
 
-        cases = [(length, with_credit) for length in range(1, MOST + 1) for with_credit in (0, 1)]
-        choice = builder.add(builder.mul(vectors, _I64(2)), builder.zext(wanted, _I64))
-        jump_table(builder, choice, [(2 * a + b, partial_of(emit, a, bool(b))) for a, b in cases])
+        scaled = builder.zext(builder.icmp_signed("!=", step, _I64(0)), _I64)
+        flags = builder.add(builder.mul(builder.zext(wanted, _I64), _I64(2)), scaled)
+        choice = builder.add(builder.mul(vectors, _I64(4)), flags)
+        cases = product(range(1, MOST + 1), (False, True), (False, True))
+        jump_table(
+            builder, choice, [(4 * n + 2 * w + s, partial_of(emit, n, w, s)) for n, w, s in cases]
+        )
         return context.get_dummy_value()
 
     return signature, codegen
