@@ -1,0 +1,202 @@
+"""The commands of ``lfp-snn``: each reads its arguments, calls the library and shows the outcome.
+
+Exit codes: 0 done; 2 a mistake that the user can mend, told in one line; 130 and 143 stopped by
+Ctrl-C or SIGTERM with everything saved.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from lfp_snn import __version__
+from lfp_snn.cli.bench import bench
+from lfp_snn.cli.display import Display, percent, result_table, shown, two_columns
+from lfp_snn.cli.listing import Kind, entries
+from lfp_snn.cli.shipped import find_config
+from lfp_snn.errors import LfpSnnError, RunError
+from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_config
+from lfp_snn.training import train as run_training
+from lfp_snn.training.run import load_splits
+from lfp_snn.training.rundir import RunDir
+
+__all__ = ["app", "main"]
+
+SIGNAL_BASE = 128  # exit code of a program that a signal stopped, by convention of shells
+
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as optimizer.lr=1e-3."),
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class _Commands(TyperGroup):
+    """Tells what the user can mend in one line, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and turn an error into a line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except LfpSnnError as error:
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            code = SIGNAL_BASE + error.signum if isinstance(error, Interrupted) else 2
+            raise typer.Exit(code) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train spiking networks on event data without surrogate gradients.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory to make; by default runs/<name>-<time>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train, test and report. Everything ends up in the run directory."""
+    settings = load_config(find_config(config), overrides or ())
+    if resume and out is None:
+        raise RunError("--resume needs --out RUN, the run to go on with.")
+    run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    console = Console()
+    result = _train(settings, run, resume, console)
+    console.print()
+    console.print(result_table(result))
+    console.print(f"report: {shown(_report(run))}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def evaluate(run: RunArgument, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Test the best weights of a run once more."""
+    evaluation = TrainedRun.open(run, overrides or ()).evaluate()
+    if as_json:
+        typer.echo(json.dumps({"test_accuracy": evaluation.accuracy, "test_ties": evaluation.ties}))
+        return
+    rows = [
+        ("test accuracy", percent(evaluation.accuracy, 2)),
+        ("ties", percent(evaluation.ties)),
+    ]
+    Console().print(two_columns(rows))
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say which class a recording is of, and how often each output spiked."""
+    trained = TrainedRun.open(run)
+    batch = trained.read(file)
+    prediction = trained.learner.predict(batch)
+    counts = trained.learner.counts(batch)[0].long().tolist()
+    name, tie = trained.classes[int(prediction.classes[0])], bool(prediction.ties[0])
+    by_class = dict(zip(trained.classes, counts, strict=True))
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "class": name, "tie": tie, "counts": by_class}))
+        return
+    typer.echo(f"class {name}{' (a tie; the first of the best)' if tie else ''}")
+    typer.echo("spikes  " + "  ".join(f"{each}: {count}" for each, count in by_class.items()))
+
+
+@app.command("ls")
+def list_names(
+    kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if absent.")] = None,
+) -> None:
+    """List what can be named in a config, and the shipped configs."""
+    console = Console()
+    for each in Kind if kind is None else (kind,):
+        console.print(f"[bold]{each.value}[/]")
+        console.print(two_columns((f"  {name}", line) for name, line in entries(each)))
+
+
+@app.command("cp")
+def copy(
+    config: ConfigArgument,
+    dest: Annotated[
+        Path | None, typer.Argument(metavar="[DEST]", help="File or folder; here if absent.")
+    ] = None,
+) -> None:
+    """Copy a shipped config to start your own from."""
+    source = find_config(config)
+    target = dest or Path(source.name)
+    if target.is_dir():
+        target /= source.name
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(source.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise RunError(f"{target} exists already; name another file.") from None
+    except OSError as error:
+        raise RunError(f"{target} cannot be written: {error.strerror}.") from error
+    typer.echo(f"copied to {target}")
+
+
+@app.command()
+def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
+    """Check a config and its overrides without running anything."""
+    path = find_config(config)
+    load_config(path, overrides or ())
+    typer.echo(f"{path} is valid")
+
+
+app.command()(bench)
+
+
+def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:
+    if not resume:
+        RunDir.check_new(run)
+    console.print(f"run: {shown(run)}", soft_wrap=True, highlight=False)
+    splits = load_splits(config)
+    sizes = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
+    console.print(f"data: {splits.info['source']}; {sizes}", soft_wrap=True, highlight=False)
+    with Display(console, config.epochs) as display:
+        result = run_training(config, run, splits=splits, resume=resume, observers=[display])
+    if config.baseline and result.baseline is None:
+        from lfp_snn.analysis.baseline import logistic_baseline  # slow to import
+
+        name = "logistic regression on events summed over time"
+        accuracy = logistic_baseline(splits)
+        result = replace(result, baseline={"name": name, "test_accuracy": accuracy})
+        result.write()
+    return result
+
+
+def _report(run: Path) -> Path:
+    from lfp_snn.analysis.report import write_report  # slow to import
+
+    return write_report(run)
+
+
+def main() -> None:
+    """Entry point of the command ``lfp-snn``."""
+    app()
