@@ -61,7 +61,7 @@ class Leaky(Spiking):
         """
         neuron = self.module
         for what, value in (("beta", neuron.beta), ("threshold", neuron.threshold)):
-            if _broadcast(value.shape, frame) != frame:
+            if not _fits(value.shape, frame):
                 raise ShapeError(
                     f"Neuron '{self.name}' has {what} of shape {tuple(value.shape)}, which does "
                     f"not broadcast to its current of shape {tuple(frame)} (batch first): give "
@@ -144,11 +144,10 @@ class Leaky(Spiking):
         return f"Leaky({reset}{late})"
 
 
-def _broadcast(shape: torch.Size, frame: torch.Size) -> tuple[int, ...] | None:
-    try:
-        return tuple(torch.broadcast_shapes(shape, frame))
-    except RuntimeError:
-        return None
+def _fits(shape: torch.Size, frame: torch.Size) -> bool:
+    """Does a shape broadcast from the right to a frame, without enlarging it?"""
+    pairs = zip(reversed(shape), reversed(frame), strict=False)
+    return len(shape) <= len(frame) and all(n in (1, size) for n, size in pairs)
 
 
 def _reduce(total: Tensor, parameter: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ class Feedback:
     def collect(self) -> dict[nn.Parameter, Tensor]:
         """The feedback of every parameter, as ordinary tensors."""
         with torch.inference_mode(False), torch.no_grad():
-            feedback = {p: p.abs() * total for p, total in self._sums.items()}
+            feedback = {p: p.abs().mul_(total) for p, total in self._sums.items()}
             for p, total in self._scaled.items():
                 feedback[p] = feedback[p] + total if p in feedback else total
         return feedback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -118,9 +119,10 @@ class TemporalLFP:
         return self._events
 
     def _example(self) -> Tensor:
-        parameters = [p for p in self.net.parameters() if p.dim()]
-        buffers = [b for b in self.net.buffers() if b.is_floating_point()]
-        return (parameters or buffers or [torch.empty(0)])[0]
+        """A tensor that lies where the network computes, in the type in which it does."""
+        weights = (p for p in self.net.parameters() if p.dim())
+        others = (b for b in self.net.buffers() if b.is_floating_point())
+        return next(chain(weights, others), torch.empty(0))
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the network."""

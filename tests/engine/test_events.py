@@ -102,6 +102,15 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         nn.Linear(16, 5),
         leaky(),
     ),
+    "linear_pool": lambda: nn.Sequential(
+        nn.Flatten(2),
+        nn.Linear(64, 9),
+        leaky(),
+        nn.MaxPool1d(3),
+        nn.Flatten(),
+        nn.Linear(6, 5),
+        leaky(),
+    ),
     "batch_norm": lambda: nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), leaky(), nn.Flatten(), nn.Linear(144, 5), leaky()
     ),

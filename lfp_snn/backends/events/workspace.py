@@ -1,5 +1,6 @@
 """Reusable buffers and the thread count of the kernels."""
 
+from math import prod
 from typing import Any
 
 import numba
@@ -24,7 +25,7 @@ class Workspace:
     def get(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         """An array of that shape, aligned to a cache line, with undefined content."""
         kind = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        size = prod(shape) * kind.itemsize
         held = self._bytes.get(name)
         if held is None or held.size < size:
             room = size + size // 8

@@ -23,6 +23,7 @@ from lfp_snn.engine.events.stage import (
     EventStage,
     as_lists,
     as_spikes,
+    as_tensor,
     membranes_of,
 )
 from lfp_snn.engine.neurons import Leaky
@@ -40,7 +41,7 @@ class EventLayer(EventStage):
     Args:
         synapse: reference stage of the synapse.
         neurons: reference stage of the neurons.
-        pool: the pool that alone takes their spikes, if any.
+        pool: the pool that alone takes their spikes, if any (behind a convolution).
         from_input: the synapse takes the input of the network. A silent entry of that needs no
             credit, so that it may be made a list if it comes as a tensor.
         is_output: see :class:`EventStage`.
@@ -89,6 +90,9 @@ class EventLayer(EventStage):
         current = self.synapse.current(frames.flatten(0, 1))
         run.keep(self.synapse, frames)
         spikes = self.given.step(run, current.view(*frames.shape[:2], *current.shape[1:]))
+        return spikes if isinstance(spikes, Tensor) else self._pooled(run, spikes)
+
+    def _pooled(self, run: Pass, spikes: Spikes) -> Spikes:
         return spikes if self.pool is None else self.pool.forward(run, spikes)
 
     def _as_events(self, run: Pass, x: Value) -> Spikes | None:
@@ -108,7 +112,7 @@ class EventLayer(EventStage):
         if self not in run.kept:
             return self.given.spikes(run)
         out, frame = self.fired(run)
-        return as_spikes(out, (run.steps, run.batch, *frame)).dense(run.dtype)
+        return as_tensor(out, (run.steps, run.batch, *frame), run.dtype)
 
     @override
     def send(
@@ -202,8 +206,7 @@ class EventLinear(EventLayer):
         self.finish(run, frame, neurons.state[:, : neurons.units], neurons.out.indices.size)
         if self.is_output:
             run.membranes = membranes_of(neurons, frame)
-        spikes = as_spikes(neurons.out, (run.steps, *frame))
-        return spikes if self.pool is None else self.pool.forward(run, spikes)
+        return self.emit(run, neurons.out, frame)
 
     @override
     def send_events(
@@ -290,12 +293,9 @@ class EventConvolution(EventLayer):
         run.keep(self, (trace, neuron, x, was_tensor, frame, fused))
         fired = int(np.bitwise_count(trace.bits).sum())
         self.finish(run, frame, _state_by_unit(trace), fired)
-        if self.pool is None:
-            return as_spikes(trace.out, (run.steps, *frame))
-        if fused:
-            pooled = self.pool.frame(frame[1:])
-            return as_spikes(trace.out, (run.steps, x.batch, *pooled))
-        return self.pool.forward(run, as_spikes(trace.out, (run.steps, *frame)))
+        if self.pool is not None and fused:
+            return as_spikes(trace.out, (run.steps, x.batch, *self.pool.frame(frame[1:])))
+        return self._pooled(run, as_spikes(trace.out, (run.steps, *frame)))
 
     @override
     def send_events(

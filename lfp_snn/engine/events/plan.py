@@ -24,9 +24,9 @@ KEEPS_LISTS = (shapes.Reshape, shapes.Identity, shapes.Dropout, EventPool)
 def on_events(program: Program) -> Program:
     """The same program with its spiking stages on events.
 
-    Neurons take in the synapse that feeds them alone, and the pool that alone takes their spikes;
-    other pools of spikes become :class:`EventPool`. Neurons that learn their decay or threshold
-    stay as they are.
+    Neurons take in the synapse that feeds them alone; those of a convolution also the pool that
+    alone takes their spikes. Other pools of spikes become :class:`EventPool`. Neurons that learn
+    their decay or threshold stay as they are.
     """
     return _Planner(program).plan()
 
@@ -66,7 +66,7 @@ class _Planner:
         if synapse is None or self._neurons_of(current - 1) != k:
             self._add(k, EventNeurons(neurons, is_output=is_output), (current,))
             return
-        behind = self._pool_behind(k)
+        behind = self._pool_behind(k) if isinstance(synapse, synapses.Convolution) else None
         pool = None
         if behind is not None and _is_pool(stage := self.old[behind].stage):
             pool = EventPool(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +13,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.backends.events import scan
-from lfp_snn.backends.events.lists import Lists
+from lfp_snn.backends.events.lists import Lists, dense_from_lists
 from lfp_snn.backends.events.neuron import Neuron, dynamics_code
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Spiking
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Spiking, Value
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Epsilon, Rule
 from lfp_snn.spikes import Spikes
@@ -77,6 +78,11 @@ class EventStage(Spiking):
         run.final_state[self.name] = torch.from_numpy(state.copy()).view(frame)
         run.count(self.name, torch.tensor(fired), frame[1:].numel())
 
+    def emit(self, run: Pass, out: Lists, frame: torch.Size) -> Value:
+        """The spikes as they leave the stage: lists for other stages, a tensor for the user."""
+        shape = (run.steps, *frame)
+        return as_tensor(out, shape, run.dtype) if self.is_output else as_spikes(out, shape)
+
     @override
     def backward(
         self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
@@ -117,11 +123,11 @@ class EventNeurons(EventStage):
     """``snntorch.Leaky`` stepped from given currents; its spikes leave as lists."""
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Spikes:
+    def forward(self, run: Pass, *inputs: Tensor) -> Value:
         (current,) = inputs
         return self.step(run, current.transpose(0, 1).contiguous())
 
-    def step(self, run: Pass, current: Tensor) -> Spikes:
+    def step(self, run: Pass, current: Tensor) -> Value:
         """Spikes from currents ``[B, T, ...]``, or ``[B, 1, ...]`` if they are constant."""
         frame = torch.Size((current.shape[0], *current.shape[2:]))
         neuron = self.constants(frame, current.dtype)
@@ -132,12 +138,12 @@ class EventNeurons(EventStage):
         self.finish(run, frame, trace.state[:, : trace.units], trace.out.indices.size)
         if self.is_output:
             run.membranes = membranes_of(trace, frame)
-        return as_spikes(trace.out, (run.steps, *frame))
+        return self.emit(run, trace.out, frame)
 
     @override
     def spikes(self, run: Pass) -> Tensor:
         trace, _, shape = run.kept[self]
-        return as_spikes(trace.out, (run.steps, shape[0], *shape[2:])).dense(run.dtype)
+        return as_tensor(trace.out, (run.steps, shape[0], *shape[2:]), run.dtype)
 
     @override
     def send(
@@ -173,6 +179,12 @@ def as_spikes(out: Lists, shape: Sequence[int]) -> Spikes:
     """Lists of a kernel as spikes; they share memory."""
     values = None if out.values is None else torch.from_numpy(out.values)
     return Spikes(torch.from_numpy(out.indptr), torch.from_numpy(out.indices), shape, values)
+
+
+def as_tensor(out: Lists, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Lists of a kernel as a tensor ``[T, B, ...]`` of its own."""
+    dense = np.empty((*shape[:2], math.prod(shape[2:])), numpy_dtype(dtype))
+    return torch.from_numpy(dense_from_lists(out, dense)).view(*shape)
 
 
 def as_lists(x: Spikes) -> Lists:
