@@ -26,8 +26,9 @@ LAYERS: dict[str, tuple[tuple[int, ...], nn.Module]] = {
     "Linear 800-10": ((800,), nn.Linear(800, 10)),
     "Conv2d 2-12, 34x34": ((2, 34, 34), nn.Conv2d(2, 12, 5)),
     "Conv2d 12-32, 15x15": ((12, 15, 15), nn.Conv2d(12, 32, 5)),
+    "Conv2d 64-128, 12x12": ((64, 12, 12), nn.Conv2d(64, 128, 3)),
 }
-ACTIVITIES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
+ACTIVITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 
 
 def neuron() -> snn.Leaky:

@@ -48,7 +48,8 @@ class EventLayer(EventStage):
     """
 
     takes_spikes = True
-    #: Share of active inputs above which torch's dense product is faster.
+    #: Share of active inputs above which torch's dense product is faster, as
+    #: benchmarks/crossover.py found it (1: never).
     dense: ClassVar[float]
 
     def __init__(
@@ -180,7 +181,7 @@ class EventLinear(EventLayer):
     """``nn.Linear`` with its neurons."""
 
     synapse: synapses.Linear
-    dense = 0.3
+    dense = 0.5
 
     @override
     def can_list(self, shape: Sequence[int]) -> bool:
@@ -247,7 +248,7 @@ class EventConvolution(EventLayer):
     """``nn.Conv1d`` or ``nn.Conv2d`` with its neurons; pools that do not overlap are part of it."""
 
     synapse: synapses.Convolution
-    dense = 0.3
+    dense = 1.0
 
     @override
     def can_list(self, shape: Sequence[int]) -> bool:
