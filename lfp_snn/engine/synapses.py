@@ -39,17 +39,24 @@ class Synapse(Stage):
     def backward(
         self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
     ) -> Credits:
-        x: Tensor = run.kept[self]
+        return (self.learn(run.kept[self], credit, feedback, wanted[0]),)
+
+    def learn(self, x: Tensor, n: Tensor, feedback: Feedback, wanted: bool) -> Tensor | None:
+        """Add to the feedback from input and credit of the current, both with two leading axes.
+
+        Returns:
+            The credit of the input, if it is wanted.
+        """
         weight, bias = self.module.weight, self.module.bias
         of_weight, of_bias, of_input = self.products(
             x.flatten(0, 1),
-            credit.flatten(0, 1),
+            n.flatten(0, 1),
             feedback=feedback.wanted(weight, bias),
-            credit=wanted[0],
+            credit=wanted,
         )
         feedback.add(weight, of_weight)
         feedback.add(bias, of_bias)
-        return (None if of_input is None else of_input.view(x.shape),)
+        return None if of_input is None else of_input.view(x.shape)
 
     @override
     def rule(self, rule: Rule) -> str:

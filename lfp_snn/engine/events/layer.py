@@ -19,6 +19,7 @@ from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import synapses
 from lfp_snn.engine.events.pool import EventPool
 from lfp_snn.engine.events.stage import (
+    Arrived,
     EventNeurons,
     EventStage,
     as_lists,
@@ -117,31 +118,19 @@ class EventLayer(EventStage):
 
     @override
     def send(
-        self,
-        run: Pass,
-        feedback: Feedback,
-        eps: float,
-        wanted: Sequence[bool],
-        *,
-        reward: np.ndarray | None = None,
-        credit: np.ndarray | None = None,
+        self, run: Pass, feedback: Feedback, eps: float, wanted: Sequence[bool], arrived: Arrived
     ) -> Credits:
         if self in run.kept:
-            return (self.send_events(run, feedback, eps, wanted[0], reward, credit),)
-        if self.pool is not None and credit is not None:
-            credit = self.pool.entry_credit(run, credit)
-        n = self.given.of_current(run, eps, reward, credit)
-        frames: Tensor = run.kept[self.synapse]
-        weight, bias = self.synapse.module.weight, self.synapse.module.bias
-        of_weight, of_bias, of_input = self.synapse.products(
-            frames.flatten(0, 1),
-            n.flatten(0, 1),
-            feedback=feedback.wanted(weight, bias),
-            credit=wanted[0],
-        )
-        feedback.add(weight, of_weight)
-        feedback.add(bias, of_bias)
-        return (None if of_input is None else of_input.view(frames.shape).transpose(0, 1),)
+            return (self.send_events(run, feedback, eps, wanted[0], arrived),)
+        n = self.given.of_current(run, eps, self._unpooled(run, arrived))
+        of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, wanted[0])
+        return (None if of_input is None else of_input.transpose(0, 1),)
+
+    def _unpooled(self, run: Pass, arrived: Arrived) -> Arrived:
+        """What arrived at the pool behind, as it reaches the spikes."""
+        if self.pool is None or arrived.credit is None:
+            return arrived
+        return Arrived(credit=self.pool.entry_credit(run, arrived.credit))
 
     def hand_back(self, x: Spikes, credit: np.ndarray | None, was_tensor: bool) -> Tensor | None:
         """Credit of the entries of the input, or of all of it if it came as a tensor."""
@@ -162,13 +151,7 @@ class EventLayer(EventStage):
 
     @abstractmethod
     def send_events(
-        self,
-        run: Pass,
-        feedback: Feedback,
-        eps: float,
-        wanted: bool,
-        reward: np.ndarray | None,
-        credit: np.ndarray | None,
+        self, run: Pass, feedback: Feedback, eps: float, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         """The backward pass over lists."""
 
@@ -211,13 +194,7 @@ class EventLinear(EventLayer):
 
     @override
     def send_events(
-        self,
-        run: Pass,
-        feedback: Feedback,
-        eps: float,
-        wanted: bool,
-        reward: np.ndarray | None,
-        credit: np.ndarray | None,
+        self, run: Pass, feedback: Feedback, eps: float, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
@@ -228,10 +205,9 @@ class EventLinear(EventLayer):
             _optional(module.bias),
             eps,
             self.back,
-            reward=reward,
-            credit=credit,
             input_credit=wanted,
             feedback=of_weight.numpy(),
+            **arrived._asdict(),
         )
         feedback.add(module.weight, of_weight, scaled=True)
         if found.bias is not None:
@@ -300,18 +276,12 @@ class EventConvolution(EventLayer):
 
     @override
     def send_events(
-        self,
-        run: Pass,
-        feedback: Feedback,
-        eps: float,
-        wanted: bool,
-        reward: np.ndarray | None,
-        credit: np.ndarray | None,
+        self, run: Pass, feedback: Feedback, eps: float, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor, _, fused = run.kept[self]
         module = self.synapse.module
-        if self.pool is not None and not fused and credit is not None:
-            credit = self.pool.entry_credit(run, credit)
+        if not fused:
+            arrived = self._unpooled(run, arrived)
         found = conv.conv_backward(
             trace,
             _array(module.weight),
@@ -319,9 +289,8 @@ class EventConvolution(EventLayer):
             neuron,
             eps,
             self.back,
-            reward=reward,
-            credit=credit,
             input_credit=wanted,
+            **arrived._asdict(),
         )
         feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=True)
         if found.bias is not None:

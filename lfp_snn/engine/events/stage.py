@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,22 @@ from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Epsilon, Rule
 from lfp_snn.spikes import Spikes
 
-__all__ = ["EventNeurons", "EventStage", "as_lists", "as_spikes", "membranes_of", "numpy_dtype"]
+__all__ = [
+    "Arrived",
+    "EventNeurons",
+    "EventStage",
+    "as_lists",
+    "as_spikes",
+    "membranes_of",
+    "numpy_dtype",
+]
+
+
+class Arrived(NamedTuple):
+    """What arrives at the spikes: a reward ``[B, T, N]``, or credit, one number per spike."""
+
+    reward: np.ndarray | None = None
+    credit: np.ndarray | None = None
 
 
 class EventStage(Spiking):
@@ -87,27 +102,20 @@ class EventStage(Spiking):
     def backward(
         self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
     ) -> Credits:
-        return self.send(run, feedback, _eps(rule), wanted, credit=credit.numpy())
+        return self.send(run, feedback, _eps(rule), wanted, Arrived(credit=credit.numpy()))
 
     @override
     def credit_relevance(
         self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
     ) -> Credits:
         reward = relevance.transpose(0, 1).flatten(2).contiguous().numpy()
-        return self.send(run, feedback, _eps(rule), wanted, reward=reward)
+        return self.send(run, feedback, _eps(rule), wanted, Arrived(reward=reward))
 
     @abstractmethod
     def send(
-        self,
-        run: Pass,
-        feedback: Feedback,
-        eps: float,
-        wanted: Sequence[bool],
-        *,
-        reward: np.ndarray | None = None,
-        credit: np.ndarray | None = None,
+        self, run: Pass, feedback: Feedback, eps: float, wanted: Sequence[bool], arrived: Arrived
     ) -> Credits:
-        """Credit of the input, from the reward ``[B, T, N]`` or the credit of each spike."""
+        """Credit of the input, from what arrived at the spikes."""
 
 
 def _eps(rule: Rule) -> float:
@@ -147,26 +155,15 @@ class EventNeurons(EventStage):
 
     @override
     def send(
-        self,
-        run: Pass,
-        feedback: Feedback,
-        eps: float,
-        wanted: Sequence[bool],
-        *,
-        reward: np.ndarray | None = None,
-        credit: np.ndarray | None = None,
+        self, run: Pass, feedback: Feedback, eps: float, wanted: Sequence[bool], arrived: Arrived
     ) -> Credits:
-        return (self.of_current(run, eps, reward, credit).transpose(0, 1),)
+        return (self.of_current(run, eps, arrived).transpose(0, 1),)
 
-    def of_current(
-        self, run: Pass, eps: float, reward: np.ndarray | None, credit: np.ndarray | None
-    ) -> Tensor:
+    def of_current(self, run: Pass, eps: float, arrived: Arrived) -> Tensor:
         """Credit of the currents in their shape ``[B, T, ...]``, or ``[B, 1, ...]`` (summed)."""
         trace, neuron, shape = run.kept[self]
         layout = "frames" if shape[1] == run.steps else "summed"
-        n = scan.credit_scan(
-            trace, neuron, eps, self.back, reward=reward, credit=credit, layout=layout
-        )
+        n = scan.credit_scan(trace, neuron, eps, self.back, layout=layout, **arrived._asdict())
         return torch.from_numpy(n)[:, : trace.units].reshape(shape)
 
 
