@@ -65,9 +65,9 @@ class Display(Observer):
             self._bar.update(self._task, completed=report.step, description=text)
 
     def epoch_ended(self, metrics: Mapping[str, Any]) -> None:
-        """Print the epoch; a star marks the best validation so far."""
+        """Print the epoch; a star marks weights that are kept, being as good as any so far."""
         firing = "  ".join(f"{name}: {percent(rate)}" for name, rate in metrics["firing"].items())
-        better = metrics["val_accuracy"] > self._best
+        better = metrics["val_accuracy"] >= self._best
         self._best = max(self._best, metrics["val_accuracy"])
         self._print(
             f"epoch {metrics['epoch']:>{len(str(self.epochs))}}/{self.epochs}  "
@@ -101,7 +101,7 @@ def result_table(result: Result) -> Table:
     ]
     if result.baseline is not None:
         accuracy = percent(result.baseline["test_accuracy"], 2)
-        rows.append((f"{result.baseline['name']}, test", accuracy))
+        rows.append(("baseline", f"{accuracy}  {result.baseline['name']}"))
     rows += [
         ("ties in the test", percent(result.test_ties)),
         (
