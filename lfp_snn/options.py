@@ -72,15 +72,19 @@ class Choice(Section):
             raise TypeError(f"{type(self).__name__} names no class that could be built")
         return type(self).target(**self.options())  # type: ignore[misc]
 
+    def check(self) -> None:
+        """Raise if the options do not fit; by default, if what they describe cannot be built."""
+        if self.target is not None:
+            self.make()
+
     @model_validator(mode="after")
     def _options_fit(self) -> Choice:
         """Let the class itself check its options: it knows the ranges."""
-        if self.target is not None:
-            try:
-                self.make()
-            except (LfpSnnError, ValueError, TypeError) as error:
-                message = {"message": str(error)}
-                raise PydanticCustomError("bad_options", "{message}", message) from error
+        try:
+            self.check()
+        except (LfpSnnError, ValueError, TypeError) as error:
+            message = {"message": str(error)}
+            raise PydanticCustomError("bad_options", "{message}", message) from error
         return self
 
 

@@ -4,6 +4,9 @@ The training loop asks a learner for the feedback of a batch, checks, clips and 
 torch optimizer. It knows nothing of how the feedback came about, so that learning rules stand side
 by side. A new one is one file in this package: subclass :class:`Learner` with a name, and
 ``learner: {name: ...}`` in a config finds it.
+
+Whatever the rule, a network is *run* by the same engine and read in the same way when it is
+evaluated, so that learners differ in how they learn and in nothing else.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.options import Choice
-from lfp_snn.rewards import Prediction
+from lfp_snn.rewards import Prediction, ties
+from lfp_snn.rules import Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
@@ -50,7 +55,8 @@ class StepResult:
     Attributes:
         classes: int64 ``[B]``, predicted before the step.
         ties: bool ``[B]``, whether the best score was shared (the lowest class was read).
-        reward: mean over the samples of their summed absolute reward.
+        reward: mean over the samples of their summed absolute reward; for a rule that descends a
+            loss, the loss.
         firing: spikes per neuron and step of every neuron module, by name.
     """
 
@@ -67,7 +73,16 @@ class LearnerOptions(Choice):
 class Learner(ABC):
     """A learning rule bound to a network.
 
-    Subclass it as ``class Mine(Learner, name="mine")`` to register it in :data:`LEARNERS`.
+    Subclass it as ``class Mine(Learner, name="mine")`` to register it in :data:`LEARNERS`, and
+    implement :meth:`from_options` and :meth:`feedback`.
+
+    Args:
+        net: a module whose forward is one time step.
+        rule: of the engine, for learners that send feedback through it.
+        backend: the kernels behind the engine.
+
+    Raises:
+        NetworkError: the network cannot be traced, or a stage has no rule.
     """
 
     Options: ClassVar[type[LearnerOptions]]
@@ -81,8 +96,9 @@ class Learner(ABC):
             raise TypeError(f"{cls.__name__}.Options.name must be Literal[{name!r}]")
         LEARNERS[name] = cls
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, rule: Rule | None = None, backend: str = "auto") -> None:
         self.net = net
+        self.engine = TemporalLFP(net, rule, backend)
 
     @classmethod
     @abstractmethod
@@ -105,22 +121,27 @@ class Learner(ABC):
         An optimizer *descends* ``.grad``: feedback, which asks for growth, enters with a minus.
         """
 
-    @abstractmethod
     def predict(self, batch: TrainingBatch) -> Prediction:
-        """Classes and ties of a batch, without learning."""
+        """Classes and ties of a batch, without learning: the output with most spikes wins."""
+        return ties(self.counts(batch))
 
-    @abstractmethod
     def counts(self, batch: TrainingBatch) -> Tensor:
         """Spike counts of the outputs ``[B, C]``."""
+        return self.run(batch).sum(0)
 
     @property
-    @abstractmethod
     def firing(self) -> dict[str, float]:
-        """Spikes per neuron and step of every neuron module in the last batch seen."""
+        """Spikes per neuron and step of every neuron module in the last batch run."""
+        return dict(self.engine.firing_rates)
 
-    @abstractmethod
     def layer_spikes(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Spikes ``[T, B, ...]`` of every neuron module, by name."""
+        self.run(batch, record=True)
+        return dict(self.engine.layer_spikes())
+
+    def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:
+        """Output spikes ``[T, B, C]`` of the engine, which keeps what happened if asked to."""
+        return self.engine.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=record)
 
     def after_step(self) -> None:  # noqa: B027 - most rules have nothing to do here
         """Called after each optimizer step, for rules that adapt or constrain parameters."""

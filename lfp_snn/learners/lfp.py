@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from lfp_snn.engine import TemporalLFP
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, Prediction, Reward
@@ -55,8 +54,7 @@ class LFP(Learner, name="lfp"):
     Options: ClassVar[type[LearnerOptions]] = LFPOptions
 
     def __init__(self, net: nn.Module, rule: Rule, reward: Reward, backend: str = "auto") -> None:
-        super().__init__(net)
-        self.lfp = TemporalLFP(net, rule=rule, backend=backend)
+        super().__init__(net, rule, backend)
         self.reward = reward
 
     @classmethod
@@ -66,33 +64,16 @@ class LFP(Learner, name="lfp"):
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, reward its output spikes, send the reward back."""
-        spikes = self._forward(batch, record=True)
-        membranes = self.lfp.membranes
+        spikes = self.run(batch, record=True)
+        membranes = self.engine.membranes
         reward = self.reward(spikes, batch.labels, lengths=batch.lengths, membranes=membranes)
         prediction = self.reward.predict(spikes, lengths=batch.lengths, membranes=membranes)
         firing = self.firing
-        self.lfp.backward(reward)
+        self.engine.backward(reward)
         size = float(reward.abs().sum()) / len(batch.labels)
         return StepResult(prediction.classes, prediction.ties, size, firing)
 
     def predict(self, batch: TrainingBatch) -> Prediction:
         """Read the classes as the reward reads them."""
-        spikes = self._forward(batch, record=False)
-        return self.reward.predict(spikes, lengths=batch.lengths, membranes=self.lfp.membranes)
-
-    def counts(self, batch: TrainingBatch) -> Tensor:
-        """Spike counts of the outputs ``[B, C]``."""
-        return self._forward(batch, record=False).sum(0)
-
-    @property
-    def firing(self) -> dict[str, float]:
-        """Spikes per neuron and step of every neuron module in the last batch seen."""
-        return dict(self.lfp.firing_rates)
-
-    def layer_spikes(self, batch: TrainingBatch) -> dict[str, Tensor]:
-        """Spikes ``[T, B, ...]`` of every neuron module, by name."""
-        self._forward(batch, record=True)
-        return dict(self.lfp.layer_spikes())
-
-    def _forward(self, batch: TrainingBatch, record: bool) -> Tensor:
-        return self.lfp.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=record)
+        spikes = self.run(batch)
+        return self.reward.predict(spikes, lengths=batch.lengths, membranes=self.engine.membranes)

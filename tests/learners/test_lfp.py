@@ -90,7 +90,7 @@ def test_options_choose_rule_and_reward(net: Any) -> None:
     )
     learner = LEARNERS["lfp"].from_options(net, options)
     assert isinstance(learner, LFP)
-    assert learner.lfp.rule == Epsilon(0.5)
+    assert learner.engine.rule == Epsilon(0.5)
     assert learner.reward == SoftmaxRate(2.0)
 
 
@@ -129,8 +129,6 @@ def test_a_subclass_with_a_name_is_registered(monkeypatch: pytest.MonkeyPatch) -
 def test_an_abstract_learner_cannot_be_made(net: Any) -> None:
     class Half(Learner):
         def feedback(self, batch: Any) -> Any: ...
-
-        def predict(self, batch: Any) -> Any: ...
 
     with pytest.raises(TypeError, match="abstract"):
         Half(net)  # type: ignore[abstract]

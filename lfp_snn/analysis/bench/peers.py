@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lfp_snn.analysis.bench.contenders import LEARNING_RATE, Contender
 from lfp_snn.analysis.bench.problem import RULE, Problem
+from lfp_snn.learners.unrolled import rest
 
 __all__ = ["LfProp", "SnnTorch", "SpikingJelly"]
 
@@ -50,7 +51,7 @@ class SnnTorch(Contender):
         return _firing(self.net, snn.Leaky, self._forward)
 
     def _forward(self) -> Tensor:
-        _rest(self.net)
+        rest(self.net)
         recorded = []
         for frame in self.x:
             spikes, _ = self.net(frame)
@@ -169,7 +170,7 @@ class LfProp(Contender):
         return _firing(self.net, snn.Leaky, lambda: self._forward(self.net, self.x))
 
     def _forward(self, net: nn.Module, x: Tensor) -> Tensor:
-        _rest(self.net)
+        rest(self.net)
         return torch.stack([net(frame)[0] for frame in x])
 
 
@@ -194,13 +195,6 @@ def _missing(module: str) -> str | None:
     except Exception as error:  # torchvision beside another torch raises a RuntimeError
         return f"does not import: {str(error).partition(chr(10))[0]}"
     return None
-
-
-def _rest(net: nn.Module) -> None:
-    """Put the neurons of this network to rest."""
-    for module in net.modules():
-        if isinstance(module, snn.Leaky):
-            module.reset_mem()
 
 
 def _spiking_layers(net: nn.Sequential) -> Iterator[nn.Module]:

@@ -1,0 +1,128 @@
+"""Direct feedback alignment: the error reaches every layer through fixed random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from lfp_snn.learners.base import LearnerOptions, TrainingBatch
+from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
+from lfp_snn.learners.losses import Loss, SpikeFunction
+from lfp_snn.learners.unrolled import neurons, unroll
+from lfp_snn.lif import running
+
+__all__ = ["DFA", "DFAOptions"]
+
+
+class DFAOptions(SurrogateOptions):
+    """Which loss, which surrogate, which random weights.
+
+    Attributes:
+        feedback_seed: of the fixed random weights.
+        feedback_scale: their standard deviation times the root of the number of classes, > 0.
+    """
+
+    name: Literal["dfa"] = "dfa"
+    feedback_seed: int = Field(default=0, ge=0, lt=2**31)
+    feedback_scale: float = Field(default=1.0, gt=0)
+
+
+class DFA(GradientLearner, name="dfa"):
+    r"""Direct feedback alignment with a surrogate derivative.
+
+    The derivative of the loss by the output spikes, :math:`e_t`, reaches the spikes of hidden layer
+    l through a fixed random matrix, :math:`\partial s^l_t := e_t B_l`, in place of the weights that
+    follow. From there to the layer's own synapses it goes as in backpropagation, through the
+    surrogate and the layer's own membranes. The last layer learns by its true gradient.
+
+    Args:
+        net: a module whose forward is one time step.
+        loss: on the outputs.
+        spike: the step function with its surrogate derivative.
+        seed: of the random matrices, drawn in the order of the layers.
+        scale: their standard deviation times the root of the number of classes.
+        backend: the kernels that evaluate the network.
+
+    Source: Nokland, *Direct Feedback Alignment Provides Learning in Deep Neural Networks*, NeurIPS
+    2016; for spiking networks Samadi, Lillicrap, Tweed, Neural Computation 2017.
+    """
+
+    Options: ClassVar[type[LearnerOptions]] = DFAOptions
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: Loss,
+        spike: SpikeFunction,
+        seed: int = 0,
+        scale: float = 1.0,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(net, spike, backend)
+        self.loss = loss
+        self.seed = seed
+        self.scale = scale
+        self._hidden = list(neurons(net).items())[:-1]
+        self._weights: dict[str, Tensor] = {}
+
+    @classmethod
+    def from_options(cls, net: nn.Module, options: Any) -> DFA:
+        """Bind loss, surrogate and random weights to ``net``."""
+        return cls(
+            net,
+            options.make_loss(),
+            options.make_surrogate(),
+            options.feedback_seed,
+            options.feedback_scale,
+            options.backend,
+        )
+
+    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+        """Unroll with every layer cut off from the next, then hand the error to each."""
+        recorded: dict[str, list[Tensor]] = {name: [] for name, _ in self._hidden}
+        hooks = [self._cut(neuron, recorded[name]) for name, neuron in self._hidden]
+        try:
+            out = unroll(self.net, inputs, batch.lengths)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        loss = self.loss(out, batch.labels)
+        outputs = out.spikes if self.loss.looks_at == "spikes" else out.membranes
+        scaled = loss * len(batch.labels)
+        (error,) = torch.autograd.grad(scaled, outputs, retain_graph=True)
+        if batch.lengths is not None:
+            error = error * running(batch.lengths.to(error.device), len(error), 3)
+        scaled.backward()  # type: ignore[no-untyped-call]
+        for name, spikes in recorded.items():
+            train = torch.stack(spikes)
+            if train.requires_grad:  # a frozen layer does not
+                train.backward((error @ self._random(name, train)).view_as(train))  # type: ignore[no-untyped-call]
+        return out.spikes, loss.detach()
+
+    @staticmethod
+    def _cut(neuron: nn.Module, spikes: list[Tensor]) -> RemovableHandle:
+        """Hand on the spikes of a layer without their graph, and keep those that have it."""
+
+        def cut(_module: nn.Module, _inputs: object, out: Tensor) -> Tensor:
+            spikes.append(out)
+            return out.detach()
+
+        return neuron.register_forward_hook(cut)
+
+    def _random(self, name: str, train: Tensor) -> Tensor:
+        """``B_l``, ``[C, units]``: a function of the seed, the layer's place and its size."""
+        if name not in self._weights:
+            place = [each for each, _ in self._hidden].index(name)
+            generator = torch.Generator().manual_seed(self.seed + place)
+            classes, units = self._classes(), train[0, 0].numel()
+            random = torch.randn(classes, units, generator=generator)
+            self._weights[name] = (random * self.scale / classes**0.5).to(train)
+        return self._weights[name]
+
+    def _classes(self) -> int:
+        return int(list(neurons(self.net).values())[-1].mem.shape[-1])

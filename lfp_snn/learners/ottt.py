@@ -1,0 +1,183 @@
+"""Online training through time: gradients in space only, traces of the inputs in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from lfp_snn.learners.base import LearnerOptions, TrainingBatch
+from lfp_snn.learners.gradient import GradientLearner
+from lfp_snn.learners.losses import SpikeFunction, SurrogateName, make_surrogate
+from lfp_snn.learners.unrolled import cut_state, unroll
+
+__all__ = ["OTTT", "OTTTOptions"]
+
+
+class OTTTOptions(LearnerOptions):
+    """Which loss at each step, which surrogate, which trace.
+
+    Attributes:
+        evidence: what the cross-entropy of a step looks at: the ``spikes`` of that step, as
+            published, or the ``counts`` of all spikes so far.
+        surrogate: of ``snntorch.surrogate``, by name.
+        slope: shapes the surrogate; ``None`` for snntorch's own value.
+        trace: decay of the traces per step, in [0, 1); ``None``: that of the neurons a synapse
+            feeds (their mean, where each has its own).
+        backend: the kernels that evaluate the network.
+    """
+
+    name: Literal["ottt"] = "ottt"
+    evidence: Literal["spikes", "counts"] = "counts"
+    surrogate: SurrogateName = "atan"
+    slope: float | None = Field(default=None, gt=0)
+    trace: float | None = Field(default=None, ge=0, lt=1)
+    backend: str = "auto"
+
+    def check(self) -> None:
+        """Raise if the surrogate cannot be shaped."""
+        super().check()
+        make_surrogate(self.surrogate, self.slope)
+
+
+class OTTT(GradientLearner, name="ottt"):
+    r"""Online training through time.
+
+    At each step t a loss :math:`L_t` is sent back through the layers of that step alone,
+    :math:`\delta_t = \partial L_t / \partial I_t` with surrogate derivatives and membranes of
+    earlier steps held fixed, and meets a trace of each synapse's input:
+
+    .. math:: \hat a_t = \lambda \hat a_{t-1} + x_t \qquad
+              \partial W = \sum_t \delta_t \hat a_t^\top
+
+    Memory does not grow with T. :math:`L_t` is the cross-entropy over T of the spikes of step t, or
+    of the counts up to t. A bias, and any parameter beyond the synapses, takes the gradient of the
+    step.
+
+    Args:
+        net: a module whose forward is one time step.
+        spike: the step function with its surrogate derivative.
+        evidence: ``spikes`` or ``counts``, what the loss looks at.
+        trace: :math:`\lambda`; ``None`` for the neurons' own decay.
+        backend: the kernels that evaluate the network.
+
+    Source: Xiao, Meng, Zhang, He, Lin, *Online Training Through Time for Spiking Neural Networks*,
+    NeurIPS 2022.
+    """
+
+    Options: ClassVar[type[LearnerOptions]] = OTTTOptions
+
+    def __init__(
+        self,
+        net: nn.Module,
+        spike: SpikeFunction,
+        evidence: str = "counts",
+        trace: float | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(net, spike, backend)
+        self.evidence = evidence
+        self._decays: dict[nn.Module, float] = {}
+        for layer in self.engine.layers:
+            own = float(torch.as_tensor(layer.neuron.beta).clamp(0, 1).mean())
+            for _, synapse in layer.synapses:
+                self._decays[synapse] = own if trace is None else trace
+
+    @classmethod
+    def from_options(cls, net: nn.Module, options: Any) -> OTTT:
+        """Bind surrogate and trace to ``net``."""
+        spike = make_surrogate(options.surrogate, options.slope)
+        return cls(net, spike, options.evidence, options.trace, options.backend)
+
+    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+        """One step after the other; nothing of a step is kept but traces and counts."""
+        whole = list(inputs)
+        counts: Tensor | None = None
+        parts, total = [], torch.zeros((), device=self.device)
+        with _Taps(self._decays) as taps:
+            for t, frame in enumerate(whole):
+                cut_state(self.net)
+                rest_of = None if batch.lengths is None else batch.lengths - t
+                spikes = unroll(self.net, [frame], rest_of).spikes[0]
+                counts = spikes if counts is None else counts + spikes
+                seen = counts if self.evidence == "counts" else spikes
+                loss = self._loss(seen, batch, t) / len(whole)
+                self._add(taps.collect(loss))
+                counts = counts.detach()
+                parts.append(spikes.detach())
+                total = total + loss.detach() / len(batch.labels)
+        return torch.stack(parts), total
+
+    @staticmethod
+    def _loss(seen: Tensor, batch: TrainingBatch, t: int) -> Tensor:
+        """Cross-entropy of a step, summed over the samples that still run."""
+        losses = nn.functional.cross_entropy(seen, batch.labels, reduction="none")
+        if batch.lengths is not None:
+            losses = losses * (t < batch.lengths.to(losses.device))
+        return losses.sum()
+
+    def _add(self, gradients: dict[nn.Parameter, Tensor]) -> None:
+        for parameter, gradient in gradients.items():
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+class _Taps:
+    """Sees what goes into and out of every synapse, and keeps the traces; a context manager."""
+
+    def __init__(self, decays: dict[nn.Module, float]) -> None:
+        self._decays = decays
+        self._calls: list[tuple[nn.Module, Tensor, Tensor]] = []  # of this step, in order
+        self._traces: list[Tensor] = []
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> _Taps:
+        self._hooks = [each.register_forward_hook(self._note) for each in self._decays]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _note(self, synapse: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        self._calls.append((synapse, inputs[0].detach(), out))
+
+    def collect(self, loss: Tensor) -> dict[nn.Parameter, Tensor]:
+        """Gradients of a step: what reached each synapse's output times the trace of its input."""
+        calls, self._calls = self._calls, []
+        # What lies behind frozen synapses alone has no graph.
+        reached = [k for k, (_, _, out) in enumerate(calls) if out.requires_grad]
+        outs = [calls[k][2] for k in reached]
+        found = torch.autograd.grad(loss, outs, allow_unused=True) if outs else ()
+        deltas = dict(zip(reached, found, strict=True))
+        gradients: dict[nn.Parameter, Tensor] = {}
+        for place, (synapse, x, _) in enumerate(calls):
+            delta = deltas.get(place)
+            trace = self._follow(place, self._decays[synapse], x)
+            learning = [p for p in synapse.parameters() if p.requires_grad]
+            if delta is None or not learning:
+                continue
+            now = synapse(trace)
+            self._calls.clear()  # that was no step of the network
+            for parameter, each in zip(
+                learning, torch.autograd.grad(now, learning, delta), strict=True
+            ):
+                gradients[parameter] = gradients.get(parameter, 0) + each
+        return gradients
+
+    def _follow(self, place: int, decay: float, x: Tensor) -> Tensor:
+        """The trace of the input of the synapse that is called at this place."""
+        if place == len(self._traces):
+            self._traces.append(x)
+        else:
+            self._traces[place] = decay * self._traces[place] + x
+        return self._traces[place]

@@ -1,0 +1,37 @@
+"""The plain gradient through the step function, which is zero: the control that cannot learn."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import nn
+
+from lfp_snn.learners.base import LearnerOptions
+from lfp_snn.learners.gradient import LossOptions
+from lfp_snn.learners.losses import step
+from lfp_snn.learners.surrogate import BPTT
+
+__all__ = ["StepGradient", "StepGradientOptions"]
+
+
+class StepGradientOptions(LossOptions):
+    """Which loss."""
+
+    name: Literal["step_gradient"] = "step_gradient"
+
+
+class StepGradient(BPTT, name="step_gradient"):
+    """The plain gradient: the derivative of the step function is zero, as it truly is.
+
+    With a loss on spikes no weight ever changes, so that this stays at chance; whatever another
+    rule reaches beyond it, it has learnt. (snntorch's neurons do not show this by themselves: their
+    default derivative is the arctan surrogate, and its ``Heaviside`` passes gradients at spikes.)
+    A loss on membranes still trains the last layer.
+    """
+
+    Options: ClassVar[type[LearnerOptions]] = StepGradientOptions
+
+    @classmethod
+    def from_options(cls, net: nn.Module, options: Any) -> StepGradient:
+        """Bind the loss to ``net``."""
+        return cls(net, options.make_loss(), step, None, options.backend)

@@ -1,0 +1,81 @@
+"""Backpropagation through time with a surrogate gradient, as snntorch's users train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lfp_snn.learners.base import LearnerOptions, TrainingBatch
+from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
+from lfp_snn.learners.losses import Loss, SpikeFunction
+from lfp_snn.learners.unrolled import cut_state, unroll
+
+__all__ = ["BPTT", "BPTTOptions"]
+
+
+class BPTTOptions(SurrogateOptions):
+    """Which loss, which surrogate, how far back.
+
+    Attributes:
+        truncate: steps through which a gradient travels back at most; the loss is then that of each
+            such stretch by itself, and the gradients add up. ``None``: all of T.
+    """
+
+    name: Literal["surrogate"] = "surrogate"
+    truncate: int | None = Field(default=None, ge=1)
+
+
+class BPTT(GradientLearner, name="surrogate"):
+    """Backpropagation through time with a surrogate gradient.
+
+    Args:
+        net: a module whose forward is one time step.
+        loss: on the outputs.
+        spike: the step function with its surrogate derivative.
+        truncate: see :class:`BPTTOptions`.
+        backend: the kernels that evaluate the network.
+
+    Source: Neftci, Mostafa, Zenke, *Surrogate Gradient Learning in Spiking Neural Networks*, IEEE
+    Signal Processing Magazine 2019; Eshraghian et al., Proceedings of the IEEE 2023 (snntorch).
+    """
+
+    Options: ClassVar[type[LearnerOptions]] = BPTTOptions
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: Loss,
+        spike: SpikeFunction,
+        truncate: int | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(net, spike, backend)
+        self.loss = loss
+        self.truncate = truncate
+
+    @classmethod
+    def from_options(cls, net: nn.Module, options: Any) -> BPTT:
+        """Bind loss and surrogate to ``net``."""
+        return cls(
+            net, options.make_loss(), options.make_surrogate(), options.truncate, options.backend
+        )
+
+    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+        """Unroll a stretch, go back through it, go on from where it ended."""
+        whole = list(inputs)
+        stretch = self.truncate or len(whole)
+        parts, total = [], torch.zeros((), device=self.device)
+        for start in range(0, len(whole), stretch):
+            cut_state(self.net)
+            rest_of = None if batch.lengths is None else batch.lengths - start
+            out = unroll(self.net, whole[start : start + stretch], rest_of)
+            loss = self.loss(out, batch.labels)
+            if loss.requires_grad:
+                (loss * len(batch.labels)).backward()  # type: ignore[no-untyped-call]
+            parts.append(out.spikes.detach())
+            total = total + loss.detach()
+        return torch.cat(parts), total

@@ -1,0 +1,122 @@
+"""A snntorch network stepped over time under autograd, for the rules that need its graph.
+
+This is the loop of snntorch's tutorials, but that only the neurons of this network are put to rest:
+``snntorch.utils.reset`` walks through every neuron in the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from lfp_snn.learners.base import TrainingBatch
+from lfp_snn.lif import running
+from lfp_snn.spikes import Spikes
+
+__all__ = ["FiringCounter", "Unrolled", "cut_state", "frames", "neurons", "rest", "unroll"]
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What the outputs did, with their graph.
+
+    Attributes:
+        spikes: ``[T, B, C]``; 0 after a sample's end.
+        membranes: ``[T, B, C]``.
+    """
+
+    spikes: Tensor
+    membranes: Tensor
+
+
+def neurons(net: nn.Module) -> dict[str, snn.Leaky]:
+    """The neuron modules of a network, by name."""
+    return {name: each for name, each in net.named_modules() if isinstance(each, snn.Leaky)}
+
+
+def rest(net: nn.Module) -> None:
+    """Put the neurons of this network, and of no other, to rest; drops the graph they hold."""
+    for neuron in neurons(net).values():
+        neuron.mem = torch.zeros_like(neuron.mem)
+
+
+def cut_state(net: nn.Module) -> None:
+    """Let gradients end at the membranes as they are now."""
+    for neuron in neurons(net).values():
+        neuron.mem = neuron.mem.detach()
+
+
+def frames(batch: TrainingBatch, dtype: torch.dtype) -> Iterator[Tensor]:
+    """The dense input of each step ``[B, *feature]``."""
+    x = batch.x.dense(dtype) if isinstance(batch.x, Spikes) else batch.x.to(dtype)
+    if batch.steps is None:
+        yield from x
+    else:
+        yield from (x for _ in range(batch.steps))
+
+
+def unroll(net: nn.Module, inputs: Iterable[Tensor], lengths: Tensor | None = None) -> Unrolled:
+    """Step a network through its inputs, from the state that its neurons have.
+
+    Args:
+        net: its forward is one step, and gives spikes, or spikes and membranes.
+        inputs: ``[B, *feature]`` of each step.
+        lengths: how many of these steps each sample has ``[B]``; beyond, its outputs are silent.
+    """
+    last = list(neurons(net).values())[-1]
+    spikes, membranes = [], []
+    for frame in inputs:
+        out = net(frame)
+        spike, membrane = out if isinstance(out, tuple) else (out, last.mem)
+        spikes.append(spike)
+        membranes.append(membrane)
+    train = torch.stack(spikes)
+    if lengths is not None:
+        train = train * running(lengths.to(train.device), len(spikes), 3)
+    return Unrolled(train, torch.stack(membranes))
+
+
+class FiringCounter:
+    """Counts the spikes of every population while a network is stepped; a context manager."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self._neurons = neurons(net)
+        self._spikes: dict[str, Tensor] = {}
+        self._places = dict.fromkeys(self._neurons, 0)
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> FiringCounter:
+        for name, neuron in self._neurons.items():
+
+            def count(_module: object, _inputs: object, out: object, name: str = name) -> None:
+                self._count(name, out)
+
+            self._hooks.append(neuron.register_forward_hook(count))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Spikes per neuron and step of every neuron module, by name."""
+        return {name: float(self._spikes[name]) / self._places[name] for name in self._spikes}
+
+    def _count(self, name: str, out: object) -> None:
+        spikes = out[0] if isinstance(out, tuple) else out
+        assert isinstance(spikes, Tensor)
+        total = spikes.detach().sum()
+        self._spikes[name] = self._spikes[name] + total if name in self._spikes else total
+        self._places[name] += spikes.numel()
