@@ -29,10 +29,12 @@ from lfp_snn.training.files import write_atomic
 __all__ = [
     "accuracy_curves",
     "confusion_matrix",
+    "epoch_axis",
     "firing_rates",
     "inline",
     "sample_raster",
     "save",
+    "style",
 ]
 
 #: Everything that is neither data nor paper: text, axes, grid.
@@ -71,7 +73,8 @@ _STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def _style(**more: Any) -> Iterator[None]:
+def style(**more: Any) -> Iterator[None]:
+    """Within, figures look alike; ``more`` are settings of matplotlib."""
     settings: Any = {**_STYLE, **more}  # the stubs list every key
     with mpl.rc_context(settings):
         yield
@@ -83,7 +86,8 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.fl
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _epoch_axis(axes: Axes) -> None:
+def epoch_axis(axes: Axes) -> None:
+    """Whole epochs along the x axis."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
@@ -101,7 +105,7 @@ def accuracy_curves(
         best_epoch: the epoch whose checkpoint was kept; marked.
         baseline: test accuracy of the baseline in [0, 1]; drawn as a level to compare with.
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         epochs = _series(history, "epoch")
@@ -122,7 +126,7 @@ def accuracy_curves(
             axes.axhline(baseline, color=INK, linestyle=":", linewidth=1.2, label="baseline (test)")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylabel("accuracy")
-        _epoch_axis(axes)
+        epoch_axis(axes)
         figure.legend(loc="outside upper left", ncols=4)
         return figure
 
@@ -134,7 +138,7 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
         history: one mapping an epoch, with ``epoch`` and ``firing``, a mapping from the name of the
             neuron module to its rate in [0, 1].
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
         axes = figure.subplots()
         epochs = _series(history, "epoch")
@@ -146,7 +150,7 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylabel("neurons that spike in a step")
-        _epoch_axis(axes)
+        epoch_axis(axes)
         if names:
             figure.legend(loc="outside right upper", title="layer", alignment="left")
         return figure
@@ -162,7 +166,7 @@ def sample_raster(sample: Sample, classes: Sequence[str] = ()) -> Figure:
     outputs = sample.spikes[sample.layers[-1]].shape[1]
     named = len(classes) == outputs <= MOST_CLASSES_WITH_NUMBERS
     heights = [1.3] * (len(sample.layers) - 1) + [0.17 * outputs + 0.3 if named else 1.3]
-    with _style(**{"axes.grid": False}):
+    with style(**{"axes.grid": False}):
         figure = Figure(figsize=(WIDTH, sum(heights) + 1.2), layout="constrained")
         rows = figure.subplots(
             len(heights), sharex=True, squeeze=False, height_ratios=heights
@@ -237,7 +241,7 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str] = ()) -> Figu
     turn = 90 if max(map(len, names), default=0) > 3 else 0
     step = -(-number // 40)  # beyond 40 classes not every name fits
     ticks = range(0, number, step)
-    with _style(**{"axes.grid": False}):
+    with style(**{"axes.grid": False}):
         figure = Figure(figsize=(side + 1.6, side + 0.8), layout="constrained")
         axes = figure.subplots()
         # The root lets rare confusions show beside a full diagonal.
@@ -275,7 +279,7 @@ def save(figure: Figure, folder: Path, name: str) -> str:
     """
     png, svg = BytesIO(), StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with _style(**{"svg.hashsalt": name}):
+    with style(**{"svg.hashsalt": name}):
         figure.savefig(png, format="png", metadata={"Software": None})
         figure.savefig(svg, format="svg", metadata=nothing)
     write_atomic(folder / f"{name}.png", png.getvalue())

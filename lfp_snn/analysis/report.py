@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from matplotlib.figure import Figure
-
 from lfp_snn.analysis import plots
+from lfp_snn.analysis.pages import Illustration, rows, write_page
 from lfp_snn.analysis.record import Record, read_run
-from lfp_snn.training.files import write_atomic
 
 __all__ = ["write_report"]
 
@@ -37,19 +32,10 @@ def write_report(run_dir: Path) -> Path:
         RunError: the directory is no run, or one of its files is broken.
     """
     record = read_run(run_dir)
-    folder = run_dir / "figures"
-    folder.mkdir(exist_ok=True)
-    figures = []
-    for name, title, caption, figure in _figures(record):
-        # Safe: matplotlib escapes every text that it writes into an SVG.
-        svg = Markup(plots.inline(plots.save(figure, folder, name)))
-        figures.append({"name": name, "title": title, "caption": caption, "svg": svg})
-    path = run_dir / "report.html"
-    write_atomic(path, _render(record, figures).encode())
-    return path
+    return write_page(run_dir, "report.html", _figures(record), **_content(record))
 
 
-def _figures(record: Record) -> Iterator[tuple[str, str, str, Figure]]:
+def _figures(record: Record) -> Iterator[Illustration]:
     """Name, title, caption and figure of all that the run has data for."""
     result = record.result or {}
     classes = [str(name) for name in result.get("classes", ())]
@@ -87,15 +73,8 @@ def _figures(record: Record) -> Iterator[tuple[str, str, str, Figure]]:
         )
 
 
-def _render(record: Record, figures: list[dict[str, Any]]) -> str:
-    environment = Environment(
-        loader=PackageLoader("lfp_snn.analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda share: f"{share:.2%}"
+def _content(record: Record) -> dict[str, Any]:
+    """What the template names."""
     result = record.result or {}
     run = dict(record.run)
     data = run.pop("data", {})
@@ -107,17 +86,16 @@ def _render(record: Record, figures: list[dict[str, Any]]) -> str:
         "Versions": versions,
         "Config": record.config,
     }
-    return environment.get_template("report.html").render(
-        name=record.name,
-        source=data.get("source", ""),
-        result=record.result,
-        baseline=_baseline(result),
-        tested=_size(result, data, "test"),
-        warnings=result.get("warnings", ()),
-        tables={title: list(_rows(content)) for title, content in tables.items() if content},
-        figures=figures,
-        epochs=[dict(_rows(epoch)) for epoch in record.history],
-    )
+    return {
+        "name": record.name,
+        "source": data.get("source", ""),
+        "result": record.result,
+        "baseline": _baseline(result),
+        "tested": _size(result, data, "test"),
+        "warnings": result.get("warnings", ()),
+        "tables": {title: list(rows(content)) for title, content in tables.items() if content},
+        "epochs": [dict(rows(epoch)) for epoch in record.history],
+    }
 
 
 def _baseline(result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -128,21 +106,3 @@ def _baseline(result: Mapping[str, Any]) -> Mapping[str, Any]:
 def _size(result: Mapping[str, Any], data: Mapping[str, Any], part: str) -> int | None:
     sizes: Mapping[str, Any] = result.get("samples") or data.get("sizes") or {}
     return sizes.get(part)
-
-
-def _rows(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and readable values of nested mappings, as an override names them."""
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _rows(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _text(value)
-
-
-def _text(value: Any) -> str:
-    """As a config would have it."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from lfp_snn import __version__
 from lfp_snn.cli.bench import bench
+from lfp_snn.cli.compare import compare, sweep
 from lfp_snn.cli.display import Display, percent, result_table, shown, two_columns
 from lfp_snn.cli.listing import Kind, entries
 from lfp_snn.cli.shipped import find_config
@@ -169,6 +170,8 @@ def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
     typer.echo(f"{path} is valid")
 
 
+app.command()(compare)
+app.command()(sweep)
 app.command()(bench)
 
 

@@ -22,6 +22,7 @@ from lfp_snn.options import Choice, nearest
 from lfp_snn.training.config import Config, Settings
 
 __all__ = [
+    "apply_changes",
     "apply_overrides",
     "dump_config",
     "load_config",
@@ -113,25 +114,36 @@ def apply_overrides(given: Mapping[str, Any], overrides: Iterable[str]) -> dict[
         ConfigError: an override has no ``=`` or no key, or leads through something that is no
             mapping.
     """
+    changes = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not all(key.strip().split(".")):
+            raise ConfigError(f"The override {override!r} should read key=value, such as epochs=5.")
+        changes[key.strip()] = parse_yaml(text, f"override {override!r}")
+    return apply_changes(given, changes)
+
+
+def apply_changes(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of ``given`` with each dotted key set to its value.
+
+    Raises:
+        ConfigError: a key leads through something that is no mapping.
+    """
     result = deepcopy(dict(given))
     # Names first: another name is another choice, to which the old one's options mean nothing.
-    for override in sorted(overrides, key=lambda text: ".name=" not in text):
-        key, equals, text = override.partition("=")
-        parts = key.strip().split(".")
-        if not equals or not all(parts):
-            raise ConfigError(f"The override {override!r} should read key=value, such as epochs=5.")
-        section: Any = result
-        for depth, part in enumerate(parts[:-1]):
-            section = section.setdefault(part, {})
-            if not isinstance(section, dict):
+    for key in sorted(changes, key=lambda key: not key.endswith(".name")):
+        *sections, last = key.split(".")
+        place: Any = result
+        for depth, part in enumerate(sections):
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
                 raise ConfigError(
-                    f"The override {override!r} sets a key within "
-                    f"{'.'.join(parts[: depth + 1])}, which is {section!r} and no section."
+                    f"The override {key!r} sets a key within "
+                    f"{'.'.join(sections[: depth + 1])}, which is {place!r} and no section."
                 )
-        value = parse_yaml(text, f"override {override!r}")
-        if parts[-1] == "name" and len(parts) > 1 and section.get("name") != value:
-            section.clear()
-        section[parts[-1]] = value
+        if last == "name" and sections and place.get("name") != changes[key]:
+            place.clear()
+        place[last] = changes[key]
     return result
 
 

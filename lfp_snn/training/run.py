@@ -6,6 +6,7 @@ that made it.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shlex
 import sys
@@ -254,6 +255,7 @@ def _describe(
         "from_config": isinstance(settings, Config),
         "network": str(learner.net),
         "parameters": sum(p.numel() for p in learner.parameters()),
+        "initial_weights": _digest(learner.net),
         "data": {
             **splits.info,
             "feature_shape": list(splits.train.feature_shape),
@@ -262,6 +264,15 @@ def _describe(
         },
         "calibration": factors,
     }
+
+
+def _digest(net: nn.Module) -> str:
+    """Tells networks with equal weights from others."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _version(package: str) -> str | None:

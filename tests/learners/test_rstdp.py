@@ -133,7 +133,7 @@ def test_one_layer_learns_the_digits_clearly_above_chance() -> None:
     ).test_accuracy
     torch.manual_seed(0)
     net = build("mlp", digits.train.feature_shape, 10, hidden=[])
-    settings = {"learner": {"name": "rstdp"}, "optimizer": {"lr": 1e-3}}
+    settings: dict[str, Any] = {"learner": {"name": "rstdp"}, "optimizer": {"lr": 1e-3}}
     result = fit(net, digits, epochs=3, seed=0, device="cpu", **settings)
     assert start < 0.3
     assert result.test_accuracy > 0.6

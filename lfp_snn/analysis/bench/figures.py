@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lfp_snn.analysis.bench.sweeps import Series
-from lfp_snn.analysis.plots import STYLES, WIDTH
-from lfp_snn.analysis.plots import _style as style
+from lfp_snn.analysis.plots import STYLES, WIDTH, style
 
 __all__ = ["growth"]
 

@@ -1,0 +1,178 @@
+"""Plots of a comparison, in the style of :mod:`lfp_snn.analysis.plots`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lfp_snn.analysis.compare.results import LearnerResult, Results
+from lfp_snn.analysis.plots import INK, STYLES, WIDTH, epoch_axis, style
+
+__all__ = ["accuracy_over_epochs", "accuracy_over_time", "costs", "importance", "test_accuracies"]
+
+Points = npt.NDArray[np.float64]
+
+#: Points of time at which runs that took different times are averaged.
+GRID = 200
+
+
+def accuracy_over_epochs(results: Results) -> Figure:
+    """Validation accuracy of every epoch: mean over the seeds, band from lowest to highest."""
+    with style():
+        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for index, learner in enumerate(results.learners):
+            if not learner.histories:
+                continue
+            epochs = min(len(history) for history in learner.histories)
+            curves = np.array([_accuracies(h)[:epochs] for h in learner.histories])
+            _band(axes, np.arange(1, epochs + 1.0), curves, index, learner.name)
+        epoch_axis(axes)
+        _finish(figure, axes, results)
+        return figure
+
+
+def accuracy_over_time(results: Results) -> Figure:
+    """The best validation accuracy so far against training time, up to the shortest seed's end."""
+    with style():
+        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for index, learner in enumerate(results.learners):
+            times = [_seconds(history) for history in learner.histories]
+            if not times:
+                continue
+            grid = np.linspace(min(t[0] for t in times), min(t[-1] for t in times), GRID)
+            curves = np.array(
+                [
+                    _so_far(grid, t, np.maximum.accumulate(_accuracies(h)))
+                    for t, h in zip(times, learner.histories, strict=True)
+                ]
+            )
+            _band(axes, grid, curves, index, learner.name)
+        axes.set_xscale("log")
+        axes.set_xlabel("training time in seconds, validation included")
+        _finish(figure, axes, results)
+        return figure
+
+
+def _accuracies(history: Sequence[Mapping[str, float]]) -> Points:
+    return np.array([epoch["val_accuracy"] for epoch in history], np.float64)
+
+
+def _seconds(history: Sequence[Mapping[str, float]]) -> Points:
+    return np.cumsum([epoch["epoch_s"] for epoch in history], dtype=np.float64)
+
+
+def _so_far(grid: Points, times: Points, best: Points) -> Points:
+    """The value at the last epoch that had ended; NaN before the first."""
+    ended = np.searchsorted(times, grid, side="right")
+    return np.where(ended > 0, best[np.maximum(ended - 1, 0)], np.nan)
+
+
+def _band(axes: Axes, x: Points, curves: Points, index: int, name: str) -> None:
+    colour, dash = STYLES[index % len(STYLES)]
+    shown = ~np.isnan(curves).any(0)
+    x, curves = x[shown], curves[:, shown]
+    axes.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.15, linewidth=0)
+    marker = "o" if len(x) == 1 else None
+    axes.plot(x, curves.mean(0), dash, color=colour, label=name, marker=marker)
+
+
+def _finish(figure: Figure, axes: Axes, results: Results) -> None:
+    if results.target is not None:
+        label = f"target {results.target:.0%}"
+        axes.axhline(results.target, color=INK, linestyle=":", linewidth=1, label=label)
+    axes.set_ylabel("validation accuracy")
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper left", ncols=4)
+
+
+def test_accuracies(results: Results) -> Figure:
+    """Test accuracy of each seed, means with intervals; beside them the paired differences."""
+    names = [learner.name for learner in results.learners]
+    with style():
+        figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.3), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.2, 1))
+        for row, learner in enumerate(results.learners):
+            _seeds_and_mean(left, row, learner)
+            difference = results.differences.get(learner.name)
+            if difference is not None:
+                error = [[difference.difference - difference.low],
+                         [difference.high - difference.difference]]  # fmt: skip
+                colour = STYLES[row % len(STYLES)][0]
+                right.errorbar(
+                    difference.difference, row, xerr=error, fmt="o", color=colour, capsize=4
+                )
+        left.set_yticks(range(len(names)), labels=names)
+        left.set_ylim(len(names) - 0.5, -0.5)
+        left.set_xlabel("test accuracy: seeds, mean, 95 % interval")
+        left.xaxis.set_major_formatter(PercentFormatter(1.0))
+        right.axvline(0, color=INK, linewidth=1)
+        right.set_xlabel(f"{results.reference} minus the other, points")
+        right.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        return figure
+
+
+def _seeds_and_mean(axes: Axes, row: int, learner: LearnerResult) -> None:
+    test = learner.test
+    if test is None:
+        return
+    colour = STYLES[row % len(STYLES)][0]
+    values = learner.each("test_accuracy")
+    spread = row + np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [row]
+    axes.plot(values, spread, "o", color=colour, alpha=0.45, markersize=4)
+    error = [[test.value - test.low], [test.high - test.value]]
+    axes.errorbar(test.value, row, xerr=error, fmt="|", color=colour, capsize=5, markersize=16)
+
+
+def costs(results: Results) -> Figure:
+    """Time of a step, time to the end, peak memory and synaptic operations, on logarithmic axes."""
+    shown = [
+        ("step_s", "step, ms", 1e3),
+        ("train_s", "training, s", 1.0),
+        ("peak_bytes", "peak memory, MiB", 2.0**-20),
+        ("synaptic_operations", "synaptic operations, 1000", 1e-3),
+    ]
+    learners = [learner for learner in results.learners if learner.cells]
+    with style(**{"axes.grid.axis": "x"}):
+        figure = Figure(figsize=(WIDTH, 0.34 * len(learners) + 1.0), layout="constrained")
+        panels = figure.subplots(1, len(shown), sharey=True)
+        for axes, (key, title, unit) in zip(panels, shown, strict=True):
+            for row, learner in enumerate(learners):
+                values = [unit * value for value in learner.each(key)]
+                if values:
+                    middle = statistics.median(values)
+                    colour = STYLES[results.learners.index(learner) % len(STYLES)][0]
+                    axes.plot(middle, row, "o", color=colour, markersize=7)
+                    axes.annotate(f"{middle:,.3g}", (middle, row), (0, 6),
+                                  textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
+            axes.set_xscale("log")
+            axes.margins(x=0.35)
+            axes.set_title(title)
+            axes.minorticks_off()
+        panels[0].set_yticks(range(len(learners)), labels=[learner.name for learner in learners])
+        panels[0].set_ylim(len(learners) - 0.5, -0.7)
+        return figure
+
+
+def importance(shares: Mapping[str, float]) -> Figure:
+    """How much each searched key mattered: its share of the variance of the accuracy."""
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    with style(**{"axes.grid.axis": "x"}):
+        figure = Figure(figsize=(WIDTH, 0.32 * len(ordered) + 1.0), layout="constrained")
+        axes = figure.subplots()
+        bars = axes.barh([key for key, _ in ordered], [share for _, share in ordered],
+                         color=STYLES[0][0])  # fmt: skip
+        axes.bar_label(bars, [f"{share:.0%}" for _, share in ordered], padding=4)
+        axes.set_xlim(0, 1.1)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_xlabel("share of the variance of validation accuracy")
+        return figure

@@ -1,0 +1,172 @@
+"""The search for a learner's hyper-parameters: Optuna, kept in SQLite, so that it can go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from lfp_snn.analysis.compare.plan import Space, Study
+from lfp_snn.data import Splits
+from lfp_snn.errors import LfpSnnError, RunError
+from lfp_snn.training import Interrupted, Observer, train
+from lfp_snn.training.run import load_splits
+
+__all__ = ["Tuning", "importances", "run_trial"]
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+#: Epochs and trials before a trial may be pruned: none is judged by its first steps.
+WARMUP_SHARE = 0.3
+FIRST_TRIALS = 4
+
+_SPENT = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_INTERRUPTED = "interrupted"
+
+
+class Tuning:
+    """The trials of one study.
+
+    Args:
+        study: what is searched.
+        file: the SQLite database, shared by all studies of a comparison.
+    """
+
+    def __init__(self, study: Study, file: Path) -> None:
+        self.study = study
+        self._storage = _storage(file)
+        self._optuna = optuna.create_study(
+            storage=self._storage, study_name=study.name, direction="maximize", load_if_exists=True
+        )
+
+    def give_up_interrupted(self) -> None:
+        """Close trials that a killed process left open; their settings will be tried again."""
+        for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            # Marked first: a trial that has ended can no longer be.
+            self._storage.set_trial_user_attr(trial._trial_id, _INTERRUPTED, True)
+            self._optuna.tell(trial.number, state=TrialState.FAIL)
+            if trial.params:
+                self._optuna.enqueue_trial(trial.params)
+
+    def fail_open(self, reason: str) -> None:
+        """Count trials that are still open, though nobody runs them, as failed."""
+        for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._storage.set_trial_user_attr(trial._trial_id, "error", reason)
+            self._optuna.tell(trial.number, state=TrialState.FAIL)
+
+    def spent(self) -> list[FrozenTrial]:
+        """Trials that count: completed, pruned or failed by themselves."""
+        trials = self._optuna.get_trials(deepcopy=False, states=_SPENT)
+        return [trial for trial in trials if _INTERRUPTED not in trial.user_attrs]
+
+    def failed(self) -> list[str]:
+        """Why trials failed."""
+        return [
+            str(trial.user_attrs.get("error", "its process died"))
+            for trial in self.spent()
+            if trial.state == TrialState.FAIL
+        ]
+
+    def remaining(self) -> int:
+        """Trials still to run."""
+        if not self.study.tune:
+            return 0
+        return max(0, self.study.search.trials - len(self.spent()))
+
+    def best(self) -> tuple[dict[str, Any], float | None]:
+        """Values of the best completed trial, and its validation accuracy.
+
+        Of equal ones the first. Nothing was searched: no values.
+
+        Raises:
+            RunError: no trial was completed.
+        """
+        if not self.study.tune or not self.study.search.trials:
+            return {}, None
+        done = [trial for trial in self.spent() if trial.state == TrialState.COMPLETE]
+        if not done:
+            why = "; ".join(dict.fromkeys(self.failed())) or "all were pruned"
+            raise RunError(f"No trial of {self.study.name!r} was completed: {why}.")
+        best = max(done, key=lambda trial: (trial.value or 0.0, -trial.number))
+        return dict(best.params), best.value
+
+
+def _storage(file: Path) -> optuna.storages.RDBStorage:
+    return optuna.storages.RDBStorage(
+        f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}}
+    )
+
+
+class _Pruning(Observer):
+    """Reports every epoch to a trial, and ends it if others were better by then."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+
+    def epoch_ended(self, metrics: dict[str, Any]) -> None:
+        """Report the validation accuracy."""
+        self.trial.report(metrics["val_accuracy"], metrics["epoch"])
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def run_trial(study: Study, file: Path, splits: Splits | None = None) -> None:
+    """Run one more trial in this process: train on validation data, never look at the test part.
+
+    Settings that cannot work (feedback not finite, a network that cannot be calibrated) fail the
+    trial, and with that count as tried.
+    """
+    epochs = study.search.epochs or study.config({}, 0).epochs
+    storage = _storage(file)
+    loaded = optuna.load_study(storage=storage, study_name=study.name)
+    # Every trial has a process of its own: a common seed would draw the same numbers each time.
+    drawn = study.search.seed + len(loaded.get_trials(deepcopy=False))
+    loaded.sampler = optuna.samplers.TPESampler(seed=drawn, n_startup_trials=FIRST_TRIALS)
+    loaded.pruner = optuna.pruners.MedianPruner(
+        n_startup_trials=FIRST_TRIALS, n_warmup_steps=max(1, round(WARMUP_SHARE * epochs))
+    )
+    trial = loaded.ask()
+    values = suggest(trial, study.tune)
+    try:
+        config = study.config(values, study.search.seed, study.search.epochs)
+        data = splits or load_splits(config)
+        unseen = Splits(data.train, data.val, data.val, data.info)
+        result = train(config, splits=unseen, observers=[_Pruning(trial)])
+    except optuna.TrialPruned:
+        loaded.tell(trial, state=TrialState.PRUNED)
+    except Interrupted:
+        raise  # stays open; the next search closes it and tries the same again
+    except LfpSnnError as error:
+        trial.set_user_attr("error", str(error))
+        loaded.tell(trial, state=TrialState.FAIL)
+    else:
+        loaded.tell(trial, result.val_accuracy)
+
+
+def suggest(trial: Trial, space: Space) -> dict[str, Any]:
+    """A value for every key of a space."""
+    values: dict[str, Any] = {}
+    for key, each in space.items():
+        if isinstance(each, list):
+            values[key] = trial.suggest_categorical(key, each)
+        elif isinstance(each.low, int) and isinstance(each.high, int):
+            values[key] = trial.suggest_int(key, each.low, each.high, log=each.log)
+        else:
+            values[key] = trial.suggest_float(key, float(each.low), float(each.high), log=each.log)
+    return values
+
+
+def importances(file: Path, name: str) -> dict[str, float]:
+    """How much of the variance of the accuracy each key accounts for (fANOVA); none if unknown.
+
+    Source: Hutter, Hoos, Leyton-Brown, *An Efficient Approach for Assessing Hyperparameter
+    Importance*, ICML 2014.
+    """
+    study = optuna.load_study(storage=_storage(file), study_name=name)
+    done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+    if len(done) < 4 or len({trial.value for trial in done}) < 2:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))

@@ -1,0 +1,75 @@
+"""Pages: HTML files that need nothing else, with the figures inside them and beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from lfp_snn.analysis import plots
+from lfp_snn.training.files import write_atomic
+
+__all__ = ["rows", "write_page"]
+
+#: Name, title, caption and figure.
+Illustration = tuple[str, str, str, Figure]
+
+
+def write_page(
+    folder: Path, template: str, illustrations: Iterable[Illustration], **content: Any
+) -> Path:
+    """Write ``report.html`` and ``figures/*.png|svg`` into a folder.
+
+    Args:
+        folder: where they go.
+        template: of ``lfp_snn/analysis/templates``.
+        illustrations: figures, which the template gets as ``figures``.
+        content: everything else that the template names.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: something cannot be written.
+    """
+    (folder / "figures").mkdir(exist_ok=True)
+    figures = []
+    for name, title, caption, figure in illustrations:
+        # Safe: matplotlib escapes every text that it writes into an SVG.
+        svg = Markup(plots.inline(plots.save(figure, folder / "figures", name)))
+        figures.append({"name": name, "title": title, "caption": caption, "svg": svg})
+    environment = Environment(
+        loader=PackageLoader("lfp_snn.analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda share: f"{share:.2%}"
+    page = environment.get_template(template).render(figures=figures, **content)
+    path = folder / "report.html"
+    write_atomic(path, page.encode())
+    return path
+
+
+def rows(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys and readable values of nested mappings, as an override names them."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from rows(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _text(value)
+
+
+def _text(value: Any) -> str:
+    """As a config would have it."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)

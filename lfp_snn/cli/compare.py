@@ -1,0 +1,180 @@
+"""``lfp-snn compare`` and ``lfp-snn sweep``: many trainings, one report."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from lfp_snn.cli.display import percent, shown
+from lfp_snn.cli.shipped import find_config
+from lfp_snn.errors import RunError
+
+__all__ = ["compare", "sweep"]
+
+Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as compare.search.trials=4."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for everything; by default runs/<name>. What is there goes on."),
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes at a time.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of each; by default the cores, shared out.")
+]
+
+
+def compare(
+    config: Config,
+    overrides: Overrides = None,
+    learners: Annotated[
+        str | None, typer.Option(help="Names from the config, by commas; all if absent.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each learner.")] = 5,
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    out: Out = None,
+) -> None:
+    """Compare learning rules: each tuned with the same budget, then trained with several seeds.
+
+    Stop it with Ctrl-C and start it again with the same command: what is finished is kept. Several
+    processes at a time are quicker, but their times are those of a shared machine.
+    """
+    # Imported here, since Optuna is slow to load and the other commands need none of it.
+    from lfp_snn.analysis.compare import session
+    from lfp_snn.analysis.compare.plan import load_comparison
+    from lfp_snn.analysis.compare.report import target_rows
+
+    only = None if learners is None else [name.strip() for name in learners.split(",")]
+    path = find_config(config)
+    comparison, studies = load_comparison(path, overrides or [], only)
+    name = str(studies[0].base.get("name", path.stem))
+    folder = out or Path("runs") / name
+    console = Console()
+    console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
+    resources = session.resources(jobs, threads)
+    with _Screen(console) as screen, _stoppable(folder):
+        results, report = session.compare(
+            comparison, studies, seeds, folder, resources, screen, name
+        )
+    console.print(_summary(results))
+    for learner, line in target_rows(results):
+        console.print(f"to {percent(results.target or 0)}, {learner}: {line}", highlight=False)
+    for sentence in results.conclusions():
+        console.print(f"- {sentence}", highlight=False)
+    console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
+    if any(learner.failed for learner in results.learners):
+        raise RunError(
+            "Not everything finished; the report says what, and the same command tries again."
+        )
+
+
+def sweep(
+    config: Config,
+    overrides: Overrides = None,
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    out: Out = None,
+) -> None:
+    """Search the settings of one learner on validation data, and show which of them matter."""
+    from lfp_snn.analysis.compare import session
+    from lfp_snn.analysis.compare.plan import load_sweep
+
+    path = find_config(config)
+    study = load_sweep(path, overrides or [])
+    folder = out or Path("runs") / str(study.base.get("name", path.stem))
+    console = Console()
+    console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
+    with _Screen(console) as screen, _stoppable(folder):
+        values, best, report = session.sweep(
+            study, folder, session.resources(jobs, threads), screen, path.stem
+        )
+    console.print(f"best validation accuracy {percent(best)}", highlight=False)
+    for key, value in values.items():
+        console.print(f"  {key}={value}", highlight=False)
+    console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
+
+
+class _stoppable:
+    """Turns Ctrl-C and SIGTERM into a message that says how to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, self._interrupt)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+        if kind is KeyboardInterrupt:
+            from lfp_snn.training import Interrupted
+
+            raise Interrupted(
+                f"Stopped; {self.folder} keeps what is finished, and the same command goes on.",
+                signal.SIGINT,
+            )
+
+    @staticmethod
+    def _interrupt(_signum: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+
+class _Screen:
+    """A live table on a terminal, a line for everything that ends elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live = Live(console=console, transient=True, refresh_per_second=4)
+
+    def __enter__(self) -> _Screen:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def changed(self, states: Sequence[Any]) -> None:
+        """Draw the table anew."""
+        if self.console.is_terminal:
+            self._live.update(_progress(states))
+
+    def told(self, line: str) -> None:
+        """Print what ended."""
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _progress(states: Sequence[Any]) -> Table:
+    table = Table("learner", "search", "best", "seeds", "now", box=None, pad_edge=False)
+    for state in states:
+        table.add_row(
+            state.name,
+            f"{state.trials[0]}/{state.trials[1]}" if state.trials[1] else "",
+            "" if state.best is None else percent(state.best),
+            f"{state.cells[0]}/{state.cells[1]}",
+            "; ".join(state.running) or ("failed" if state.failed else ""),
+        )
+    return table
+
+
+def _summary(results: Any) -> Table:
+    """The columns that fit a terminal."""
+    from lfp_snn.analysis.compare.report import summary_rows
+    from lfp_snn.analysis.compare.results import COLUMNS
+
+    table = Table("learner", *(column.title for column in COLUMNS[:6]), box=None, pad_edge=False)
+    for name, cells in summary_rows(results):
+        table.add_row(name, *cells[:6])
+    return table
