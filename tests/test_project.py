@@ -28,7 +28,7 @@ LAYERS = (
     {"cli"},
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-MODULE_OF = {"pyyaml": "yaml", "scikit_learn": "sklearn"}
+MODULE_OF = {"pillow": "PIL", "pyyaml": "yaml", "scikit_learn": "sklearn"}
 COMES_WITH = {"llvmlite", "pydantic_core"}  # tied to one version of numba and of pydantic
 MATHEMATICS = ("lif", "rules", "rewards")
 
@@ -88,6 +88,7 @@ def test_every_dependency_is_pinned(repository: Path) -> None:
     project = _project(repository)["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     asked += project["optional-dependencies"]["data"]
+    asked += project["optional-dependencies"]["formats"]
     names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
     lines = (repository / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
@@ -99,7 +100,8 @@ def test_every_dependency_is_pinned(repository: Path) -> None:
 def test_every_import_is_a_declared_dependency(repository: Path) -> None:
     project = _project(repository)["project"]
     optional = project["optional-dependencies"]
-    asked = project["dependencies"] + optional["data"] + optional["triton"] + optional["peers"]
+    extras = ("data", "formats", "triton", "peers")
+    asked = project["dependencies"] + [each for name in extras for each in optional[name]]
     names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
     names = {MODULE_OF.get(name, name) for name in names} | COMES_WITH
     names |= sys.stdlib_module_names | {"lfp_snn"}

@@ -19,12 +19,14 @@ from typer.core import TyperGroup
 from lfp_snn import __version__
 from lfp_snn.cli.bench import bench
 from lfp_snn.cli.compare import compare, sweep
+from lfp_snn.cli.data import app as data_commands
 from lfp_snn.cli.display import Display, percent, result_table, shown, two_columns
 from lfp_snn.cli.listing import Kind, entries
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.errors import LfpSnnError, RunError
 from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
+from lfp_snn.training.configfile import apply_overrides, make_config, read_mapping
 from lfp_snn.training.run import load_splits
 from lfp_snn.training.rundir import RunDir
 
@@ -165,14 +167,23 @@ def copy(
 @app.command()
 def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
     """Check a config and its overrides without running anything."""
+    from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
+
     path = find_config(config)
-    load_config(path, overrides or ())
+    given = apply_overrides(read_mapping(path), overrides or ())
+    if "compare" in given:
+        load_comparison(path, overrides or [])
+    elif "sweep" in given:
+        load_sweep(path, overrides or [])
+    else:
+        make_config(Config, given, str(path))
     typer.echo(f"{path} is valid")
 
 
 app.command()(compare)
 app.command()(sweep)
 app.command()(bench)
+app.add_typer(data_commands, name="data")
 
 
 def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from lfp_snn.analysis.compare.results import LearnerResult, Results
 from lfp_snn.analysis.plots import INK, STYLES, WIDTH, epoch_axis, style
@@ -56,6 +62,9 @@ def accuracy_over_time(results: Results) -> Figure:
             )
             _band(axes, grid, curves, index, learner.name)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("training time in seconds, validation included")
         _finish(figure, axes, results)
         return figure
@@ -113,6 +122,8 @@ def test_accuracies(results: Results) -> Figure:
                 )
         left.set_yticks(range(len(names)), labels=names)
         left.set_ylim(len(names) - 0.5, -0.5)
+        low, high = left.get_xlim()
+        left.set_xlim(max(low, -0.02), min(high, 1.02))
         left.set_xlabel("test accuracy: seeds, mean, 95 % interval")
         left.xaxis.set_major_formatter(PercentFormatter(1.0))
         right.axvline(0, color=INK, linewidth=1)
@@ -134,33 +145,45 @@ def _seeds_and_mean(axes: Axes, row: int, learner: LearnerResult) -> None:
 
 
 def costs(results: Results) -> Figure:
-    """Time of a step, time to the end, peak memory and synaptic operations, on logarithmic axes."""
+    """Time of a step, time to the end, peak memory and synaptic operations, as bars."""
     shown = [
         ("step_s", "step, ms", 1e3),
         ("train_s", "training, s", 1.0),
         ("peak_bytes", "peak memory, MiB", 2.0**-20),
-        ("synaptic_operations", "synaptic operations, 1000", 1e-3),
+        ("synaptic_operations", "synaptic operations, thousands", 1e-3),
     ]
     learners = [learner for learner in results.learners if learner.cells]
     with style(**{"axes.grid.axis": "x"}):
-        figure = Figure(figsize=(WIDTH, 0.34 * len(learners) + 1.0), layout="constrained")
-        panels = figure.subplots(1, len(shown), sharey=True)
-        for axes, (key, title, unit) in zip(panels, shown, strict=True):
-            for row, learner in enumerate(learners):
-                values = [unit * value for value in learner.each(key)]
-                if values:
-                    middle = statistics.median(values)
-                    colour = STYLES[results.learners.index(learner) % len(STYLES)][0]
-                    axes.plot(middle, row, "o", color=colour, markersize=7)
-                    axes.annotate(f"{middle:,.3g}", (middle, row), (0, 6),
-                                  textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
-            axes.set_xscale("log")
-            axes.margins(x=0.35)
+        height = 2 * (0.3 * len(learners) + 0.6)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        panels = figure.subplots(2, 2, sharey=True)
+        for axes, (key, title, unit) in zip(panels.ravel(), shown, strict=True):
+            _bars(axes, [_middle(learner, key) * unit for learner in learners])
             axes.set_title(title)
-            axes.minorticks_off()
-        panels[0].set_yticks(range(len(learners)), labels=[learner.name for learner in learners])
-        panels[0].set_ylim(len(learners) - 0.5, -0.7)
+        for axes in panels[:, 0]:
+            axes.set_yticks(range(len(learners)), labels=[learner.name for learner in learners])
+        panels[0, 0].set_ylim(len(learners) - 0.4, -0.6)
         return figure
+
+
+def _middle(learner: LearnerResult, key: str) -> float:
+    values = learner.each(key)
+    return statistics.median(values) if values else float("nan")
+
+
+def _bars(axes: Axes, values: Sequence[float]) -> None:
+    """A bar for each value, with its number; none where it is not known."""
+    known = [(row, value) for row, value in enumerate(values) if not np.isnan(value)]
+    bars = axes.barh(
+        [row for row, _ in known],
+        [value for _, value in known],
+        height=0.6,
+        color=[STYLES[row % len(STYLES)][0] for row, _ in known],
+    )
+    axes.bar_label(bars, [f"{value:,.3g}" for _, value in known], padding=3, fontsize=8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def importance(shares: Mapping[str, float]) -> Figure:

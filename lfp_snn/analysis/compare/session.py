@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-import lfp_snn
+from lfp_snn import __version__
 from lfp_snn.analysis.compare.cells import Cell
 from lfp_snn.analysis.compare.plan import Comparison, Study
 from lfp_snn.analysis.compare.report import write_comparison, write_sweep
@@ -117,5 +117,5 @@ def _machine(using: Resources) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "lfp_snn": lfp_snn.__version__,
+        "lfp_snn": __version__,
     }

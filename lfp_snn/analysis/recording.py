@@ -1,0 +1,191 @@
+"""Pictures of a recording: what a camera, or another event sensor, sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lfp_snn.analysis.plots import COLOURS, INK, WIDTH, style
+from lfp_snn.data import Events
+from lfp_snn.errors import DataError
+
+__all__ = ["animate", "event_image", "overview"]
+
+ON, OFF = COLOURS[1], COLOURS[0]
+SLICES = 8  # pictures in the strip over time
+BINS = 60
+FRAME_MS = 60
+SIDE = 272  # pixels of an animation's shorter side, at least
+
+Counts = npt.NDArray[np.int64]
+
+
+def event_image(events: Events, chosen: npt.NDArray[np.bool_] | None = None) -> Counts:
+    """Events of each pixel, int64 ``[polarities, height, width]``.
+
+    Args:
+        events: of one recording.
+        chosen: bool ``[E]``, which of them; all if ``None``.
+    """
+    units = events.units() if chosen is None else events.units()[chosen]
+    size = int(np.prod(events.sensor))
+    return np.bincount(units, minlength=size).reshape(events.sensor).astype(np.int64)
+
+
+def overview(events: Events, name: str = "") -> Figure:
+    """A recording on a page: all events by polarity, slices of time, rate, pauses.
+
+    Args:
+        events: of one recording.
+        name: what to call it.
+    """
+    with style(**{"axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, 7.2), layout="constrained")
+        grid = figure.add_gridspec(3, SLICES, height_ratios=(2.2, 1, 1.5))
+        half = SLICES // 2
+        _whole(figure.add_subplot(grid[0, :half]), events)
+        _in_space_and_time(figure.add_subplot(grid[0, half:], projection="3d"), events)
+        for number, (start, image) in enumerate(_slices(events, SLICES)):
+            axes = figure.add_subplot(grid[1, number])
+            _picture(axes, image, _bright(image))
+            axes.set_title(f"{start / 1000:.0f} ms", fontsize=8)
+        _rate(figure.add_subplot(grid[2, :half]), events)
+        _pauses(figure.add_subplot(grid[2, half:]), events)
+        duration = (events.t.max() - events.t.min()) / 1000
+        figure.suptitle(
+            f"{name}  {len(events):,} events, {duration:,.1f} ms, "
+            f"{events.sensor[2]} x {events.sensor[1]}",
+            x=0.01,
+            ha="left",
+            fontsize=11,
+        )
+        return figure
+
+
+def animate(events: Events, path: Path, frames: int = 40) -> None:
+    """Write the recording as an animated GIF, ON and OFF events in two colours.
+
+    Args:
+        events: of one recording.
+        path: the file.
+        frames: slices of equal duration.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    images = [image for _, image in _slices(events, frames)]
+    brightest = max(int(image.max()) for image in images) or 1
+    zoom = max(1, SIDE // min(events.sensor[1:]))
+    pictures = [
+        Image.fromarray(_coloured(image, brightest).repeat(zoom, 0).repeat(zoom, 1))
+        for image in images
+    ]
+    try:
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def _slices(events: Events, number: int) -> Iterator[tuple[int, Counts]]:
+    """Start in microseconds and event image of slices of equal duration."""
+    first = int(events.t.min())
+    length = (int(events.t.max()) - first) // number + 1
+    which = (events.t - first) // length
+    for each in range(number):
+        yield each * length, event_image(events, which == each)
+
+
+def _coloured(image: Counts, brightest: int) -> npt.NDArray[np.uint8]:
+    """RGB ``[height, width, 3]``: white where nothing was, the colours where much was."""
+    strength = np.sqrt(np.minimum(image / max(brightest, 1), 1))
+    colours = [_rgb(OFF), _rgb(ON)] if len(image) == 2 else [_rgb(OFF)]
+    paper = np.full((*image.shape[1:], 3), 255.0)
+    for part, colour in zip(strength, colours, strict=True):
+        paper -= part[..., None] * (255 - colour)
+    return np.clip(paper, 0, 255).astype(np.uint8)
+
+
+def _rgb(colour: str) -> npt.NDArray[np.float64]:
+    return np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)], np.float64)
+
+
+def _bright(image: Counts) -> int:
+    """What few pixels exceed: a hot one shall not outshine the others."""
+    return int(np.quantile(image[image > 0], 0.95)) if image.any() else 1
+
+
+def _picture(axes: Axes, image: Counts, brightest: int) -> None:
+    axes.imshow(_coloured(image, brightest), interpolation="nearest", aspect="auto")
+    if min(image.shape[1:]) > 1:
+        axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _whole(axes: Axes, events: Events) -> None:
+    image = event_image(events)
+    _picture(axes, image, _bright(image))
+    counts = image.sum((1, 2))
+    words = ("OFF", "ON") if len(counts) == 2 else ("events",)
+    said = [f"{word} {share:.0%}" for word, share in zip(words, counts / counts.sum(), strict=True)]
+    axes.set_title("all events: " + ", ".join(said))
+
+
+def _in_space_and_time(axes: Any, events: Events) -> None:
+    """Every event, or one of so many, as a point in x, y and time."""
+    every = max(1, len(events) // 4000)
+    part = slice(None, None, every)
+    on = events.p[part] > 0
+    for chosen, colour in ((on, ON), (~on, OFF)):
+        axes.scatter(
+            (events.t[part][chosen] - events.t.min()) / 1000,
+            events.x[part][chosen],
+            -events.y[part][chosen].astype(int),
+            s=1.5,
+            color=colour,
+            linewidths=0,
+            rasterized=True,
+        )
+    axes.set_xlabel("ms", labelpad=-4)
+    axes.tick_params(labelsize=7, pad=-2)
+    axes.set_yticklabels([])
+    axes.set_zticklabels([])
+    axes.grid(False)
+    axes.set_title("x, y and time")
+
+
+def _rate(axes: Axes, events: Events) -> None:
+    t = (events.t - events.t.min()) / 1000
+    edges = np.linspace(0, max(float(t.max()), 1e-3), BINS + 1)
+    width_s = (edges[1] - edges[0]) / 1000
+    parts = [("ON", events.p > 0, ON), ("OFF", events.p == 0, OFF)]
+    for label, chosen, colour in parts if events.sensor[0] == 2 else [("events", t >= 0, OFF)]:
+        counts, _ = np.histogram(t[chosen], edges)
+        axes.stairs(counts / width_s / 1000, edges, color=colour, label=label)
+    axes.set_xlabel("ms")
+    axes.set_ylabel("thousand events/s")
+    axes.set_title("rate")
+    axes.legend(fontsize=8)
+
+
+def _pauses(axes: Axes, events: Events) -> None:
+    """Time from an event to the next of the same pixel and polarity."""
+    order = np.lexsort((events.t, events.units()))
+    units, t = events.units()[order], events.t[order]
+    pauses = np.diff(t)[units[1:] == units[:-1]] / 1000
+    pauses = pauses[pauses > 0]
+    if len(pauses):
+        edges = np.geomspace(pauses.min(), max(pauses.max(), pauses.min() * 1.01), BINS + 1)
+        axes.hist(pauses, edges.tolist(), color=INK, alpha=0.7)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.set_xlabel("ms")
+    axes.set_ylabel("pauses")
+    axes.set_title("time to the next event of a pixel")

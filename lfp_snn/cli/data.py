@@ -1,0 +1,114 @@
+"""``lfp-snn data``: recordings looked at, checked and converted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from lfp_snn.cli.display import shown, two_columns
+from lfp_snn.data.formats import FORMATS, detect, read_recording, write_recording
+from lfp_snn.errors import DataError
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Look at recordings, check and convert them.")
+
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")]
+
+
+@app.command()
+def info(file: Recording) -> None:
+    """What a recording is: format, sensor, duration, rates."""
+    form = detect(file)
+    events = form.read(file)
+    duration = (int(events.t.max()) - int(events.t.min())) / 1e6
+    rate = f"{len(events) / duration:,.0f} events/s" if duration else "all at one time"
+    backwards = int((events.t[1:] < events.t[:-1]).sum())
+    rows = [
+        ("format", form.title),
+        ("events", f"{len(events):,}"),
+        ("sensor", f"{events.sensor[2]} x {events.sensor[1]}, {events.sensor[0]} polarities"),
+        ("duration", f"{duration:.6g} s"),
+        ("rate", rate),
+        ("ON", f"{events.p.mean():.1%}"),
+        ("times that run backwards", f"{backwards:,}"),
+    ]
+    Console().print(two_columns(rows))
+
+
+@app.command()
+def show(
+    file: Recording,
+    out: Annotated[Path | None, typer.Option(help="The PNG; by default <name>.png here.")] = None,
+    gif: Annotated[Path | None, typer.Option(help="Also an animated GIF.")] = None,
+) -> None:
+    """Draw a recording: event image, slices of time, rate, pauses."""
+    from lfp_snn.analysis.recording import animate, overview  # slow to import
+
+    events = read_recording(file)
+    target = out or Path(f"{file.stem}.png")
+    try:
+        overview(events, file.name).savefig(target)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{target} cannot be written ({error})") from error
+    typer.echo(f"drawn: {shown(target)}")
+    if gif is not None:
+        animate(events, gif)
+        typer.echo(f"drawn: {shown(gif)}")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Recordings, at any depth.")],
+) -> None:
+    """Read every recording in a folder, and list all that are damaged."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder")
+    suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    if not files:
+        raise DataError(f"{folder} has no recordings: no file of {', '.join(sorted(suffixes))}")
+    console = Console()
+    formats: Counter[str] = Counter()
+    bad: list[str] = []
+    for file in track(files, "reading", console=console, transient=True):
+        try:
+            form = detect(file)
+            form.read(file)
+            formats[form.title] += 1
+        except DataError as error:
+            bad.append(str(error))
+    for title, count in formats.items():
+        console.print(f"{count} good: {title}", highlight=False)
+    for line in bad:
+        console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
+    if bad:
+        raise DataError(f"{len(bad)} of {len(files)} recordings in {folder} cannot be read")
+
+
+@app.command()
+def convert(
+    file: Recording,
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The file to make.")],
+    to: Annotated[
+        str | None, typer.Option(help="A format; by default what the name of DEST says.")
+    ] = None,
+) -> None:
+    """Write a recording in another format."""
+    if dest.exists():
+        raise DataError(f"{dest} exists already; name another file")
+    write_recording(read_recording(file), dest, to or _by_name(dest))
+    typer.echo(f"written: {shown(dest)}")
+
+
+def _by_name(path: Path) -> str:
+    fitting = [name for name, each in FORMATS.items() if path.suffix.lower() in each.suffixes]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = ", ".join(fitting or FORMATS)
+    raise DataError(f"say with --to which format {path} shall have: {known}")

@@ -1,0 +1,10 @@
+"""Recordings in the formats of event cameras and of laboratories, read and written.
+
+One module a format; what they share is in `base`. A format is told by a file's content first, and
+by its name only where the content says nothing.
+"""
+
+from lfp_snn.data.formats.base import Format
+from lfp_snn.data.formats.files import FORMATS, detect, read_recording, write_recording
+
+__all__ = ["FORMATS", "Format", "detect", "read_recording", "write_recording"]

@@ -1,0 +1,92 @@
+"""Which format a file has, and its events."""
+
+from pathlib import Path
+
+from lfp_snn.data.events import Events
+from lfp_snn.data.formats import aedat, aedat4, arrays, hdf5, matlab, prophesee, saccades, table
+from lfp_snn.data.formats.base import HEAD, Format
+from lfp_snn.errors import DataError
+from lfp_snn.options import nearest
+
+#: By name. Asked in this order: the first that recognises a file's content reads it.
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        aedat4.FORMAT,
+        aedat.FORMAT_3,
+        aedat.FORMAT_2,
+        hdf5.FORMAT,
+        arrays.NPY,
+        arrays.NPZ,
+        matlab.FORMAT,
+        prophesee.RAW_3,
+        prophesee.RAW_2,
+        prophesee.DAT,
+        table.FORMAT,
+        saccades.FORMAT,
+    )
+}
+
+
+def detect(path: Path) -> Format:
+    """The format of a file, by its content, else by its name.
+
+    Raises:
+        DataError: it cannot be read, is empty, or has no format that is known.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    if not head:
+        raise DataError(f"{path} is empty; delete it or fetch it again")
+    for each in FORMATS.values():
+        if each.recognises is not None and each.recognises(head):
+            return each
+    named = [each for each in FORMATS.values() if path.suffix.lower() in each.suffixes]
+    if named and named[0].recognises is None:
+        return named[0]
+    hint = f"; by its name it should be {named[0].title}, but its content is not" if named else ""
+    raise DataError(
+        f"{path} is of no format that is known{hint}. Known: "
+        f"{', '.join(each.title for each in FORMATS.values())}"
+    )
+
+
+def read_recording(path: Path | str, format: str | None = None) -> Events:
+    """All events of a file.
+
+    Args:
+        path: the file.
+        format: a name of `FORMATS`, if it is not to be told by the content.
+
+    Raises:
+        DataError: it cannot be read, is damaged, or has no format that is known.
+    """
+    path = Path(path)
+    return (detect(path) if format is None else _named(format)).read(path)
+
+
+def write_recording(events: Events, path: Path | str, format: str) -> None:
+    """Write one recording to a file.
+
+    Args:
+        events: of one recording.
+        path: the file.
+        format: a name of `FORMATS`.
+
+    Raises:
+        DataError: the format cannot hold these events, or the file cannot be written.
+    """
+    if events.recordings != 1:
+        raise DataError(f"{path}: a file holds one recording, but there are {events.recordings}")
+    _named(format).write(events, Path(path))
+
+
+def _named(name: str) -> Format:
+    if name not in FORMATS:
+        guess = nearest(name, FORMATS)
+        hint = f"; did you mean {guess!r}?" if guess else ";"
+        raise DataError(f"there is no format {name!r}{hint} Known: {', '.join(FORMATS)}")
+    return FORMATS[name]

@@ -1,0 +1,124 @@
+"""HDF5 files in the layout of SHD: spike times and the units that spiked.
+
+`times` in seconds and `units`, at the top or in a group `spikes`. A file of one recording has them
+as plain arrays. In SHD and SSC each row is a recording; `read_many` reads such a file, and
+`labels`.
+
+Source: Cramer, Stradmann, Schemmel, Zenke, IEEE Transactions on Neural Networks and Learning
+Systems 2020 (Heidelberg datasets).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lfp_snn.data.events import Events
+from lfp_snn.data.formats.base import Format, check_size, content, events_of
+from lfp_snn.errors import DataError
+
+_SECOND = 1_000_000
+
+
+def read(path: Path) -> Events:
+    """The events of a file of one recording."""
+    events, _ = read_many(path)
+    if events.recordings != 1:
+        raise DataError(
+            f"{path} holds {events.recordings} recordings; import them, or read them with "
+            "lfp_snn.data.formats.hdf5.read_many"
+        )
+    return events
+
+
+def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
+    """All recordings of a file laid end to end, and their labels if it has them.
+
+    Raises:
+        DataError: the file is damaged, or has another layout.
+    """
+    content(path)  # missing, unreadable or empty is told as everywhere
+    with _opened(path) as file:
+        group = file.get("spikes", file)
+        if not {"times", "units"} <= set(group):
+            raise DataError(f"{path} has no times and units, at the top or in a group spikes")
+        times, units = group["times"], group["units"]
+        check_size(path, times.nbytes + units.nbytes)
+        rows_t, rows_u = _rows(times), _rows(units)
+        labels = np.asarray(file["labels"], np.int64) if "labels" in file else None
+    if len(rows_t) != len(rows_u) or any(map(_differ, rows_t, rows_u)):
+        raise DataError(f"{path} has other numbers of times than of units; it is damaged")
+    if labels is not None and len(labels) != len(rows_t):
+        raise DataError(f"{path} has {len(labels)} labels for {len(rows_t)} recordings")
+    if not rows_t:
+        raise DataError(f"{path} has no events")
+    t, unit = np.concatenate(rows_t), np.concatenate(rows_u)
+    if not np.isfinite(t).all() or (t.size and np.abs(t).max() > 1e9):
+        raise DataError(f"{path} has times that are no seconds")
+    flat = events_of(
+        path, unit, np.zeros_like(unit), (t * _SECOND).astype(np.int64), np.ones_like(unit),
+        polarities=1,
+    )  # fmt: skip
+    silent = np.zeros(len(flat), np.uint8)  # a single polarity is number 0
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in rows_t])])
+    return Events(flat.x, flat.y, flat.t, silent, flat.sensor, offsets.astype(np.int64)), labels
+
+
+def _differ(times: npt.NDArray[Any], units: npt.NDArray[Any]) -> bool:
+    return len(times) != len(units)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise DataError(
+            f"reading {path} takes h5py, which is not installed: pip install 'lfp_snn[formats]'"
+        ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
+
+
+def _rows(dataset: Any) -> list[npt.NDArray[Any]]:
+    """One array a recording, float64 for times and int64 for units."""
+    values = dataset[()]
+    rows = list(values) if values.dtype == object else [values]
+    kind = np.float64 if np.asarray(rows[0]).dtype.kind == "f" else np.int64
+    return [np.asarray(row).astype(kind).ravel() for row in rows]
+
+
+def write(events: Events, path: Path) -> None:
+    """A file of one recording; the unit is the flat position of the pixel."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise DataError(
+            f"writing {path} takes h5py, which is not installed: pip install 'lfp_snn[formats]'"
+        ) from error
+    if events.sensor[:2] != (1, 1):
+        raise DataError(
+            f"{path}: this layout holds a row of units, but the sensor is {events.sensor}"
+        )
+    try:
+        with h5py.File(path, "w") as file:
+            file["spikes/times"] = events.t / _SECOND
+            file["spikes/units"] = events.x
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error})") from error
+
+
+FORMAT = Format(
+    "hdf5",
+    "HDF5 (SHD)",
+    (".h5", ".hdf5"),
+    lambda h: h.startswith(b"\x89HDF\r\n\x1a\n"),
+    read,
+    write,
+)

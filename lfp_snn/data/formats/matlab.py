@@ -1,0 +1,132 @@
+"""MATLAB files (version 5): the tactile recordings of ST-MNIST, or columns of events.
+
+- `spiketrain` [taxels + 1, E]: a column an event time, +1 (ON) or -1 (OFF) in the row of a taxel,
+  and the time in seconds in the last row. 100 taxels lie in a square of 10 x 10.
+- Vectors t (or ts), x, y and p (or pol), on their own or in a struct `TD` (as ATIS recordings have
+  it); times in microseconds, pixels counted from 1 in `TD` as MATLAB does.
+
+Source: See, Lim, Li et al., *ST-MNIST*, arXiv 2005.04319; the MAT-file format, level 5.
+"""
+
+import io
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lfp_snn.data.events import Events
+from lfp_snn.data.formats.base import Format, allowance, check_size, content, events_of, put
+from lfp_snn.errors import DataError
+
+_SECOND = 1_000_000
+_HEADER = 128
+_COMPRESSED = 15
+_NAMES = {"t": ("t", "ts"), "x": ("x",), "y": ("y",), "p": ("p", "pol")}
+
+
+def read(path: Path) -> Events:
+    """The events of a file."""
+    variables = _load(path)
+    if "spiketrain" in variables:
+        return _from_taxels(path, np.asarray(variables["spiketrain"]))
+    if "TD" in variables:
+        fields = variables["TD"]
+        if not (isinstance(fields, np.ndarray) and fields.dtype.names and fields.size == 1):
+            raise DataError(f"{path} has a variable TD that is no struct")
+        columns = {name: fields.ravel()[0][name] for name in fields.dtype.names}
+        return _from_columns(path, columns, first=1)
+    return _from_columns(path, variables, first=0)
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    from scipy.io import loadmat
+
+    data = content(path)
+    _check_expansion(path, data)
+    try:
+        found: Mapping[str, Any] = loadmat(io.BytesIO(data), appendmat=False)
+    # scipy meets a damaged file with whatever its parser runs into.
+    except Exception as error:
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
+    return found
+
+
+def _check_expansion(path: Path, data: bytes) -> None:
+    """Unpack every compressed element piece by piece, and refuse what grows too large."""
+    order: Literal["little", "big"] = "little" if data[126:128] == b"IM" else "big"
+    place, total, most = _HEADER, 0, allowance(path)
+    while place + 8 <= len(data):
+        kind = int.from_bytes(data[place : place + 4], order)
+        size = int.from_bytes(data[place + 4 : place + 8], order)
+        if kind == _COMPRESSED:
+            decoder, left = zlib.decompressobj(), data[place + 8 : place + 8 + size]
+            try:
+                while left and not decoder.eof:
+                    total += len(decoder.decompress(left, 1 << 20))
+                    left = decoder.unconsumed_tail
+                    if total > most:
+                        check_size(path, total)
+            except zlib.error as error:
+                raise DataError(f"{path} is damaged: {error}") from error
+        else:
+            # What is not compressed tells its own size, and cannot be larger than the file.
+            if size > len(data) - place - 8:
+                raise DataError(f"{path} is truncated: an element is longer than the file")
+        place += 8 + size
+
+
+def _from_taxels(path: Path, train: npt.NDArray[Any]) -> Events:
+    if train.ndim != 2 or len(train) < 2 or train.dtype.kind not in "iuf":
+        raise DataError(
+            f"{path} has a spiketrain of the shape {train.shape}; expected [taxels + 1, E]"
+        )
+    spikes, seconds = train[:-1], np.asarray(train[-1], np.float64)
+    if not np.isfinite(seconds).all() or np.abs(seconds).max(initial=0) > 1e9:
+        raise DataError(f"{path} has times that are no seconds")
+    # By time first: columns ascend.
+    column, taxel = np.nonzero(spikes.T)
+    side = round(len(spikes) ** 0.5)
+    height, width = (side, side) if side * side == len(spikes) else (1, len(spikes))
+    return events_of(
+        path, taxel % width, taxel // width, (seconds[column] * _SECOND).astype(np.int64),
+        spikes[taxel, column] > 0, (height, width),
+    )  # fmt: skip
+
+
+def _from_columns(path: Path, variables: Mapping[str, Any], first: int) -> Events:
+    columns = {}
+    for key, names in _NAMES.items():
+        name = next((each for each in names if each in variables), None)
+        if name is None:
+            own = ", ".join(each for each in variables if not each.startswith("__"))
+            raise DataError(
+                f"{path} has {own or 'nothing'}; expected spiketrain, TD, or t, x, y, p"
+            )
+        values = np.asarray(variables[name]).ravel()
+        if values.dtype.kind not in "biuf" or not np.isfinite(values.astype(np.float64)).all():
+            raise DataError(f"{path} has a column {name} that is no column of numbers")
+        if values.size and np.abs(values.astype(np.float64)).max() >= 2.0**62:
+            raise DataError(f"{path} has a value in {name} that no time or place has")
+        columns[key] = values.astype(np.int64)
+    if len({len(each) for each in columns.values()}) > 1:
+        raise DataError(f"{path} has columns of different lengths")
+    return events_of(
+        path, columns["x"] - first, columns["y"] - first, columns["t"], columns["p"] > 0
+    )
+
+
+def write(events: Events, path: Path) -> None:
+    """Vectors t, x, y and p."""
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    savemat(buffer, {"t": events.t, "x": events.x, "y": events.y, "p": events.p})
+    put(path, buffer.getvalue())
+
+
+FORMAT = Format(
+    "mat", "MATLAB .mat", (".mat",), lambda head: head.startswith(b"MATLAB 5"), read, write
+)

@@ -1,0 +1,98 @@
+"""What a comparison is asked, and the mistakes in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
+from lfp_snn.cli.shipped import shipped_configs
+from lfp_snn.errors import ConfigError
+
+
+def write(path: Path, **changes: Any) -> Path:
+    config: dict[str, Any] = {
+        "name": "tiny",
+        "data": {"name": "digits"},
+        "model": {"name": "mlp", "hidden": [8]},
+        "epochs": 2,
+        "compare": {
+            "learners": {
+                "lfp": {"tune": {"optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True}}},
+                "bptt": {"learner": "surrogate", "set": {"learner.loss": "ce_rate_loss"}},
+            },
+            **changes,
+        },
+    }
+    file = path / "compare.yaml"
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    return file
+
+
+def test_each_learner_gets_its_own_config(tmp_path: Path) -> None:
+    comparison, studies = load_comparison(write(tmp_path), ["epochs=3"])
+    assert comparison.reference == "lfp"
+    assert [study.name for study in studies] == ["lfp", "bptt"]
+    lfp, bptt = (study.config({}, seed=7) for study in studies)
+    assert (lfp.learner.name, bptt.learner.name) == ("lfp", "surrogate")
+    assert bptt.learner.loss == "ce_rate_loss"  # type: ignore[attr-defined]
+    assert lfp.epochs == bptt.epochs == 3 and lfp.seed == bptt.seed == 7
+    assert studies[0].config({"optimizer.lr": 0.5}, 0).optimizer.lr == 0.5
+    assert lfp.model == bptt.model and lfp.data == bptt.data and lfp.calibrate == bptt.calibrate
+
+
+def test_learners_can_be_picked(tmp_path: Path) -> None:
+    _, studies = load_comparison(write(tmp_path), [], ["lfp"])
+    assert [study.name for study in studies] == ["lfp"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "only", "message"),
+    [
+        ({}, ["lpf"], "no learner 'lpf' in compare.learners; did you mean lfp"),
+        ({}, ["bptt"], "reference 'lfp' is not among the learners bptt"),
+        ({"learners": {"lfp": {}, "bptx": {}}}, None, "'bptx' names 'bptx'"),
+        ({"learners": {"lfp": {"set": {"optimizer.lrr": 1}}}}, None, "did you mean optimizer.lr"),
+        (
+            {"learners": {"lfp": {"tune": {"optimizer.lr": [0.1, -1.0]}}}},
+            None,
+            "optimizer.lr is -1.0, expected a number greater than 0",
+        ),
+        (
+            {"learners": {"lfp": {"tune": {"optimizer.lr": {"low": 2.0, "high": 1.0}}}}},
+            None,
+            "low below high",
+        ),
+        ({"search": {"trails": 3}}, None, "did you mean compare.search.trials"),
+        ({"learners": {}}, None, "at least 1 item"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(
+    tmp_path: Path, changes: dict[str, Any], only: list[str] | None, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_comparison(write(tmp_path, **changes), [], only)
+
+
+def test_a_config_without_the_section_is_refused() -> None:
+    digits = shipped_configs()["digits"]
+    with pytest.raises(ConfigError, match="no section compare"):
+        load_comparison(digits, [])
+    with pytest.raises(ConfigError, match="no section sweep"):
+        load_sweep(digits, [])
+
+
+@pytest.mark.parametrize("name", [n for n in shipped_configs() if n.startswith("compare_")])
+def test_shipped_comparisons_are_valid_at_every_corner(name: str) -> None:
+    comparison, studies = load_comparison(shipped_configs()[name], [])
+    assert {"lfp", "surrogate", "step_gradient"} <= {study.name for study in studies}
+    budgets = {study.search for study in studies}
+    assert budgets == {comparison.search}
+
+
+def test_the_shipped_sweep_is_valid_at_every_corner() -> None:
+    study = load_sweep(shipped_configs()["sweep_digits"], [])
+    assert len(study.tune) >= 3 and study.search.trials >= 10

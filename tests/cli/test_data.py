@@ -1,0 +1,76 @@
+"""``lfp-snn data`` on small recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lfp_snn.analysis.recording import event_image, overview
+from lfp_snn.data.events import Events
+from lfp_snn.data.formats import read_recording, write_recording
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(0, 34, 400).astype(np.int16) for _ in range(2))
+    t = np.sort(rng.integers(0, 300_000, 400))
+    events = Events(x, y, t, rng.integers(0, 2, 400).astype(np.uint8), (2, 34, 34))
+    write_recording(events, tmp_path / "one.bin", "bin")
+    return tmp_path / "one.bin"
+
+
+def test_info(cli: Cli, recording: Path) -> None:
+    out = cli("data", "info", recording).stdout
+    assert "N-MNIST .bin" in out and "400" in out and "34 x 34" in out
+
+
+def test_show_draws_a_picture_and_an_animation(cli: Cli, recording: Path, tmp_path: Path) -> None:
+    done = cli("data", "show", recording, "--gif", "one.gif")
+    assert done.exit_code == 0
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.size[0] > 500
+        assert len(np.unique(np.asarray(picture))) > 20
+    with Image.open(tmp_path / "one.gif") as film:
+        assert film.n_frames == 40  # type: ignore[attr-defined]
+        assert min(film.size) >= 272
+    nowhere = cli("data", "show", recording, "--out", "no/where.png")
+    assert nowhere.exit_code == 2 and "cannot be written" in nowhere.stderr
+
+
+def test_the_event_image_counts_every_event(recording: Path) -> None:
+    events = read_recording(recording)
+    image = event_image(events)
+    assert image.sum() == len(events)
+    assert image[events.p[0], events.y[0], events.x[0]] >= 1
+    overview(events, "name")
+
+
+def test_check_lists_every_bad_file_in_one_go(cli: Cli, recording: Path, tmp_path: Path) -> None:
+    assert cli("data", "check", tmp_path).exit_code == 0
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "cut.bin").write_bytes(b"123")
+    (tmp_path / "empty.npy").touch()
+    result = cli("data", "check", tmp_path)
+    assert result.exit_code == 2
+    assert "cut.bin is truncated" in result.stdout and "empty.npy is empty" in result.stdout
+    assert "1 good" in result.stdout and "2 of 3" in result.stderr
+    assert "no folder" in cli("data", "check", "nowhere").stderr
+
+
+def test_convert_goes_there_and_back(cli: Cli, recording: Path, tmp_path: Path) -> None:
+    assert cli("data", "convert", recording, "two.aedat4").exit_code == 0
+    assert cli("data", "convert", "two.aedat4", "three.csv").exit_code == 0
+    first, last = read_recording(recording), read_recording(tmp_path / "three.csv")
+    np.testing.assert_array_equal(first.t, last.t)
+    np.testing.assert_array_equal(first.x, last.x)
+    again = cli("data", "convert", recording, "three.csv")
+    assert again.exit_code == 2 and "exists already" in again.stderr
+    unclear = cli("data", "convert", recording, "four.raw")
+    assert unclear.exit_code == 2 and "raw3" in unclear.stderr
+    wrong = cli("data", "convert", recording, "four.raw", "--to", "raw4")
+    assert wrong.exit_code == 2 and "did you mean" in wrong.stderr
