@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
-from lfp_snn.learners.unrolled import neurons, unroll
+from lfp_snn.learners.unrolled import hooked, neurons, unroll
 from lfp_snn.lif import running
 
 __all__ = ["DFA", "DFAOptions"]
@@ -85,12 +85,8 @@ class DFA(GradientLearner, name="dfa"):
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """Unroll with every layer cut off from the next, then hand the error to each."""
         recorded: dict[str, list[Tensor]] = {name: [] for name, _ in self._hidden}
-        hooks = [self._cut(neuron, recorded[name]) for name, neuron in self._hidden]
-        try:
+        with hooked(self._cut(neuron, recorded[name]) for name, neuron in self._hidden):
             out = unroll(self.net, inputs, batch.lengths)
-        finally:
-            for hook in hooks:
-                hook.remove()
         loss = self.loss(out, batch.labels)
         outputs = out.spikes if self.loss.looks_at == "spikes" else out.membranes
         scaled = loss * len(batch.labels)

@@ -18,7 +18,7 @@ from lfp_snn.learners.losses import (
     make_loss,
     make_surrogate,
 )
-from lfp_snn.learners.unrolled import FiringCounter, frames, neurons, rest
+from lfp_snn.learners.unrolled import counted, frames, neurons, rest
 from lfp_snn.rewards import ties
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
@@ -94,7 +94,7 @@ class GradientLearner(Learner):
         rest(self.net)
         inputs = frames(batch, self.engine.dtype)
         try:
-            with torch.enable_grad(), FiringCounter(self.net) as counter:
+            with torch.enable_grad(), counted(self.net) as counter:
                 spikes, loss = self.learn(inputs, batch)
         finally:
             rest(self.net)

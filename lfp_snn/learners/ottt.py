@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from types import TracebackType
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner
 from lfp_snn.learners.losses import SpikeFunction, SurrogateName, make_surrogate
-from lfp_snn.learners.unrolled import cut_state, unroll
+from lfp_snn.learners.unrolled import cut_state, hooked, unroll
 
 __all__ = ["OTTT", "OTTTOptions"]
 
@@ -99,7 +98,8 @@ class OTTT(GradientLearner, name="ottt"):
         whole = list(inputs)
         counts: Tensor | None = None
         parts, total = [], torch.zeros((), device=self.device)
-        with _Taps(self._decays) as taps:
+        taps = _Taps(self._decays)
+        with hooked(taps.hooks()):
             for t, frame in enumerate(whole):
                 cut_state(self.net)
                 rest_of = None if batch.lengths is None else batch.lengths - t
@@ -127,26 +127,16 @@ class OTTT(GradientLearner, name="ottt"):
 
 
 class _Taps:
-    """Sees what goes into and out of every synapse, and keeps the traces; a context manager."""
+    """Sees what goes into and out of every synapse, and keeps the traces."""
 
     def __init__(self, decays: dict[nn.Module, float]) -> None:
         self._decays = decays
         self._calls: list[tuple[nn.Module, Tensor, Tensor]] = []  # of this step, in order
         self._traces: list[Tensor] = []
-        self._hooks: list[RemovableHandle] = []
 
-    def __enter__(self) -> _Taps:
-        self._hooks = [each.register_forward_hook(self._note) for each in self._decays]
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for hook in self._hooks:
-            hook.remove()
+    def hooks(self) -> Iterator[RemovableHandle]:
+        """A hook at every synapse."""
+        return (each.register_forward_hook(self._note) for each in self._decays)
 
     def _note(self, synapse: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         self._calls.append((synapse, inputs[0].detach(), out))

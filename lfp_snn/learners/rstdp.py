@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import step
-from lfp_snn.learners.unrolled import frames, neurons, rest, unroll
+from lfp_snn.learners.unrolled import frames, hooked, neurons, rest, unroll
 from lfp_snn.lif import running
 from lfp_snn.rewards import ties
 
@@ -125,31 +127,26 @@ class RSTDP(Learner, name="rstdp"):
     def _watch(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor, dict[str, float]]:
         """Step the network: inputs of every synapse and spikes of every neuron ``[T, B, ...]``."""
         recorded: dict[str, list[Tensor]] = {}
-        hooks = []
-        for layer in self.engine.layers:
-            for name, synapse in layer.synapses:
-                inputs = recorded.setdefault(name, [])
-                hooks.append(
-                    synapse.register_forward_pre_hook(lambda _m, x, to=inputs: to.append(x[0]))
-                )
-            outputs = recorded.setdefault(layer.name, [])
-            hooks.append(
-                layer.neuron.register_forward_hook(
-                    lambda _m, _x, out, to=outputs: to.append(
-                        out[0] if isinstance(out, tuple) else out
-                    )
-                )
-            )
         rest(self.net)
         try:
-            out = unroll(self.net, frames(batch, self.engine.dtype), batch.lengths)
+            with hooked(self._recording(recorded)):
+                out = unroll(self.net, frames(batch, self.engine.dtype), batch.lengths)
         finally:
             rest(self.net)
-            for hook in hooks:
-                hook.remove()
         seen = {name: torch.stack(values) for name, values in recorded.items()}
         rates = {layer.name: float(seen[layer.name].mean()) for layer in self.engine.layers}
         return seen, out.spikes, rates
+
+    def _recording(self, recorded: dict[str, list[Tensor]]) -> Iterator[RemovableHandle]:
+        """Hooks that keep what goes into every synapse and what every neuron sends."""
+        for layer in self.engine.layers:
+            for name, synapse in layer.synapses:
+                inputs = recorded.setdefault(name, [])
+                yield synapse.register_forward_pre_hook(lambda _m, x, to=inputs: to.append(x[0]))
+            outputs = recorded.setdefault(layer.name, [])
+            yield layer.neuron.register_forward_hook(
+                lambda _m, _x, out, to=outputs: to.append(out[0] if isinstance(out, tuple) else out)
+            )
 
     def _pair(
         self, name: str, synapse: nn.Module, pre: Tensor, post: Tensor, gated: Tensor

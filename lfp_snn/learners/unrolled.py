@@ -7,8 +7,8 @@ This is the loop of snntorch's tutorials, but that only the neurons of this netw
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 import snntorch as snn
 import torch
@@ -19,7 +19,17 @@ from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.lif import running
 from lfp_snn.spikes import Spikes
 
-__all__ = ["FiringCounter", "Unrolled", "cut_state", "frames", "neurons", "rest", "unroll"]
+__all__ = [
+    "FiringCounter",
+    "Unrolled",
+    "counted",
+    "cut_state",
+    "frames",
+    "hooked",
+    "neurons",
+    "rest",
+    "unroll",
+]
 
 
 @dataclass(frozen=True)
@@ -83,40 +93,41 @@ def unroll(net: nn.Module, inputs: Iterable[Tensor], lengths: Tensor | None = No
 
 
 class FiringCounter:
-    """Counts the spikes of every population while a network is stepped; a context manager."""
+    """Counts the spikes of every population while a network is stepped; see :func:`counted`."""
 
-    def __init__(self, net: nn.Module) -> None:
-        self._neurons = neurons(net)
+    def __init__(self) -> None:
         self._spikes: dict[str, Tensor] = {}
-        self._places = dict.fromkeys(self._neurons, 0)
-        self._hooks: list[RemovableHandle] = []
-
-    def __enter__(self) -> FiringCounter:
-        for name, neuron in self._neurons.items():
-
-            def count(_module: object, _inputs: object, out: object, name: str = name) -> None:
-                self._count(name, out)
-
-            self._hooks.append(neuron.register_forward_hook(count))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for hook in self._hooks:
-            hook.remove()
+        self._places: dict[str, int] = {}
 
     @property
     def rates(self) -> dict[str, float]:
         """Spikes per neuron and step of every neuron module, by name."""
         return {name: float(self._spikes[name]) / self._places[name] for name in self._spikes}
 
-    def _count(self, name: str, out: object) -> None:
+    def count(self, name: str, out: object) -> None:
+        """Add what a population gave in a step."""
         spikes = out[0] if isinstance(out, tuple) else out
         assert isinstance(spikes, Tensor)
         total = spikes.detach().sum()
         self._spikes[name] = self._spikes[name] + total if name in self._spikes else total
-        self._places[name] += spikes.numel()
+        self._places[name] = self._places.get(name, 0) + spikes.numel()
+
+
+@contextmanager
+def counted(net: nn.Module) -> Iterator[FiringCounter]:
+    """Within, the spikes of every population of a network are counted."""
+    counter = FiringCounter()
+    with hooked(
+        neuron.register_forward_hook(lambda _m, _x, out, name=name: counter.count(name, out))
+        for name, neuron in neurons(net).items()
+    ):
+        yield counter
+
+
+@contextmanager
+def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Within, hooks are in place; afterwards they are removed, whatever happened."""
+    with ExitStack() as stack:
+        for handle in handles:
+            stack.enter_context(handle)
+        yield

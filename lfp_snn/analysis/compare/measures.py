@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from lfp_snn.data import Batch
 from lfp_snn.learners import Learner
-from lfp_snn.learners.unrolled import frames, rest, unroll
+from lfp_snn.learners.unrolled import frames, hooked, rest, unroll
 
 __all__ = ["epochs_to", "gini", "peak_bytes", "resident_bytes", "seconds_to", "sparsity", "work"]
 
@@ -57,15 +57,15 @@ def work(learner: Learner, batch: Batch) -> dict[str, float]:
     spikes = sum(float(layer.sum()) for layer in learner.layer_spikes(batch).values())
     counted: dict[str, float] = {"active": 0.0, "dense": 0.0}
     synapses = {module for layer in learner.engine.layers for _, module in layer.synapses}
-    hooks = [each.register_forward_pre_hook(_counting(counted)) for each in synapses]
     rest(net)
     try:
-        with torch.no_grad():
+        with (
+            torch.no_grad(),
+            hooked(each.register_forward_pre_hook(_counting(counted)) for each in synapses),
+        ):
             unroll(net, frames(batch, learner.engine.dtype), batch.lengths)
     finally:
         rest(net)
-        for hook in hooks:
-            hook.remove()
     size = len(batch)
     return {
         "spikes": spikes / size,
