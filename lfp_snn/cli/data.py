@@ -106,6 +106,46 @@ def convert(
     typer.echo(f"written: {shown(dest)}")
 
 
+@app.command("import")
+def import_folder(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="<class>/<file>, at any depth.")],
+    table: Annotated[
+        Path | None, typer.Option(help="A CSV of file, label and perhaps group, instead.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The index to write.")] = Path("recordings.json"),
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the groups to test.")] = 0.2,
+    validation: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the others to validate.")
+    ] = 0.125,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the parts.")] = 0,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")
+    ] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="Show what is there; write nothing.")] = False,
+) -> None:
+    """Look at your own recordings and write an index, to train on with data.name=recordings.
+
+    All windows of a recording, and all recordings of a group (a subject, a session), end up in one
+    part.
+    """
+    from lfp_snn.data import recordings
+
+    console = Console()
+    entries = recordings.find(folder) if table is None else recordings.read_table(table, folder)
+    seen = recordings.look(
+        folder, entries, lambda all: track(all, "reading", console=console, transient=True)
+    )
+    for line in seen.bad:
+        console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
+    parted = recordings.draw_parts(seen.entries, validation, test, seed)
+    console.print(two_columns(recordings.summary(seen, parted).items()))
+    if seen.bad and not skip_bad:
+        raise DataError(f"{len(seen.bad)} files cannot be read; mend them, or give --skip-bad")
+    if not dry:
+        recordings.write_index(out, folder, seen, parted)
+        typer.echo(f"index: {shown(out)}; train with data.name=recordings data.index={out}")
+
+
 def _by_name(path: Path) -> str:
     fitting = [name for name, each in FORMATS.items() if path.suffix.lower() in each.suffixes]
     if len(fitting) == 1:

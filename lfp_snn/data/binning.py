@@ -64,13 +64,15 @@ class Binned(NamedTuple):
 
     `indptr` int64 [N*T+1]; `indices` int32 [nnz], ascending and unique within a frame; `values`
     float32 [nnz], or None if all are 1; `entries` int64 [E], the position in `indices` of each
-    event (-1: left over at the end), or None if it was not asked for.
+    event (-1: left over at the end), or None if it was not asked for; `owners` int64 [N], the
+    number of the file that each comes from, ascending, or None where each is a file of its own.
     """
 
     indptr: IntArray
     indices: IndexArray
     values: ValueArray | None
     entries: IntArray | None = None
+    owners: IntArray | None = None
 
 
 def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binned:
@@ -126,10 +128,12 @@ def join(chunks: Iterable[Binned]) -> Binned:
     parts = list(chunks)
     counts = np.concatenate([np.diff(part.indptr) for part in parts])
     values = [part.values for part in parts if part.values is not None]
+    owners = [part.owners for part in parts if part.owners is not None]
     return Binned(
         np.concatenate(([0], np.cumsum(counts))),
         np.concatenate([part.indices for part in parts]),
         np.concatenate(values) if values else None,
+        owners=np.concatenate(owners) if owners else None,
     )
 
 

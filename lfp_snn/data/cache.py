@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from lfp_snn.data.binning import Binned, join
 
-_DTYPES = {"indptr": np.int64, "indices": np.int32, "values": np.float32}
+_DTYPES = {"indptr": np.int64, "indices": np.int32, "values": np.float32, "owners": np.int64}
 
 Build = Callable[[], Iterable[Binned]]
 
@@ -89,7 +89,7 @@ def _key(name: str, files: Sequence[Path], options: Mapping[str, Any]) -> str:
 @functools.cache
 def _code() -> str:
     """A digest of the source of this package: what it computes may change with it."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
@@ -124,6 +124,8 @@ def _write(folder: Path, chunks: Iterable[Binned]) -> None:
             append("indices", chunk.indices)
             if chunk.values is not None:
                 append("values", chunk.values)
+            if chunk.owners is not None:
+                append("owners", chunk.owners)
             nnz += int(chunk.indptr[-1])
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
@@ -133,7 +135,12 @@ def _read(folder: Path) -> Binned | None:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         columns = {column: _map(folder / column, **meta[column]) for column in meta}
-        return Binned(columns["indptr"], columns["indices"], columns.get("values"))
+        return Binned(
+            columns["indptr"],
+            columns["indices"],
+            columns.get("values"),
+            owners=columns.get("owners"),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
