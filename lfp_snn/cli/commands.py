@@ -7,6 +7,7 @@ Ctrl-C or SIGTERM with everything saved.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -23,10 +24,10 @@ from lfp_snn.cli.data import app as data_commands
 from lfp_snn.cli.display import Display, percent, result_table, shown, two_columns
 from lfp_snn.cli.listing import Kind, entries
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.errors import LfpSnnError, RunError
+from lfp_snn.errors import ConfigError, LfpSnnError, RunError
 from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
-from lfp_snn.training.configfile import apply_overrides, make_config, read_mapping
+from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.run import load_splits
 from lfp_snn.training.rundir import RunDir
 
@@ -86,7 +87,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train, test and report. Everything ends up in the run directory."""
-    settings = load_config(find_config(config), overrides or ())
+    settings = _experiment(find_config(config), overrides or ())
     if resume and out is None:
         raise RunError("--resume needs --out RUN, the run to go on with.")
     run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -170,13 +171,13 @@ def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
     from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
 
     path = find_config(config)
-    given = apply_overrides(read_mapping(path), overrides or ())
-    if "compare" in given:
+    sections = read_mapping(path).keys()
+    if "compare" in sections:
         load_comparison(path, overrides or [])
-    elif "sweep" in given:
+    elif "sweep" in sections:
         load_sweep(path, overrides or [])
     else:
-        make_config(Config, given, str(path))
+        load_config(path, overrides or ())
     typer.echo(f"{path} is valid")
 
 
@@ -184,6 +185,13 @@ app.command()(compare)
 app.command()(sweep)
 app.command()(bench)
 app.add_typer(data_commands, name="data")
+
+
+def _experiment(path: Path, overrides: Sequence[str]) -> Config:
+    """The config of one training."""
+    for section in read_mapping(path).keys() & {"compare", "sweep"}:
+        raise ConfigError(f"{path} has a section {section}: run it with lfp-snn {section}.")
+    return load_config(path, overrides)
 
 
 def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:

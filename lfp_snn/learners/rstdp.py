@@ -33,6 +33,8 @@ class RSTDPOptions(LearnerOptions):
         tau_e: the same for the eligibility of a synapse.
         a_plus: what an input spike before a spike of the neuron counts, >= 0.
         a_minus: what one after it counts, <= 0.
+        layers: ``all``, or the ``last`` alone: the others stay random, as in reservoirs. A scalar
+            reward says little to a hidden layer.
         modulation: ``class`` to reward each output by its own error, ``global`` for one scalar.
         backend: the kernels that evaluate the network.
     """
@@ -43,6 +45,7 @@ class RSTDPOptions(LearnerOptions):
     tau_e: float = Field(default=25.0, gt=0)
     a_plus: float = Field(default=1.0, ge=0)
     a_minus: float = Field(default=-0.2, le=0)
+    layers: Literal["all", "last"] = "all"
     modulation: Literal["class", "global"] = "class"
     backend: str = "auto"
 
@@ -101,7 +104,7 @@ class RSTDP(Learner, name="rstdp"):
         prediction = ties(spikes.sum(0))
         by_class, overall = self._rewards(spikes, prediction.classes, batch)
         layers = self.engine.layers
-        for layer in layers:
+        for layer in layers if self.options.layers == "all" else layers[-1:]:
             last = layer is layers[-1] and self.options.modulation == "class"
             post = seen[layer.name]
             reward = by_class if last else overall.view(*overall.shape, *(1,) * (post.dim() - 2))

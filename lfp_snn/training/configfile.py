@@ -179,7 +179,8 @@ def dump_config(config: Settings) -> str:
 
 def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     """One problem that pydantic found, as a clause: key, what was found, what is expected."""
-    location = [str(part) for part in problem["loc"]]
+    # A union puts the names of its members between the keys.
+    location = [str(part) for part in problem["loc"] if " " not in str(part)]
     key = ".".join(location)
     context = problem.get("ctx", {})
     match problem["type"]:

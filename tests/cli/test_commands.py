@@ -206,6 +206,7 @@ def test_validate(cli: Cli, tmp_path: Path) -> None:
     assert "is valid" in cli("validate", "compare_digits").stdout
     assert "is valid" in cli("validate", "sweep_digits", "sweep.search.trials=3").stdout
     assert "did you mean" in cli("validate", "sweep_digits", "sweep.search.trialz=3").stderr
+    assert "run it with lfp-snn compare" in cli("train", "compare_digits").stderr
     wrong = cli("validate", "digits", "epochz=3")
     assert wrong.exit_code == 2
     assert "did you mean epochs?" in wrong.stderr

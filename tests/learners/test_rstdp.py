@@ -76,6 +76,14 @@ def test_updates_are_florians(modulation: Any, lengths: Tensor | None) -> None:
         assert float(expected.abs().max()) > 1e-3
 
 
+def test_hidden_layers_can_stay_as_they_are() -> None:
+    net, learner, batch = make(RSTDPOptions(layers="last"))
+    learner.feedback(batch)
+    first, second = (each for each in net if isinstance(each, nn.Linear))
+    assert first.weight.grad is None
+    assert second.weight.grad is not None and bool(second.weight.grad.any())
+
+
 def test_a_convolution_sums_over_its_places() -> None:
     """One 1x1 convolution is a linear layer at every place."""
     torch.manual_seed(0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS
@@ -41,8 +41,18 @@ class Range(Section):
         return self
 
 
+def _kind(given: object) -> str:
+    return "a list" if isinstance(given, list) else "a range"
+
+
 #: What is searched: a range or a list of values for each dotted key of the config.
-Space = dict[str, Range | list[Value]]
+Space = dict[
+    str,
+    Annotated[
+        Annotated[Range, Tag("a range")] | Annotated[list[Value], Tag("a list")],
+        Discriminator(_kind),
+    ],
+]
 
 
 class Search(Section):

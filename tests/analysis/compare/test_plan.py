@@ -66,6 +66,11 @@ def test_learners_can_be_picked(tmp_path: Path) -> None:
             None,
             "low below high",
         ),
+        (
+            {"learners": {"lfp": {"tune": {"optimizer.lr": {"low": 1.0, "hi": 2.0}}}}},
+            None,
+            r"compare.learners.lfp.tune.optimizer.lr.hi is no known key, did you mean .*high",
+        ),
         ({"search": {"trails": 3}}, None, "did you mean compare.search.trials"),
         ({"learners": {}}, None, "at least 1 item"),
     ],
