@@ -29,8 +29,9 @@ from tonic.datasets import NMNIST
 from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
 
-from lfp_snn.data import Batch, Binning, SpikeSet, cache, nmnist
+from lfp_snn.data import Batch, SpikeSet, cache, nmnist
 from lfp_snn.data.binning import Binned, join
+from lfp_snn.data.options import SpikeOptions
 from lfp_snn.spikes import Spikes
 
 Batches = Iterator[Batch] | Iterator[tuple[torch.Tensor, torch.Tensor]]
@@ -45,7 +46,7 @@ class Ways:
         some = np.linspace(0, len(paths) - 1, min(recordings, len(paths)), dtype=np.int64)
         self.paths = [paths[n] for n in some]
         self.labels = np.concatenate([part.labels for part in parts])[some]
-        self.binning = Binning(steps, values="counts")
+        self.options = SpikeOptions(steps=steps, values="counts")
         self.starts = range(0, len(self.paths), batch_size)
         self.batch_size = batch_size
         self.to_frame = ToFrame(sensor_size=NMNIST.sensor_size, n_time_bins=steps)
@@ -69,14 +70,14 @@ class Ways:
         """Spikes, straight from the files."""
         for start in self.starts:
             part = slice(start, start + self.batch_size)
-            trains = join(nmnist.encode(self.paths[part], self.binning))
+            trains = join(nmnist.encode(self.paths[part], self.options))
             recordings = self._set(trains, part)
             yield recordings.batch(range(len(recordings)))
 
     def cached(self) -> Iterator[Batch]:
         """Spikes from the cache, opening and checking it included."""
         trains = cache.fetch(
-            "bench", self.paths, {}, lambda: nmnist.encode(self.paths, self.binning)
+            "bench", self.paths, {}, lambda: nmnist.encode(self.paths, self.options)
         )
         self.open = self._set(trains, slice(None))
         yield from self.epoch()
@@ -93,7 +94,7 @@ class Ways:
             [str(path) for path in self.paths[part]],
             classes=nmnist.CLASSES,
             feature_shape=nmnist.SENSOR,
-            steps=self.binning.steps,
+            steps=self.options.steps,
         )
 
 

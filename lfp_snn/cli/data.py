@@ -128,21 +128,21 @@ def import_folder(
     All windows of a recording, and all recordings of a group (a subject, a session), end up in one
     part.
     """
-    from lfp_snn.data import recordings
+    from lfp_snn.data import index
 
     console = Console()
-    entries = recordings.find(folder) if table is None else recordings.read_table(table, folder)
-    seen = recordings.look(
+    entries = index.find(folder) if table is None else index.read_table(table, folder)
+    seen = index.look(
         folder, entries, lambda all: track(all, "reading", console=console, transient=True)
     )
     for line in seen.bad:
         console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
-    parted = recordings.draw_parts(seen.entries, validation, test, seed)
-    console.print(two_columns(recordings.summary(seen, parted).items()))
+    parted = index.draw_parts(seen.entries, validation, test, seed)
+    console.print(two_columns(index.summary(seen, parted).items()))
     if seen.bad and not skip_bad:
         raise DataError(f"{len(seen.bad)} files cannot be read; mend them, or give --skip-bad")
     if not dry:
-        recordings.write_index(out, folder, seen, parted)
+        index.write_index(out, folder, seen, parted)
         typer.echo(f"index: {shown(out)}; train with data.name=recordings data.index={out}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned, bin_events
+from lfp_snn.data.binning import Binned
 from lfp_snn.data.camera import SIDE, Camera, FloatArray
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import SpikeSet, Splits
@@ -63,7 +63,7 @@ def load(options: DigitsOptions) -> Splits:
     labels = digits.target.astype(np.int64)
     encoding = {
         "images": hashlib.sha256(digits.images.tobytes()).hexdigest(),
-        "binning": dataclasses.asdict(options.binning_options()),
+        "encoding": options.encoding(),
         "camera": dataclasses.asdict(options.camera()),
     }
     recordings = SpikeSet(
@@ -71,7 +71,7 @@ def load(options: DigitsOptions) -> Splits:
         labels,
         [f"digit/{number}" for number in range(len(labels))],
         classes=tuple(str(name) for name in digits.target_names),
-        feature_shape=(2, SIDE, SIDE),
+        feature_shape=options.sensor((2, SIDE, SIDE)),
         steps=options.steps,
     )
     test, others = stratified(labels, [TEST_SIZE, len(labels) - TEST_SIZE], seed=0)
@@ -84,4 +84,4 @@ def _encode(images: FloatArray, options: DigitsOptions) -> Iterator[Binned]:
     numbers = np.arange(len(images))
     for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
-        yield bin_events(camera.record(images[part], numbers[part]), options.binning_options())
+        yield options.encode(camera.record(images[part], numbers[part]))

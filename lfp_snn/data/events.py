@@ -1,5 +1,6 @@
 """Events: what an event camera reports, in columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numba
@@ -39,6 +40,19 @@ class Events:
     def recordings(self) -> int:
         """How many recordings there are."""
         return len(self.offsets) - 1
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Events]") -> "Events":
+        """Single recordings of one sensor, laid end to end."""
+        ends = np.cumsum([len(part) for part in parts])
+        return cls(
+            np.concatenate([part.x for part in parts]),
+            np.concatenate([part.y for part in parts]),
+            np.concatenate([part.t for part in parts]),
+            np.concatenate([part.p for part in parts]),
+            parts[0].sensor,
+            np.concatenate([[0], ends]).astype(np.int64),
+        )
 
     def units(self) -> npt.NDArray[np.int32]:
         """Flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""

@@ -4,7 +4,6 @@ G. Orchard, A. Jayawant, G. Cohen, N. Thakor, "Converting static image datasets 
 neuromorphic datasets using saccades", Frontiers in Neuroscience 9, 2015. CC BY-SA 4.0.
 """
 
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned, Binning, bin_events
+from lfp_snn.data.binning import Binned
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import SpikeSet, Splits
@@ -196,14 +195,12 @@ def load(options: NMNISTOptions) -> Splits:
             "at least two classes are needed to learn to tell them apart"
         )
     paths = [path for part in parts for path in part.paths]
-    binning = options.binning_options()
-    encoding = dataclasses.asdict(binning)
-    trains = cache.fetch("nmnist", paths, encoding, lambda: encode(paths, binning))
+    trains = cache.fetch("nmnist", paths, options.encoding(), lambda: encode(paths, options))
     recordings = SpikeSet(
         trains,
         labels=np.concatenate([part.labels for part in parts]),
         ids=[name for part in parts for name in part.ids],
-        feature_shape=SENSOR,
+        feature_shape=options.sensor(SENSOR),
         steps=options.steps,
         classes=CLASSES,
     )
@@ -212,19 +209,19 @@ def load(options: NMNISTOptions) -> Splits:
     return Splits.of(recordings, train, val, test, name="nmnist", source=SOURCE)
 
 
-def encode(paths: Sequence[Path], binning: Binning) -> Iterator[Binned]:
+def encode(paths: Sequence[Path], options: SpikeOptions) -> Iterator[Binned]:
     """Spike trains of recordings, chunk by chunk."""
     for start in range(0, len(paths), _CHUNK):
-        yield bin_events(read_many(paths[start : start + _CHUNK]), binning)
+        yield options.encode(read_many(paths[start : start + _CHUNK]))
 
 
 def load_file(path: Path, options: SpikeOptions) -> SpikeSet:
     """One recording, encoded as the set is; its label is unknown (-1)."""
     return SpikeSet(
-        bin_events(read_events(path), options.binning_options()),
+        options.encode(read_events(path)),
         labels=np.array([-1]),
         ids=[str(path)],
-        feature_shape=SENSOR,
+        feature_shape=options.sensor(SENSOR),
         steps=options.steps,
         classes=CLASSES,
     )

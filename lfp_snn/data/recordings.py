@@ -1,38 +1,29 @@
-"""One's own recordings: a folder for each class, or a table of files and labels.
+"""The dataset of one's own recordings, from an index that `lfp-snn data import` has made.
 
-`look` reads every file once, and `write_index` keeps what it found: sensor, classes, files with
-label, group and part. The dataset `recordings` is read from such an index, so that a split is drawn
-once and stays.
-
-**No leakage.** Parts are drawn by group: a recording is a group of its own unless a table says
-otherwise (a subject, a session), and all windows that are cut from a recording stay in its part.
+Long recordings can be cut into windows; all windows of a recording stay in its part, so that
+nothing leaks from one part into another (`lfp_snn.data.index` draws them).
 """
 
-import csv
 import dataclasses
-import io
-import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned, bin_events
+from lfp_snn.data.binning import Binned
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats import FORMATS, read_recording
+from lfp_snn.data.formats import read_recording
+from lfp_snn.data.index import PARTS, read_index
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
 
 SOURCE = "your own recordings, from an index that `lfp-snn data import` has made"
-PARTS = ("train", "val", "test")
-_VERSION = 1
 _MILLISECOND = 1000
 
 
@@ -53,191 +44,6 @@ class RecordingsOptions(SpikeOptions):
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A file of an index: where it is, its class, its group, and its part."""
-
-    file: str
-    label: str
-    group: str
-    part: str = "train"
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """What looking at the files has shown.
-
-    Args:
-        entries: the files that can be read.
-        sensor: (polarities, height, width) that holds all of them.
-        durations: seconds of each.
-        counts: events of each.
-        bad: why the others cannot be read.
-    """
-
-    entries: list[Entry]
-    sensor: tuple[int, int, int]
-    durations: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
-    bad: list[str]
-
-
-def find(folder: Path) -> list[Entry]:
-    """The recordings in folder/<class>/..., each a group of its own.
-
-    Raises:
-        DataError: there are none.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no folder")
-    suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
-    entries = []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.suffix.lower() in suffixes and path.is_file() and len(parts) > 1 and not hidden:
-            name = "/".join(parts)
-            entries.append(Entry(name, parts[0], name))
-    if not entries:
-        raise DataError(
-            f"{folder} has no recordings in folders of their class: expected "
-            f"<class>/<file>, with files of {', '.join(sorted(suffixes))}"
-        )
-    return entries
-
-
-def read_table(path: Path, folder: Path) -> list[Entry]:
-    """The files that a CSV lists, in columns file, label and perhaps group.
-
-    Raises:
-        DataError: it cannot be read, a column is missing, or a file leads out of the folder.
-    """
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    if not rows or not {"file", "label"} <= rows[0].keys():
-        raise DataError(f"{path} needs the columns file and label (and group, if there are groups)")
-    entries = []
-    for number, row in enumerate(rows, 2):
-        file, label = (row["file"] or "").strip(), (row["label"] or "").strip()
-        if not file or not label:
-            raise DataError(f"{path}, line {number}: a file and a label are needed")
-        if not (folder / file).resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{path}, line {number}: {file} lies outside of {folder}")
-        entries.append(Entry(file, label, (row.get("group") or file).strip()))
-    return entries
-
-
-def look(
-    folder: Path, entries: Sequence[Entry], track: Callable[[Sequence[Entry]], Iterable[Entry]]
-) -> Seen:
-    """Read every file once.
-
-    Args:
-        folder: to which the files are relative.
-        entries: the files.
-        track: yields the entries, and may show how far it is.
-
-    Raises:
-        DataError: none can be read, or they have fewer than two classes.
-    """
-    good, durations, counts, bad = [], [], [], []
-    sensor = [1, 1, 1]
-    for entry in track(entries):
-        try:
-            events = read_recording(folder / entry.file)
-        except DataError as error:
-            bad.append(str(error))
-            continue
-        good.append(entry)
-        sensor = [max(pair) for pair in zip(sensor, events.sensor, strict=True)]
-        durations.append((int(events.t.max()) - int(events.t.min())) / 1e6)
-        counts.append(len(events))
-    if not good:
-        raise DataError(f"none of {len(bad)} files in {folder} can be read; the first: {bad[0]}")
-    if len({entry.label for entry in good}) < 2:
-        raise DataError(f"{folder} has one class only ({good[0].label}); at least two are needed")
-    polarities, height, width = sensor
-    return Seen(
-        good, (polarities, height, width), np.array(durations), np.array(counts, np.int64), bad
-    )
-
-
-def draw_parts(entries: Sequence[Entry], validation: float, test: float, seed: int) -> list[Entry]:
-    """The entries, each with its part; stratified, and a group never in two parts.
-
-    A group counts as its most frequent class.
-
-    Args:
-        entries: the files.
-        validation: share of the groups that are not tested on, to validate.
-        test: share of the groups, to test.
-        seed: draws the parts.
-
-    Raises:
-        DataError: a part is left empty.
-    """
-    members: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        members[entry.group].append(entry.label)
-    groups = sorted(members)
-    classes = sorted({entry.label for entry in entries})
-    main = [classes.index(Counter(members[group]).most_common(1)[0][0]) for group in groups]
-    tested = round(len(groups) * test)
-    validated = round((len(groups) - tested) * validation)
-    sizes = [len(groups) - tested - validated, validated, tested]
-    if min(sizes) < 1:
-        raise DataError(
-            f"{len(groups)} groups are split into {sizes[0]} to train, {sizes[1]} to validate and "
-            f"{sizes[2]} to test; each part needs one"
-        )
-    rows = stratified(np.array(main), sizes, seed)
-    part = {groups[row]: name for name, each in zip(PARTS, rows, strict=True) for row in each}
-    return [dataclasses.replace(entry, part=part[entry.group]) for entry in entries]
-
-
-def write_index(path: Path, folder: Path, seen: Seen, entries: Sequence[Entry]) -> None:
-    """Write an index; files are kept relative to `folder`.
-
-    Raises:
-        DataError: it is there already, or cannot be written.
-    """
-    content = {
-        "version": _VERSION,
-        "folder": str(folder.resolve()),
-        "sensor": list(seen.sensor),
-        "classes": sorted({entry.label for entry in entries}),
-        "files": [dataclasses.asdict(entry) for entry in entries],
-    }
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-    except FileExistsError:
-        raise DataError(f"{path} exists already; name another file with --out") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror})") from error
-
-
-def _read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[Entry]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != _VERSION:
-            raise DataError(f"{path} is an index of another version; import the folder again")
-        polarities, height, width = (int(side) for side in content["sensor"])
-        entries = [Entry(**each) for each in content["files"]]
-        folder, classes = Path(content["folder"]), [str(name) for name in content["classes"]]
-    except FileNotFoundError:
-        raise DataError(
-            f"there is no index {path}: make one with lfp-snn data import FOLDER --out {path}"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no index of recordings: {error!r}") from error
-    if any(entry.part not in PARTS or entry.label not in classes for entry in entries):
-        raise DataError(f"{path} names a part or a class that it does not have")
-    return folder, (polarities, height, width), classes, entries
-
-
 def load(options: RecordingsOptions) -> Splits:
     """The parts of an index, encoded; windows of a recording share its part.
 
@@ -247,7 +53,7 @@ def load(options: RecordingsOptions) -> Splits:
     """
     if options.window_ms is not None and options.window_events is not None:
         raise DataError("data.window_ms and data.window_events exclude each other")
-    folder, sensor, classes, entries = _read_index(options.index)
+    folder, sensor, classes, entries = read_index(options.index)
     missing = [entry.file for entry in entries if not (folder / entry.file).is_file()]
     if missing and options.on_bad_file == "error":
         raise DataError(f"{folder / missing[0]} of the index {options.index} is missing")
@@ -263,7 +69,7 @@ def load(options: RecordingsOptions) -> Splits:
         trains,
         labels=np.array([index[entries[n].label] for n in owners], np.int64),
         ids=[f"{entries[n].file}#{k}" for n, k in zip(owners, numbers, strict=True)],
-        feature_shape=sensor,
+        feature_shape=options.sensor(sensor),
         steps=options.steps,
         classes=tuple(classes),
     )
@@ -285,14 +91,14 @@ def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
     Raises:
         DataError: the index or the file cannot be read, or its sensor is larger.
     """
-    _, sensor, classes, _ = _read_index(options.index)
+    _, sensor, classes, _ = read_index(options.index)
     events = read_recording(path)
     fitted = dataclasses.replace(events, sensor=_fit(path, events, sensor))
     return SpikeSet(
-        bin_events(fitted, options.binning_options()),
+        options.encode(fitted),
         labels=np.array([-1]),
         ids=[str(path)],
-        feature_shape=sensor,
+        feature_shape=options.sensor(sensor),
         steps=options.steps,
         classes=tuple(classes),
     )
@@ -327,7 +133,7 @@ def _encode(
                 raise
             continue
         fitted = dataclasses.replace(events, sensor=_fit(path, events, sensor))
-        trains = bin_events(fitted, options.binning_options())
+        trains = options.encode(fitted)
         some = True
         yield trains._replace(owners=np.full(events.recordings, number, np.int64))
     if not some:
@@ -376,26 +182,3 @@ def cut(events: Events, window_ms: float | None, window_events: int | None) -> E
         events.x[kept], events.y[kept], events.t[kept], events.p[kept], events.sensor,
         ends.astype(np.int64),
     )  # fmt: skip
-
-
-def summary(seen: Seen, entries: Sequence[Entry]) -> dict[str, Any]:
-    """What an import found, for a table."""
-    balance = Counter(entry.label for entry in entries)
-    parts = Counter(entry.part for entry in entries)
-    rates = seen.counts / np.maximum(seen.durations, 1e-6)
-    few, many = min(balance.values()), max(balance.values())
-    return {
-        "recordings": f"{len(entries):,}",
-        "sensor": f"{seen.sensor[2]} x {seen.sensor[1]}, {seen.sensor[0]} polarities",
-        "duration, median": _spread(seen.durations, "s"),
-        "events, median": _spread(seen.counts, ""),
-        "rate, median": _spread(rates, "events/s"),
-        "classes": f"{len(balance)}, with {few} to {many} recordings each",
-        "groups": f"{len({entry.group for entry in entries}):,}",
-        "parts": ", ".join(f"{name} {parts[name]}" for name in PARTS),
-        "bad files": str(len(seen.bad)),
-    }
-
-
-def _spread(values: npt.NDArray[Any], unit: str) -> str:
-    return f"{np.median(values):,.4g} {unit} (from {values.min():,.4g} to {values.max():,.4g})"

@@ -12,7 +12,8 @@ import pytest
 from lfp_snn.data import load
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import write_recording
-from lfp_snn.data.recordings import Entry, cut, draw_parts, find, look, read_table, write_index
+from lfp_snn.data.index import Entry, draw_parts, find, look, read_table, write_index
+from lfp_snn.data.recordings import cut
 from lfp_snn.errors import DataError
 from lfp_snn.models import build
 from lfp_snn.training import fit
