@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lfp_snn.data import load
 from lfp_snn.data.events import Events
@@ -62,6 +63,7 @@ def test_a_folder_is_read_and_learnt(folder: Path) -> None:
     assert splits.info["skipped"] == 0
     for part in (splits.train, splits.val, splits.test):
         assert sorted(np.bincount(part.labels)) == [len(part) // 2] * 2
+    torch.manual_seed(0)
     net = build("mlp", (2, SIDE, SIDE), 2, hidden=[16])
     result = fit(net, splits, epochs=10, batch_size=4, optimizer={"lr": 0.01}, calibrate=0.1)
     assert result.test_accuracy == 1.0
