@@ -28,7 +28,7 @@ SACCADE_US = 100_000
 STEP_US = 5_000
 DURATION_US = 3 * SACCADE_US
 DARK = 0.3  # light that falls on a pixel that looks at black; bounds the contrast to 3 : 13
-SPREAD = 3.2  # sensor pixels to a pixel of the image
+EXTENT = 25.6  # sensor pixels that an image covers, whatever its own pixels are
 
 # Where the camera points at the start of each saccade and at the end, in sensor pixels (x, y): the
 # triangle of N-MNIST, run through at constant speed.
@@ -146,6 +146,6 @@ def _weights(shift: float, size: int) -> FloatArray:
     The image lies in the middle of the camera's way; around it all is black.
     """
     centre = (SIDE - 1 - TRIANGLE.max()) / 2 + shift
-    place = (np.arange(SIDE) - centre) / SPREAD + (size - 1) / 2
+    place = (np.arange(SIDE) - centre) / (EXTENT / size) + (size - 1) / 2
     weights: FloatArray = np.maximum(1 - np.abs(place[:, None] - np.arange(size)), 0)
     return weights

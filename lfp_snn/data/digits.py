@@ -7,48 +7,29 @@ events are simulated (see `lfp_snn.data.camera`): they stand in for N-MNIST wher
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 from pydantic import Field
 
 from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned
-from lfp_snn.data.camera import SIDE, Camera, FloatArray
-from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.camera import SIDE
 from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.simulated import SimulatedOptions, simulate
 from lfp_snn.data.splits import split_train, stratified
 
 SOURCE = "DVS-digits, scikit-learn's handwritten digits seen by a simulated event camera"
 TEST_SIZE = 397  # of 1797; the others are 1200 to train and 200 to validate, by default
 
-_CHUNK = 200  # recordings simulated at once
 
-
-class DigitsOptions(SpikeOptions):
+class DigitsOptions(SimulatedOptions):
     """Options of the dataset `digits`. Its events are simulated."""
 
-    threshold: float = Field(
-        default=0.35,
-        gt=0,
-        description="contrast threshold of the simulated camera, in log intensity",
-    )
-    mismatch: float = Field(
-        default=0.1, ge=0, lt=1, description="spread of the thresholds of its pixels, relative"
-    )
-    noise_hz: float = Field(
-        default=0.3, ge=0, description="events without a cause, per pixel and second"
-    )
     validation: float = Field(
         default=1 / 7,
         gt=0,
         lt=1,
         description="share of the 1400 training digits held out to validate",
     )
-
-    def camera(self) -> Camera:
-        """The simulated camera of these options."""
-        return Camera(self.threshold, self.mismatch, self.noise_hz, self.seed)
 
 
 def load(options: DigitsOptions) -> Splits:
@@ -67,7 +48,7 @@ def load(options: DigitsOptions) -> Splits:
         "camera": dataclasses.asdict(options.camera()),
     }
     recordings = SpikeSet(
-        cache.fetch("digits", [], encoding, lambda: _encode(images, options)),
+        cache.fetch("digits", [], encoding, lambda: simulate(images, options)),
         labels,
         [f"digit/{number}" for number in range(len(labels))],
         classes=tuple(str(name) for name in digits.target_names),
@@ -77,11 +58,3 @@ def load(options: DigitsOptions) -> Splits:
     test, others = stratified(labels, [TEST_SIZE, len(labels) - TEST_SIZE], seed=0)
     train, val = split_train(labels[others], options.validation, options.train, options.seed)
     return Splits.of(recordings, others[train], others[val], test, name="digits", source=SOURCE)
-
-
-def _encode(images: FloatArray, options: DigitsOptions) -> Iterator[Binned]:
-    camera = options.camera()
-    numbers = np.arange(len(images))
-    for start in range(0, len(images), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        yield options.encode(camera.record(images[part], numbers[part]))

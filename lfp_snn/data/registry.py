@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lfp_snn.data import braille, digits, mnist, nmnist, recordings
+from lfp_snn.data import braille, digits, mnist, mnist_camera, nmnist, recordings
 from lfp_snn.data.options import Options
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import ConfigError
@@ -33,6 +33,9 @@ DATASETS: dict[str, Dataset] = {
     "digits": Dataset(digits.DigitsOptions, digits.load, digits.SOURCE, nmnist.load_file),
     "nmnist": Dataset(nmnist.NMNISTOptions, nmnist.load, nmnist.SOURCE, nmnist.load_file),
     "mnist": Dataset(mnist.MNISTOptions, mnist.load, mnist.SOURCE),
+    "mnist_camera": Dataset(
+        mnist_camera.MNISTCameraOptions, mnist_camera.load, mnist_camera.SOURCE, nmnist.load_file
+    ),
     "recordings": Dataset(
         recordings.RecordingsOptions, recordings.load, recordings.SOURCE, recordings.load_file
     ),

@@ -11,6 +11,7 @@ from lfp_snn import data
 from lfp_snn.data import camera, digits
 from lfp_snn.data.binning import Binned
 from lfp_snn.data.camera import Camera, FloatArray
+from lfp_snn.data.simulated import SimulatedOptions, simulate
 from tests.data.helpers import spikes
 
 IDEAL = Camera(threshold=0.2, mismatch=0.0, noise_hz=0.0, seed=0)
@@ -21,17 +22,17 @@ IMAGES = np.random.default_rng(0).random((6, 8, 8))
 @pytest.fixture
 def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Splits:
     monkeypatch.setenv("LFP_SNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(digits, "_encode", few(digits._encode))
+    monkeypatch.setattr(digits, "simulate", few(simulate))
     return data.load("digits")
 
 
-Encode = Callable[[FloatArray, digits.DigitsOptions], Iterator[Binned]]
+Encode = Callable[[FloatArray, SimulatedOptions], Iterator[Binned]]
 
 
 def few(encode: Encode) -> Encode:
     """Simulates the first 100 recordings and repeats them, so that a test need not wait."""
 
-    def encoded(images: FloatArray, options: digits.DigitsOptions) -> Iterator[Binned]:
+    def encoded(images: FloatArray, options: SimulatedOptions) -> Iterator[Binned]:
         (chunk,) = encode(images[:100], options)
         frames = 100 * options.steps
         for start in range(0, len(images), 100):

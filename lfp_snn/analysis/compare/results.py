@@ -210,7 +210,7 @@ def _differences(learners: Sequence[LearnerResult], reference: str) -> dict[str,
 
 def _concluded(reference: str, name: str, difference: Paired) -> str:
     low, high = 100 * difference.low, 100 * difference.high
-    interval = f"95 % interval {low:+.1f} to {high:+.1f} points, {difference.seeds} seeds"
+    interval = f"95 % interval {low:+.1f} to {high:+.1f} points, of {difference.seeds} seeds"
     p = f"p = {difference.adjusted:.2g} after Holm's correction"
     mean_points = 100 * difference.difference
     if difference.adjusted < ALPHA:
@@ -221,8 +221,8 @@ def _concluded(reference: str, name: str, difference: Paired) -> str:
         )
     return (
         f"No difference in test accuracy between {reference} and {name} is shown: "
-        f"{mean_points:+.1f} points ({interval}; {p}). That does not make them equal: differences "
-        f"within the interval remain possible."
+        f"{mean_points:+.1f} points ({interval}, not corrected; {p}). That does not make them "
+        f"equal: differences within the interval remain possible."
     )
 
 
