@@ -45,7 +45,10 @@ def accuracy_over_epochs(results: Results) -> Figure:
 
 
 def accuracy_over_time(results: Results) -> Figure:
-    """The best validation accuracy so far against training time, up to the shortest seed's end."""
+    """The best validation accuracy so far against training time.
+
+    From when every seed has ended an epoch; a seed that is through keeps its last value.
+    """
     with style():
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -53,7 +56,7 @@ def accuracy_over_time(results: Results) -> Figure:
             times = [_seconds(history) for history in learner.histories]
             if not times:
                 continue
-            grid = np.linspace(min(t[0] for t in times), min(t[-1] for t in times), GRID)
+            grid = np.geomspace(max(t[0] for t in times), max(t[-1] for t in times), GRID)
             curves = np.array(
                 [
                     _so_far(grid, t, np.maximum.accumulate(_accuracies(h)))
@@ -79,15 +82,13 @@ def _seconds(history: Sequence[Mapping[str, float]]) -> Points:
 
 
 def _so_far(grid: Points, times: Points, best: Points) -> Points:
-    """The value at the last epoch that had ended; NaN before the first."""
+    """The value at the last epoch that had ended; the first one's before."""
     ended = np.searchsorted(times, grid, side="right")
-    return np.where(ended > 0, best[np.maximum(ended - 1, 0)], np.nan)
+    return best[np.maximum(ended - 1, 0)]
 
 
 def _band(axes: Axes, x: Points, curves: Points, index: int, name: str) -> None:
     colour, dash = STYLES[index % len(STYLES)]
-    shown = ~np.isnan(curves).any(0)
-    x, curves = x[shown], curves[:, shown]
     axes.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.15, linewidth=0)
     marker = "o" if len(x) == 1 else None
     axes.plot(x, curves.mean(0), dash, color=colour, label=name, marker=marker)

@@ -131,7 +131,8 @@ def _figures(results: Results) -> Iterator[Illustration]:
     yield (
         "time",
         "Accuracy over time",
-        "The best validation accuracy so far against training time on this machine.",
+        "The best validation accuracy so far against training time on this machine: from when "
+        "every seed has ended an epoch; a seed that is through keeps its last value.",
         figures.accuracy_over_time(results),
     )
     yield (

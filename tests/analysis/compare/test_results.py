@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lfp_snn.analysis.compare.figures import accuracy_over_time
 from lfp_snn.analysis.compare.report import (
     difference_rows,
     summary_rows,
@@ -128,6 +131,23 @@ def test_the_report_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     }
     lines = list(csv.DictReader(io.StringIO((tmp_path / "cells.csv").read_text())))
     assert len(lines) == 17 and lines[0]["weights.gini"] == "0.5"
+
+
+@pytest.mark.parametrize("slow", [1.0, 1000.0])
+def test_seeds_of_very_different_speed_can_be_drawn(slow: float, tmp_path: Path) -> None:
+    """The first epoch of one seed may end after the last of another."""
+    uneven = learner("lfp", {0: 0.9, 1: 0.8})
+    late = [{**epoch, "epoch_s": slow * epoch["epoch_s"]} for epoch in uneven.histories[1]]
+    mixed = dataclasses.replace(uneven, histories=[uneven.histories[0], late])
+    single = dataclasses.replace(
+        learner("bptt", {0: 0.9, 1: 0.8}), histories=[uneven.histories[0][:1]] * 2
+    )
+    figure = accuracy_over_time(results(mixed, single))
+    figure.savefig(tmp_path / "time.png")
+    lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
+    x, y = (np.asarray(data) for data in lines["lfp"].get_data())
+    assert x[0] == pytest.approx(1.5 * slow) and x[-1] == pytest.approx(3.0 * slow)
+    assert y[-1] == pytest.approx(0.9) and np.isfinite(y).all()
 
 
 def test_a_report_of_nothing_can_be_written(tmp_path: Path) -> None:
