@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,6 +138,7 @@ class _Screen:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._live = Live(console=console, transient=True, refresh_per_second=4)
+        self._started: tuple[float, int] | None = None
 
     def __enter__(self) -> _Screen:
         if self.console.is_terminal:
@@ -149,7 +152,21 @@ class _Screen:
     def changed(self, states: Sequence[Any]) -> None:
         """Draw the table anew."""
         if self.console.is_terminal:
-            self._live.update(_progress(states))
+            table = _progress(states)
+            table.caption = self._left(states)
+            self._live.update(table)
+
+    def _left(self, states: Sequence[Any]) -> str:
+        """Time left, going by the epochs of trials and seeds that have ended since the start."""
+        done, total = (sum(column) for column in zip(*(s.work() for s in states), strict=True))
+        now = time.monotonic()
+        if self._started is None:
+            self._started = now, done
+        began, before = self._started
+        if done == before:
+            return "time left: not known yet"
+        seconds = (now - began) * (total - done) / (done - before)
+        return f"about {timedelta(seconds=round(seconds))} left"
 
     def told(self, line: str) -> None:
         """Print what ended."""

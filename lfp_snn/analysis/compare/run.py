@@ -36,6 +36,7 @@ class State:
         name: of the learner in the comparison.
         trials: spent and asked for.
         cells: finished and asked for.
+        epochs: of a trial and of a cell, at most.
         values: those that the search found.
         best: validation accuracy of the best trial; ``None`` if nothing was searched.
         running: what its processes do, in a few words.
@@ -45,10 +46,17 @@ class State:
     name: str
     trials: tuple[int, int] = (0, 0)
     cells: tuple[int, int] = (0, 0)
+    epochs: tuple[int, int] = (1, 1)
     values: dict[str, Any] = field(default_factory=dict)
     best: float | None = None
     running: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+
+    def work(self) -> tuple[int, int]:
+        """Epochs done and epochs in all, as far as trials and cells have ended."""
+        pairs = zip((self.trials, self.cells), self.epochs, strict=True)
+        done, total = zip(*((e * part[0], e * part[1]) for part, e in pairs), strict=True)
+        return sum(done), sum(total)
 
 
 class Watcher(Protocol):

@@ -73,7 +73,7 @@ def compare(
         "threads": using.threads,
         **{f"learner {each.name}": each.model_dump(mode="json") for each in studies},
     }
-    states = {study.name: State(study.name) for study in studies}
+    states = {study.name: _state(study, seeds) for study in studies}
     start = int(studies[0].base.get("seed", 0))
     wanted = range(start, start + seeds)
     with workspace(folder, asked) as lock:
@@ -96,7 +96,7 @@ def sweep(
         RunError: no trial was completed, or as :func:`compare`.
     """
     data = dict(load_splits(study.config({}, 0)).info)
-    states = {study.name: State(study.name)}
+    states = {study.name: _state(study, 0)}
     asked = {"threads": using.threads, "sweep": study.model_dump(mode="json")}
     with workspace(folder, asked) as lock:
         search_all([study], folder, using, lock, states, watcher)
@@ -107,6 +107,13 @@ def sweep(
         shares = importances(database(folder), study.name)
         report = write_sweep(tuning.spent(), values, best, shares, data, folder, name)
     return values, best, report
+
+
+def _state(study: Study, seeds: int) -> State:
+    """Nothing done yet."""
+    epochs = study.config({}, 0).epochs
+    trials = study.search.trials if study.tune else 0
+    return State(study.name, (0, trials), (0, seeds), (study.search.epochs or epochs, epochs))
 
 
 def _machine(using: Resources) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,12 +15,14 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from lfp_snn.analysis.compare import session
 from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
 from lfp_snn.analysis.compare.results import Results
-from lfp_snn.analysis.compare.run import Resources, database
+from lfp_snn.analysis.compare.run import Resources, State, database
 from lfp_snn.analysis.compare.tuning import Tuning
+from lfp_snn.cli.compare import _Screen
 from lfp_snn.errors import RunError
 
 BASE: dict[str, Any] = {
@@ -121,6 +124,21 @@ def test_nothing_that_is_finished_runs_again(
     }
     assert again.to_json() == results.to_json()
     assert json.loads((out / "results.json").read_text()) == json.loads(report)
+
+
+def test_work_is_counted_in_epochs() -> None:
+    assert State("lfp", (2, 8), (1, 5), (6, 12)).work() == (24, 108)
+
+
+def test_the_table_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(force_terminal=True, width=100, file=io.StringIO())
+    screen = _Screen(console)
+    clock = iter((100.0, 130.0))
+    monkeypatch.setattr("lfp_snn.cli.compare.time.monotonic", lambda: next(clock))
+    state = State("lfp", (0, 4), (0, 0), (5, 5))
+    assert screen._left([state]) == "time left: not known yet"
+    state.trials = (1, 4)
+    assert screen._left([state]) == "about 0:01:30 left"
 
 
 def test_another_comparison_does_not_mix_in(
