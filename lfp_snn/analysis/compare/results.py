@@ -209,14 +209,16 @@ def _differences(learners: Sequence[LearnerResult], reference: str) -> dict[str,
 
 
 def _concluded(reference: str, name: str, difference: Paired) -> str:
-    low, high = 100 * difference.low, 100 * difference.high
+    ahead = difference.adjusted < ALPHA
+    sign = -1 if ahead and difference.difference < 0 else 1  # of who is ahead minus who is behind
+    low, high = sorted((sign * 100 * difference.low, sign * 100 * difference.high))
     interval = f"95 % interval {low:+.1f} to {high:+.1f} points, of {difference.seeds} seeds"
     p = f"p = {difference.adjusted:.2g} after Holm's correction"
     mean_points = 100 * difference.difference
-    if difference.adjusted < ALPHA:
-        ahead, behind = (reference, name) if mean_points > 0 else (name, reference)
+    if ahead:
+        first, second = (reference, name) if mean_points > 0 else (name, reference)
         return (
-            f"{ahead} is ahead of {behind} in test accuracy by {abs(mean_points):.1f} points "
+            f"{first} is ahead of {second} in test accuracy by {abs(mean_points):.1f} points "
             f"({interval}; {p}): on this split the difference is more than chance of the seeds."
         )
     return (
