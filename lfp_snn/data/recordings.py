@@ -40,7 +40,8 @@ class RecordingsOptions(SpikeOptions):
         default=None, ge=1, description="cut recordings into windows of so many events"
     )
     on_bad_file: Literal["error", "skip"] = Field(
-        default="error", description="what to do with a file that cannot be read"
+        default="error",
+        description="what to do with a file that cannot be read, or of which nothing is left",
     )
 
 
@@ -128,12 +129,12 @@ def _encode(
     for number, path in enumerate(paths):
         try:
             events = cut(read_recording(path), options.window_ms, options.window_events)
+            fitted = dataclasses.replace(events, sensor=_fit(path, events, sensor))
+            trains = options.encode(fitted)
         except DataError:
             if options.on_bad_file == "error":
                 raise
             continue
-        fitted = dataclasses.replace(events, sensor=_fit(path, events, sensor))
-        trains = options.encode(fitted)
         some = True
         yield trains._replace(owners=np.full(events.recordings, number, np.int64))
     if not some:

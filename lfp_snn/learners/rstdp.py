@@ -53,8 +53,8 @@ class RSTDPOptions(LearnerOptions):
 class RSTDP(Learner, name="rstdp"):
     r"""R-STDP with eligibility traces (MSTDPET).
 
-    With the spikes :math:`f_j` of the input and :math:`f_i` of the neuron of a synapse, reward r,
-    and decays :math:`e^{-1/\tau}` written :math:`d`:
+    With the spikes :math:`f_j` of the input (counts and graded values as they are) and :math:`f_i`
+    of the neuron of a synapse, reward r, and decays :math:`e^{-1/\tau}` written :math:`d`:
 
     .. math::
 
@@ -76,7 +76,8 @@ class RSTDP(Learner, name="rstdp"):
         options: see :class:`RSTDPOptions`.
 
     Raises:
-        NetworkError: something lies between a synapse and its neuron, or an input is graded.
+        NetworkError: pooling or reshaping lies between a synapse and its neuron (told by
+            :meth:`feedback`).
 
     Source: Florian, *Reinforcement Learning Through Modulation of Spike-Timing-Dependent Synaptic
     Plasticity*, Neural Computation 2007, section 3.2 (MSTDPET).

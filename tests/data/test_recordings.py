@@ -125,6 +125,17 @@ def test_bad_files_are_told_or_skipped(folder: Path) -> None:
     assert load("recordings", index=index, steps=3, on_bad_file="skip").info["skipped"] == 2
 
 
+def test_a_recording_of_which_nothing_is_left_is_told_or_skipped(folder: Path) -> None:
+    index = index_of(folder)
+    late = Events(*(np.zeros(3, np.int16),) * 2, np.arange(3), np.ones(3, np.uint8), (2, 8, 8))
+    write_recording(late, folder / "left" / "r0.npy", "npy")
+    later = [{"name": "time_window", "start_ms": 1.0}]
+    with pytest.raises(DataError, match="leaves no events"):
+        load("recordings", index=index, steps=3, preprocess=later)
+    some = load("recordings", index=index, steps=3, preprocess=later, on_bad_file="skip")
+    assert some.info["skipped"] == 1
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

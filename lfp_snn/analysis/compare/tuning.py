@@ -112,7 +112,7 @@ class _Pruning(Observer):
             raise optuna.TrialPruned
 
 
-def run_trial(study: Study, file: Path, splits: Splits | None = None) -> None:
+def run_trial(study: Study, file: Path) -> None:
     """Run one more trial in this process: train on validation data, never look at the test part.
 
     Settings that cannot work (feedback not finite, a network that cannot be calibrated) fail the
@@ -131,7 +131,7 @@ def run_trial(study: Study, file: Path, splits: Splits | None = None) -> None:
     values = suggest(trial, study.tune)
     try:
         config = study.config(values, study.search.seed, study.search.epochs)
-        data = splits or load_splits(config)
+        data = load_splits(config)  # anew each time: the search may be over the data's options
         unseen = Splits(data.train, data.val, data.val, data.info)
         result = train(config, splits=unseen, observers=[_Pruning(trial)])
     except optuna.TrialPruned:
