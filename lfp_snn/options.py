@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     PlainSerializer,
     PlainValidator,
     create_model,
@@ -108,11 +109,16 @@ def choice_of(name: str, target: type[Any]) -> type[Choice]:
         return model
     hints = typing.get_type_hints(target)
     for field in dataclasses.fields(target):
-        missing = field.default is dataclasses.MISSING
-        fields[field.name] = (hints[field.name], ... if missing else field.default)
+        fields[field.name] = (hints[field.name], _default(field))
     section: type[Choice] = create_model(target.__name__, __base__=_Lax, **fields)
     section.target = target
     return section
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return Field(default_factory=field.default_factory)
+    return ... if field.default is dataclasses.MISSING else field.default
 
 
 def choose(

@@ -134,10 +134,10 @@ def test_the_test_set_is_looked_at_once(
     seen: list[int] = []
     inner = type(splits.test).batch
 
-    def batch(self: Any, indices: Any) -> Any:
+    def batch(self: Any, indices: Any, draw: Any = None) -> Any:
         if self is splits.test:
             seen.extend(indices)
-        return inner(self, indices)
+        return inner(self, indices, draw)
 
     monkeypatch.setattr(type(splits.test), "batch", batch)
     fit(net, splits, **settings)
