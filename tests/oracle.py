@@ -120,7 +120,8 @@ class Linear(Node):
     def backward(self, network: Network) -> None:
         rule = network.rules.get(self.synapse or "")
         if rule is not None:
-            return self.share(network, rule)
+            self.share(network, rule)
+            return
         sizes = np.zeros(self.units)
         for term in self.terms:
             sizes[term.j] += abs(term.coefficient) if term.source is not None else 0

@@ -83,6 +83,7 @@ class Variant:
 PLAIN = (Variant(),)
 
 
+@dataclass(frozen=True)
 class Rule(ABC):
     """A rule: how relevance is split at a neuron and shared at a synapse.
 
@@ -90,8 +91,10 @@ class Rule(ABC):
     :class:`lfp_snn.rules.Composite`.
     """
 
-    #: The variants of the current that the rule needs.
-    variants: tuple[Variant, ...] = PLAIN
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The variants of the current that the rule needs."""
+        return PLAIN
 
     @property
     def of_silent(self) -> bool:

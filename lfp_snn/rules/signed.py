@@ -44,16 +44,22 @@ def negative(weight: Tensor) -> Tensor:
     return weight.clamp(max=0)
 
 
+#: The positive contributions are the first two, the negative ones the others.
+BY_SIGN = (
+    Variant("positive", positive, positive),
+    Variant("negative", negative, None),
+    Variant("positive", negative, negative),
+    Variant("negative", positive, None),
+)
+
+
 class BySign(EpsilonSplit):
     """A rule with one credit for positive and one for negative contributions."""
 
-    #: The positive contributions are the first two, the negative ones the others.
-    variants = (
-        Variant("positive", positive, positive),
-        Variant("negative", negative, None),
-        Variant("positive", negative, negative),
-        Variant("negative", positive, None),
-    )
+    @property
+    @override
+    def variants(self) -> tuple[Variant, ...]:
+        return BY_SIGN
 
     @override
     def normalise(

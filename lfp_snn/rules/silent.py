@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -51,7 +50,10 @@ class WSquare(_Measured):
     Source: Montavon et al., Pattern Recognition 2017.
     """
 
-    variants: ClassVar[tuple[Variant, ...]] = (Variant(1.0, torch.square, torch.square),)
+    @property
+    @override
+    def variants(self) -> tuple[Variant, ...]:
+        return (Variant(1.0, torch.square, torch.square),)
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +65,10 @@ class Flat(_Measured):
     Source: Lapuschkin et al., Nature Communications 2019 (the flat rule).
     """
 
-    variants: ClassVar[tuple[Variant, ...]] = (Variant(1.0, torch.ones_like, None),)
+    @property
+    @override
+    def variants(self) -> tuple[Variant, ...]:
+        return (Variant(1.0, torch.ones_like, None),)
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,8 +77,9 @@ class ZBox(_Measured):
 
     .. math:: \zeta_{ij} = x_i w_{ij} - l\, w_{ij}^+ - h\, w_{ij}^-
 
-    How much more each input excites than the worst one could. Inputs outside the bounds make the
-    measure negative; the bias cancels, takes no share and so learns nothing.
+    How much more each input excites than the worst one could. The bias cancels, takes no share
+    and so learns nothing. Inputs outside the bounds make the measure negative, and nothing of what
+    is said here holds for them.
 
     Args:
         low: smallest value of an input, <= 0 usually.
@@ -97,8 +103,8 @@ class ZBox(_Measured):
             )
 
     @property
-    def variants(self) -> tuple[Variant, ...]:  # type: ignore[override]
-        """The input itself, and its bounds where the weight is positive and negative."""
+    @override
+    def variants(self) -> tuple[Variant, ...]:
         return (
             Variant("as it is", bias=None),
             Variant(-self.low, positive, None),

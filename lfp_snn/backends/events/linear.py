@@ -303,23 +303,25 @@ def linear_backward(
     handed = work.get("credit", (x.indices.size,), dtype) if input_credit else None
     given = np.zeros(units, dtype) if bias is None else bias
     back = _Back(x, transpose(x, inputs, dtype, work), inputs)
+    found = Feedback(feedback, of_bias, handed)
     if shares is None:
         strength = (blocks, given) if scaled else (np.ones_like(blocks), np.ones_like(given))
-        back.send(n, blocks, *strength, feedback, of_bias, handed)
-        return Feedback(feedback, of_bias, handed)
+        back.send(n, blocks, *strength, found)
+        return found
     parts = [_part(blocks, given, sign) for sign in (1, -1)]
     sums = [back.currents(part, n.shape) for part in parts]
-    total = Feedback(np.empty_like(feedback), None if of_bias is None else np.empty_like(of_bias),
-                     None if handed is None else np.empty_like(handed))  # fmt: skip
-    for part, g, to in zip(
-        parts, shares(n, *sums), (Feedback(feedback, of_bias, handed), total), strict=True
-    ):
+    other = Feedback(
+        np.empty_like(feedback),
+        None if of_bias is None else np.empty_like(of_bias),
+        None if handed is None else np.empty_like(handed),
+    )
+    for part, g, to in zip(parts, shares(n, *sums), (found, other), strict=True):
         strength = (part.blocks, part.bias) if scaled else (part.held, part.held_bias)
-        back.send(g, part.blocks, *strength, *to)
-    for sum_, other in zip((feedback, of_bias, handed), total, strict=True):
-        if sum_ is not None and other is not None:
-            sum_ += other
-    return Feedback(feedback, of_bias, handed)
+        back.send(g, part.blocks, *strength, to)
+    for total, each in zip(found, other, strict=True):
+        if total is not None:
+            total += each
+    return found
 
 
 class _Back(NamedTuple):
@@ -335,17 +337,16 @@ class _Back(NamedTuple):
         blocks: np.ndarray,
         strength: np.ndarray,
         bias_strength: np.ndarray,
-        feedback: np.ndarray,
-        of_bias: np.ndarray | None,
-        handed: np.ndarray | None,
+        to: Feedback,
     ) -> None:
-        """Write the three products of a credit ``n`` [P/64, F, 64], where they are wanted."""
+        """Write the three products of a credit ``n`` [P/64, F, 64], where there is room."""
         flat = n.reshape(-1)
-        _feedback(*self.by_unit, flat, strength.reshape(-1), feedback)
-        if of_bias is not None:
-            _bias_feedback(n, bias_strength, of_bias)
-        if handed is not None:
-            _credit(self.x.indptr, self.x.indices, flat, blocks.reshape(-1), self.inputs, handed)
+        _feedback(*self.by_unit, flat, strength.reshape(-1), to.weight)
+        if to.bias is not None:
+            _bias_feedback(n, bias_strength, to.bias)
+        if to.credit is not None:
+            x = self.x
+            _credit(x.indptr, x.indices, flat, blocks.reshape(-1), self.inputs, to.credit)
 
     def currents(self, part: Part, shape: tuple[int, ...]) -> np.ndarray:
         """Currents of weights of one sign, [P/64, F, 64]."""

@@ -6,6 +6,7 @@ what is compared with the threshold: the same for a delayed reset, so that only 
 without delay (:func:`keeps_u`) write and read ``u``.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -221,7 +222,7 @@ def credit_step(  # type: ignore[no-untyped-def]
         none = ir.Constant(args[8].type, 0.0)
         others = builder.select(builder.fcmp_ordered("==", args[8], none), _I64(1), _I64(2))
         chosen = builder.select(builder.fcmp_ordered(">", args[8], none), _I64(0), others)
-        table = [
+        table: list[tuple[int, Callable[[], None]]] = [
             (known + len(_CODES) * which, partial(emit, known, split))
             for which, split in enumerate(splits)
             for known in _CODES
