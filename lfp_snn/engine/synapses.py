@@ -18,6 +18,10 @@ from lfp_snn.rules import PLAIN, Rule, Variant
 __all__ = ["BatchNorm", "Convolution", "Linear", "Synapse"]
 
 
+#: Currents worked on at a time where a rule needs variants of them, which bounds their memory.
+_PART = 2**20
+
+
 class Synapse(Stage):
     """A weighted layer, ``I = W x + b``.
 
@@ -50,17 +54,19 @@ class Synapse(Stage):
             The credit of the input, or its relevance, if it is wanted.
         """
         frames, credits = x.flatten(0, 1), n.flatten(0, 1)
-        of_input = (self._plain if rule.variants is PLAIN else self._by_variants)(
-            frames, credits, feedback, rule, wanted
-        )
+        if rule.variants is PLAIN:
+            of_input = self._plain(frames, credits, feedback, wanted)
+        else:
+            parts = -(-credits.numel() // _PART)
+            pairs = zip(frames.chunk(parts), credits.chunk(parts), strict=True)
+            found = [self._by_variants(*pair, feedback, rule, wanted) for pair in pairs]
+            of_input = torch.cat([c for c in found if c is not None]) if wanted else None
         if of_input is None:
             return None
         shaped = of_input.view(x.shape)
         return Relevance(shaped) if rule.of_silent else shaped
 
-    def _plain(
-        self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
-    ) -> Tensor | None:
+    def _plain(self, x: Tensor, n: Tensor, feedback: Feedback, wanted: bool) -> Tensor | None:
         """``sum x n``, ``sum n`` and ``c = W^T n``."""
         weight, bias = self.module.weight, self.module.bias
         of_weight, of_bias, of_input = self.products(
@@ -80,31 +86,33 @@ class Synapse(Stage):
         active = [v for v in rule.variants if signs or v.input != "negative"]
         inputs = {v: _input_of(v, x) for v in active}
         nothing = torch.zeros((), dtype=n.dtype, device=n.device).expand_as(n)
-        current = self.current(x, weight, bias)
         currents = [
             self.current(inputs[v], v.weight(weight), _changed(bias, v)) if v in inputs else nothing
             for v in rule.variants
         ]
         of_input: Tensor | None = None
+        # Variants that leave silent inputs out are parts of the current, and make it up.
+        current = self.current(x, weight, bias) if rule.of_silent else sum(currents, start=nothing)
         for variant, g in zip(rule.variants, rule.normalise(n, current, currents), strict=True):
             if variant not in inputs:
                 continue
+            given, changed = inputs[variant], variant.weight(weight)
             if learns and rule.of_silent:
-                self._learn_by_measure(variant, x, inputs[variant], g * current.sign(), feedback)
-            elif learns:
-                self._learn_by_part(variant, inputs[variant], g, feedback)
-            if wanted:
-                _, _, c = self.products(x, g, variant.weight(weight), feedback=False, credit=True)
-                assert c is not None
+                self._learn_by_measure(variant, x, given, g * current.sign(), feedback)
+            part = learns and not rule.of_silent
+            of_weight, of_bias, c = self.products(given, g, changed, feedback=part, credit=wanted)
+            if of_weight is not None:
+                self._learn_by_part(variant, of_weight, of_bias, feedback)
+            if c is not None:
                 share = _share_of(variant, x, c, rule, signs)
                 of_input = share if of_input is None else of_input + share
         return of_input
 
-    def _learn_by_part(self, variant: Variant, x: Tensor, g: Tensor, feedback: Feedback) -> None:
+    def _learn_by_part(
+        self, variant: Variant, of_weight: Tensor, of_bias: Tensor | None, feedback: Feedback
+    ) -> None:
         """The sums of those weights that the variant holds."""
         weight, bias = self.module.weight, self.module.bias
-        of_weight, of_bias, _ = self.products(x, g, weight, feedback=True, credit=False)
-        assert of_weight is not None
         feedback.add(weight, of_weight * variant.holds(weight.detach()))
         if bias is not None and of_bias is not None and variant.bias is not None:
             feedback.add(bias, of_bias * variant.holds(bias.detach()))

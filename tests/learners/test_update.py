@@ -63,7 +63,7 @@ def test_normalisation_gives_every_parameter_the_same_size() -> None:
     for by in ("max", "norm"):
         before = feedback(net, Update(), Epsilon(), "torch")
         net[0].bias.grad.zero_()
-        normalise(net, by)  # type: ignore[arg-type]
+        normalise(net, by)
         for name, parameter in net.named_parameters():
             assert torch.equal(parameter.grad, -parameter.feedback)
             if name == "0.bias":

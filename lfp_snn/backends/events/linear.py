@@ -246,20 +246,16 @@ def _credit(indptr, indices, n, blocks, inputs, credit):  # type: ignore[no-unty
 
 
 class Part(NamedTuple):
-    """Weights of one sign: in blocks, with their bias, and 1 where a weight is one of them."""
+    """Weights of one sign: in blocks, and their bias."""
 
     blocks: np.ndarray
     bias: np.ndarray
-    held: np.ndarray
-    held_bias: np.ndarray
+    sign: int
 
-
-def _part(blocks: np.ndarray, bias: np.ndarray, sign: int) -> Part:
-    """The positive weights (zeros among them) or the negative ones."""
-    kept = [w >= 0 if sign > 0 else w < 0 for w in (blocks, bias)]
-    values = (np.where(chosen, w, 0) for chosen, w in zip(kept, (blocks, bias), strict=True))
-    held = (chosen.astype(blocks.dtype) for chosen in kept)
-    return Part(*values, *held)
+    def held(self, blocks: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """1 where a weight is one of them, a zero counting as positive, and 0 elsewhere."""
+        arrays = (blocks >= 0, bias >= 0) if self.sign > 0 else (blocks < 0, bias < 0)
+        return arrays[0].astype(blocks.dtype), arrays[1].astype(bias.dtype)
 
 
 def linear_backward(
@@ -308,7 +304,10 @@ def linear_backward(
         strength = (blocks, given) if scaled else (np.ones_like(blocks), np.ones_like(given))
         back.send(n, blocks, *strength, found)
         return found
-    parts = [_part(blocks, given, sign) for sign in (1, -1)]
+    parts = (
+        Part(np.maximum(blocks, 0), np.maximum(given, 0), 1),
+        Part(np.minimum(blocks, 0), np.minimum(given, 0), -1),
+    )
     sums = [back.currents(part, n.shape) for part in parts]
     other = Feedback(
         np.empty_like(feedback),
@@ -316,7 +315,7 @@ def linear_backward(
         None if handed is None else np.empty_like(handed),
     )
     for part, g, to in zip(parts, shares(n, *sums), (found, other), strict=True):
-        strength = (part.blocks, part.bias) if scaled else (part.held, part.held_bias)
+        strength = (part.blocks, part.bias) if scaled else part.held(blocks, given)
         back.send(g, part.blocks, *strength, to)
     for total, each in zip(found, other, strict=True):
         if total is not None:
