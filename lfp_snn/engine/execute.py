@@ -70,7 +70,7 @@ def run_backward(
             credits[k + 1] = beside[k + 1] = None
             found = _send(node.stage, run, *arrived, feedback, rules, asked)
         if of_input and isinstance(node.stage, Spiking):
-            run.arrived[node.stage.name] = _total(node.stage, run, *arrived)
+            run.arrived[node.stage.name] = _total(node.stage, run, run.forms[k + 1], *arrived)
         for c, i in zip(found, cycle(node.inputs), strict=False):
             if not wanted[i] or c is None:
                 continue
@@ -107,14 +107,20 @@ def _send(
     )
 
 
-def _total(stage: Spiking, run: Pass, credit: Tensor | None, relevance: Tensor | None) -> float:
-    """The sum of the relevance that arrived at the spikes of a stage."""
+def _total(
+    stage: Spiking,
+    run: Pass,
+    form: torch.Size | Spikes,
+    credit: Tensor | None,
+    relevance: Tensor | None,
+) -> float:
+    """The sum of the relevance that arrived at the value of a stage: spikes, perhaps pooled."""
     total = 0.0 if relevance is None else float(relevance.sum())
     if credit is None:
         return total
-    # One number per entry of a list is a relevance already: an entry is one spike.
-    each = credit if credit.dim() == 1 else stage.spikes(run) * credit
-    return total + float(each.sum())
+    if not isinstance(form, Spikes):
+        return total + float((stage.spikes(run) * credit).sum())
+    return total + float((credit if form.values is None else form.values * credit).sum())
 
 
 def _form(value: Value) -> torch.Size | Spikes:

@@ -221,17 +221,32 @@ def test_conserving_rules_conserve(rule: Rule, reset: str, delay: bool) -> None:
         torch.testing.assert_close(found, given, rtol=0, atol=1e-8)
 
 
-def test_layer_relevance_shows_what_is_lost() -> None:
-    net, x = deep_mlp(), trains(6, 2, 4)
-    for backend in ("torch", "events"):
-        lfp = TemporalLFP(net, rule=Epsilon(0.1), backend=backend)
-        reward = signals(lfp.forward(x)).abs()
-        spikes = lfp.layer_spikes()
-        lfp.backward(reward, input_relevance=True)
-        found = lfp.layer_relevance
-        assert list(found) == list(spikes)
-        assert found["5"] == pytest.approx(float(reward.sum()))
-        assert found["3"] != pytest.approx(found["5"], rel=1e-3)
+@pytest.mark.parametrize("backend", ["torch", "events"])
+def test_layer_relevance_shows_what_is_lost(backend: str) -> None:
+    net, x = deep_cnn(True), trains(8, 3, 2, 4, 4, density=0.7)
+    found = {}
+    for rule in (Epsilon(0.1), Epsilon(conserving=True)):
+        lfp = TemporalLFP(net, rule=rule, backend=backend)
+        spikes = lfp.forward(x)
+        reward = signals(spikes).abs() * spikes
+        of_bias = {}
+        relevance = lfp.backward(reward, input_relevance=True)
+        assert relevance is not None
+        for name in ("0", "3", "7"):
+            share = net[int(name)].bias.sign() * feedback_of(net)[f"{name}.bias"]
+            of_bias[name] = float(share.detach().sum())
+        found[rule.conserving] = arrived = lfp.layer_relevance
+        assert list(arrived) == ["1", "4", "8"]
+        assert arrived["8"] == pytest.approx(float(reward.sum()))
+        lost = [
+            arrived["8"] - of_bias["7"] - arrived["4"],
+            arrived["4"] - of_bias["3"] - arrived["1"],
+            arrived["1"] - of_bias["0"] - float(relevance.sum()),
+        ]
+        if rule.conserving:
+            assert lost == pytest.approx([0, 0, 0], abs=1e-8)
+        else:
+            assert all(abs(each) > 1e-3 for each in lost)
 
 
 @pytest.mark.parametrize("rule", [r for r in ALL if not getattr(r, "conserving", False)], ids=repr)
@@ -375,3 +390,46 @@ def test_an_assignment_that_fits_nothing_is_an_error() -> None:
     assert assign(EpsilonPlusFlat(), parts)["0"] == Flat()  # without convolutions, and no error
     with pytest.raises(ConfigError, match="to nothing"):
         Assignment(Gamma())
+
+
+@pytest.mark.parametrize("rule", SPIKING, ids=repr)
+def test_lists_of_entries_of_both_signs(rule: Rule) -> None:
+    x = currents(5, 3, 6) * trains(5, 3, 6)
+    x = Spikes.from_dense(x)
+    assert x.values is not None
+    assert (x.values < 0).any()
+    results = []
+    for backend in ("torch", "events"):
+        lfp = TemporalLFP(mlp(), rule=rule, backend=backend)
+        relevance = lfp.backward(signals(lfp.forward(x)), input_relevance=True)
+        assert relevance is not None
+        results.append({"relevance": relevance, **feedback_of(lfp.net)})
+    for name, value in results[0].items():
+        assert value.any()
+        assert_near(results[1][name], value)
+
+
+@pytest.mark.parametrize("rule", ALL, ids=repr)
+def test_a_constant_input_is_one_shown_at_every_step(rule: Rule) -> None:
+    x, results = trains(1, 2, 4, density=0.7)[0], []
+    net = deep_mlp()
+    for options in ({"steps": 6}, {}):
+        lfp = TemporalLFP(net, rule=rule)
+        shown = x if options else x.expand(6, *x.shape)
+        relevance = lfp.backward(signals(lfp.forward(shown, **options)), input_relevance=True)
+        assert relevance is not None
+        results.append({"relevance": relevance, **feedback_of(net)})
+    results[1]["relevance"] = results[1]["relevance"].sum(0)
+    for name, value in results[0].items():
+        assert_near(value, results[1][name])
+
+
+def test_normalisation_behind_a_convolution_stays_folded() -> None:
+    layers = [nn.Conv1d(2, 3, 3, padding=1), nn.BatchNorm1d(3), leaky(threshold=0.4), nn.Flatten()]
+    net = strong(nn.Sequential(*layers, nn.Linear(15, 3), leaky(threshold=0.4))).eval()
+    for rule in (Gamma(0.5), AlphaBeta(2, 1), WSquare()):
+        lfp = TemporalLFP(net, rule=rule)
+        reward = signals(lfp.forward(trains(5, 2, 2, 5)))
+        lfp.backward(reward)
+        assert all(value.any() for value in feedback_of(net).values())
+        assert lfp.rules["2"] == rule, "neurons find their synapse behind the normalisation"
