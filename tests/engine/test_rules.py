@@ -394,8 +394,7 @@ def test_an_assignment_that_fits_nothing_is_an_error() -> None:
 
 @pytest.mark.parametrize("rule", SPIKING, ids=repr)
 def test_lists_of_entries_of_both_signs(rule: Rule) -> None:
-    x = currents(5, 3, 6) * trains(5, 3, 6)
-    x = Spikes.from_dense(x)
+    x = Spikes.from_dense(currents(5, 3, 6) * trains(5, 3, 6))
     assert x.values is not None
     assert (x.values < 0).any()
     results = []
@@ -413,10 +412,10 @@ def test_lists_of_entries_of_both_signs(rule: Rule) -> None:
 def test_a_constant_input_is_one_shown_at_every_step(rule: Rule) -> None:
     x, results = trains(1, 2, 4, density=0.7)[0], []
     net = deep_mlp()
-    for options in ({"steps": 6}, {}):
+    for steps in (6, None):
         lfp = TemporalLFP(net, rule=rule)
-        shown = x if options else x.expand(6, *x.shape)
-        relevance = lfp.backward(signals(lfp.forward(shown, **options)), input_relevance=True)
+        shown = x if steps else x.expand(6, *x.shape)
+        relevance = lfp.backward(signals(lfp.forward(shown, steps)), input_relevance=True)
         assert relevance is not None
         results.append({"relevance": relevance, **feedback_of(net)})
     results[1]["relevance"] = results[1]["relevance"].sum(0)
