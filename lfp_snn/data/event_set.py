@@ -4,18 +4,23 @@ Two uses: sets that are larger than memory and disk, of which nothing is kept (`
 and augmentation, which acts on events before they are binned.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
+from lfp_snn.data import cache
 from lfp_snn.data.augment import augment, needs_partners
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
-from lfp_snn.data.sets import Draw, Encoded, IntArray, SampleSet, gather
+from lfp_snn.data.sets import Draw, Encoded, IntArray, SampleSet, SpikeSet, gather
 
 #: Reads the recordings at these rows of a store, laid end to end; may be called by any thread.
 Read = Callable[[IntArray], Events]
+
+_CHUNK = 200  # recordings read and encoded at once for the cache
 
 
 class EventSet(SampleSet):
@@ -89,3 +94,42 @@ class EventSet(SampleSet):
             classes=self.classes,
             rows=rows,
         )
+
+
+def row_set(
+    name: str,
+    read: Read,
+    options: SpikeOptions,
+    *,
+    labels: IntArray,
+    ids: Sequence[str],
+    sensor: tuple[int, int, int],
+    classes: tuple[str, ...],
+    files: Sequence[Path] = (),
+    key: Mapping[str, Any] | None = None,
+) -> SampleSet:
+    """The set of all recordings that `read` gives: encoded once and cached, or when asked for.
+
+    Args:
+        name: of the dataset.
+        read: the recordings.
+        options: say which of the two, and how to encode.
+        labels: class of each recording, int64 [N].
+        ids: name of each.
+        sensor: (polarities, height, width) of the recordings.
+        classes: name of each class.
+        files: the files that `read` reads.
+        key: what its recordings depend on beside the files.
+    """
+    if options.on_demand:
+        return EventSet(read, options, sensor, labels, ids, classes=classes)
+    chunks = (np.arange(n, min(n + _CHUNK, len(labels))) for n in range(0, len(labels), _CHUNK))
+    content = {"encoding": options.encoding(), **(key or {})}
+    return SpikeSet(
+        cache.fetch(name, files, content, lambda: (options.encode(read(rows)) for rows in chunks)),
+        labels,
+        ids,
+        classes=classes,
+        feature_shape=options.sensor(sensor),
+        steps=options.steps,
+    )

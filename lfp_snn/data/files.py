@@ -1,6 +1,7 @@
 """What the datasets share whose recordings lie in files of their own."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,6 +45,17 @@ class Files(NamedTuple):
     ids: Sequence[str]
     read: Callable[[Sequence[Path]], Events]
     single: bool = True
+
+
+def fit(path: Path, events: Events, sensor: tuple[int, int, int], advice: str) -> Events:
+    """The events of a file, on a sensor that is at least as large as what they need.
+
+    Raises:
+        DataError: it is not; ends with the advice.
+    """
+    if any(own > common for own, common in zip(events.sensor, sensor, strict=True)):
+        raise DataError(f"{path} is of a sensor {events.sensor}, larger than {sensor}; {advice}")
+    return replace(events, sensor=sensor)
 
 
 class FileSet(NamedTuple):

@@ -4,8 +4,6 @@ G. Orchard, A. Jayawant, G. Cohen, N. Thakor, "Converting static image datasets 
 neuromorphic datasets using saccades", Frontiers in Neuroscience 9, 2015. CC BY-SA 4.0.
 """
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +16,16 @@ from pydantic import Field
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, file_set
 from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.published.catalogue import DESCRIPTIONS
+from lfp_snn.data.published.fetch import fetch
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.data.splits import split_train
 from lfp_snn.errors import DataError
 
-SENSOR = (2, 34, 34)
-CLASSES = tuple(str(digit) for digit in range(10))
-LAYOUT = "Train/<label>/<id>.bin and Test/<label>/<id>.bin, with labels 0 to 9"
+_DESCRIPTION = DESCRIPTIONS["nmnist"]
+SENSOR = _DESCRIPTION.sensor
+CLASSES = _DESCRIPTION.classes
+LAYOUT = _DESCRIPTION.layout
 SOURCE = "N-MNIST, real event camera recordings (Orchard et al. 2015, CC BY-SA 4.0)"
 
 _EVENT_BYTES = 5
@@ -152,30 +153,6 @@ def list_recordings(root: Path, part: str) -> Recordings:
     return Recordings(paths, ids, labels)
 
 
-def fetch(root: Path) -> None:
-    """Fetches all of N-MNIST (70 000 recordings) into `root` through tonic.
-
-    Raises:
-        DataError: tonic is not installed, or the download failed.
-    """
-    try:
-        import tonic.datasets
-    except ImportError as error:
-        raise DataError(
-            "fetching N-MNIST takes tonic, which is not installed; install it with "
-            "pip install 'lfp_snn[data]', or put the recordings into data.root yourself"
-        ) from error
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as scratch:
-            for train in (True, False):
-                tonic.datasets.NMNIST(save_to=scratch, train=train)
-            for part in ("Train", "Test"):  # moved only when both are complete
-                shutil.move(Path(scratch, "NMNIST", part), root / part)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"N-MNIST could not be fetched into {root}: {error}") from error
-
-
 def load(options: NMNISTOptions) -> Splits:
     """Train and validation out of Train (stratified), test from Test. A partial folder will do.
 
@@ -184,7 +161,7 @@ def load(options: NMNISTOptions) -> Splits:
     """
     root = options.root
     if options.download and not any((root / part).exists() for part in ("Train", "Test")):
-        fetch(root)
+        fetch(_DESCRIPTION, root, lambda *_: None)
     parts = [list_recordings(root, "Train"), list_recordings(root, "Test")]
     present = np.unique(parts[0].labels)
     if len(present) < 2:

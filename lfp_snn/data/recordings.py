@@ -4,7 +4,6 @@ Long recordings can be cut into windows; all windows of a recording stay in its 
 nothing leaks from one part into another (`lfp_snn.data.index` draws them).
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.files import FileOptions, Files, file_set
+from lfp_snn.data.files import FileOptions, Files, file_set, fit
 from lfp_snn.data.formats import read_recording
 from lfp_snn.data.index import PARTS, read_index
 from lfp_snn.data.sets import SpikeSet, Splits
@@ -22,6 +21,7 @@ from lfp_snn.errors import DataError
 
 SOURCE = "your own recordings, from an index that `lfp-snn data import` has made"
 _MILLISECOND = 1000
+_CHANGED = "it has changed since: import the folder again"
 
 
 class RecordingsOptions(FileOptions):
@@ -84,9 +84,8 @@ def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
     """
     _, sensor, classes, _ = read_index(options.index)
     events = read_recording(path)
-    fitted = dataclasses.replace(events, sensor=_fit(path, events, sensor))
     return SpikeSet(
-        options.encode(fitted),
+        options.encode(fit(path, events, sensor, _CHANGED)),
         labels=np.array([-1]),
         ids=[str(path)],
         feature_shape=options.sensor(sensor),
@@ -111,16 +110,7 @@ def _read(
     """All windows of a recording."""
     (path,) = paths
     events = cut(read_recording(path), options.window_ms, options.window_events)
-    return dataclasses.replace(events, sensor=_fit(path, events, sensor))
-
-
-def _fit(path: Path, events: Events, sensor: tuple[int, int, int]) -> tuple[int, int, int]:
-    if any(own > common for own, common in zip(events.sensor, sensor, strict=True)):
-        raise DataError(
-            f"{path} is of a sensor {events.sensor}, larger than {sensor} of the index; it has "
-            "changed since: import the folder again"
-        )
-    return sensor
+    return fit(path, events, sensor, _CHANGED)
 
 
 def cut(events: Events, window_ms: float | None, window_events: int | None) -> Events:

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from lfp_snn.data import cache
 from lfp_snn.data.camera import SIDE, Camera, FloatArray
-from lfp_snn.data.event_set import EventSet
+from lfp_snn.data.event_set import row_set
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
-from lfp_snn.data.sets import IntArray, SampleSet, SpikeSet
+from lfp_snn.data.sets import IntArray, SampleSet
 
 SENSOR = (2, SIDE, SIDE)
-_CHUNK = 200  # recordings simulated at once
 
 
 class SimulatedOptions(SpikeOptions):
@@ -62,19 +60,10 @@ def simulated_set(
     def read(rows: IntArray) -> Events:
         return camera.record(images[rows], rows)
 
-    if options.on_demand:
-        return EventSet(read, options, SENSOR, labels, ids, classes=classes)
     key = {
         "images": hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest(),
-        "encoding": options.encoding(),
         "camera": dataclasses.asdict(camera),
     }
-    chunks = (np.arange(n, min(n + _CHUNK, len(images))) for n in range(0, len(images), _CHUNK))
-    return SpikeSet(
-        cache.fetch(name, [], key, lambda: (options.encode(read(rows)) for rows in chunks)),
-        labels,
-        ids,
-        classes=classes,
-        feature_shape=options.sensor(SENSOR),
-        steps=options.steps,
+    return row_set(
+        name, read, options, labels=labels, ids=ids, sensor=SENSOR, classes=classes, key=key
     )
