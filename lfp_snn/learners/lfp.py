@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -15,7 +16,13 @@ from lfp_snn.rules import RULES, Rule
 __all__ = ["LFP", "LFPOptions"]
 
 _RULES = {name: choice_of(name, rule) for name, rule in RULES.items()}
-_REWARDS = {name: choice_of(name, reward) for name, reward in REWARDS.items()}
+
+# Sections are made when asked for: a program may add to the rewards.
+_reward = cache(choice_of)
+
+
+def _rewards() -> dict[str, type[Choice]]:
+    return {name: _reward(name, reward) for name, reward in REWARDS.items()}
 
 
 class LFPOptions(LearnerOptions):
@@ -32,8 +39,8 @@ class LFPOptions(LearnerOptions):
     rule: Annotated[Choice, choose("rule", lambda: _RULES, "epsilon"), AS_MAPPING] = Field(
         default_factory=lambda: _RULES["epsilon"].model_validate({"name": "epsilon", "eps": 0.1})
     )
-    reward: Annotated[Choice, choose("reward", lambda: _REWARDS, "rate_coded"), AS_MAPPING] = Field(
-        default_factory=lambda: _REWARDS["rate_coded"](name="rate_coded")
+    reward: Annotated[Choice, choose("reward", _rewards, "rate_coded"), AS_MAPPING] = Field(
+        default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
     )
     backend: str = "auto"
 
@@ -66,7 +73,13 @@ class LFP(Learner, name="lfp"):
         """Run the batch, reward its output spikes, send the reward back."""
         spikes = self.run(batch, record=True)
         membranes = self.engine.membranes
-        reward = self.reward(spikes, batch.labels, lengths=batch.lengths, membranes=membranes)
+        reward = self.reward(
+            spikes,
+            batch.labels,
+            lengths=batch.lengths,
+            membranes=membranes,
+            targets=batch.targets,
+        )
         prediction = self.reward.predict(spikes, lengths=batch.lengths, membranes=membranes)
         firing = self.firing
         self.engine.backward(reward)
