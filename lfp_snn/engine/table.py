@@ -13,12 +13,19 @@ from lfp_snn.spikes import Spikes
 if TYPE_CHECKING:
     from lfp_snn.engine.temporal import TemporalLFP
 
-__all__ = ["program_table"]
+__all__ = ["program_table", "stage_table"]
 
 HEADINGS = ("stage", "kind", "output", "parameters", "rule")
 
 
 def program_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str:
+    """A line about the whole, and :func:`stage_table`."""
+    dtype = str(lfp.dtype).removeprefix("torch.")
+    whole = f"TemporalLFP(rule={lfp.rule}, backend={lfp.backend}, device={lfp.device}, {dtype})"
+    return f"{whole}\n{stage_table(lfp, forms)}"
+
+
+def stage_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str:
     """Stages, shapes (known after a forward pass), parameters and the rule of each."""
     rows = [HEADINGS]
     for k, node in enumerate(lfp._program.nodes):
@@ -27,9 +34,7 @@ def program_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str
         parameters = ", ".join(_value(name, p) for name, p in stage.parameters().items())
         rows.append((stage.name, stage.describe(), output, parameters or "-", stage.rule(lfp.rule)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    dtype = str(lfp.dtype).removeprefix("torch.")
-    lines = [f"TemporalLFP(rule={lfp.rule}, backend={lfp.backend}, device={lfp.device}, {dtype})"]
-    lines += [
+    lines = [
         "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]

@@ -13,7 +13,7 @@ from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.stage import Feedback, Pass
-from lfp_snn.engine.table import program_table
+from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Epsilon, Rule
@@ -33,11 +33,13 @@ class Layer:
         name: path of the neuron in the network.
         neuron: the neuron module.
         synapses: ``(path, module)`` of each weighted layer whose current reaches it.
+        norms: the normalisations of that current.
     """
 
     name: str
     neuron: nn.Module
     synapses: tuple[tuple[str, nn.Module], ...]
+    norms: tuple[nn.Module, ...] = ()
 
 
 class TemporalLFP:
@@ -150,6 +152,7 @@ class TemporalLFP:
                 neuron.name,
                 neuron.module,
                 tuple((s.name, s.module) for s in self._reference.feeding(neuron)),
+                tuple(norm.module for norm in self._reference.norms(neuron)),
             )
             for neuron in self._reference.spiking()
         )
@@ -313,6 +316,10 @@ class TemporalLFP:
         if isinstance(x, Spikes):
             return credit.clone() if x.values is None else credit * x.values.to(credit.dtype)
         return (credit * x.to(credit.dtype)).view(x.shape)
+
+    def summary(self) -> str:
+        """A table of the stages: kind, shape in the last pass, parameters and rule."""
+        return stage_table(self, [] if self._pass is None else self._pass.forms)
 
     def __repr__(self) -> str:
         return program_table(self, [] if self._pass is None else self._pass.forms)
