@@ -119,7 +119,7 @@ def test_every_parameter_gets_feedback_and_both_backends_agree(name: str, norm: 
         spikes = lfp.forward(trains(2, 16, 16))
         lfp.backward(RateCoded()(spikes, torch.tensor([0, 1, 3])))
         found.append(feedback_of(net))
-    assert_same_feedback(*found)
+    assert_same_feedback(found[0], found[1])
     learning = {key: p for key, p in net.named_parameters() if p.requires_grad}
     assert found[0].keys() == learning.keys()
     silent = [key for key, feedback in found[0].items() if not feedback.any()]
@@ -143,14 +143,16 @@ def test_the_calibrated_start(name: str, norm: str) -> None:
 
 
 def test_options() -> None:
-    net = build("lif_vgg", (2, 16, 16), 3, width=0.1, norm="batch", dropout=0.3, beta=0.7)
+    net: Any = build("lif_vgg", (2, 16, 16), 3, width=0.1, norm="batch", dropout=0.3, beta=0.7)
     kinds = [type(stage) for stage in net]
     assert kinds.count(nn.BatchNorm2d) == 6
     assert kinds.count(nn.Dropout) == 2
     assert weights(net)[0] == (3, 2, 3, 3)
     assert all(conv.bias is None for conv in net if isinstance(conv, nn.Conv2d))
     assert all(linear.bias is not None for linear in net if isinstance(linear, nn.Linear))
-    assert all(float(leaky.beta) == pytest.approx(0.7) for leaky in net if type(leaky) is snn.Leaky)
+    assert all(
+        leaky.beta.item() == pytest.approx(0.7) for leaky in net if isinstance(leaky, snn.Leaky)
+    )
     assert all(norm.bias.all() for norm in net if isinstance(norm, nn.BatchNorm2d))
     assert not any(p.isnan().any() for p in net.parameters())
     assert build("lif_resnet", (2, 16, 16), 3, width=0.1, bias=True)[0].bias is not None
