@@ -44,7 +44,7 @@ class Scalar(Reward):
     """
 
     right: float = 1.0
-    wrong: float = -1.0
+    wrong: float = -0.3
 
     @override
     def reward(self, seen: Seen) -> Tensor:

@@ -197,3 +197,9 @@ def test_what_is_missing_or_does_not_fit_is_named() -> None:
         MembraneTarget()(trains(0), targets=values(0))
     with pytest.raises(ShapeError, match="needs labels"):
         VanRossum()(trains(0))
+
+
+def test_targets_move_with_their_batch() -> None:
+    batch = Batch(trains(0), torch.zeros(5, dtype=torch.int64), targets=trains(1)).to("meta")
+    assert batch.targets is not None
+    assert batch.targets.device.type == "meta"
