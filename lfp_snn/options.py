@@ -28,13 +28,19 @@ from pydantic_core.core_schema import ValidationInfo
 
 from lfp_snn.errors import LfpSnnError
 
-__all__ = ["AS_MAPPING", "Choice", "Section", "choice_of", "choose", "nearest"]
+__all__ = ["AS_MAPPING", "Choice", "Section", "choice_of", "choose", "dotted", "nearest"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is written most like ``word``, or ``None`` if none is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def dotted(location: Iterable[str | int]) -> str:
+    """A place in a configuration as one writes it: ``model.layers[3].kernel``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".")
 
 
 class Section(BaseModel):

@@ -14,12 +14,21 @@ from lfp_snn.spikes import Spikes
 if TYPE_CHECKING:
     from lfp_snn.engine.temporal import TemporalLFP
 
-__all__ = ["program_table"]
+__all__ = ["program_table", "stage_table"]
 
 HEADINGS = ("stage", "kind", "output", "parameters", "rule")
 
 
 def program_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str:
+    """A line about the whole, and :func:`stage_table`."""
+    dtype = str(lfp.dtype).removeprefix("torch.")
+    whole = (
+        f"TemporalLFP(rule={_rule(lfp.rule)}, backend={lfp.backend}, device={lfp.device}, {dtype})"
+    )
+    return f"{whole}\n{stage_table(lfp, forms)}"
+
+
+def stage_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str:
     """Stages, shapes (known after a forward pass), parameters and the rule of each."""
     rows = [HEADINGS]
     for k, node in enumerate(lfp._program.nodes):
@@ -30,11 +39,7 @@ def program_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str
             (stage.name, stage.describe(), output, parameters or "-", stage.rule(lfp.rules))
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    dtype = str(lfp.dtype).removeprefix("torch.")
     lines = [
-        f"TemporalLFP(rule={_rule(lfp.rule)}, backend={lfp.backend}, device={lfp.device}, {dtype})"
-    ]
-    lines += [
         "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]

@@ -14,7 +14,7 @@ from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.serving import on_spikes, refuse_rules
 from lfp_snn.engine.stage import Feedback, Pass, Rules
-from lfp_snn.engine.table import program_table
+from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
@@ -34,11 +34,13 @@ class Layer:
         name: path of the neuron in the network.
         neuron: the neuron module.
         synapses: ``(path, module)`` of each weighted layer whose current reaches it.
+        norms: the normalisations of that current.
     """
 
     name: str
     neuron: nn.Module
     synapses: tuple[tuple[str, nn.Module], ...]
+    norms: tuple[nn.Module, ...] = ()
 
 
 class TemporalLFP:
@@ -165,6 +167,7 @@ class TemporalLFP:
                 neuron.name,
                 neuron.module,
                 tuple((s.name, s.module) for s in self._reference.feeding(neuron)),
+                tuple(norm.module for norm in self._reference.norms(neuron)),
             )
             for neuron in self._reference.spiking()
         )
@@ -353,6 +356,10 @@ class TemporalLFP:
         if relevance is not None and isinstance(x, Spikes):
             relevance = Spikes(x.indptr, x.indices, x.shape, relevance).dense(beside.dtype)
         return beside if relevance is None else relevance + beside
+
+    def summary(self) -> str:
+        """A table of the stages: kind, shape in the last pass, parameters and rule."""
+        return stage_table(self, [] if self._pass is None else self._pass.forms)
 
     def __repr__(self) -> str:
         return program_table(self, [] if self._pass is None else self._pass.forms)

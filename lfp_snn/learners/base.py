@@ -47,6 +47,10 @@ class TrainingBatch(Protocol):
     def steps(self) -> int | None:
         """T of a constant current, ``None`` for spike trains."""
 
+    @property
+    def targets(self) -> Tensor | None:
+        """What the output should be or has earned, for rewards that look at it."""
+
 
 @dataclass(frozen=True)
 class StepResult:

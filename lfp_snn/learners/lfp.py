@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -17,7 +18,12 @@ from lfp_snn.rules import Composite, Rule
 
 __all__ = ["LFP", "LFPOptions"]
 
-_REWARDS = {name: choice_of(name, reward) for name, reward in REWARDS.items()}
+# Sections are made when asked for: a program may add to the rewards.
+_reward = cache(choice_of)
+
+
+def _rewards() -> dict[str, type[Choice]]:
+    return {name: _reward(name, reward) for name, reward in REWARDS.items()}
 
 
 class LFPOptions(LearnerOptions):
@@ -39,8 +45,8 @@ class LFPOptions(LearnerOptions):
             {"name": "epsilon", "eps": 0.1}
         )
     )
-    reward: Annotated[Choice, choose("reward", lambda: _REWARDS, "rate_coded"), AS_MAPPING] = Field(
-        default_factory=lambda: _REWARDS["rate_coded"](name="rate_coded")
+    reward: Annotated[Choice, choose("reward", _rewards, "rate_coded"), AS_MAPPING] = Field(
+        default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
     )
     backend: str = "auto"
     update: UpdateOptions = UpdateOptions()
@@ -96,7 +102,13 @@ class LFP(Learner, name="lfp"):
         """Run the batch, reward its output spikes, send the reward back."""
         spikes = self.run(batch, record=True)
         membranes = self.engine.membranes
-        reward = self.reward(spikes, batch.labels, lengths=batch.lengths, membranes=membranes)
+        reward = self.reward(
+            spikes,
+            batch.labels,
+            lengths=batch.lengths,
+            membranes=membranes,
+            targets=batch.targets,
+        )
         prediction = self.reward.predict(spikes, lengths=batch.lengths, membranes=membranes)
         firing = self.firing
         if self.homeostasis is not None:
