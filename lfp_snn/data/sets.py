@@ -159,7 +159,7 @@ class ImageSet(SampleSet):
     """Images in memory, encoded when a batch is put together.
 
     Args:
-        images: uint8 [N, *feature].
+        images: uint8 [N, *shape of an image].
         encoder: turns images into the input of a network.
         labels, ids, classes, rows: see `SampleSet`.
     """
@@ -178,7 +178,7 @@ class ImageSet(SampleSet):
             labels,
             ids,
             classes=classes,
-            feature_shape=images.shape[1:],
+            feature_shape=encoder.code.feature(images.shape[1:]),
             steps=encoder.steps,
             rows=rows,
         )

@@ -1,13 +1,24 @@
-"""What the datasets share whose recordings are simulated from still images."""
+"""Simulated recordings: of the datasets that are made of still images, and of single files."""
 
-from collections.abc import Iterator
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
+from lfp_snn.data import cache
 from lfp_snn.data.binning import Binned
-from lfp_snn.data.camera import Camera, FloatArray
+from lfp_snn.data.camera import Camera
+from lfp_snn.data.events import Events
+from lfp_snn.data.images import Labels
+from lfp_snn.data.motion import DURATION_US, FloatArray, Saccades
 from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.pictures import is_film, read_film, read_still
+from lfp_snn.data.preprocess import Refractory, preprocess
+from lfp_snn.data.sets import SpikeSet
+from lfp_snn.errors import DataError
 
 _CHUNK = 200  # recordings simulated at once
 
@@ -31,6 +42,10 @@ class SimulatedOptions(SpikeOptions):
         """The simulated camera of these options."""
         return Camera(self.threshold, self.mismatch, self.noise_hz, self.seed)
 
+    def motion(self) -> Saccades:
+        """Its sensor, and its way over an image: those of N-MNIST."""
+        return Saccades()
+
 
 def simulate(images: FloatArray, options: SimulatedOptions) -> Iterator[Binned]:
     """Spike trains of simulated recordings, chunk by chunk.
@@ -39,8 +54,91 @@ def simulate(images: FloatArray, options: SimulatedOptions) -> Iterator[Binned]:
         images: brightness in [0, 1], float64 [N, rows, columns].
         options: camera and encoding. The number of an image draws its noise.
     """
-    camera = options.camera()
+    camera, motion = options.camera(), options.motion()
     numbers = np.arange(len(images))
     for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
-        yield options.encode(camera.record(images[part], numbers[part]))
+        yield options.encode(camera.record(images[part], numbers[part], motion))
+
+
+def simulated_set(
+    name: str,
+    images: FloatArray,
+    labels: Labels,
+    ids: Sequence[str],
+    classes: tuple[str, ...],
+    options: SimulatedOptions,
+) -> SpikeSet:
+    """The simulated recordings of a dataset, out of the cache if it has them.
+
+    Args:
+        name: the dataset.
+        images: brightness in [0, 1], float64 [N, rows, columns].
+        labels: int64 [N].
+        ids: a name for each image.
+        classes: names.
+        options: camera and encoding.
+    """
+    motion = options.motion()
+    encoding = {
+        "images": hashlib.sha256(images.tobytes()).hexdigest(),
+        "shape": images.shape,
+        "encoding": options.encoding(),
+        "camera": dataclasses.asdict(options.camera()),
+        "motion": dataclasses.asdict(motion),
+    }
+    return SpikeSet(
+        cache.fetch(name, [], encoding, lambda: simulate(images, options)),
+        labels,
+        ids,
+        classes=classes,
+        feature_shape=options.sensor((2, motion.rows, motion.columns)),
+        steps=options.steps,
+    )
+
+
+def simulate_file(
+    path: Path,
+    camera: Camera,
+    *,
+    size: int | None = None,
+    fps: float | None = None,
+    rest_ms: float = 0.0,
+) -> tuple[Events, float]:
+    """A recording of an image, or of a film.
+
+    Args:
+        path: an image, an animated image, or a folder of frames.
+        camera: the simulated camera.
+        size: longer side of the sensor; None: 34 for an image, which is seen with the three
+            saccades of N-MNIST by a square sensor, and the pixels of the frames for a film.
+        fps: frames of a film in a second; None: as the file says.
+        rest_ms: refractory period (`lfp_snn.data.preprocess.Refractory`); 0: none.
+
+    Returns:
+        Its events, and how long it lasts in seconds.
+
+    Raises:
+        DataError: the file cannot be read, or there are no events.
+    """
+    end = DURATION_US
+    if is_film(path):
+
+        def frames() -> Iterator[tuple[int, FloatArray]]:
+            nonlocal end
+            for t, frame in read_film(path, fps, size):
+                end = t
+                yield t, frame
+
+        events = camera.film(frames())
+    elif fps is not None:
+        raise DataError(f"{path} is one image, which has no frames a second; leave fps out")
+    else:
+        motion = Saccades() if size is None else Saccades.of(size)
+        image = read_still(path, round(motion.extent))
+        events = camera.record(image[np.newaxis], np.zeros(1, np.int64), motion)
+    if not len(events):
+        raise DataError(f"{path} makes no events; lower the threshold of the camera")
+    if rest_ms:
+        events = preprocess(events, [Refractory(rest_ms)])
+    return events, end * 1e-6

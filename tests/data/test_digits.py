@@ -8,12 +8,14 @@ import pytest
 from sklearn.datasets import load_digits
 
 from lfp_snn import data
-from lfp_snn.data import camera, digits
+from lfp_snn.data import digits, motion, simulated
 from lfp_snn.data.binning import Binned
-from lfp_snn.data.camera import Camera, FloatArray
+from lfp_snn.data.camera import DARK, Camera
+from lfp_snn.data.motion import FloatArray, Saccades
 from lfp_snn.data.simulated import SimulatedOptions, simulate
 from tests.data.helpers import spikes
 
+STEP_US = 5_000  # between views
 IDEAL = Camera(threshold=0.2, mismatch=0.0, noise_hz=0.0, seed=0)
 REAL = digits.DigitsOptions().camera()
 IMAGES = np.random.default_rng(0).random((6, 8, 8))
@@ -22,7 +24,7 @@ IMAGES = np.random.default_rng(0).random((6, 8, 8))
 @pytest.fixture
 def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Splits:
     monkeypatch.setenv("LFP_SNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(digits, "simulate", few(simulate))
+    monkeypatch.setattr(simulated, "simulate", few(simulate))
     return data.load("digits")
 
 
@@ -45,7 +47,8 @@ def few(encode: Encode) -> Encode:
 
 def levels(images: np.ndarray) -> np.ndarray:
     """Log intensity at the steps of the simulation, [steps + 1, N, pixels]."""
-    return np.stack(list(camera.log_intensity(images)))
+    seen = [view.reshape(len(images), -1) for _, view in Saccades().views(images)]
+    return np.log(np.stack(seen) + DARK)
 
 
 def test_events_add_up_to_the_change_of_log_intensity() -> None:
@@ -65,8 +68,8 @@ def test_events_add_up_to_the_change_of_log_intensity() -> None:
 def test_events_lie_where_interpolated_log_intensity_crosses_a_level() -> None:
     events = IDEAL.record(IMAGES[:1], np.arange(1))
     seen = levels(IMAGES[:1])[:, 0]
-    grid = np.arange(len(seen)) * camera.STEP_US
-    slope = np.abs(np.diff(seen, axis=0)).max() / camera.STEP_US
+    grid = np.arange(len(seen)) * STEP_US
+    slope = np.abs(np.diff(seen, axis=0)).max() / STEP_US
     remembered = seen[0].copy()
     for x, y, t, p in zip(events.x, events.y, events.t, events.p, strict=True):
         pixel = int(y) * 34 + int(x)
@@ -108,7 +111,7 @@ def test_events_are_like_those_of_n_mnist() -> None:
     counts = np.diff(events.offsets)
     assert 2000 < counts.mean() < 6000
     assert events.t.min() >= 0
-    assert events.t.max() < camera.DURATION_US
+    assert events.t.max() < motion.DURATION_US
     assert 0.4 < events.p.mean() < 0.6
     for first, last in zip(events.offsets[:-1], events.offsets[1:], strict=True):
         assert np.all(np.diff(events.t[first:last]) >= 0)
