@@ -108,7 +108,9 @@ class Camera:
                 fired.append(_crossings(before, after, level, theta, (start, end), p))
             start, before = end, after
         fired.append(self._noise(numbers, (rows, columns), start - begin, begin))
-        recording, pixel, t, p = (np.concatenate(column) for column in zip(*fired, strict=True))
+        recording, pixel, t, polarity = (
+            np.concatenate(column) for column in zip(*fired, strict=True)
+        )
         t = np.minimum(t, start - 1)
         order = np.argsort(recording * (start - begin) + (t - begin), kind="stable")
         pixel = pixel[order]
@@ -117,7 +119,7 @@ class Camera:
             x=(pixel % columns).astype(np.int16),
             y=(pixel // columns).astype(np.int16),
             t=t[order],
-            p=p[order],
+            p=polarity[order],
             sensor=(2, rows, columns),
             offsets=np.concatenate(([0], np.cumsum(counts))),
         )

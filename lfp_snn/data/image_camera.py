@@ -13,7 +13,7 @@ from pydantic import Field
 
 from lfp_snn.data import cifar10, mnist
 from lfp_snn.data.fashion_mnist import FASHION, FashionMNISTOptions
-from lfp_snn.data.images import ImageOptions, Images, Labels, luminance
+from lfp_snn.data.images import Images, Labels, luminance
 from lfp_snn.data.motion import Saccades
 from lfp_snn.data.pictures import read_classes
 from lfp_snn.data.sets import Splits
@@ -22,10 +22,11 @@ from lfp_snn.data.splits import split_train, stratified
 from lfp_snn.errors import DataError
 
 SOURCE = "images of your choice (data.images) seen by a simulated event camera"
-_ROOTS: dict[str, type[ImageOptions]] = {
-    "mnist": mnist.MNISTOptions,
-    "fashion_mnist": FashionMNISTOptions,
-    "cifar10": cifar10.CIFAR10Options,
+_ROOTS = {
+    "mnist": mnist.MNISTOptions().root,
+    "fashion_mnist": FashionMNISTOptions().root,
+    "cifar10": cifar10.CIFAR10Options().root,
+    "folder": Path("datasets/images"),
 }
 
 
@@ -38,7 +39,7 @@ class ImageCameraOptions(SimulatedOptions):
     )
     root: Path | None = Field(
         default=None,
-        description="folder that holds them; null: that of the dataset, or datasets/images",
+        description="folder that holds them; null: where that dataset lies, or datasets/images",
     )
     side: int = Field(
         default=34,
@@ -67,8 +68,7 @@ class ImageCameraOptions(SimulatedOptions):
         """Where the images are."""
         if self.root is not None:
             return self.root
-        model = _ROOTS.get(self.images)
-        return Path("datasets/images") if model is None else model().root
+        return _ROOTS[self.images]
 
 
 def load(options: ImageCameraOptions) -> Splits:

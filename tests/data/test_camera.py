@@ -155,7 +155,7 @@ def test_an_oblong_image_keeps_its_proportions() -> None:
     seen = Saccades(30, 40, extent=20, reach=0).view(np.ones((1, 10, 20)), 0)[0]
     assert seen.shape == (30, 40)
     rows, columns = np.nonzero(seen == 1)
-    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (10, 20)
+    assert [np.ptp(rows) + 1, np.ptp(columns) + 1] == [10, 20]
 
 
 @pytest.mark.parametrize("options", [{"rows": 0}, {"extent": 0.0}, {"reach": -1.0}])

@@ -7,14 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfp_snn.data import Batch, ImageSet, Loader
-from lfp_snn.data.encoders import Constant
+from lfp_snn.data.encoders import Constant, Encoder
 from lfp_snn.errors import ConfigError, DataError
 
 
 def samples(count: int) -> ImageSet:
     images = np.arange(count, dtype=np.uint8)[:, None]
     labels = np.arange(count, dtype=np.int64) % 2
-    return ImageSet(images, Constant(3), labels, [str(n) for n in range(count)], classes=("a", "b"))
+    return ImageSet(
+        images, Encoder(Constant(), 3), labels, [str(n) for n in range(count)], classes=("a", "b")
+    )
 
 
 def names(batches: list[Batch]) -> list[str]:
