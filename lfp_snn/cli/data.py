@@ -208,6 +208,66 @@ def convert(
     typer.echo(f"written: {shown(dest)}")
 
 
+@app.command()
+def simulate(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SRC", help="An image, an animated GIF, or a folder of frames."),
+    ],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The recording to make.")],
+    to: Annotated[
+        str | None, typer.Option(help="A format; by default what the name of DEST says.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=4096,
+            help="Longer side of the sensor; by default 34 for an image, else that of the frames.",
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=1e-3, help="Frames a second; by default as a GIF says.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=1e-3, help="Contrast threshold, in log intensity.")
+    ] = 0.35,
+    mismatch: Annotated[
+        float, typer.Option(min=0, max=1, help="Relative spread of the thresholds of the pixels.")
+    ] = 0.1,
+    noise_hz: Annotated[
+        float, typer.Option(min=0, help="Events without a cause, per pixel and second.")
+    ] = 0.3,
+    refractory_ms: Annotated[
+        float, typer.Option(min=0, help="A pixel and polarity that sent an event rests so long.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the thresholds and the noise.")] = 0,
+) -> None:
+    """Make a recording of an image or a film with a simulated event camera.
+
+    An image is looked at with the three saccades of N-MNIST, 300 ms in all; a film lasts from its
+    first frame to its last.
+    """
+    from lfp_snn.data.camera import Camera
+    from lfp_snn.data.simulated import simulate_file
+
+    if dest.exists():
+        raise DataError(f"{dest} exists already; name another file")
+    form = to or _by_name(dest)
+    camera = Camera(threshold, mismatch, noise_hz, seed)
+    events, duration = simulate_file(source, camera, size=size, fps=fps, rest_ms=refractory_ms)
+    write_recording(events, dest, form)
+    rows = [
+        ("events", f"{len(events):,}"),
+        ("sensor", f"{events.sensor[2]} x {events.sensor[1]}"),
+        ("duration", f"{duration:.6g} s"),
+        ("rate", f"{len(events) / duration:,.0f} events/s"),
+        ("ON", f"{events.p.mean():.1%}"),
+    ]
+    Console().print(two_columns(rows))
+    typer.echo(f"written: {shown(dest)}")
+
+
 @app.command("import")
 def import_folder(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="<class>/<file>, at any depth.")],

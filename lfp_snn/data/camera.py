@@ -1,4 +1,4 @@
-"""A simulated event camera that looks at still images with three saccades, as in N-MNIST.
+"""A simulated event camera: in front of still images with three saccades, or of a film.
 
 What a pixel does is the usual model of a dynamic vision sensor (Lichtsteiner, Posch, Delbruck,
 IEEE JSSC 2008), simulated with interpolated event times (Rebecq, Gehrig, Scaramuzza, CoRL 2018):
@@ -7,11 +7,13 @@ IEEE JSSC 2008), simulated with interpolated event times (Rebecq, Gehrig, Scaram
     L(t) >= m + theta_on    =>  ON event,   m <- m + theta_on
     L(t) <= m - theta_off   =>  OFF event,  m <- m - theta_off
 
-m is the level of the pixel's last event, at first L(0). L is computed every `STEP_US` and taken as
-linear between. Each pixel has thresholds of its own. Events without a cause are added at random.
+m is the level of the pixel's last event, at first L at the beginning. L is known at some times
+(each view of a still image, each frame of a film) and taken as linear between. Each pixel has
+thresholds of its own. Events without a cause are added at random. A refractory period is a step of
+preprocessing (`lfp_snn.data.preprocess.Refractory`), as for the events of a real camera.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,20 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
+from lfp_snn.data.motion import FloatArray, Saccades
+from lfp_snn.errors import DataError
 
-FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Views = Iterable[tuple[int, FloatArray]]
 
-SIDE = 34  # pixels in a row and in a column, as in N-MNIST
-SACCADE_US = 100_000
-STEP_US = 5_000
-DURATION_US = 3 * SACCADE_US
 DARK = 0.3  # light that falls on a pixel that looks at black; bounds the contrast to 3 : 13
-EXTENT = 25.6  # sensor pixels that an image covers, whatever its own pixels are
-
-# Where the camera points at the start of each saccade and at the end, in sensor pixels (x, y): the
-# triangle of N-MNIST, run through at constant speed.
-TRIANGLE = np.array([[0.0, 0.0], [3.5, 7.0], [7.0, 0.0], [0.0, 0.0]])
+_LARGEST = int(np.iinfo(np.int16).max)
 
 
 class _Fired(NamedTuple):
@@ -60,61 +56,80 @@ class Camera:
     noise_hz: float
     seed: int
 
-    def record(self, images: FloatArray, numbers: IntArray) -> Events:
-        """Records each image with three saccades of 100 ms.
+    def record(
+        self, images: FloatArray, numbers: IntArray, motion: Saccades | None = None
+    ) -> Events:
+        """Records each still image with three saccades of 100 ms.
 
         Args:
-            images: brightness in [0, 1], float64 [N, rows, columns], square.
+            images: brightness in [0, 1], float64 [N, rows, columns].
             numbers: a number for each recording; with the seed, it draws the noise, so that a
                 recording does not depend on those made beside it.
+            motion: the sensor and its way over the image; by default N-MNIST's.
 
         Returns:
-            N recordings on a sensor of 2 x 34 x 34.
+            N recordings on a sensor of (2, motion.rows, motion.columns).
         """
-        fired = [*self._changes(images), self._noise(numbers)]
-        recording, pixel, t, p = (np.concatenate(column) for column in zip(*fired, strict=True))
-        order = np.argsort(recording * DURATION_US + t, kind="stable")
+        return self._watch((motion or Saccades()).views(images), numbers)
+
+    def film(self, frames: Views, number: int = 0) -> Events:
+        """Records a film, from its first frame to its last.
+
+        Args:
+            frames: at least two: the time of each in whole microseconds, ascending, and its
+                brightness in [0, 1], float64 [rows, columns]. A pixel of a frame is a pixel of the
+                sensor. They are taken one by one, so a film need not fit in memory; an array is
+                `zip(times, array)`.
+            number: of the recording; with the seed, it draws the noise.
+
+        Returns:
+            One recording on a sensor of (2, rows, columns), its times as those of the frames.
+
+        Raises:
+            DataError: there are fewer than two frames, a frame has another size or brightness
+                beyond [0, 1], or the times do not ascend.
+        """
+        return self._watch(_checked(frames), np.array([number]))
+
+    def _watch(self, views: Views, numbers: IntArray) -> Events:
+        """Recordings of brightness [N, rows, columns] that is seen at some times."""
+        coming = iter(views)
+        begin, seen = next(coming)
+        rows, columns = seen.shape[1:]
+        rng = np.random.default_rng([self.seed, 0])
+        spread = 1 + self.mismatch * rng.standard_normal((2, rows * columns))
+        off, on = self.threshold * np.maximum(spread, 0.1)
+        start, before = begin, _log_intensity(seen)
+        level = before.copy()
+        fired = []
+        for end, seen in coming:
+            after = _log_intensity(seen)
+            for theta, p in ((on, 1), (-off, 0)):
+                fired.append(_crossings(before, after, level, theta, (start, end), p))
+            start, before = end, after
+        fired.append(self._noise(numbers, (rows, columns), start - begin, begin))
+        recording, pixel, t, polarity = (
+            np.concatenate(column) for column in zip(*fired, strict=True)
+        )
+        t = np.minimum(t, start - 1)
+        order = np.argsort(recording * (start - begin) + (t - begin), kind="stable")
         pixel = pixel[order]
-        counts = np.bincount(recording, minlength=len(images))
+        counts = np.bincount(recording, minlength=len(numbers))
         return Events(
-            x=(pixel % SIDE).astype(np.int16),
-            y=(pixel // SIDE).astype(np.int16),
+            x=(pixel % columns).astype(np.int16),
+            y=(pixel // columns).astype(np.int16),
             t=t[order],
-            p=p[order],
-            sensor=(2, SIDE, SIDE),
+            p=polarity[order],
+            sensor=(2, rows, columns),
             offsets=np.concatenate(([0], np.cumsum(counts))),
         )
 
-    def _changes(self, images: FloatArray) -> Iterator[_Fired]:
-        """The events of each simulation step."""
-        rng = np.random.default_rng([self.seed, 0])
-        spread = 1 + self.mismatch * rng.standard_normal((2, SIDE * SIDE))
-        off, on = self.threshold * np.maximum(spread, 0.1)
-        views = log_intensity(images)
-        before = next(views)
-        level = before.copy()
-        for step, after in enumerate(views):
-            for theta, p in ((on, 1), (-off, 0)):
-                # A pixel crosses its next levels level + theta, level + 2 theta ... on the way.
-                crossed = np.maximum(np.floor((after - level) / theta), 0)
-                recording, pixel = np.nonzero(crossed)
-                times = crossed[recording, pixel].astype(np.int64)
-                # One row for each event: repeat the pixel, and count its events 1, 2 ...
-                row = np.repeat(np.arange(len(times)), times)
-                nth = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times) + 1
-                recording, pixel = recording[row], pixel[row]
-                start = before[recording, pixel]
-                reached = level[recording, pixel] + nth * theta[pixel]
-                way = (reached - start) / (after[recording, pixel] - start)
-                t = ((step + np.clip(way, 0, 1)) * STEP_US).astype(np.int64)
-                t = np.minimum(t, DURATION_US - 1)
-                yield _Fired(recording, pixel, t, np.full(len(t), p, dtype=np.uint8))
-                level += crossed * theta
-            before = after
-
-    def _noise(self, numbers: IntArray) -> _Fired:
+    def _noise(
+        self, numbers: IntArray, sensor: tuple[int, int], duration: int, begin: int
+    ) -> _Fired:
         """Events without a cause: a Poisson process at every pixel, either polarity."""
-        mean = self.noise_hz * SIDE * SIDE * DURATION_US * 1e-6
+        rows, columns = sensor
+        mean = self.noise_hz * rows * columns * duration * 1e-6
         drawn = []
         for recording, number in enumerate(numbers):
             rng = np.random.default_rng([self.seed, 1, number])
@@ -122,30 +137,67 @@ class Camera:
             drawn.append(
                 _Fired(
                     np.full(count, recording),
-                    rng.integers(SIDE * SIDE, size=count),
-                    rng.integers(DURATION_US, size=count),
+                    rng.integers(rows * columns, size=count),
+                    rng.integers(duration, size=count) + begin,
                     rng.integers(2, size=count, dtype=np.uint8),
                 )
             )
         return _Fired(*(np.concatenate(column) for column in zip(*drawn, strict=True)))
 
 
-def log_intensity(images: FloatArray) -> Iterator[FloatArray]:
-    """Log intensity at every pixel, float64 [N, 34 * 34], at t = 0, STEP_US ... DURATION_US."""
-    corners = np.arange(len(TRIANGLE)) * SACCADE_US
-    for t in range(0, DURATION_US + 1, STEP_US):
-        x, y = (np.interp(t, corners, TRIANGLE[:, axis]) for axis in (0, 1))
-        # Bilinear interpolation is a matrix for the rows times the image times one for the columns.
-        seen = _weights(y, images.shape[1]) @ images @ _weights(x, images.shape[2]).T
-        yield np.log(seen.reshape(len(images), -1) + DARK)
+def _log_intensity(seen: FloatArray) -> FloatArray:
+    """L of every pixel, float64 [N, rows * columns]."""
+    brightness: FloatArray = np.log(seen.reshape(len(seen), -1) + DARK)
+    return brightness
 
 
-def _weights(shift: float, size: int) -> FloatArray:
-    """How much of each of `size` image pixels a row (or column) of the sensor sees, [34, size].
+def _crossings(
+    before: FloatArray,
+    after: FloatArray,
+    level: FloatArray,
+    theta: FloatArray,
+    span: tuple[int, int],
+    p: int,
+) -> _Fired:
+    """The events of one polarity between two views; moves `level` by theta (< 0 for OFF) each."""
+    # A pixel crosses its next levels level + theta, level + 2 theta ... on the way.
+    crossed = np.maximum(np.floor((after - level) / theta), 0)
+    recording, pixel = np.nonzero(crossed)
+    times = crossed[recording, pixel].astype(np.int64)
+    # One row for each event: repeat the pixel, and count its events 1, 2 ...
+    row = np.repeat(np.arange(len(times)), times)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times) + 1
+    recording, pixel = recording[row], pixel[row]
+    origin = before[recording, pixel]
+    reached = level[recording, pixel] + nth * theta[pixel]
+    way = (reached - origin) / (after[recording, pixel] - origin)
+    start, end = span
+    length = end - start
+    t = ((start / length + np.clip(way, 0, 1)) * length).astype(np.int64)
+    level += crossed * theta
+    return _Fired(recording, pixel, t, np.full(len(t), p, dtype=np.uint8))
 
-    The image lies in the middle of the camera's way; around it all is black.
-    """
-    centre = (SIDE - 1 - TRIANGLE.max()) / 2 + shift
-    place = (np.arange(SIDE) - centre) / (EXTENT / size) + (size - 1) / 2
-    weights: FloatArray = np.maximum(1 - np.abs(place[:, None] - np.arange(size)), 0)
-    return weights
+
+def _checked(frames: Views) -> Iterator[tuple[int, FloatArray]]:
+    """The frames of one film with their times, [1, rows, columns] each."""
+    shape: tuple[int, ...] | None = None
+    before, count = -1, 0
+    for t, frame in frames:
+        shape = shape or frame.shape
+        if frame.shape != shape or frame.ndim != 2 or max(shape) > _LARGEST or not frame.size:
+            raise DataError(
+                f"frame {count} of the film is {frame.shape}, the first {shape}; expected "
+                f"(rows, columns), the same for all, at most {_LARGEST} each"
+            )
+        if not (frame.min() >= 0 and frame.max() <= 1):
+            raise DataError(f"frame {count} of the film has brightness beyond 0 to 1")
+        if t <= before:
+            raise DataError(
+                f"frame {count} of the film is at {t} microseconds"
+                + (f", the one before at {before}" if count else "")
+                + "; times start at 0 or later and ascend"
+            )
+        yield int(t), frame[np.newaxis]
+        before, count = t, count + 1
+    if count < 2:
+        raise DataError(f"a film needs at least two frames, got {count}")

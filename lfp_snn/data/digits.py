@@ -42,8 +42,8 @@ def load(options: DigitsOptions) -> Splits:
         images,
         labels,
         [f"digit/{number}" for number in range(len(labels))],
+        tuple(str(name) for name in digits.target_names),
         options,
-        classes=tuple(str(name) for name in digits.target_names),
     )
     test, others = stratified(labels, [TEST_SIZE, len(labels) - TEST_SIZE], seed=0)
     train, val = split_train(labels[others], options.validation, options.train, options.seed)

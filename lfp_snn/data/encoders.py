@@ -1,9 +1,15 @@
 """Codes: how the brightness of a still image becomes the input of a spiking network.
 
-x = pixel / 255 in [0, 1] below; every code is a pure function of the image, its row and the seed.
+x = pixel / 255 in [0, 1] below, float32. The codes and their options mean what the functions of the
+same names in `snntorch.spikegen` do (J. K. Eshraghian et al., "Training spiking neural networks
+using lessons from deep learning", Proceedings of the IEEE 111, 2023), image by image: nothing
+depends on the batch that an image is in. Spikes are made as index lists, with no dense spike train
+in between.
 """
 
-from typing import Protocol
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -11,99 +17,316 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lfp_snn.data.motion import DURATION_US, Saccades
+from lfp_snn.errors import ConfigError
 from lfp_snn.spikes import Spikes
 
 Images = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 
+_EPSILON = 1e-7  # of spikegen.latency
+_LEVELS = np.arange(256)
 
-class Encoder(Protocol):
-    """Turns images, uint8 [B, *feature], into a batch of inputs for T steps.
 
-    `rows` [B] are the positions of the images in their store, for codes that draw numbers.
+class Code(ABC):
+    """A code, as a pure function of an image, its row in the store, and a seed."""
+
+    @abstractmethod
+    def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes | Tensor:
+        """Spike trains [T, B, *feature], or a constant current [B, *feature].
+
+        Args:
+            images: uint8 [B, *shape of an image].
+            rows: positions of the images in their store, int64 [B], for codes that draw numbers.
+            steps: T.
+            seed: for the same.
+        """
+
+    def feature(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the input at one step that an image of this shape makes."""
+        return shape
+
+    def check(self, steps: int) -> None:  # noqa: B027  most codes fit into any number
+        """Raise a ConfigError if the code does not fit into so many steps."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A code for T steps; the seed draws what is random.
+
+    Raises:
+        ConfigError: the code does not fit into so many steps.
     """
 
+    code: Code
     steps: int
+    seed: int = 0
 
-    def __call__(self, images: Images, rows: Rows) -> Spikes | Tensor:
-        """Spike trains [T, B, *feature], or a constant current [B, *feature]."""
+    def __post_init__(self) -> None:
+        self.code.check(self.steps)
+
+    def __call__(self, images: Images, rows: Rows, epoch: int = 0) -> Spikes | Tensor:
+        """See `Code.encode`. A code that draws does so anew in each epoch of training (from 1)."""
+        return self.code.encode(images, rows, self.steps, (self.seed + (epoch << 32)) % 2**64)
 
 
-class Constant:
+@dataclass(frozen=True)
+class Constant(Code):
     """A constant current x at each of T steps: float32 [B, *feature]."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def __call__(self, images: Images, rows: Rows) -> Tensor:
-        """See `Encoder`."""
+    def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Tensor:
+        """See `Code`."""
         return torch.from_numpy(images).to(torch.float32).div_(255)
 
 
-class Rate:
-    """A spike with probability x at each step, drawn independently (a Bernoulli process).
+@dataclass(frozen=True)
+class Rate(Code):
+    """A spike with probability gain * x + offset, cut to [0, 1], at each step, independently.
 
-    The draw for pixel i of row n at step t is a hash of (seed, n, t, i): it does not depend on
-    the batch that the row is in, nor on the epoch.
+    The draw for pixel i of row n at step t is a hash of (seed, n, t, i), whatever the batch that
+    the row is in. In training the seed is another in each epoch (see `Encoder`); validated and
+    tested is always with the same spikes.
+
+    Args:
+        gain: of the brightness.
+        offset: added to it.
+        first_spike_time: no spikes before this step, 0 to T - 1.
+
+    Raises:
+        ConfigError: an option is out of its range.
     """
 
-    def __init__(self, steps: int, seed: int) -> None:
-        self.steps = steps
-        self.seed = seed
+    gain: float = 1.0
+    offset: float = 0.0
+    first_spike_time: int = 0
 
-    def __call__(self, images: Images, rows: Rows) -> Spikes:
-        """See `Encoder`."""
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.gain) and math.isfinite(self.offset)):
+            raise ConfigError(f"rate: gain {self.gain} and offset {self.offset} must be finite")
+        _not_negative("rate", self.first_spike_time)
+
+    def check(self, steps: int) -> None:
+        """See `Code`."""
+        _within("rate", self.first_spike_time, steps)
+
+    def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes:
+        """See `Code`."""
+        p = np.clip(self.gain * (_LEVELS / 255) + self.offset, 0, 1)
+        # A number drawn from [0, 2^32) is below the limit with this probability.
+        limits = np.ceil(p * 2**32).astype(np.int64)
         pixels = images.reshape(len(images), -1)
-        indptr, indices = _draw(pixels, rows.astype(np.uint64), self.steps, np.uint64(self.seed))
-        shape = (self.steps, len(images), *images.shape[1:])
-        return Spikes(torch.from_numpy(indptr), torch.from_numpy(indices), shape)
+        drawn = _draw(
+            pixels, limits, rows.astype(np.uint64), steps, self.first_spike_time, np.uint64(seed)
+        )
+        indptr, indices = map(torch.from_numpy, drawn)
+        return Spikes(indptr, indices, (steps, len(images), *images.shape[1:]))
 
 
-class Latency:
-    """One spike for each pixel, the brighter the earlier.
+@dataclass(frozen=True)
+class Latency(Code):
+    """One spike for each pixel, the brighter the earlier, at step round(t) (ties to even).
 
-    t = round((T - 1) * (1 - x) / (1 - threshold)): a white pixel spikes at step 0, one at the
-    threshold at step T - 1, one below it never.
+        t = tau * log(y / (y - threshold)) + first_spike_time,   y = max(x, threshold + 1e-7)
+        t = tau * (1 - max(x, threshold)) + first_spike_time     if linear
+
+    The logarithm is when a leaky integrator with that time constant, driven by x, passes the
+    threshold.
+
+    Args:
+        threshold: in (0, 1); darker pixels spike last of all, or never (`clip`).
+        tau: time constant in steps, > 0; not used if both `linear` and `normalize`.
+        first_spike_time: added to all, 0 to T - 1.
+        normalize: stretch the times so that the last of the image is T - 1 (the logarithm), or so
+            that a black pixel would be without a threshold (`linear`).
+        linear: see above.
+        clip: pixels below the threshold never spike.
+        bypass: let spikes after the last step fall away; else a code that can make them is an
+            error.
+
+    Raises:
+        ConfigError: an option is out of its range.
     """
 
-    def __init__(self, steps: int, threshold: float) -> None:
-        self.steps = steps
-        self.threshold = threshold
+    threshold: float = 0.01
+    tau: float = 1.0
+    first_spike_time: int = 0
+    normalize: bool = False
+    linear: bool = False
+    clip: bool = False
+    bypass: bool = False
 
-    def __call__(self, images: Images, rows: Rows) -> Spikes:
-        """See `Encoder`."""
-        x = images.reshape(len(images), -1) / 255
-        sample, pixel = np.nonzero(x >= self.threshold)
-        delay = (1 - x[sample, pixel]) / (1 - self.threshold)
-        frame = sample * self.steps + np.rint((self.steps - 1) * delay).astype(np.int64)
-        order = np.argsort(frame, kind="stable")  # pixels stay ascending within a frame
-        counts = np.bincount(frame, minlength=len(images) * self.steps)
-        indptr = np.concatenate(([0], np.cumsum(counts)))
-        shape = (self.steps, len(images), *images.shape[1:])
-        indices = pixel[order].astype(np.int32)
-        return Spikes(torch.from_numpy(indptr), torch.from_numpy(indices), shape)
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"latency: the threshold is {self.threshold}, expected in (0, 1)")
+        if not 0 < self.tau < math.inf:
+            raise ConfigError(f"latency: tau is {self.tau}, expected above 0")
+        _not_negative("latency", self.first_spike_time)
+
+    def check(self, steps: int) -> None:
+        """See `Code`."""
+        _within("latency", self.first_spike_time, steps)
+        last = round(float(self._times(steps)[0]))  # of a black pixel
+        if not self.normalize and not self.bypass and last > steps - 1:
+            raise ConfigError(
+                f"latency: a black pixel would spike at step {last}, but the last of T={steps} "
+                f"steps is {steps - 1}; use more steps, a lower tau, normalize: true, or "
+                "bypass: true"
+            )
+
+    def _times(self, steps: int) -> Tensor:
+        """Times for the 256 levels of a pixel, before the logarithm is stretched; float32."""
+        x = torch.from_numpy(_LEVELS).to(torch.float32) / 255
+        if self.linear:
+            tau = steps - 1 - self.first_spike_time if self.normalize else self.tau
+            latest = -tau * (self.threshold - 1)
+            return torch.clamp_max(-tau * (x - 1), latest) + self.first_spike_time
+        y = torch.clamp(x, self.threshold + _EPSILON)
+        return self.tau * torch.log(y / (y - self.threshold)) + self.first_spike_time
+
+    def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes:
+        """See `Code`."""
+        pixels = images.reshape(len(images), -1)
+        times = self._times(steps).expand(len(images), -1)
+        if self.normalize and not self.linear:
+            first = self.first_spike_time
+            darkest = torch.from_numpy(pixels.min(1).astype(np.int64))[:, None]
+            last = times.gather(1, darkest) - first  # of each image
+            times = (times - first) * (steps - first - 1) / last + first
+        step = torch.round(times).numpy().astype(np.int64)  # [B, levels]
+        sent = step <= steps - 1
+        if self.clip:
+            sent &= (_LEVELS.astype(np.float32) / np.float32(255)) >= np.float32(self.threshold)
+        sample, pixel = np.nonzero(np.take_along_axis(sent, pixels.astype(np.int64), 1))
+        frame = sample * steps + step[sample, pixels[sample, pixel]]
+        return _spikes(frame, pixel, (steps, len(images), *images.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Delta(Code):
+    """Spikes where the brightness of the moving image changes from one step to the next.
+
+        ON at step t:   x_t - x_{t-1} >= threshold         OFF:   x_t - x_{t-1} <= -threshold
+
+    A still image has no changes, so it is moved: along N-MNIST's three saccades, from the first
+    step to the last, as the simulated event camera sees it (`lfp_snn.data.motion.Saccades`), at its
+    own resolution. This is spikegen's code, which forgets what was below the threshold; for one
+    that sums it up see `lfp_snn.data.delta` and the camera.
+
+    Args:
+        threshold: > 0.
+        padding: x_{-1} = x_0, so that nothing spikes at the first step; else x_{-1} = 0, so that
+            the image itself does, where it is bright.
+        off_spike: OFF spikes too, in channels of their own after all ON channels (spikegen has them
+            as -1 in the same).
+        reach: pixels of the image that the way is wide, and high; 0: the image stands still.
+
+    Raises:
+        ConfigError: an option is out of its range.
+    """
+
+    threshold: float = 0.1
+    padding: bool = False
+    off_spike: bool = False
+    reach: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < math.inf:
+            raise ConfigError(f"delta: the threshold is {self.threshold}, expected above 0")
+        if not 0 <= self.reach < math.inf:
+            raise ConfigError(f"delta: the reach is {self.reach}, expected 0 or more")
+
+    def check(self, steps: int) -> None:
+        """See `Code`."""
+        if steps < 2 and (self.padding or self.reach):
+            raise ConfigError(f"delta: T={steps} step has no changes; use more steps")
+
+    def feature(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an image, with twice its channels if there are OFF spikes."""
+        return (2 * shape[0], *shape[1:]) if self.off_spike else shape
+
+    def sequence(self, images: Images, step: int, steps: int) -> npt.NDArray[np.float32]:
+        """x_t for t = step: brightness of the moved images, float32 [B, *feature]."""
+        rows, columns = images.shape[-2:]
+        motion = Saccades(rows, columns, extent=max(rows, columns), reach=self.reach)
+        x = (images.astype(np.float32) / np.float32(255)).astype(np.float64)
+        return motion.view(x, DURATION_US * step / max(steps - 1, 1)).astype(np.float32)
+
+    def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes:
+        """See `Code`."""
+        size = math.prod(images.shape[1:])
+        before = self.sequence(images, 0, steps)
+        if not self.padding:
+            before = np.zeros_like(before)
+        frames, units = [], []
+        for t in range(steps):
+            x = self.sequence(images, t, steps)
+            change = (x - before).reshape(len(images), -1)
+            spiked = [change >= self.threshold]
+            if self.off_spike:
+                spiked.append(change <= -self.threshold)
+            for half, each in enumerate(spiked):
+                sample, pixel = np.nonzero(each)
+                frames.append(sample * steps + t)
+                units.append(pixel + half * size)
+            before = x
+        shape = (steps, len(images), *self.feature(images.shape[1:]))
+        return _spikes(np.concatenate(frames), np.concatenate(units), shape)
+
+
+#: By the name that a config uses.
+CODES: dict[str, type[Code]] = {
+    "constant": Constant,
+    "rate": Rate,
+    "latency": Latency,
+    "delta": Delta,
+}
+
+
+def _not_negative(name: str, first_spike_time: int) -> None:
+    if first_spike_time < 0:
+        raise ConfigError(f"{name}: first_spike_time is {first_spike_time}, expected 0 or more")
+
+
+def _within(name: str, first_spike_time: int, steps: int) -> None:
+    if first_spike_time > steps - 1:
+        raise ConfigError(
+            f"{name}: first_spike_time is {first_spike_time}, but the last of T={steps} steps is "
+            f"{steps - 1}"
+        )
+
+
+def _spikes(frame: Rows, unit: Rows, shape: tuple[int, ...]) -> Spikes:
+    """Spikes out of entries in frame b * T + t; units ascend among those of a frame."""
+    order = np.argsort(frame, kind="stable")
+    counts = np.bincount(frame, minlength=shape[0] * shape[1])
+    indptr = np.concatenate(([0], np.cumsum(counts)))
+    indices = unit[order].astype(np.int32)
+    return Spikes(torch.from_numpy(indptr), torch.from_numpy(indices), shape)
 
 
 @numba.njit(cache=True, nogil=True)
-def _draw(pixels, rows, steps, seed):  # type: ignore[no-untyped-def]
+def _draw(pixels, limits, rows, steps, first, seed):  # type: ignore[no-untyped-def]
     batch, size = pixels.shape
-    indptr = np.zeros(batch * steps + 1, np.int64)
-    indices = np.empty(np.count_nonzero(pixels) * steps, np.int32)
     bright = np.empty(size, np.int32)
+    lit = 0
+    for b in range(batch):
+        for i in range(size):
+            lit += limits[pixels[b, i]] > 0
+    indptr = np.zeros(batch * steps + 1, np.int64)
+    indices = np.empty(lit * (steps - first), np.int32)
     nnz = 0
     for b in range(batch):
         lit = 0
         for i in range(size):
-            if pixels[b, i] > 0:
+            if limits[pixels[b, i]] > 0:
                 bright[lit] = i
                 lit += 1
         stream = _mix(_mix(seed) ^ rows[b])
         for step in range(steps):
-            for k in range(lit):
+            for k in range(lit if step >= first else 0):
                 i = bright[k]
                 bits = _mix(stream ^ np.uint64(step * size + i))
-                # The top 32 bits are a uniform number u in [0, 2^32): spike if u / 2^32 < x.
-                if np.int64(bits >> np.uint64(32)) * 255 < np.int64(pixels[b, i]) << 32:
+                if np.int64(bits >> np.uint64(32)) < limits[pixels[b, i]]:
                     indices[nnz] = i
                     nnz += 1
             indptr[b * steps + step + 1] = nnz

@@ -6,40 +6,29 @@ Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", 1998
 import gzip
 import math
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from lfp_snn.data.encoders import Constant, Encoder, Latency, Rate
-from lfp_snn.data.options import Options
-from lfp_snn.data.sets import ImageSet, Splits
-from lfp_snn.data.splits import split_train
+from lfp_snn.data.images import ImageArray, ImageOptions, Images, Labels, image_splits
+from lfp_snn.data.sets import Splits
 from lfp_snn.errors import DataError
 
 CLASSES = tuple(str(digit) for digit in range(10))
 SOURCE = "MNIST, images of handwritten digits (LeCun, Cortes, Burges; CC BY-SA 3.0)"
 
 _UINT8 = 0x08  # IDX type code, the third byte of the magic number; the fourth is the rank
-_URL = "https://ossci-datasets.s3.amazonaws.com/mnist"
 
 
-class MNISTOptions(Options):
+class MNISTOptions(ImageOptions):
     """Options of the dataset `mnist`."""
 
     root: Path = Field(
         default=Path("datasets/MNIST"),
         description="folder that holds the four IDX files, gzip or not",
-    )
-    steps: int = Field(default=15, ge=1, description="T, how many time steps an image is shown for")
-    encoding: Literal["constant", "rate", "latency"] = Field(
-        default="constant",
-        description="a constant current, spikes at a rate, or one spike that is early where bright",
-    )
-    threshold: float = Field(
-        default=0.2, ge=0, lt=1, description="latency code: pixels darker than this never spike"
     )
     validation: float = Field(
         default=1 / 6,
@@ -48,13 +37,23 @@ class MNISTOptions(Options):
         description="share of the training part that is held out to validate",
     )
 
-    def encoder(self) -> Encoder:
-        """The code that these options name."""
-        if self.encoding == "constant":
-            return Constant(self.steps)
-        if self.encoding == "rate":
-            return Rate(self.steps, self.seed)
-        return Latency(self.steps, self.threshold)
+
+@dataclass(frozen=True)
+class IDXSet:
+    """A dataset in MNIST's four files.
+
+    Args:
+        title: what it is called.
+        url: where the files are.
+        classes: names of the labels 0, 1 ...
+    """
+
+    title: str
+    url: str
+    classes: tuple[str, ...]
+
+
+MNIST = IDXSet("MNIST", "https://ossci-datasets.s3.amazonaws.com/mnist", CLASSES)
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
@@ -91,15 +90,22 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def read_part(root: Path, part: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Images, uint8 [N, 1, rows, columns], and labels, int64 [N], of `train` or `t10k`.
+def read(root: Path, of: IDXSet = MNIST) -> Images:
+    """All images and labels of a folder.
 
     Raises:
         DataError: a file is missing or damaged (see `read_idx`), the files do not hold images and
-            labels, hold different numbers of them, or a label is no digit.
+            labels, hold different numbers of them, or a label has no class; or the images of the
+            two parts differ in size.
     """
-    image_file = _find(root, f"{part}-images-idx3-ubyte")
-    label_file = _find(root, f"{part}-labels-idx1-ubyte")
+    (train, train_labels), (test, test_labels) = (_part(root, p, of) for p in ("train", "t10k"))
+    return Images(train, train_labels, test, test_labels, of.classes, ("train", "t10k"))
+
+
+def _part(root: Path, part: str, of: IDXSet) -> tuple[ImageArray, Labels]:
+    """Images, uint8 [N, 1, rows, columns], and labels, int64 [N], of `train` or `t10k`."""
+    image_file = _find(root, f"{part}-images-idx3-ubyte", of)
+    label_file = _find(root, f"{part}-labels-idx1-ubyte", of)
     images, labels = read_idx(image_file), read_idx(label_file)
     for path, array, rank in ((image_file, images, 3), (label_file, labels, 1)):
         if array.ndim != rank:
@@ -108,18 +114,20 @@ def read_part(root: Path, part: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray
         raise DataError(
             f"{image_file} holds {len(images)} images, but {label_file} holds {len(labels)} labels"
         )
-    if len(labels) and labels.max() >= len(CLASSES):
-        raise DataError(f"{label_file} holds the label {labels.max()}, expected 0 to 9")
+    if len(labels) and labels.max() >= len(of.classes):
+        raise DataError(
+            f"{label_file} holds the label {labels.max()}, expected 0 to {len(of.classes) - 1}"
+        )
     return images[:, np.newaxis], labels.astype(np.int64)
 
 
-def _find(root: Path, stem: str) -> Path:
+def _find(root: Path, stem: str, of: IDXSet) -> Path:
     for path in (root / f"{stem}.gz", root / stem):
         if path.is_file():
             return path
     raise DataError(
-        f"{root / stem}[.gz] is missing: put MNIST's four IDX files there (from {_URL}), or name "
-        "another folder with data.root"
+        f"{root / stem}[.gz] is missing: put the four IDX files of {of.title} there (from "
+        f"{of.url}), or name another folder with data.root"
     )
 
 
@@ -127,22 +135,6 @@ def load(options: MNISTOptions) -> Splits:
     """Train and validation out of `train` (stratified), test is `t10k`.
 
     Raises:
-        DataError: see `read_part`.
+        ConfigError, DataError: see `read` and `image_splits`.
     """
-    images, labels = read_part(options.root, "train")
-    test_images, test_labels = read_part(options.root, "t10k")
-    if images.shape[1:] != test_images.shape[1:]:
-        raise DataError(
-            f"{options.root} holds training images of {images.shape[2]} x {images.shape[3]} and "
-            f"test images of {test_images.shape[2]} x {test_images.shape[3]} pixels"
-        )
-    samples = ImageSet(
-        np.concatenate((images, test_images)),
-        options.encoder(),
-        np.concatenate((labels, test_labels)),
-        [f"train/{n}" for n in range(len(labels))] + [f"t10k/{n}" for n in range(len(test_labels))],
-        classes=CLASSES,
-    )
-    train, val = split_train(labels, options.validation, options.train, options.seed)
-    test = np.arange(len(labels), len(samples))
-    return Splits.of(samples, train, val, test, name="mnist", source=SOURCE)
+    return image_splits(read(options.root), options, name="mnist", source=SOURCE)

@@ -44,8 +44,12 @@ class _Arrays(pickle.Unpickler):
             ) from None
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path, text: str = "ASCII") -> Any:
     """What a pickle of plain values and arrays holds; gzip or not.
+
+    Args:
+        path: the file.
+        text: the encoding of strings that Python 2 wrote, or `bytes` to leave them as they are.
 
     Raises:
         DataError: the file is missing or damaged, wants anything called that does not rebuild an
@@ -62,7 +66,7 @@ def read_pickle(path: Path) -> Any:
     if len(data) > _LARGEST:
         raise DataError(f"{path} unpacks to more than a gigabyte; it is no dataset that is known")
     try:
-        return _Arrays(io.BytesIO(data)).load()
+        return _Arrays(io.BytesIO(data), encoding=text).load()
     # A damaged pickle makes the unpickler trip over anything.
     except Exception as error:
         raise DataError(f"{path} is no pickle of plain data: {error}") from error

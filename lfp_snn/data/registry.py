@@ -8,7 +8,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lfp_snn.data import braille, digits, mnist, mnist_camera, nmnist, recordings
+from lfp_snn.data import (
+    braille,
+    cifar10,
+    digits,
+    fashion_mnist,
+    image_camera,
+    mnist,
+    mnist_camera,
+    nmnist,
+    recordings,
+)
 from lfp_snn.data.options import Options
 from lfp_snn.data.published import DESCRIPTIONS, Description, folders, rows
 from lfp_snn.data.published.folders import LAYOUTS
@@ -37,6 +47,13 @@ DATASETS: dict[str, Dataset] = {
     "digits": Dataset(digits.DigitsOptions, digits.load, digits.SOURCE, nmnist.load_file),
     "nmnist": Dataset(nmnist.NMNISTOptions, nmnist.load, nmnist.SOURCE, nmnist.load_file),
     "mnist": Dataset(mnist.MNISTOptions, mnist.load, mnist.SOURCE),
+    "fashion_mnist": Dataset(
+        fashion_mnist.FashionMNISTOptions, fashion_mnist.load, fashion_mnist.SOURCE
+    ),
+    "cifar10": Dataset(cifar10.CIFAR10Options, cifar10.load, cifar10.SOURCE),
+    "image_camera": Dataset(
+        image_camera.ImageCameraOptions, image_camera.load, image_camera.SOURCE
+    ),
     "mnist_camera": Dataset(
         mnist_camera.MNISTCameraOptions, mnist_camera.load, mnist_camera.SOURCE, nmnist.load_file
     ),

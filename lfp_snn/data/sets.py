@@ -163,7 +163,7 @@ class ImageSet(SampleSet):
     """Images in memory, encoded when a batch is put together.
 
     Args:
-        images: uint8 [N, *feature].
+        images: uint8 [N, *shape of an image].
         encoder: turns images into the input of a network.
         labels, ids, classes, rows: see `SampleSet`.
     """
@@ -182,7 +182,7 @@ class ImageSet(SampleSet):
             labels,
             ids,
             classes=classes,
-            feature_shape=images.shape[1:],
+            feature_shape=encoder.code.feature(images.shape[1:]),
             steps=encoder.steps,
             rows=rows,
         )
@@ -190,7 +190,8 @@ class ImageSet(SampleSet):
         self._encoder = encoder
 
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
-        return Encoded(self._encoder(self._images[rows], rows))
+        epoch = 0 if draw is None else draw.epoch
+        return Encoded(self._encoder(self._images[rows], rows, epoch))
 
     def _select(self, rows: IntArray) -> "ImageSet":
         return ImageSet(

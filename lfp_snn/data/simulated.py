@@ -1,19 +1,22 @@
-"""What the datasets share whose recordings are simulated from still images."""
+"""Simulated recordings: of the datasets that are made of still images, and of single files."""
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
-from lfp_snn.data.camera import SIDE, Camera, FloatArray
+from lfp_snn.data.camera import Camera
 from lfp_snn.data.event_set import row_set
 from lfp_snn.data.events import Events
+from lfp_snn.data.motion import DURATION_US, FloatArray, Saccades
 from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.pictures import is_film, read_film, read_still
+from lfp_snn.data.preprocess import Refractory, preprocess
 from lfp_snn.data.sets import IntArray, SampleSet
-
-SENSOR = (2, SIDE, SIDE)
+from lfp_snn.errors import DataError
 
 
 class SimulatedOptions(SpikeOptions):
@@ -35,14 +38,18 @@ class SimulatedOptions(SpikeOptions):
         """The simulated camera of these options."""
         return Camera(self.threshold, self.mismatch, self.noise_hz, self.seed)
 
+    def motion(self) -> Saccades:
+        """Its sensor, and its way over an image: those of N-MNIST."""
+        return Saccades()
+
 
 def simulated_set(
     name: str,
     images: FloatArray,
     labels: IntArray,
     ids: Sequence[str],
-    options: SimulatedOptions,
     classes: tuple[str, ...],
+    options: SimulatedOptions,
 ) -> SampleSet:
     """The set of simulated recordings of images: encoded once and cached, or anew when asked for.
 
@@ -52,18 +59,68 @@ def simulated_set(
             noise of its recording.
         labels: class of each, int64 [N].
         ids: name of each.
-        options: camera and encoding.
         classes: name of each class.
+        options: camera and encoding.
     """
-    camera = options.camera()
+    camera, motion = options.camera(), options.motion()
 
     def read(rows: IntArray) -> Events:
-        return camera.record(images[rows], rows)
+        return camera.record(images[rows], rows, motion)
 
     key = {
         "images": hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest(),
+        "shape": images.shape,
         "camera": dataclasses.asdict(camera),
+        "motion": dataclasses.asdict(motion),
     }
+    sensor = (2, motion.rows, motion.columns)
     return row_set(
-        name, read, options, labels=labels, ids=ids, sensor=SENSOR, classes=classes, key=key
+        name, read, options, labels=labels, ids=ids, sensor=sensor, classes=classes, key=key
     )
+
+
+def simulate_file(
+    path: Path,
+    camera: Camera,
+    *,
+    size: int | None = None,
+    fps: float | None = None,
+    rest_ms: float = 0.0,
+) -> tuple[Events, float]:
+    """A recording of an image, or of a film.
+
+    Args:
+        path: an image, an animated image, or a folder of frames.
+        camera: the simulated camera.
+        size: longer side of the sensor; None: 34 for an image, which is seen with the three
+            saccades of N-MNIST by a square sensor, and the pixels of the frames for a film.
+        fps: frames of a film in a second; None: as the file says.
+        rest_ms: refractory period (`lfp_snn.data.preprocess.Refractory`); 0: none.
+
+    Returns:
+        Its events, and how long it lasts in seconds.
+
+    Raises:
+        DataError: the file cannot be read, or there are no events.
+    """
+    end = DURATION_US
+    if is_film(path):
+
+        def frames() -> Iterator[tuple[int, FloatArray]]:
+            nonlocal end
+            for t, frame in read_film(path, fps, size):
+                end = t
+                yield t, frame
+
+        events = camera.film(frames())
+    elif fps is not None:
+        raise DataError(f"{path} is one image, which has no frames a second; leave fps out")
+    else:
+        motion = Saccades() if size is None else Saccades.of(size)
+        image = read_still(path, round(motion.extent))
+        events = camera.record(image[np.newaxis], np.zeros(1, np.int64), motion)
+    if not len(events):
+        raise DataError(f"{path} makes no events; lower the threshold of the camera")
+    if rest_ms:
+        events = preprocess(events, [Refractory(rest_ms)])
+    return events, end * 1e-6

@@ -74,3 +74,38 @@ def test_convert_goes_there_and_back(cli: Cli, recording: Path, tmp_path: Path) 
     assert unclear.exit_code == 2 and "raw3" in unclear.stderr
     wrong = cli("data", "convert", recording, "four.raw", "--to", "raw4")
     assert wrong.exit_code == 2 and "did you mean" in wrong.stderr
+
+
+def test_simulate_makes_recordings_of_images_and_films(cli: Cli, tmp_path: Path) -> None:
+    image = np.zeros((20, 20), np.uint8)
+    image[5:15, 5:15] = 255
+    Image.fromarray(image).save(tmp_path / "still.png")
+    for dest in ("still.bin", "still.npz", "still.aedat4"):
+        out = cli("data", "simulate", "still.png", dest).stdout
+        assert "34 x 34" in out and "0.3 s" in out and "events/s" in out and dest in out
+        events = read_recording(tmp_path / dest)
+        assert f"{len(events):,}" in out and len(events) > 500
+    (tmp_path / "film").mkdir()
+    for number in range(4):
+        Image.fromarray(np.roll(image, 2 * number, 1)).save(tmp_path / "film" / f"{number}.png")
+    done = cli("data", "simulate", "film", "film.csv", "--fps", 20, "--noise-hz", 0)
+    assert done.exit_code == 0 and "20 x 20" in done.stdout and "0.15 s" in done.stdout
+    events = read_recording(tmp_path / "film.csv")
+    assert events.y.min() >= 5 and events.y.max() < 15  # where something moves
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("still.png", "still.png"), "exists already"),
+        (("still.png", "out.what"), "say with --to"),
+        (("none.png", "out.npz"), "none.png cannot be read as an image"),
+        ((".", "out.npz"), "give fps"),
+    ],
+)
+def test_simulate_says_what_is_wrong(
+    cli: Cli, tmp_path: Path, arguments: tuple[str, str], message: str
+) -> None:
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "still.png")
+    done = cli("data", "simulate", *arguments)
+    assert done.exit_code == 2 and message in done.stderr

@@ -1,5 +1,6 @@
-"""Recordings that the tests write, and slow oracles."""
+"""Recordings and images that the tests write, and slow oracles."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +49,17 @@ def write_nmnist(root: Path, train: dict[str, int], test: dict[str, int], events
             for number in range(count):
                 content = encode(random_events(rng, [events]))
                 (folder / f"{number:05d}.bin").write_bytes(content)
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An IDX file of bytes."""
+    header = bytes([0, 0, 8, array.ndim])
+    return header + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+
+
+def write_mnist(root: Path, images: np.ndarray, labels: np.ndarray, test: int = 10) -> None:
+    """A folder in MNIST's layout: all images to train, the first ones to test."""
+    for part, count in (("train", len(images)), ("t10k", test)):
+        (root / f"{part}-images-idx3-ubyte").write_bytes(idx(images[:count]))
+        packed = gzip.compress(idx(labels[:count]))
+        (root / f"{part}-labels-idx1-ubyte.gz").write_bytes(packed)

@@ -9,10 +9,13 @@ import pytest
 from sklearn.datasets import load_digits
 
 from lfp_snn import data
-from lfp_snn.data import Events, camera, digits
-from lfp_snn.data.camera import Camera, FloatArray, IntArray
+from lfp_snn.data import Events, digits, motion
+from lfp_snn.data.camera import DARK, Camera
+from lfp_snn.data.motion import FloatArray, Saccades
+from lfp_snn.data.sets import IntArray
 from tests.data.helpers import spikes
 
+STEP_US = 5_000  # between views
 IDEAL = Camera(threshold=0.2, mismatch=0.0, noise_hz=0.0, seed=0)
 REAL = digits.DigitsOptions().camera()
 IMAGES = np.random.default_rng(0).random((6, 8, 8))
@@ -25,13 +28,13 @@ def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Splits:
     return data.load("digits")
 
 
-def few(record: Callable[[Camera, FloatArray, IntArray], Events]) -> Any:
+def few(record: Callable[[Camera, FloatArray, IntArray, Saccades], Events]) -> Any:
     """Simulates the first 100 recordings and repeats them, so that a test need not wait."""
     made: list[Events] = []
 
-    def recorded(self: Camera, images: FloatArray, numbers: IntArray) -> Events:
+    def recorded(self: Camera, images: FloatArray, numbers: IntArray, way: Saccades) -> Events:
         if not made:
-            made.append(record(self, images[:100], np.arange(100)))
+            made.append(record(self, images[:100], np.arange(100), way))
         return Events.joined([made[0].recording(number % 100) for number in numbers])
 
     return recorded
@@ -39,7 +42,8 @@ def few(record: Callable[[Camera, FloatArray, IntArray], Events]) -> Any:
 
 def levels(images: np.ndarray) -> np.ndarray:
     """Log intensity at the steps of the simulation, [steps + 1, N, pixels]."""
-    return np.stack(list(camera.log_intensity(images)))
+    seen = [view.reshape(len(images), -1) for _, view in Saccades().views(images)]
+    return np.log(np.stack(seen) + DARK)
 
 
 def test_events_add_up_to_the_change_of_log_intensity() -> None:
@@ -59,8 +63,8 @@ def test_events_add_up_to_the_change_of_log_intensity() -> None:
 def test_events_lie_where_interpolated_log_intensity_crosses_a_level() -> None:
     events = IDEAL.record(IMAGES[:1], np.arange(1))
     seen = levels(IMAGES[:1])[:, 0]
-    grid = np.arange(len(seen)) * camera.STEP_US
-    slope = np.abs(np.diff(seen, axis=0)).max() / camera.STEP_US
+    grid = np.arange(len(seen)) * STEP_US
+    slope = np.abs(np.diff(seen, axis=0)).max() / STEP_US
     remembered = seen[0].copy()
     for x, y, t, p in zip(events.x, events.y, events.t, events.p, strict=True):
         pixel = int(y) * 34 + int(x)
@@ -102,7 +106,7 @@ def test_events_are_like_those_of_n_mnist() -> None:
     counts = np.diff(events.offsets)
     assert 2000 < counts.mean() < 6000
     assert events.t.min() >= 0
-    assert events.t.max() < camera.DURATION_US
+    assert events.t.max() < motion.DURATION_US
     assert 0.4 < events.p.mean() < 0.6
     for first, last in zip(events.offsets[:-1], events.offsets[1:], strict=True):
         assert np.all(np.diff(events.t[first:last]) >= 0)

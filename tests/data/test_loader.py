@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfp_snn.data import Batch, ImageSet, Loader
-from lfp_snn.data.encoders import Constant
+from lfp_snn.data.encoders import Constant, Encoder
 from lfp_snn.data.loader import Sampling
 from lfp_snn.data.sets import Draw, Positions
 from lfp_snn.errors import ConfigError, DataError
@@ -20,7 +20,9 @@ ORDERS: tuple[Sampling, ...] = ("in_order", "shuffle")
 def samples(count: int) -> ImageSet:
     images = np.arange(count, dtype=np.uint8)[:, None]
     labels = np.arange(count, dtype=np.int64) % 2
-    return ImageSet(images, Constant(3), labels, [str(n) for n in range(count)], classes=("a", "b"))
+    return ImageSet(
+        images, Encoder(Constant(), 3), labels, [str(n) for n in range(count)], classes=("a", "b")
+    )
 
 
 def names(batches: list[Batch]) -> list[str]:
@@ -73,7 +75,8 @@ def test_refuses_what_cannot_be_loaded() -> None:
 def test_balanced_has_every_class_equally_often() -> None:
     labels = np.array([0] * 40 + [1] * 3 + [2] * 17)
     images = np.arange(60, dtype=np.uint8)[:, None]
-    rare = ImageSet(images, Constant(3), labels, list(map(str, range(60))), classes=("a", "b", "c"))
+    ids = list(map(str, range(60)))
+    rare = ImageSet(images, Encoder(Constant(), 3), labels, ids, classes=("a", "b", "c"))
     batches = list(Loader(rare, 7, "balanced", seed=0).epoch(1))
     chosen = [int(name) for name in names(batches)]
     assert np.bincount(labels[chosen]).tolist() == [20, 20, 20]

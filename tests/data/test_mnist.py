@@ -1,37 +1,27 @@
-"""MNIST: IDX files that the tests write, the three codes, and damaged files."""
+"""MNIST: IDX files that the tests write, and damaged ones."""
 
 import gzip
-import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lfp_snn import data
-from lfp_snn.data.encoders import Constant, Latency, Rate
 from lfp_snn.data.mnist import read_idx
-from lfp_snn.errors import DataError
+from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.spikes import Spikes
+from tests.data.helpers import idx, write_mnist
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 5, 4), dtype=np.uint8)
 LABELS = np.arange(40, dtype=np.uint8) % 10
 
 
-def idx(array: np.ndarray) -> bytes:
-    header = bytes([0, 0, 8, array.ndim])
-    return header + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for part, count in (("train", 40), ("t10k", 10)):
-        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(IMAGES[:count]))
-        labels = gzip.compress(idx(LABELS[:count]))
-        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(labels)
+    write_mnist(tmp_path, IMAGES, LABELS)
     return tmp_path
 
 
@@ -55,60 +45,32 @@ def test_training_part_can_be_smaller_with_the_same_validation(root: Path) -> No
     assert part.val.ids == whole.val.ids
 
 
-@pytest.mark.parametrize("encoding", ["constant", "rate", "latency"])
-def test_a_sample_does_not_depend_on_its_batch(root: Path, encoding: str) -> None:
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "constant",
+        "rate",
+        {"name": "latency", "normalize": True, "clip": True},
+        {"name": "delta", "off_spike": True},
+    ],
+)
+def test_a_sample_does_not_depend_on_its_batch(root: Path, encoding: str | dict[str, Any]) -> None:
     train = data.load("mnist", root=root, validation=0.25, encoding=encoding).train
     together = train.batch([5, 2, 9]).x
     alone = train.subset([2]).batch([0]).x
     if isinstance(together, Spikes):
         assert isinstance(alone, Spikes)
-        assert together[[1]] == alone
+        assert together.shape == (15, 3, *train.feature_shape)
+        assert together[[1]] == alone and alone.indices.numel()
     else:
         torch.testing.assert_close(together[[1]], alone)
 
 
-def test_constant_current_is_brightness() -> None:
-    x = Constant(3)(np.array([[0, 51, 255]], dtype=np.uint8), np.zeros(1, np.int64))
-    torch.testing.assert_close(x, torch.tensor([[0, 0.2, 1]]))
-
-
-def test_rate_is_brightness() -> None:
-    levels = np.array([[0, 1, 64, 128, 254, 255]], dtype=np.uint8)
-    steps = 20_000
-    spikes = Rate(steps, seed=0)(levels, np.array([7])).dense()[:, 0]
-    p = levels[0] / 255
-    bound = 4 * np.sqrt(p * (1 - p) / steps)  # four standard deviations
-    assert np.all(np.abs(spikes.mean(0).numpy() - p) <= bound)
-    # No memory from step to step, and none from pixel to pixel.
-    bright = spikes[:, 2:5] - spikes[:, 2:5].mean(0)
-    following = (bright[1:] * bright[:-1]).mean(0)
-    assert following.abs().max() < 4 * 0.25 / math.sqrt(steps)
-    beside = (bright[:, 1:] * bright[:, :-1]).mean(0)
-    assert beside.abs().max() < 4 * 0.25 / math.sqrt(steps)
-
-
-def test_rate_depends_on_seed_and_row() -> None:
-    grey = np.full((1, 50), 128, dtype=np.uint8)
-    draws = [Rate(5, seed)(grey, np.array([row])) for seed in (0, 1) for row in (0, 1)]
-    assert len({tuple(draw.indices.tolist()) for draw in draws}) == 4
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.integers(0, 255), min_size=1, max_size=30),
-    st.integers(1, 20),
-    st.sampled_from([0.0, 0.2, 0.9]),
-)
-def test_latency_follows_its_equation(pixels: list[int], steps: int, threshold: float) -> None:
-    image = np.array([pixels, pixels[::-1]], dtype=np.uint8)
-    spikes = Latency(steps, threshold)(image, np.arange(2)).dense()
-    expected = torch.zeros_like(spikes)
-    for b, row in enumerate(image):
-        for i, pixel in enumerate(row):
-            x = int(pixel) / 255
-            if x >= threshold:
-                expected[round((steps - 1) * ((1 - x) / (1 - threshold))), b, i] = 1
-    torch.testing.assert_close(spikes, expected)
+def test_a_code_that_does_not_fit_is_an_error(root: Path) -> None:
+    with pytest.raises(ConfigError, match="step 12, but the last of T=5 steps is 4"):
+        data.load("mnist", root=root, steps=5, encoding="latency")
+    with pytest.raises(ConfigError, match=r"data.encoding: .*threshold is 2"):
+        data.load("mnist", root=root, encoding={"name": "latency", "threshold": 2})
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from lfp_snn.data import load
-from lfp_snn.data.camera import DURATION_US, EXTENT, SIDE, Camera
+from lfp_snn.data.camera import Camera
+from lfp_snn.data.motion import DURATION_US
 from lfp_snn.errors import DataError
 
 RealData = Callable[[str], Path]
+SIDE, EXTENT = 34, 25.6  # of the sensor, and what the image covers of it
 
 
 def test_parts_and_shapes(real_data: RealData) -> None:
@@ -23,7 +25,7 @@ def test_parts_and_shapes(real_data: RealData) -> None:
     assert "simulated" in splits.info["source"]
     batch = splits.train.batch(range(10)).x
     assert 0.005 < batch.dense().mean() < 0.2  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="70000 images of train are asked for"):
+    with pytest.raises(DataError, match="70000 images of train are asked for, but there are 60000"):
         load("mnist_camera", root=real_data("MNIST"), shown=70_000)
 
 

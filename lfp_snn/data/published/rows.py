@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lfp_snn.data.event_set import Read, row_set
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.hdf5 import opened
-from lfp_snn.data.mnist import read_part
+from lfp_snn.data.mnist import read as read_mnist
 from lfp_snn.data.published.catalogue import Description
 from lfp_snn.data.published.parts import PublishedOptions, cut_parts
 from lfp_snn.data.sets import IntArray, Splits
@@ -122,20 +122,18 @@ def smnist(root: Path, description: Description) -> Rows:
     With N = 49 grey levels from 0 to 254: unit N - k of the ON half spikes when the brightness
     rises to level k or above, that of the OFF half when it falls below, and unit 0 at white (255).
     """
-    stacks, labels, parts = [], [], []
-    for part, name in (("train", "train"), ("test", "t10k")):
-        images, own = read_part(root, name)
-        stacks.append(images.reshape(len(images), -1))
-        labels.append(own)
-        parts += [part] * len(own)
-    pixels = np.concatenate(stacks)
+    images = read_mnist(root)
+    counts = len(images.train), len(images.test)
+    pixels = np.concatenate([images.train, images.test]).reshape(sum(counts), -1)
+    labels = np.concatenate([images.train_labels, images.test_labels])
+    parts = np.repeat(["train", "test"], counts)
     units = description.sensor[2]
 
     def read(rows: IntArray) -> Events:
         return Events.joined([_crossings(pixels[row], units) for row in rows])
 
     files = sorted(path for path in root.iterdir() if "ubyte" in path.name)
-    return Rows(read, np.concatenate(labels), np.array(parts), files)
+    return Rows(read, labels, parts, files)
 
 
 def _crossings(image: npt.NDArray[np.uint8], units: int) -> Events:
