@@ -238,6 +238,8 @@ def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:
     splits = load_splits(config)
     sizes = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
     console.print(f"data: {splits.info['source']}; {sizes}", soft_wrap=True, highlight=False)
+    if splits.info.get("skipped"):
+        console.print(f"skipped: {splits.info['skipped']} files that cannot be read")
     with Display(console, config.epochs) as display:
         result = run_training(config, run, splits=splits, resume=resume, observers=[display])
     if config.baseline and result.baseline is None:

@@ -22,7 +22,7 @@ from lfp_snn.data import (
 from lfp_snn.data.options import Options
 from lfp_snn.data.published import DESCRIPTIONS, Description, folders, rows
 from lfp_snn.data.published.folders import LAYOUTS
-from lfp_snn.data.published.parts import options_of
+from lfp_snn.data.published.parts import FolderOptions, PublishedOptions, options_of
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
@@ -65,11 +65,11 @@ DATASETS: dict[str, Dataset] = {
 
 
 def _published(name: str, description: Description) -> Dataset:
-    options = options_of(description)
     if name not in LAYOUTS:
+        options = options_of(description, PublishedOptions)
         return Dataset(options, partial(rows.load, name, description), description.source)
     return Dataset(
-        options,
+        options_of(description, FolderOptions),
         partial(folders.load, name, description),
         description.source,
         partial(folders.load_file, name, description),

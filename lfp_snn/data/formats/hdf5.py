@@ -28,8 +28,8 @@ def read(path: Path) -> Events:
     events, _ = read_many(path)
     if events.recordings != 1:
         raise DataError(
-            f"{path} holds {events.recordings} recordings; import them, or read them with "
-            "lfp_snn.data.formats.hdf5.read_many"
+            f"{path} holds {events.recordings} recordings; train on such files with data.name=shd, "
+            "or read them with lfp_snn.data.formats.hdf5.read_many"
         )
     return events
 

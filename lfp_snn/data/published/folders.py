@@ -13,7 +13,7 @@ from lfp_snn.data.formats import read_recording
 from lfp_snn.data.formats.arrays import load_array
 from lfp_snn.data.formats.base import events_of
 from lfp_snn.data.published.catalogue import Description
-from lfp_snn.data.published.parts import PublishedOptions, cut_parts
+from lfp_snn.data.published.parts import FolderOptions, cut_parts
 from lfp_snn.data.published.split import tested
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import DataError
@@ -142,7 +142,7 @@ def find(root: Path, layout: Folders, description: Description) -> Found:
     return found
 
 
-def load(name: str, description: Description, options: PublishedOptions) -> Splits:
+def load(name: str, description: Description, options: FolderOptions) -> Splits:
     """A dataset of files, in the parts that it was published with or those that are stored.
 
     Raises:

@@ -9,23 +9,28 @@ import numpy.typing as npt
 from pydantic import Field, create_model
 
 from lfp_snn.data.files import FileOptions
+from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.published.catalogue import Description
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import split_train, stratified
 from lfp_snn.errors import DataError
 
 
-class PublishedOptions(FileOptions):
+class PublishedOptions(SpikeOptions):
     """Options of a published dataset."""
 
     root: Path = Path("datasets")
 
 
-def options_of(description: Description) -> type[PublishedOptions]:
+class FolderOptions(PublishedOptions, FileOptions):
+    """Options of a published dataset that is a folder of recordings."""
+
+
+def options_of(description: Description, base: type[PublishedOptions]) -> type[PublishedOptions]:
     """The options of a dataset: its own folder, and the recommended binning as defaults."""
     fields: dict[str, Any] = {}
     for name, value in description.binning.items():
-        field = copy(PublishedOptions.model_fields[name])
+        field = copy(base.model_fields[name])
         field.default, field.default_factory, field.validate_default = value, None, True
         fields[name] = (field.annotation, field)
     fields["root"] = (
@@ -36,7 +41,7 @@ def options_of(description: Description) -> type[PublishedOptions]:
         ),
     )
     name = f"{description.tonic}Options"
-    return create_model(name, __base__=PublishedOptions, **fields)
+    return create_model(name, __base__=base, **fields)
 
 
 def cut_parts(

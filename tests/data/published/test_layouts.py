@@ -335,3 +335,14 @@ def test_gzipped_smnist(made: Callable[..., Splits], tmp_path: Path) -> None:
         path.unlink()
     packed = made("smnist", steps=5)
     assert packed.test.batch([0, 1]).x == plain.test.batch([0, 1]).x
+
+
+def test_the_readme_of_the_datasets_tells_of_each(repository: Path) -> None:
+    told = (repository / "datasets" / "README.md").read_text()
+    for name, known in DESCRIPTIONS.items():
+        assert f"| `{name}` |" in told
+        if name != "nmnist":
+            assert (
+                f"`datasets/{known.folder}`: {known.layout} | {known.licence or 'not stated'}"
+                in told
+            )
