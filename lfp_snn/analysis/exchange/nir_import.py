@@ -98,8 +98,8 @@ class NIRNetwork(nn.Module):
             if not isinstance(stage, nn.Module):
                 self.plan.append((name, stage, inputs))
                 continue
-            own = name if name.isidentifier() and not hasattr(self, name) else f"n{number}_{name}"
-            own = own.replace(".", "_")
+            own = name.replace(".", "_")
+            own = f"{own}_{number}" if hasattr(self, own) else own
             self.add_module(own, stage)
             self.plan.append((name, own, inputs))
 
