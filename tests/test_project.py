@@ -87,9 +87,8 @@ def test_ci_runs_what_the_makefile_has(repository: Path) -> None:
 def test_every_dependency_is_pinned(repository: Path) -> None:
     project = _project(repository)["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    asked += project["optional-dependencies"]["data"]
-    asked += project["optional-dependencies"]["formats"]
-    asked += project["optional-dependencies"]["exchange"] + project["optional-dependencies"]["onnx"]
+    for extra in ("data", "formats", "exchange", "onnx", "metrics"):
+        asked += project["optional-dependencies"][extra]
     names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
     lines = (repository / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
@@ -101,7 +100,7 @@ def test_every_dependency_is_pinned(repository: Path) -> None:
 def test_every_import_is_a_declared_dependency(repository: Path) -> None:
     project = _project(repository)["project"]
     optional = project["optional-dependencies"]
-    extras = ("data", "formats", "triton", "peers", "exchange", "onnx")
+    extras = ("data", "formats", "triton", "peers", "exchange", "onnx", "metrics")
     asked = project["dependencies"] + [each for name in extras for each in optional[name]]
     names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
     names = {MODULE_OF.get(name, name) for name in names} | COMES_WITH

@@ -1,4 +1,4 @@
-"""``lfp-snn export`` and ``lfp-snn import``."""
+"""``lfp-snn export``, ``lfp-snn import`` and ``lfp-snn metrics``, which start from a run."""
 
 from __future__ import annotations
 
@@ -79,3 +79,21 @@ def test_fine_tuning_is_for_int8(cli: Cli, run: Path) -> None:
     result = cli("export", run, "--to", "nir", "--finetune", "1")
     assert result.exit_code == 2
     assert "--to int8" in result.stderr
+
+
+def test_metrics_of_a_run(cli: Cli, run: Path) -> None:
+    pytest.importorskip("neurobench", reason="the extra metrics is not installed")
+    result = cli("metrics", run, "--samples", "20", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert 0 < found["effective_acs"] < found["synaptic_operations_dense"]
+    assert found["energy"]["lfp_step_45nm"] < found["energy"]["bptt_dense_step_45nm"]
+    result = cli("metrics", run, "--samples", "20")
+    assert "ESTIMATED" in result.output
+    assert f"{found['footprint']:,} bytes" in result.output
+
+
+def test_metrics_of_more_samples_than_there_are(cli: Cli, run: Path) -> None:
+    result = cli("metrics", run, "--samples", "1000000")
+    assert result.exit_code == 2
+    assert "but the test set has" in result.stderr

@@ -72,8 +72,8 @@ def fine_tune(
 ) -> None:
     """Train the masters with a share of the run's learning rate.
 
-    The weights that do best on the validation set are kept; if no epoch does better than the start,
-    those of the start.
+    The weights that do best on the validation set are kept, of equal ones the latest; those of the
+    start if every epoch does worse.
     """
     net = learner.net
     start = copy_tensors(net.state_dict())
@@ -84,7 +84,7 @@ def fine_tune(
         "optimizer": config.optimizer.model_copy(update={"lr": config.optimizer.lr * LR_SHARE}),
     }
     trainer = Trainer(learner, splits, config.model_copy(update=changes), observers)
-    if trainer.train().val_accuracy <= at_start:
+    if trainer.train().val_accuracy < at_start:
         load_net(net, start, "the network before fine-tuning")
     net.eval()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from lfp_snn import TemporalLFP
+from lfp_snn import Spikes, TemporalLFP, fit
 from lfp_snn.analysis.exchange.nir_export import DT, meaning_lost, nir_bytes, to_nir
 from lfp_snn.analysis.exchange.nir_import import from_nir, load_nir
+from lfp_snn.data import load
 from lfp_snn.errors import DataError, NetworkError
+from lfp_snn.models import build
 from tests.analysis.exchange.networks import INPUT, Residual, leaky, network, trains
 
 nir = pytest.importorskip("nir", reason="the extra exchange is not installed")
@@ -224,9 +227,8 @@ def test_files_that_are_not_nir(tmp_path: Path) -> None:
         load_nir(tmp_path / "wrong.nir")
 
 
-@pytest.mark.parametrize("kind", ["mlp", "csnn"])
-def test_another_simulator_gives_the_same_spikes(kind: str, tmp_path: Path) -> None:
-    """SpikingJelly, with what NIR means: reset at once to zero."""
+def _in_spikingjelly(path: Path, x: torch.Tensor) -> torch.Tensor:
+    """Spikes ``[T, B, C]`` of another simulator that reads NIR; skips the test without it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exchange = pytest.importorskip(
@@ -234,17 +236,41 @@ def test_another_simulator_gives_the_same_spikes(kind: str, tmp_path: Path) -> N
             reason="no SpikingJelly that reads NIR (extra peers)",
             exc_type=ImportError,
         )
-        # SpikingJelly fires at the threshold, NIR above it: one that no membrane meets exactly.
-        net = network(kind, reset="zero", reset_delay=False, threshold=1.0003)
-        x = trains(net)
-        path = tmp_path / "net.nir"
-        path.write_bytes(nir_bytes(to_nir(net, tuple(x.shape[2:]))))
-        other = exchange.import_from_nir(nir.read(path), dt=DT).eval()
+        net = exchange.import_from_nir(nir.read(path), dt=DT).eval()
         spikes, state = [], None
         with torch.no_grad():
             for frame in x:
-                out, state = other(frame, state)
+                out, state = net(frame, state)
                 spikes.append(out)
+    return torch.stack(spikes)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "csnn"])
+def test_another_simulator_gives_the_same_spikes(kind: str, tmp_path: Path) -> None:
+    """With what NIR means: reset at once to zero."""
+    # SpikingJelly fires at the threshold, NIR above it: one that no membrane meets exactly.
+    net = network(kind, reset="zero", reset_delay=False, threshold=1.0003)
+    x = trains(net)
+    path = tmp_path / "net.nir"
+    path.write_bytes(nir_bytes(to_nir(net, tuple(x.shape[2:]))))
     expected = TemporalLFP(net).forward(x)
     assert 0 < expected.mean() < 1
-    assert torch.equal(torch.stack(spikes), expected)
+    assert torch.equal(_in_spikingjelly(path, x), expected)
+
+
+@pytest.mark.slow
+def test_a_trained_network_gives_the_same_classes_in_another_simulator(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    splits = load("nmnist", root=str(real_data("NMNIST")), steps=25)
+    torch.manual_seed(0)
+    options = {"reset": "zero", "reset_delay": False}
+    net = build("mlp", splits.train.feature_shape, 10, hidden=[200], **options)
+    assert fit(net, splits, epochs=8).test_accuracy > 0.7
+    path = tmp_path / "net.nir"
+    path.write_bytes(nir_bytes(to_nir(net, splits.train.feature_shape)))
+    batch = splits.test.batch(np.arange(200))
+    ours = TemporalLFP(net).forward(batch.x).sum(0).argmax(1)
+    assert isinstance(batch.x, Spikes)
+    theirs = _in_spikingjelly(path, batch.x.dense(torch.float32)).sum(0).argmax(1)
+    assert (ours == theirs).float().mean() >= 0.99
