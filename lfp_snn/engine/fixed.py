@@ -84,9 +84,12 @@ class FixedPointLeaky(snn.Leaky):
     @override
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Any:
         """One step, with the neuron's own membrane."""
-        before = self.mem if self.mem.shape == input_.shape else torch.zeros_like(input_)
-        spike, self.mem = self.dynamics().step(input_, before)
-        return (spike, self.mem) if self.output else spike
+        membrane: Tensor = self._buffers["mem"]
+        if membrane.shape != input_.shape:
+            membrane = torch.zeros_like(input_)
+        spike, membrane = self.dynamics().step(input_, membrane)
+        self.mem = membrane
+        return (spike, membrane) if self.output else spike
 
 
 class FixedPoint(Leaky):

@@ -13,6 +13,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -73,34 +74,35 @@ class IntegerNetwork:
         return self.arrays[f"{stage['name']}.{what}"].astype(np.int64)
 
     def _value(self, stage: dict[str, Any], inputs: list[Ints], state: dict[str, Ints]) -> Ints:
-        x = inputs[0]
+        shifts = stage.get("shifts", [0] * len(inputs))
+        aligned = [value << shift for value, shift in zip(inputs, shifts, strict=True)]
+        x = aligned[0]
+        result: Ints
         match stage["op"]:
             case "linear":
-                return _linear(x, self._array(stage, "weight"), self._array(stage, "bias"))
+                result = _linear(x, self._array(stage, "weight"), self._array(stage, "bias"))
             case "conv":
-                return _convolution(
-                    x, self._array(stage, "weight"), self._array(stage, "bias"), stage
-                )
+                weight, bias = self._array(stage, "weight"), self._array(stage, "bias")
+                result = _convolution(x, weight, bias, stage)
             case "sum_pool":
-                return _windows(x, stage).sum((-2, -1))
+                result = _windows(x, stage).sum((-2, -1))
             case "max_pool":
                 least = np.iinfo(np.int64).min
-                return _windows(x, stage, fill=least).max((-2, -1))
+                result = _windows(x, stage, fill=least).max((-2, -1))
             case "reshape":
-                return x.reshape(len(x), *stage["shape"])
+                result = x.reshape(len(x), *stage["shape"])
             case "add":
-                terms = zip(inputs, stage["signs"], stage["shifts"], strict=True)
-                return sum((sign * (v << shift) for v, sign, shift in terms), np.int64(0))  # type: ignore[return-value]
+                signed = [sign * v for sign, v in zip(stage["signs"], aligned, strict=True)]
+                result = reduce(np.add, signed)
             case "max":
-                pairs = zip(inputs, stage["shifts"], strict=True)
-                return np.maximum(*(v << shift for v, shift in pairs))
+                result = reduce(np.maximum, aligned)
             case "concat":
-                pairs = zip(inputs, stage["shifts"], strict=True)
-                return np.concatenate([v << shift for v, shift in pairs], stage["axis"])
+                result = np.concatenate(aligned, stage["axis"])
             case "neuron":
-                return self._neuron(stage, x, state)
+                result = self._neuron(stage, x, state)
             case other:
                 raise DataError(f"The network has a stage {other!r}, which is not known.")
+        return result
 
     def _neuron(self, stage: dict[str, Any], current: Ints, state: dict[str, Ints]) -> Ints:
         """One step of :mod:`lfp_snn.engine.fixed`, in integers."""
@@ -119,14 +121,16 @@ class IntegerNetwork:
         elif reset == "subtract" and not delay:
             stored = compared - (spike - pending) * threshold
         state[stage["name"]] = _saturated(stored)
-        return spike
+        spikes: Ints = spike
+        return spikes
 
     def to_bytes(self) -> bytes:
         """The content of an ``.npz`` file: the arrays, and JSON under ``description``."""
         text = json.dumps({"stages": self.stages, "info": self.info}, allow_nan=False)
         file = io.BytesIO()
         description = np.frombuffer(text.encode(), np.uint8)
-        np.savez_compressed(file, **{_DESCRIPTION: description}, **self.arrays)
+        contents: dict[str, Any] = {_DESCRIPTION: description, **self.arrays}
+        np.savez_compressed(file, **contents)
         return file.getvalue()
 
     @classmethod
@@ -178,6 +182,6 @@ def _windows(x: Ints, stage: Mapping[str, Any], fill: int = 0) -> Ints:
     kh, kw = stage["kernel"]
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
     size = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
-    views = np.lib.stride_tricks.sliding_window_view(padded, size, (2, 3))  # type: ignore[call-overload]
+    views = np.lib.stride_tricks.sliding_window_view(padded, size, (2, 3))
     strided: Ints = views[:, :, ::sh, ::sw, ::dh, ::dw]
     return strided

@@ -150,7 +150,8 @@ def _module(name: str, node: Any, dt: float, output: bool) -> nn.Module | float:
         groups = int(node.groups)
         options = {key: _sizes(getattr(node, key)) for key in ("stride", "padding", "dilation")}
         outputs, inputs, *kernel = node.weight.shape
-        return _weighted(kind(inputs * groups, outputs, kernel, groups=groups, **options), node)
+        convolution: Any = kind(inputs * groups, outputs, kernel, groups=groups, **options)
+        return _weighted(convolution, node)
     if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
         size = _sizes(node.kernel_size)
         pool = nn.AvgPool2d(size, _sizes(node.stride), _sizes(node.padding))
@@ -165,7 +166,7 @@ def _module(name: str, node: Any, dt: float, output: bool) -> nn.Module | float:
     if isinstance(node, nir.Scale):
         if np.ptp(node.scale) != 0:
             raise _refuse(name, node, "several factors; only one for all values is known")
-        return float(node.scale.flat[0])
+        return cast(float, float(node.scale.flat[0]))
     if isinstance(node, nir.LIF | nir.IF):
         return _neuron(name, node, dt, output)
     raise _refuse(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import snntorch as snn
 import torch
@@ -12,7 +14,7 @@ from lfp_snn.models import build
 INPUT = (2, 12, 12)
 
 
-def leaky(output: bool = False, **options: object) -> snn.Leaky:
+def leaky(output: bool = False, **options: Any) -> snn.Leaky:
     options = {"beta": 0.875, "threshold": 1.0} | options
     return snn.Leaky(**options, init_hidden=True, output=output)
 
@@ -20,7 +22,7 @@ def leaky(output: bool = False, **options: object) -> snn.Leaky:
 class Residual(nn.Module):
     """Normalised convolutions whose spikes and currents are merged by sums, with dropout."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(2, 4, 3, padding=1)
         self.norm1 = nn.BatchNorm2d(4)
@@ -34,14 +36,14 @@ class Residual(nn.Module):
         self.fc = nn.Linear(4 * 36, 10)
         self.out = leaky(output=True, **options)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         a = self.lif1(self.norm1(self.conv1(x)))
         b = self.lif2(self.norm2(self.conv2(a)) + 0.5 * a)
         merged = self.drop(self.pool(a + b))
         return self.out(self.fc(self.flatten(merged)))
 
 
-def network(kind: str, **options: object) -> nn.Module:
+def network(kind: str, **options: Any) -> nn.Module:
     """A network for :data:`INPUT` that fires, in evaluation mode, its weights multiples of 1/256.
 
     On such a grid sums of float32 are exact, whatever their order.

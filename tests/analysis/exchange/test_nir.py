@@ -3,6 +3,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+import lfp_snn
 from lfp_snn import Spikes, TemporalLFP, fit
 from lfp_snn.analysis.exchange.nir_export import DT, meaning_lost, nir_bytes, to_nir
 from lfp_snn.analysis.exchange.nir_import import from_nir, load_nir
@@ -95,7 +97,7 @@ def test_a_value_added_to_itself(tmp_path: Path) -> None:
             self.fc = nn.Linear(3, 2)
             self.lif = leaky(output=True)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: torch.Tensor) -> Any:
             current = self.fc(x)
             return self.lif(current + current)
 
@@ -112,7 +114,7 @@ class Merged(nn.Module):
         self.fc, self.lif = nn.Linear(3, 2), leaky()
         self.fc2, self.out = nn.Linear(4 if how == "cat" else 2, 2), leaky(output=True)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> Any:
         a = self.lif(self.fc(x))
         if self.how == "cat":
             return self.out(self.fc2(torch.cat([a, a], 1)))
@@ -221,7 +223,7 @@ def test_sum_pools() -> None:
 
 def test_files_that_are_not_nir(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no file"):
-        load_nir(tmp_path / "absent.nir")
+        lfp_snn.load_nir(tmp_path / "absent.nir")
     (tmp_path / "wrong.nir").write_bytes(b"import os; os.abort()")
     with pytest.raises(DataError, match=r"wrong\.nir cannot be read as NIR"):
         load_nir(tmp_path / "wrong.nir")
@@ -264,7 +266,7 @@ def test_a_trained_network_gives_the_same_classes_in_another_simulator(
 ) -> None:
     splits = load("nmnist", root=str(real_data("NMNIST")), steps=25)
     torch.manual_seed(0)
-    options = {"reset": "zero", "reset_delay": False}
+    options: dict[str, Any] = {"reset": "zero", "reset_delay": False}
     net = build("mlp", splits.train.feature_shape, 10, hidden=[200], **options)
     assert fit(net, splits, epochs=8).test_accuracy > 0.7
     path = tmp_path / "net.nir"

@@ -71,7 +71,7 @@ class Branches(nn.Module):
         self.far = nn.AdaptiveAvgPool2d(1)
         self.fc, self.out = nn.Linear(9, 4, bias=False), leaky(output=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         a = self.pool(self.lif(self.conv(x) + 0.25))
         b = torch.maximum(a, 1 - a)
         return self.out(self.fc(torch.cat([self.far(v).flatten(1) for v in (a, b, a + b)], 1)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ RESETS = [("subtract", True), ("subtract", False), ("zero", True), ("zero", Fals
 class Merges(nn.Module):
     """Branches in different units that meet, pools of both kinds, and a normalisation."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(2, 4, 3, padding=1)
         self.norm = nn.BatchNorm2d(4)
@@ -35,7 +36,7 @@ class Merges(nn.Module):
         self.lif3 = leaky(**options)
         self.fc, self.out = nn.Linear(16, 10), leaky(output=True, **options)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> Any:
         a = self.lif1(self.norm(self.conv1(x)))
         b = self.lif2(self.conv2(a) + a)
         c = torch.cat([self.mean(a) - self.mean(b), torch.maximum(self.mean(a), self.most(b))], 1)
@@ -44,6 +45,7 @@ class Merges(nn.Module):
 
 def _net(kind: str, reset: str = "subtract", delay: bool = True) -> nn.Module:
     torch.manual_seed(0)
+    net: nn.Module
     if kind == "merges":
         net = Merges(reset_mechanism=reset, reset_delay=delay)
         with torch.no_grad():
@@ -52,7 +54,7 @@ def _net(kind: str, reset: str = "subtract", delay: bool = True) -> nn.Module:
         net(torch.rand(8, *INPUT))  # moves the running statistics
     else:
         size = INPUT if kind == "mlp" else (2, 16, 16)
-        options = {"hidden": [20]} if kind == "mlp" else {"pool": kind}
+        options: dict[str, Any] = {"hidden": [20]} if kind == "mlp" else {"pool": kind}
         name = "mlp" if kind == "mlp" else "csnn"
         net = build(name, size, 10, scale=3.0, reset=reset, reset_delay=delay, **options)
     return net.eval()
@@ -116,13 +118,13 @@ def test_no_floating_point_number_takes_part(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_membranes_by_hand() -> None:
     """One neuron: weight 100/64, decay 0.5, in units of 2^-12; rounding is towards zero."""
-    net = nn.Sequential(nn.Linear(1, 1), leaky(beta=0.5, threshold=10.0, output=True))
+    net: Any = nn.Sequential(nn.Linear(1, 1), leaky(beta=0.5, threshold=10.0, output=True))
     with torch.no_grad():
         net[0].weight.fill_(-100 / 64)
         net[0].bias.fill_(1 / 64)
     quantised = quantise(net, (1,))
     assert quantised.integer().arrays["0.weight"] == -100
-    neuron = quantised.net[1]
+    neuron = quantised.net.get_submodule("1")
     assert isinstance(neuron, FixedPointLeaky) and neuron.fraction == 12
     with quantised.on_grid() as on_grid, torch.no_grad():
         membranes = [float(on_grid(torch.tensor([[float(t == 0)]]))[1]) * 2**12 for t in range(3)]
@@ -131,7 +133,7 @@ def test_membranes_by_hand() -> None:
 
 
 def test_membranes_saturate() -> None:
-    net = nn.Sequential(nn.Linear(1, 1), leaky(beta=1.0, threshold=1.0, output=True,
+    net: Any = nn.Sequential(nn.Linear(1, 1), leaky(beta=1.0, threshold=1.0, output=True,
                                                reset_mechanism="none"))  # fmt: skip
     with torch.no_grad():
         net[0].weight.fill_(1.0)
@@ -141,8 +143,8 @@ def test_membranes_saturate() -> None:
     with quantised.on_grid() as on_grid:
         engine = TemporalLFP(on_grid, backend="torch")
         spikes = engine.forward(x)
-    fraction = quantised.net[1].fraction
-    assert float(engine.membranes[-1]) * 2**fraction == 2**23 - 1
+    neuron: Any = quantised.net.get_submodule("1")
+    assert float(engine.membranes[-1]) * 2**neuron.fraction == 2**23 - 1
     assert np.array_equal(quantised.integer().run(x.numpy()), spikes.numpy())
 
 
@@ -175,11 +177,12 @@ def test_fine_tuning_moves_the_masters_by_the_feedback_of_the_quantised_pass() -
     x = trains(net)
     quantised = quantise(net, INPUT)
     learner = QuantisedLFP(quantised, LFPOptions())
+    weight: Any = quantised.net.get_submodule("1").weight
     with torch.no_grad():
-        quantised.net[1].weight[0, 0] = 1e-4  # rounds to zero
+        weight[0, 0] = 1e-4  # rounds to zero
     before = {n: p.clone() for n, p in quantised.net.named_parameters()}
     batch = SimpleNamespace(x=x, labels=torch.arange(6), lengths=None, steps=None)
     learner.feedback(batch)
     assert all(torch.equal(p, before[n]) for n, p in quantised.net.named_parameters())
-    assert float(quantised.net[1].weight.grad[0, 0].abs()) > 0
+    assert float(weight.grad[0, 0].abs()) > 0
     assert np.array_equal(learner.counts(batch), quantised.integer().run(x.numpy()).sum(0))
