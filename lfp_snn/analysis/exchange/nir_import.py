@@ -166,9 +166,10 @@ def _module(name: str, node: Any, dt: float, output: bool) -> nn.Module | float:
     if isinstance(node, nir.Scale):
         if np.ptp(node.scale) != 0:
             raise _refuse(name, node, "several factors; only one for all values is known")
-        return cast(float, float(node.scale.flat[0]))
+        return float(node.scale.flat[0])
     if isinstance(node, nir.LIF | nir.IF):
-        return _neuron(name, node, dt, output)
+        neuron: nn.Module = _neuron(name, node, dt, output)
+        return neuron
     raise _refuse(
         name,
         node,
