@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import product
 from math import ceil, floor, prod
 from typing import Any, NamedTuple
@@ -54,6 +55,8 @@ def add_module(
         return network.reshape(source, tuple(module.unflattened_size))
     if kind == "Leaky":
         return leaky(network, source, module, name)
+    if kind == "Merge":
+        return merge(network, source, module, name)
     raise NotImplementedError(kind)
 
 
@@ -143,6 +146,19 @@ def leaky(network: Network, source: Node, module: Any, name: str) -> Node:
             entries(module.threshold, f"{name}.threshold", source.shape),
         )
     )
+
+
+def merge(network: Network, source: Node, module: Any, name: str) -> Node:
+    """Branches that see the same input; a maximum of more than two is taken one after another."""
+    ends = [
+        add_module(network, source, child, f"{name}.{key}")
+        for key, child in module.named_children()
+    ]
+    if module.how == "concat":
+        return network.concatenate(*ends)
+    if module.how == "sum":
+        return network.combine(*((1.0, end) for end in ends))
+    return reduce(network.maximum, ends)
 
 
 class Window(NamedTuple):

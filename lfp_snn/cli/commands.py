@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -26,7 +27,10 @@ from lfp_snn.cli.export import export, import_network
 from lfp_snn.cli.listing import Kind, entries
 from lfp_snn.cli.metrics import metrics
 from lfp_snn.cli.shipped import find_config
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, LfpSnnError, RunError
+from lfp_snn.learners import LEARNERS
+from lfp_snn.models.layer import as_text as shape_text
 from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
 from lfp_snn.training.configfile import read_mapping
@@ -181,6 +185,39 @@ def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
     else:
         load_config(path, overrides or ())
     typer.echo(f"{path} is valid")
+
+
+@app.command()
+def show(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    shape: Annotated[
+        str | None,
+        typer.Option("--input", metavar="CxHxW", help="Shape of an input; else that of the data."),
+    ] = None,
+    classes: Annotated[
+        int, typer.Option(min=1, help="Number of classes, with --input; else that of the data.")
+    ] = 10,
+) -> None:
+    """Show the network of a config, layer by layer: shapes and parameters."""
+    settings = _experiment(find_config(config), overrides or ())
+    feature = None if shape is None else _input_shape(shape)
+    if feature is None:
+        train = load_splits(settings).train
+        feature, classes = train.feature_shape, len(train.classes)
+    net = settings.model.build(feature, classes).eval()
+    rule = LEARNERS[settings.learner.name].from_options(net, settings.learner).engine.rule
+    engine = TemporalLFP(net, rule, backend="torch")  # a row for every layer
+    engine.forward(torch.zeros(1, 1, *feature), record=False)
+    typer.echo(f"{settings.model.name} for inputs of {shape_text(feature)}, {classes} classes")
+    typer.echo(engine.summary())
+
+
+def _input_shape(given: str) -> tuple[int, ...]:
+    sizes = given.lower().split("x")
+    if not all(size.strip().isdecimal() and int(size) for size in sizes):
+        raise ConfigError(f"--input is {given!r}; expected sizes such as 2x34x34 or 700.")
+    return tuple(map(int, sizes))
 
 
 app.command()(compare)

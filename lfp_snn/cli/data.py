@@ -1,17 +1,28 @@
-"""``lfp-snn data``: recordings looked at, checked and converted."""
+"""``lfp-snn data``: datasets listed and fetched, recordings looked at, checked and converted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
+from rich.table import Table
 
 from lfp_snn.cli.display import shown, two_columns
+from lfp_snn.data import DATASETS
 from lfp_snn.data.formats import FORMATS, detect, read_recording, write_recording
+from lfp_snn.data.published import DESCRIPTIONS
 from lfp_snn.errors import DataError
 
 __all__ = ["app"]
@@ -21,24 +32,115 @@ app = typer.Typer(no_args_is_help=True, help="Look at recordings, check and conv
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")]
 
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `data ls` lists them.")]
+
+
+@app.command("ls")
+def list_datasets() -> None:
+    """The datasets by name: sensor, classes, recordings, licence, and what is here."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "what", "sensor", "classes", "recordings", "licence", "here"):
+        table.add_column(heading)
+    for name, dataset in DATASETS.items():
+        known = DESCRIPTIONS.get(name)
+        if known is None:
+            table.add_row(name, dataset.source.partition(",")[0].partition(" (")[0])
+            continue
+        root = dataset.options().root  # type: ignore[attr-defined]
+        table.add_row(
+            name,
+            known.title,
+            "x".join(map(str, known.sensor[::-1])),
+            str(len(known.classes) or "folders"),
+            "+".join(map(str, known.recordings)),
+            known.licence or "not stated",
+            shown(root) if root.is_dir() else "no",
+        )
+    Console().print(table)
+
+
 @app.command()
-def info(file: Recording) -> None:
-    """What a recording is: format, sensor, duration, rates."""
+def info(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|NAME", help="A recording, or the name of a dataset.")
+    ],
+) -> None:
+    """What a recording is: format, sensor, duration, rates. Or what a dataset is."""
+    rows = _about(source) if source in DATASETS else _recorded(Path(source))
+    Console().print(two_columns(rows))
+
+
+def _about(name: str) -> list[tuple[str, str]]:
+    """What is known of a dataset."""
+    known, options = DESCRIPTIONS.get(name), DATASETS[name].options()
+    binning = getattr(options, "binning_options", None)
+    rows = [("dataset", name), ("what", DATASETS[name].source)]
+    if known is not None:
+        rows += [
+            ("sensor", _sensor(known.sensor)),
+            ("classes", ", ".join(known.classes) or "the folders that are there"),
+            ("recordings", " + ".join(f"{count:,}" for count in known.recordings)),
+            ("split", known.split),
+            ("licence", known.licence or "not stated"),
+            ("citation", known.citation),
+            ("folder", shown(options.root)),  # type: ignore[attr-defined]
+            ("holds", known.layout),
+        ]
+    if binning is not None:
+        rows.append(("recommended", f"{binning()}, preprocess {_steps(options)}"))
+    return rows
+
+
+def _steps(options: Any) -> str:
+    return ", ".join(str(each.make()) for each in options.preprocess) or "nothing"
+
+
+def _sensor(sensor: tuple[int, int, int]) -> str:
+    polarities, height, width = sensor
+    return f"{width} x {height}, {polarities} polarit{'y' if polarities == 1 else 'ies'}"
+
+
+@app.command("fetch")
+def fetch_dataset(
+    name: Name,
+    to: Annotated[Path | None, typer.Option(help="The folder; by default that of `info`.")] = None,
+) -> None:
+    """Fetch a published dataset. What is there already is left as it is; a download goes on."""
+    from lfp_snn.data.published.fetch import fetch
+
+    if name not in DESCRIPTIONS:
+        known = ", ".join(DESCRIPTIONS)
+        raise DataError(f"{name!r} cannot be fetched; these can: {known}")
+    root = to or DATASETS[name].options().root  # type: ignore[attr-defined]
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn()) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(file: str, done: int, total: int) -> None:
+            if file not in tasks:
+                tasks[file] = bar.add_task(file, total=total or None)
+            bar.update(tasks[file], completed=done)
+
+        fetched = fetch(DESCRIPTIONS[name], root, progress)
+    typer.echo(f"{'fetched' if fetched else 'there already'}: {shown(root)}")
+
+
+def _recorded(file: Path) -> list[tuple[str, str]]:
+    """What a recording is."""
     form = detect(file)
     events = form.read(file)
     duration = (int(events.t.max()) - int(events.t.min())) / 1e6
     rate = f"{len(events) / duration:,.0f} events/s" if duration else "all at one time"
     backwards = int((events.t[1:] < events.t[:-1]).sum())
-    rows = [
+    return [
         ("format", form.title),
         ("events", f"{len(events):,}"),
-        ("sensor", f"{events.sensor[2]} x {events.sensor[1]}, {events.sensor[0]} polarities"),
+        ("sensor", _sensor(events.sensor)),
         ("duration", f"{duration:.6g} s"),
         ("rate", rate),
         ("ON", f"{events.p.mean():.1%}"),
         ("times that run backwards", f"{backwards:,}"),
     ]
-    Console().print(two_columns(rows))
 
 
 @app.command()

@@ -20,6 +20,8 @@ class Batch:
         lengths: own number of steps of each sample, int64 [B]; None if all have T.
         ids: name of each sample.
         steps: T of a constant current; None for spike trains, which know theirs.
+        targets: for rewards that look at them, float: output trains or membranes to reach,
+            [T, B, C], or one number per sample, [B].
     """
 
     x: Spikes | Tensor
@@ -27,6 +29,7 @@ class Batch:
     lengths: Tensor | None = None
     ids: Sequence[str] = ()
     steps: int | None = None
+    targets: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,4 +37,11 @@ class Batch:
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
         lengths = None if self.lengths is None else self.lengths.to(device)
-        return replace(self, x=self.x.to(device), labels=self.labels.to(device), lengths=lengths)
+        targets = None if self.targets is None else self.targets.to(device)
+        return replace(
+            self,
+            x=self.x.to(device),
+            labels=self.labels.to(device),
+            lengths=lengths,
+            targets=targets,
+        )

@@ -4,9 +4,7 @@ G. Orchard, A. Jayawant, G. Cohen, N. Thakor, "Converting static image datasets 
 neuromorphic datasets using saccades", Frontiers in Neuroscience 9, 2015. CC BY-SA 4.0.
 """
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,26 +13,27 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned
 from lfp_snn.data.events import Events
+from lfp_snn.data.files import FileOptions, Files, file_set
 from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.published.catalogue import DESCRIPTIONS
+from lfp_snn.data.published.fetch import fetch
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.data.splits import split_train
 from lfp_snn.errors import DataError
 
-SENSOR = (2, 34, 34)
-CLASSES = tuple(str(digit) for digit in range(10))
-LAYOUT = "Train/<label>/<id>.bin and Test/<label>/<id>.bin, with labels 0 to 9"
+_DESCRIPTION = DESCRIPTIONS["nmnist"]
+SENSOR = _DESCRIPTION.sensor
+CLASSES = _DESCRIPTION.classes
+LAYOUT = _DESCRIPTION.layout
 SOURCE = "N-MNIST, real event camera recordings (Orchard et al. 2015, CC BY-SA 4.0)"
 
 _EVENT_BYTES = 5
 _OVERFLOW_ROW = 240  # an "event" in this row says that the clock went round
 _OVERFLOW_US = 2**13
-_CHUNK = 16  # recordings decoded at once: they stay in the processor's cache
 
 
-class NMNISTOptions(SpikeOptions):
+class NMNISTOptions(FileOptions):
     """Options of the dataset `nmnist`."""
 
     root: Path = Field(default=Path("datasets/NMNIST"), description=f"folder that holds {LAYOUT}")
@@ -154,30 +153,6 @@ def list_recordings(root: Path, part: str) -> Recordings:
     return Recordings(paths, ids, labels)
 
 
-def fetch(root: Path) -> None:
-    """Fetches all of N-MNIST (70 000 recordings) into `root` through tonic.
-
-    Raises:
-        DataError: tonic is not installed, or the download failed.
-    """
-    try:
-        import tonic.datasets
-    except ImportError as error:
-        raise DataError(
-            "fetching N-MNIST takes tonic, which is not installed; install it with "
-            "pip install 'lfp_snn[data]', or put the recordings into data.root yourself"
-        ) from error
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as scratch:
-            for train in (True, False):
-                tonic.datasets.NMNIST(save_to=scratch, train=train)
-            for part in ("Train", "Test"):  # moved only when both are complete
-                shutil.move(Path(scratch, "NMNIST", part), root / part)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"N-MNIST could not be fetched into {root}: {error}") from error
-
-
 def load(options: NMNISTOptions) -> Splits:
     """Train and validation out of Train (stratified), test from Test. A partial folder will do.
 
@@ -186,7 +161,7 @@ def load(options: NMNISTOptions) -> Splits:
     """
     root = options.root
     if options.download and not any((root / part).exists() for part in ("Train", "Test")):
-        fetch(root)
+        fetch(_DESCRIPTION, root, lambda *_: None)
     parts = [list_recordings(root, "Train"), list_recordings(root, "Test")]
     present = np.unique(parts[0].labels)
     if len(present) < 2:
@@ -194,25 +169,21 @@ def load(options: NMNISTOptions) -> Splits:
             f"{root / 'Train'} has recordings of one class only ({present[0]}); "
             "at least two classes are needed to learn to tell them apart"
         )
-    paths = [path for part in parts for path in part.paths]
-    trains = cache.fetch("nmnist", paths, options.encoding(), lambda: encode(paths, options))
-    recordings = SpikeSet(
-        trains,
-        labels=np.concatenate([part.labels for part in parts]),
-        ids=[name for part in parts for name in part.ids],
-        feature_shape=options.sensor(SENSOR),
-        steps=options.steps,
-        classes=CLASSES,
+    files = Files(
+        [path for part in parts for path in part.paths],
+        np.concatenate([part.labels for part in parts]),
+        [name for part in parts for name in part.ids],
+        read_many,
     )
-    train, val = split_train(parts[0].labels, options.validation, options.train, options.seed)
-    test = np.arange(len(parts[0].paths), len(paths))
-    return Splits.of(recordings, train, val, test, name="nmnist", source=SOURCE)
-
-
-def encode(paths: Sequence[Path], options: SpikeOptions) -> Iterator[Binned]:
-    """Spike trains of recordings, chunk by chunk."""
-    for start in range(0, len(paths), _CHUNK):
-        yield options.encode(read_many(paths[start : start + _CHUNK]))
+    recordings, owners = file_set("nmnist", files, options, sensor=SENSOR, classes=CLASSES)
+    learnt = owners < len(parts[0].paths)
+    labels = recordings.labels[learnt]
+    train, val = split_train(labels, options.validation, options.train, options.seed)
+    splits = Splits.of(
+        recordings, train, val, np.flatnonzero(~learnt), name="nmnist", source=SOURCE
+    )
+    splits.info["skipped"] = len(files.paths) - len(owners)
+    return splits
 
 
 def load_file(path: Path, options: SpikeOptions) -> SpikeSet:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from pydantic import ValidationError
 
 from lfp_snn.data import braille, digits, mnist, mnist_camera, nmnist, recordings
 from lfp_snn.data.options import Options
+from lfp_snn.data.published import DESCRIPTIONS, Description, folders, rows
+from lfp_snn.data.published.folders import LAYOUTS
+from lfp_snn.data.published.parts import options_of
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
@@ -40,6 +44,25 @@ DATASETS: dict[str, Dataset] = {
         recordings.RecordingsOptions, recordings.load, recordings.SOURCE, recordings.load_file
     ),
     "braille": Dataset(braille.BrailleOptions, braille.load, braille.SOURCE),
+}
+
+
+def _published(name: str, description: Description) -> Dataset:
+    options = options_of(description)
+    if name not in LAYOUTS:
+        return Dataset(options, partial(rows.load, name, description), description.source)
+    return Dataset(
+        options,
+        partial(folders.load, name, description),
+        description.source,
+        partial(folders.load_file, name, description),
+    )
+
+
+DATASETS |= {
+    name: _published(name, description)
+    for name, description in DESCRIPTIONS.items()
+    if name not in DATASETS
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lfp_snn.engine.stage import Spiking, Stage
-from lfp_snn.engine.synapses import Synapse
+from lfp_snn.engine.synapses import BatchNorm, Synapse
+from lfp_snn.rules import Part
 
 __all__ = ["Node", "Program"]
 
@@ -40,16 +41,36 @@ class Program:
         """The stages that end in neurons, in order."""
         return [node.stage for node in self.nodes if isinstance(node.stage, Spiking)]
 
+    def parts(self) -> list[Part]:
+        """The stages that take a rule, in order."""
+        parts = []
+        for stage in (node.stage for node in self.nodes):
+            kind = type(stage.module).__name__
+            if isinstance(stage, Synapse):
+                parts.append(Part(stage.name, kind))
+            elif isinstance(stage, Spiking):
+                fed = tuple(synapse.name for synapse in self.feeding(stage))
+                parts.append(Part(stage.name, kind, fed))
+        return parts
+
     def feeding(self, neuron: Stage) -> list[Synapse]:
         """The synapses whose currents reach a neuron without passing another one, in order."""
+        return [stage for stage in self._before(neuron) if isinstance(stage, Synapse)]
+
+    def norms(self, neuron: Stage) -> list[BatchNorm]:
+        """The normalisations between a neuron and the synapses that feed it, in order."""
+        return [stage for stage in self._before(neuron) if isinstance(stage, BatchNorm)]
+
+    def _before(self, neuron: Stage) -> list[Stage]:
+        """What lies before a neuron, up to its synapses or to other neurons, in order."""
         position = next(k for k, node in enumerate(self.nodes) if node.stage is neuron)
         pending, found = list(self.nodes[position].inputs), set[int]()
         while pending:
             value = pending.pop()
             stage = self.nodes[value - 1].stage if value else None
-            if isinstance(stage, Synapse):
-                found.add(value - 1)
-            elif stage is not None and not isinstance(stage, Spiking):
+            if stage is None or isinstance(stage, Spiking):
+                continue
+            found.add(value - 1)
+            if not isinstance(stage, Synapse):
                 pending.extend(self.nodes[value - 1].inputs)
-        stages = (self.nodes[k].stage for k in sorted(found))
-        return [stage for stage in stages if isinstance(stage, Synapse)]
+        return [self.nodes[k].stage for k in sorted(found)]

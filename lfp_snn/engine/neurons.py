@@ -11,9 +11,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn import lif
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Spiking
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import Rule
 
 __all__ = ["Leaky", "refuse_options"]
 
@@ -110,16 +109,16 @@ class Leaky(Spiking):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
-        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rule, wanted)
+        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         current, _, membranes, state, dynamics = run.kept[self]
-        n, _ = lif.credit(relevance, membranes, current, dynamics, rule, state)
+        n, _ = lif.credit(relevance, membranes, current, dynamics, rules[self.name], state)
         beta, threshold = self.module.beta, self.module.threshold
         if feedback.wanted(beta, threshold):
             of_beta, of_threshold = lif.parameter_feedback(n, membranes, dynamics, state)
@@ -130,8 +129,8 @@ class Leaky(Spiking):
         return (n,)
 
     @override
-    def rule(self, rule: Rule) -> str:
-        return repr(rule)
+    def rule(self, rules: Rules) -> str:
+        return repr(rules[self.name])
 
     @override
     def parameters(self) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
-from lfp_snn.rules import Rule
+from lfp_snn.rules import Composite, Rule, Update
 from lfp_snn.spikes import Spikes
 
 __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
@@ -46,6 +46,10 @@ class TrainingBatch(Protocol):
     @property
     def steps(self) -> int | None:
         """T of a constant current, ``None`` for spike trains."""
+
+    @property
+    def targets(self) -> Tensor | None:
+        """What the output should be or has earned, for rewards that look at it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Learner(ABC):
         net: a module whose forward is one time step.
         rule: of the engine, for learners that send feedback through it.
         backend: the kernels behind the engine.
+        update: of the engine, from credit to feedback.
 
     Raises:
         NetworkError: the network cannot be traced, or a stage has no rule.
@@ -96,9 +101,15 @@ class Learner(ABC):
             raise TypeError(f"{cls.__name__}.Options.name must be Literal[{name!r}]")
         LEARNERS[name] = cls
 
-    def __init__(self, net: nn.Module, rule: Rule | None = None, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        rule: Rule | Composite | None = None,
+        backend: str = "auto",
+        update: Update | None = None,
+    ) -> None:
         self.net = net
-        self.engine = TemporalLFP(net, rule, backend)
+        self.engine = TemporalLFP(net, rule, backend, update)
 
     @classmethod
     @abstractmethod

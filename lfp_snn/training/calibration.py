@@ -38,8 +38,11 @@ def calibrate(
     Goes through the layers from input to output. For each, a factor is sought by doubling or
     halving and then by bisection of its logarithm, and applied to the weights and biases of every
     synapse that feeds the population (a synapse that feeds several is scaled for the first). The
-    same network and batch always give the same factors. Runs in evaluation mode; the network's
-    mode is restored.
+    same network and batch always give the same factors. Where a normalisation would undo the
+    scale of the synapses before it, its own scale and shift take their place.
+
+    Runs in evaluation mode, but for the statistics of normalisations, which are those of the batch
+    as in training (the running ones follow); the network's mode is restored.
 
     Args:
         lfp: the network; its synapses are changed in place.
@@ -63,13 +66,16 @@ def calibrate(
     if not 0 < target < 0.5:
         raise ConfigError(f"The target firing rate is {target}; expected one between 0 and 0.5.")
     before = {name: tensor.clone() for name, tensor in lfp.net.state_dict().items()}
-    training = lfp.net.training
+    training = [(module, module.training) for module in lfp.net.modules()]
     lfp.net.eval()
     factors: dict[str, float] = {}
     scaled: set[nn.Module] = set()
     try:
         for layer in lfp.layers:
-            synapses = [module for _, module in layer.synapses if module not in scaled]
+            for norm in layer.norms:
+                norm.train()
+            feeding = layer.norms or tuple(module for _, module in layer.synapses)
+            synapses = [module for module in feeding if module not in scaled]
             scaled.update(synapses)
             search = _Population(lfp, batch, layer.name, synapses)
             factors[layer.name] = search.reach(target, tolerance, iterations)
@@ -77,7 +83,8 @@ def calibrate(
         lfp.net.load_state_dict(before)
         raise
     finally:
-        lfp.net.train(training)
+        for module, mode in training:
+            module.training = mode
     return factors
 
 

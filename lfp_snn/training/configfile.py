@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.options import Choice, nearest
+from lfp_snn.options import Choice, dotted, nearest
 from lfp_snn.training.config import Config, Settings
 
 __all__ = [
@@ -180,8 +180,8 @@ def dump_config(config: Settings) -> str:
 def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     """One problem that pydantic found, as a clause: key, what was found, what is expected."""
     # A union puts the names of its members between the keys.
-    location = [str(part) for part in problem["loc"] if " " not in str(part)]
-    key = ".".join(location)
+    location = [part for part in problem["loc"] if " " not in str(part)]
+    key = dotted(location)
     context = problem.get("ctx", {})
     match problem["type"]:
         case "unknown_key":
@@ -212,21 +212,21 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
 
 
 def _unknown(
-    key: str, location: Sequence[str], siblings: Sequence[str], known: Iterable[str]
+    key: str, location: Sequence[str | int], siblings: Sequence[str], known: Iterable[str]
 ) -> str:
     """A key that is not known, and the one that was perhaps meant."""
     guess = _nearest_key(key, location, siblings, known)
     hint = f"did you mean {guess}?" if guess else f"known are {', '.join(siblings)}"
-    return f"{'.'.join([*location, key])} is no known key, {hint}"
+    return f"{dotted([*location, key])} is no known key, {hint}"
 
 
 def _nearest_key(
-    key: str, location: Sequence[str], siblings: Iterable[str], known: Iterable[str]
+    key: str, location: Sequence[str | int], siblings: Iterable[str], known: Iterable[str]
 ) -> str | None:
     """The key that was meant: one beside it, else one of the same name in another section."""
     beside = nearest(key, siblings)
     if beside:
-        return ".".join([*location, beside])
+        return dotted([*location, beside])
     elsewhere = {dotted.rpartition(".")[2]: dotted for dotted in known}
     guess = nearest(key, elsewhere)
     return elsewhere[guess] if guess else None

@@ -224,3 +224,61 @@ def test_usage(cli: Cli) -> None:
     assert cli("train").exit_code == 2
     assert cli("nonsense").exit_code == 2
     assert cli("train", "digits", "--resume").exit_code == 2
+
+
+def test_show_has_a_row_for_every_layer(cli: Cli) -> None:
+    result = cli("show", "nmnist_resnet", "--input", "2x34x34", "model.width=1.0")
+    assert result.exit_code == 0, result.output
+    assert "lif_resnet for inputs of 2 x 34 x 34, 10 classes" in result.output
+    rows = {line.split()[0]: line.split()[1:] for line in result.output.splitlines()}
+    assert rows["6.shortcut.0"][:4] == ["Conv2d", "250x8x8", "weight", "250x150x1x1"]
+    assert rows["maximum"][:2] == ["Maximum", "250x8x8"]
+    assert rows["11"][:4] == ["Linear", "10", "weight", "10x1800"]
+    assert "1,235,000 parameters" in result.output
+
+
+def test_show_takes_the_shape_of_the_data(cli: Cli) -> None:
+    result = cli("show", "digits_layers", "data.steps=8")
+    assert result.exit_code == 0, result.output
+    assert "layers for inputs of 2 x 34 x 34, 10 classes" in result.output
+    assert "2.residual.1" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("digits", "--input", "2x0x3"), "--input is '2x0x3'; expected sizes such as 2x34x34"),
+        (("nmnist_lifcnn", "--input", "2x9x9"), "lifcnn needs maps of at least 16 x 16"),
+        (
+            ("digits_layers", "--input", "2x34x34", "--classes", "3", "model.layers=[lif]"),
+            "layers[0], the output, has the shape 2 x 34 x 34",
+        ),
+    ],
+)
+def test_show_says_what_does_not_fit(cli: Cli, arguments: tuple[str, ...], problem: str) -> None:
+    result = cli("show", *arguments)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+@pytest.mark.parametrize("model", ["lifcnn", "deepersnn", "lif_resnet", "lif_vgg", "layers"])
+def test_every_architecture_trains_from_a_config(cli: Cli, model: str) -> None:
+    small = [change for change in SMALL if "model." not in change and "epochs" not in change]
+    chosen = f"model={{name: {model}, width: 0.1}}"
+    config = "digits_layers" if model == "layers" else "digits"
+    changes = [] if model == "layers" else [chosen]
+    result = cli("train", config, *small, *changes, "epochs=1", "--out", "run")
+    assert result.exit_code == 0, result.output
+    assert "epoch 1/1" in result.output
+
+
+@pytest.mark.parametrize("reward", ["bounded_softmax", "sigmoid", "misclassification"])
+def test_every_reward_of_classes_trains_from_a_config(cli: Cli, reward: str) -> None:
+    result = cli("train", "digits", *SMALL, f"learner.reward.name={reward}", "--out", "run")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("reward", ["membrane_target", "van_rossum", "scalar"])
+def test_rewards_that_take_targets_make_theirs_from_labels(cli: Cli, reward: str) -> None:
+    result = cli("train", "digits", *SMALL, f"learner.reward.name={reward}", "--out", "run")
+    assert result.exit_code == 0, result.output

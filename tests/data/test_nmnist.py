@@ -8,6 +8,8 @@ import pytest
 
 from lfp_snn import data
 from lfp_snn.data import Events, nmnist, read_events
+from lfp_snn.data.published import Description
+from lfp_snn.data.published.fetch import Progress
 from lfp_snn.errors import DataError
 from tests.data.helpers import encode, random_events, spikes, write_nmnist
 
@@ -147,38 +149,17 @@ def test_a_validation_share_must_leave_both_parts(tmp_path: Path) -> None:
         data.load("nmnist", root=tmp_path, validation=0.5, train=5)
 
 
-class FakeTonic:
-    """Stands in for `tonic.datasets.NMNIST`: "downloads" two classes."""
-
-    calls = 0
-
-    def __init__(self, save_to: str, train: bool) -> None:
-        FakeTonic.calls += 1
-        part = {"Train" if train else "Test": {"0": 8, "1": 8}}
-        write_nmnist(Path(save_to, "NMNIST"), part.get("Train", {}), part.get("Test", {}))
-
-
 def test_fetches_only_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("tonic.datasets")
-    monkeypatch.setattr(datasets, "NMNIST", FakeTonic)
-    monkeypatch.setattr(FakeTonic, "calls", 0)
-    root = tmp_path / "NMNIST"
+    fetched: list[Path] = []
+
+    def fetch(description: Description, root: Path, progress: Progress) -> list[str]:
+        assert description.title == "N-MNIST"
+        fetched.append(root)
+        write_nmnist(root, {"0": 8, "1": 8}, {"0": 8, "1": 8})
+        return ["train.zip", "test.zip"]
+
+    monkeypatch.setattr(nmnist, "fetch", fetch)
     for _ in range(2):
-        splits = data.load("nmnist", root=root, download=True, steps=2)
+        splits = data.load("nmnist", root=tmp_path / "new", download=True, steps=2)
         assert splits.info["sizes"] == {"train": 14, "val": 2, "test": 16}
-    assert FakeTonic.calls == 2  # Train and Test, once
-    assert sorted(path.name for path in root.iterdir()) == ["Test", "Train"]
-
-
-def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("tonic.datasets")
-
-    def broken(save_to: str, train: bool) -> None:
-        if not train:
-            raise OSError("no route to host")
-        FakeTonic(save_to, train)
-
-    monkeypatch.setattr(datasets, "NMNIST", broken)
-    with pytest.raises(DataError, match=r"could not be fetched.*no route to host"):
-        data.load("nmnist", root=tmp_path / "NMNIST", download=True)
-    assert list((tmp_path / "NMNIST").iterdir()) == []
+    assert fetched == [tmp_path / "new"]

@@ -126,3 +126,21 @@ def test_a_synapse_that_feeds_two_populations_is_scaled_once() -> None:
 def test_targets_out_of_range_are_refused(target: float) -> None:
     with pytest.raises(ConfigError, match=r"between 0 and 0\.5"):
         calibrate(TemporalLFP(deep_net()), make_batch(), target)
+
+
+def test_behind_a_normalisation_its_own_scale_is_calibrated() -> None:
+    layers = ["flatten", {"linear": 40, "bias": False}, "batchnorm", "lif", {"linear": 20}, "lif"]
+    torch.manual_seed(0)
+    net: Any = build("layers", (60,), 20, layers=layers)
+    weights = net[1].weight.clone()
+    scale, shift = net[2].weight.clone(), net[2].bias.clone()
+    net.train()
+    net[4].eval()
+    batch = make_batch()
+    factors = calibrate(TemporalLFP(net), batch, 0.05)
+    assert torch.equal(net[1].weight, weights)
+    assert torch.equal(net[2].weight, scale * factors["3"])
+    assert torch.equal(net[2].bias, shift * factors["3"])
+    assert factors["3"] != 1
+    assert (net.training, net[2].training, net[4].training) == (True, True, False)
+    assert rates(net, batch) == pytest.approx(dict.fromkeys(factors, 0.05), rel=0.05)

@@ -38,9 +38,18 @@ _EVENT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1")])
 _MOST_COUNTS = 1 << 20  # in one place and step
 
 
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """The array of a `.npy`.
+
+    Raises:
+        DataError: it is damaged, or holds Python objects.
+    """
+    return _load(path, content(path))
+
+
 def read_npy(path: Path) -> Events:
     """The events of an array."""
-    return _events(path, _load(path, content(path)))
+    return _events(path, load_array(path))
 
 
 def read_npz(path: Path) -> Events:

@@ -41,7 +41,7 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
         DataError: the file is damaged, or has another layout.
     """
     content(path)  # missing, unreadable or empty is told as everywhere
-    with _opened(path) as file:
+    with opened(path) as file:
         group = file.get("spikes", file)
         if not {"times", "units"} <= set(group):
             raise DataError(f"{path} has no times and units, at the top or in a group spikes")
@@ -72,7 +72,12 @@ def _differ(times: npt.NDArray[Any], units: npt.NDArray[Any]) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """An HDF5 file, open to be read; what goes wrong within is told as damage to the file.
+
+    Raises:
+        DataError: it cannot be read, or h5py is not installed.
+    """
     try:
         import h5py
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Rewards against their equations, written out in loops."""
+"""Rewards of classes against their equations, written out in loops."""
 
 from __future__ import annotations
 
@@ -14,12 +14,25 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lfp_snn.errors import ConfigError, ShapeError
-from lfp_snn.rewards import REWARDS, FirstSpike, Prediction, RateCoded, Reward, SoftmaxRate, ties
+from lfp_snn.rewards import (
+    REWARDS,
+    BoundedSoftmax,
+    FirstSpike,
+    MembraneTarget,
+    Misclassification,
+    Prediction,
+    RateCoded,
+    Reward,
+    Scalar,
+    Sigmoid,
+    SoftmaxRate,
+    StepwiseReward,
+    VanRossum,
+    ties,
+)
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent.parent / "golden"
 
-ALL: list[Reward] = [RateCoded(), SoftmaxRate(), SoftmaxRate(a=0.3), FirstSpike(), FirstSpike(a=2)]
-every_reward = pytest.mark.parametrize("reward", ALL, ids=repr)
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 #: Spikes of one sample as lists, [class][t], its true class: the reward of class c at step t.
@@ -63,13 +76,44 @@ def first_spike(a: float) -> Equation:
     return at
 
 
-EQUATIONS: list[tuple[Reward, Equation]] = [
+def bounded_softmax(a: float, lower: float, upper: float) -> Equation:
+    def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
+        p = softmax([a * sum(train) for train in trains])[c]
+        p = 1.0 if p > upper else 0.0 if p < lower else p
+        return (1 - p if c == label else -trains[c][t] * p) / len(trains[c])
+
+    return at
+
+
+def sigmoid(a: float, middle: float) -> Equation:
+    def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
+        steps = len(trains[c])
+        p = logistic(a * (sum(trains[c]) - middle * steps))
+        return (1 - p if c == label else -trains[c][t] * p) / steps
+
+    return at
+
+
+def misclassification(trains: list[list[int]], label: int, c: int, t: int) -> float:
+    others = [sum(train) for k, train in enumerate(trains) if k != label]
+    if c == label:
+        return (1.0 if max(others) >= sum(trains[label]) else 0.0) / len(trains[c])
+    return -trains[c][t] * (sum(trains[c]) >= sum(trains[label])) / len(trains[c])
+
+
+EQUATIONS: list[tuple[StepwiseReward, Equation]] = [
     (RateCoded(), rate_coded),
     (SoftmaxRate(), softmax_rate(1.0)),
     (SoftmaxRate(a=0.3), softmax_rate(0.3)),
+    (BoundedSoftmax(), bounded_softmax(1.0, 0.05, 0.95)),
+    (BoundedSoftmax(a=0.3, lower=0.3, upper=0.5), bounded_softmax(0.3, 0.3, 0.5)),
+    (Sigmoid(), sigmoid(1.0, 0.5)),
+    (Sigmoid(a=0.4, middle=0.2), sigmoid(0.4, 0.2)),
+    (Misclassification(), misclassification),
     (FirstSpike(), first_spike(15.0)),
     (FirstSpike(a=2.0), first_spike(2.0)),
 ]
+every_reward = pytest.mark.parametrize("reward", [each for each, _ in EQUATIONS], ids=repr)
 
 
 def written_out(equation: Equation, spikes: Tensor, labels: Tensor, lengths: list[int]) -> Tensor:
@@ -140,7 +184,7 @@ def test_rate_coded_equals_the_published_reward(name: str, dtype: torch.dtype) -
 @every_dtype
 @every_reward
 def test_a_stream_is_rewarded_as_the_last_step_of_what_was_seen(
-    reward: Reward, dtype: torch.dtype
+    reward: StepwiseReward, dtype: torch.dtype
 ) -> None:
     spikes, labels = outputs()
     spikes = spikes.to(dtype)
@@ -152,7 +196,7 @@ def test_a_stream_is_rewarded_as_the_last_step_of_what_was_seen(
 
 
 @every_reward
-def test_a_stream_may_be_read_again(reward: Reward) -> None:
+def test_a_stream_may_be_read_again(reward: StepwiseReward) -> None:
     spikes, labels = outputs(steps=3)
     _, first = reward.step(spikes[0], labels)
     once, _ = reward.step(spikes[1], labels, first)
@@ -175,6 +219,36 @@ def test_signs(reward: Reward, seed: int, density: float, steps: int) -> None:
     assert given_reward.abs().sum((0, 2)).max() <= 4
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**16), density=st.floats(0, 1), steps=st.integers(1, 6))
+def test_misclassification_is_zero_exactly_where_the_true_class_wins_alone(
+    seed: int, density: float, steps: int
+) -> None:
+    spikes, labels = outputs(steps, batch=12, seed=seed, density=density)
+    right, tied = Misclassification().predict(spikes)
+    silent = ~Misclassification()(spikes, labels).flatten(2).any(-1).any(0)
+    assert torch.equal(silent, (right == labels) & ~tied)
+
+
+def test_bounds_that_bound_nothing_leave_the_softmax() -> None:
+    spikes, labels = outputs()
+    free = BoundedSoftmax(a=0.3, lower=0, upper=1)(spikes, labels)
+    assert torch.equal(free, SoftmaxRate(a=0.3)(spikes, labels))
+
+
+def test_a_confident_sample_is_left_alone_by_the_bounds() -> None:
+    spikes = torch.zeros(6, 1, 3)
+    spikes[:, 0, 1] = 1
+    labels = torch.tensor([1])
+    assert SoftmaxRate()(spikes, labels).any()
+    assert not BoundedSoftmax()(spikes, labels).any()
+
+
+def test_sigmoid_about_one_half_is_the_published_reward() -> None:
+    spikes, labels = outputs(steps=8)
+    torch.testing.assert_close(Sigmoid()(spikes, labels), RateCoded()(spikes, labels))
+
+
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**16))
 def test_first_spike_adds_up_to_zero_once_all_have_spiked(seed: int) -> None:
@@ -187,7 +261,7 @@ def test_first_spike_adds_up_to_zero_once_all_have_spiked(seed: int) -> None:
 # -------------------------------------------------------------------------- predictions
 
 
-@pytest.mark.parametrize("reward", [RateCoded(), SoftmaxRate()], ids=repr)
+@pytest.mark.parametrize("reward", [RateCoded(), Misclassification(), Scalar()], ids=repr)
 def test_the_most_spikes_win_and_the_lowest_index_among_equals(reward: Reward) -> None:
     counts = torch.tensor([[0, 2, 1], [3, 1, 3], [0, 0, 0], [0, 1, 1]])
     spikes = (torch.arange(4)[:, None, None] < counts).double()
@@ -230,7 +304,9 @@ def test_ties_of_scores() -> None:
         (torch.tensor([0.0, 1.0, 2.0]), "type torch.float32; expected integers"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(reward: Reward, labels: Tensor, message: str) -> None:
+def test_labels_that_do_not_fit_are_refused(
+    reward: StepwiseReward, labels: Tensor, message: str
+) -> None:
     spikes, _ = outputs(batch=3)
     with pytest.raises(ShapeError, match=message):
         reward(spikes, labels)
@@ -249,15 +325,39 @@ def test_lengths_that_do_not_fit_are_refused(reward: Reward) -> None:
 
 
 @pytest.mark.parametrize("a", [0.0, -1.0, float("nan"), float("inf")])
-@pytest.mark.parametrize("kind", [SoftmaxRate, FirstSpike])
-def test_a_sharpness_must_be_positive(kind: type[SoftmaxRate | FirstSpike], a: float) -> None:
-    with pytest.raises(ConfigError, match=rf"{kind.__name__}\.a is .*expected a positive finite"):
+@pytest.mark.parametrize("kind", [SoftmaxRate, BoundedSoftmax, Sigmoid, FirstSpike])
+def test_a_sharpness_must_be_positive(kind: Callable[..., Reward], a: float) -> None:
+    with pytest.raises(ConfigError, match=r"\.a is .*expected a positive finite"):
         kind(a=a)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BoundedSoftmax(lower=0.5, upper=0.5), "0 <= lower < upper <= 1"),
+        (lambda: BoundedSoftmax(upper=1.5), "upper 1.5"),
+        (lambda: Sigmoid(middle=1), "rate between 0 and 1"),
+    ],
+)
+def test_options_out_of_range(make: Callable[[], Reward], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_a_reward_of_classes_needs_labels() -> None:
+    with pytest.raises(ShapeError, match="needs labels: give one class for each of 5 samples"):
+        RateCoded()(outputs()[0])
 
 
 def test_rewards_by_name() -> None:
     assert REWARDS == {
         "rate_coded": RateCoded,
         "softmax_rate": SoftmaxRate,
+        "bounded_softmax": BoundedSoftmax,
+        "sigmoid": Sigmoid,
+        "misclassification": Misclassification,
         "first_spike": FirstSpike,
+        "membrane_target": MembraneTarget,
+        "van_rossum": VanRossum,
+        "scalar": Scalar,
     }

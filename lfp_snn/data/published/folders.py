@@ -1,0 +1,187 @@
+"""Published datasets that are folders of files, a recording each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lfp_snn.data.events import Events
+from lfp_snn.data.files import FileOptions, Files, file_set, fit
+from lfp_snn.data.formats import read_recording
+from lfp_snn.data.formats.arrays import load_array
+from lfp_snn.data.formats.base import events_of
+from lfp_snn.data.published.catalogue import Description
+from lfp_snn.data.published.parts import PublishedOptions, cut_parts
+from lfp_snn.data.published.split import tested
+from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.errors import DataError
+
+_MILLISECOND = 1000
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the recordings lie, and how they are read.
+
+    Args:
+        parts: folder of each part; of the part "" where there is no published split.
+        suffix: of the files.
+        label: the class of a file, by its path below the folder of its part.
+        read: the events of a file.
+        names: what `label` gives, in the order of the classes, where that is not their names.
+    """
+
+    parts: Mapping[str, str]
+    suffix: str
+    label: Callable[[Path], str]
+    read: Callable[[Path], Events] = read_recording
+    names: Sequence[str] = ()
+
+
+class Found(NamedTuple):
+    """The recordings of a folder: file, name, name of its class, part."""
+
+    paths: list[Path]
+    ids: list[str]
+    labels: list[str]
+    parts: list[str]
+
+
+def by_folder(path: Path) -> str:
+    """The class is the name of the folder."""
+    return path.parent.name
+
+
+def by_name(path: Path) -> str:
+    """The class is the name of the file."""
+    return path.stem
+
+
+def by_letter(path: Path) -> str:
+    """The class is the last letter of the folder."""
+    return path.parent.name[-1:].lower()
+
+
+def read_gesture(path: Path) -> Events:
+    """DVS128 Gesture as tonic serves it: an array [E, 4] of x, y, p and t in milliseconds."""
+    array = load_array(path)
+    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf":
+        raise DataError(f"{path} holds an array of the shape {array.shape}; expected [E, 4]")
+    x, y, p, t = array.astype(np.int64).T
+    return events_of(path, x, y, t * _MILLISECOND, p > 0)
+
+
+def read_saccades(path: Path) -> Events:
+    """N-Caltech101: as tonic does, moved so that the first column and row with events are 0."""
+    events = read_recording(path, "bin")
+    return replace(events, x=events.x - events.x.min(), y=events.y - events.y.min())
+
+
+def read_sign(path: Path) -> Events:
+    """ASL-DVS: rows are counted from below."""
+    events = read_recording(path)
+    if events.y.max() >= 180:
+        raise DataError(f"{path} has an event in row {events.y.max()}; the sensor has 180")
+    return replace(events, y=np.int16(179) - events.y, sensor=(2, 180, events.sensor[2]))
+
+
+LAYOUTS: dict[str, Folders] = {
+    "ncaltech101": Folders({"": "Caltech101"}, ".bin", by_folder, read_saccades),
+    "pokerdvs": Folders(
+        {"train": "pips_train", "test": "pips_test"},
+        ".npy",
+        by_folder,
+        names=("cl", "he", "di", "sp"),
+    ),
+    "dvs_gesture": Folders(
+        {"train": "ibmGestureTrain", "test": "ibmGestureTest"},
+        ".npy",
+        by_name,
+        read_gesture,
+        names=tuple(map(str, range(11))),
+    ),
+    "cifar10_dvs": Folders({"": "."}, ".aedat4", by_folder),
+    "dvs_lip": Folders({"train": "DVS-Lip/train", "test": "DVS-Lip/test"}, ".npy", by_folder),
+    "asl_dvs": Folders({"": "."}, ".mat", by_letter, read_sign),
+}
+
+
+def find(root: Path, layout: Folders, description: Description) -> Found:
+    """The recordings in a folder of that layout; a part of them will do.
+
+    Raises:
+        DataError: a folder is missing, has no recordings, or a class that is not known.
+    """
+    found = Found([], [], [], [])
+    expected = f"{root} should hold {description.layout}"
+    for part, name in layout.parts.items():
+        folder = root / name
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder} is missing: {expected}; put the recordings there, name another folder "
+                "with data.root, or fetch them with lfp-snn data fetch"
+            )
+        paths = sorted(
+            path
+            for path in folder.rglob(f"*{layout.suffix}")
+            if not any(each.startswith(".") for each in path.relative_to(folder).parts)
+        )
+        if not paths:
+            raise DataError(f"{folder} has no recordings: {expected}")
+        for path in paths:
+            found.paths.append(path)
+            found.ids.append(path.relative_to(root).as_posix())
+            found.labels.append(layout.label(path.relative_to(folder)))
+            found.parts.append(part)
+    known = layout.names or description.classes
+    for path, label in zip(found.paths, found.labels, strict=True):
+        if known and label not in known:
+            raise DataError(f"{path} is of no class of {description.title}: {expected}")
+    return found
+
+
+def load(name: str, description: Description, options: PublishedOptions) -> Splits:
+    """A dataset of files, in the parts that it was published with or those that are stored.
+
+    Raises:
+        DataError: see `find`; a file cannot be read; or a part is left empty.
+    """
+    layout = LAYOUTS[name]
+    found = find(options.root, layout, description)
+    names = layout.names or description.classes or tuple(sorted(set(found.labels)))
+    classes = description.classes or tuple(names)
+    labels = np.array([names.index(label) for label in found.labels], np.int64)
+    files = Files(found.paths, labels, found.ids, reader(layout, description))
+    samples, owners = file_set(name, files, options, sensor=description.sensor, classes=classes)
+    parts = np.array(found.parts)
+    if "" in layout.parts:
+        parts = np.where(tested(options.root, found.ids, labels), "test", "train")
+    splits = cut_parts(samples, parts[owners], options, name, description)
+    splits.info["skipped"] = len(found.paths) - len(owners)
+    return splits
+
+
+def reader(layout: Folders, description: Description) -> Callable[[Sequence[Path]], Events]:
+    """Reads recordings of a layout, laid end to end."""
+
+    def read(paths: Sequence[Path]) -> Events:
+        advice = f"it is damaged, or no recording of {description.title}"
+        parts = [fit(path, layout.read(path), description.sensor, advice) for path in paths]
+        return Events.joined(parts)
+
+    return read
+
+
+def load_file(name: str, description: Description, path: Path, options: FileOptions) -> SpikeSet:
+    """One recording, encoded as the set is; its label is unknown (-1)."""
+    events = reader(LAYOUTS[name], description)([path])
+    return SpikeSet(
+        options.encode(events),
+        labels=np.array([-1]),
+        ids=[str(path)],
+        feature_shape=options.sensor(description.sensor),
+        steps=options.steps,
+        classes=description.classes,
+    )

@@ -1,0 +1,83 @@
+"""Options and parts that the published datasets have in common."""
+
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, create_model
+
+from lfp_snn.data.files import FileOptions
+from lfp_snn.data.published.catalogue import Description
+from lfp_snn.data.sets import SampleSet, Splits
+from lfp_snn.data.splits import split_train, stratified
+from lfp_snn.errors import DataError
+
+
+class PublishedOptions(FileOptions):
+    """Options of a published dataset."""
+
+    root: Path = Path("datasets")
+
+
+def options_of(description: Description) -> type[PublishedOptions]:
+    """The options of a dataset: its own folder, and the recommended binning as defaults."""
+    fields: dict[str, Any] = {}
+    for name, value in description.binning.items():
+        field = copy(PublishedOptions.model_fields[name])
+        field.default, field.default_factory, field.validate_default = value, None, True
+        fields[name] = (field.annotation, field)
+    fields["root"] = (
+        Path,
+        Field(
+            default=Path("datasets", description.folder),
+            description=f"folder that holds {description.layout}",
+        ),
+    )
+    name = f"{description.tonic}Options"
+    return create_model(name, __base__=PublishedOptions, **fields)
+
+
+def cut_parts(
+    samples: SampleSet,
+    parts: npt.NDArray[np.str_],
+    options: PublishedOptions,
+    name: str,
+    description: Description,
+) -> Splits:
+    """Train, validation and test; the second out of the first where it was not published.
+
+    Args:
+        samples: all recordings.
+        parts: `train`, `val` or `test` for each.
+        options: say how much validates and how much trains.
+        name: of the dataset.
+        description: of the dataset.
+
+    Raises:
+        DataError: a part is left empty, or fewer than two classes train.
+    """
+    rows = {part: np.flatnonzero(parts == part) for part in ("train", "val", "test")}
+    labels = samples.labels
+    for part in ("train", "test"):
+        if not len(rows[part]):
+            raise DataError(f"{options.root} leaves nothing for the part {part}")
+    if len(np.unique(labels[rows["train"]])) < 2:
+        raise DataError(
+            f"{options.root} has training recordings of one class only; at least two are needed"
+        )
+    learnt = rows["train"]
+    if not len(rows["val"]):
+        train, val = split_train(labels[learnt], options.validation, options.train, options.seed)
+        rows["train"], rows["val"] = learnt[train], learnt[val]
+    elif options.train is not None:
+        if options.train > len(learnt):
+            raise DataError(
+                f"data.train asks for {options.train} training samples, but there are {len(learnt)}"
+            )
+        (some,) = stratified(labels[learnt], [options.train], options.seed)
+        rows["train"] = learnt[some]
+    return Splits.of(
+        samples, rows["train"], rows["val"], rows["test"], name=name, source=description.source
+    )

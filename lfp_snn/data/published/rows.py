@@ -1,0 +1,195 @@
+"""Published datasets that hold many recordings in a file: spoken digits and words, and S-MNIST."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lfp_snn.data.event_set import Read, row_set
+from lfp_snn.data.events import Events
+from lfp_snn.data.formats.hdf5 import opened
+from lfp_snn.data.mnist import read_part
+from lfp_snn.data.published.catalogue import Description
+from lfp_snn.data.published.parts import PublishedOptions, cut_parts
+from lfp_snn.data.sets import IntArray, Splits
+from lfp_snn.errors import DataError
+
+_SECOND = 1_000_000
+_STEP_US = 1_000  # of S-MNIST
+
+
+class Rows(NamedTuple):
+    """The recordings of some files: how they are read, their class and part, and the files."""
+
+    read: Read
+    labels: IntArray
+    parts: npt.NDArray[np.str_]
+    files: list[Path]
+
+
+def load(name: str, description: Description, options: PublishedOptions) -> Splits:
+    """A dataset of rows, in the parts that it was published with.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    rows = _FINDERS[name](options.root, description)
+    samples = row_set(
+        name,
+        rows.read,
+        options,
+        labels=rows.labels,
+        ids=[f"{part}/{n}" for n, part in enumerate(rows.parts)],
+        sensor=description.sensor,
+        classes=description.classes,
+        files=rows.files,
+    )
+    return cut_parts(samples, rows.parts, options, name, description)
+
+
+def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Description], Rows]:
+    """SHD and SSC: `spikes/times` in seconds, `spikes/units` and `labels`, a row a recording."""
+
+    def find(root: Path, description: Description) -> Rows:
+        paths = [_present(root / f"{prefix}_{file}.h5", description) for file in files.values()]
+        labels, parts, starts = [], [], [0]
+        for path, part in zip(paths, files, strict=True):
+            with opened(path) as file:
+                own = np.asarray(file["labels"], np.int64)
+            if own.ndim != 1 or (
+                len(own) and not 0 <= own.min() <= own.max() < len(description.classes)
+            ):
+                raise DataError(
+                    f"{path} has labels that are none of 0 to {len(description.classes) - 1}"
+                )
+            labels.append(own)
+            parts += [part] * len(own)
+            starts.append(starts[-1] + len(own))
+
+        def read(rows: IntArray) -> Events:
+            recordings: list[Events] = []
+            for number, own in _runs(np.searchsorted(starts, rows, "right") - 1, rows):
+                with opened(paths[number]) as file:
+                    for row in own - starts[number]:
+                        seconds = file["spikes/times"][int(row)]
+                        units = file["spikes/units"][int(row)]
+                        recordings.append(
+                            _spikes(paths[number], seconds, units, description.sensor)
+                        )
+            return Events.joined(recordings)
+
+        return Rows(read, np.concatenate(labels), np.array(parts), paths)
+
+    return find
+
+
+def tidigits(root: Path, description: Description) -> Rows:
+    """N-TIDIGITS18: `<part>_labels` names recordings; those that end in one digit are read."""
+    path = _present(root / "n-tidigits.hdf5", description)
+    classes = "o123456789z"
+    names, parts = [], []
+    with opened(path) as file:
+        for part in ("train", "test"):
+            for each in file[f"{part}_labels"][()]:
+                name = each.decode() if isinstance(each, bytes) else str(each)
+                if name.split("-")[-1] in classes and len(name.split("-")[-1]) == 1:
+                    names.append(name)
+                    parts.append(part)
+    labels = np.array([classes.index(name[-1]) for name in names], np.int64)
+
+    def read(rows: IntArray) -> Events:
+        with opened(path) as file:
+            return Events.joined(
+                [
+                    _spikes(
+                        path,
+                        file[f"{parts[row]}_timestamps"][names[row]][()],
+                        file[f"{parts[row]}_addresses"][names[row]][()],
+                        description.sensor,
+                    )
+                    for row in rows
+                ]
+            )
+
+    return Rows(read, labels, np.array(parts), [path])
+
+
+def smnist(root: Path, description: Description) -> Rows:
+    """S-MNIST: the pixels of an image one after the other, two steps of 1 ms each.
+
+    With N = 49 grey levels from 0 to 254: unit N - k of the ON half spikes when the brightness
+    rises to level k or above, that of the OFF half when it falls below, and unit 0 at white (255).
+    """
+    stacks, labels, parts = [], [], []
+    for part, name in (("train", "train"), ("test", "t10k")):
+        images, own = read_part(root, name)
+        stacks.append(images.reshape(len(images), -1))
+        labels.append(own)
+        parts += [part] * len(own)
+    pixels = np.concatenate(stacks)
+    units = description.sensor[2]
+
+    def read(rows: IntArray) -> Events:
+        return Events.joined([_crossings(pixels[row], units) for row in rows])
+
+    files = sorted(path for path in root.iterdir() if "ubyte" in path.name)
+    return Rows(read, np.concatenate(labels), np.array(parts), files)
+
+
+def _crossings(image: npt.NDArray[np.uint8], units: int) -> Events:
+    half = units // 2
+    levels = np.linspace(0, 254, half).astype(np.uint8)
+    above = image[:, None] >= levels
+    rise, up = np.nonzero(~above[:-1] & above[1:])
+    fall, down = np.nonzero(above[:-1] & ~above[1:])
+    white = np.flatnonzero(image == 255)
+    pixel = np.concatenate([rise, fall, white])
+    unit = np.concatenate([units - up, units - half - down, np.zeros_like(white)])
+    order = np.lexsort((unit, pixel))
+    step = 2 * np.repeat(pixel[order], 2)
+    step[1::2] += 1
+    x = np.repeat(unit[order], 2).astype(np.int16)
+    still = np.zeros(len(x), np.uint8)
+    return Events(x, still.astype(np.int16), step * _STEP_US, still, (1, 1, units))
+
+
+def _spikes(
+    path: Path, seconds: npt.NDArray[Any], units: npt.NDArray[Any], sensor: tuple[int, int, int]
+) -> Events:
+    """Spikes of one recording, in seconds and units."""
+    seconds, unit = np.asarray(seconds, np.float64), np.asarray(units).astype(np.int64)
+    if seconds.shape != unit.shape or seconds.ndim != 1 or not len(unit):
+        raise DataError(f"{path} has a recording of {seconds.shape} times and {unit.shape} units")
+    if not np.isfinite(seconds).all() or np.abs(seconds).max() > 1e9:
+        raise DataError(f"{path} has times that are no seconds")
+    if not 0 <= unit.min() <= unit.max() < sensor[2]:
+        raise DataError(f"{path} has a unit {unit.max()}; expected 0 to {sensor[2] - 1}")
+    nothing = np.zeros(len(unit), np.uint8)
+    t = (seconds * _SECOND).astype(np.int64)
+    return Events(unit.astype(np.int16), nothing.astype(np.int16), t, nothing, sensor)
+
+
+def _runs(numbers: IntArray, rows: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Stretches of rows that lie in one file, in their order."""
+    ends = np.flatnonzero(np.diff(numbers)) + 1
+    for run, own in zip(np.split(numbers, ends), np.split(rows, ends), strict=True):
+        yield int(run[0]), own
+
+
+def _present(path: Path, description: Description) -> Path:
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing: {path.parent} should hold {description.layout}; put it there, "
+            "name another folder with data.root, or fetch it with lfp-snn data fetch"
+        )
+    return path
+
+
+_FINDERS: dict[str, Callable[[Path, Description], Rows]] = {
+    "shd": heidelberg("shd", {"train": "train", "test": "test"}),
+    "ssc": heidelberg("ssc", {"train": "train", "val": "valid", "test": "test"}),
+    "ntidigits18": tidigits,
+    "smnist": smnist,
+}

@@ -1,0 +1,100 @@
+"""The named architectures: plain snntorch modules that know nothing of training.
+
+``build("mlp", (2, 34, 34), 10, hidden=[256])`` returns an ``nn.Sequential`` whose forward is one
+time step. Every neuron is a ``snntorch.Leaky`` with a step function, and the last one returns
+``(spikes, membrane)``.
+
+**Initial scale.** Weights and biases are PyTorch's default times ``scale``. A neuron that never
+spikes passes no credit on, and PyTorch's default leaves most spiking neurons silent; a scale of 2
+wakes two or three layers. Deeper networks want the calibrated start of
+:func:`lfp_snn.training.calibrate`, which finds a scale for each layer and makes this one matter
+little. Biases start nonzero on purpose: feedback is proportional to the size of the parameter, so
+that one which is exactly zero never learns.
+
+========== ===========================================================================
+module     what it holds
+========== ===========================================================================
+options    what every architecture shares
+basic      ``mlp`` and ``csnn``
+published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
+listed     ``layers``: a network written down as a list, layer by layer
+layer      what such a layer is, and how it is read from a config
+kinds      the kinds with one module: synapses, neurons, pools, shapes
+branches   the kinds that hold branches of layers
+assemble   from such a list to modules: shapes, and errors that name the position
+========== ===========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from lfp_snn.errors import ConfigError
+from lfp_snn.models.basic import CSNN, MLP
+from lfp_snn.models.listed import Layers
+from lfp_snn.models.options import ModelOptions
+from lfp_snn.models.published import DeeperSNN, LifCNN, LifResNet, LifVGG
+from lfp_snn.options import dotted, nearest
+
+__all__ = [
+    "CSNN",
+    "MLP",
+    "MODELS",
+    "DeeperSNN",
+    "Layers",
+    "LifCNN",
+    "LifResNet",
+    "LifVGG",
+    "ModelOptions",
+    "build",
+]
+
+#: Architectures by the name that a config uses.
+MODELS: dict[str, type[ModelOptions]] = {
+    "mlp": MLP,
+    "csnn": CSNN,
+    "lifcnn": LifCNN,
+    "deepersnn": DeeperSNN,
+    "lif_resnet": LifResNet,
+    "lif_vgg": LifVGG,
+    "layers": Layers,
+}
+
+
+def build(name: str, input_shape: Sequence[int], classes: int, **options: Any) -> nn.Sequential:
+    """Build a named architecture.
+
+    Args:
+        name: a key of :data:`MODELS`.
+        input_shape: shape of one input without time and batch: ``(2312,)`` or ``(2, 34, 34)``.
+        classes: number of output neurons.
+        options: see the class of the architecture and, for all, :class:`ModelOptions`.
+
+    Raises:
+        ConfigError: there is no such architecture, or an option is unknown or out of range.
+        ShapeError: the input does not suit the architecture.
+    """
+    if name not in MODELS:
+        guess = nearest(name, MODELS)
+        hint = f"; did you mean {guess!r}?" if guess else "."
+        raise ConfigError(f"There is no model {name!r}, expected one of {', '.join(MODELS)}{hint}")
+    try:
+        chosen = MODELS[name](name=name, **options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "unknown_key":
+            context = first["ctx"]
+            guess = nearest(context["unknown"][0], context["known"])
+            hint = f", did you mean {guess!r}?" if guess else "."
+            raise ConfigError(
+                f"The model {name!r} has no option {context['unknown'][0]!r}{hint}"
+            ) from error
+        key = dotted(first["loc"])
+        raise ConfigError(
+            f"The option {key!r} of the model {name!r} is {first['input']!r}: {first['msg']}."
+        ) from error
+    return chosen.build(input_shape, classes)

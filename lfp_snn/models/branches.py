@@ -1,0 +1,120 @@
+"""Layers that hold branches of layers, and the module that merges them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lfp_snn.errors import ShapeError
+from lfp_snn.models.layer import AnyLayer, Layer, Shape, as_text
+
+if TYPE_CHECKING:
+    from lfp_snn.models.assemble import Assembly
+
+__all__ = ["Merge", "Parallel", "Residual"]
+
+
+class Merge(nn.Module):
+    """Branches that see the same input, and what becomes of their outputs.
+
+    Args:
+        branches: by name.
+        how: elementwise ``max``, ``sum``, or ``concat`` (channels side by side).
+    """
+
+    def __init__(self, branches: Mapping[str, nn.Module], how: str) -> None:
+        super().__init__()
+        for name, branch in branches.items():
+            self.add_module(name, branch)
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One time step."""
+        outputs: list[Tensor] = [branch(x) for branch in self.children()]
+        merged, *others = outputs
+        if self.how == "concat":
+            return torch.cat(outputs, 1)
+        for other in others:
+            merged = torch.maximum(merged, other) if self.how == "max" else merged + other
+        return merged
+
+    def extra_repr(self) -> str:
+        """How the branches are merged."""
+        return f"merge={self.how}"
+
+
+class _Merging(Layer):
+    """Branches and what becomes of their outputs."""
+
+    merge: str
+
+    @abstractmethod
+    def branches(self) -> dict[str, list[AnyLayer]]:
+        """The layers of each branch, by the name it has in messages and in the module."""
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """A :class:`Merge`."""
+        built = {
+            name: nn.Sequential(*assembly.modules(layers, shape, name))
+            for name, layers in self.branches().items()
+        }
+        # A name of torch.nn has no brackets.
+        plain = {name.replace("[", "").replace("]", ""): each for name, each in built.items()}
+        return Merge(plain, self.merge)
+
+    def out(self, shape: Shape, assembly: Assembly) -> Shape:
+        """Of the merged branches, which must agree."""
+        ends = {
+            name: assembly.flow(layers, shape, name)[-1] for name, layers in self.branches().items()
+        }
+        first = next(iter(ends.values()))
+        wide = self.merge == "concat"
+        if any(a[wide:] != b[wide:] for a, b in pairwise(ends.values())):
+            found = ", ".join(f"{name} {as_text(end)}" for name, end in ends.items())
+            raise ShapeError(
+                f"its branches end in different shapes ({found}), which merge: {self.merge} cannot "
+                "join"
+            )
+        return (sum(end[0] for end in ends.values()), *first[1:]) if wide else first
+
+
+class Residual(_Merging):
+    """Layers and a way past them.
+
+    Attributes:
+        residual: the layers.
+        shortcut: the way past them; empty for the input itself, which needs the same shape.
+        merge: ``max`` keeps spikes spikes, as the published residual network does; or ``sum``.
+    """
+
+    kind: ClassVar[str] = "residual"
+    residual: list[AnyLayer] = Field(min_length=1)
+    shortcut: list[AnyLayer] = Field(default=[])
+    merge: Literal["max", "sum"] = "max"
+
+    def branches(self) -> dict[str, list[AnyLayer]]:
+        """``residual`` and ``shortcut``."""
+        return {"residual": self.residual, "shortcut": self.shortcut}
+
+
+class Parallel(_Merging):
+    """Branches that see the same input.
+
+    Attributes:
+        parallel: the layers of each branch, ``[[...], [...]]``.
+        merge: ``concat`` (channels side by side), ``max`` or ``sum``.
+    """
+
+    kind: ClassVar[str] = "parallel"
+    parallel: list[list[AnyLayer]] = Field(min_length=2)
+    merge: Literal["concat", "max", "sum"] = "concat"
+
+    def branches(self) -> dict[str, list[AnyLayer]]:
+        """``parallel[0]`` and so on."""
+        return {f"parallel[{k}]": layers for k, layers in enumerate(self.parallel)}

@@ -1,0 +1,291 @@
+"""The kinds of layers with one input and one module: synapses, neurons, pools and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field, PlainValidator
+from torch import nn
+
+from lfp_snn.errors import ShapeError
+from lfp_snn.models.layer import Layer, Shape, Size, axes_of, bad_option, per_axis, sizes_of, whole
+from lfp_snn.models.options import PositiveInt, Reset
+
+if TYPE_CHECKING:
+    from lfp_snn.models.assemble import Assembly
+
+__all__ = [
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
+    "AvgPool",
+    "BatchNorm",
+    "Conv",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "Lif",
+    "Linear",
+    "MaxPool",
+    "Unflatten",
+]
+
+
+def _units(given: Any) -> Any:
+    if given == "classes" or whole(given, 1):
+        return given
+    raise bad_option(f"found {given!r}, expected a number of outputs, or the word classes")
+
+
+class Conv(Layer):
+    """A convolution, in one or two dimensions as the maps are.
+
+    Attributes:
+        conv: number of output channels.
+        kernel: size of the kernel.
+        stride: step of the kernel.
+        padding: zeros on each side, or ``same`` (with an odd kernel and stride 1).
+        dilation: distance between the inputs of a kernel.
+        groups: groups of channels that do not see each other.
+        bias: whether there is one.
+    """
+
+    kind: ClassVar[str] = "conv"
+    conv: PositiveInt
+    kernel: Size
+    stride: Size = 1
+    padding: Annotated[int | list[int] | str, sizes_of(0, "same")] = 0
+    dilation: Size = 1
+    groups: PositiveInt = 1
+    bias: bool = True
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.Conv1d`` or ``nn.Conv2d``."""
+        axes = axes_of(shape)
+        sizes = {
+            name: per_axis(name, getattr(self, name), axes)
+            for name in ("kernel", "stride", "padding", "dilation")
+        }
+        kind: Any = (nn.Conv1d, nn.Conv2d)[axes - 1]
+        try:
+            made: nn.Module = kind(
+                shape[0],
+                self.conv,
+                sizes.pop("kernel"),
+                groups=self.groups,
+                bias=self.bias,
+                **sizes,
+            )
+        except ValueError as problem:  # groups that do not divide the channels
+            raise ShapeError(str(problem)) from problem
+        return made
+
+
+class Linear(Layer):
+    """A fully connected layer.
+
+    Attributes:
+        linear: number of outputs, or the word ``classes``.
+        bias: whether there is one.
+    """
+
+    kind: ClassVar[str] = "linear"
+    linear: Annotated[int | str, PlainValidator(_units)]
+    bias: bool = True
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.Linear``."""
+        if len(shape) != 1:
+            raise ShapeError("it takes flat inputs: put flatten before it")
+        units = assembly.classes if isinstance(self.linear, str) else self.linear
+        return nn.Linear(shape[0], units, bias=self.bias)
+
+
+class Lif(Layer):
+    """Leaky integrate-and-fire neurons; what is not given is as the model says.
+
+    Attributes:
+        beta: decay of the membrane per step, in [0, 1].
+        threshold: membrane above which a neuron spikes, > 0.
+        reset: ``subtract`` the threshold, ``zero`` the membrane, or ``none``.
+        reset_delay: whether the reset acts one step after the spike.
+        learn_beta: whether the decay learns.
+        learn_threshold: whether the threshold learns.
+    """
+
+    kind: ClassVar[str] = "lif"
+    beta: float | None = Field(default=None, ge=0, le=1)
+    threshold: float | None = Field(default=None, gt=0)
+    reset: Reset | None = None
+    reset_delay: bool | None = None
+    learn_beta: bool | None = None
+    learn_threshold: bool | None = None
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``snntorch.Leaky``."""
+        neurons: nn.Module = assembly.options.leaky(**self.model_dump(exclude_none=True))
+        return neurons
+
+    def out(self, shape: Shape, assembly: Assembly) -> Shape:
+        """That of the input."""
+        return shape
+
+
+class BatchNorm(Layer):
+    """Batch normalisation; between a synapse and its neurons it acts as part of the synapse.
+
+    Attributes:
+        shift: initial shifts are uniform between minus this and this; one of zero never learns.
+        momentum: of the running statistics.
+        eps: added to the variance.
+    """
+
+    kind: ClassVar[str] = "batchnorm"
+    shift: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.1, gt=0, le=1)
+    eps: float = Field(default=1e-5, gt=0)
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.BatchNorm1d`` or ``nn.BatchNorm2d``."""
+        kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+        norm = kind(shape[0], eps=self.eps, momentum=self.momentum)
+        nn.init.uniform_(norm.bias, -self.shift, self.shift)
+        return norm
+
+
+class _Windows(Layer):
+    """A pool with windows; the stride is the size of a window where it is not given."""
+
+    stride: Annotated[int | list[int] | None, sizes_of(1, None)] = None
+    padding: Annotated[int | list[int], sizes_of(0)] = 0
+    ceil: bool = False
+
+    def _pool(self, kinds: Sequence[Any], size: Any, shape: Shape) -> nn.Module:
+        axes = axes_of(shape)
+        sizes = [
+            per_axis(name, given, axes)
+            for name, given in (("window", size), ("stride", self.stride or size))
+        ]
+        padding = per_axis("padding", self.padding, axes)
+        pool: nn.Module = kinds[axes - 1](*sizes, padding, ceil_mode=self.ceil)
+        return pool
+
+
+class MaxPool(_Windows):
+    """The maximum of each window.
+
+    Attributes:
+        maxpool: size of a window.
+        stride: step of the window; its size where not given.
+        padding: on each side.
+        ceil: whether a window may reach over the edge.
+    """
+
+    kind: ClassVar[str] = "maxpool"
+    maxpool: Size
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.MaxPool1d`` or ``nn.MaxPool2d``."""
+        return self._pool((nn.MaxPool1d, nn.MaxPool2d), self.maxpool, shape)
+
+
+class AvgPool(_Windows):
+    """The mean of each window; attributes as of :class:`MaxPool`."""
+
+    kind: ClassVar[str] = "avgpool"
+    avgpool: Size
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.AvgPool1d`` or ``nn.AvgPool2d``."""
+        return self._pool((nn.AvgPool1d, nn.AvgPool2d), self.avgpool, shape)
+
+
+class AdaptiveMaxPool(Layer):
+    """The maximum of windows that make maps of a given size.
+
+    Attributes:
+        adaptive_maxpool: size of the maps that come out.
+    """
+
+    kind: ClassVar[str] = "adaptive_maxpool"
+    adaptive_maxpool: Size
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.AdaptiveMaxPool1d`` or ``nn.AdaptiveMaxPool2d``."""
+        axes = axes_of(shape)
+        sizes = per_axis("adaptive_maxpool", self.adaptive_maxpool, axes)
+        return nn.AdaptiveMaxPool1d(sizes[0]) if axes == 1 else nn.AdaptiveMaxPool2d(sizes)
+
+
+class AdaptiveAvgPool(Layer):
+    """The mean of windows that make maps of a given size.
+
+    Attributes:
+        adaptive_avgpool: size of the maps that come out.
+    """
+
+    kind: ClassVar[str] = "adaptive_avgpool"
+    adaptive_avgpool: Size
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.AdaptiveAvgPool1d`` or ``nn.AdaptiveAvgPool2d``."""
+        axes = axes_of(shape)
+        sizes = per_axis("adaptive_avgpool", self.adaptive_avgpool, axes)
+        return nn.AdaptiveAvgPool1d(sizes[0]) if axes == 1 else nn.AdaptiveAvgPool2d(sizes)
+
+
+class Flatten(Layer):
+    """One axis in the place of all."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.Flatten``."""
+        return nn.Flatten()
+
+
+class Unflatten(Layer):
+    """Another shape of the same number of units.
+
+    Attributes:
+        unflatten: the shape, such as [2, 34, 34].
+    """
+
+    kind: ClassVar[str] = "unflatten"
+    unflatten: list[PositiveInt] = Field(min_length=1)
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.Unflatten``, of inputs that are flat."""
+        if shape != (prod(self.unflatten),):
+            raise ShapeError(f"it takes {prod(self.unflatten)} flat inputs")
+        return nn.Unflatten(1, tuple(self.unflatten))
+
+
+class Dropout(Layer):
+    """Dropout; a unit is there or not for a whole sequence.
+
+    Attributes:
+        dropout: share that is dropped, in [0, 1).
+        maps: whether whole channels are dropped.
+    """
+
+    kind: ClassVar[str] = "dropout"
+    dropout: float = Field(ge=0, lt=1)
+    maps: bool = False
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.Dropout``, ``nn.Dropout1d`` or ``nn.Dropout2d``."""
+        if not self.maps:
+            return nn.Dropout(self.dropout)
+        return (nn.Dropout1d, nn.Dropout2d)[axes_of(shape) - 1](self.dropout)
+
+
+class Identity(Layer):
+    """Nothing, for instance as a branch."""
+
+    kind: ClassVar[str] = "identity"
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.Identity``."""
+        return nn.Identity()

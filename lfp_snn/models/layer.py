@@ -1,0 +1,182 @@
+"""What a layer is, and how one is read from a config and written to it.
+
+A layer is a mapping whose one key says what it is and whose other keys are its options:
+``{conv: 12, kernel: 5}``. A kind that needs no number may stand alone, ``lif``, and takes its
+options under its name, ``{lif: {beta: 0.8}}``. Sizes are one whole number, or a list of one for
+each axis.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import torch
+from pydantic import PlainSerializer, PlainValidator
+from pydantic_core import PydanticCustomError
+from torch import nn
+from typing_extensions import override
+
+from lfp_snn.errors import ShapeError
+from lfp_snn.options import Section, nearest
+
+if TYPE_CHECKING:
+    from lfp_snn.models.assemble import Assembly
+
+__all__ = [
+    "KINDS",
+    "AnyLayer",
+    "Layer",
+    "Shape",
+    "Size",
+    "as_text",
+    "axes_of",
+    "bad_option",
+    "per_axis",
+    "sizes_of",
+    "whole",
+]
+
+#: Shape of one sample at one time step.
+Shape = tuple[int, ...]
+
+
+class Layer(Section):
+    """A layer of a network: the options of one kind.
+
+    A new kind is a subclass with a ``kind``; the field of that name is its number, if it has one.
+
+    Attributes:
+        kind: the key that says what it is.
+    """
+
+    kind: ClassVar[str]
+
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if "kind" in vars(cls):
+            KINDS[cls.kind] = cls
+
+    @abstractmethod
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """The module for inputs of that shape, with initial weights.
+
+        Raises:
+            ShapeError: it cannot take them; the caller knows the position and tells it.
+        """
+
+    def out(self, shape: Shape, assembly: Assembly) -> Shape:
+        """Shape of the output for inputs of that shape; raises as :meth:`module`."""
+        with torch.device("meta"):
+            module = self.module(shape, assembly).eval()
+            try:
+                return tuple(module(torch.empty((2, *shape))).shape[1:])
+            except RuntimeError as problem:
+                raise ShapeError(str(problem).splitlines()[0].rstrip(".")) from problem
+
+
+#: Kinds of layers by the key that says what they are; filled as they are defined.
+KINDS: dict[str, type[Layer]] = {}
+
+
+def _read(given: Any) -> Layer:
+    """A layer from a mapping, or from the name of its kind."""
+    if isinstance(given, Layer):
+        return given
+    if isinstance(given, str):
+        given = {given: None}
+    if not isinstance(given, Mapping) or not given:
+        raise bad_option(
+            f"found {given!r}, expected a layer such as {{conv: 12, kernel: 5}} or lif"
+        )
+    kinds = [key for key in given if key in KINDS]
+    if len(kinds) != 1:
+        known = f"expected one kind of {', '.join(KINDS)}"
+        if kinds:
+            raise bad_option(f"found the kinds {' and '.join(kinds)} in one layer, {known}")
+        guess = next((near for key in given if (near := nearest(str(key), KINDS))), None)
+        hint = f", did you mean {guess}?" if guess else ""
+        raise bad_option(f"found {', '.join(map(str, given))}, {known}{hint}")
+    (kind,) = kinds
+    layer = KINDS[kind]
+    if kind in layer.model_fields:
+        return layer.model_validate(dict(given))
+    options = given[kind]
+    if len(given) > 1 or not (options is None or isinstance(options, Mapping)):
+        raise bad_option(f"write the options of {kind} under its name: {{{kind}: {{...}}}}")
+    return layer.model_validate(dict(options or {}))
+
+
+def _written(layer: Layer) -> dict[str, Any]:
+    """The mapping that reads as this layer; what is not given stays out."""
+    options = layer.model_dump(mode="json", exclude_none=True)
+    if layer.kind not in type(layer).model_fields:
+        return {layer.kind: options}
+    return {layer.kind: options.pop(layer.kind), **options}
+
+
+#: A field that holds a layer of any kind.
+AnyLayer = Annotated[Layer, PlainValidator(_read), PlainSerializer(_written)]
+
+
+def bad_option(message: str) -> PydanticCustomError:
+    """The error of a validator, told in these words after the key."""
+    return PydanticCustomError("bad_options", "{message}", {"message": message})
+
+
+def whole(given: Any, low: int) -> bool:
+    """Is it a whole number of at least ``low``?"""
+    return isinstance(given, int) and not isinstance(given, bool) and given >= low
+
+
+def sizes_of(low: int, *words: str | None) -> PlainValidator:
+    """Reads a whole number, a list of them, or one of the words (``None`` where it may be left)."""
+
+    def read(given: Any) -> Any:
+        if given in words or whole(given, low):
+            return given
+        if isinstance(given, list | tuple) and given and all(whole(each, low) for each in given):
+            return list(given)
+        alternatives = "".join(f", or {word}" for word in words if word)
+        raise bad_option(
+            f"found {given!r}, expected a whole number of at least {low}, a list of one for each "
+            f"axis{alternatives}"
+        )
+
+    return PlainValidator(read)
+
+
+#: One whole number, or one for each axis.
+Size = Annotated[int | list[int], sizes_of(1)]
+
+
+def axes_of(shape: Shape) -> int:
+    """The number of axes of maps ``(C, L)`` or ``(C, H, W)``.
+
+    Raises:
+        ShapeError: these are no maps.
+    """
+    if len(shape) not in (2, 3):
+        raise ShapeError("it takes maps (channels, length) or (channels, height, width)")
+    return len(shape) - 1
+
+
+def per_axis(name: str, given: int | list[int] | str, axes: int) -> Any:
+    """A size for each axis; words stay as they are.
+
+    Raises:
+        ShapeError: it is a list of another length.
+    """
+    if isinstance(given, str):
+        return given
+    sizes = tuple(given) if isinstance(given, list) else (given,) * axes
+    if len(sizes) != axes:
+        raise ShapeError(f"{name} has {len(sizes)} sizes, but the maps have {axes} axes")
+    return sizes
+
+
+def as_text(shape: Shape) -> str:
+    """A shape as one writes it, 2 x 34 x 34."""
+    return " x ".join(map(str, shape))

@@ -1,0 +1,63 @@
+"""A network written down in a config, layer by layer."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import nn
+from typing_extensions import override
+
+from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.models.assemble import Assembly
+from lfp_snn.models.kinds import Lif
+from lfp_snn.models.layer import AnyLayer, as_text
+from lfp_snn.models.options import ModelOptions
+
+__all__ = ["Layers"]
+
+
+class Layers(ModelOptions):
+    """A network of one's own: a list of layers, such as ``[{linear: classes}, lif]``.
+
+    Layers run in order and their shapes are inferred. The last one is ``lif``, the output, one
+    neuron per class. The other options are those of every neuron that does not say otherwise.
+
+    Attributes:
+        layers: each a kind with its options; see :mod:`lfp_snn.models.kinds` and
+            :mod:`lfp_snn.models.branches`.
+        learn_beta: whether the decay of the neurons learns.
+        learn_threshold: whether their threshold learns.
+    """
+
+    name: Literal["layers"] = "layers"
+    layers: list[AnyLayer] = Field(min_length=1)
+    learn_beta: bool = False
+    learn_threshold: bool = False
+
+    @override
+    def check(self) -> None:
+        """Refuse a list that does not end in neurons."""
+        if not isinstance(last := self.layers[-1], Lif):
+            raise ConfigError(
+                f"layers[{len(self.layers) - 1}] ({last.kind}) is the last layer; expected lif, "
+                "the neurons whose spikes are the output"
+            )
+
+    @override
+    def neuron_options(self) -> dict[str, Any]:
+        learnt = {"learn_beta": self.learn_beta, "learn_threshold": self.learn_threshold}
+        return {**super().neuron_options(), **learnt}
+
+    @override
+    def _stages(self, input_shape: tuple[int, ...], classes: int) -> list[nn.Module]:
+        assembly = Assembly(self, classes)
+        end = assembly.flow(self.layers, input_shape, "layers")[-1]
+        if end != (classes,):
+            raise ShapeError(
+                f"layers[{len(self.layers) - 1}], the output, has the shape {as_text(end)} "
+                f"({prod(end)} neurons), but there are {classes} classes: put "
+                f"{'flatten and ' if len(end) > 1 else ''}{{linear: classes}} before it."
+            )
+        return assembly.modules(self.layers, input_shape, "layers")

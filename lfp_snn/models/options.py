@@ -1,0 +1,75 @@
+"""What every architecture shares: its neurons and its initial scale."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import snntorch as snn
+import torch
+from pydantic import Field
+from torch import nn
+
+from lfp_snn.options import Choice
+
+__all__ = ["ModelOptions", "PositiveInt", "Reset"]
+
+PositiveInt = Annotated[int, Field(ge=1)]
+#: What a spike does to the membrane.
+Reset = Literal["subtract", "zero", "none"]
+
+
+class ModelOptions(Choice):
+    """What every architecture shares: its neurons and its initial scale.
+
+    Attributes:
+        beta: decay of the membrane per step, in [0, 1].
+        threshold: membrane above which a neuron spikes, > 0.
+        reset: what a spike does to the membrane: ``subtract`` the threshold, ``zero`` it, ``none``.
+        reset_delay: whether the reset acts one step after the spike, as snntorch's default does.
+        scale: initial weights and biases relative to PyTorch's default, > 0.
+    """
+
+    beta: float = Field(default=0.9, ge=0, le=1)
+    threshold: float = Field(default=1.0, gt=0)
+    reset: Reset = "subtract"
+    reset_delay: bool = True
+    scale: float = Field(default=2.0, gt=0)
+
+    def build(self, input_shape: Sequence[int], classes: int) -> nn.Sequential:
+        """The network for one input of ``input_shape`` (without time and batch).
+
+        Raises:
+            ShapeError: the input does not suit the architecture.
+        """
+        stages = self._stages(tuple(input_shape), classes)
+        output = stages[-1]
+        assert isinstance(output, snn.Leaky)
+        output.output = True
+        net = nn.Sequential(*stages)
+        neurons = {p for m in net.modules() if isinstance(m, snn.Leaky) for p in m.parameters()}
+        with torch.no_grad():
+            for parameter in net.parameters():
+                if parameter not in neurons:
+                    parameter.mul_(self.scale)
+        return net
+
+    @abstractmethod
+    def _stages(self, input_shape: tuple[int, ...], classes: int) -> list[nn.Module]:
+        """The stages in order; the last one is the output neuron."""
+
+    def neuron_options(self) -> dict[str, Any]:
+        """What neurons are like, as arguments of :meth:`leaky`."""
+        return {
+            "beta": self.beta,
+            "threshold": self.threshold,
+            "reset": self.reset,
+            "reset_delay": self.reset_delay,
+        }
+
+    def leaky(self, **own: Any) -> snn.Leaky:
+        """Neurons of this network, with options of their own where they are given."""
+        options = {**self.neuron_options(), **own}
+        reset = options.pop("reset")
+        return snn.Leaky(init_hidden=True, reset_mechanism=reset, **options)

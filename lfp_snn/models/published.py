@@ -1,0 +1,180 @@
+"""The spiking architectures of the LFP paper, for inputs of any size.
+
+The sizes of ``lifcnn``, ``deepersnn`` and ``lif_resnet`` are those of the published code (the
+package ``lfprop`` 1.0.0), which fixes the size of its input; here the last layer takes what
+arrives. The published code has no spiking VGG: ``lif_vgg`` is its VGG for CIFAR with LIF neurons
+in the place of ReLU. It adds a little noise to each current, which is left out here.
+
+Source: Weber et al., TMLR 2025 (arXiv 2308.12053).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+from typing_extensions import override
+
+from lfp_snn.errors import ShapeError
+from lfp_snn.models.assemble import Assembly
+from lfp_snn.models.branches import Residual
+from lfp_snn.models.kinds import BatchNorm, Conv, Dropout, Flatten, Lif, Linear, MaxPool
+from lfp_snn.models.layer import Layer
+from lfp_snn.models.options import ModelOptions
+
+__all__ = ["DeeperSNN", "LifCNN", "LifResNet", "LifVGG"]
+
+_LARGEST = 1024  # the least size of maps is sought up to here; every architecture needs far less
+
+
+class _Published(ModelOptions):
+    """What the published convolutional architectures share.
+
+    Attributes:
+        width: channels and hidden units relative to the published ones, > 0.
+        norm: ``batch`` normalises the current of every convolution over the batch; ``none``.
+        bias: whether synapses have a bias; convolutions before a norm have none.
+    """
+
+    width: float = Field(default=1.0, gt=0)
+    norm: Literal["none", "batch"] = "none"
+    bias: bool = True
+
+    @override
+    def _stages(self, input_shape: tuple[int, ...], classes: int) -> list[nn.Module]:
+        if len(input_shape) != 3:
+            raise ShapeError(
+                f"{self.name} takes maps (channels, height, width), but the input has the shape "
+                f"{input_shape}; use mlp or layers for other inputs."
+            )
+        assembly, layers = Assembly(self, classes), self._layers()
+        try:
+            return assembly.modules(layers, input_shape, self.name)
+        except ShapeError as problem:
+            least = _least_size(assembly, layers, input_shape[0])
+            raise ShapeError(
+                f"{self.name} needs maps of at least {least} x {least}, but the input is "
+                f"{input_shape[1]} x {input_shape[2]}; use mlp or layers for smaller ones."
+            ) from problem
+
+    @abstractmethod
+    def _layers(self) -> list[Layer]:
+        """The layers in order."""
+
+    def _units(self, published: int) -> int:
+        return max(1, round(self.width * published))
+
+    def _conv(self, channels: int, kernel: int, padding: int = 0) -> list[Layer]:
+        """A convolution and its neurons."""
+        normed = self.norm == "batch"
+        units, bias = self._units(channels), self.bias and not normed
+        conv = Conv(conv=units, kernel=kernel, padding=padding, bias=bias)
+        return [conv, BatchNorm(), Lif()] if normed else [conv, Lif()]
+
+    def _linear(self, units: int | str) -> list[Layer]:
+        """A fully connected layer and its neurons."""
+        return [Linear(linear=units, bias=self.bias), Lif()]
+
+
+def _least_size(assembly: Assembly, layers: list[Layer], channels: int) -> int:
+    """The side of the smallest square maps that all layers can take."""
+    for size in range(1, _LARGEST):
+        try:
+            assembly.flow(layers, (channels, size, size), "")
+        except ShapeError:
+            continue
+        return size
+    raise AssertionError("no size of maps fits")
+
+
+class LifCNN(_Published):
+    """The paper's ``lifcnn``: two 5 x 5 convolutions (12, 64), each with max pooling, and a linear.
+
+    34 x 34 becomes 30, 15, 11 and 5; at least 16 x 16 are needed. Options as of every published
+    architecture: :class:`ModelOptions`, ``width``, ``norm`` and ``bias``.
+    """
+
+    name: Literal["lifcnn"] = "lifcnn"
+
+    @override
+    def _layers(self) -> list[Layer]:
+        return [
+            *self._conv(12, 5),
+            MaxPool(maxpool=2),
+            *self._conv(64, 5),
+            MaxPool(maxpool=2),
+            Flatten(),
+            *self._linear("classes"),
+        ]
+
+
+class DeeperSNN(_Published):
+    """The paper's ``deepersnn``: five 3 x 3 convolutions (30, 150, 250, 200, 100) and a linear.
+
+    The first four are followed by max pooling; no biases. 34 x 34 becomes 36, 18, 9, 4, 6, 3, 5.
+    """
+
+    name: Literal["deepersnn"] = "deepersnn"
+    bias: bool = False
+
+    @override
+    def _layers(self) -> list[Layer]:
+        layers: list[Layer] = []
+        for channels, padding in ((30, 2), (150, 1), (250, 1), (200, 2)):
+            layers += [*self._conv(channels, 3, padding), MaxPool(maxpool=2)]
+        return [*layers, *self._conv(100, 3, 2), Flatten(), *self._linear("classes")]
+
+
+class LifResNet(_Published):
+    """The paper's ``lif_resnet``: four convolutions (30, 150, 250, 200), one of them residual.
+
+    The third (3 x 3) stands beside a 1 x 1 convolution with neurons of its own, and the spikes of
+    both are merged by their elementwise maximum. The published code stretches that shortcut to
+    8 x 8, the size that it has anyway at its input of 32 x 32 or 34 x 34; here it keeps the size
+    of its input. No biases.
+    """
+
+    name: Literal["lif_resnet"] = "lif_resnet"
+    bias: bool = False
+
+    @override
+    def _layers(self) -> list[Layer]:
+        return [
+            *self._conv(30, 5, 2),
+            MaxPool(maxpool=2),
+            *self._conv(150, 3, 1),
+            MaxPool(maxpool=2),
+            Residual(residual=self._conv(250, 3, 1), shortcut=self._conv(250, 1), merge="max"),
+            MaxPool(maxpool=3),
+            *self._conv(200, 4, 2),
+            Flatten(),
+            *self._linear("classes"),
+        ]
+
+
+class LifVGG(_Published):
+    """A spiking VGG: three pairs of 3 x 3 convolutions (32, 64, 128, 128, 256, 256), three linears.
+
+    Each pair is followed by max pooling; the linear layers have 1024, 512 and C outputs. The sizes
+    are those of the published VGG for CIFAR, whose ReLU are LIF neurons here (see the module).
+
+    Attributes:
+        dropout: share of the hidden linear units that is left out; the ReLU network has 0.5.
+    """
+
+    name: Literal["lif_vgg"] = "lif_vgg"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @override
+    def _layers(self) -> list[Layer]:
+        layers: list[Layer] = []
+        for first, second in ((32, 64), (128, 128), (256, 256)):
+            layers += [*self._conv(first, 3, 1), *self._conv(second, 3, 1), MaxPool(maxpool=2)]
+        layers.append(Flatten())
+        for units in (1024, 512):
+            layers += self._linear(self._units(units))
+            if self.dropout:
+                layers.append(Dropout(dropout=self.dropout))
+        return [*layers, *self._linear("classes")]

@@ -1,0 +1,60 @@
+r"""Rewards at the output spikes, and how a prediction is read from them.
+
+A reward turns the output ``[T, B, C]`` and the labels ``[B]`` into the relevance that enters the
+network, one value per class, step and sample. A positive value asks for more of what made the
+membrane, a negative one for less. It may look at the membranes too, and at targets: what the
+output should be, or what it earned. Those that are functions of what was seen so far can be
+evaluated step by step while a sequence still runs (:meth:`StepwiseReward.step`): then each step
+is rewarded as the last step of what has been seen.
+
+Samples that end early (``lengths``) get no reward after their end, and count over their own T.
+
+========== =======================================================================
+module     what it holds
+========== =======================================================================
+base       what a reward is
+rate       of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only
+latency    of the first spike
+targets    regression to a membrane or to a spike train
+outside    a number per sample, or a function of the user
+========== =======================================================================
+"""
+
+from lfp_snn.rewards.base import Prediction, Reward, RewardState, StepwiseReward, ties
+from lfp_snn.rewards.latency import FirstSpike
+from lfp_snn.rewards.outside import Function, Scalar
+from lfp_snn.rewards.rate import BoundedSoftmax, Misclassification, RateCoded, Sigmoid, SoftmaxRate
+from lfp_snn.rewards.targets import MembraneTarget, VanRossum
+
+__all__ = [
+    "REWARDS",
+    "BoundedSoftmax",
+    "FirstSpike",
+    "Function",
+    "MembraneTarget",
+    "Misclassification",
+    "Prediction",
+    "RateCoded",
+    "Reward",
+    "RewardState",
+    "Scalar",
+    "Sigmoid",
+    "SoftmaxRate",
+    "StepwiseReward",
+    "VanRossum",
+    "ties",
+]
+
+#: Rewards by the name that a config uses. A program may add its own, a dataclass of options; its
+#: settings can then name it. Function is not among them: no config names code.
+REWARDS: dict[str, type[Reward]] = {
+    "rate_coded": RateCoded,
+    "softmax_rate": SoftmaxRate,
+    "bounded_softmax": BoundedSoftmax,
+    "sigmoid": Sigmoid,
+    "misclassification": Misclassification,
+    "first_spike": FirstSpike,
+    "membrane_target": MembraneTarget,
+    "van_rossum": VanRossum,
+    "scalar": Scalar,
+}

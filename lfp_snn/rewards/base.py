@@ -1,0 +1,189 @@
+"""What a reward is, and how a class is read from scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.lif import running
+
+__all__ = ["Prediction", "Reward", "RewardState", "ties"]
+
+
+class Prediction(NamedTuple):
+    """Classes int64 ``[B]``, and bool ``[B]``: was the best score shared (lowest index won)?"""
+
+    classes: Tensor
+    ties: Tensor
+
+
+class RewardState(NamedTuple):
+    """What a reward remembers of a stream: the evidence ``[B, C]`` and the steps seen."""
+
+    evidence: Tensor
+    steps: int
+
+
+def ties(scores: Tensor) -> Prediction:
+    """Read classes from scores ``[B, C]``: the highest wins, the lowest index among equals."""
+    best = scores.max(-1, keepdim=True).values
+    winners = scores == best
+    return Prediction(winners.to(torch.uint8).argmax(-1), winners.sum(-1) > 1)
+
+
+class Reward(ABC):
+    """What every reward offers: the reward of a sequence and the prediction.
+
+    To make one, subclass it and implement :meth:`reward`; :meth:`scores` too, where the class is
+    not that with the most spikes. ``REWARDS["mine"] = Mine`` (a dataclass of its options) then
+    lets settings name it.
+    """
+
+    def __call__(
+        self,
+        spikes: Tensor,
+        labels: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        membranes: Tensor | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
+        """Reward of a whole sequence.
+
+        Args:
+            spikes: output spikes ``[T, B, C]``, 0 or 1, floating dtype.
+            labels: int64 ``[B]``, the true classes, for rewards that look at them.
+            lengths: int ``[B]``, steps of each sample; T if ``None``.
+            membranes: output membranes ``[T, B, C]``, for rewards that look at them.
+            targets: what the output should be, or what it earned, for rewards that look at it;
+                each says in which shape.
+
+        Returns:
+            ``[T, B, C]`` in the dtype of the spikes, zero after a sample's end.
+
+        Raises:
+            ShapeError: shapes do not fit, a label is no class, or something is missing.
+        """
+        own = own_steps(spikes, lengths)
+        seen = Seen(spikes, labels, own, membranes, targets)
+        reward = self.reward(seen)
+        if lengths is None:
+            return reward
+        return reward * running(lengths.to(spikes.device), spikes.shape[0], 3)
+
+    @abstractmethod
+    def reward(self, seen: Seen) -> Tensor:
+        """``[T, B, C]``; what lies after a sample's end does not matter."""
+
+    def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
+        """Evidence ``[B, C]`` from which the class is read; the highest wins.
+
+        Args:
+            spikes: ``[T, B, C]``.
+            steps: of each sample, ``[B, 1]``.
+            membranes: ``[T, B, C]``, for rewards that look at them.
+        """
+        return spikes.sum(0)
+
+    def predict(
+        self,
+        spikes: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        membranes: Tensor | None = None,
+    ) -> Prediction:
+        """Classes and ties from output spikes ``[T, B, C]``; arguments as in a call."""
+        return ties(self.scores(spikes, own_steps(spikes, lengths), membranes))
+
+
+class StepwiseReward(Reward):
+    """A reward that can be evaluated while a sequence still runs."""
+
+    @abstractmethod
+    def step(
+        self, spikes: Tensor, labels: Tensor, state: RewardState | None = None
+    ) -> tuple[Tensor, RewardState]:
+        """Reward of one more step ``[B, C]`` of a stream, were it the last one.
+
+        Equal to the last row of the reward of all that has been seen so far. Start with
+        ``state=None`` and hand the returned state on.
+        """
+
+
+class Seen(NamedTuple):
+    """What a reward may look at; see :meth:`Reward.__call__`. ``steps`` is ``[B, 1]``."""
+
+    spikes: Tensor
+    labels: Tensor | None
+    steps: Tensor
+    membranes: Tensor | None
+    targets: Tensor | None
+
+    @property
+    def truth(self) -> Tensor:
+        """Bool ``[B, C]``, true at each sample's class."""
+        return true_classes(self.spikes.shape, self.labels, self.spikes.device)
+
+    @property
+    def alive(self) -> Tensor:
+        """Bool ``[T, B, 1]``, true until each sample's end."""
+        return running(self.steps[:, 0], self.spikes.shape[0], 3)
+
+    def output_target(self) -> Tensor | None:
+        """The targets, if there are any, as one number per output and step ``[T, B, C]``.
+
+        Raises:
+            ShapeError: they do not have the shape of the output.
+        """
+        if self.targets is not None and self.targets.shape != self.spikes.shape:
+            raise ShapeError(
+                f"The targets have the shape {tuple(self.targets.shape)}; expected that of the "
+                f"output, {tuple(self.spikes.shape)} (steps, samples, outputs)."
+            )
+        return None if self.targets is None else self.targets.to(self.spikes)
+
+
+def own_steps(spikes: Tensor, lengths: Tensor | None) -> Tensor:
+    """Each sample's number of steps ``[B, 1]`` in the dtype of the spikes."""
+    steps, batch = spikes.shape[:2]
+    if lengths is None:
+        return torch.full((batch, 1), steps, dtype=spikes.dtype, device=spikes.device)
+    if lengths.shape != (batch,):
+        raise ShapeError(
+            f"lengths has the shape {tuple(lengths.shape)}; expected ({batch},), one per sample."
+        )
+    return lengths.to(spikes)[:, None]
+
+
+def true_classes(shape: torch.Size, labels: Tensor | None, device: torch.device) -> Tensor:
+    """Bool ``[B, C]``, true at each sample's class."""
+    batch, classes = shape[-2:]
+    if labels is None:
+        raise ShapeError(f"This reward needs labels: give one class for each of {batch} samples.")
+    if labels.shape != (batch,) or labels.is_floating_point():
+        raise ShapeError(
+            f"labels have the shape {tuple(labels.shape)} and type {labels.dtype}; expected "
+            f"integers of shape ({batch},) for outputs of shape {tuple(shape)}."
+        )
+    labels = labels.to(device)
+    truth = labels[:, None] == torch.arange(classes, device=device)
+    if device.type == "cpu" and not bool(truth.any(-1).all()):
+        raise ShapeError(
+            f"labels run from {int(labels.min())} to {int(labels.max())}, but the network has "
+            f"{classes} outputs: give it one output per class."
+        )
+    return truth
+
+
+def require_positive(name: str, value: float) -> None:
+    """Refuse an option that is not positive and finite.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{name} is {value}; expected a positive finite number.")

@@ -1,0 +1,86 @@
+"""A reward for the class that spikes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.rewards.base import (
+    RewardState,
+    Seen,
+    StepwiseReward,
+    require_positive,
+    true_classes,
+)
+
+__all__ = ["FirstSpike"]
+
+
+@dataclass(frozen=True)
+class FirstSpike(StepwiseReward):
+    r"""A latency-coded reward: the true class shall spike first.
+
+    With :math:`f_c` the step of the first spike of class c (T if it is silent) and
+    :math:`p = \operatorname{softmax}(a (T - f) / T)`,
+
+    .. math::
+
+        R_{t,y} = \frac{1 - p_y}{\min(f_y + 1, T)} [t \le f_y] \qquad
+        R_{t,c} = -p_c [t = f_c]
+
+    The true class is rewarded at every step up to its first spike, which pulls the spike forward
+    (and wakes a silent output); each other class is punished at its first spike. The sums over
+    time are :math:`1 - p_y` and :math:`-p_c`, so that the reward of a sample adds up to zero once
+    every class has spiked. The prediction is the class that spikes first.
+
+    Args:
+        a: > 0, sharpness; a whole sequence of latency counts as ``a``. 15 did best on the
+            validation part of DVS-digits among 2, 5 and 15.
+
+    Raises:
+        ConfigError: ``a`` is not positive.
+    """
+
+    a: float = 15.0
+
+    def __post_init__(self) -> None:
+        require_positive("FirstSpike.a", self.a)
+
+    def _at(self, t: Tensor, first: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        p = torch.softmax(self.a * (steps - first) / steps, -1)
+        share = (1 - p) / torch.minimum(first + 1, steps)
+        return torch.where(truth, share * (t <= first), -p * (t == first))
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        spikes, steps = seen.spikes, seen.steps
+        t = torch.arange(spikes.shape[0], device=spikes.device, dtype=spikes.dtype)
+        return self._at(t[:, None, None], _first_spike(spikes, steps), steps, seen.truth)
+
+    @override
+    def step(
+        self, spikes: Tensor, labels: Tensor, state: RewardState | None = None
+    ) -> tuple[Tensor, RewardState]:
+        truth = true_classes(spikes.shape, labels, spikes.device)
+        t = 0 if state is None else state.steps
+        # Silent so far is kept as infinity: "T" grows while the stream runs.
+        earlier = torch.full_like(spikes, torch.inf) if state is None else state.evidence
+        first = torch.where(spikes > 0, earlier.clamp(max=t), earlier)
+        steps = torch.full_like(spikes[:, :1], t + 1)
+        now = torch.full_like(steps, t)
+        reward = self._at(now, torch.minimum(first, steps), steps, truth)
+        return reward, RewardState(first, t + 1)
+
+    @override
+    def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
+        return -_first_spike(spikes, steps)
+
+
+def _first_spike(spikes: Tensor, steps: Tensor) -> Tensor:
+    """Step of the first spike ``[B, C]``, ``steps`` where there is none."""
+    active = spikes > 0
+    first = active.to(torch.uint8).argmax(0).to(spikes.dtype)
+    return torch.where(active.any(0), first, steps)

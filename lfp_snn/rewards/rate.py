@@ -1,0 +1,206 @@
+"""Rewards that are a function of spike counts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.errors import ConfigError
+from lfp_snn.rewards.base import (
+    RewardState,
+    Seen,
+    StepwiseReward,
+    require_positive,
+    true_classes,
+)
+
+__all__ = ["BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
+
+
+class _CountReward(StepwiseReward):
+    """A reward that is a function of spike counts, steps and the spikes themselves."""
+
+    @abstractmethod
+    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        """Reward of spikes ``[..., B, C]`` given counts ``[B, C]`` over ``steps`` ``[B, 1]``."""
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        return self._at(seen.spikes, seen.spikes.sum(0), seen.steps, seen.truth)
+
+    @override
+    def step(
+        self, spikes: Tensor, labels: Tensor, state: RewardState | None = None
+    ) -> tuple[Tensor, RewardState]:
+        truth = true_classes(spikes.shape, labels, spikes.device)
+        counts = spikes if state is None else state.evidence + spikes
+        seen = 1 if state is None else state.steps + 1
+        steps = torch.full_like(counts[:, :1], seen)
+        return self._at(spikes, counts, steps, truth), RewardState(counts, seen)
+
+
+@dataclass(frozen=True)
+class RateCoded(_CountReward):
+    r"""The published rate-coded reward.
+
+    With :math:`k_c` the spike count of class c over T steps, :math:`H = \lfloor T/2 \rfloor` and
+    the logistic function :math:`\sigma`,
+
+    .. math::
+
+        R_{t,y} = \bigl(1 - \sigma(k_y - H)\bigr) / T \qquad
+        R_{t,c} = -s_{t,c} \bigl(1 - \sigma((T - k_c) - H)\bigr) / T
+
+    The true class y is rewarded at every step, also where it is silent; the others are punished
+    at their spikes. The prediction is the class with the most spikes.
+
+    Source: Weber et al., TMLR 2025, section on spiking networks.
+    """
+
+    @override
+    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        half = torch.div(steps, 2, rounding_mode="floor")
+        wanted = 1 - torch.sigmoid(counts - half)
+        unwanted = 1 - torch.sigmoid(steps - counts - half)
+        return torch.where(truth, wanted, -spikes * unwanted) / steps
+
+
+@dataclass(frozen=True)
+class SoftmaxRate(_CountReward):
+    r"""The error of a softmax over spike counts.
+
+    With :math:`p = \operatorname{softmax}(a k)` over the counts,
+
+    .. math:: R_{t,y} = (1 - p_y) / T \qquad R_{t,c} = -s_{t,c}\, p_c / T
+
+    Args:
+        a: > 0, how much one spike counts.
+
+    Raises:
+        ConfigError: ``a`` is not positive.
+    """
+
+    a: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_positive("SoftmaxRate.a", self.a)
+
+    @override
+    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        p = torch.softmax(self.a * counts, -1)
+        return torch.where(truth, 1 - p, -spikes * p) / steps
+
+
+@dataclass(frozen=True)
+class BoundedSoftmax(_CountReward):
+    r"""The error of a softmax over spike counts that is content with enough.
+
+    With :math:`p = \operatorname{softmax}(a k)` over the counts, and
+
+    .. math::
+
+        \hat p_c = \begin{cases} 1 & p_c > u \\ 0 & p_c < l \\ p_c & \text{else} \end{cases}
+        \qquad R_{t,y} = (1 - \hat p_y) / T \qquad R_{t,c} = -s_{t,c}\, \hat p_c / T
+
+    A sample that is read with confidence is no longer pushed, which leaves the weights to those
+    that are not. With l = 0 and u = 1 this is :class:`SoftmaxRate`.
+
+    Args:
+        a: > 0, how much one spike counts.
+        lower: l, in [0, upper): probabilities below it count as 0.
+        upper: u, in (lower, 1]: probabilities above it count as 1.
+
+    Raises:
+        ConfigError: an option is out of range.
+
+    Source: the bounds are those of ``BoundedSoftmaxReward`` in the published code of Weber et al.,
+    TMLR 2025, whose reward at logits o is :math:`o_c ([c = y] - \hat p_c)`. Here counts take the
+    place of the logits and spikes that of the factor, as in the published reward for spikes. The
+    published bounds are 0 and 1; the defaults here are a choice and not tuned.
+    """
+
+    a: float = 1.0
+    lower: float = 0.05
+    upper: float = 0.95
+
+    def __post_init__(self) -> None:
+        require_positive("BoundedSoftmax.a", self.a)
+        if not 0 <= self.lower < self.upper <= 1:
+            raise ConfigError(
+                f"BoundedSoftmax.lower is {self.lower} and upper {self.upper}; expected "
+                "0 <= lower < upper <= 1."
+            )
+
+    @override
+    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        p = torch.softmax(self.a * counts, -1)
+        p = torch.where(p > self.upper, 1.0, torch.where(p < self.lower, 0.0, p))
+        return torch.where(truth, 1 - p, -spikes * p) / steps
+
+
+@dataclass(frozen=True)
+class Sigmoid(_CountReward):
+    r"""The error of a logistic function of each class's own rate.
+
+    With :math:`p_c = \sigma\bigl(a (k_c - \vartheta T)\bigr)`,
+
+    .. math:: R_{t,y} = (1 - p_y) / T \qquad R_{t,c} = -s_{t,c}\, p_c / T
+
+    Classes do not compete: each is asked whether it fires more often than the middle. With a = 1,
+    the middle at one half and an even T this is :class:`RateCoded`.
+
+    Args:
+        a: > 0, how much one spike counts.
+        middle: :math:`\vartheta` in (0, 1), the rate in spikes per step that is neither yes nor no.
+
+    Raises:
+        ConfigError: an option is out of range.
+
+    Source: ``SigmoidLossReward`` in the published code of Weber et al., TMLR 2025, which is
+    :math:`o_c ([c = y] - \sigma(o_c))` at logits o; counts about the middle take their place.
+    """
+
+    a: float = 1.0
+    middle: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_positive("Sigmoid.a", self.a)
+        if not 0 < self.middle < 1:
+            raise ConfigError(
+                f"Sigmoid.middle is {self.middle}; expected a rate between 0 and 1 (spikes per "
+                "step)."
+            )
+
+    @override
+    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        p = torch.sigmoid(self.a * (counts - self.middle * steps))
+        return torch.where(truth, 1 - p, -spikes * p) / steps
+
+
+@dataclass(frozen=True)
+class Misclassification(_CountReward):
+    r"""Reward only where the true class does not win alone, of one size.
+
+    .. math::
+
+        R_{t,c} = -s_{t,c}\, [k_c \ge k_y] / T \qquad
+        R_{t,y} = \bigl[\max_{c \ne y} k_c \ge k_y\bigr] / T
+
+    A class that spikes as often as the true one is in its way as well: ties are read by index,
+    which is no knowledge. A sample read rightly and alone gets nothing.
+
+    Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025,
+    :math:`-\operatorname{sign}(o_c) [o_c > o_y]` at logits o. Punishment alone would silence a
+    spiking network, so the true class is rewarded while it is beaten.
+    """
+
+    @override
+    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        own = torch.where(truth, counts, 0).sum(-1, keepdim=True)
+        beats = ~truth & (counts >= own)
+        beaten = beats.any(-1, keepdim=True).to(spikes.dtype)
+        return torch.where(truth, beaten, -spikes * beats) / steps
