@@ -191,7 +191,7 @@ def _convolution(layer: Layer, stage: synapses.Convolution) -> Any:
 def _average(layer: Layer, pool: nn.Module) -> Any:
     import nir
 
-    if not isinstance(pool, nn.AvgPool2d) or layer.in_shapes[0][1:] == layer.shape[2:]:
+    if not isinstance(pool, nn.AvgPool2d):
         raise _refuse(layer, "it has windows of a fixed size only; use nn.AvgPool2d")
     if len(layer.shape) != 3:
         raise _refuse(layer, "it pools maps of two dimensions only")

@@ -138,11 +138,13 @@ class QuantisedLFP(LFP):
 
     Args:
         quantised: the network; its masters learn.
-        options: rule and reward.
+        options: rule, reward and form of the update. Homeostasis is left out: the thresholds are
+            on their grid and stay there.
     """
 
     def __init__(self, quantised: QuantisedNetwork, options: LFPOptions) -> None:
-        super().__init__(quantised.net, options.rule.make(), options.reward.make(), "torch")
+        rule, reward = options.rule.make(), options.reward.make()
+        super().__init__(quantised.net, rule, reward, "torch", options.update)
         self.quantised = quantised
 
     def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:

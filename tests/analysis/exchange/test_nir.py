@@ -45,6 +45,18 @@ def test_spikes_are_the_same_after_a_round_trip(
     assert differing == 0 if kind != "residual" else differing < 0.002
 
 
+def test_a_residual_architecture_that_is_described_in_a_config(tmp_path: Path) -> None:
+    body = [{"conv": 4, "kernel": 3, "padding": 1}, "lif"]
+    layers = [*body, {"residual": body, "merge": "sum"}, {"avgpool": 2}, "flatten", {"linear": 10}]
+    torch.manual_seed(0)
+    net = build("layers", INPUT, 10, layers=[*layers, "lif"], scale=3.0).eval()
+    x = trains(net)
+    again = _round_trip(net, INPUT, tmp_path / "net.nir")
+    expected = TemporalLFP(net).forward(x)
+    assert 0 < expected.mean() < 1
+    assert torch.equal(TemporalLFP(again).forward(x), expected)
+
+
 def test_constants_of_single_neurons_and_channels_come_back_exactly(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(

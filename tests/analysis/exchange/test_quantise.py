@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import nn
 from lfp_snn import TemporalLFP
 from lfp_snn.analysis.exchange.integer import IntegerNetwork
 from lfp_snn.analysis.exchange.quantise import QuantisedLFP, quantise
+from lfp_snn.data import Batch
 from lfp_snn.engine.fixed import FixedPointLeaky
 from lfp_snn.errors import DataError, NetworkError, ShapeError
 from lfp_snn.learners.lfp import LFPOptions
@@ -181,7 +181,7 @@ def test_fine_tuning_moves_the_masters_by_the_feedback_of_the_quantised_pass() -
     with torch.no_grad():
         weight[0, 0] = 1e-4  # rounds to zero
     before = {n: p.clone() for n, p in quantised.net.named_parameters()}
-    batch = SimpleNamespace(x=x, labels=torch.arange(6), lengths=None, steps=None)
+    batch = Batch(x, torch.arange(6))
     learner.feedback(batch)
     assert all(torch.equal(p, before[n]) for n, p in quantised.net.named_parameters())
     assert float(weight.grad[0, 0].abs()) > 0
