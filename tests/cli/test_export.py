@@ -67,12 +67,12 @@ def test_int8_tells_accuracies_that_the_file_has(cli: Cli, run: Path) -> None:
     assert result.exit_code == 0, result.output
     integer = IntegerNetwork.load(run / "network.int8.npz")
     told = integer.info["test_accuracy"]
-    assert f"{100 * told['int8_fine_tuned']:.2f} %" in result.output
+    assert f"{100 * told['int8']:.2f} %" in result.output
     test = load_splits(TrainedRun.open(run).config).test
     batch = test.batch(np.arange(len(test)))
     counts = integer.run(batch.x.dense().numpy()).sum(0)  # type: ignore[union-attr]
     share = (counts.argmax(1) == batch.labels.numpy()).mean()
-    assert share == pytest.approx(told["int8_fine_tuned"])
+    assert share == pytest.approx(told["int8"])
 
 
 def test_fine_tuning_is_for_int8(cli: Cli, run: Path) -> None:

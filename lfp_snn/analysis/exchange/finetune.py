@@ -27,8 +27,8 @@ class QuantisedRun:
     Attributes:
         network: the quantised network.
         before: test accuracy of the run as it was trained.
-        after: test accuracy in int8, fine-tuned if that was asked for.
         rounded: test accuracy in int8 before any fine-tuning.
+        after: test accuracy of the network as it is, fine-tuned if that was asked for.
     """
 
     network: QuantisedNetwork
@@ -38,7 +38,7 @@ class QuantisedRun:
 
     def to_json(self) -> dict[str, float]:
         """The accuracies."""
-        return {"float32": self.before, "int8": self.rounded, "int8_fine_tuned": self.after}
+        return {"float32": self.before, "rounded": self.rounded, "int8": self.after}
 
 
 def quantise_run(
