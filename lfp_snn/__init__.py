@@ -14,6 +14,7 @@ from lfp_snn.errors import LfpSnnError
 from lfp_snn.spikes import Spikes
 
 if TYPE_CHECKING:
+    from lfp_snn.analysis.exchange.nir_import import load_nir
     from lfp_snn.training import calibrate, fit
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "calibrate",
     "fit",
     "lif",
+    "load_nir",
     "rewards",
     "rules",
 ]
@@ -36,4 +38,8 @@ def __getattr__(name: str) -> Any:
         from lfp_snn import training
 
         return getattr(training, name)
+    if name == "load_nir":
+        from lfp_snn.analysis.exchange.nir_import import load_nir
+
+        return load_nir
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

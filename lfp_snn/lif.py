@@ -71,9 +71,13 @@ class Dynamics:
             return torch.where(previous > self.threshold, 0, previous)
         return previous
 
+    def decayed(self, kept: Tensor) -> Tensor:
+        """``beta * v_t``, what is left of the kept part after one step."""
+        return self.beta * kept
+
     def step(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
         """One time step: ``I_t, w_{t-1} -> s_t, w_t``, spikes in the dtype of the current."""
-        integrated = self.beta * self.kept(previous) + current
+        integrated = self.decayed(self.kept(previous)) + current
         if self.reset != "subtract":
             spike = (integrated > self.threshold).to(current.dtype)
             silenced = self.reset == "zero" and not self.delay

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lfp_snn.engine import neurons, shapes, synapses
+from lfp_snn.engine import fixed, neurons, shapes, synapses
 from lfp_snn.engine.stage import Stage
 
 __all__ = [
@@ -46,6 +46,7 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Dropout2d: shapes.Dropout,
     nn.Identity: shapes.Identity,
     snn.Leaky: neurons.Leaky,
+    fixed.FixedPointLeaky: fixed.FixedPoint,
 }
 
 #: Functions that do what a module does; positional arguments of both agree up to the fourth.

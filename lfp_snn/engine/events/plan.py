@@ -126,7 +126,9 @@ class _Planner:
 def _on_events(neurons: Leaky) -> bool:
     """Do the kernels know these neurons?"""
     leaky = neurons.module
-    return not (isinstance(leaky.beta, nn.Parameter) or isinstance(leaky.threshold, nn.Parameter))
+    return type(neurons) is Leaky and not (
+        isinstance(leaky.beta, nn.Parameter) or isinstance(leaky.threshold, nn.Parameter)
+    )
 
 
 def _is_pool(stage: Stage) -> TypeGuard[shapes.MaxPool | shapes.AvgPool]:

@@ -1,0 +1,172 @@
+r"""What a trained network computes in one step: stages with shapes, normalisation folded in.
+
+The formats that networks are exchanged in know neither dropout nor batch normalisation. In
+evaluation mode dropout does nothing, and a normalisation with its running statistics is a linear
+stage that belongs to the synapse before it,
+
+.. math:: W' = a W, \quad b' = a b + d, \quad a = \gamma / \sqrt{\mathrm{var} + \epsilon},
+          \quad d = \beta_{bn} - a\,\mathrm{mean}.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.engine import shapes, synapses
+from lfp_snn.engine.execute import run_forward
+from lfp_snn.engine.graph import Program
+from lfp_snn.engine.stage import Pass, Stage
+from lfp_snn.engine.tracing import build_program
+from lfp_snn.errors import NetworkError
+from lfp_snn.spikes import Spikes
+
+__all__ = ["Layer", "layers_of", "require"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One stage of a network in evaluation mode.
+
+    Attributes:
+        name: a word of letters, digits and underscores, unlike that of any other layer.
+        stage: the stage of the engine.
+        inputs: the layers it takes, -1 for the input of the network.
+        in_shapes: shape of each input, without time and batch.
+        shape: shape of its value, without time and batch.
+        weight: of a synapse, normalisation folded in, else ``None``.
+        bias: of a synapse, normalisation folded in, ``None`` if it has none.
+    """
+
+    name: str
+    stage: Stage
+    inputs: tuple[int, ...]
+    in_shapes: tuple[tuple[int, ...], ...]
+    shape: tuple[int, ...]
+    weight: npt.NDArray[np.floating] | None = None
+    bias: npt.NDArray[np.floating] | None = None
+
+
+def require(package: str, extra: str) -> None:
+    """Say how to install a package that an export needs.
+
+    Raises:
+        NetworkError: it is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise NetworkError(
+            f"This needs the package {package}, which is not installed: "
+            f"pip install 'lfp_snn[{extra}]'."
+        )
+
+
+def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
+    """The stages of a network in evaluation mode, the output neuron last.
+
+    Args:
+        net: a module whose forward is one time step; it is not changed.
+        input_shape: of one input, without time and batch.
+
+    Raises:
+        NetworkError: the network cannot be traced, or normalises what no synapse computed.
+        ShapeError: the input does not fit.
+    """
+    training = net.training
+    net.eval()
+    try:
+        program = build_program(net)
+        found = _unfolded(program, _shapes(program, net, tuple(input_shape)))
+    finally:
+        net.train(training)
+    return _named(found)
+
+
+def _shapes(
+    program: Program, net: nn.Module, input_shape: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    """Shape of every value of a program, found by running one silent sample."""
+    first = next(iter(net.parameters()), torch.empty(0))
+    run = Pass(1, 1, None, {}, record=False, dtype=first.dtype)
+    with torch.no_grad():
+        run_forward(program, run, torch.zeros(1, 1, *input_shape).to(first))
+    # The reference program passes tensors on, never lists of spikes.
+    return [tuple(form)[2:] for form in run.forms if not isinstance(form, Spikes)]
+
+
+def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[Layer]:
+    """Layers without what does nothing, and each normalisation inside its synapse."""
+    layers: list[Layer] = []
+    place = {0: -1}  # of each value of the program among the layers
+    uses = [i for node in program.nodes for i in node.inputs]
+    for k, node in enumerate(program.nodes):
+        inputs = tuple(place[i] for i in node.inputs)
+        stage = node.stage
+        if isinstance(stage, shapes.Dropout | shapes.Identity):
+            place[k + 1] = inputs[0]
+            continue
+        if isinstance(stage, synapses.BatchNorm):
+            before = layers[inputs[0]] if inputs[0] >= 0 else None
+            if before is None or before.weight is None or uses.count(node.inputs[0]) != 1:
+                raise NetworkError(
+                    f"Stage '{stage.name}' ({stage.describe()}) normalises what is not the "
+                    "current of one synapse alone, so it cannot be folded into its weights: "
+                    "normalise directly after a Linear or Conv layer."
+                )
+            layers[inputs[0]] = _folded(before, stage.module)
+            place[k + 1] = inputs[0]
+            continue
+        weight = bias = None
+        if isinstance(stage, synapses.Synapse):
+            weight = _numpy(stage.module.weight)
+            bias = None if stage.module.bias is None else _numpy(stage.module.bias)
+        shapes_in = tuple(forms[i] for i in node.inputs)
+        layers.append(Layer(stage.name, stage, inputs, shapes_in, forms[k + 1], weight, bias))
+        place[k + 1] = len(layers) - 1
+    return layers
+
+
+def _folded(synapse: Layer, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Layer:
+    """A synapse with the normalisation that follows it in its weights, folded in float64."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise NetworkError(
+            f"The normalisation after '{synapse.name}' keeps no running statistics, so each batch "
+            "has its own: build it with track_running_stats=True."
+        )
+    assert synapse.weight is not None
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    scale = scale if norm.weight is None else scale * norm.weight.detach().double()
+    shift = -scale * norm.running_mean.double()
+    shift = shift if norm.bias is None else shift + norm.bias.detach().double()
+    a, d = scale.cpu().numpy(), shift.cpu().numpy()
+    wide = a.reshape(-1, *(1,) * (synapse.weight.ndim - 1))
+    bias = d if synapse.bias is None else a * synapse.bias + d
+    dtype = synapse.weight.dtype
+    return replace(synapse, weight=(wide * synapse.weight).astype(dtype), bias=bias.astype(dtype))
+
+
+def _named(layers: list[Layer]) -> list[Layer]:
+    """The layers with names that any format and any Python class takes."""
+    taken = {"input", "output"}
+    named = []
+    for layer in layers:
+        name = base = re.sub(r"\W", "_", layer.name) or "layer"
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{base}_{count}"
+        taken.add(name)
+        named.append(replace(layer, name=name))
+    return named
+
+
+def _numpy(tensor: Tensor) -> npt.NDArray[np.floating]:
+    values: npt.NDArray[np.floating] = tensor.detach().cpu().numpy().copy()
+    return values

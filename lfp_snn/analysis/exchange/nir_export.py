@@ -1,0 +1,271 @@
+r"""A network as a graph of the Neuromorphic Intermediate Representation (NIR), version 1.
+
+NIR describes neurons by differential equations, ``LIF`` as
+:math:`\tau \dot v = v_{leak} - v + R I`, spiking above :math:`v_{threshold}` and then *at once set
+to* :math:`v_{reset}`. Simulators that step by ``dt`` with Euler's method compute
+
+.. math:: v_t = (1 - dt/\tau)\, v_{t-1} + (dt/\tau) R\, I_t,
+
+which is snntorch's :math:`\beta v_{t-1} + I_t` for
+
+.. math:: \tau = dt / (1 - \beta), \qquad R = \tau / dt = 1 / (1 - \beta),
+          \qquad v_{leak} = v_{reset} = 0.
+
+A neuron that does not leak (:math:`\beta = 1`) is an ``IF``, :math:`\dot v = R I` with
+:math:`R = 1/dt`. Constants are written in float64, so that beta comes back exactly.
+
+NIR has one reset, at once to a value: that is snntorch's ``zero`` without delay. What other
+networks do is recorded in the metadata of each neuron (``reset_mechanism``, ``reset_delay``), which
+:func:`~lfp_snn.analysis.exchange.nir_import.load_nir` obeys; other simulators do not know it, and
+:func:`meaning_lost` says so.
+
+Source: Pedersen et al., *Neuromorphic intermediate representation: a unified instruction set for
+interoperable brain-inspired computing*, Nature Communications 15, 2024.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.analysis.exchange.layers import Layer, layers_of, require
+from lfp_snn.engine import neurons, shapes, synapses
+from lfp_snn.errors import NetworkError
+
+__all__ = ["DT", "meaning_lost", "nir_bytes", "to_nir"]
+
+#: Seconds of a step, what snntorch and SpikingJelly assume where a file does not say.
+DT = 1e-4
+
+Edges = list[tuple[str, str]]
+
+
+def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
+    """The ``nir.NIRGraph`` of a network in evaluation mode.
+
+    Args:
+        net: a module whose forward is one time step.
+        input_shape: of one input, without time and batch.
+        dt: seconds of a step.
+
+    Raises:
+        NetworkError: NIR cannot express a stage (it is named, with the reason), the network cannot
+            be traced, or the package ``nir`` is not installed.
+    """
+    require("nir", "exchange")
+    import nir
+
+    layers = layers_of(net, input_shape)
+    nodes: dict[str, Any] = {"input": nir.Input(np.array(input_shape))}
+    edges: Edges = []
+    sources: list[tuple[str, ...]] = []  # nodes whose values add up to that of each layer
+
+    def of(i: int) -> tuple[str, ...]:
+        return ("input",) if i < 0 else sources[i]
+
+    for layer in layers:
+        if isinstance(layer.stage, shapes.Sum):
+            sources.append(_branches(layer, [of(i) for i in layer.inputs], nodes, edges))
+            continue
+        nodes[layer.name] = _node(layer, dt)
+        edges += [(source, layer.name) for source in of(layer.inputs[0])]
+        sources.append((layer.name,))
+    nodes["output"] = nir.Output(np.array(layers[-1].shape))
+    edges.append((layers[-1].name, "output"))
+    metadata = {"written_by": "lfp_snn", "dt": dt, "convention": "euler"}
+    try:
+        return nir.NIRGraph(nodes, edges, metadata=metadata)
+    except ValueError as problem:
+        raise NetworkError(f"The package nir refuses the graph of this network: {problem}.") from (
+            problem
+        )
+
+
+def meaning_lost(net: nn.Module) -> list[str]:
+    """What another simulator will not do as this network does, one sentence a kind of neuron."""
+    differing = {
+        (n.reset_mechanism, bool(n.reset_delay))
+        for n in net.modules()
+        if isinstance(n, snn.Leaky) and (n.reset_mechanism != "zero" or n.reset_delay)
+    }
+    return [
+        f"Neurons with reset {mechanism}{', delayed' if delay else ''}: NIR has no such reset; it "
+        "is recorded in the metadata and kept by lfp-snn import, but other simulators set the "
+        "membrane to zero at once. Train with model.reset=zero model.reset_delay=false for them."
+        for mechanism, delay in sorted(differing)
+    ]
+
+
+def nir_bytes(graph: Any) -> bytes:
+    """A graph as the content of a ``.nir`` file (HDF5)."""
+    import nir
+
+    descriptor, name = tempfile.mkstemp(suffix=".nir")
+    os.close(descriptor)
+    try:
+        nir.write(name, graph)
+        return Path(name).read_bytes()
+    finally:
+        Path(name).unlink()
+
+
+def _refuse(layer: Layer, reason: str) -> NetworkError:
+    return NetworkError(
+        f"NIR cannot express stage '{layer.stage.name}' ({layer.stage.describe()}): {reason}."
+    )
+
+
+def _node(layer: Layer, dt: float) -> Any:
+    """The node of a layer that is not a sum; this is the map of modules."""
+    stage = layer.stage
+    if isinstance(stage, synapses.Linear):
+        return _linear(layer)
+    if isinstance(stage, synapses.Convolution):
+        return _convolution(layer, stage)
+    if isinstance(stage, shapes.AvgPool):
+        return _average(layer, stage.pool)
+    if isinstance(stage, shapes.Reshape):
+        return _flatten(layer)
+    if isinstance(stage, neurons.Leaky):
+        return _leaky(layer, stage, dt)
+    if isinstance(stage, shapes.MaxPool):
+        raise _refuse(layer, "it has no max pooling; train with average pooling (model.pool=avg)")
+    if isinstance(stage, shapes.Maximum):
+        raise _refuse(layer, "its branches can only be added; merge by a sum")
+    if isinstance(stage, shapes.Concatenate):
+        raise _refuse(layer, "it has no concatenation; merge by a sum")
+    raise _refuse(layer, "it has no such node")
+
+
+def _linear(layer: Layer) -> Any:
+    import nir
+
+    if len(layer.shape) != 1:
+        raise _refuse(layer, f"its input has the shape {layer.in_shapes[0]}; flatten it first")
+    if layer.bias is None:
+        return nir.Linear(weight=layer.weight)
+    return nir.Affine(weight=layer.weight, bias=layer.bias)
+
+
+def _convolution(layer: Layer, stage: synapses.Convolution) -> Any:
+    import nir
+
+    assert layer.weight is not None
+    module = stage.module
+    kernel = module.kernel_size
+    if len(set(kernel)) > 1 or module.groups > 1:
+        raise _refuse(
+            layer, "the package nir gets the shapes of rectangular or grouped kernels wrong"
+        )
+    bias = np.zeros(layer.weight.shape[0], layer.weight.dtype) if layer.bias is None else layer.bias
+    if isinstance(module, nn.Conv1d):
+        return nir.Conv1d(
+            input_shape=layer.in_shapes[0][1],
+            weight=layer.weight,
+            stride=module.stride[0],
+            padding=stage.padding[0],
+            dilation=module.dilation[0],
+            groups=1,
+            bias=bias,
+        )
+    return nir.Conv2d(
+        input_shape=layer.in_shapes[0][1:],
+        weight=layer.weight,
+        stride=tuple(module.stride),
+        padding=stage.padding,
+        dilation=tuple(module.dilation),
+        groups=1,
+        bias=bias,
+    )
+
+
+def _average(layer: Layer, pool: nn.Module) -> Any:
+    import nir
+
+    if not isinstance(pool, nn.AvgPool2d):
+        raise _refuse(layer, "it has windows of a fixed size only; use nn.AvgPool2d")
+    if len(layer.shape) != 3:
+        raise _refuse(layer, "it pools maps of two dimensions only")
+    if pool.ceil_mode or pool.divisor_override is not None:
+        raise _refuse(layer, "it knows neither ceil_mode nor divisor_override")
+    if _pair(pool.padding) != (0, 0) and not pool.count_include_pad:
+        raise _refuse(layer, "it does not know count_include_pad=False")
+    return nir.AvgPool2d(
+        kernel_size=np.array(_pair(pool.kernel_size)),
+        stride=np.array(_pair(pool.stride)),
+        padding=np.array(_pair(pool.padding)),
+    )
+
+
+def _flatten(layer: Layer) -> Any:
+    """A reshape of which nothing but a flat vector is left; NIR counts axes without the batch."""
+    import nir
+
+    if len(layer.shape) != 1:
+        raise _refuse(layer, f"it can flatten, but not give maps the shape {layer.shape}")
+    return nir.Flatten({"input": np.array(layer.in_shapes[0])}, start_dim=0, end_dim=-1)
+
+
+def _leaky(layer: Layer, stage: neurons.Leaky, dt: float) -> Any:
+    import nir
+
+    dynamics = stage.dynamics(torch.Size((1, *layer.shape)), torch.float64)
+    beta = _spread(dynamics.beta, layer.shape)
+    threshold = _spread(dynamics.threshold, layer.shape)
+    metadata = {
+        "reset_mechanism": dynamics.reset,
+        "reset_delay": int(dynamics.delay),
+        "dtype": str(stage.module.threshold.dtype).removeprefix("torch."),
+    }
+    if (beta == 1).all():
+        rate = np.full(layer.shape, 1 / dt)
+        return nir.IF(rate, threshold, np.zeros(layer.shape), metadata=metadata)
+    if (beta == 1).any():
+        raise _refuse(layer, "some of its neurons leak and others do not; give all beta < 1")
+    resistance = 1 / (1 - beta)
+    zeros = np.zeros(layer.shape)
+    return nir.LIF(dt * resistance, resistance, zeros, threshold, zeros, metadata=metadata)
+
+
+def _branches(
+    layer: Layer, inputs: list[tuple[str, ...]], nodes: dict[str, Any], edges: Edges
+) -> tuple[str, ...]:
+    """The nodes whose values add up to a sum; branches that are weighted pass through a scale."""
+    import nir
+
+    stage = layer.stage
+    assert isinstance(stage, shapes.Sum)
+    if stage.offset:
+        raise _refuse(layer, "it cannot add a number; put it into the bias of a synapse")
+    if any(shape != layer.shape for shape in layer.in_shapes):
+        raise _refuse(layer, f"it adds values of one shape only, not {layer.in_shapes}")
+    found: list[str] = []
+    for k, (weight, sources) in enumerate(zip(stage.weights, inputs, strict=True)):
+        # An edge can be there only once, so what is added twice passes through a scale as well.
+        if weight == 1 and not set(sources) & set(found):
+            found += sources
+            continue
+        name = f"{layer.name}_scale{k}"
+        nodes[name] = nir.Scale(np.full(layer.shape, weight))
+        edges += [(source, name) for source in sources]
+        found.append(name)
+    return tuple(found)
+
+
+def _spread(value: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """A constant that broadcasts from the right, one value a neuron."""
+    return np.broadcast_to(value.cpu().numpy(), shape).astype(np.float64)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    a, b = (value, value) if isinstance(value, int) else value
+    return int(a), int(b)

@@ -1,0 +1,80 @@
+"""The weights of a run in one safetensors file that says in its header what network they are of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from lfp_snn.errors import DataError
+from lfp_snn.models import MODELS, ModelOptions
+from lfp_snn.training.checkpoint import copy_tensors, load_net
+
+__all__ = ["SavedNetwork", "load_weights", "weights_bytes"]
+
+_KEY = "lfp_snn"
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """What a file of weights holds.
+
+    Attributes:
+        net: the network, in evaluation mode, with its weights.
+        input_shape: of one input, without time and batch.
+        classes: names of the outputs.
+    """
+
+    net: nn.Module
+    input_shape: tuple[int, ...]
+    classes: list[str]
+
+
+def weights_bytes(
+    net: nn.Module, model: ModelOptions, input_shape: Sequence[int], classes: Sequence[str]
+) -> bytes:
+    """The content of a safetensors file from which :func:`load_weights` builds the network again.
+
+    Args:
+        net: the network that ``model`` built.
+        model: the section ``model`` of its config.
+        input_shape: of one input, without time and batch.
+        classes: names of the outputs.
+    """
+    description = {
+        "model": model.model_dump(mode="json"),
+        "input_shape": list(input_shape),
+        "classes": list(classes),
+    }
+    return save(copy_tensors(net.state_dict()), {_KEY: json.dumps(description), "format": "pt"})
+
+
+def load_weights(path: Path | str) -> SavedNetwork:
+    """Build the network that a file of :func:`weights_bytes` describes, with its weights.
+
+    Raises:
+        DataError: the file is absent or damaged, or describes no network that is known.
+        RunError: its tensors are not those of the network that it describes.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            described: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        options = MODELS[described["model"]["name"]].model_validate(described["model"])
+        shape, classes = tuple(described["input_shape"]), list(described["classes"])
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, ValidationError) as problem:
+        raise DataError(
+            f"{path} is no network written by lfp-snn export --to safetensors: {problem}."
+        ) from problem
+    net = options.build(shape, len(classes))
+    load_net(net, tensors, path)
+    return SavedNetwork(net.eval(), shape, classes)

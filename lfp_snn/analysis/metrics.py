@@ -1,0 +1,113 @@
+"""NeuroBench's figures of a trained network, by NeuroBench's own harness.
+
+Source: Yik et al., *The NeuroBench framework for benchmarking neuromorphic computing algorithms and
+systems*, Nature Communications 16, 2025; the package ``neurobench`` 2.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from torch import nn
+
+from lfp_snn.analysis.energy import Energy, SynapseCount, estimate
+from lfp_snn.analysis.exchange.layers import Layer, layers_of, require
+from lfp_snn.data import SampleSet
+from lfp_snn.engine.synapses import Synapse
+
+__all__ = ["Metrics", "measure"]
+
+#: NeuroBench adds up ones in float32, which counts without error up to here.
+EXACT = 2**24
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What NeuroBench says of a network on a set; operations and updates are per sample.
+
+    Attributes:
+        accuracy: share of samples of which the right output spiked most.
+        footprint: bytes of parameters and buffers.
+        parameters: how many there are.
+        connection_sparsity: share of weights that are zero, rounded by NeuroBench to 4 digits.
+        activation_sparsity: share of neurons and steps without a spike.
+        synaptic_operations_dense: pairs of an input and a weight.
+        effective_macs: pairs of a nonzero input and weight in synapses whose input is not binary.
+        effective_acs: those in synapses of binary inputs, which need additions only.
+        membrane_updates: changes of a membrane.
+        neuron_steps: neurons times the steps that they run.
+        synapses: operations of each synapse.
+        energy: an estimate.
+    """
+
+    accuracy: float
+    footprint: int
+    parameters: int
+    connection_sparsity: float
+    activation_sparsity: float
+    synaptic_operations_dense: float
+    effective_macs: float
+    effective_acs: float
+    membrane_updates: float
+    neuron_steps: float
+    synapses: list[SynapseCount]
+    energy: Energy
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON knows it."""
+        return asdict(self)
+
+
+def measure(net: nn.Module, samples: SampleSet) -> Metrics:
+    """Run NeuroBench's harness.
+
+    Args:
+        net: a module whose forward is one time step and that returns ``(spikes, membrane)``; it is
+            not changed.
+        samples: what it is run on.
+
+    Raises:
+        NetworkError: the package ``neurobench`` is not installed, or one of its metrics failed.
+        DataError: the recordings have different lengths.
+    """
+    require("neurobench", "metrics")
+    from lfp_snn.analysis.harness import run_harness
+
+    layers = layers_of(net, samples.feature_shape)
+    dense = [prod(x.shape) * x.weight[0].size for x in layers if x.weight is not None]
+    found, counts, neuron_steps = run_harness(net, samples, max(1, EXACT // max(dense)))
+    from_input = _from_input(layers)
+    synapses = [
+        SynapseCount(name, count.effective, count.dense, count.binary, name in from_input)
+        for name, count in counts.items()
+    ]
+    operations = found["SynapticOperations"]
+    return Metrics(
+        accuracy=found["ClassificationAccuracy"],
+        footprint=found["Footprint"],
+        parameters=found["ParameterCount"],
+        connection_sparsity=found["ConnectionSparsity"],
+        activation_sparsity=found["ActivationSparsity"],
+        synaptic_operations_dense=operations["Dense"],
+        effective_macs=operations["Effective_MACs"],
+        effective_acs=operations["Effective_ACs"],
+        membrane_updates=found["MembraneUpdates"],
+        neuron_steps=neuron_steps,
+        synapses=synapses,
+        energy=estimate(synapses, neuron_steps, found["MembraneUpdates"]),
+    )
+
+
+def _from_input(layers: list[Layer]) -> set[str]:
+    """The synapses before which nothing learns, so that no credit must reach their input."""
+    learns: list[bool] = []
+    first = set()
+    for layer in layers:
+        before = any(i >= 0 and learns[i] for i in layer.inputs)
+        is_synapse = isinstance(layer.stage, Synapse)
+        if is_synapse and not before:
+            first.add(layer.stage.name)
+        learns.append(before or is_synapse)
+    return first

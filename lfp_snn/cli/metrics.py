@@ -1,0 +1,64 @@
+"""``lfp-snn metrics``: NeuroBench's figures of a run, and an estimate of energy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lfp_snn.cli.display import percent, two_columns
+from lfp_snn.errors import ConfigError
+from lfp_snn.training import TrainedRun
+from lfp_snn.training.run import load_splits
+
+__all__ = ["metrics"]
+
+
+def metrics(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="So many test samples; by default all of them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a run with NeuroBench, and estimate its energy."""
+    from lfp_snn.analysis.metrics import Metrics, measure
+
+    trained = TrainedRun.open(run, overrides or ())
+    test = load_splits(trained.config).test
+    if samples is not None:
+        if samples > len(test):
+            raise ConfigError(f"--samples is {samples}, but the test set has {len(test)}.")
+        test = test.subset(range(samples))
+    found: Metrics = measure(trained.learner.net, test)
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+        return
+    energy = found.energy
+    rows = [
+        ("accuracy", f"{percent(found.accuracy, 2)}  of {len(test)}"),
+        ("footprint", f"{found.footprint:,} bytes, {found.parameters:,} parameters"),
+        ("connection sparsity", percent(found.connection_sparsity, 2)),
+        ("activation sparsity", percent(found.activation_sparsity, 2)),
+        ("synaptic operations", f"{found.synaptic_operations_dense:,.0f} dense, a sample"),
+        ("  effective", f"{found.effective_acs:,.0f} ACs, {found.effective_macs:,.0f} MACs"),
+        ("membrane updates", f"{found.membrane_updates:,.0f} of {found.neuron_steps:,.0f}"),
+        ("energy, ESTIMATED", "a sample; published constants, see lfp_snn.analysis.energy"),
+        ("  inference, 45 nm", f"{_micro(energy.inference_45nm)}, event-driven"),
+        ("", f"{_micro(energy.inference_dense_45nm)}, dense"),
+        ("  inference, Loihi", _micro(energy.inference_loihi)),
+        ("  training, 45 nm", f"{_micro(energy.lfp_step_45nm)}, LFP"),
+        ("", f"{_micro(energy.bptt_sparse_step_45nm)}, BPTT that skips zeros where it can"),
+        ("", f"{_micro(energy.bptt_dense_step_45nm)}, BPTT as frameworks compute it"),
+    ]
+    Console().print(two_columns(rows))
+
+
+def _micro(joules: float) -> str:
+    return f"{joules * 1e6:,.2f} uJ"
