@@ -4,8 +4,8 @@ Two tables of published constants:
 
 - **45 nm CMOS**, arithmetic alone (no memory, no control): Horowitz, *Computing's energy problem
   (and what we can do about it)*, ISSCC 2014, figure 1.1.9.
-- **Loihi**, 14 nm, with its memories: Davies et al., *Loihi: a neuromorphic manycore processor with
-  on-chip learning*, IEEE Micro 38(1), 2018, table 2.
+- **Loihi**, 14 nm, with its memories, simulated before there was silicon: Davies et al., *Loihi: a
+  neuromorphic manycore processor with on-chip learning*, IEEE Micro 38(1), 2018, table 2.
 
 **What is counted.** Let :math:`A_l` be the effective synaptic operations of synapse l for a sample
 (pairs of an active input and a nonzero weight, over all steps), :math:`D_l` the dense ones, and N

@@ -10,8 +10,8 @@ Current and stored membrane saturate at :math:`\pm(2^{23} - 1)`. All else is
 holds exactly, so that the arithmetic is that of integers bit by bit.
 
 Source: Davies et al., *Loihi: a neuromorphic manycore processor with on-chip learning*, IEEE Micro
-38, 2018 (decay of 12 bits, membrane of 24); the rounding is that of the bit-accurate LIF process
-of Intel's Lava.
+38, 2018 (decay of 12 bits, membrane of 24); the rounding and the saturation of the membrane are
+those of the bit-accurate LIF process of Intel's Lava, whose current wraps around instead.
 """
 
 from __future__ import annotations
