@@ -1,0 +1,89 @@
+"""Six spiking layers: does LFP still train, and what do start and homeostasis do to it?
+
+    python benchmarks/depth.py --root datasets/NMNIST --seeds 3
+
+N-MNIST through 2312-512-256-256-128-128-10, with the settings of `nmnist_mlp` and an equal number
+of epochs for all. `frozen` trains the last layer alone: what random features give. The validation part
+chooses the epoch; the surrogate's learning rate is chosen on it too (`--surrogate-lr`, the best of
+several, seed 0).
+"""
+
+import argparse
+import os
+import statistics
+from pathlib import Path
+
+import torch
+
+from lfp_snn.training import fit, load_config, load_splits
+
+CONFIG = Path(__file__).parent.parent / "configs" / "nmnist_mlp.yaml"
+HIDDEN = [512, 256, 256, 128, 128]
+WAYS: dict[str, list[str]] = {
+    "lfp, calibrated": [],
+    "lfp, calibrated, homeostasis": ["learner.homeostasis={adapt: bias, target: 0.02}"],
+    "lfp, scale 2": ["calibrate=null", "model.scale=2.0"],
+    "lfp, scale 3": ["calibrate=null", "model.scale=3.0"],
+    "lfp, scale 4": ["calibrate=null", "model.scale=4.0"],
+    "lfp, scale 2, homeostasis": [
+        "calibrate=null",
+        "model.scale=2.0",
+        "learner.homeostasis={adapt: bias, target: 0.02}",
+    ],
+    "frozen hidden layers": [],
+    "surrogate, calibrated": ["learner={name: surrogate}"],
+}
+
+
+def run(overrides: list[str], seed: int, frozen: bool) -> tuple[float, float, float]:
+    """Validation and test accuracy in percent, and seconds of training."""
+    config = load_config(CONFIG, [*overrides, f"seed={seed}", "device=cpu"])
+    splits = load_splits(config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
+    if frozen:
+        for parameter in list(net.parameters())[:-2]:
+            parameter.requires_grad_(False)
+    names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
+    result = fit(net, splits, **config.model_dump(mode="json", include=names))
+    return 100 * result.val_accuracy, 100 * result.test_accuracy, result.train_s
+
+
+def spread(values: list[float]) -> str:
+    """Mean and range."""
+    return f"{statistics.fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def main() -> None:
+    """Train all, and print a row as soon as its seeds are done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--surrogate-lr", nargs="*", default=["0.0003", "0.001", "0.003"])
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    common = [f"data.root={args.root}", f"model.hidden={HIDDEN}", f"epochs={args.epochs}"]
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
+    print("| way | validation, % | test, % | training, s |\n| --- | --- | --- | --- |", flush=True)
+    for way in args.ways:
+        overrides = [*common, *WAYS[way]]
+        if way.startswith("surrogate"):
+            tried = {
+                lr: run([*overrides, f"optimizer.lr={lr}"], 0, False)[0] for lr in args.surrogate_lr
+            }
+            rate = max(tried, key=lambda lr: tried[lr])
+            overrides.append(f"optimizer.lr={rate}")
+            print(f"| (learning rate {rate} of {tried}) | | | |", flush=True)
+        runs = [run(overrides, seed, way.startswith("frozen")) for seed in range(args.seeds)]
+        validation, test, seconds = (list(column) for column in zip(*runs, strict=True))
+        print(
+            f"| {way} | {spread(validation)} | {spread(test)} | {statistics.median(seconds):.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""LRP's rules side by side: a shipped config trained with each, on several datasets and seeds.
+
+    python benchmarks/rules_table.py --nmnist FOLDER --braille FOLDER --seeds 3
+
+All else is as the config says: learning rate, reward, epochs. They were chosen for epsilon, so that
+the table speaks of rules at these settings. The validation part compares the rules; the test part is
+shown beside it and chooses nothing.
+"""
+
+import argparse
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lfp_snn.errors import LfpSnnError
+from lfp_snn.training import load_config, train
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+RULES: dict[str, str] = {
+    "epsilon 1e-6": "{name: epsilon, eps: 1.0e-6}",
+    "epsilon 0.1": "{name: epsilon, eps: 0.1}",
+    "epsilon 0.1, conserving": "{name: epsilon, conserving: true}",
+    "norm": "{name: norm}",
+    "pass": "{name: pass}",
+    "gamma 0.25": "{name: gamma, gamma: 0.25, eps: 0.1}",
+    "alpha 2, beta 1": "{name: alpha_beta, alpha: 2.0, beta: 1.0, eps: 0.1}",
+    "z+": "{name: zplus, eps: 0.1}",
+    "w^2": "{name: wsquare, eps: 0.1}",
+    "flat": "{name: flat, eps: 0.1}",
+    "z box": "{name: zbox, low: 0.0, high: 1.0, eps: 0.1}",
+    "epsilon+, flat": "{name: epsilon_plus_flat}",
+}
+
+
+def run(config: str, overrides: list[str], seed: int) -> tuple[float, float, float]:
+    """Validation and test accuracy in percent, and seconds of training."""
+    result = train(
+        load_config(CONFIGS / f"{config}.yaml", [*overrides, f"seed={seed}", "device=cpu"])
+    )
+    return 100 * result.val_accuracy, 100 * result.test_accuracy, result.train_s
+
+
+def spread(values: list[float]) -> str:
+    """Mean and range."""
+    return f"{statistics.fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def main() -> None:
+    """Train all, and print a row as soon as its seeds are done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nmnist", type=Path)
+    parser.add_argument("--braille", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    tasks: dict[str, list[str]] = {"digits": ["baseline=false"]}
+    if args.nmnist:
+        tasks["nmnist_mlp"] = [f"data.root={args.nmnist}"]
+    if args.braille:
+        tasks["braille"] = [f"data.root={args.braille}"]
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
+    print("| config | rule | validation, % | test, % | training, s |")
+    print("| --- | --- | --- | --- | --- |", flush=True)
+    for task, overrides in tasks.items():
+        for rule in args.rules:
+            row = _row(task, [*overrides, f"learner.rule={RULES[rule]}"], args.seeds)
+            print(f"| {task} | {rule} | {row} |", flush=True)
+
+
+def _row(task: str, overrides: list[str], seeds: int) -> str:
+    runs: list[Any] = []
+    try:
+        runs = [run(task, overrides, seed) for seed in range(seeds)]
+    except LfpSnnError as error:
+        return str(error)
+    validation, test, seconds = (list(column) for column in zip(*runs, strict=True))
+    return f"{spread(validation)} | {spread(test)} | {statistics.median(seconds):.1f}"
+
+
+if __name__ == "__main__":
+    main()
