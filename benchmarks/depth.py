@@ -3,9 +3,9 @@
     python benchmarks/depth.py --root datasets/NMNIST --seeds 3
 
 N-MNIST through 2312-512-256-256-128-128-10, with the settings of `nmnist_mlp` and an equal number
-of epochs for all. `frozen` trains the last layer alone: what random features give. The validation part
-chooses the epoch; the surrogate's learning rate is chosen on it too (`--surrogate-lr`, the best of
-several, seed 0).
+of epochs for all. `frozen` trains the last layer alone: what random features give. The validation
+part chooses the epoch; the surrogate's learning rate is chosen on it too (`--surrogate-lr`, the
+best of several, seed 0).
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python benchmarks/rules_table.py --nmnist FOLDER --braille FOLDER --seeds 3
 
 All else is as the config says: learning rate, reward, epochs. They were chosen for epsilon, so that
-the table speaks of rules at these settings. The validation part compares the rules; the test part is
-shown beside it and chooses nothing.
+the table speaks of rules at these settings. The validation part compares the rules; the test part
+is shown beside it and chooses nothing.
 """
 
 import argparse
