@@ -14,7 +14,7 @@ from lfp_snn import lif
 from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking
 from lfp_snn.errors import NetworkError, ShapeError
 
-__all__ = ["Leaky", "refuse_options"]
+__all__ = ["Leaky", "reduce_to", "refuse_options"]
 
 
 def refuse_options(name: str, neuron: snn.SpikingNeuron) -> None:
@@ -59,13 +59,8 @@ class Leaky(Spiking):
             NetworkError: a threshold is negative.
         """
         neuron = self.module
-        for what, value in (("beta", neuron.beta), ("threshold", neuron.threshold)):
-            if not _fits(value.shape, frame):
-                raise ShapeError(
-                    f"Neuron '{self.name}' has {what} of shape {tuple(value.shape)}, which does "
-                    f"not broadcast to its current of shape {tuple(frame)} (batch first): give "
-                    "one value, one per neuron, or (C, 1, 1) for maps."
-                )
+        self.check_fits("beta", neuron.beta, frame)
+        self.check_fits("threshold", neuron.threshold, frame)
         if neuron.threshold.device.type == "cpu" and bool((neuron.threshold < 0).any()):
             raise NetworkError(
                 f"Neuron '{self.name}' has the threshold {float(neuron.threshold.min()):g}; "
@@ -77,6 +72,19 @@ class Leaky(Spiking):
             reset=cast(lif.Reset, neuron.reset_mechanism),
             delay=bool(neuron.reset_delay),
         )
+
+    def check_fits(self, what: str, value: Tensor, frame: torch.Size) -> None:
+        """Refuse a constant that does not fit the current ``[B, ...]``.
+
+        Raises:
+            ShapeError: names the neuron and the constant.
+        """
+        if not _fits(value.shape, frame):
+            raise ShapeError(
+                f"Neuron '{self.name}' has {what} of shape {tuple(value.shape)}, which does "
+                f"not broadcast to its current of shape {tuple(frame)} (batch first): give "
+                "one value, one per neuron, or (C, 1, 1) for maps."
+            )
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
@@ -124,8 +132,8 @@ class Leaky(Spiking):
             of_beta, of_threshold = lif.parameter_feedback(n, membranes, dynamics, state)
             # The forward pass clamps beta: outside [0, 1] the membrane does not depend on it.
             inside = (beta >= 0) & (beta <= 1)
-            feedback.add(beta, _reduce(of_beta, beta) * inside)
-            feedback.add(threshold, _reduce(of_threshold, threshold))
+            feedback.add(beta, reduce_to(of_beta, beta) * inside)
+            feedback.add(threshold, reduce_to(of_threshold, threshold))
         return (n,)
 
     @override
@@ -149,7 +157,7 @@ def _fits(shape: torch.Size, frame: torch.Size) -> bool:
     return len(shape) <= len(frame) and all(n in (1, size) for n, size in pairs)
 
 
-def _reduce(total: Tensor, parameter: Tensor) -> Tensor:
+def reduce_to(total: Tensor, parameter: Tensor) -> Tensor:
     """Sum from the shape of one frame to that of a parameter that broadcasts over it."""
     if parameter.dim() > total.dim():
         total = total.view((1,) * (parameter.dim() - total.dim()) + tuple(total.shape))

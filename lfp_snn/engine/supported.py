@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lfp_snn.engine import fixed, neurons, shapes, synapses
+from lfp_snn.engine import fixed, neurons, recurrent, shapes, synapses, synaptic
 from lfp_snn.engine.stage import Stage
 
 __all__ = [
@@ -46,6 +46,8 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Dropout2d: shapes.Dropout,
     nn.Identity: shapes.Identity,
     snn.Leaky: neurons.Leaky,
+    snn.RLeaky: recurrent.RLeaky,
+    snn.Synaptic: synaptic.Synaptic,
     fixed.FixedPointLeaky: fixed.FixedPoint,
 }
 

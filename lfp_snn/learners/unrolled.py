@@ -6,7 +6,7 @@ This is the loop of snntorch's tutorials, but that only the neurons of this netw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -45,21 +45,36 @@ class Unrolled:
     membranes: Tensor
 
 
-def neurons(net: nn.Module) -> dict[str, snn.Leaky]:
+#: What each kind of neuron remembers from step to step.
+_STATES: dict[type[nn.Module], tuple[str, ...]] = {
+    snn.Leaky: ("mem",),
+    snn.RLeaky: ("mem", "spk"),
+    snn.Synaptic: ("mem", "syn"),
+}
+
+
+def neurons(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     """The neuron modules of a network, by name."""
-    return {name: each for name, each in net.named_modules() if isinstance(each, snn.Leaky)}
+    kinds = tuple(_STATES)
+    return {name: each for name, each in net.named_modules() if isinstance(each, kinds)}
+
+
+def _change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+    for neuron in neurons(net).values():
+        for kind, states in _STATES.items():
+            if isinstance(neuron, kind):
+                for state in states:
+                    setattr(neuron, state, change(getattr(neuron, state)))
 
 
 def rest(net: nn.Module) -> None:
     """Put the neurons of this network, and of no other, to rest; drops the graph they hold."""
-    for neuron in neurons(net).values():
-        neuron.mem = torch.zeros_like(neuron.mem)
+    _change_states(net, torch.zeros_like)
 
 
 def cut_state(net: nn.Module) -> None:
-    """Let gradients end at the membranes as they are now."""
-    for neuron in neurons(net).values():
-        neuron.mem = neuron.mem.detach()
+    """Let gradients end at the states as they are now."""
+    _change_states(net, Tensor.detach)
 
 
 def frames(batch: TrainingBatch, dtype: torch.dtype) -> Iterator[Tensor]:
@@ -83,7 +98,7 @@ def unroll(net: nn.Module, inputs: Iterable[Tensor], lengths: Tensor | None = No
     spikes, membranes = [], []
     for frame in inputs:
         out = net(frame)
-        spike, membrane = out if isinstance(out, tuple) else (out, last.mem)
+        spike, membrane = (out[0], out[-1]) if isinstance(out, tuple) else (out, last.mem)
         spikes.append(spike)
         membranes.append(membrane)
     train = torch.stack(spikes)
