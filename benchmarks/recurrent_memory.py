@@ -2,10 +2,11 @@
 
     python benchmarks/recurrent_memory.py --seeds 3
 
-Delayed match to sample: one of two groups of inputs fires for some steps (the cue), then nothing but
-noise for a delay, then one of the two again (the probe). Class 1 if they match. The network is the same
-but for the recurrent synapse of its hidden layer; the membranes decay by 0.9, which leaves 2 % of what
-they held after 40 steps. Accuracy is that of the test part, in the epoch that validation chose.
+Delayed match to sample: one of two groups of inputs fires for some steps (the cue), then nothing
+but noise for a delay, then one of the two again (the probe). Class 1 if they match; chance is 50 %.
+The network is the same but for the recurrent synapse of its hidden layer. Membranes decay by 0.9,
+which leaves 43 % of what they held after 8 steps and 28 % after 12. Accuracy is that of the test
+part, in the epoch that validation chose.
 """
 
 import argparse
@@ -63,10 +64,10 @@ def network(hidden: int, recurrent: bool, seed: int) -> nn.Sequential:
 def main() -> None:
     """Train both, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--delays", type=int, nargs="*", default=[10, 40])
+    parser.add_argument("--delays", type=int, nargs="*", default=[3, 8, 12])
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--lr", type=float, default=0.003)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--lr", type=float, default=0.005)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(2)
