@@ -119,7 +119,9 @@ class Leaky(Spiking):
         self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
     ) -> Credits:
         current, _, membranes, state, dynamics = run.kept[self]
-        n, _ = lif.credit(relevance, membranes, current, dynamics, rule, state)
+        n, run.carried[self.name] = lif.credit(
+            relevance, membranes, current, dynamics, rule, state, run.carried.get(self.name)
+        )
         beta, threshold = self.module.beta, self.module.threshold
         if feedback.wanted(beta, threshold):
             of_beta, of_threshold = lif.parameter_feedback(n, membranes, dynamics, state)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.engine.chunked import Chunks
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
@@ -19,10 +21,13 @@ from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Epsilon, Rule
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Layer", "TemporalLFP"]
-
+__all__ = ["Layer", "Memory", "TemporalLFP"]
 
 BACKENDS = ("auto", "events", "torch")
+#: What a pass keeps for the way back.
+Memory = Literal["full", "chunked"]
+#: Bytes for one chunk and the membranes at all borders, unless told.
+BUDGET = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class TemporalLFP:
         rule: how credit is formed at the neurons.
         backend: ``"events"``, whose cost follows the number of spikes (CPU, LFP-epsilon);
             ``"torch"``, the reference, for any device; or ``"auto"``, the former where it can.
+        memory: ``"full"`` keeps every step for the way back; ``"chunked"`` keeps the membranes at
+            the borders of chunks of time and runs each chunk once more on the way back
+            (:mod:`lfp_snn.engine.chunked`), for long sequences.
+        chunk: steps of a chunk; None to choose as many as the budget allows.
+        budget: bytes for one chunk and the membranes at all borders.
 
     Raises:
         NetworkError: the network cannot be traced, or a stage of it has no rule.
@@ -68,16 +78,27 @@ class TemporalLFP:
     Source: Weber et al., TMLR 2025 (arXiv 2308.12053).
     """
 
-    def __init__(self, net: nn.Module, rule: Rule | None = None, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        rule: Rule | None = None,
+        backend: str = "auto",
+        memory: Memory = "full",
+        chunk: int | None = None,
+        budget: int = BUDGET,
+    ) -> None:
         if backend not in BACKENDS:
             raise NetworkError(f"There is no backend '{backend}'; expected {', '.join(BACKENDS)}.")
+        _check_memory(memory, chunk, budget)
         self.net = net
+        self.memory, self.chunk, self.budget = memory, chunk, budget
         self.rule: Rule = rule if rule is not None else Epsilon()
         self._backend = backend
         self._reference: Program = build_program(net)
         self._events: Program | None = None
         self._program = self._reference  # of the last pass
         self._pass: Pass | None = None
+        self._chunks: Chunks | None = None
         self._input: Tensor | Spikes | None = None
 
     # ------------------------------------------------------------------ what it is
@@ -184,7 +205,8 @@ class TemporalLFP:
         """
         with torch.no_grad():
             self._program = self._choose_program()
-            value = prepare_input(x, steps, self.device, self.dtype)
+            full = self.memory == "full"
+            value = prepare_input(x, steps, self.device, self.dtype if full else None)
             run = Pass(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -194,8 +216,13 @@ class TemporalLFP:
                 dtype=self.dtype,
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
-            self._pass = None  # what an earlier pass kept is freed before this one needs memory
-            spikes = run_forward(self._program, run, value)
+            # What an earlier pass kept is freed before this one needs memory.
+            self._pass = self._chunks = None
+            if full:
+                spikes = run_forward(self._program, run, value)
+            else:
+                self._chunks = Chunks(self._program, run, value)
+                spikes = self._chunks.forward(self.chunk, self.budget, self.backend)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
@@ -230,6 +257,9 @@ class TemporalLFP:
             NetworkError: nothing is kept: the pass was not recorded, or a backward consumed it.
         """
         run = self._recorded()
+        if self._chunks is not None:
+            with torch.no_grad():
+                return self._chunks.spikes()
         return {neuron.name: neuron.spikes(run) for neuron in self._program.spiking()}
 
     # ------------------------------------------------------------------ backwards
@@ -268,9 +298,12 @@ class TemporalLFP:
         with torch.no_grad():
             reward = self._prepare_reward(run, reward)
             feedback = Feedback()
-            credit = run_backward(
-                self._program, run, reward, feedback, rule or self.rule, input_relevance
-            )
+            rule = rule or self.rule
+            if self._chunks is not None:
+                credit = self._chunks.backward(reward, feedback, rule, input_relevance)
+            else:
+                run.carried.clear()
+                credit = run_backward(self._program, run, reward, feedback, rule, input_relevance)
             relevance = None if credit is None else self._relevance(credit)
         totals = feedback.collect()
         for parameter, total in totals.items():
@@ -283,7 +316,7 @@ class TemporalLFP:
         if not retain:
             run.kept.clear()
             run.record = False
-            self._input = None
+            self._input = self._chunks = None
         return relevance
 
     def _recorded(self) -> Pass:
@@ -316,6 +349,20 @@ class TemporalLFP:
 
     def __repr__(self) -> str:
         return program_table(self, [] if self._pass is None else self._pass.forms)
+
+
+def _check_memory(memory: str, chunk: int | None, budget: int) -> None:
+    if memory not in get_args(Memory):
+        raise NetworkError(
+            f"There is no memory '{memory}'; expected {', '.join(get_args(Memory))}."
+        )
+    if chunk is not None and (chunk < 1 or memory == "full"):
+        raise NetworkError(
+            f"chunk is {chunk} with memory='{memory}'; expected at least one step, and "
+            "memory='chunked', or no chunk."
+        )
+    if budget < 1:
+        raise NetworkError(f"budget is {budget}; expected a number of bytes above 0.")
 
 
 def _assign(parameter: nn.Parameter, total: Tensor, accumulate: bool) -> None:

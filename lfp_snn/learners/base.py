@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.temporal import Memory, TemporalLFP
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rules import Rule
@@ -80,6 +80,8 @@ class Learner(ABC):
         net: a module whose forward is one time step.
         rule: of the engine, for learners that send feedback through it.
         backend: the kernels behind the engine.
+        memory: what the engine keeps of a pass, see :class:`~lfp_snn.TemporalLFP`.
+        chunk: steps of a chunk of time.
 
     Raises:
         NetworkError: the network cannot be traced, or a stage has no rule.
@@ -96,9 +98,16 @@ class Learner(ABC):
             raise TypeError(f"{cls.__name__}.Options.name must be Literal[{name!r}]")
         LEARNERS[name] = cls
 
-    def __init__(self, net: nn.Module, rule: Rule | None = None, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        rule: Rule | None = None,
+        backend: str = "auto",
+        memory: Memory = "full",
+        chunk: int | None = None,
+    ) -> None:
         self.net = net
-        self.engine = TemporalLFP(net, rule, backend)
+        self.engine = TemporalLFP(net, rule, backend, memory, chunk)
 
     @classmethod
     @abstractmethod

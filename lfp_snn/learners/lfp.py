@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
+from lfp_snn.engine.temporal import Memory
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, Prediction, Reward
@@ -26,6 +27,9 @@ class LFPOptions(LearnerOptions):
             default is epsilon with eps 0.1, which trains better than the published 1e-6.
         reward: what enters at the output; a name of :data:`lfp_snn.rewards.REWARDS`.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
+        memory: ``full`` keeps every step for the way back, ``chunked`` repeats chunks of time, for
+            long sequences.
+        chunk: steps of a chunk; null to choose them by what they take.
     """
 
     name: Literal["lfp"] = "lfp"
@@ -36,6 +40,8 @@ class LFPOptions(LearnerOptions):
         default_factory=lambda: _REWARDS["rate_coded"](name="rate_coded")
     )
     backend: str = "auto"
+    memory: Memory = "full"
+    chunk: int | None = Field(default=None, ge=1)
 
 
 class LFP(Learner, name="lfp"):
@@ -46,6 +52,8 @@ class LFP(Learner, name="lfp"):
         rule: how a neuron hands its relevance on, for instance ``Epsilon(0.1)``.
         reward: the reward at the output spikes, for instance ``RateCoded()``.
         backend: the kernels behind the engine.
+        memory: see :class:`~lfp_snn.TemporalLFP`, as chunk.
+        chunk: steps of a chunk.
 
     Raises:
         NetworkError: the network cannot be traced, or a stage has no rule.
@@ -53,14 +61,23 @@ class LFP(Learner, name="lfp"):
 
     Options: ClassVar[type[LearnerOptions]] = LFPOptions
 
-    def __init__(self, net: nn.Module, rule: Rule, reward: Reward, backend: str = "auto") -> None:
-        super().__init__(net, rule, backend)
+    def __init__(
+        self,
+        net: nn.Module,
+        rule: Rule,
+        reward: Reward,
+        backend: str = "auto",
+        memory: Memory = "full",
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__(net, rule, backend, memory, chunk)
         self.reward = reward
 
     @classmethod
     def from_options(cls, net: nn.Module, options: Any) -> LFP:
         """Build rule and reward as described, and bind them to ``net``."""
-        return cls(net, options.rule.make(), options.reward.make(), options.backend)
+        rule, reward = options.rule.make(), options.reward.make()
+        return cls(net, rule, reward, options.backend, options.memory, options.chunk)
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, reward its output spikes, send the reward back."""

@@ -232,6 +232,7 @@ def linear_backward(
     credit: np.ndarray | None = None,
     input_credit: bool = True,
     feedback: np.ndarray | None = None,
+    carried: np.ndarray | None = None,
 ) -> Feedback:
     """Feedback of the layer and credit of its input, ``c_i = sum_j w_ij n_j`` per entry of it.
 
@@ -245,11 +246,15 @@ def linear_backward(
         credit: one value per entry of the layer's output list.
         input_credit: whether the credit of the input is wanted.
         feedback: [out, in], where to write the feedback of the weight; a buffer if ``None``.
+        carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
     """
     blocks, x = trace.blocks, trace.x
     dtype = blocks.dtype
     inputs = blocks.shape[1]
-    n = credit_scan(trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks")
+    n = credit_scan(
+        trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks",
+        carried=carried,
+    )  # fmt: skip
     starts, frames, values, step = transpose(x, inputs, dtype, work)
     if feedback is None:
         feedback = work.get("feedback", (trace.neurons.units, inputs), dtype)

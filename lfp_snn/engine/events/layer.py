@@ -207,6 +207,7 @@ class EventLinear(EventLayer):
             self.back,
             input_credit=wanted,
             feedback=of_weight.numpy(),
+            carried=self.carried(run, (x.batch, module.out_features)),
             **arrived._asdict(),
         )
         feedback.add(module.weight, of_weight, scaled=True)
@@ -278,7 +279,7 @@ class EventConvolution(EventLayer):
     def send_events(
         self, run: Pass, feedback: Feedback, eps: float, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
-        trace, neuron, x, was_tensor, _, fused = run.kept[self]
+        trace, neuron, x, was_tensor, frame, fused = run.kept[self]
         module = self.synapse.module
         if not fused:
             arrived = self._unpooled(run, arrived)
@@ -290,6 +291,7 @@ class EventConvolution(EventLayer):
             eps,
             self.back,
             input_credit=wanted,
+            carried=self.carried(run, frame),
             **arrived._asdict(),
         )
         feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=True)
