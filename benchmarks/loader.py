@@ -8,10 +8,13 @@ Ways to the same batches of N-MNIST, from files that the operating system has in
     files     read, bin, batch: ours, straight from the recordings
     cached    open, check, batch: ours from the cache, in the first epoch of a run
     epoch     batch: ours from the open cache, in every further epoch
+    streamed  read, bin, batch by the loader: `storage: streamed`; with one and two workers too
+    augmented the same with a shift, dropped events and a flip for each recording
+    duration  the same in steps of 10 ms, as many as each recording takes
 
-The batches are compared, value by value, before anything is timed. Then the ways take turns, on one
-thread, and the median of the rounds counts. Ours yields index lists, tonic dense tensors: that is
-what each hands to its network.
+The batches are compared, value by value, before anything is timed. Then the ways take turns, on
+one thread (but for the workers), and the median of the rounds counts. Ours yields index lists,
+tonic dense tensors: that is what each hands to its network.
 """
 
 import argparse
@@ -29,9 +32,10 @@ from tonic.datasets import NMNIST
 from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
 
-from lfp_snn.data import Batch, SpikeSet, cache, nmnist
+from lfp_snn.data import Batch, Loader, SpikeSet, cache, nmnist
 from lfp_snn.data.binning import Binned, join
-from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.files import FileOptions, Files, encode, file_set
+from lfp_snn.data.loader import Sampling
 from lfp_snn.spikes import Spikes
 
 Batches = Iterator[Batch] | Iterator[tuple[torch.Tensor, torch.Tensor]]
@@ -46,7 +50,7 @@ class Ways:
         some = np.linspace(0, len(paths) - 1, min(recordings, len(paths)), dtype=np.int64)
         self.paths = [paths[n] for n in some]
         self.labels = np.concatenate([part.labels for part in parts])[some]
-        self.options = SpikeOptions(steps=steps, values="counts")
+        self.options = FileOptions(steps=steps, values="counts")
         self.starts = range(0, len(self.paths), batch_size)
         self.batch_size = batch_size
         self.to_frame = ToFrame(sensor_size=NMNIST.sensor_size, n_time_bins=steps)
@@ -70,15 +74,13 @@ class Ways:
         """Spikes, straight from the files."""
         for start in self.starts:
             part = slice(start, start + self.batch_size)
-            trains = join(nmnist.encode(self.paths[part], self.options))
-            recordings = self._set(trains, part)
+            recordings = self._set(join(encode(self._files(part), self.options)), part)
             yield recordings.batch(range(len(recordings)))
 
     def cached(self) -> Iterator[Batch]:
         """Spikes from the cache, opening and checking it included."""
-        trains = cache.fetch(
-            "bench", self.paths, {}, lambda: nmnist.encode(self.paths, self.options)
-        )
+        files = self._files(slice(None))
+        trains = cache.fetch("bench", self.paths, {}, lambda: encode(files, self.options))
         self.open = self._set(trains, slice(None))
         yield from self.epoch()
 
@@ -86,6 +88,49 @@ class Ways:
         """Spikes from the cache that `cached` has opened."""
         for start in self.starts:
             yield self.open.batch(range(start, min(start + self.batch_size, len(self.paths))))
+
+    def streamed(self) -> Iterator[Batch]:
+        """Spikes from the files through the loader."""
+        return self._stream(self.options)
+
+    def workers_1(self) -> Iterator[Batch]:
+        """With a worker."""
+        return self._stream(self.options, workers=1)
+
+    def workers_2(self) -> Iterator[Batch]:
+        """With two workers."""
+        return self._stream(self.options, workers=2)
+
+    def augmented(self) -> Iterator[Batch]:
+        """With three steps of augmentation."""
+        names = ("shift", "drop_event", "flip")
+        changed = FileOptions(
+            steps=self.options.steps, values="counts", augment=[{"name": name} for name in names]
+        )
+        return self._stream(changed, "shuffle")
+
+    def duration(self) -> Iterator[Batch]:
+        """In steps of 10 ms."""
+        return self._stream(
+            FileOptions(steps=100, binning="duration", bin_ms=10.0, values="counts")
+        )
+
+    def _stream(
+        self, options: FileOptions, sampling: Sampling = "in_order", workers: int = 0
+    ) -> Iterator[Batch]:
+        streamed = options.model_copy(update={"storage": "streamed"})
+        samples, _ = file_set(
+            "bench",
+            self._files(slice(None)),
+            streamed,
+            sensor=nmnist.SENSOR,
+            classes=nmnist.CLASSES,
+        )
+        return Loader(samples, self.batch_size, sampling, seed=0, workers=workers).epoch(0)
+
+    def _files(self, part: slice) -> Files:
+        paths = self.paths[part]
+        return Files(paths, self.labels[part], [str(path) for path in paths], nmnist.read_many)
 
     def _set(self, trains: Binned, part: slice) -> SpikeSet:
         return SpikeSet(
@@ -108,10 +153,9 @@ def seconds(way: Callable[[], Batches]) -> float:
 
 def check(ways: Ways) -> None:
     """Stops unless the ways give equal batches."""
-    for (frames, labels), fresh, kept in zip(
-        ways.tonic(), ways.files(), ways.cached(), strict=True
-    ):
-        for batch in (fresh, kept):
+    ours = [ways.files(), ways.cached(), ways.streamed(), ways.workers_2()]
+    for (frames, labels), *batches in zip(ways.tonic(), *ours, strict=True):
+        for batch in batches:
             assert isinstance(batch.x, Spikes)
             if not torch.equal(batch.x.dense(), frames.float()):
                 raise SystemExit("the spikes differ from tonic's frames")
@@ -137,14 +181,17 @@ def main() -> None:
             f"{len(ways.paths)} recordings, T={args.steps}, batches of {args.batch_size}: "
             f"equal content; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         )
-        times: dict[str, list[float]] = {"tonic": [], "files": [], "cached": [], "epoch": []}
+        events = sum(path.stat().st_size for path in ways.paths) // 5
+        names = ("tonic", "files", "cached", "epoch", "streamed", "workers_1", "workers_2")
+        times: dict[str, list[float]] = {name: [] for name in (*names, "augmented", "duration")}
         for _ in range(args.rounds):
             for name in times:
                 times[name].append(seconds(getattr(ways, name)))
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     for name, median in medians.items():
         print(
-            f"{name:8}{median / len(ways.paths) * 1e6:9.1f} us a recording"
+            f"{name:10}{median / len(ways.paths) * 1e6:9.1f} us a recording"
+            f"{events / median / 1e6:9.1f} million events/s"
             f"{medians['tonic'] / median:9.1f}x as fast as tonic"
         )
 

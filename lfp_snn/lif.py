@@ -21,12 +21,14 @@ zero, at once      :math:`v = w_{t-1}`      :math:`u = p`             :math:`(1 
 and :math:`s = [u > \theta]`. An undelayed subtraction with :math:`r = 1` and :math:`s = 0` gives
 the threshold back, as snntorch does.
 
-Backwards, with the relevance :math:`R_t` that arrives at the spike, :math:`M_T = 0` and a rule's
-denominator :math:`D` (see :mod:`lfp_snn.rules`):
+Backwards, with the relevance :math:`R_t` that arrives at the spike and :math:`M_T = 0`, a rule
+(see :mod:`lfp_snn.rules`) splits what stands at the membrane between what was kept and what
+arrived, by a credit for each:
 
 .. math::
 
-    n_t = (R_t + M_{t+1}) / D(v_t, p_t - v_t) \qquad M_t = n_t \beta v_t
+    n^v_t,\, n_t = \mathrm{split}(R_t + M_{t+1};\; v_t,\, \beta v_t,\, I_t) \qquad
+    M_t = n^v_t \beta v_t
 
 :math:`n_t` is the *credit* of the current: what a synapse multiplies with its input to learn, and
 with its weight to pass credit on.
@@ -145,7 +147,7 @@ def credit(
         membranes: ``w`` of :func:`forward`.
         currents: ``I`` as given to :func:`forward` (``[1, B, ...]`` if constant).
         dynamics: constants of the population.
-        rule: gives the denominator.
+        rule: splits the relevance of the membrane.
         state: the membrane before the first step, as given to :func:`forward`.
         carried: ``M`` ``[B, ...]`` from the chunk of time that follows; zero if ``None``.
 
@@ -160,8 +162,8 @@ def credit(
     for t in reversed(range(steps)):
         v = dynamics.kept(membranes[t - 1] if t else first)
         decayed = dynamics.beta * v
-        n[t] = (relevance[t] + handed) / rule.denominator(v, decayed + currents[t] - v)
-        handed = n[t] * decayed
+        of_kept, n[t] = rule.split(relevance[t] + handed, v, decayed, currents[t])
+        handed = of_kept * decayed
     return n, handed
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     PlainSerializer,
     PlainValidator,
     create_model,
@@ -99,20 +101,32 @@ def choice_of(name: str, target: type[Any]) -> type[Choice]:
 
     Args:
         name: the name under which a configuration asks for it.
-        target: a dataclass, which :meth:`Choice.make` then builds, or a pydantic model.
+        target: a dataclass or another class with typed arguments, which :meth:`Choice.make`
+            then builds, or a pydantic model.
     """
     fields: dict[str, Any] = {"name": (Literal[name], name)}
     if issubclass(target, BaseModel):
         bases: Any = (target, _Lax)
         model: type[Choice] = create_model(target.__name__, __base__=bases, **fields)
         return model
-    hints = typing.get_type_hints(target)
-    for field in dataclasses.fields(target):
-        missing = field.default is dataclasses.MISSING
-        fields[field.name] = (hints[field.name], ... if missing else field.default)
+    if "__dataclass_fields__" in vars(target):
+        hints = typing.get_type_hints(target)
+        for field in dataclasses.fields(target):
+            fields[field.name] = (hints[field.name], _default(field))
+    else:
+        hints = typing.get_type_hints(target.__init__)
+        for key, argument in inspect.signature(target).parameters.items():
+            missing = argument.default is argument.empty
+            fields[key] = (hints[key], ... if missing else argument.default)
     section: type[Choice] = create_model(target.__name__, __base__=_Lax, **fields)
     section.target = target
     return section
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return Field(default_factory=field.default_factory)
+    return ... if field.default is dataclasses.MISSING else field.default
 
 
 def choose(

@@ -1,4 +1,4 @@
-"""A slow, plain oracle of LFP-epsilon in float64: one time step, one sample, one unit at a time.
+"""A slow, plain oracle of LFP in float64: one time step, one sample, one unit at a time.
 
 It is written from the mathematics (``lfp_snn`` imports nothing here) so that the engine can be held
 against it. A network is a list of nodes. A linear node is an explicit list of terms, built by plain
@@ -18,6 +18,8 @@ The neuron, with its five variants (``r`` is the pending reset, ``w`` the membra
 Backwards from the last step, ``R`` the relevance at the spike and ``M`` that at the membrane::
 
     n = (R + M) / (|v| + |p - v| + eps)      M = n*beta*v      feedback(p) = |p| * sum n * du/dp
+
+That is LFP-epsilon; ``tests/oracle_rules.py`` has the other rules, for the layers that are named.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from tests.oracle_rules import OracleRule, Synapse, shares, split
 
 Array = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -62,6 +66,7 @@ class Node(ABC):
     shape: Shape
     value: Array = field(init=False)
     credit: Array = field(init=False)
+    extra: Array = field(init=False)  # relevance that came beside the credit
 
     @property
     def units(self) -> int:
@@ -70,7 +75,7 @@ class Node(ABC):
     @property
     def relevance(self) -> Array:
         """What each unit of this stage receives, ``[T, B, *shape]``."""
-        product_ = self.value * self.credit
+        product_ = self.value * self.credit + self.extra
         return product_.reshape(*product_.shape[:2], *self.shape)
 
     @abstractmethod
@@ -106,9 +111,25 @@ class Linear(Node):
                 x = 1.0 if source is None else source.value[t, b, i]
                 self.value[t, b, j] += coefficient * network.weight(parameter) * x
 
+    @property
+    def synapse(self) -> str | None:
+        """The name of the layer whose weights these are; None without any."""
+        names = {term.parameter.name for term in self.terms if term.parameter is not None}
+        return next((name.rpartition(".")[0] for name in names), None)
+
     def backward(self, network: Network) -> None:
+        rule = network.rules.get(self.synapse or "")
+        if rule is not None:
+            self.share(network, rule)
+            return
+        sizes = np.zeros(self.units)
+        for term in self.terms:
+            sizes[term.j] += abs(term.coefficient) if term.source is not None else 0
         for t, b in network.frames():
             for j, source, i, coefficient, parameter in self.terms:
+                if source is not None and self.extra[t, b, j]:
+                    assert parameter is None, "only stages without weights hand extra on"
+                    source.extra[t, b, i] += self.extra[t, b, j] * abs(coefficient) / sizes[j]
                 credit = self.credit[t, b, j] * coefficient
                 x = 1.0 if source is None else source.value[t, b, i]
                 if source is not None:
@@ -116,6 +137,36 @@ class Linear(Node):
                 if parameter is not None:
                     strength = abs(network.weight(parameter))
                     network.feedback[parameter.name][parameter.entry] += strength * x * credit
+
+    def share(self, network: Network, rule: OracleRule) -> None:
+        """Share the relevance ``n I`` of each current among its terms, one synapse at a time."""
+        of_unit: dict[int, list[Term]] = {}
+        for term in self.terms:
+            of_unit.setdefault(term.j, []).append(term)
+        for t, b in network.frames():
+            for j, terms in of_unit.items():
+                n = float(self.credit[t, b, j])
+                synapses = [
+                    Synapse(
+                        1.0 if term.source is None else float(term.source.value[t, b, term.i]),
+                        term.coefficient * network.weight(term.parameter),
+                        term.source is None,
+                    )
+                    for term in terms
+                ]
+                for term, synapse, relevance in zip(
+                    terms, synapses, shares(rule, synapses, n), strict=True
+                ):
+                    if term.parameter is not None:
+                        name, entry = term.parameter
+                        direction = np.sign(n) * np.sign(synapse.x)
+                        network.feedback[name][entry] += direction * abs(relevance)
+                    if term.source is None:
+                        continue
+                    if rule.of_silent:
+                        term.source.extra[t, b, term.i] += relevance
+                    elif synapse.x:
+                        term.source.credit[t, b, term.i] += relevance / synapse.x
 
 
 @dataclass(eq=False)
@@ -167,6 +218,7 @@ class Mask(Node):
         for t, b in network.frames():
             for j in range(self.units):
                 self.source.credit[t, b, j] += self.mask[b, j] * self.credit[t, b, j]
+                self.source.extra[t, b, j] += (self.mask[b, j] != 0) * self.extra[t, b, j]
 
 
 @dataclass(eq=False)
@@ -192,7 +244,9 @@ class MaxPool(Node):
     def backward(self, network: Network) -> None:
         for t, b in network.frames():
             for j in range(self.units):
-                self.source.credit[t, b, self.winner(t, b, j)] += self.credit[t, b, j]
+                winner = self.winner(t, b, j)
+                self.source.credit[t, b, winner] += self.credit[t, b, j]
+                self.source.extra[t, b, winner] += self.extra[t, b, j]
 
 
 @dataclass(eq=False)
@@ -215,13 +269,15 @@ class Maximum(Node):
                 share = 0.5 if left == right else float(left > right)
                 self.left.credit[t, b, j] += share * self.credit[t, b, j]
                 self.right.credit[t, b, j] += (1 - share) * self.credit[t, b, j]
+                self.left.extra[t, b, j] += share * self.extra[t, b, j]
+                self.right.extra[t, b, j] += (1 - share) * self.extra[t, b, j]
 
 
 class Moment(NamedTuple):
     """What one neuron did at one step."""
 
     kept: float
-    arrived: float
+    current: float
     reset: float
 
 
@@ -255,11 +311,12 @@ class Leaky(Node):
         beta, theta = float(self.beta[j]), float(self.theta[j])
         r = float(w > theta)
         v = (1 - r) * w if (self.reset, self.delay) == ("zero", True) else w
-        p = beta * v + float(self.source.value[t, b, j])
+        current = float(self.source.value[t, b, j])
+        p = beta * v + current
         u = p - theta * r if self.reset == "subtract" else p
         s = float(u > theta)
         self.value[t, b, j] = s
-        self.moments[t, b, j] = Moment(v, p - v, r)
+        self.moments[t, b, j] = Moment(v, current, r)
         if self.delay or self.reset == "none":
             return u
         return u - theta * (s - r) if self.reset == "subtract" else (1 - s) * u
@@ -268,11 +325,11 @@ class Leaky(Node):
         for b, j in product(range(network.batch), range(self.units)):
             handed_on = 0.0
             for t in reversed(range(network.lengths[b])):
-                v, arrived, r = self.moments[t, b, j]
+                v, current, r = self.moments[t, b, j]
                 relevance = network.reward_at(self, t, b, j)
-                relevance += self.value[t, b, j] * self.credit[t, b, j]
-                n = (relevance + handed_on) / (abs(v) + abs(arrived) + network.eps)
-                handed_on = n * self.beta[j] * v
+                relevance += self.value[t, b, j] * self.credit[t, b, j] + self.extra[t, b, j]
+                rule = network.rules.get(self.name, OracleRule("epsilon", network.eps))
+                handed_on, n = split(rule, relevance + handed_on, v, self.beta[j] * v, current)
                 self.source.credit[t, b, j] += n
                 if self.beta_of is not None:
                     name, entry = self.beta_of[j]
@@ -290,8 +347,15 @@ class Network:
     parameter of ``module``.
     """
 
-    def __init__(self, module: nn.Module, shape: Shape, eps: float = 1e-6) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        shape: Shape,
+        eps: float = 1e-6,
+        rules: Mapping[str, OracleRule] | None = None,
+    ) -> None:
         self.eps = eps
+        self.rules = rules or {}
         self.parameters = {
             name: parameter.detach().to(torch.float64).numpy().ravel()
             for name, parameter in module.named_parameters()
@@ -316,7 +380,7 @@ class Network:
         self.input_values = x
         for node in self.nodes:
             node.forward(self)
-            node.credit = self.zeros(node.units)
+            node.credit, node.extra = self.zeros(node.units), self.zeros(node.units)
         return self.nodes[-1].value.reshape(self.steps, self.batch, *self.nodes[-1].shape)
 
     def send_back(self, reward: Array) -> None:

@@ -140,6 +140,7 @@ def test_the_mathematics_knows_neither_files_nor_modules(repository: Path) -> No
         if name in MATHEMATICS:
             foreign = {imported.split(".")[0] for imported in _imports(tree, name)}
             allowed = {"__future__", "abc", "collections", "dataclasses", "math", "torch", "typing"}
+            allowed |= {"fnmatch"}  # patterns of layer names
             assert foreign <= allowed | {"typing_extensions", "lfp_snn"}, name
             assert "torch.nn" not in " ".join(_imports(tree, name)), name
 

@@ -34,38 +34,38 @@ MaxPool = nn.MaxPool2d | nn.AdaptiveMaxPool2d
 AvgPool = nn.AvgPool2d | nn.AdaptiveAvgPool2d
 
 
-def linear_current(x: Tensor, synapse: nn.Linear) -> Tensor:
+def linear_current(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``I = x W^T + b``: ``[N, ..., in] -> [N, ..., out]``."""
-    return F.linear(x, synapse.weight, synapse.bias)
+    return F.linear(x, weight, bias)
 
 
 def linear_backward(
-    x: Tensor, n: Tensor, synapse: nn.Linear, *, feedback: bool, credit: bool
+    x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Sums for the feedback of weight and bias, and the credit of the input.
 
     Args:
         x: input ``[N, ..., in]``.
         n: credit of the current ``[N, ..., out]``.
-        synapse: holds the weights.
+        weight: ``[out, in]``.
         feedback: whether the sums are wanted.
         credit: whether the credit of the input is wanted.
     """
     rows_x, rows_n = x.reshape(-1, x.shape[-1]), n.reshape(-1, n.shape[-1])
     return (
         rows_n.T @ rows_x if feedback else None,
-        rows_n.sum(0) if feedback and synapse.bias is not None else None,
-        (rows_n @ synapse.weight).view_as(x) if credit else None,
+        rows_n.sum(0) if feedback else None,
+        (rows_n @ weight).view_as(x) if credit else None,
     )
 
 
-def conv_current(x: Tensor, synapse: Convolution) -> Tensor:
-    """``I = W * x + b``: ``[N, C_in, ...] -> [N, C_out, ...]``."""
+def conv_current(x: Tensor, weight: Tensor, bias: Tensor | None, synapse: Convolution) -> Tensor:
+    """``I = W * x + b``: ``[N, C_in, ...] -> [N, C_out, ...]``, in the geometry of ``synapse``."""
     convolve = F.conv1d if isinstance(synapse, nn.Conv1d) else F.conv2d
     return convolve(
         x,
-        synapse.weight,
-        synapse.bias,
+        weight,
+        bias,
         synapse.stride,
         synapse.padding,
         synapse.dilation,
@@ -76,6 +76,7 @@ def conv_current(x: Tensor, synapse: Convolution) -> Tensor:
 def conv_backward(
     x: Tensor,
     n: Tensor,
+    weight: Tensor,
     synapse: Convolution,
     padding: tuple[int, ...],
     *,
@@ -85,19 +86,18 @@ def conv_backward(
     """As :func:`linear_backward`, for a convolution whose padding is given in numbers."""
     if not (feedback or credit):
         return None, None, None
-    bias = synapse.bias
     of_input, of_weight, of_bias = aten.convolution_backward(
         n,
         x,
-        synapse.weight,
-        None if bias is None else list(bias.shape),
+        weight,
+        [weight.shape[0]],
         synapse.stride,
         padding,
         synapse.dilation,
         False,
         [0] * len(synapse.stride),
         synapse.groups,
-        [credit, feedback, feedback and bias is not None],
+        [credit, feedback, feedback],
     )
     return of_weight, of_bias, of_input
 

@@ -12,7 +12,7 @@ from lfp_snn.data import DATASETS
 from lfp_snn.learners import LEARNERS
 from lfp_snn.models import MODELS
 from lfp_snn.rewards import REWARDS
-from lfp_snn.rules import RULES
+from lfp_snn.rules import COMPOSITES, RULES
 
 __all__ = ["Kind", "entries"]
 
@@ -56,6 +56,6 @@ _LISTS: dict[Kind, Callable[[], list[tuple[str, str]]]] = {
     Kind.models: lambda: _classes(MODELS),
     Kind.datasets: lambda: [(name, dataset.source) for name, dataset in DATASETS.items()],
     Kind.learners: lambda: _classes(LEARNERS),
-    Kind.rules: lambda: _classes(RULES),
+    Kind.rules: lambda: _classes({**RULES, **COMPOSITES}),
     Kind.rewards: lambda: _classes(REWARDS),
 }

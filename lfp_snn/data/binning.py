@@ -1,17 +1,19 @@
 """Binning: events become spike trains of T steps, as index lists, with no dense frame in between.
 
-Two ways to cut a recording into T bins:
+Ways to cut a recording into bins:
 
 - `time`: the bins are equal windows of floor((t_last - t_first) / T) whole microseconds, counted
   from the first event.
 - `count`: each bin holds floor(E / T) of the recording's E events, in their order.
+- `duration`: all bins of all recordings last equally long, so that each recording has a number of
+  steps of its own; what comes after T bins is left out.
 
-Both equal tonic's `ToFrame(n_time_bins=T)` and `ToFrame(n_event_bins=T)`, also in that the events
-left over by the rounding (under T microseconds, or under T events, at the end of the recording)
-belong to no bin. tonic's rounding leaves nothing at all of a recording shorter than T microseconds
-or T events; here a window never gets shorter than 1 microsecond, nor a bin smaller than 1 event,
-so that these keep every event. And where tonic takes times to ascend, here events out of order are
-sorted first (a few cameras write them).
+The first two equal tonic's `ToFrame(n_time_bins=T)` and `ToFrame(n_event_bins=T)`, also in that
+the events left over by the rounding (under T microseconds, or under T events, at the end of the
+recording) belong to no bin. tonic's rounding leaves nothing at all of a recording shorter than T
+microseconds or T events; here a window never gets shorter than 1 microsecond, nor a bin smaller
+than 1 event, so that these keep every event. And where tonic takes times to ascend, here events
+out of order are sorted first (a few cameras write them).
 """
 
 from collections.abc import Iterable
@@ -42,19 +44,28 @@ class Binning:
 
     Args:
         steps: T, at least 1.
-        by: `time` (equal windows) or `count` (equal numbers of events).
+        by: `time` (T equal windows), `count` (T equal numbers of events), or `duration` (windows
+            of `window_us`, at most T).
         values: `binary` (an entry is a spike, 1) or `counts` (an entry is how many events it got).
+        window_us: microseconds of a bin by duration, at least 1.
     """
 
     steps: int
-    by: Literal["time", "count"] = "time"
+    by: Literal["time", "count", "duration"] = "time"
     values: Literal["binary", "counts"] = "binary"
+    window_us: int | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"steps is {self.steps}, but at least 1 time step is needed")
-        if self.by not in ("time", "count"):
-            raise ConfigError(f"binning is {self.by!r}, expected 'time' or 'count'")
+        if self.by not in ("time", "count", "duration"):
+            raise ConfigError(f"binning is {self.by!r}, expected 'time', 'count' or 'duration'")
+        if (self.by == "duration") != (self.window_us is not None):
+            raise ConfigError(
+                "binning by duration, and no other, takes the length of a step: bin_ms, such as 10"
+            )
+        if self.window_us is not None and self.window_us < 1:
+            raise ConfigError(f"a step of {self.window_us} microseconds; expected at least 1")
         if self.values not in ("binary", "counts"):
             raise ConfigError(f"values is {self.values!r}, expected 'binary' or 'counts'")
 
@@ -65,7 +76,9 @@ class Binned(NamedTuple):
     `indptr` int64 [N*T+1]; `indices` int32 [nnz], ascending and unique within a frame; `values`
     float32 [nnz], or None if all are 1; `entries` int64 [E], the position in `indices` of each
     event (-1: left over at the end), or None if it was not asked for; `owners` int64 [N], the
-    number of the file that each comes from, ascending, or None where each is a file of its own.
+    number of the file that each comes from, ascending, or None where each is a file of its own;
+    `lengths` int64 [N], the steps of each recording where they differ (its frames from there on are
+    empty), or None where all have T.
     """
 
     indptr: IntArray
@@ -73,6 +86,12 @@ class Binned(NamedTuple):
     values: ValueArray | None
     entries: IntArray | None = None
     owners: IntArray | None = None
+    lengths: IntArray | None = None
+
+    def plain(self) -> "Binned":
+        """The same as ordinary arrays, not mapped from a file."""
+        given = {name: data for name, data in self._asdict().items() if data is not None}
+        return self._replace(**{name: np.asarray(data) for name, data in given.items()})
 
 
 def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binned:
@@ -95,11 +114,15 @@ def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binne
     order = _time_order(events)
     if order is not None:
         units, t = units[order], t[order]
-    if binning.by == "time":
-        clock, span = t, t[offsets[1:] - 1] - t[offsets[:-1]]
+    clock, span = t, t[offsets[1:] - 1] - t[offsets[:-1]]
+    lengths = None
+    if binning.window_us is not None:
+        windows = np.full(events.recordings, binning.window_us, np.int64)
+        lengths = np.minimum(span // binning.window_us + 1, binning.steps)
     else:
-        clock, span = np.arange(len(t)), np.diff(offsets)
-    windows = np.maximum(span // binning.steps, 1)
+        if binning.by == "count":
+            clock, span = np.arange(len(t)), np.diff(offsets)
+        windows = np.maximum(span // binning.steps, 1)
     polarities, height, width = events.sensor
     indptr = np.zeros(events.recordings * binning.steps + 1, np.int64)
     indices = np.empty(len(t), np.int32)
@@ -120,7 +143,8 @@ def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binne
     if places is not None and order is not None:
         places[order] = places.copy()
     nnz = indptr[-1]
-    return Binned(indptr, indices[:nnz], None if values is None else values[:nnz], places)
+    values = None if values is None else values[:nnz]
+    return Binned(indptr, indices[:nnz], values, places, lengths=lengths)
 
 
 def join(chunks: Iterable[Binned]) -> Binned:
@@ -129,11 +153,13 @@ def join(chunks: Iterable[Binned]) -> Binned:
     counts = np.concatenate([np.diff(part.indptr) for part in parts])
     values = [part.values for part in parts if part.values is not None]
     owners = [part.owners for part in parts if part.owners is not None]
+    lengths = [part.lengths for part in parts if part.lengths is not None]
     return Binned(
         np.concatenate(([0], np.cumsum(counts))),
         np.concatenate([part.indices for part in parts]),
         np.concatenate(values) if values else None,
         owners=np.concatenate(owners) if owners else None,
+        lengths=np.concatenate(lengths) if lengths else None,
     )
 
 

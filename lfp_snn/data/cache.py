@@ -27,7 +27,13 @@ import numpy.typing as npt
 
 from lfp_snn.data.binning import Binned, join
 
-_DTYPES = {"indptr": np.int64, "indices": np.int32, "values": np.float32, "owners": np.int64}
+_DTYPES = {
+    "indptr": np.int64,
+    "indices": np.int32,
+    "values": np.float32,
+    "owners": np.int64,
+    "lengths": np.int64,
+}
 
 Build = Callable[[], Iterable[Binned]]
 
@@ -122,10 +128,10 @@ def _write(folder: Path, chunks: Iterable[Binned]) -> None:
         for chunk in chunks:
             append("indptr", chunk.indptr[1:] + nnz)
             append("indices", chunk.indices)
-            if chunk.values is not None:
-                append("values", chunk.values)
-            if chunk.owners is not None:
-                append("owners", chunk.owners)
+            for column in ("values", "owners", "lengths"):
+                data = getattr(chunk, column)
+                if data is not None:
+                    append(column, data)
             nnz += int(chunk.indptr[-1])
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
@@ -136,10 +142,7 @@ def _read(folder: Path) -> Binned | None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         columns = {column: _map(folder / column, **meta[column]) for column in meta}
         return Binned(
-            columns["indptr"],
-            columns["indices"],
-            columns.get("values"),
-            owners=columns.get("owners"),
+            columns.pop("indptr"), columns.pop("indices"), columns.pop("values", None), **columns
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -5,16 +5,11 @@ Handwritten Digits", E. Alpaydin, C. Kaynak, UCI 1998, CC BY 4.0), so nothing is
 events are simulated (see `lfp_snn.data.camera`): they stand in for N-MNIST where that is absent.
 """
 
-import dataclasses
-import hashlib
-
 import numpy as np
 from pydantic import Field
 
-from lfp_snn.data import cache
-from lfp_snn.data.camera import SIDE
-from lfp_snn.data.sets import SpikeSet, Splits
-from lfp_snn.data.simulated import SimulatedOptions, simulate
+from lfp_snn.data.sets import Splits
+from lfp_snn.data.simulated import SimulatedOptions, simulated_set
 from lfp_snn.data.splits import split_train, stratified
 
 SOURCE = "DVS-digits, scikit-learn's handwritten digits seen by a simulated event camera"
@@ -42,18 +37,13 @@ def load(options: DigitsOptions) -> Splits:
     digits = load_digits()
     images = digits.images / digits.images.max()
     labels = digits.target.astype(np.int64)
-    encoding = {
-        "images": hashlib.sha256(digits.images.tobytes()).hexdigest(),
-        "encoding": options.encoding(),
-        "camera": dataclasses.asdict(options.camera()),
-    }
-    recordings = SpikeSet(
-        cache.fetch("digits", [], encoding, lambda: simulate(images, options)),
+    recordings = simulated_set(
+        "digits",
+        images,
         labels,
         [f"digit/{number}" for number in range(len(labels))],
+        options,
         classes=tuple(str(name) for name in digits.target_names),
-        feature_shape=options.sensor((2, SIDE, SIDE)),
-        steps=options.steps,
     )
     test, others = stratified(labels, [TEST_SIZE, len(labels) - TEST_SIZE], seed=0)
     train, val = split_train(labels[others], options.validation, options.train, options.seed)

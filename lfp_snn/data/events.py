@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numba
 import numpy as np
@@ -53,6 +54,21 @@ class Events:
             parts[0].sensor,
             np.concatenate([[0], ends]).astype(np.int64),
         )
+
+    def recording(self, number: int) -> "Events":
+        """The events of one of the recordings."""
+        own = slice(int(self.offsets[number]), int(self.offsets[number + 1]))
+        return Events(self.x[own], self.y[own], self.t[own], self.p[own], self.sensor)
+
+    def only(self, chosen: npt.NDArray[Any]) -> "Events":
+        """The events of one recording that a mask keeps, or that positions name, in their order."""
+        return Events(self.x[chosen], self.y[chosen], self.t[chosen], self.p[chosen], self.sensor)
+
+    def in_order(self) -> "Events":
+        """The events of one recording by time, those of equal time as they stood."""
+        if bool((self.t[1:] >= self.t[:-1]).all()):
+            return self
+        return self.only(np.argsort(self.t, kind="stable"))
 
     def units(self) -> npt.NDArray[np.int32]:
         """Flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""

@@ -4,19 +4,15 @@ The images are those of MNIST, the events are simulated (`lfp_snn.data.camera`).
 says something of N-MNIST, of which it is a model, but is no result on N-MNIST.
 """
 
-import dataclasses
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from lfp_snn.data import cache
-from lfp_snn.data.camera import SIDE
 from lfp_snn.data.mnist import CLASSES, read_part
-from lfp_snn.data.sets import SpikeSet, Splits
-from lfp_snn.data.simulated import SimulatedOptions, simulate
+from lfp_snn.data.sets import Splits
+from lfp_snn.data.simulated import SimulatedOptions, simulated_set
 from lfp_snn.data.splits import split_train, stratified
 from lfp_snn.errors import DataError
 
@@ -45,18 +41,13 @@ def load(options: MNISTCameraOptions) -> Splits:
     images, labels = _some(options.root, "train", options.shown)
     test_images, test_labels = _some(options.root, "t10k", options.test)
     whole = np.concatenate([images, test_images])
-    encoding = {
-        "images": hashlib.sha256(whole.tobytes()).hexdigest(),
-        "encoding": options.encoding(),
-        "camera": dataclasses.asdict(options.camera()),
-    }
-    recordings = SpikeSet(
-        cache.fetch("mnist_camera", [], encoding, lambda: simulate(whole / 255, options)),
+    recordings = simulated_set(
+        "mnist_camera",
+        whole / 255,
         np.concatenate([labels, test_labels]),
         [f"image/{number}" for number in range(len(whole))],
+        options,
         classes=CLASSES,
-        feature_shape=options.sensor((2, SIDE, SIDE)),
-        steps=options.steps,
     )
     train, val = split_train(labels, options.validation, options.train, options.seed)
     test = np.arange(len(images), len(whole))

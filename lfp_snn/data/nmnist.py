@@ -6,7 +6,7 @@ neuromorphic datasets using saccades", Frontiers in Neuroscience 9, 2015. CC BY-
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned
 from lfp_snn.data.events import Events
+from lfp_snn.data.files import FileOptions, Files, file_set
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.data.splits import split_train
@@ -31,10 +30,9 @@ SOURCE = "N-MNIST, real event camera recordings (Orchard et al. 2015, CC BY-SA 4
 _EVENT_BYTES = 5
 _OVERFLOW_ROW = 240  # an "event" in this row says that the clock went round
 _OVERFLOW_US = 2**13
-_CHUNK = 16  # recordings decoded at once: they stay in the processor's cache
 
 
-class NMNISTOptions(SpikeOptions):
+class NMNISTOptions(FileOptions):
     """Options of the dataset `nmnist`."""
 
     root: Path = Field(default=Path("datasets/NMNIST"), description=f"folder that holds {LAYOUT}")
@@ -194,25 +192,21 @@ def load(options: NMNISTOptions) -> Splits:
             f"{root / 'Train'} has recordings of one class only ({present[0]}); "
             "at least two classes are needed to learn to tell them apart"
         )
-    paths = [path for part in parts for path in part.paths]
-    trains = cache.fetch("nmnist", paths, options.encoding(), lambda: encode(paths, options))
-    recordings = SpikeSet(
-        trains,
-        labels=np.concatenate([part.labels for part in parts]),
-        ids=[name for part in parts for name in part.ids],
-        feature_shape=options.sensor(SENSOR),
-        steps=options.steps,
-        classes=CLASSES,
+    files = Files(
+        [path for part in parts for path in part.paths],
+        np.concatenate([part.labels for part in parts]),
+        [name for part in parts for name in part.ids],
+        read_many,
     )
-    train, val = split_train(parts[0].labels, options.validation, options.train, options.seed)
-    test = np.arange(len(parts[0].paths), len(paths))
-    return Splits.of(recordings, train, val, test, name="nmnist", source=SOURCE)
-
-
-def encode(paths: Sequence[Path], options: SpikeOptions) -> Iterator[Binned]:
-    """Spike trains of recordings, chunk by chunk."""
-    for start in range(0, len(paths), _CHUNK):
-        yield options.encode(read_many(paths[start : start + _CHUNK]))
+    recordings, owners = file_set("nmnist", files, options, sensor=SENSOR, classes=CLASSES)
+    learnt = owners < len(parts[0].paths)
+    labels = recordings.labels[learnt]
+    train, val = split_train(labels, options.validation, options.train, options.seed)
+    splits = Splits.of(
+        recordings, train, val, np.flatnonzero(~learnt), name="nmnist", source=SOURCE
+    )
+    splits.info["skipped"] = len(files.paths) - len(owners)
+    return splits
 
 
 def load_file(path: Path, options: SpikeOptions) -> SpikeSet:

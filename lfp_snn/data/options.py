@@ -2,15 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from lfp_snn.data.augment import AUGMENTATIONS, Augmentation, Mix
 from lfp_snn.data.binning import Binned, Binning, bin_events
 from lfp_snn.data.events import Events
 from lfp_snn.data.preprocess import STEPS, Sensor, Step, preprocess, sensor_after
+from lfp_snn.data.tonic_transforms import TonicAugmentation, TonicStep
+from lfp_snn.errors import ConfigError
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
 
 _STEPS = {name: choice_of(name, step) for name, step in STEPS.items()}
+_STEPS["tonic"] = choice_of("tonic", TonicStep)
+_AUGMENTATIONS = {name: choice_of(name, step) for name, step in AUGMENTATIONS.items()}
+_AUGMENTATIONS["tonic"] = choice_of("tonic", TonicAugmentation)
 _Step = Annotated[Choice, choose("step of preprocessing", lambda: _STEPS), AS_MAPPING]
+_Augmentation = Annotated[
+    Choice, choose("step of augmentation", lambda: _AUGMENTATIONS), AS_MAPPING
+]
 
 
 class Options(Section):
@@ -33,10 +43,19 @@ class Options(Section):
 class SpikeOptions(Options):
     """Options of datasets of events."""
 
-    steps: int = Field(default=25, ge=1, description="T, the number of time steps of a recording")
-    binning: Literal["time", "count"] = Field(
+    steps: int = Field(
+        default=25, ge=1, description="T, time steps of a recording; at most, if by duration"
+    )
+    binning: Literal["time", "count", "duration"] = Field(
         default="time",
-        description="steps of equal duration (time) or of equally many events (count)",
+        description="a recording is cut into T steps of equal duration (time) or of equally many "
+        "events (count), or all recordings into steps of bin_ms (duration), as many as it takes",
+    )
+    bin_ms: float | None = Field(
+        default=None,
+        gt=0,
+        validate_default=True,
+        description="milliseconds of a step, for binning by duration",
     )
     values: Literal["binary", "counts"] = Field(
         default="binary",
@@ -47,13 +66,44 @@ class SpikeOptions(Options):
         default_factory=list, description="what is done to the events before, in this order"
     )
 
+    augment: list[_Augmentation] = Field(
+        default_factory=list,
+        description="what is done to the events of training recordings at random, in this order",
+    )
+    storage: Literal["cached", "streamed"] = Field(
+        default="cached",
+        description="encode once and keep the spikes on disk (cached), or read and encode whenever "
+        "a batch needs it and keep nothing (streamed; always so with augmentation)",
+    )
+
+    @field_validator("bin_ms")
+    @classmethod
+    def _bins(cls, bin_ms: float | None, info: ValidationInfo) -> float | None:
+        binning = info.data.get("binning")
+        if binning is not None:
+            try:
+                Binning(1, binning, window_us=_microseconds(bin_ms))
+            except ConfigError as error:
+                context = {"message": str(error)}
+                raise PydanticCustomError("bad_options", "{message}", context) from error
+        return bin_ms
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether recordings are encoded when a batch needs them."""
+        return self.storage == "streamed" or bool(self.augment)
+
+    def steps_of_augmentation(self) -> list[Augmentation | Mix]:
+        """The steps that `augment` describes."""
+        return [each.make() for each in self.augment]
+
     def steps_of_preprocessing(self) -> list[Step]:
         """The steps that `preprocess` describes."""
         return [each.make() for each in self.preprocess]
 
     def encoding(self) -> dict[str, Any]:
         """All that a recording's spike trains depend on beside its events, for the cache."""
-        fields = ("steps", "binning", "values", "preprocess")
+        fields = ("steps", "binning", "bin_ms", "values", "preprocess")
         return self.model_dump(mode="json", include=set(fields))
 
     def encode(self, events: Events) -> Binned:
@@ -63,7 +113,15 @@ class SpikeOptions(Options):
             DataError: a recording has no events, or preprocessing leaves none.
             ConfigError: a step of preprocessing does not fit the sensor.
         """
-        return bin_events(preprocess(events, self.steps_of_preprocessing()), self.binning_options())
+        return self.bin(self.prepare(events))
+
+    def prepare(self, events: Events) -> Events:
+        """The events after preprocessing."""
+        return preprocess(events, self.steps_of_preprocessing())
+
+    def bin(self, events: Events) -> Binned:
+        """Spike trains of recordings that are preprocessed already."""
+        return bin_events(events, self.binning_options())
 
     def sensor(self, sensor: Sensor) -> Sensor:
         """What preprocessing makes of a sensor.
@@ -75,4 +133,8 @@ class SpikeOptions(Options):
 
     def binning_options(self) -> Binning:
         """The options that say how events become steps."""
-        return Binning(self.steps, self.binning, self.values)
+        return Binning(self.steps, self.binning, self.values, _microseconds(self.bin_ms))
+
+
+def _microseconds(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None else round(milliseconds * 1000)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from typing_extensions import override
 
 from lfp_snn.data.events import Events
@@ -62,7 +61,7 @@ class TimeWindow(Step):
         kept = t >= self.start_ms * _MILLISECOND
         if self.end_ms is not None:
             kept &= t < self.end_ms * _MILLISECOND
-        return _only(events, kept)
+        return events.only(kept)
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ class Denoise(Step):
     def __call__(self, events: Events) -> Events:
         _, height, width = events.sensor
         window = np.int64(self.window_ms * _MILLISECOND)
-        return _only(events, _supported(events.x, events.y, events.t, height, width, window))
+        return events.only(_supported(events.x, events.y, events.t, height, width, window))
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class HotPixels(Step):
         _, height, width = events.sensor
         place = events.y.astype(np.int64) * width + events.x
         counts = np.bincount(place, minlength=height * width)
-        return _only(events, counts[place] <= self.max_hz * seconds)
+        return events.only(counts[place] <= self.max_hz * seconds)
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ class Refractory(Step):
     def __call__(self, events: Events) -> Events:
         units = int(np.prod(events.sensor))
         period = np.int64(self.period_ms * _MILLISECOND)
-        return _only(events, _rested(events.units(), events.t, units, period))
+        return events.only(_rested(events.units(), events.t, units, period))
 
 
 @dataclass(frozen=True)
@@ -241,15 +240,11 @@ def _positive(name: str, value: float) -> None:
         raise ConfigError(f"{name} is {value}; expected above 0")
 
 
-def _only(events: Events, kept: npt.NDArray[np.bool_]) -> Events:
-    return Events(events.x[kept], events.y[kept], events.t[kept], events.p[kept], events.sensor)
-
-
 def _on_sensor(events: Events) -> Events:
     """Without the events that were moved off the sensor."""
     _, height, width = events.sensor
     x, y = events.x, events.y
-    return _only(events, (x >= 0) & (x < width) & (y >= 0) & (y < height))
+    return events.only((x >= 0) & (x < width) & (y >= 0) & (y < height))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -306,12 +301,7 @@ def preprocess(events: Events, steps: Sequence[Step]) -> Events:
         return events
     parts = []
     for number in range(events.recordings):
-        own = slice(events.offsets[number], events.offsets[number + 1])
-        order = np.argsort(events.t[own], kind="stable")
-        part = Events(
-            events.x[own][order], events.y[own][order], events.t[own][order],
-            events.p[own][order], events.sensor,
-        )  # fmt: skip
+        part = events.recording(number).in_order()
         for step in steps:
             part = step(part)
         if not len(part):

@@ -5,20 +5,17 @@ nothing leaks from one part into another (`lfp_snn.data.index` draws them).
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned
 from lfp_snn.data.events import Events
+from lfp_snn.data.files import FileOptions, Files, file_set
 from lfp_snn.data.formats import read_recording
 from lfp_snn.data.index import PARTS, read_index
-from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
@@ -27,7 +24,7 @@ SOURCE = "your own recordings, from an index that `lfp-snn data import` has made
 _MILLISECOND = 1000
 
 
-class RecordingsOptions(SpikeOptions):
+class RecordingsOptions(FileOptions):
     """Options of the dataset `recordings`. The index holds the split; `validation` is not used."""
 
     index: Path = Field(
@@ -38,10 +35,6 @@ class RecordingsOptions(SpikeOptions):
     )
     window_events: int | None = Field(
         default=None, ge=1, description="cut recordings into windows of so many events"
-    )
-    on_bad_file: Literal["error", "skip"] = Field(
-        default="error",
-        description="what to do with a file that cannot be read, or of which nothing is left",
     )
 
 
@@ -59,20 +52,17 @@ def load(options: RecordingsOptions) -> Splits:
     if missing and options.on_bad_file == "error":
         raise DataError(f"{folder / missing[0]} of the index {options.index} is missing")
     entries = [entry for entry in entries if entry.file not in set(missing)]
-    paths = [folder / entry.file for entry in entries]
-    encoding = {"options": options.model_dump(mode="json", exclude={"train"}), "sensor": sensor}
-    trains = cache.fetch("recordings", paths, encoding, lambda: _encode(paths, sensor, options))
-    owners = trains.owners
-    assert owners is not None
     index = {name: number for number, name in enumerate(classes)}
-    numbers = _within(owners)
-    samples = SpikeSet(
-        trains,
-        labels=np.array([index[entries[n].label] for n in owners], np.int64),
-        ids=[f"{entries[n].file}#{k}" for n, k in zip(owners, numbers, strict=True)],
-        feature_shape=options.sensor(sensor),
-        steps=options.steps,
-        classes=tuple(classes),
+    files = Files(
+        [folder / entry.file for entry in entries],
+        np.array([index[entry.label] for entry in entries], np.int64),
+        [entry.file for entry in entries],
+        lambda paths: _read(paths, sensor, options),
+        single=False,
+    )
+    key = {"sensor": sensor, "windows": (options.window_ms, options.window_events)}
+    samples, owners = file_set(
+        "recordings", files, options, sensor=sensor, classes=tuple(classes), key=key
     )
     part = np.array([PARTS.index(entries[n].part) for n in owners], np.int64)
     rows = [np.flatnonzero(part == number) for number in range(3)]
@@ -115,30 +105,13 @@ def _some(labels: npt.NDArray[np.int64], options: RecordingsOptions) -> npt.NDAr
     return chosen
 
 
-def _within(owners: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The number of each sample among those of its recording; `owners` ascends."""
-    first = np.searchsorted(owners, owners)
-    return np.arange(len(owners)) - first
-
-
-def _encode(
+def _read(
     paths: Sequence[Path], sensor: tuple[int, int, int], options: RecordingsOptions
-) -> Iterator[Binned]:
-    """Spike trains of all windows of each recording that can be read."""
-    some = False
-    for number, path in enumerate(paths):
-        try:
-            events = cut(read_recording(path), options.window_ms, options.window_events)
-            fitted = dataclasses.replace(events, sensor=_fit(path, events, sensor))
-            trains = options.encode(fitted)
-        except DataError:
-            if options.on_bad_file == "error":
-                raise
-            continue
-        some = True
-        yield trains._replace(owners=np.full(events.recordings, number, np.int64))
-    if not some:
-        raise DataError(f"none of the {len(paths)} recordings can be read")
+) -> Events:
+    """All windows of a recording."""
+    (path,) = paths
+    events = cut(read_recording(path), options.window_ms, options.window_events)
+    return dataclasses.replace(events, sensor=_fit(path, events, sensor))
 
 
 def _fit(path: Path, events: Events, sensor: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,21 @@ IntArray = npt.NDArray[np.int64]
 Positions = Sequence[int] | IntArray
 
 
+class Draw(NamedTuple):
+    """What a training batch draws its random numbers from: an equal draw gives an equal batch."""
+
+    seed: int
+    epoch: int
+
+
+class Encoded(NamedTuple):
+    """The input of a batch; lengths [B] where its samples have such, labels [B] where drawn."""
+
+    x: Spikes | torch.Tensor
+    lengths: IntArray | None = None
+    labels: IntArray | None = None
+
+
 class SampleSet(ABC):
     """Labelled samples, all of one shape.
 
@@ -29,7 +44,7 @@ class SampleSet(ABC):
         ids: name of each row of the store.
         classes: name of each class.
         feature_shape: shape of one sample at one time step.
-        steps: T.
+        steps: T; the largest, where samples have lengths of their own.
         rows: the rows that make up this set (None: all).
     """
 
@@ -69,13 +84,19 @@ class SampleSet(ABC):
         """A name for each sample."""
         return tuple(self._all_ids[row] for row in self._rows)
 
-    def batch(self, indices: Positions) -> Batch:
-        """The samples at these positions of the set, in this order."""
+    def batch(self, indices: Positions, draw: Draw | None = None) -> Batch:
+        """The samples at these positions of the set, in this order.
+
+        Args:
+            indices: positions.
+            draw: for training: what is drawn at random follows from it. None: nothing is drawn.
+        """
         rows = self._rows[np.asarray(indices, dtype=np.int64)]
-        x = self._encode(rows)
+        x, lengths, labels = self._encode(rows, draw)
         return Batch(
             x,
-            torch.from_numpy(self._all_labels[rows]),
+            torch.from_numpy(self._all_labels[rows] if labels is None else labels),
+            lengths=None if lengths is None else torch.from_numpy(lengths),
             ids=tuple(self._all_ids[row] for row in rows),
             steps=None if isinstance(x, Spikes) else self.steps,
         )
@@ -85,7 +106,7 @@ class SampleSet(ABC):
         return self._select(self._rows[np.asarray(indices, dtype=np.int64)])
 
     @abstractmethod
-    def _encode(self, rows: IntArray) -> Spikes | torch.Tensor:
+    def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
         """The input that these rows of the store make."""
 
     @abstractmethod
@@ -121,27 +142,10 @@ class SpikeSet(SampleSet):
                 f"{len(self._all_labels) * steps} frames, got {len(trains.indptr) - 1}"
             )
         # Plain views: slicing a np.memmap costs ten times as much as slicing an array.
-        self._indptr = np.asarray(trains.indptr)
-        self._indices = np.asarray(trains.indices)
-        self._values = None if trains.values is None else np.asarray(trains.values)
+        self.trains = trains.plain()
 
-    @property
-    def trains(self) -> Binned:
-        """The spike trains of the whole store."""
-        return Binned(self._indptr, self._indices, self._values)
-
-    def _encode(self, rows: IntArray) -> Spikes:
-        frames = self._indptr[rows[:, None] * self.steps + np.arange(self.steps + 1)]
-        indptr = np.zeros(len(rows) * self.steps + 1, dtype=np.int64)
-        np.cumsum(np.diff(frames, axis=1), out=indptr[1:])
-        pieces = [slice(*ends) for ends in frames[:, [0, -1]].tolist()]
-        values = self._values
-        return Spikes(
-            torch.from_numpy(indptr),
-            torch.from_numpy(_gather(self._indices, pieces)),
-            (self.steps, len(rows), *self.feature_shape),
-            None if values is None else torch.from_numpy(_gather(values, pieces)),
-        )
+    def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
+        return gather(self.trains, rows, self.steps, self.feature_shape)
 
     def _select(self, rows: IntArray) -> "SpikeSet":
         return SpikeSet(
@@ -185,8 +189,8 @@ class ImageSet(SampleSet):
         self._images = images
         self._encoder = encoder
 
-    def _encode(self, rows: IntArray) -> Spikes | torch.Tensor:
-        return self._encoder(self._images[rows], rows)
+    def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
+        return Encoded(self._encoder(self._images[rows], rows))
 
     def _select(self, rows: IntArray) -> "ImageSet":
         return ImageSet(
@@ -199,7 +203,28 @@ class ImageSet(SampleSet):
         )
 
 
-def _gather(column: npt.NDArray[Any], pieces: list[slice]) -> npt.NDArray[Any]:
+def gather(trains: Binned, rows: IntArray, steps: int, feature_shape: tuple[int, ...]) -> Encoded:
+    """A batch of the recordings `rows` of spike trains of `steps` frames each.
+
+    Where recordings have lengths of their own, the batch has as many steps as its longest.
+    """
+    lengths = None if trains.lengths is None else trains.lengths[rows]
+    longest = steps if lengths is None else int(lengths.max(initial=1))
+    frames = trains.indptr[rows[:, None] * steps + np.arange(longest + 1)]
+    indptr = np.zeros(len(rows) * longest + 1, dtype=np.int64)
+    np.cumsum(np.diff(frames, axis=1), out=indptr[1:])
+    pieces = [slice(*ends) for ends in frames[:, [0, -1]].tolist()]
+    values = trains.values
+    x = Spikes(
+        torch.from_numpy(indptr),
+        torch.from_numpy(_pieces(trains.indices, pieces)),
+        (longest, len(rows), *feature_shape),
+        None if values is None else torch.from_numpy(_pieces(values, pieces)),
+    )
+    return Encoded(x, lengths)
+
+
+def _pieces(column: npt.NDArray[Any], pieces: list[slice]) -> npt.NDArray[Any]:
     return np.concatenate([column[piece] for piece in pieces]) if pieces else column[:0].copy()
 
 

@@ -1,14 +1,20 @@
 """What the datasets share whose recordings are simulated from still images."""
 
-from collections.abc import Iterator
+import dataclasses
+import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
-from lfp_snn.data.binning import Binned
-from lfp_snn.data.camera import Camera, FloatArray
+from lfp_snn.data import cache
+from lfp_snn.data.camera import SIDE, Camera, FloatArray
+from lfp_snn.data.event_set import EventSet
+from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.sets import IntArray, SampleSet, SpikeSet
 
+SENSOR = (2, SIDE, SIDE)
 _CHUNK = 200  # recordings simulated at once
 
 
@@ -32,15 +38,43 @@ class SimulatedOptions(SpikeOptions):
         return Camera(self.threshold, self.mismatch, self.noise_hz, self.seed)
 
 
-def simulate(images: FloatArray, options: SimulatedOptions) -> Iterator[Binned]:
-    """Spike trains of simulated recordings, chunk by chunk.
+def simulated_set(
+    name: str,
+    images: FloatArray,
+    labels: IntArray,
+    ids: Sequence[str],
+    options: SimulatedOptions,
+    classes: tuple[str, ...],
+) -> SampleSet:
+    """The set of simulated recordings of images: encoded once and cached, or anew when asked for.
 
     Args:
-        images: brightness in [0, 1], float64 [N, rows, columns].
-        options: camera and encoding. The number of an image draws its noise.
+        name: of the dataset.
+        images: brightness in [0, 1], float64 [N, rows, columns]. The number of an image draws the
+            noise of its recording.
+        labels: class of each, int64 [N].
+        ids: name of each.
+        options: camera and encoding.
+        classes: name of each class.
     """
     camera = options.camera()
-    numbers = np.arange(len(images))
-    for start in range(0, len(images), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        yield options.encode(camera.record(images[part], numbers[part]))
+
+    def read(rows: IntArray) -> Events:
+        return camera.record(images[rows], rows)
+
+    if options.on_demand:
+        return EventSet(read, options, SENSOR, labels, ids, classes=classes)
+    key = {
+        "images": hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest(),
+        "encoding": options.encoding(),
+        "camera": dataclasses.asdict(camera),
+    }
+    chunks = (np.arange(n, min(n + _CHUNK, len(images))) for n in range(0, len(images), _CHUNK))
+    return SpikeSet(
+        cache.fetch(name, [], key, lambda: (options.encode(read(rows)) for rows in chunks)),
+        labels,
+        ids,
+        classes=classes,
+        feature_shape=options.sensor(SENSOR),
+        steps=options.steps,
+    )

@@ -22,19 +22,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.stage import Feedback, Pass, Value
+from lfp_snn.engine.stage import Feedback, Pass, Rules, Value
 from lfp_snn.engine.synapses import BatchNorm
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Rule
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Chunks", "chunk_length"]
+__all__ = ["BUDGET", "Chunks", "Memory", "check_memory", "chunk_length"]
+
+#: What a pass keeps for the way back: every step, or what its chunks are repeated from.
+Memory = Literal["full", "chunked"]
+#: Bytes for one chunk and the membranes at all borders, unless told.
+BUDGET = 256 * 2**20
 
 #: Floats that a pass keeps or makes for each neuron and step, at its peak: current, spike,
 #: membrane, relevance, credit of spike and current, on the reference kernels; membrane and credit
@@ -59,6 +64,25 @@ def chunk_length(steps: int, step_bytes: int, border_bytes: int, budget: int) ->
     else:
         length = math.sqrt(border_bytes * steps / step_bytes)
     return min(steps, max(1, int(length)))
+
+
+def check_memory(memory: str, chunk: int | None, budget: int) -> None:
+    """Check what a user asks for.
+
+    Raises:
+        NetworkError: there is no such memory, or a number does not fit it.
+    """
+    if memory not in get_args(Memory):
+        raise NetworkError(
+            f"There is no memory '{memory}'; expected {', '.join(get_args(Memory))}."
+        )
+    if chunk is not None and (chunk < 1 or memory == "full"):
+        raise NetworkError(
+            f"chunk is {chunk} with memory='{memory}'; expected at least one step, and "
+            "memory='chunked', or no chunk."
+        )
+    if budget < 1:
+        raise NetworkError(f"budget is {budget}; expected a number of bytes above 0.")
 
 
 @dataclass
@@ -158,26 +182,26 @@ class Chunks:
     # ------------------------------------------------------------------ backwards
 
     def backward(
-        self, reward: Tensor, feedback: Feedback, rule: Rule, of_input: bool
-    ) -> Tensor | None:
-        """Send a reward ``[T, B, C]`` back; returns the credit of the input if it is wanted."""
+        self, reward: Tensor, feedback: Feedback, rules: Rules, of_input: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Send a reward ``[T, B, C]`` back; returns what ``run_backward`` does."""
         carried: dict[str, Tensor] = {}
-        credit = self._no_credit() if of_input else None
+        credit: Tensor | None = None
+        beside: Tensor | None = None
+        self.run.arrived.clear()
         for chunk, part, entries in self._repeated():
             part.carried = carried
-            found = run_backward(
-                self.program, part, reward[chunk.start : chunk.stop], feedback, rule, of_input
+            of_entries, of_places = run_backward(
+                self.program, part, reward[chunk.start : chunk.stop], feedback, rules, of_input
             )
             carried = part.carried
-            if credit is None or found is None:
-                continue
-            if entries is not None:
-                credit[entries] = found
-            elif credit.shape[0] == 1:
-                credit += found
-            else:
-                credit[chunk.start : chunk.stop] = found
-        return credit
+            for name, total in part.arrived.items():
+                self.run.arrived[name] = self.run.arrived.get(name, 0.0) + total
+            where = slice(chunk.start, chunk.stop) if entries is None else entries
+            size = (self.value.nnz,) if isinstance(self.value, Spikes) else self.value.shape
+            credit = _put(credit, of_entries, size, where)
+            beside = _put(beside, of_places, self.value.shape, slice(chunk.start, chunk.stop))
+        return credit, beside
 
     def spikes(self) -> dict[str, Tensor]:
         """Spikes ``[T, B, ...]`` of every population."""
@@ -202,10 +226,19 @@ class Chunks:
             yield chunk, part, entries
             part.kept.clear()
 
-    def _no_credit(self) -> Tensor:
-        x = self.value
-        shape = (x.nnz,) if isinstance(x, Spikes) else x.shape
-        return torch.zeros(shape, dtype=self.run.dtype, device=x.device)
+
+def _put(
+    whole: Tensor | None, part: Tensor | None, shape: Sequence[int], where: slice | Tensor
+) -> Tensor | None:
+    """The whole of that shape with a part put in its place, or added if it is constant."""
+    if part is None:
+        return whole
+    if whole is None:
+        whole = part.new_zeros(tuple(shape))
+    if shape[0] == 1:
+        return whole + part
+    whole[where] = part
+    return whole
 
 
 def _frame(form: torch.Size | Spikes) -> Sequence[int]:

@@ -2,16 +2,19 @@
 
 Values travel as tensors or, between stages that work on events, as :class:`~lfp_snn.Spikes`.
 The credit of a value has its form: a tensor of its shape, or one number per entry of its list.
+A relevance that travels beside it is always dense.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
 
 import torch
 from torch import Tensor
 
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.stage import Feedback, Pass, Value
-from lfp_snn.rules import Rule
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Relevance, Rules, Spiking, Stage, Value
 from lfp_snn.spikes import Spikes
 
 __all__ = ["run_backward", "run_forward"]
@@ -44,27 +47,80 @@ def run_forward(program: Program, run: Pass, value: Value) -> Value:
 
 
 def run_backward(
-    program: Program, run: Pass, reward: Tensor, feedback: Feedback, rule: Rule, of_input: bool
-) -> Tensor | None:
-    """Send a reward back through all stages; returns the credit of the input if it is wanted."""
+    program: Program, run: Pass, reward: Tensor, feedback: Feedback, rules: Rules, of_input: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Send a reward back through all stages.
+
+    Returns:
+        The credit of the input and the relevance beside it, if they are wanted and there are any.
+        If they are wanted, the pass notes the relevance that arrived at each population.
+    """
     wanted = _wanted(program, of_input)
+    arrived: tuple[Tensor | None, Tensor | None]
+    run.arrived.clear()
     credits: list[Tensor | None] = [None] * len(run.forms)
+    beside: list[Tensor | None] = [None] * len(run.forms)
     for k, node in reversed(list(enumerate(program.nodes))):
         asked = [wanted[i] for i in node.inputs]
         if node.stage is program.output:
-            found = program.output.credit_relevance(run, reward, feedback, rule, asked)
+            arrived = None, reward
+            found = program.output.credit_relevance(run, reward, feedback, rules, asked)
         else:
-            credit = credits[k + 1]
-            credits[k + 1] = None
-            if credit is None:
+            arrived = credits[k + 1], beside[k + 1]
+            credits[k + 1] = beside[k + 1] = None
+            found = _send(node.stage, run, *arrived, feedback, rules, asked)
+        if of_input and isinstance(node.stage, Spiking):
+            run.arrived[node.stage.name] = _total(node.stage, run, run.forms[k + 1], *arrived)
+        for c, i in zip(found, cycle(node.inputs), strict=False):
+            if not wanted[i] or c is None:
                 continue
-            found = node.stage.backward(run, credit, feedback, rule, asked)
-        for i, want, c in zip(node.inputs, asked, found, strict=True):
-            if want and c is not None:
-                c = _fit(c, run.forms[i])
-                known = credits[i]
-                credits[i] = c if known is None else known + c
-    return credits[0]
+            if isinstance(c, Relevance):
+                kind, fitted = beside, c.value.sum_to_size(_dense_shape(run.forms[i]))
+            else:
+                kind, fitted = credits, _fit(c, run.forms[i])
+            known = kind[i]
+            kind[i] = fitted if known is None else known + fitted
+    return credits[0], beside[0]
+
+
+def _send(
+    stage: Stage,
+    run: Pass,
+    credit: Tensor | None,
+    relevance: Tensor | None,
+    feedback: Feedback,
+    rules: Rules,
+    asked: Sequence[bool],
+) -> Credits:
+    """What a stage hands to its inputs: credit for credit, and relevance for relevance."""
+    if relevance is None:
+        return () if credit is None else stage.backward(run, credit, feedback, rules, asked)
+    if isinstance(stage, Spiking):
+        if credit is not None:
+            relevance = relevance + stage.spikes(run) * credit
+        return stage.credit_relevance(run, relevance, feedback, rules, asked)
+    handed = tuple(map(Relevance, stage.hand_on(run, relevance)))
+    return (
+        handed
+        if credit is None
+        else (*stage.backward(run, credit, feedback, rules, asked), *handed)
+    )
+
+
+def _total(
+    stage: Spiking,
+    run: Pass,
+    form: torch.Size | Spikes,
+    credit: Tensor | None,
+    relevance: Tensor | None,
+) -> float:
+    """The sum of the relevance that arrived at the value of a stage: spikes, perhaps pooled."""
+    total = 0.0 if relevance is None else float(relevance.sum())
+    if credit is None:
+        return total
+    if not isinstance(form, Spikes):
+        return total + float((stage.spikes(run) * credit).sum())
+    return total + float((credit if form.values is None else form.values * credit).sum())
 
 
 def _form(value: Value) -> torch.Size | Spikes:
@@ -77,6 +133,10 @@ def _fit(credit: Tensor, form: torch.Size | Spikes) -> Tensor:
     if isinstance(form, Spikes):
         return credit if credit.dim() == 1 else form.gather(credit)
     return credit.sum_to_size(form)
+
+
+def _dense_shape(form: torch.Size | Spikes) -> Sequence[int]:
+    return form.shape if isinstance(form, Spikes) else form
 
 
 def _wanted(program: Program, of_input: bool) -> list[bool]:

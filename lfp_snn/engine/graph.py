@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.synapses import Synapse
+from lfp_snn.rules import Part
 
 __all__ = ["Node", "Program"]
 
@@ -39,6 +40,18 @@ class Program:
     def spiking(self) -> list[Spiking]:
         """The stages that end in neurons, in order."""
         return [node.stage for node in self.nodes if isinstance(node.stage, Spiking)]
+
+    def parts(self) -> list[Part]:
+        """The stages that take a rule, in order."""
+        parts = []
+        for stage in (node.stage for node in self.nodes):
+            kind = type(stage.module).__name__
+            if isinstance(stage, Synapse):
+                parts.append(Part(stage.name, kind))
+            elif isinstance(stage, Spiking):
+                fed = tuple(synapse.name for synapse in self.feeding(stage))
+                parts.append(Part(stage.name, kind, fed))
+        return parts
 
     def feeding(self, neuron: Stage) -> list[Synapse]:
         """The synapses whose currents reach a neuron without passing another one, in order."""

@@ -11,9 +11,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn import lif
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Spiking
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import Rule
 
 __all__ = ["Leaky", "refuse_options"]
 
@@ -110,17 +109,23 @@ class Leaky(Spiking):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
-        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rule, wanted)
+        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         current, _, membranes, state, dynamics = run.kept[self]
         n, run.carried[self.name] = lif.credit(
-            relevance, membranes, current, dynamics, rule, state, run.carried.get(self.name)
+            relevance,
+            membranes,
+            current,
+            dynamics,
+            rules[self.name],
+            state,
+            run.carried.get(self.name),
         )
         beta, threshold = self.module.beta, self.module.threshold
         if feedback.wanted(beta, threshold):
@@ -132,8 +137,8 @@ class Leaky(Spiking):
         return (n,)
 
     @override
-    def rule(self, rule: Rule) -> str:
-        return repr(rule)
+    def rule(self, rules: Rules) -> str:
+        return repr(rules[self.name])
 
     @override
     def parameters(self) -> dict[str, Tensor]:

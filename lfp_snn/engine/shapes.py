@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage, Value
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Value
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -104,14 +103,18 @@ class MaxPool(_Pool):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
+        return self.hand_on(run, credit)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
         shape, maps, winners = run.kept[self]
-        routed = kernels.max_pool_credit(credit.reshape(winners.shape), winners, maps)
+        routed = kernels.max_pool_credit(relevance.reshape(winners.shape), winners, maps)
         return (routed.view(shape),)
 
     @override
-    def rule(self, rule: Rule) -> str:
+    def rule(self, rules: Rules) -> str:
         return "winner"
 
 
@@ -131,11 +134,20 @@ class AvgPool(_Pool):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         shape, maps, pooled = run.kept[self]
         shared = kernels.avg_pool_credit(credit.reshape(pooled).contiguous(), self.pool, maps)
         return (shared.reshape(shape),)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        """Evenly over the inputs of each window, padding left out."""
+        _, maps, pooled = run.kept[self]
+        covered = kernels.avg_pool(relevance.new_ones((1, 1, *maps[2:])), self.pool)
+        per_weight = (relevance.reshape(pooled) / covered).contiguous()
+        shape = run.kept[self][0]
+        return (kernels.avg_pool_credit(per_weight, self.pool, maps).reshape(shape),)
 
 
 class Reshape(Stage):
@@ -169,10 +181,14 @@ class Reshape(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         # One number per entry of a list stays what it is.
         return (credit if credit.dim() == 1 else credit.reshape(run.kept[self]),)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        return (relevance.reshape(run.kept[self]),)
 
 
 class Identity(Stage):
@@ -186,9 +202,13 @@ class Identity(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         return (credit,)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        return (relevance,)
 
 
 class Dropout(Stage):
@@ -205,7 +225,7 @@ class Dropout(Stage):
     def forward(self, run: Pass, *inputs: Value) -> Value:
         (x,) = inputs
         if not self.module.training:
-            run.keep(self, None)
+            run.keep(self, (None, None))
             return x
         if self not in run.drawn:
             ones = torch.ones(x.shape[1:], dtype=run.dtype, device=x.device)
@@ -214,18 +234,24 @@ class Dropout(Stage):
         if isinstance(x, Spikes):
             # Entries that are dropped stay in the list, with the value 0.
             entries = x.gather(mask.expand(x.shape))
-            run.keep(self, entries)
+            run.keep(self, (entries, mask))
             values = entries if x.values is None else entries * x.values
             return Spikes(x.indptr, x.indices, x.shape, values)
-        run.keep(self, mask)
+        run.keep(self, (mask, mask))
         return x * mask
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
-        mask: Tensor | None = run.kept[self]
+        mask: Tensor | None = run.kept[self][0]
         return (credit if mask is None else credit * mask,)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        """To the units that were there; what was dropped has no relevance."""
+        mask: Tensor | None = run.kept[self][1]
+        return (relevance if mask is None else relevance * (mask != 0),)
 
 
 def _refuse_misfits(stage: Stage, inputs: Sequence[Tensor]) -> None:
@@ -262,12 +288,18 @@ class Sum(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         return tuple(
             (credit if a == 1 else a * credit) if want else None
             for a, want in zip(self.weights, wanted, strict=True)
         )
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        """By the size of their weights."""
+        total = sum(map(abs, self.weights))
+        return tuple(relevance * (abs(a) / total if total else 0) for a in self.weights)
 
 
 class Concatenate(Stage):
@@ -304,9 +336,13 @@ class Concatenate(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
-        return tuple(credit.split(run.kept[self], self.axis))
+        return self.hand_on(run, credit)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        return tuple(relevance.split(run.kept[self], self.axis))
 
 
 class Maximum(Stage):
@@ -324,15 +360,19 @@ class Maximum(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
+        return self.hand_on(run, credit)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
         a, b = run.kept[self]
         tied = 0.5 * (a == b)
         share = (a > b) + tied
-        return (credit * share, credit * (1 - share))
+        return (relevance * share, relevance * (1 - share))
 
     @override
-    def rule(self, rule: Rule) -> str:
+    def rule(self, rules: Rules) -> str:
         return "larger"
 
 

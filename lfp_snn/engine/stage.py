@@ -3,30 +3,42 @@
 A network is a program of stages. Every stage turns values into a value on the way forward, and
 the credit of its value into credits of its inputs on the way back. A value is a tensor
 ``[T, B, ...]``, or ``[1, B, ...]`` where it is constant over time. Credit has the shape of its
-value, and a relevance is always ``value * credit``.
+value, and a relevance is ``value * credit``. Rules that hand relevance to silent inputs let a
+:class:`Relevance` travel beside the credit, ``value * credit + r``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.errors import ShapeError
+from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.lif import running
-from lfp_snn.rules import Rule
+from lfp_snn.rules import Rule, Update
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Credits", "Feedback", "Pass", "Spiking", "Stage", "Value"]
+__all__ = ["Credits", "Feedback", "Pass", "Relevance", "Rules", "Spiking", "Stage", "Value"]
 
 #: What travels between stages.
 Value = Tensor | Spikes
-#: Credit for each input of a stage; None where it was not wanted.
-Credits = tuple[Tensor | None, ...]
+#: The rule of each synapse and population of neurons, by name.
+Rules = Mapping[str, Rule]
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Relevance ``r`` of a value, ``[T, B, ...]`` dense, that is no multiple of it."""
+
+    value: Tensor
+
+
+#: Credit for each input of a stage, or its relevance; None where it was not wanted.
+Credits = tuple[Tensor | Relevance | None, ...]
 
 
 @dataclass
@@ -47,6 +59,7 @@ class Pass:
         carried: ``M`` ``[B, ...]`` by neuron: on the way back, what the steps that follow hand to
             a neuron, and once it has run, what it hands to the steps before.
         drawn: what stages drew at random, once for all chunks of a sequence.
+        arrived: relevance that arrived at each population in the last backward pass, in all.
     """
 
     steps: int
@@ -61,6 +74,7 @@ class Pass:
     membranes: Tensor | None = None
     carried: dict[str, Tensor] = field(default_factory=dict)
     drawn: dict[Stage, Tensor] = field(default_factory=dict)
+    arrived: dict[str, float] = field(default_factory=dict)
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def running(self, dims: int) -> Tensor | None:
@@ -94,9 +108,13 @@ class Feedback:
     """Feedback of parameters over their uses, ``|p| * sum n * du/dp``.
 
     Most stages hand in the sum of each use; the factor is applied once, when all are in.
+
+    Args:
+        update: what is made of the sums instead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, update: Update | None = None) -> None:
+        self.update = Update() if update is None else update
         self._sums: dict[nn.Parameter, Tensor] = {}
         self._scaled: dict[nn.Parameter, Tensor] = {}
 
@@ -111,7 +129,7 @@ class Feedback:
         Args:
             parameter: may be a buffer or None, which takes none.
             total: ``sum n * du/dp`` of this use.
-            scaled: ``total`` has the factor ``|p|`` already; it is handed over and not copied.
+            scaled: ``total`` is feedback already; it is handed over and not copied.
         """
         if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
             return
@@ -122,7 +140,7 @@ class Feedback:
     def collect(self) -> dict[nn.Parameter, Tensor]:
         """The feedback of every parameter, as ordinary tensors."""
         with torch.inference_mode(False), torch.no_grad():
-            feedback = {p: p.abs().mul_(total) for p, total in self._sums.items()}
+            feedback = {p: self.update.feedback(p, total) for p, total in self._sums.items()}
             for p, total in self._scaled.items():
                 feedback[p] = feedback[p] + total if p in feedback else total
         return feedback
@@ -151,13 +169,25 @@ class Stage(ABC):
 
     @abstractmethod
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         """Credit of each input that wants it; adds this stage's sums to the feedback.
 
         A credit may keep the time axis of ``[T, ...]`` where the input is constant, or any other
         axis that the input broadcasts over: the program sums it to the shape of the value.
         """
+
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        """Relevance of each input from a relevance ``r`` of this stage's value, of its shape.
+
+        Raises:
+            NetworkError: the stage cannot tell silent inputs apart.
+        """
+        raise NetworkError(
+            f"Stage '{self.name}' ({self.describe()}) feeds a layer whose rule hands relevance to "
+            "silent inputs (Flat, WSquare, ZBox), and cannot hand it on: give that layer another "
+            "rule, or put neurons between the two."
+        )
 
     def parameters(self) -> dict[str, Tensor]:
         """Parameters and constants of this stage, for the program's table."""
@@ -167,7 +197,7 @@ class Stage(ABC):
         """What kind of stage this is, in a word or two."""
         return type(self).__name__ if self.module is None else type(self.module).__name__
 
-    def rule(self, rule: Rule) -> str:
+    def rule(self, rules: Rules) -> str:
         """The rule of this stage, for the program's table."""
         return "-"
 
@@ -190,6 +220,6 @@ class Spiking(Stage):
 
     @abstractmethod
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         """As :meth:`backward`, from the relevance ``R`` ``[T, B, ...]`` at the spikes."""

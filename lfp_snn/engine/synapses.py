@@ -11,18 +11,22 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Relevance, Rules, Stage
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Rule
+from lfp_snn.rules import PLAIN, Rule, Variant
 
 __all__ = ["BatchNorm", "Convolution", "Linear", "Synapse"]
+
+
+#: Currents worked on at a time where a rule needs variants of them, which bounds their memory.
+_PART = 2**20
 
 
 class Synapse(Stage):
     """A weighted layer, ``I = W x + b``.
 
     The sums of its feedback and the credit of its input are products with ``n``, the credit of
-    its current.
+    its current; under a rule that needs variants of the current, with the credit of each.
     """
 
     module: nn.Linear | kernels.Convolution
@@ -32,49 +36,143 @@ class Synapse(Stage):
         (x,) = inputs
         self.check(x.shape)
         run.keep(self, x)
-        current = self.current(x.flatten(0, 1))
+        current = self.current(x.flatten(0, 1), self.module.weight, self.module.bias)
         return current.view(*x.shape[:2], *current.shape[1:])
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
-        return (self.learn(run.kept[self], credit, feedback, wanted[0]),)
+        return (self.learn(run.kept[self], credit, feedback, rules[self.name], wanted[0]),)
 
-    def learn(self, x: Tensor, n: Tensor, feedback: Feedback, wanted: bool) -> Tensor | None:
+    def learn(
+        self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
+    ) -> Tensor | Relevance | None:
         """Add to the feedback from input and credit of the current, both with two leading axes.
 
         Returns:
-            The credit of the input, if it is wanted.
+            The credit of the input, or its relevance, if it is wanted.
         """
+        frames, credits = x.flatten(0, 1), n.flatten(0, 1)
+        if rule.variants is PLAIN:
+            of_input = self._plain(frames, credits, feedback, wanted)
+        else:
+            parts = -(-credits.numel() // _PART)
+            pairs = zip(frames.chunk(parts), credits.chunk(parts), strict=True)
+            found = [self._by_variants(*pair, feedback, rule, wanted) for pair in pairs]
+            of_input = torch.cat([c for c in found if c is not None]) if wanted else None
+        if of_input is None:
+            return None
+        shaped = of_input.view(x.shape)
+        return Relevance(shaped) if rule.of_silent else shaped
+
+    def _plain(self, x: Tensor, n: Tensor, feedback: Feedback, wanted: bool) -> Tensor | None:
+        """``sum x n``, ``sum n`` and ``c = W^T n``."""
         weight, bias = self.module.weight, self.module.bias
         of_weight, of_bias, of_input = self.products(
-            x.flatten(0, 1),
-            n.flatten(0, 1),
-            feedback=feedback.wanted(weight, bias),
-            credit=wanted,
+            x, n, weight, feedback=feedback.wanted(weight, bias), credit=wanted
         )
         feedback.add(weight, of_weight)
         feedback.add(bias, of_bias)
-        return None if of_input is None else of_input.view(x.shape)
+        return of_input
+
+    def _by_variants(
+        self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
+    ) -> Tensor | None:
+        """The same with the weights and the credit of each variant; see lfp_snn.rules.base."""
+        weight, bias = self.module.weight.detach(), self.module.bias
+        learns = feedback.wanted(self.module.weight, bias)
+        signs = bool((x < 0).any())
+        active = [v for v in rule.variants if signs or v.input != "negative"]
+        inputs = {v: _input_of(v, x) for v in active}
+        nothing = torch.zeros((), dtype=n.dtype, device=n.device).expand_as(n)
+        currents = [
+            self.current(inputs[v], v.weight(weight), _changed(bias, v)) if v in inputs else nothing
+            for v in rule.variants
+        ]
+        of_input: Tensor | None = None
+        # Variants that leave silent inputs out are parts of the current, and make it up.
+        current = self.current(x, weight, bias) if rule.of_silent else sum(currents, start=nothing)
+        for variant, g in zip(rule.variants, rule.normalise(n, current, currents), strict=True):
+            if variant not in inputs:
+                continue
+            given, changed = inputs[variant], variant.weight(weight)
+            if learns and rule.of_silent:
+                self._learn_by_measure(variant, x, given, g * current.sign(), feedback)
+            part = learns and not rule.of_silent
+            of_weight, of_bias, c = self.products(given, g, changed, feedback=part, credit=wanted)
+            if of_weight is not None:
+                self._learn_by_part(variant, of_weight, of_bias, feedback)
+            if c is not None:
+                share = _share_of(variant, x, c, rule, signs)
+                of_input = share if of_input is None else of_input + share
+        return of_input
+
+    def _learn_by_part(
+        self, variant: Variant, of_weight: Tensor, of_bias: Tensor | None, feedback: Feedback
+    ) -> None:
+        """The sums of those weights that the variant holds."""
+        weight, bias = self.module.weight, self.module.bias
+        feedback.add(weight, of_weight * variant.holds(weight.detach()))
+        if bias is not None and of_bias is not None and variant.bias is not None:
+            feedback.add(bias, of_bias * variant.holds(bias.detach()))
+
+    def _learn_by_measure(
+        self, variant: Variant, x: Tensor, given: Tensor, h: Tensor, feedback: Feedback
+    ) -> None:
+        """The measure of each weight times ``sum sgn(x) x^k h``; it stands in place of ``|w|``."""
+        weight, bias = self.module.weight, self.module.bias
+        of_weight, of_bias, _ = self.products(
+            x.sign() * given, h, weight, feedback=True, credit=False
+        )
+        assert of_weight is not None
+        feedback.add(weight, variant.weight(weight.detach()) * of_weight, scaled=True)
+        if bias is not None and of_bias is not None:
+            changed = _changed(bias, variant)
+            measure = torch.zeros_like(bias) if changed is None else changed
+            feedback.add(bias, measure * of_bias, scaled=True)
 
     @override
-    def rule(self, rule: Rule) -> str:
-        return "c = W'n"
+    def rule(self, rules: Rules) -> str:
+        rule = rules[self.name]
+        return "c = W'n" if rule.variants is PLAIN else repr(rule)
 
     @abstractmethod
     def check(self, shape: Sequence[int]) -> None:
         """Refuse an input ``[T, B, ...]`` that the module cannot take."""
 
     @abstractmethod
-    def current(self, x: Tensor) -> Tensor:
-        """Currents of folded frames ``[N, ...]``."""
+    def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Currents of folded frames ``[N, ...]`` with these weights."""
 
     @abstractmethod
     def products(
-        self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
+        self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Sums for weight and bias, credit of the input, each only where wanted."""
+        """Sums for weight and bias, credit of the input through ``weight``, where wanted."""
+
+
+def _changed(bias: Tensor | None, variant: Variant) -> Tensor | None:
+    """The bias of a variant."""
+    return None if bias is None or variant.bias is None else variant.bias(bias.detach())
+
+
+def _input_of(variant: Variant, x: Tensor) -> Tensor:
+    """The input ``x^k`` of a variant."""
+    if variant.input == "as it is":
+        return x
+    if isinstance(variant.input, str):
+        return x.clamp(min=0) if variant.input == "positive" else x.clamp(max=0)
+    return torch.full_like(x, variant.input)
+
+
+def _share_of(variant: Variant, x: Tensor, c: Tensor, rule: Rule, signs: bool) -> Tensor:
+    """What a variant adds to the credit of the input, or to its relevance."""
+    if rule.of_silent:
+        return _input_of(variant, x) * c
+    if variant.input == "as it is" or not signs:
+        return c
+    return c * (x >= 0 if variant.input == "positive" else x < 0)
 
 
 class Linear(Synapse):
@@ -88,14 +186,14 @@ class Linear(Synapse):
             raise self.misfit(f"{self.module.in_features} inputs (last axis)", shape)
 
     @override
-    def current(self, x: Tensor) -> Tensor:
-        return kernels.linear_current(x, self.module)
+    def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return kernels.linear_current(x, weight, bias)
 
     @override
     def products(
-        self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
+        self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        return kernels.linear_backward(x, n, self.module, feedback=feedback, credit=credit)
+        return kernels.linear_backward(x, n, weight, feedback=feedback, credit=credit)
 
 
 class Convolution(Synapse):
@@ -131,15 +229,15 @@ class Convolution(Synapse):
             )
 
     @override
-    def current(self, x: Tensor) -> Tensor:
-        return kernels.conv_current(x, self.module)
+    def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return kernels.conv_current(x, weight, bias, self.module)
 
     @override
     def products(
-        self, x: Tensor, n: Tensor, *, feedback: bool, credit: bool
+        self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         return kernels.conv_backward(
-            x, n, self.module, self.padding, feedback=feedback, credit=credit
+            x, n, weight, self.module, self.padding, feedback=feedback, credit=credit
         )
 
 
@@ -197,7 +295,7 @@ class BatchNorm(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         x, mean, inverse, scale = run.kept[self]
         gamma, beta = self.module.weight, self.module.bias
@@ -209,7 +307,7 @@ class BatchNorm(Stage):
         return (credit * self._wide(scale, x) if wanted[0] else None,)
 
     @override
-    def rule(self, rule: Rule) -> str:
+    def rule(self, rules: Rules) -> str:
         return "folded"
 
     @property

@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine.chunked import Chunks
+from lfp_snn.engine.chunked import BUDGET, Chunks, Memory, check_memory
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
-from lfp_snn.engine.stage import Feedback, Pass
+from lfp_snn.engine.serving import on_spikes, refuse_rules
+from lfp_snn.engine.stage import Feedback, Pass, Rules
 from lfp_snn.engine.table import program_table
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import Epsilon, Rule
+from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Layer", "Memory", "TemporalLFP"]
+__all__ = ["Layer", "TemporalLFP"]
 
 BACKENDS = ("auto", "events", "torch")
-#: What a pass keeps for the way back.
-Memory = Literal["full", "chunked"]
-#: Bytes for one chunk and the membranes at all borders, unless told.
-BUDGET = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -55,9 +51,11 @@ class TemporalLFP:
 
     Args:
         net: the network. Its parameters are read anew at every call.
-        rule: how credit is formed at the neurons.
-        backend: ``"events"``, whose cost follows the number of spikes (CPU, LFP-epsilon);
-            ``"torch"``, the reference, for any device; or ``"auto"``, the former where it can.
+        rule: how relevance goes through neurons and synapses; one for all, or a composite.
+        backend: ``"events"``, whose cost follows the number of spikes (CPU, rules under which
+            silent inputs take no part); ``"torch"``, the reference, for any device; or
+            ``"auto"``, the former where it can.
+        update: what a weight makes of the credit that flowed through its synapse.
         memory: ``"full"`` keeps every step for the way back; ``"chunked"`` keeps the membranes at
             the borders of chunks of time and runs each chunk once more on the way back
             (:mod:`lfp_snn.engine.chunked`), for long sequences.
@@ -65,7 +63,9 @@ class TemporalLFP:
         budget: bytes for one chunk and the membranes at all borders.
 
     Raises:
-        NetworkError: the network cannot be traced, or a stage of it has no rule.
+        NetworkError: the network cannot be traced, a stage of it has no rule, or the events
+            backend is asked for and does not know a rule.
+        ConfigError: a composite assigns a rule to nothing.
 
     Example::
 
@@ -81,20 +81,26 @@ class TemporalLFP:
     def __init__(
         self,
         net: nn.Module,
-        rule: Rule | None = None,
+        rule: Rule | Composite | None = None,
         backend: str = "auto",
+        update: Update | None = None,
+        *,
         memory: Memory = "full",
         chunk: int | None = None,
         budget: int = BUDGET,
     ) -> None:
         if backend not in BACKENDS:
             raise NetworkError(f"There is no backend '{backend}'; expected {', '.join(BACKENDS)}.")
-        _check_memory(memory, chunk, budget)
+        check_memory(memory, chunk, budget)
         self.net = net
         self.memory, self.chunk, self.budget = memory, chunk, budget
-        self.rule: Rule = rule if rule is not None else Epsilon()
+        self.rule: Rule | Composite = rule if rule is not None else Epsilon()
+        self.update = update if update is not None else Update()
         self._backend = backend
         self._reference: Program = build_program(net)
+        self.rules: Rules = assign(self.rule, self._reference.parts())
+        if backend == "events":
+            refuse_rules(self.rules)
         self._events: Program | None = None
         self._program = self._reference  # of the last pass
         self._pass: Pass | None = None
@@ -117,7 +123,7 @@ class TemporalLFP:
     def backend(self) -> str:
         """Name of the kernels that the next pass uses."""
         if self._backend == "auto":
-            fits = self.device.type == "cpu" and isinstance(self.rule, Epsilon)
+            fits = self.device.type == "cpu" and all(map(on_spikes, self.rules.values()))
             return "events" if fits else "torch"
         return self._backend
 
@@ -136,7 +142,7 @@ class TemporalLFP:
 
         match_threads(torch.get_num_threads())
         if self._events is None:
-            self._events = on_events(self._reference)
+            self._events = on_events(self._reference, self.rules)
         return self._events
 
     def _example(self) -> Tensor:
@@ -271,7 +277,7 @@ class TemporalLFP:
         input_relevance: bool = False,
         accumulate: bool = False,
         retain: bool = False,
-        rule: Rule | None = None,
+        rule: Rule | Composite | None = None,
     ) -> Tensor | None:
         """Send a reward back through layers and time, and fill the feedback of the parameters.
 
@@ -283,28 +289,33 @@ class TemporalLFP:
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.
-            rule: a rule for this pass alone.
+            rule: a rule or composite for this pass alone.
 
         Returns:
             None, or the relevance of the input: ``[T, B, ...]`` as a dense input, ``[nnz]`` (one
             value per entry) for :class:`~lfp_snn.Spikes`, ``[B, ...]`` (summed over T) for an
-            input that is constant.
+            input that is constant. Under a rule that hands relevance to silent inputs, that of
+            :class:`~lfp_snn.Spikes` is dense.
 
         Raises:
-            NetworkError: no forward pass was recorded, or its record was already consumed.
+            NetworkError: no forward pass was recorded, its record was already consumed, or the
+                forward pass ran on events and they do not know the rule.
+            ConfigError: a composite assigns a rule to nothing.
             ShapeError: the reward has another shape than the output.
         """
         run = self._recorded()
         with torch.no_grad():
             reward = self._prepare_reward(run, reward)
-            feedback = Feedback()
-            rule = rule or self.rule
+            rules = self.rules if rule is None else assign(rule, self._reference.parts())
+            if self._program is not self._reference:
+                refuse_rules(rules)
+            feedback = Feedback(self.update)
             if self._chunks is not None:
-                credit = self._chunks.backward(reward, feedback, rule, input_relevance)
+                found = self._chunks.backward(reward, feedback, rules, input_relevance)
             else:
                 run.carried.clear()
-                credit = run_backward(self._program, run, reward, feedback, rule, input_relevance)
-            relevance = None if credit is None else self._relevance(credit)
+                found = run_backward(self._program, run, reward, feedback, rules, input_relevance)
+            relevance = self._relevance(*found)
         totals = feedback.collect()
         for parameter, total in totals.items():
             _assign(parameter, total, accumulate)
@@ -318,6 +329,17 @@ class TemporalLFP:
             run.record = False
             self._input = self._chunks = None
         return relevance
+
+    @property
+    def layer_relevance(self) -> dict[str, float]:
+        """Sum of the relevance that arrived at each population, in the order in which they run.
+
+        Of the last backward pass that asked for ``input_relevance``. Under conserving rules, what
+        the layers differ by is what biases took (and membranes that nothing had made).
+        """
+        arrived = self._last().arrived
+        return {neuron.name: arrived[neuron.name] for neuron in self._program.spiking()
+                if neuron.name in arrived}  # fmt: skip
 
     def _recorded(self) -> Pass:
         if self._pass is None or not self._pass.record:
@@ -339,30 +361,24 @@ class TemporalLFP:
         alive = run.running(reward.dim())
         return reward if alive is None else reward * alive
 
-    def _relevance(self, credit: Tensor) -> Tensor:
-        """``R = x * c`` in the form of the input."""
+    def _relevance(self, credit: Tensor | None, beside: Tensor | None) -> Tensor | None:
+        """``R = x * c + r`` in the form of the input."""
         x = self._input
         assert x is not None
-        if isinstance(x, Spikes):
-            return credit.clone() if x.values is None else credit * x.values.to(credit.dtype)
-        return (credit * x.to(credit.dtype)).view(x.shape)
+        relevance = None
+        if credit is not None and isinstance(x, Spikes):
+            relevance = credit.clone() if x.values is None else credit * x.values.to(credit.dtype)
+        elif credit is not None and isinstance(x, Tensor):
+            relevance = (credit * x.to(credit.dtype)).view(x.shape)
+        if beside is None:
+            return relevance
+        beside = beside.view(x.shape)
+        if relevance is not None and isinstance(x, Spikes):
+            relevance = Spikes(x.indptr, x.indices, x.shape, relevance).dense(beside.dtype)
+        return beside if relevance is None else relevance + beside
 
     def __repr__(self) -> str:
         return program_table(self, [] if self._pass is None else self._pass.forms)
-
-
-def _check_memory(memory: str, chunk: int | None, budget: int) -> None:
-    if memory not in get_args(Memory):
-        raise NetworkError(
-            f"There is no memory '{memory}'; expected {', '.join(get_args(Memory))}."
-        )
-    if chunk is not None and (chunk < 1 or memory == "full"):
-        raise NetworkError(
-            f"chunk is {chunk} with memory='{memory}'; expected at least one step, and "
-            "memory='chunked', or no chunk."
-        )
-    if budget < 1:
-        raise NetworkError(f"budget is {budget}; expected a number of bytes above 0.")
 
 
 def _assign(parameter: nn.Parameter, total: Tensor, accumulate: bool) -> None:

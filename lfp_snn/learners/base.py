@@ -19,10 +19,11 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine.temporal import Memory, TemporalLFP
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.chunked import Memory
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
-from lfp_snn.rules import Rule
+from lfp_snn.rules import Composite, Rule, Update
 from lfp_snn.spikes import Spikes
 
 __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
@@ -80,6 +81,7 @@ class Learner(ABC):
         net: a module whose forward is one time step.
         rule: of the engine, for learners that send feedback through it.
         backend: the kernels behind the engine.
+        update: of the engine, from credit to feedback.
         memory: what the engine keeps of a pass, see :class:`~lfp_snn.TemporalLFP`.
         chunk: steps of a chunk of time.
 
@@ -101,13 +103,15 @@ class Learner(ABC):
     def __init__(
         self,
         net: nn.Module,
-        rule: Rule | None = None,
+        rule: Rule | Composite | None = None,
         backend: str = "auto",
+        update: Update | None = None,
+        *,
         memory: Memory = "full",
         chunk: int | None = None,
     ) -> None:
         self.net = net
-        self.engine = TemporalLFP(net, rule, backend, memory, chunk)
+        self.engine = TemporalLFP(net, rule, backend, update, memory=memory, chunk=chunk)
 
     @classmethod
     @abstractmethod

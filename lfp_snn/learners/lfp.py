@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from lfp_snn.engine.temporal import Memory
+from lfp_snn.engine.chunked import Memory
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
+from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
+from lfp_snn.learners.rule_options import RULE_SECTIONS
+from lfp_snn.learners.update import UpdateOptions
 from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, Prediction, Reward
-from lfp_snn.rules import RULES, Rule
+from lfp_snn.rules import Composite, Rule
 
 __all__ = ["LFP", "LFPOptions"]
 
-_RULES = {name: choice_of(name, rule) for name, rule in RULES.items()}
 _REWARDS = {name: choice_of(name, reward) for name, reward in REWARDS.items()}
 
 
@@ -23,18 +25,23 @@ class LFPOptions(LearnerOptions):
     """How feedback is made.
 
     Attributes:
-        rule: how a neuron hands its relevance on; a name of :data:`lfp_snn.rules.RULES`. The
-            default is epsilon with eps 0.1, which trains better than the published 1e-6.
+        rule: how neurons and synapses hand relevance on: a name of
+            :data:`lfp_snn.rules.RULES`, or a composite that gives each layer its own. The default
+            is epsilon with eps 0.1, which trains better than the published 1e-6.
         reward: what enters at the output; a name of :data:`lfp_snn.rewards.REWARDS`.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
         memory: ``full`` keeps every step for the way back, ``chunked`` repeats chunks of time, for
             long sequences.
         chunk: steps of a chunk; null to choose them by what they take.
+        update: what is made of the feedback: its form, normalisation, clipping by layer.
+        homeostasis: how silent neurons are woken; ``None``: not at all.
     """
 
     name: Literal["lfp"] = "lfp"
-    rule: Annotated[Choice, choose("rule", lambda: _RULES, "epsilon"), AS_MAPPING] = Field(
-        default_factory=lambda: _RULES["epsilon"].model_validate({"name": "epsilon", "eps": 0.1})
+    rule: Annotated[Choice, choose("rule", lambda: RULE_SECTIONS, "epsilon"), AS_MAPPING] = Field(
+        default_factory=lambda: RULE_SECTIONS["epsilon"].model_validate(
+            {"name": "epsilon", "eps": 0.1}
+        )
     )
     reward: Annotated[Choice, choose("reward", lambda: _REWARDS, "rate_coded"), AS_MAPPING] = Field(
         default_factory=lambda: _REWARDS["rate_coded"](name="rate_coded")
@@ -42,6 +49,8 @@ class LFPOptions(LearnerOptions):
     backend: str = "auto"
     memory: Memory = "full"
     chunk: int | None = Field(default=None, ge=1)
+    update: UpdateOptions = UpdateOptions()
+    homeostasis: HomeostasisOptions | None = None
 
 
 class LFP(Learner, name="lfp"):
@@ -49,14 +58,18 @@ class LFP(Learner, name="lfp"):
 
     Args:
         net: a module whose forward is one time step.
-        rule: how a neuron hands its relevance on, for instance ``Epsilon(0.1)``.
+        rule: how neurons and synapses hand relevance on, for instance ``Epsilon(0.1)``.
         reward: the reward at the output spikes, for instance ``RateCoded()``.
         backend: the kernels behind the engine.
+        update: what is made of the feedback.
+        homeostasis: how silent neurons are woken; none are if ``None``.
         memory: see :class:`~lfp_snn.TemporalLFP`, as chunk.
         chunk: steps of a chunk.
 
     Raises:
-        NetworkError: the network cannot be traced, or a stage has no rule.
+        NetworkError: the network cannot be traced, a stage has no rule, or homeostasis finds no
+            bias to move.
+        ConfigError: a composite assigns a rule to nothing.
     """
 
     Options: ClassVar[type[LearnerOptions]] = LFPOptions
@@ -64,20 +77,33 @@ class LFP(Learner, name="lfp"):
     def __init__(
         self,
         net: nn.Module,
-        rule: Rule,
+        rule: Rule | Composite,
         reward: Reward,
         backend: str = "auto",
+        update: UpdateOptions | None = None,
+        homeostasis: HomeostasisOptions | None = None,
+        *,
         memory: Memory = "full",
         chunk: int | None = None,
     ) -> None:
-        super().__init__(net, rule, backend, memory, chunk)
+        self.update = update if update is not None else UpdateOptions()
+        super().__init__(net, rule, backend, self.update.rule(), memory=memory, chunk=chunk)
         self.reward = reward
+        self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 
     @classmethod
     def from_options(cls, net: nn.Module, options: Any) -> LFP:
         """Build rule and reward as described, and bind them to ``net``."""
-        rule, reward = options.rule.make(), options.reward.make()
-        return cls(net, rule, reward, options.backend, options.memory, options.chunk)
+        return cls(
+            net,
+            options.rule.make(),
+            options.reward.make(),
+            options.backend,
+            options.update,
+            options.homeostasis,
+            memory=options.memory,
+            chunk=options.chunk,
+        )
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, reward its output spikes, send the reward back."""
@@ -86,7 +112,10 @@ class LFP(Learner, name="lfp"):
         reward = self.reward(spikes, batch.labels, lengths=batch.lengths, membranes=membranes)
         prediction = self.reward.predict(spikes, lengths=batch.lengths, membranes=membranes)
         firing = self.firing
+        if self.homeostasis is not None:
+            self.homeostasis.watch(self.engine.layer_spikes(), batch.lengths)
         self.engine.backward(reward)
+        self.update.apply(self.net)
         size = float(reward.abs().sum()) / len(batch.labels)
         return StepResult(prediction.classes, prediction.ties, size, firing)
 
@@ -94,3 +123,19 @@ class LFP(Learner, name="lfp"):
         """Read the classes as the reward reads them."""
         spikes = self.run(batch)
         return self.reward.predict(spikes, lengths=batch.lengths, membranes=self.engine.membranes)
+
+    def after_step(self) -> None:
+        """Wake silent neurons, if that is asked for."""
+        if self.homeostasis is not None:
+            self.homeostasis.move()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The running means of homeostasis."""
+        return {} if self.homeostasis is None else self.homeostasis.state_dict()
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        if self.homeostasis is None:
+            super().load_state_dict(state)
+        else:
+            self.homeostasis.load_state_dict(state)

@@ -106,7 +106,7 @@ class OTTT(GradientLearner, name="ottt"):
                 spikes = unroll(self.net, [frame], rest_of).spikes[0]
                 counts = spikes if counts is None else counts + spikes
                 seen = counts if self.evidence == "counts" else spikes
-                loss = self._loss(seen, batch, t) / len(whole)
+                loss = self._loss(seen, batch, t, len(whole))
                 self._add(taps.collect(loss))
                 counts = counts.detach()
                 parts.append(spikes.detach())
@@ -114,12 +114,13 @@ class OTTT(GradientLearner, name="ottt"):
         return torch.stack(parts), total
 
     @staticmethod
-    def _loss(seen: Tensor, batch: TrainingBatch, t: int) -> Tensor:
-        """Cross-entropy of a step, summed over the samples that still run."""
+    def _loss(seen: Tensor, batch: TrainingBatch, t: int, steps: int) -> Tensor:
+        """Cross-entropy of step t of a sample over its steps, summed over those that still run."""
         losses = nn.functional.cross_entropy(seen, batch.labels, reduction="none")
-        if batch.lengths is not None:
-            losses = losses * (t < batch.lengths.to(losses.device))
-        return losses.sum()
+        if batch.lengths is None:
+            return losses.sum() / steps
+        lengths = batch.lengths.to(losses.device)
+        return (losses * (t < lengths) / lengths).sum()
 
     def _add(self, gradients: dict[nn.Parameter, Tensor]) -> None:
         for parameter, gradient in gradients.items():

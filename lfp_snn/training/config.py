@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from lfp_snn.data import DATASETS
+from lfp_snn.data import DATASETS, Loader, SampleSet
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, LearnerOptions
 from lfp_snn.models import MODELS, ModelOptions
@@ -62,6 +62,9 @@ class Settings(Section):
         schedule: how the learning rate goes, by name, and its options.
         epochs: passes over the training set, at most.
         batch_size: samples in a step.
+        sampling: ``shuffle``, every sample once in an epoch, or ``balanced``, every class equally
+            often.
+        workers: threads that put batches together ahead of time; 0: none. The result is the same.
         clip: largest global norm of the feedback; what is longer is scaled down. ``None``: never.
         patience: stop after this many epochs without a better validation accuracy. ``None``: never.
         checkpoint_every: steps between two checkpoints within an epoch (one more ends each epoch).
@@ -75,9 +78,15 @@ class Settings(Section):
     schedule: _Schedule = OneCycle()
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=50, ge=1)
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    workers: int = Field(default=0, ge=0, le=256)
     clip: float | None = Field(default=3.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
+
+    def loader(self, samples: SampleSet) -> Loader:
+        """The batches to train on."""
+        return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers)
 
 
 class Config(Settings):

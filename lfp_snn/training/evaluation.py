@@ -42,7 +42,7 @@ def evaluate(learner: Learner, samples: SampleSet, batch_size: int) -> Evaluatio
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     ties = 0
     firing: dict[str, float] = {}
-    for cpu_batch in Loader(samples, batch_size, shuffle=False, seed=0).epoch(0):
+    for cpu_batch in Loader(samples, batch_size, "in_order", seed=0).epoch(0):
         batch = cpu_batch.to(learner.device)
         prediction = learner.predict(batch)
         pairs = batch.labels * classes + prediction.classes

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lfp_snn.data import Batch, Loader, Splits
+from lfp_snn.data import Batch, Splits
 from lfp_snn.errors import RunError
 from lfp_snn.learners import Learner
 from lfp_snn.spikes import Spikes
@@ -60,7 +60,7 @@ class Trainer:
         self.settings = settings
         self.observers = tuple(observers)
         self.run: RunDir | None = None
-        self.loader = Loader(splits.train, settings.batch_size, shuffle=True, seed=settings.seed)
+        self.loader = settings.loader(splits.train)
         self.parameters = list(learner.parameters())
         self.optimizer = settings.optimizer.build(self.parameters)
         self.schedule = settings.schedule.build(self.optimizer, settings.epochs, len(self.loader))

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lfp_snn.data import Batch, Loader, Splits, load, load_file
+from lfp_snn.data import Batch, Splits, load, load_file
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import LEARNERS, Learner
@@ -212,8 +212,7 @@ def _calibrate(
     """Calibrate on the first batch, the same for every learner; factors and warnings."""
     if settings.calibrate is None:
         return {}, []
-    loader = Loader(splits.train, settings.batch_size, shuffle=True, seed=settings.seed)
-    batch = next(loader.epoch(1)).to(pick_device(settings.device))
+    batch = next(settings.loader(splits.train).epoch(1)).to(pick_device(settings.device))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
         factors = calibrate(TemporalLFP(net), batch, settings.calibrate)

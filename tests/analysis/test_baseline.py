@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lfp_snn.analysis import logistic_baseline
 from lfp_snn.data import SampleSet, Splits
+from lfp_snn.data.sets import Draw, Encoded
 from lfp_snn.spikes import Spikes
 
 STEPS = 5
@@ -23,10 +24,10 @@ class DenseSet(SampleSet):
         super().__init__(labels.numpy(), ids, classes=CLASSES, feature_shape=shape, steps=STEPS)
         self.inputs = inputs
 
-    def _encode(self, rows: npt.NDArray[np.int64]) -> Spikes | Tensor:
+    def _encode(self, rows: npt.NDArray[np.int64], draw: Draw | None) -> Encoded:
         if self.inputs.dim() == 2:
-            return self.inputs[rows]
-        return Spikes.from_dense(self.inputs[:, rows])
+            return Encoded(self.inputs[rows])
+        return Encoded(Spikes.from_dense(self.inputs[:, rows]))
 
     def _select(self, rows: npt.NDArray[np.int64]) -> SampleSet:
         raise AssertionError("the baseline takes the splits as they are")

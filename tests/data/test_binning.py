@@ -131,6 +131,34 @@ def test_sensors_of_any_size() -> None:
     np.testing.assert_array_equal(binned.indices, 479 * 640 + np.array([0, 63, 639]))
 
 
+@FEW
+@given(recordings, st.integers(1, 40), st.integers(1, 100_000))
+def test_steps_of_one_duration(events: Events, steps: int, window: int) -> None:
+    frames = np.zeros((events.recordings, steps, UNITS))
+    lengths = []
+    for n, (first, last) in enumerate(zip(events.offsets[:-1], events.offsets[1:], strict=True)):
+        step = 0
+        for e in range(first, last):
+            step = int(events.t[e] - events.t[first]) // window
+            if step < steps:
+                flat = (int(events.p[e]) * 34 + int(events.y[e])) * 34 + int(events.x[e])
+                frames[n, step, flat] += 1
+        lengths.append(min(step + 1, steps))
+    binned = bin_events(events, Binning(steps, "duration", "counts", window))
+    assert np.array_equal(dense(binned).reshape(frames.shape), frames)
+    assert binned.lengths is not None
+    assert binned.lengths.tolist() == lengths
+
+
+@pytest.mark.parametrize("binning", [("duration", None), ("time", 1000), ("duration", 0)])
+def test_refuses_a_duration_that_does_not_fit(
+    binning: tuple[Literal["time", "duration"], int | None],
+) -> None:
+    by, window = binning
+    with pytest.raises(ConfigError, match="bin_ms|at least 1"):
+        Binning(5, by, window_us=window)
+
+
 @pytest.mark.parametrize("steps", [0, -3])
 def test_refuses_no_steps(steps: int) -> None:
     with pytest.raises(ConfigError, match=f"steps is {steps}"):

@@ -1,17 +1,16 @@
 """DVS-digits: the simulated camera by its equations, and the set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from lfp_snn import data
-from lfp_snn.data import camera, digits
-from lfp_snn.data.binning import Binned
-from lfp_snn.data.camera import Camera, FloatArray
-from lfp_snn.data.simulated import SimulatedOptions, simulate
+from lfp_snn.data import Events, camera, digits
+from lfp_snn.data.camera import Camera, FloatArray, IntArray
 from tests.data.helpers import spikes
 
 IDEAL = Camera(threshold=0.2, mismatch=0.0, noise_hz=0.0, seed=0)
@@ -22,25 +21,20 @@ IMAGES = np.random.default_rng(0).random((6, 8, 8))
 @pytest.fixture
 def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Splits:
     monkeypatch.setenv("LFP_SNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(digits, "simulate", few(simulate))
+    monkeypatch.setattr(Camera, "record", few(Camera.record))
     return data.load("digits")
 
 
-Encode = Callable[[FloatArray, SimulatedOptions], Iterator[Binned]]
-
-
-def few(encode: Encode) -> Encode:
+def few(record: Callable[[Camera, FloatArray, IntArray], Events]) -> Any:
     """Simulates the first 100 recordings and repeats them, so that a test need not wait."""
+    made: list[Events] = []
 
-    def encoded(images: FloatArray, options: SimulatedOptions) -> Iterator[Binned]:
-        (chunk,) = encode(images[:100], options)
-        frames = 100 * options.steps
-        for start in range(0, len(images), 100):
-            count = min(100, len(images) - start) * options.steps
-            end = chunk.indptr[min(count, frames)]
-            yield chunk._replace(indptr=chunk.indptr[: count + 1], indices=chunk.indices[:end])
+    def recorded(self: Camera, images: FloatArray, numbers: IntArray) -> Events:
+        if not made:
+            made.append(record(self, images[:100], np.arange(100)))
+        return Events.joined([made[0].recording(number % 100) for number in numbers])
 
-    return encoded
+    return recorded
 
 
 def levels(images: np.ndarray) -> np.ndarray:

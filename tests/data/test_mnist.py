@@ -107,7 +107,7 @@ def test_latency_follows_its_equation(pixels: list[int], steps: int, threshold: 
         for i, pixel in enumerate(row):
             x = int(pixel) / 255
             if x >= threshold:
-                expected[round((steps - 1) * (1 - x) / (1 - threshold)), b, i] = 1
+                expected[round((steps - 1) * ((1 - x) / (1 - threshold))), b, i] = 1
     torch.testing.assert_close(spikes, expected)
 
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
-from lfp_snn.engine.chunked import chunk_length
-from lfp_snn.engine.temporal import Memory
+from lfp_snn.engine.chunked import Memory, chunk_length
 from lfp_snn.errors import NetworkError
 from tests.engine.compare import (
     BACKENDS,
@@ -159,7 +158,7 @@ def test_options_that_do_not_fit_are_refused(
     backend: str, memory: Memory, chunk: int | None, budget: int, message: str
 ) -> None:
     with pytest.raises(NetworkError, match=message):
-        TemporalLFP(mlp(), None, backend, memory, chunk, budget)
+        TemporalLFP(mlp(), None, backend, memory=memory, chunk=chunk, budget=budget)
 
 
 @given(

@@ -278,15 +278,3 @@ def test_works_under_inference_mode() -> None:
     optimizer = torch.optim.Adam(net.parameters())
     optimizer.step()
     assert all(not p.grad.is_inference() for p in net.parameters() if p.grad is not None)
-
-
-def test_rules_beyond_epsilon_are_refused_by_name() -> None:
-    class Flat:
-        def denominator(self, kept: Tensor, arrived: Tensor) -> Tensor:
-            return torch.ones_like(kept)
-
-    lfp = TemporalLFP(dyadic(mlp()), backend="events")
-    spikes = lfp.forward(events())
-    with pytest.raises(Exception, match=r"knows the rule Epsilon.*backend='torch'"):
-        lfp.backward(torch.ones_like(spikes), rule=Flat())
-    assert TemporalLFP(mlp(), rule=Flat()).backend == "torch"

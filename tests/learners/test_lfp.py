@@ -13,7 +13,7 @@ from lfp_snn.learners import LEARNERS, Learner, LearnerOptions
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.models import build
 from lfp_snn.rewards import RateCoded, SoftmaxRate
-from lfp_snn.rules import Epsilon
+from lfp_snn.rules import COMPOSITES, RULES, Epsilon, Gamma, Update, ZBox
 from lfp_snn.spikes import Spikes
 
 
@@ -132,3 +132,56 @@ def test_an_abstract_learner_cannot_be_made(net: Any) -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Half(net)  # type: ignore[abstract]
+
+
+def test_options_of_the_whole_method(net: Any, batch: Batch) -> None:
+    options = LEARNERS["lfp"].Options.model_validate(
+        {
+            "name": "lfp",
+            "rule": {
+                "name": "composite",
+                "layers": [
+                    {"position": "first", "rule": {"name": "zbox", "low": -1.0}},
+                    {"type": "Linear", "name": "2", "rule": {"name": "gamma", "gamma": 0.5}},
+                ],
+                "default": {"name": "norm"},
+            },
+            "update": {"form": "lfp", "floor": 0.01, "normalise": "max", "clip": 1.0},
+            "homeostasis": {"target": 0.1},
+        }
+    )
+    learner = LEARNERS["lfp"].from_options(net, options)
+    assert isinstance(learner, LFP)
+    first, last = learner.engine.layers
+    assert learner.engine.rules[first.name] == ZBox(-1.0)
+    assert learner.engine.rules[last.synapses[0][0]] == Gamma(0.5)
+    assert learner.engine.update == Update(floor=0.01)
+    learner.feedback(batch)
+    learner.after_step()
+    assert set(learner.state_dict()) == {first.name, last.name}
+    again = LEARNERS["lfp"].Options.model_validate(options.model_dump(mode="json"))
+    assert again == options
+
+
+@pytest.mark.parametrize("name", [*RULES, *COMPOSITES])
+def test_every_rule_has_a_name_in_a_config_and_learns(net: Any, batch: Batch, name: str) -> None:
+    options = LEARNERS["lfp"].Options.model_validate({"name": "lfp", "rule": {"name": name}})
+    learner = LEARNERS["lfp"].from_options(net, options)
+    learner.feedback(batch)
+    grads = [p.grad for p in net.parameters()]
+    assert all(grad is not None and bool(grad.isfinite().all()) for grad in grads)
+    assert any(bool(grad.any()) for grad in grads)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"name": "gamma", "gamma": -1.0}, "Gamma.gamma is -1"),
+        ({"name": "zplus", "alpha": 1.0}, "unknown keys"),
+        ({"name": "composite", "layers": []}, "at least 1"),
+        ({"name": "composite", "layers": [{"rule": {"name": "flat"}}]}, "to nothing"),
+    ],
+)
+def test_wrong_rules_are_told(rule: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LEARNERS["lfp"].Options.model_validate({"name": "lfp", "rule": rule})

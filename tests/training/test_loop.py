@@ -134,10 +134,10 @@ def test_the_test_set_is_looked_at_once(
     seen: list[int] = []
     inner = type(splits.test).batch
 
-    def batch(self: Any, indices: Any) -> Any:
+    def batch(self: Any, indices: Any, draw: Any = None) -> Any:
         if self is splits.test:
             seen.extend(indices)
-        return inner(self, indices)
+        return inner(self, indices, draw)
 
     monkeypatch.setattr(type(splits.test), "batch", batch)
     fit(net, splits, **settings)
@@ -362,3 +362,23 @@ def test_resuming_needs_the_run_and_its_settings(
 def test_unknown_settings_are_named(net: nn.Module, splits: Splits) -> None:
     with pytest.raises(ConfigError, match="epoch is no known key, did you mean epochs"):
         fit(net, splits, epoch=3)
+
+
+@pytest.mark.parametrize("adapt", ["bias", "threshold"])
+def test_homeostasis_resumes_with_the_same_bits(
+    splits: Splits, settings: dict[str, Any], tmp_path: Path, adapt: str
+) -> None:
+    homeostasis = {"adapt": adapt, "target": 0.3, "rate": 0.2}
+    settings = {**settings, "learner": {"name": "lfp", "homeostasis": homeostasis}}
+    kill = Stop(7, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted):
+        fit(new_net(), splits, out=tmp_path / "run", observers=[kill], **settings)
+    resumed, straight, without = new_net(5), new_net(), new_net()
+    fit(resumed, splits, out=tmp_path / "run", resume=True, **settings)
+    fit(straight, splits, **settings)
+    fit(without, splits, **{**settings, "learner": {"name": "lfp"}})
+    ended, expected, plain = (
+        list(net.state_dict().values()) for net in (resumed, straight, without)
+    )
+    assert same(ended, expected)
+    assert not same(expected, plain)

@@ -60,7 +60,7 @@ def mnist_epoch(root: Path, most: int | None = None) -> Epoch:
         DataError: MNIST is not there.
     """
     splits = load("mnist", root / "MNIST", steps=STEPS, encoding="constant")
-    parts = [Loader(each, BATCH, shuffle=True, seed=0) for each in (splits.train, splits.val)]
+    parts = [Loader(each, BATCH, "shuffle", seed=0) for each in (splits.train, splits.val)]
     _train(parts, WARMUP)
     return _train(parts, most)
 

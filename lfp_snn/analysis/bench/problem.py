@@ -112,7 +112,7 @@ def recorded(root: Path, size: int, steps: int = 25) -> tuple[Batch, str]:
         splits = load("nmnist", folder, steps=steps)
     else:
         splits = load("digits", steps=steps)
-    loader = Loader(splits.train, size, shuffle=True, seed=0)
+    loader = Loader(splits.train, size, "shuffle", seed=0)
     return next(loader.epoch(1)), splits.info["source"]
 
 

@@ -122,7 +122,7 @@ def run_cell(cell: Cell, study: Study, values: Mapping[str, Any]) -> None:
 
 def _of_a_step(learner: Learner, config: Config, samples: Any) -> dict[str, Any]:
     """Sparsity of an update and time of a step, on the first training batch."""
-    batch = next(Loader(samples, config.batch_size, shuffle=True, seed=config.seed).epoch(1))
+    batch = next(Loader(samples, config.batch_size, "shuffle", config.seed).epoch(1))
     batch = batch.to(learner.device)
     learner.net.train()
     learner.feedback(batch)

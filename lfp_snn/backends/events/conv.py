@@ -178,6 +178,7 @@ def conv_backward(
     credit: np.ndarray | None = None,
     input_credit: bool = True,
     carried: np.ndarray | None = None,
+    scaled: bool = True,
 ) -> Feedback:
     """Feedback of the layer and credit of its input, one value per entry of it.
 
@@ -186,12 +187,13 @@ def conv_backward(
         weight: as in the forward pass.
         bias: as in the forward pass.
         neuron: as in the forward pass.
-        eps: stabiliser of the denominator.
+        eps: stabiliser of the denominator, or the split that it stands for.
         work: buffers (may be those of the forward pass); the results live in them.
         reward: ``R`` dense [B, T, units] (an output layer without pooling), or
         credit: one value per entry of ``trace.out``.
         input_credit: whether the credit of the input is wanted.
         carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
+        scaled: feedback with the factor ``|w|``; else the sums without it.
     """
     if (reward is None) == (credit is None):
         raise ValueError("conv_backward takes either a reward or a credit")
@@ -220,10 +222,13 @@ def conv_backward(
         used = layout.order >= 0
         carried[:, layout.order[used]] = m[:, used]
     feedback = work.get("feedback", weight.shape, dtype)
-    collect(sums, layout.gather, weight.reshape(-1), feedback.reshape(-1))
+    strength = weight if scaled else np.ones_like(weight)
+    collect(sums, layout.gather, strength.reshape(-1), feedback.reshape(-1))
     of_bias = None
     if bias is not None:
         columns, deep = shape.out_size[1], shape.outputs // shape.groups
         by_column = bias_sums.sum(0)[:, : columns * deep].reshape(-1, columns, deep)
-        of_bias = np.abs(bias) * by_column.sum(1).reshape(-1)
+        of_bias = by_column.sum(1).reshape(-1)
+        if scaled:
+            of_bias *= np.abs(bias)
     return Feedback(feedback, of_bias, handed if input_credit else None)

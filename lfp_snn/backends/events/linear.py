@@ -5,6 +5,7 @@ the samples stream by, its 64 sums stay in registers. The feedback of a block is
 other way round: per input, the credits of the frames in which it was active.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,10 @@ _GROUPS = 8
 """Pieces into which samples or frames are cut, to occupy all threads."""
 _SLAB = 128
 """Inputs that one thread turns or learns at a time; a multiple of LANES."""
+
+
+#: Credits of positive and negative contributions from n and the sums of both.
+Shares = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class LinearTrace(NamedTuple):
@@ -164,7 +169,10 @@ def linear_forward(
 
 @njit(cache=True, parallel=True)
 def _feedback(starts, frames, values, step, n, blocks, feedback):  # type: ignore[no-untyped-def]
-    """Feedback of (j, i): |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f."""
+    """Feedback of (j, i): |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f.
+
+    ``blocks`` holds w, or whatever else shall scale the sums.
+    """
     outputs, inputs = feedback.shape
     flat = feedback.reshape(-1)
     total = n.size // (blocks.size // inputs)
@@ -207,6 +215,22 @@ def _bias_feedback(n, bias, feedback):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
+def _currents(indptr, indices, values, step, blocks, bias, currents):  # type: ignore[no-untyped-def]
+    """Currents [blocks, F, 64] of all frames."""
+    inputs = blocks.size // bias.size
+    total = indptr.size - 1
+    for piece in prange(bias.size // BLOCK * _GROUPS):
+        k, g = piece // _GROUPS, piece % _GROUPS
+        for f in range(g * total // _GROUPS, (g + 1) * total // _GROUPS):
+            at = (k * total + f) * BLOCK
+            copy_run(currents, at, bias, k * BLOCK, BLOCK)
+            add_rows(
+                currents, at, blocks, k * BLOCK * inputs, indices, values, step,
+                indptr[f], indptr[f + 1],
+            )  # fmt: skip
+
+
+@njit(cache=True, parallel=True)
 def _credit(indptr, indices, n, blocks, inputs, credit):  # type: ignore[no-untyped-def]
     """Credit of entry e: sum_j w_ij n_fj; block after block while it is in the cache."""
     total = indptr.size - 1
@@ -221,6 +245,19 @@ def _credit(indptr, indices, n, blocks, inputs, credit):  # type: ignore[no-unty
                     credit[e] += dot_run(blocks, column, n, row, BLOCK)
 
 
+class Part(NamedTuple):
+    """Weights of one sign: in blocks, and their bias."""
+
+    blocks: np.ndarray
+    bias: np.ndarray
+    sign: int
+
+    def held(self, blocks: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """1 where a weight is one of them, a zero counting as positive, and 0 elsewhere."""
+        arrays = (blocks >= 0, bias >= 0) if self.sign > 0 else (blocks < 0, bias < 0)
+        return arrays[0].astype(blocks.dtype), arrays[1].astype(bias.dtype)
+
+
 def linear_backward(
     trace: LinearTrace,
     neuron: Neuron,
@@ -233,6 +270,8 @@ def linear_backward(
     input_credit: bool = True,
     feedback: np.ndarray | None = None,
     carried: np.ndarray | None = None,
+    shares: Shares | None = None,
+    scaled: bool = True,
 ) -> Feedback:
     """Feedback of the layer and credit of its input, ``c_i = sum_j w_ij n_j`` per entry of it.
 
@@ -240,32 +279,87 @@ def linear_backward(
         trace: of the forward pass, recorded.
         neuron: as in the forward pass.
         bias: as in the forward pass.
-        eps: stabiliser of the denominator.
+        eps: stabiliser of the denominator, or the split that it stands for.
         work: buffers (may be those of the forward pass); the results live in them.
         reward: ``R`` dense [B, T, out] (an output layer), or
         credit: one value per entry of the layer's output list.
         input_credit: whether the credit of the input is wanted.
         feedback: [out, in], where to write the feedback of the weight; a buffer if ``None``.
+        shares: of a rule that tells signs apart: credits of the positive and of the negative
+            contributions from n and the sums of both, all [P/64, F, 64]. The input must not be
+            negative.
+        scaled: feedback with the factor ``|w|``; else the sums without it.
         carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
     """
     blocks, x = trace.blocks, trace.x
     dtype = blocks.dtype
-    inputs = blocks.shape[1]
+    inputs, units = blocks.shape[1], trace.neurons.units
     n = credit_scan(
         trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks",
         carried=carried,
     )  # fmt: skip
-    starts, frames, values, step = transpose(x, inputs, dtype, work)
     if feedback is None:
-        feedback = work.get("feedback", (trace.neurons.units, inputs), dtype)
-    flat = n.reshape(-1)
-    _feedback(starts, frames, values, step, flat, blocks.reshape(-1), feedback)
-    of_bias = None
-    if bias is not None:
-        of_bias = np.empty(trace.neurons.units, dtype)
-        _bias_feedback(n, bias, of_bias)
-    handed = None
-    if input_credit:
-        handed = work.get("credit", (x.indices.size,), dtype)
-        _credit(x.indptr, x.indices, flat, blocks.reshape(-1), inputs, handed)
-    return Feedback(feedback, of_bias, handed)
+        feedback = work.get("feedback", (units, inputs), dtype)
+    of_bias = None if bias is None else np.empty(units, dtype)
+    handed = work.get("credit", (x.indices.size,), dtype) if input_credit else None
+    given = np.zeros(units, dtype) if bias is None else bias
+    back = _Back(x, transpose(x, inputs, dtype, work), inputs)
+    found = Feedback(feedback, of_bias, handed)
+    if shares is None:
+        strength = (blocks, given) if scaled else (np.ones_like(blocks), np.ones_like(given))
+        back.send(n, blocks, *strength, found)
+        return found
+    parts = (
+        Part(np.maximum(blocks, 0), np.maximum(given, 0), 1),
+        Part(np.minimum(blocks, 0), np.minimum(given, 0), -1),
+    )
+    sums = [back.currents(part, n.shape) for part in parts]
+    other = Feedback(
+        np.empty_like(feedback),
+        None if of_bias is None else np.empty_like(of_bias),
+        None if handed is None else np.empty_like(handed),
+    )
+    for part, g, to in zip(parts, shares(n, *sums), (found, other), strict=True):
+        strength = (part.blocks, part.bias) if scaled else part.held(blocks, given)
+        back.send(g, part.blocks, *strength, to)
+    for total, each in zip(found, other, strict=True):
+        if total is not None:
+            total += each
+    return found
+
+
+class _Back(NamedTuple):
+    """The input of a layer on the way back, by frame and by unit."""
+
+    x: Lists
+    by_unit: tuple[np.ndarray, np.ndarray, np.ndarray, int]
+    inputs: int
+
+    def send(
+        self,
+        n: np.ndarray,
+        blocks: np.ndarray,
+        strength: np.ndarray,
+        bias_strength: np.ndarray,
+        to: Feedback,
+    ) -> None:
+        """Write the three products of a credit ``n`` [P/64, F, 64], where there is room."""
+        flat = n.reshape(-1)
+        _feedback(*self.by_unit, flat, strength.reshape(-1), to.weight)
+        if to.bias is not None:
+            _bias_feedback(n, bias_strength, to.bias)
+        if to.credit is not None:
+            x = self.x
+            _credit(x.indptr, x.indices, flat, blocks.reshape(-1), self.inputs, to.credit)
+
+    def currents(self, part: Part, shape: tuple[int, ...]) -> np.ndarray:
+        """Currents of weights of one sign, [P/64, F, 64]."""
+        dtype = part.blocks.dtype
+        offset = np.zeros(shape[0] * BLOCK, dtype)
+        offset[: part.bias.size] = part.bias
+        currents = np.empty(shape, dtype)
+        _currents(
+            self.x.indptr, self.x.indices, *scales(self.x, dtype), part.blocks.reshape(-1), offset,
+            currents.reshape(-1),
+        )  # fmt: skip
+        return currents

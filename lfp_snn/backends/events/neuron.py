@@ -6,6 +6,7 @@ what is compared with the threshold: the same for a delayed reset, so that only 
 without delay (:func:`keeps_u`) write and read ``u``.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +28,9 @@ from lfp_snn.backends.events.simd import (
 
 SUBTRACT, ZERO, NONE, SUBTRACT_NOW, ZERO_NOW = range(5)
 """Codes of the dynamics; ``NOW`` stands for reset_delay=False."""
+
+CONSERVING, BY_SIZE = 0.0, -1.0
+"""Values of ``eps`` that stand for another split than that with a stabiliser."""
 
 _I64 = ir.IntType(64)
 _I16 = ir.IntType(16)
@@ -150,9 +154,13 @@ def credit_step(  # type: ignore[no-untyped-def]
 ):
     """One step backwards of ``length`` neurons (a multiple of LANES).
 
-    On entry m holds ``R_t + M_{t+1}``; on return n holds ``n_t = m / D``, with
-    ``D = |v| + |p - v| + eps``, and m holds ``M_t = n_t beta v_t``. ``u`` is ``u_t`` and ``last``
-    is ``w_{t-1}``; both are found at their offsets.
+    On entry m holds ``Q = R_t + M_{t+1}``; on return n holds ``n_t`` and m holds ``M_t``. ``u`` is
+    ``u_t`` and ``last`` is ``w_{t-1}``; both are found at their offsets. ``eps`` picks the split
+    (:mod:`lfp_snn.rules`), with ``a = beta v`` and ``I = p - a``::
+
+        eps > 0                n = Q / (|v| + |p - v| + eps)      M = n a
+        eps = 0 (CONSERVING)   n = Q sgn(I) / (|a| + |I|)         M = Q |a| / (|a| + |I|)
+        eps < 0 (BY_SIZE)      n = Q / (|a| + |I|)                M = n a
     """
     at = types.intp
     signature = types.void(u, at, last, at, beta, theta, at, at, eps, m, at, n, at, at)
@@ -171,23 +179,55 @@ def credit_step(  # type: ignore[no-untyped-def]
         def get(k: int, offset: Any) -> Any:
             return load(context, builder, kinds[k], where[k], offset)
 
-        def emit(code: int) -> None:
+        zero = ir.Constant(vector, [0.0] * LANES)
+
+        def with_stabiliser(q: Any, p: Any, kept: Any, decayed: Any) -> tuple[Any, Any]:
+            parts = builder.fadd(
+                builder.call(size, [kept]), builder.call(size, [builder.fsub(p, kept)])
+            )
+            n = builder.fdiv(q, builder.fadd(parts, stabiliser))
+            return n, builder.fmul(n, decayed)
+
+        def share(q: Any, kept_size: Any, current: Any) -> Any:
+            total = builder.fadd(kept_size, builder.call(size, [current]))
+            nothing = builder.fcmp_ordered("==", total, zero)
+            return builder.select(nothing, zero, builder.fdiv(q, total))
+
+        def by_size(q: Any, p: Any, kept: Any, decayed: Any) -> tuple[Any, Any]:
+            n = share(q, builder.call(size, [decayed]), builder.fsub(p, decayed))
+            return n, builder.fmul(n, decayed)
+
+        def conserving(q: Any, p: Any, kept: Any, decayed: Any) -> tuple[Any, Any]:
+            kept_size, current = builder.call(size, [decayed]), builder.fsub(p, decayed)
+            each = share(q, kept_size, current)
+            falling = builder.select(
+                builder.fcmp_ordered("<", current, zero), builder.fneg(each), zero
+            )
+            n = builder.select(builder.fcmp_ordered(">", current, zero), each, falling)
+            return n, builder.fmul(each, kept_size)
+
+        def emit(code: int, split: Any) -> None:
             with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
                 theta = get(5, builder.add(constant_at, k))
                 kept, pending = _kept(builder, get(2, builder.add(last_at, k)), theta, code)
                 p = get(0, builder.add(u_at, k))
                 if code in (SUBTRACT, SUBTRACT_NOW):
                     p = builder.select(pending, builder.fadd(p, theta), p)
-                parts = builder.fadd(
-                    builder.call(size, [kept]), builder.call(size, [builder.fsub(p, kept)])
-                )
-                n = builder.fdiv(get(9, builder.add(m_at, k)), builder.fadd(parts, stabiliser))
+                decayed = builder.fmul(get(4, builder.add(constant_at, k)), kept)
+                n, handed = split(get(9, builder.add(m_at, k)), p, kept, decayed)
                 store(context, builder, kinds[11], n, where[11], builder.add(n_at, k))
-                beta = get(4, builder.add(constant_at, k))
-                handed = builder.fmul(builder.fmul(n, beta), kept)
                 store(context, builder, kinds[9], handed, where[9], builder.add(m_at, k))
 
-        jump_table(builder, code, [(known, partial(emit, known)) for known in _CODES])
+        splits = (with_stabiliser, conserving, by_size)
+        none = ir.Constant(args[8].type, 0.0)
+        others = builder.select(builder.fcmp_ordered("==", args[8], none), _I64(1), _I64(2))
+        chosen = builder.select(builder.fcmp_ordered(">", args[8], none), _I64(0), others)
+        table: list[tuple[int, Callable[[], None]]] = [
+            (known + len(_CODES) * which, partial(emit, known, split))
+            for which, split in enumerate(splits)
+            for known in _CODES
+        ]
+        jump_table(builder, builder.add(code, builder.mul(chosen, _I64(len(_CODES)))), table)
         return context.get_dummy_value()
 
     return signature, codegen

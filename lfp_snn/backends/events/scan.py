@@ -213,7 +213,7 @@ def credit_scan(
     Args:
         trace: of the forward pass, recorded.
         neuron: the same constants.
-        eps: stabiliser of the denominator.
+        eps: stabiliser of the denominator, or the split that it stands for.
         work: buffers; the result lives in them.
         reward: ``R`` dense [B, T, N] (an output layer), or
         credit: one value per entry of ``trace.out``, so that ``R = s * c``.

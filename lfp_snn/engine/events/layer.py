@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.backends.events import conv, linear
+from lfp_snn.backends.events import conv, linear, scan
 from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
 from lfp_snn.backends.events.pool import pool_bits
@@ -28,7 +28,9 @@ from lfp_snn.engine.events.stage import (
     membranes_of,
 )
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage, Value
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Value
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import PLAIN, BySign
 from lfp_snn.spikes import Spikes
 
 __all__ = ["EventConvolution", "EventLayer", "EventLinear"]
@@ -89,7 +91,9 @@ class EventLayer(EventStage):
             return self.run_events(run, events, was_tensor=isinstance(x, Tensor))
         dense = x if isinstance(x, Tensor) else x.dense(run.dtype)
         frames = dense.transpose(0, 1).contiguous()
-        current = self.synapse.current(frames.flatten(0, 1))
+        current = self.synapse.current(
+            frames.flatten(0, 1), self.synapse.module.weight, self.synapse.module.bias
+        )
         run.keep(self.synapse, frames)
         spikes = self.given.step(run, current.view(*frames.shape[:2], *current.shape[1:]))
         return spikes if isinstance(spikes, Tensor) else self._pooled(run, spikes)
@@ -118,13 +122,18 @@ class EventLayer(EventStage):
 
     @override
     def send(
-        self, run: Pass, feedback: Feedback, eps: float, wanted: Sequence[bool], arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Sequence[bool], arrived: Arrived
     ) -> Credits:
         if self in run.kept:
-            return (self.send_events(run, feedback, eps, wanted[0], arrived),)
-        n = self.given.of_current(run, eps, self._unpooled(run, arrived))
-        of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, wanted[0])
-        return (None if of_input is None else of_input.transpose(0, 1),)
+            return (self.send_events(run, feedback, rules, wanted[0], arrived),)
+        n = self.given.of_current(run, rules, self._unpooled(run, arrived))
+        rule = rules[self.synapse.name]
+        of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, wanted[0])
+        return (of_input.transpose(0, 1) if isinstance(of_input, Tensor) else None,)
+
+    @override
+    def rule(self, rules: Rules) -> str:
+        return f"{self.synapse.rule(rules)}, {super().rule(rules)}"
 
     def _unpooled(self, run: Pass, arrived: Arrived) -> Arrived:
         """What arrived at the pool behind, as it reaches the spikes."""
@@ -151,7 +160,7 @@ class EventLayer(EventStage):
 
     @abstractmethod
     def send_events(
-        self, run: Pass, feedback: Feedback, eps: float, wanted: bool, arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         """The backward pass over lists."""
 
@@ -194,26 +203,55 @@ class EventLinear(EventLayer):
 
     @override
     def send_events(
-        self, run: Pass, feedback: Feedback, eps: float, wanted: bool, arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
+        rule, scaled = rules[self.synapse.name], feedback.update.scales
+        if isinstance(rule, BySign) and x.values is not None and bool((x.values < 0).any()):
+            return self._send_dense(run, feedback, rules, wanted, arrived)
         of_weight = torch.empty_like(module.weight)
         found = linear.linear_backward(
             trace,
             neuron,
             _optional(module.bias),
-            eps,
+            self.split(rules),
             self.back,
             input_credit=wanted,
             feedback=of_weight.numpy(),
             carried=self.carried(run, (x.batch, module.out_features)),
+            shares=_shares(rule) if isinstance(rule, BySign) else None,
+            scaled=scaled,
             **arrived._asdict(),
         )
-        feedback.add(module.weight, of_weight, scaled=True)
+        feedback.add(module.weight, of_weight, scaled=scaled)
         if found.bias is not None:
-            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=True)
+            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)
+
+    def _send_dense(
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+    ) -> Tensor | None:
+        """The backward pass for entries of both signs, which a rule tells apart."""
+        trace, neuron, x, was_tensor = run.kept[self]
+        n = scan.credit_scan(
+            trace.neurons,
+            neuron,
+            self.split(rules),
+            self.back,
+            carried=self.carried(run, (x.batch, self.synapse.module.out_features)),
+            **arrived._asdict(),
+        )
+        credits = torch.from_numpy(n)[:, : trace.neurons.units]
+        frames = x.dense(run.dtype).transpose(0, 1)
+        rule = rules[self.synapse.name]
+        of_input = self.synapse.learn(
+            frames, credits.view(*frames.shape[:2], -1), feedback, rule, wanted
+        )
+        if not isinstance(of_input, Tensor):
+            return None
+        dense = of_input.transpose(0, 1)
+        return dense if was_tensor else x.gather(dense)
 
     @override
     def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
@@ -277,10 +315,16 @@ class EventConvolution(EventLayer):
 
     @override
     def send_events(
-        self, run: Pass, feedback: Feedback, eps: float, wanted: bool, arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor, frame, fused = run.kept[self]
-        module = self.synapse.module
+        module, scaled = self.synapse.module, feedback.update.scales
+        if rules[self.synapse.name].variants is not PLAIN:
+            raise NetworkError(
+                f"Layer '{self.synapse.name}' ran on events, whose kernels for convolutions share "
+                f"relevance as Epsilon does and not as {rules[self.synapse.name]!r}: give the rule "
+                "to TemporalLFP when it is built, or use backend='torch'."
+            )
         if not fused:
             arrived = self._unpooled(run, arrived)
         found = conv.conv_backward(
@@ -288,15 +332,16 @@ class EventConvolution(EventLayer):
             _array(module.weight),
             _optional(module.bias),
             neuron,
-            eps,
+            self.split(rules),
             self.back,
             input_credit=wanted,
             carried=self.carried(run, frame),
+            scaled=scaled,
             **arrived._asdict(),
         )
-        feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=True)
+        feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=scaled)
         if found.bias is not None:
-            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=True)
+            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)
 
     @override
@@ -305,6 +350,16 @@ class EventConvolution(EventLayer):
         order = geometry(trace.shape).order
         out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
         return out, frame[1:]
+
+
+def _shares(rule: BySign) -> linear.Shares:
+    """The credits by sign of a rule, for arrays."""
+
+    def shares(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        positive, negative = rule.by_sign(*map(torch.from_numpy, arrays))
+        return positive.numpy(), negative.numpy()
+
+    return shares
 
 
 def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:

@@ -13,7 +13,8 @@ from lfp_snn.engine.events.pool import EventPool, has_windows
 from lfp_snn.engine.events.stage import EventNeurons, EventStage
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Stage
+from lfp_snn.engine.stage import Rules, Stage
+from lfp_snn.rules import PLAIN
 
 __all__ = ["on_events"]
 
@@ -21,20 +22,22 @@ __all__ = ["on_events"]
 KEEPS_LISTS = (shapes.Reshape, shapes.Identity, shapes.Dropout, EventPool)
 
 
-def on_events(program: Program) -> Program:
+def on_events(program: Program, rules: Rules) -> Program:
     """The same program with its spiking stages on events.
 
     Neurons take in the synapse that feeds them alone; those of a convolution also the pool that
-    alone takes their spikes. Other pools of spikes become :class:`EventPool`. Neurons that learn
-    their decay or threshold stay as they are.
+    alone takes their spikes. A convolution whose rule needs variants of the current stays as it
+    is, on maps, with its neurons behind it. Other pools of spikes become :class:`EventPool`.
+    Neurons that learn their decay or threshold stay as they are.
     """
-    return _Planner(program).plan()
+    return _Planner(program, rules).plan()
 
 
 class _Planner:
     """Walks a program once, in order."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, rules: Rules) -> None:
+        self.rules = rules
         self.old = program.nodes
         self.uses = Counter(i for node in program.nodes for i in node.inputs)
         self.users = {i: k for k, node in enumerate(program.nodes) for i in node.inputs}
@@ -98,7 +101,9 @@ class _Planner:
         is_output = user == len(self.old) - 1
         stage = self.old[k].stage
         fits = isinstance(stage, synapses.Linear) or (
-            isinstance(stage, synapses.Convolution) and not is_output
+            isinstance(stage, synapses.Convolution)
+            and not is_output
+            and self.rules[stage.name].variants is PLAIN
         )
         return user if fits else None
 

@@ -13,8 +13,7 @@ from lfp_snn.backends.events import pool as pools
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import shapes
 from lfp_snn.engine.events.stage import as_lists, as_spikes, numpy_dtype
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Stage
-from lfp_snn.rules import Rule
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage
 from lfp_snn.spikes import Spikes
 
 __all__ = ["EventPool", "has_windows"]
@@ -36,8 +35,8 @@ class EventPool(Stage):
         self.back = Workspace()
 
     @override
-    def rule(self, rule: Rule) -> str:
-        return self.reference.rule(rule)
+    def rule(self, rules: Rules) -> str:
+        return self.reference.rule(rules)
 
     @override
     def forward(self, run: Pass, *inputs: Spikes) -> Spikes:
@@ -49,7 +48,7 @@ class EventPool(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         return (torch.from_numpy(self.entry_credit(run, credit.numpy())),)
 

@@ -14,12 +14,11 @@ from typing_extensions import override
 
 from lfp_snn.backends.events import scan
 from lfp_snn.backends.events.lists import Lists, dense_from_lists
-from lfp_snn.backends.events.neuron import Neuron, dynamics_code
+from lfp_snn.backends.events.neuron import BY_SIZE, CONSERVING, Neuron, dynamics_code
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Spiking, Value
-from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Epsilon, Rule
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Value
+from lfp_snn.rules import EpsilonSplit, Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -66,8 +65,8 @@ class EventStage(Spiking):
         return self.neurons.describe()
 
     @override
-    def rule(self, rule: Rule) -> str:
-        return self.neurons.rule(rule)
+    def rule(self, rules: Rules) -> str:
+        return self.neurons.rule(rules)
 
     def constants(self, frame: torch.Size, dtype: torch.dtype) -> Neuron:
         """Decay and threshold of neurons with currents ``[B, ...]``, one each or one for all."""
@@ -107,31 +106,33 @@ class EventStage(Spiking):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
-        return self.send(run, feedback, _eps(rule), wanted, Arrived(credit=credit.numpy()))
+        return self.send(run, feedback, rules, wanted, Arrived(credit=credit.numpy()))
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rule: Rule, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         reward = relevance.transpose(0, 1).flatten(2).contiguous().numpy()
-        return self.send(run, feedback, _eps(rule), wanted, Arrived(reward=reward))
+        return self.send(run, feedback, rules, wanted, Arrived(reward=reward))
+
+    def split(self, rules: Rules) -> float:
+        """The split at the neurons, as the kernels take it."""
+        return _eps(rules[self.name])
 
     @abstractmethod
     def send(
-        self, run: Pass, feedback: Feedback, eps: float, wanted: Sequence[bool], arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Sequence[bool], arrived: Arrived
     ) -> Credits:
         """Credit of the input, from what arrived at the spikes."""
 
 
 def _eps(rule: Rule) -> float:
-    if isinstance(rule, Epsilon):
-        return rule.eps
-    raise NetworkError(
-        f"The events backend knows the rule Epsilon, not {rule!r}: build the TemporalLFP with "
-        "backend='torch' for other rules."
-    )
+    """The stabiliser, or what stands for another split."""
+    if isinstance(rule, EpsilonSplit):
+        return CONSERVING if rule.conserving else rule.eps
+    return BY_SIZE
 
 
 class EventNeurons(EventStage):
@@ -162,18 +163,18 @@ class EventNeurons(EventStage):
 
     @override
     def send(
-        self, run: Pass, feedback: Feedback, eps: float, wanted: Sequence[bool], arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Sequence[bool], arrived: Arrived
     ) -> Credits:
-        return (self.of_current(run, eps, arrived).transpose(0, 1),)
+        return (self.of_current(run, rules, arrived).transpose(0, 1),)
 
-    def of_current(self, run: Pass, eps: float, arrived: Arrived) -> Tensor:
+    def of_current(self, run: Pass, rules: Rules, arrived: Arrived) -> Tensor:
         """Credit of the currents in their shape ``[B, T, ...]``, or ``[B, 1, ...]`` (summed)."""
         trace, neuron, shape = run.kept[self]
         layout = "frames" if shape[1] == run.steps else "summed"
         n = scan.credit_scan(
             trace,
             neuron,
-            eps,
+            self.split(rules),
             self.back,
             layout=layout,
             carried=self.carried(run, (shape[0], *shape[2:])),

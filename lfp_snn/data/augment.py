@@ -1,0 +1,405 @@
+"""Augmentation: recordings changed at random, for training only.
+
+Each step is a small description that a config can hold, `data.augment: [{name: flip, ...}]`. It
+takes one recording, after preprocessing and before binning, and random numbers of that recording
+alone: what is drawn follows from (seed, epoch, recording) and from nothing else, neither from the
+batch nor from the number of workers.
+
+A step never leaves a recording without events: one that would is passed over.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from lfp_snn.data.events import Events
+from lfp_snn.errors import ConfigError
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_MICROSECONDS = 1000  # in a millisecond
+
+
+class Augmentation(ABC):
+    """One step of augmentation. It leaves the sensor as it is."""
+
+    @abstractmethod
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        """The events of one recording after this step, in any order and perhaps off the sensor.
+
+        Args:
+            events: of one recording, in order of time.
+            rng: to draw from.
+        """
+
+
+@dataclass(frozen=True)
+class Flip(Augmentation):
+    """Mirrors a recording.
+
+    Args:
+        axis: columns (`horizontal`), rows (`vertical`), ON and OFF (`polarity`), or the recording
+            backwards (`time`; brightening then is darkening, so polarities change too).
+        p: with this probability.
+    """
+
+    axis: Literal["horizontal", "vertical", "polarity", "time"] = "horizontal"
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.axis not in ("horizontal", "vertical", "polarity", "time"):
+            raise ConfigError(
+                f"flip along {self.axis!r}; expected horizontal, vertical, polarity or time"
+            )
+        _probability("p", self.p)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        if rng.random() >= self.p:
+            return events
+        polarities, height, width = events.sensor
+        if self.axis == "horizontal":
+            return replace(events, x=np.int16(width - 1) - events.x)
+        if self.axis == "vertical":
+            return replace(events, y=np.int16(height - 1) - events.y)
+        other = events.p if polarities == 1 else np.uint8(1) - events.p
+        if self.axis == "polarity":
+            return replace(events, p=other)
+        return replace(events, t=events.t[0] + events.t[-1] - events.t, p=other)
+
+
+@dataclass(frozen=True)
+class Shift(Augmentation):
+    """Moves all events by whole pixels, drawn evenly; what leaves the sensor is dropped.
+
+    Args:
+        pixels: largest shift in either direction, >= 1.
+    """
+
+    pixels: int = 2
+
+    def __post_init__(self) -> None:
+        if self.pixels < 1:
+            raise ConfigError(f"shift by up to {self.pixels} pixels; expected at least 1")
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        dx, dy = rng.integers(-self.pixels, self.pixels + 1, 2)
+        return _moved(events, events.x + dx, events.y + dy)
+
+
+@dataclass(frozen=True)
+class Rotate(Augmentation):
+    """Turns all events about the middle of the sensor, to the nearest pixel.
+
+    x' = cos(a) x - sin(a) y and y' = sin(a) x + cos(a) y, from the middle, a drawn evenly.
+
+    Args:
+        degrees: largest angle in either direction, in (0, 180].
+    """
+
+    degrees: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.degrees <= 180:
+            raise ConfigError(f"rotation by up to {self.degrees} degrees; expected (0, 180]")
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        return rotated(events, rng.uniform(-self.degrees, self.degrees))
+
+
+@dataclass(frozen=True)
+class TimeJitter(Augmentation):
+    """Adds a normal deviate to the time of each event.
+
+    Args:
+        std_ms: standard deviation, > 0.
+    """
+
+    std_ms: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive("std_ms", self.std_ms)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        moved = rng.normal(0, self.std_ms * _MICROSECONDS, len(events))
+        return replace(events, t=events.t + np.rint(moved).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class SpaceJitter(Augmentation):
+    """Adds rounded normal deviates to the pixel of each event; what leaves the sensor is dropped.
+
+    Args:
+        std: standard deviation in pixels, > 0.
+    """
+
+    std: float = 0.5
+
+    def __post_init__(self) -> None:
+        _positive("std", self.std)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        dx, dy = np.rint(rng.normal(0, self.std, (2, len(events)))).astype(np.int64)
+        return _moved(events, events.x + dx, events.y + dy)
+
+
+@dataclass(frozen=True)
+class DropEvent(Augmentation):
+    """Drops each event with a probability that is drawn once for the recording, evenly to `ratio`.
+
+    Args:
+        ratio: largest probability, in (0, 1).
+
+    Source: Gu et al., *EventDrop: data augmentation for event-based learning*, IJCAI 2021, as are
+    `DropTime` and `DropArea`.
+    """
+
+    ratio: float = 0.3
+
+    def __post_init__(self) -> None:
+        _share("ratio", self.ratio)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        return events.only(rng.random(len(events)) >= rng.uniform(0, self.ratio))
+
+
+@dataclass(frozen=True)
+class DropTime(Augmentation):
+    """Drops the events of an interval of time, whose share of the duration is drawn to `ratio`.
+
+    Args:
+        ratio: largest share, in (0, 1).
+    """
+
+    ratio: float = 0.3
+
+    def __post_init__(self) -> None:
+        _share("ratio", self.ratio)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        share = rng.uniform(0, self.ratio)
+        begin = rng.uniform(0, 1 - share)
+        place = (events.t - events.t[0]) / max(1, int(events.t[-1] - events.t[0]))
+        return events.only((place < begin) | (place >= begin + share))
+
+
+@dataclass(frozen=True)
+class DropArea(Augmentation):
+    """Drops the events of a rectangle with the sensor's proportions, of an area drawn to `ratio`.
+
+    Args:
+        ratio: largest share of the sensor's area, in (0, 1).
+    """
+
+    ratio: float = 0.2
+
+    def __post_init__(self) -> None:
+        _share("ratio", self.ratio)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        _, height, width = events.sensor
+        side = np.sqrt(rng.uniform(0, self.ratio))
+        top, left = rng.uniform(0, 1 - side, 2) * (height, width)
+        inside = (events.x >= left) & (events.x < left + side * width)
+        inside &= (events.y >= top) & (events.y < top + side * height)
+        return events.only(~inside)
+
+
+@dataclass(frozen=True)
+class Cutout(Augmentation):
+    """Drops the events of some squares; their middles lie anywhere on the sensor.
+
+    Args:
+        size: side of a square in pixels, >= 1.
+        holes: how many squares, >= 1.
+
+    Source: DeVries, Taylor, *Improved regularization of convolutional neural networks with cutout*,
+    2017 (arXiv 1708.04552).
+    """
+
+    size: int = 8
+    holes: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.size, self.holes) < 1:
+            raise ConfigError(f"{self.holes} holes of {self.size} pixels; expected at least 1")
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        _, height, width = events.sensor
+        kept = np.ones(len(events), np.bool_)
+        for _ in range(self.holes):
+            left = rng.integers(width) - self.size // 2
+            top = rng.integers(height) - self.size // 2
+            kept &= (
+                (events.x < left)
+                | (events.x >= left + self.size)
+                | (events.y < top)
+                | (events.y >= top + self.size)
+            )
+        return events.only(kept)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Replaces a random box of a recording, in space and time, by that of another (EventMix).
+
+    The other recording is drawn from the training part. The box covers a share of the volume that
+    is drawn from Beta(alpha, alpha); its times are relative to each recording's duration, so that
+    recordings of different length fit. The label stays one class: that of the recording that gives
+    more events. (The source mixes the labels; a reward at the output takes one class.)
+
+    Args:
+        p: with this probability.
+        alpha: > 0; small values make boxes that are small or nearly everything.
+
+    Source: Shen et al., *EventMix: an efficient augmentation strategy for event-based data*, 2022
+    (arXiv 2205.12054), with a box in place of its Gaussian mask.
+    """
+
+    p: float = 0.5
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _probability("p", self.p)
+        _positive("alpha", self.alpha)
+
+    def __call__(
+        self, events: Events, partner: Events, rng: np.random.Generator
+    ) -> tuple[Events, bool]:
+        """The mixture, and whether its label is the partner's."""
+        if rng.random() >= self.p:
+            return events, False
+        sides = np.full(3, rng.beta(self.alpha, self.alpha) ** (1 / 3))
+        corner = rng.uniform(0, 1 - sides)
+        own = events.only(~_inside(events, corner, sides))
+        other = partner.only(_inside(partner, corner, sides))
+        if not len(own) + len(other):
+            return events, False
+        span, first = int(events.t[-1] - events.t[0]), int(events.t[0])
+        place = (other.t - partner.t[0]) / max(1, int(partner.t[-1] - partner.t[0]))
+        other = replace(other, t=first + np.rint(place * span).astype(np.int64))
+        mixed = Events.joined([own, other])
+        return replace(mixed, offsets=np.array([0, len(mixed)])), len(other) > len(own)
+
+
+def rotated(events: Events, degrees: float) -> Events:
+    """The events turned about the middle of the sensor; see `Rotate`."""
+    _, height, width = events.sensor
+    x, y = events.x - (width - 1) / 2, events.y - (height - 1) / 2
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    return _moved(
+        events,
+        np.rint(cosine * x - sine * y + (width - 1) / 2).astype(np.int64),
+        np.rint(sine * x + cosine * y + (height - 1) / 2).astype(np.int64),
+    )
+
+
+def _moved(events: Events, x: IntArray, y: IntArray) -> Events:
+    """The events at other pixels, without those that are now off the sensor."""
+    _, height, width = events.sensor
+    kept = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return replace(events, x=x.astype(np.int16), y=y.astype(np.int16)).only(kept)
+
+
+def _inside(
+    events: Events, corner: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]
+) -> BoolArray:
+    """Whether events lie in a box whose corner and sides are shares of (t, y, x)."""
+    _, height, width = events.sensor
+    span = int(events.t[-1] - events.t[0]) + 1
+    inside = np.ones(len(events), np.bool_)
+    places = ((events.t - events.t[0]) / span, events.y / height, events.x / width)
+    for place, begin, side in zip(places, corner, sides, strict=True):
+        inside &= (place >= begin) & (place < begin + side)
+    return inside
+
+
+def _probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} is {value}; expected a probability in [0, 1]")
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ConfigError(f"{name} is {value}; expected above 0 and below 1")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (np.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} is {value}; expected above 0")
+
+
+#: By the name that a config uses.
+AUGMENTATIONS: dict[str, type[Any]] = {
+    "flip": Flip,
+    "shift": Shift,
+    "rotate": Rotate,
+    "time_jitter": TimeJitter,
+    "space_jitter": SpaceJitter,
+    "drop_event": DropEvent,
+    "drop_time": DropTime,
+    "drop_area": DropArea,
+    "cutout": Cutout,
+    "mix": Mix,
+}
+
+
+class Augmented(NamedTuple):
+    """Recordings after augmentation, and which of them have their partner's label (bool [N])."""
+
+    events: Events
+    from_partner: BoolArray
+
+
+def needs_partners(steps: Sequence[Augmentation | Mix]) -> bool:
+    """Whether a second recording is needed beside each."""
+    return any(isinstance(step, Mix) for step in steps)
+
+
+def augment(
+    events: Events,
+    steps: Sequence[Augmentation | Mix],
+    keys: IntArray,
+    partners: Events | None = None,
+) -> Augmented:
+    """Every step, for each of the recordings in `events`.
+
+    Args:
+        events: N recordings.
+        steps: in their order.
+        keys: int64 [N, K], what each recording's random numbers follow from.
+        partners: N other recordings, if `needs_partners`.
+
+    Returns:
+        N recordings in order of time, none without events.
+    """
+    from_partner = np.zeros(events.recordings, np.bool_)
+    parts = []
+    for number, key in enumerate(keys):
+        part = events.recording(number).in_order()
+        for position, step in enumerate(steps):
+            rng = np.random.default_rng([*key, position])
+            if isinstance(step, Mix):
+                assert partners is not None
+                other = partners.recording(number).in_order()
+                changed, swapped = step(part, other, rng)
+                from_partner[number] |= swapped
+            else:
+                changed = step(part, rng)
+            part = changed.in_order() if len(changed) else part
+        parts.append(part)
+    return Augmented(Events.joined(parts), from_partner)

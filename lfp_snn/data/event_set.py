@@ -1,0 +1,91 @@
+"""Sets whose recordings are read, changed and encoded when a batch asks for them.
+
+Two uses: sets that are larger than memory and disk, of which nothing is kept (`storage: streamed`),
+and augmentation, which acts on events before they are binned.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from typing_extensions import override
+
+from lfp_snn.data.augment import augment, needs_partners
+from lfp_snn.data.events import Events
+from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.sets import Draw, Encoded, IntArray, SampleSet, gather
+
+#: Reads the recordings at these rows of a store, laid end to end; may be called by any thread.
+Read = Callable[[IntArray], Events]
+
+
+class EventSet(SampleSet):
+    """Recordings that are read when they are asked for: preprocessed, augmented, binned.
+
+    Augmentation takes part only in a batch that has a draw, which is to say in training. What is
+    drawn for a recording follows from the draw and the recording's row alone.
+
+    Args:
+        read: the store.
+        options: preprocessing, augmentation and binning.
+        sensor: (polarities, height, width) of the store.
+        labels, ids, classes, rows: see `SampleSet`.
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        options: SpikeOptions,
+        sensor: tuple[int, int, int],
+        labels: IntArray,
+        ids: Sequence[str],
+        *,
+        classes: tuple[str, ...],
+        rows: IntArray | None = None,
+    ) -> None:
+        super().__init__(
+            labels,
+            ids,
+            classes=classes,
+            feature_shape=options.sensor(sensor),
+            steps=options.steps,
+            rows=rows,
+        )
+        self._read = read
+        self._options = options
+        self._sensor = sensor
+        self._augmentation = options.steps_of_augmentation()
+
+    @override
+    def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
+        events = self._options.prepare(self._read(rows))
+        labels = None
+        if draw is not None and self._augmentation:
+            events, labels = self._augmented(events, rows, draw)
+        trains = self._options.bin(events)
+        return gather(trains, np.arange(len(rows)), self.steps, self.feature_shape)._replace(
+            labels=labels
+        )
+
+    def _augmented(self, events: Events, rows: IntArray, draw: Draw) -> tuple[Events, IntArray]:
+        """The events and labels of a training batch."""
+        keys = np.stack([np.full(len(rows), draw.seed), np.full(len(rows), draw.epoch), rows], 1)
+        others, partners = rows, None
+        if needs_partners(self._augmentation):
+            drawn = [np.random.default_rng(key).integers(len(self._rows)) for key in keys]
+            others = self._rows[drawn]
+            partners = self._options.prepare(self._read(others))
+        events, from_partner = augment(events, self._augmentation, keys, partners)
+        chosen = np.where(from_partner, others, rows)
+        return events, self._all_labels[chosen]
+
+    @override
+    def _select(self, rows: IntArray) -> "EventSet":
+        return EventSet(
+            self._read,
+            self._options,
+            self._sensor,
+            self._all_labels,
+            self._all_ids,
+            classes=self.classes,
+            rows=rows,
+        )

@@ -1,0 +1,162 @@
+"""What the datasets share whose recordings lie in files of their own."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from lfp_snn.data import cache
+from lfp_snn.data.binning import Binned
+from lfp_snn.data.event_set import EventSet
+from lfp_snn.data.events import Events
+from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.sets import IntArray, SampleSet, SpikeSet
+from lfp_snn.errors import DataError
+
+_CHUNK = 16  # recordings decoded at once: they stay in the processor's cache
+
+
+class FileOptions(SpikeOptions):
+    """Options of datasets of files."""
+
+    on_bad_file: Literal["error", "skip"] = Field(
+        default="error",
+        description="what to do with a file that cannot be read, or of which nothing is left",
+    )
+
+
+class Files(NamedTuple):
+    """The files of a dataset.
+
+    Args:
+        paths: where they are.
+        labels: class of each, int64.
+        ids: name of each.
+        read: the recordings of some of the files, laid end to end; equally many of each file, or
+            any number where it is asked for one file.
+        single: each file is one recording.
+    """
+
+    paths: Sequence[Path]
+    labels: IntArray
+    ids: Sequence[str]
+    read: Callable[[Sequence[Path]], Events]
+    single: bool = True
+
+
+class FileSet(NamedTuple):
+    """A set, and the number of the file that each of its samples comes from, ascending."""
+
+    samples: SampleSet
+    owners: IntArray
+
+
+def file_set(
+    name: str,
+    files: Files,
+    options: FileOptions,
+    *,
+    sensor: tuple[int, int, int],
+    classes: tuple[str, ...],
+    key: Mapping[str, Any] | None = None,
+) -> FileSet:
+    """The set of all recordings in files: encoded once and cached, or read when asked for.
+
+    Args:
+        name: of the dataset.
+        files: the files.
+        options: says which of the two, how to encode, and what to do with bad files.
+        sensor: (polarities, height, width) of the recordings.
+        classes: name of each class.
+        key: what the recordings depend on beside the files and the encoding.
+
+    Raises:
+        DataError: a file cannot be read and is not to be skipped, or none can.
+    """
+    if options.on_demand:
+        return _streamed(files, options, sensor, classes)
+    encoding = {**options.encoding(), "on_bad_file": options.on_bad_file, **(key or {})}
+    trains = cache.fetch(name, files.paths, encoding, lambda: encode(files, options))
+    owners = trains.owners
+    assert owners is not None
+    samples = SpikeSet(
+        trains,
+        files.labels[owners],
+        _names(files, owners),
+        classes=classes,
+        feature_shape=options.sensor(sensor),
+        steps=options.steps,
+    )
+    return FileSet(samples, owners)
+
+
+def encode(files: Files, options: FileOptions) -> Iterator[Binned]:
+    """Spike trains of the files that can be read, chunk by chunk, with their owners.
+
+    Raises:
+        DataError: a file cannot be read and is not to be skipped, or none can.
+    """
+    some = False
+    size = _CHUNK if files.single else 1
+    for start in range(0, len(files.paths), size):
+        numbers = np.arange(start, min(start + size, len(files.paths)))
+        try:
+            chunks = [_encode(files, numbers, options)]
+        except DataError:
+            if options.on_bad_file == "error":
+                raise
+            chunks = list(_readable(files, numbers, options))
+        some = some or bool(chunks)
+        yield from chunks
+    if not some:
+        raise DataError(f"none of the {len(files.paths)} recordings can be read")
+
+
+def _readable(files: Files, numbers: IntArray, options: FileOptions) -> Iterator[Binned]:
+    """What can be read of a chunk, file by file."""
+    for number in numbers:
+        try:
+            yield _encode(files, np.array([number]), options)
+        except DataError:
+            continue
+
+
+def _encode(files: Files, numbers: IntArray, options: FileOptions) -> Binned:
+    events = files.read([files.paths[number] for number in numbers])
+    owners = np.repeat(numbers, events.recordings // len(numbers))
+    return options.encode(events)._replace(owners=owners)
+
+
+def _streamed(
+    files: Files, options: FileOptions, sensor: tuple[int, int, int], classes: tuple[str, ...]
+) -> FileSet:
+    if files.single and options.on_bad_file == "error":
+        owners = np.arange(len(files.paths))
+    else:  # one pass over the files tells how many recordings there are
+        owners = np.concatenate([chunk.owners for chunk in encode(files, options)])
+
+    def read(rows: IntArray) -> Events:
+        if files.single:
+            return files.read([files.paths[number] for number in owners[rows]])
+        within = _within(owners)
+        return Events.joined(
+            [files.read([files.paths[owners[row]]]).recording(within[row]) for row in rows]
+        )
+
+    samples = EventSet(
+        read, options, sensor, files.labels[owners], _names(files, owners), classes=classes
+    )
+    return FileSet(samples, owners)
+
+
+def _names(files: Files, owners: IntArray) -> list[str]:
+    if files.single:
+        return [files.ids[number] for number in owners]
+    return [f"{files.ids[n]}#{k}" for n, k in zip(owners, _within(owners), strict=True)]
+
+
+def _within(owners: IntArray) -> IntArray:
+    """The number of each sample among those of its file; `owners` ascends."""
+    return np.arange(len(owners)) - np.searchsorted(owners, owners)

@@ -1,0 +1,31 @@
+"""Which rules the events backend serves."""
+
+from __future__ import annotations
+
+from lfp_snn.engine.stage import Rules
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import PLAIN, BySign, EpsilonSplit, Norm, Rule
+
+__all__ = ["on_spikes", "refuse_rules"]
+
+
+def on_spikes(rule: Rule) -> bool:
+    """Can lists of spikes serve it? Its split must be in the kernels, silent inputs left out."""
+    kind = type(rule)
+    known = kind.split in (EpsilonSplit.split, Norm.split)
+    return known and (rule.variants is PLAIN or isinstance(rule, BySign))
+
+
+def refuse_rules(rules: Rules) -> None:
+    """Refuse rules that the events backend does not know.
+
+    Raises:
+        NetworkError: names the layer and its rule.
+    """
+    for name, rule in rules.items():
+        if not on_spikes(rule):
+            raise NetworkError(
+                f"The events backend does not know the rule {rule!r} of layer '{name}': it "
+                "knows Epsilon, Norm, Gamma, AlphaBeta and ZPlus; build the TemporalLFP with "
+                "backend='torch' for others."
+            )

@@ -1,0 +1,77 @@
+"""Rules and composites in a configuration, by name.
+
+``{name: gamma, gamma: 0.5}`` is one rule for all layers, ``{name: epsilon_plus_flat}`` a composite
+with a name of its own, and a composite of one's own lists its layers, the most special one first::
+
+    rule:
+      name: composite
+      layers:
+        - {position: first, rule: {name: flat}}
+        - {type: Conv*, rule: {name: gamma, gamma: 0.25}}
+        - {name: classifier.*, rule: {name: epsilon, eps: 0.1}}
+      default: {name: epsilon, eps: 0.1}
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
+from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite
+
+__all__ = ["RULE_SECTIONS", "CompositeOptions", "LayerRule"]
+
+_RULES = {name: choice_of(name, rule) for name, rule in RULES.items()}
+_Rule = Annotated[Choice, choose("rule", lambda: _RULES, "epsilon"), AS_MAPPING]
+
+
+class LayerRule(Section):
+    """A rule and the layers that take it; see :class:`lfp_snn.rules.Assignment`.
+
+    Attributes:
+        rule: the rule, by name.
+        type: class name of the module, as a pattern.
+        name: path of the module, as a pattern.
+        position: the first or the last synapse.
+    """
+
+    rule: _Rule
+    type: str | None = None
+    name: str | None = None
+    position: Literal["first", "last"] | None = None
+
+    def make(self) -> Assignment:
+        """Build what the section describes."""
+        return Assignment(self.rule.make(), self.type, self.name, self.position)
+
+
+class CompositeOptions(Choice):
+    """A composite that lists its layers; see :class:`lfp_snn.rules.Composite`.
+
+    Attributes:
+        layers: rules with the layers that take them; the first that fits a layer counts.
+        default: the rule of all others.
+    """
+
+    name: Literal["composite"] = "composite"
+    layers: list[LayerRule] = Field(min_length=1)
+    default: _Rule = Field(default_factory=lambda: _RULES["epsilon"](name="epsilon"))
+
+    @override
+    def make(self) -> Composite:
+        return Composite(tuple(layer.make() for layer in self.layers), self.default.make())
+
+    @override
+    def check(self) -> None:
+        self.make()
+
+
+#: Sections of all rules and composites, by the name that a config uses.
+RULE_SECTIONS: dict[str, type[Choice]] = {
+    **_RULES,
+    **{name: choice_of(name, composite) for name, composite in COMPOSITES.items()},
+    "composite": CompositeOptions,
+}

@@ -1,0 +1,176 @@
+r"""What a rule is: data that says how relevance goes through a neuron and through a synapse.
+
+A rule has two halves, and every concrete rule is no more than these declarations:
+
+**At the neuron** (:meth:`Rule.split`). The membrane is a sum of what was kept of the earlier
+membrane and of what arrived, :math:`u_t = \beta v_t + I_t - \theta r_t`. The relevance of the
+membrane, :math:`Q_t = R_t + M_{t+1}`, is split between those parts. Each part gets a *credit* per
+unit, so that its relevance is part times credit: :math:`M_t = \beta v_t\, n^v_t` is carried to the
+earlier membrane and :math:`A_t = I_t\, n_t` goes into the current.
+
+**At the synapse** (:attr:`Rule.variants`, :meth:`Rule.normalise`). :math:`A_t` is shared among the
+synapses. A rule names the *variants* of the current that it needs, each with its own input
+:math:`x^k` and weights :math:`w^k`, and turns the credit of the current and the variants' currents
+:math:`I^k` into a credit :math:`g^k` of each variant. What goes through synapse (i, j) is
+
+.. math:: R_{i \leftarrow j} = \sum_k x^k_i\, w^k_{ij}\, g^k_j
+
+What it means for **learning**: a synapse takes the size of the relevance that went through it, in
+the direction in which the reward wants the current,
+
+.. math::
+
+    \mathrm{feedback}(w_{ij}) = \sum_{t,b} \mathrm{sgn}(n_j)\, \mathrm{sgn}(x_i)\,
+    |R_{i \leftarrow j}|
+
+which is :math:`|w_{ij}| \sum x_i n_j` for LFP-epsilon and
+:math:`\mathrm{sgn}(w_{ij}) R_{i \leftarrow j}` (arXiv 2308.12053) wherever relevance has the sign
+of the contribution. Positive reward thus strengthens what excited the neuron and weakens what
+inhibited it, whatever the rule; a silent input did neither and its synapses learn nothing, even
+under a rule that hands relevance to it. A bias is a synapse whose input is always 1.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.errors import ConfigError
+
+__all__ = ["PLAIN", "EpsilonSplit", "Rule", "Variant", "as_is", "ratio", "split_by_size"]
+
+Change = Callable[[Tensor], Tensor]
+
+
+def as_is(weight: Tensor) -> Tensor:
+    """The weight itself."""
+    return weight
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant of the current, ``I^k = W^k x^k + b^k``.
+
+    Args:
+        input: ``x^k``: the input ``"as it is"``, its ``"positive"`` or ``"negative"`` part, or a
+            number that stands for every input, silent or not.
+        weight: ``W^k`` from the weight.
+        bias: ``b^k`` from the bias; None if the bias takes no part.
+    """
+
+    input: Literal["as it is", "positive", "negative"] | float = "as it is"
+    weight: Change = as_is
+    bias: Change | None = as_is
+
+    @property
+    def of_silent(self) -> bool:
+        """Do silent inputs take part?"""
+        return not isinstance(self.input, str)
+
+    def holds(self, weight: Tensor) -> Tensor:
+        """1 for each weight that the variant holds, else 0; a weight of 0 counts as positive."""
+        return self.weight(torch.where(weight < 0, -1.0, 1.0).to(weight.dtype)).abs()
+
+
+#: The variant of a rule that shares relevance as the current was made.
+PLAIN = (Variant(),)
+
+
+@dataclass(frozen=True)
+class Rule(ABC):
+    """A rule: how relevance is split at a neuron and shared at a synapse.
+
+    Concrete rules are frozen dataclasses. They are applied to one layer or to all; see
+    :class:`lfp_snn.rules.Composite`.
+    """
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The variants of the current that the rule needs."""
+        return PLAIN
+
+    @property
+    def of_silent(self) -> bool:
+        """Does the rule hand relevance to silent inputs?"""
+        return any(variant.of_silent for variant in self.variants)
+
+    @abstractmethod
+    def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        """Credit per unit of each part of a membrane.
+
+        Args:
+            relevance: ``Q = R + M`` of the membrane.
+            kept: ``v``, what was kept of the earlier membrane, before it decayed.
+            parts: what makes the membrane, first what is left of ``kept``, then what arrived;
+                for ``Leaky``: ``beta v`` and ``I``. A neuron with more states has more parts.
+
+        Returns:
+            A credit for each part; its relevance is part times credit.
+        """
+
+    def normalise(
+        self, n: Tensor, current: Tensor, currents: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Credit ``g^k`` of each variant.
+
+        Args:
+            n: credit of the current.
+            current: ``I``, bias included.
+            currents: ``I^k`` of each variant.
+        """
+        return (n,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpsilonSplit(Rule):
+    """The split at the neuron of :class:`lfp_snn.rules.Epsilon`, which most rules have.
+
+    Args:
+        eps: stabiliser of the reference split, > 0.
+        conserving: split without loss instead; ``eps`` is then not used.
+
+    Raises:
+        ConfigError: ``eps`` is not a positive finite number.
+    """
+
+    eps: float = 1e-6
+    conserving: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.eps) and self.eps > 0):
+            raise ConfigError(
+                f"{type(self).__name__}.eps is {self.eps}; expected a positive finite number such "
+                "as 1e-6."
+            )
+
+    @override
+    def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        if self.conserving:
+            share = split_by_size(relevance, parts)
+            return tuple(part.sign() * share for part in parts)
+        membrane = sum(parts[1:], start=parts[0])
+        credit = relevance / (kept.abs() + (membrane - kept).abs() + self.eps)
+        return (credit,) * len(parts)
+
+    def __repr__(self) -> str:
+        """Name and parameters; ``eps`` only where it counts."""
+        hidden = "eps" if self.conserving else "conserving"
+        shown = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name != hidden)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    """``a / b`` with ``0 / 0 = 0``; also 0 where only b is 0: nothing is there to take it."""
+    return torch.where(b == 0, 0, a / torch.where(b == 0, 1, b))
+
+
+def split_by_size(relevance: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """``Q / sum |part|``, and 0 where nothing made the membrane."""
+    return ratio(relevance, sum((p.abs() for p in parts[1:]), start=parts[0].abs()))
