@@ -44,7 +44,7 @@ BUDGET = 256 * 2**20
 #: Floats that a pass keeps or makes for each neuron and step, at its peak: current, spike,
 #: membrane, relevance, credit of spike and current, on the reference kernels; membrane and credit
 #: on lists.
-FLOATS_PER_NEURON = {"torch": 6, "events": 2}
+FLOATS_PER_NEURON = {"torch": 6, "events": 2, "triton": 6}
 
 
 def chunk_length(steps: int, step_bytes: int, border_bytes: int, budget: int) -> int:

@@ -9,6 +9,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.backends.support import BACKENDS, unavailable
 from lfp_snn.engine.chunked import BUDGET, Chunks, Memory, check_memory
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
@@ -22,8 +23,6 @@ from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
 __all__ = ["Layer", "TemporalLFP"]
-
-BACKENDS = ("auto", "events", "torch")
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,18 @@ class TemporalLFP:
         net: the network. Its parameters are read anew at every call.
         rule: how relevance goes through neurons and synapses; one for all, or a composite.
         backend: ``"events"``, whose cost follows the number of spikes (CPU, rules under which
-            silent inputs take no part); ``"torch"``, the reference, for any device; or
-            ``"auto"``, the former where it can.
+            silent inputs take no part); ``"torch"``, the reference, for any device;
+            ``"triton"``, that with the scans over time fused (CUDA); or ``"auto"``, the fastest
+            that can run where the network lies.
         update: what a weight makes of the credit that flowed through its synapse.
         memory: ``"full"`` keeps every step for the way back; ``"chunked"`` keeps the membranes at
             the borders of chunks of time and runs each chunk once more on the way back
             (:mod:`lfp_snn.engine.chunked`), for long sequences.
         chunk: steps of a chunk; None to choose as many as the budget allows.
         budget: bytes for one chunk and the membranes at all borders.
+        half: bfloat16 or float16 for the products of synapses, on ``"triton"``; membranes, credit
+            and the sums within a product stay in float32. None for the type of the network.
+            float16 ends at 65504, which credit passes where eps is as small as 1e-6.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -88,9 +91,11 @@ class TemporalLFP:
         memory: Memory = "full",
         chunk: int | None = None,
         budget: int = BUDGET,
+        half: torch.dtype | None = None,
     ) -> None:
-        if backend not in BACKENDS:
-            raise NetworkError(f"There is no backend '{backend}'; expected {', '.join(BACKENDS)}.")
+        if backend not in ("auto", *BACKENDS):
+            known = ", ".join(("auto", *BACKENDS))
+            raise NetworkError(f"There is no backend '{backend}'; expected {known}.")
         check_memory(memory, chunk, budget)
         self.net = net
         self.memory, self.chunk, self.budget = memory, chunk, budget
@@ -101,7 +106,11 @@ class TemporalLFP:
         self.rules: Rules = assign(self.rule, self._reference.parts())
         if backend == "events":
             refuse_rules(self.rules)
+        if half not in (None, torch.bfloat16, torch.float16):
+            raise NetworkError(f"half is {half}; expected torch.bfloat16, torch.float16 or None.")
+        self.half = half
         self._events: Program | None = None
+        self._fused: Program | None = None
         self._program = self._reference  # of the last pass
         self._pass: Pass | None = None
         self._chunks: Chunks | None = None
@@ -123,19 +132,31 @@ class TemporalLFP:
     def backend(self) -> str:
         """Name of the kernels that the next pass uses."""
         if self._backend == "auto":
-            fits = self.device.type == "cpu" and all(map(on_spikes, self.rules.values()))
+            device = self.device
+            if device.type == "cuda":
+                return "torch" if unavailable("triton", device) else "triton"
+            fits = device.type == "cpu" and all(map(on_spikes, self.rules.values()))
             return "events" if fits else "torch"
         return self._backend
 
     def _choose_program(self) -> Program:
-        """The program for the backend; that on events is made when it is first needed."""
-        if self.backend == "torch":
-            return self._reference
-        if self.device.type != "cpu":
+        """The program for the backend; those on kernels are made when they are first needed."""
+        backend = self.backend
+        reason = unavailable(backend, self.device)
+        if reason is not None:
+            raise NetworkError(f"The {backend} backend cannot run: {reason}; use backend='auto'.")
+        if self.half is not None and backend != "triton":
             raise NetworkError(
-                f"The events backend runs on the CPU, and the network lies on {self.device}: use "
-                "backend='auto'."
+                f"half={self.half} is an option of the triton backend, and this network runs on "
+                f"{backend}: leave it out."
             )
+        if backend == "torch":
+            return self._reference
+        if backend == "triton":
+            from lfp_snn.engine.triton import on_triton
+
+            self._fused = self._fused or on_triton(self._reference)
+            return self._fused
         # Imported here, since the kernels take a second to load and others do without.
         from lfp_snn.backends.events.workspace import match_threads
         from lfp_snn.engine.events import on_events
@@ -144,6 +165,11 @@ class TemporalLFP:
         if self._events is None:
             self._events = on_events(self._reference, self.rules)
         return self._events
+
+    def _products(self) -> torch.autocast:
+        """Within, products of synapses are of half precision if that was asked for."""
+        kind = self.device.type if self.half is not None else "cpu"
+        return torch.autocast(kind, self.half or torch.bfloat16, enabled=self.half is not None)
 
     def _example(self) -> Tensor:
         """A tensor that lies where the network computes, in the type in which it does."""
@@ -209,7 +235,7 @@ class TemporalLFP:
             ShapeError: the input does not fit the network, lies on another device, or is not
                 finite (checked on the CPU).
         """
-        with torch.no_grad():
+        with torch.no_grad(), self._products():
             self._program = self._choose_program()
             full = self.memory == "full"
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
@@ -264,7 +290,7 @@ class TemporalLFP:
         """
         run = self._recorded()
         if self._chunks is not None:
-            with torch.no_grad():
+            with torch.no_grad(), self._products():
                 return self._chunks.spikes()
         return {neuron.name: neuron.spikes(run) for neuron in self._program.spiking()}
 
@@ -304,10 +330,10 @@ class TemporalLFP:
             ShapeError: the reward has another shape than the output.
         """
         run = self._recorded()
-        with torch.no_grad():
+        with torch.no_grad(), self._products():
             reward = self._prepare_reward(run, reward)
             rules = self.rules if rule is None else assign(rule, self._reference.parts())
-            if self._program is not self._reference:
+            if self._program is self._events:
                 refuse_rules(rules)
             feedback = Feedback(self.update)
             if self._chunks is not None:
