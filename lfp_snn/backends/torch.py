@@ -87,7 +87,8 @@ def conv_backward(
     if not (feedback or credit):
         return None, None, None
     kind = x.device.type
-    if torch.is_autocast_enabled(kind):  # which knows nothing of this call
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        # It knows nothing of this call.
         x, n, weight = (each.to(torch.get_autocast_dtype(kind)) for each in (x, n, weight))
     of_input, of_weight, of_bias = aten.convolution_backward(
         n,

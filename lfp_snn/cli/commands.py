@@ -22,6 +22,7 @@ from lfp_snn.cli.bench import bench
 from lfp_snn.cli.compare import compare, sweep
 from lfp_snn.cli.data import app as data_commands
 from lfp_snn.cli.display import Display, percent, result_table, shown, two_columns
+from lfp_snn.cli.env import env
 from lfp_snn.cli.listing import Kind, entries
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.errors import ConfigError, LfpSnnError, RunError
@@ -184,6 +185,7 @@ def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
 app.command()(compare)
 app.command()(sweep)
 app.command()(bench)
+app.command()(env)
 app.add_typer(data_commands, name="data")
 
 

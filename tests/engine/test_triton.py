@@ -104,7 +104,9 @@ def test_a_step_never_waits_for_the_device(backend: str, monkeypatch: pytest.Mon
         monkeypatch.setattr(scan, "_launch", lambda *_, **__: None)
         monkeypatch.setattr("lfp_snn.engine.temporal.unavailable", lambda *_: None)
     net = csnn()
-    lfp = TemporalLFP(net, backend=backend).to("meta")
+    lfp = TemporalLFP(net, backend=backend)
+    lfp.forward(torch.zeros(1, 2, 1, 3, 3))  # what is built once may look at values
+    lfp.to("meta")
     for lengths in (None, torch.ones(2, dtype=torch.int64, device="meta")):
         spikes = lfp.forward(torch.empty(5, 2, 1, 3, 3, device="meta"), lengths=lengths)
         lfp.backward(torch.empty_like(spikes))

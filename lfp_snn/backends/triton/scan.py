@@ -5,6 +5,7 @@ Nothing here waits for the device, so that a step can be captured in a CUDA grap
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,10 @@ from torch import Tensor
 from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel
 from lfp_snn.lif import Dynamics
 
-__all__ = ["credit", "forward"]
+__all__ = ["credit", "forward", "observers"]
+
+#: Called with the tensors of each launch, by those who count what a step moves.
+observers: list[Callable[[list[Tensor]], None]] = []
 
 #: Columns of a program: one warp of 32 threads, so that small layers fill a device too.
 BLOCK = 128
@@ -107,6 +111,8 @@ _KINDS = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 def _launch(kernel: Any, columns: int, *arguments: Any, **options: Any) -> None:
     """Start a program for each block of columns."""
+    for tell in observers:
+        tell([each for each in arguments if isinstance(each, Tensor)])
     grid = (triton.cdiv(columns, BLOCK),)
     kernel[grid](*arguments, **options, BLOCK=BLOCK, num_warps=1, enable_fp_fusion=False)
 
