@@ -32,6 +32,15 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
-        lengths = None if self.lengths is None else self.lengths.to(device)
-        return replace(self, x=self.x.to(device), labels=self.labels.to(device), lengths=lengths)
+        """The same batch on another device; to a GPU from page-locked memory, without waiting."""
+        x, labels, lengths = self.x, self.labels, self.lengths
+        on_gpu = torch.device(device).type == "cuda"
+        if on_gpu and x.device.type == "cpu":
+            x, labels = x.pin_memory(), labels.pin_memory()
+            lengths = None if lengths is None else lengths.pin_memory()
+        return replace(
+            self,
+            x=x.to(device, non_blocking=on_gpu),
+            labels=labels.to(device, non_blocking=on_gpu),
+            lengths=None if lengths is None else lengths.to(device, non_blocking=on_gpu),
+        )

@@ -161,8 +161,7 @@ class Chunks:
         """Steps of a chunk, from a pass over one step."""
         border = sum(state.nbytes for state in probe.final_state.values())
         step = FLOATS_PER_NEURON[backend] * border
-        length = chunk_length(self.run.steps, step, border, budget)
-        return math.ceil(self.run.steps / math.ceil(self.run.steps / length))
+        return chunk_length(self.run.steps, step, border, budget)
 
     def _pass(self, chunk: _Chunk, *, record: bool) -> Pass:
         run, steps = self.run, chunk.stop - chunk.start

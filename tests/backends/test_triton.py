@@ -59,7 +59,7 @@ def assert_scans_equal(
     assert spikes.dtype == torch.bool
     assert spikes.any()
     assert torch.equal(spikes.to(currents.dtype), expected[0])
-    close = {"rtol": 1e-12, "atol": 1e-12}
+    close: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
     torch.testing.assert_close(membranes, expected[1], **close)
     torch.testing.assert_close(final, expected[2], **close)
     credit = draw(*membranes.shape, seed=3)

@@ -166,11 +166,11 @@ def measure_network(
     return steps
 
 
-class _Traffic(TorchDispatchMode):
+class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that each call reads and writes, Triton's among them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
 
     def count(self, tensors: list[Tensor]) -> None:
@@ -184,12 +184,12 @@ class _Traffic(TorchDispatchMode):
             from lfp_snn.backends.triton import scan
 
             scan.observers.append(self.count)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     @override
     def __exit__(self, *problem: Any) -> None:
-        super().__exit__(*problem)
+        super().__exit__(*problem)  # type: ignore[no-untyped-call]
         with suppress(ImportError):
             from lfp_snn.backends.triton import scan
 
