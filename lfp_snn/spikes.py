@@ -221,6 +221,22 @@ class Spikes:
             which = torch.as_tensor(which, dtype=None if len(which) else torch.int64)
         samples = torch.arange(self.batch, device=self.device)[which]
         t = torch.arange(self.steps, device=self.device)
+        return self._select(samples, t)[0]
+
+    def window(self, start: int, stop: int) -> tuple[Spikes, Tensor]:
+        """The steps from ``start`` to ``stop``, as trains of their own.
+
+        Returns:
+            The trains ``[stop - start, B, *feature]``, and int64 ``[nnz]``: which of the entries
+            here each of theirs is.
+        """
+        if not 0 <= start < stop <= self.steps:
+            raise IndexError(f"steps {start} to {stop} of Spikes with T={self.steps}")
+        samples = torch.arange(self.batch, device=self.device)
+        return self._select(samples, torch.arange(start, stop, device=self.device))
+
+    def _select(self, samples: Tensor, t: Tensor) -> tuple[Spikes, Tensor]:
+        """The given samples at the given steps, and the entries that they own."""
         frames = (samples[:, None] * self.steps + t).reshape(-1)
         starts = self.indptr[frames]
         counts = self.indptr[frames + 1] - starts
@@ -229,8 +245,8 @@ class Spikes:
         offset = torch.repeat_interleave(starts - indptr[:-1], counts)
         entries = offset + torch.arange(offset.numel(), device=self.device)
         values = None if self.values is None else self.values[entries]
-        shape = (self.steps, samples.numel(), *self.feature_shape)
-        return Spikes(indptr, self.indices[entries], shape, values)
+        shape = (t.numel(), samples.numel(), *self.feature_shape)
+        return Spikes(indptr, self.indices[entries], shape, values), entries
 
     def __len__(self) -> int:
         """The number of samples: indexing and iteration go by sample."""

@@ -86,6 +86,10 @@ def conv_backward(
     """As :func:`linear_backward`, for a convolution whose padding is given in numbers."""
     if not (feedback or credit):
         return None, None, None
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        # It knows nothing of this call.
+        x, n, weight = (each.to(torch.get_autocast_dtype(kind)) for each in (x, n, weight))
     of_input, of_weight, of_bias = aten.convolution_backward(
         n,
         x,

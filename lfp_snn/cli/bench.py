@@ -53,6 +53,10 @@ def bench(
     ] = Path("datasets"),
     rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each contender.")] = 9,
     threads: Annotated[int, typer.Option(min=1, help="Threads for everyone.")] = 2,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Measure our step on this device (cuda, cpu) beside its roofline."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for bench.json and plots.")] = None,
 ) -> None:
     """Measure a training step, ours and those of other toolkits, side by side."""
@@ -65,6 +69,9 @@ def bench(
     if out is not None:
         _make(out)
     chosen, quantities = parts or [], sweep or []
+    if device is not None:
+        _on_device(device, root, 1 if quick else rounds, quick, threads, out, console)
+        return
     if everything:
         chosen, quantities = _everything(root), list(Quantity)
     elif not chosen and not quantities:
@@ -97,6 +104,42 @@ def bench(
         return
     for claim in suite.results.claims():
         console.print(str(claim), highlight=False, soft_wrap=True)
+
+
+def _on_device(
+    name: str,
+    root: Path,
+    rounds: int,
+    quick: bool,
+    threads: int,
+    out: Path | None,
+    console: Console,
+) -> None:
+    """Our step on one device, on every backend that can run there."""
+    import torch
+
+    from lfp_snn.analysis.bench import timing
+    from lfp_snn.analysis.bench.device import measure_network, measure_roof, require
+    from lfp_snn.analysis.bench.suite import Suite
+    from lfp_snn.cli.bench_tables import device_table, machine_lines
+    from lfp_snn.training.files import write_json
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RunError(f"There is no kind of device '{name}'; expected cuda or cpu.") from error
+    require(device)
+    with timing.threads(threads):
+        suite = Suite(root, rounds, quick, lambda _: None, lambda _: None)
+        console.print(machine_lines(suite.results.machine), highlight=False, soft_wrap=True)
+        roof = measure_roof(device, size=64 if quick else 4096)
+        record = {}
+        for network in suite.networks:
+            steps = measure_network(suite.problem(network), device, roof, rounds)
+            console.print(device_table(network, device.type, steps), highlight=False)
+            record[network] = [each.record() for each in steps]
+    if out is not None:
+        write_json(out / "bench-device.json", {"device": str(device), "steps": record})
 
 
 def _everything(root: Path) -> list[Part]:

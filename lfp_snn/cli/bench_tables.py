@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from lfp_snn.analysis.bench.contenders import OURS
+from lfp_snn.analysis.bench.device import DeviceStep
 from lfp_snn.analysis.bench.epoch import Epoch
 from lfp_snn.analysis.bench.memory import Peaks
 from lfp_snn.analysis.bench.suite import Outcome
@@ -15,7 +17,7 @@ from lfp_snn.analysis.bench.sweeps import Series
 from lfp_snn.analysis.bench.timing import Comparison
 from lfp_snn.cli.display import percent
 
-__all__ = ["machine_lines", "outcome"]
+__all__ = ["device_table", "machine_lines", "outcome"]
 
 MEBIBYTE = 2**20
 
@@ -38,6 +40,35 @@ def machine_lines(machine: dict[str, Any]) -> str:
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; "
         f"load {machine['load']:.1f}\npython {machine['python']}, {versions}"
     )
+
+
+def device_table(network: str, device: str, steps: Sequence[DeviceStep]) -> Table:
+    """Our step on a device, beside what its roofline allows."""
+    roof = steps[0].roof
+    table = _table(
+        f"training step, {network}, on {device}",
+        "products",
+        "ms",
+        "MiB moved",
+        "GFLOP",
+        "roofline [ms]",
+        "of the roof",
+    )
+    for each in steps:
+        # What lists of events move is not seen by torch, so that they have no roofline here.
+        known = each.backend != "events"
+        table.add_row(
+            each.backend,
+            each.products,
+            _ms(each.median),
+            f"{each.bytes / MEBIBYTE:.1f}" if known else "-",
+            f"{each.operations / 1e9:.2f}" if known else "-",
+            f"{1000 * each.least:.2f}" if known else "-",
+            percent(each.least / each.median) if known else "-",
+        )
+    arithmetic = ", ".join(f"{n} {v / 1e9:,.0f} GFLOP/s" for n, v in roof.arithmetic.items())
+    table.caption = f"measured roof: copy {roof.bandwidth / 1e9:,.0f} GB/s; product {arithmetic}"
+    return table
 
 
 def _epoch_line(epoch: Epoch) -> str:

@@ -35,13 +35,22 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
-        lengths = None if self.lengths is None else self.lengths.to(device)
-        targets = None if self.targets is None else self.targets.to(device)
+        """The same batch on another device; to a GPU from page-locked memory, without waiting."""
+        on_gpu = torch.device(device).type == "cuda"
+
+        def sent(tensor: Tensor | None) -> Tensor | None:
+            if tensor is None:
+                return None
+            pinned = on_gpu and tensor.device.type == "cpu"
+            return (tensor.pin_memory() if pinned else tensor).to(device, non_blocking=on_gpu)
+
+        x = self.x.pin_memory() if on_gpu and self.x.device.type == "cpu" else self.x
+        labels = sent(self.labels)
+        assert labels is not None
         return replace(
             self,
-            x=self.x.to(device),
-            labels=self.labels.to(device),
-            lengths=lengths,
-            targets=targets,
+            x=x.to(device, non_blocking=on_gpu),
+            labels=labels,
+            lengths=sent(self.lengths),
+            targets=sent(self.targets),
         )

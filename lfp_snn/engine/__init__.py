@@ -7,6 +7,7 @@ temporal   ``TemporalLFP``, what users call
 tracing    from a module to a program of stages, by torch.fx
 supported  the modules and functions that may be traced
 graph      a program of stages
+chunked    runs a long sequence chunk by chunk
 execute    runs a program forwards and backwards
 inputs     checks of what a user hands in
 table      a program as text

@@ -15,9 +15,11 @@ __all__ = ["prepare_input", "prepare_lengths", "prepare_state"]
 
 
 def prepare_input(
-    x: Tensor | Spikes, steps: int | None, device: torch.device, dtype: torch.dtype
+    x: Tensor | Spikes, steps: int | None, device: torch.device, dtype: torch.dtype | None
 ) -> Value:
     """The input as a value: spikes, ``[T, B, ...]``, or ``[1, B, ...]`` if it is constant.
+
+    A tensor takes the given dtype, or keeps its own if that is None.
 
     Raises:
         ShapeError: wrong shape, another device than the network's, or (on the CPU) not finite.
@@ -39,7 +41,7 @@ def prepare_input(
         if device.type == "cpu":
             x.validate()
         return x
-    value = x.detach().to(dtype)
+    value = x.detach().to(dtype or x.dtype)
     if steps is not None:
         value = value[None]
     _refuse_empty(value.shape, x.shape, "[T, B, ...]" if steps is None else "[B, ...]")

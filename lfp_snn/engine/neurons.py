@@ -89,16 +89,20 @@ class Leaky(Spiking):
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (current,) = inputs
-        dynamics = self.dynamics(current.shape[1:], current.dtype)
+        dynamics = self.dynamics(current.shape[1:], run.dtype)
         state = self.initial(run, current.shape[1:])
-        spikes, membranes, final = lif.forward(
-            current, dynamics, state, steps=run.steps, lengths=run.lengths
-        )
+        spikes, membranes, final = self.step(run, current, dynamics, state)
         run.final_state[self.name] = final
         run.membranes = membranes
         run.count(self.name, spikes.sum(), spikes[0, 0].numel())
         run.keep(self, (current, spikes, membranes, state, dynamics))
-        return spikes
+        return spikes.to(run.dtype)
+
+    def step(
+        self, run: Pass, current: Tensor, dynamics: lif.Dynamics, state: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Spikes and membranes ``[T, B, ...]``, and the membrane after the last step."""
+        return lif.forward(current, dynamics, state, steps=run.steps, lengths=run.lengths)
 
     def initial(self, run: Pass, frame: torch.Size) -> Tensor | None:
         """The membrane ``[B, ...]`` before the first step."""
@@ -113,7 +117,7 @@ class Leaky(Spiking):
     @override
     def spikes(self, run: Pass) -> Tensor:
         spikes: Tensor = run.kept[self][1]
-        return spikes
+        return spikes.to(run.dtype)
 
     @override
     def backward(
@@ -126,7 +130,20 @@ class Leaky(Spiking):
         self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
         current, _, membranes, state, dynamics = run.kept[self]
-        n, _ = lif.credit(relevance, membranes, current, dynamics, rules[self.name], state)
+        n, run.carried[self.name] = lif.credit(
+            relevance,
+            membranes,
+            current.to(run.dtype),
+            dynamics,
+            rules[self.name],
+            state,
+            run.carried.get(self.name),
+        )
+        return self.learn(run, n, feedback)
+
+    def learn(self, run: Pass, n: Tensor, feedback: Feedback) -> Credits:
+        """Add to the feedback of decay and threshold; hands the credit of the current on."""
+        _, _, membranes, state, dynamics = run.kept[self]
         beta, threshold = self.module.beta, self.module.threshold
         if feedback.wanted(beta, threshold):
             of_beta, of_threshold = lif.parameter_feedback(n, membranes, dynamics, state)

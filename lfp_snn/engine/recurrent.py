@@ -95,7 +95,8 @@ class RLeaky(Leaky):
             )
         first = torch.zeros_like(membranes[0]) if state is None else state
         n = torch.empty_like(membranes)
-        handed, later = torch.zeros_like(first), torch.zeros_like(first)
+        # What the steps that follow this chunk of time hand back: M, and the recurrent credit.
+        handed, later = run.carried.get(self.name, torch.zeros_like(torch.stack([first, first])))
         for t in reversed(range(len(membranes))):
             previous = membranes[t - 1] if t else first
             kept, on = dynamics.kept(previous), running(dynamics, previous)
@@ -105,6 +106,7 @@ class RLeaky(Leaky):
             n[t] = on * of_arrived
             handed = decayed * of_kept
             later = self._back(n[t])
+        run.carried[self.name] = torch.stack([handed, later])
         self._learn(n, spikes, membranes, first, dynamics, feedback)
         return (n,)
 

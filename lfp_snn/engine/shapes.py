@@ -227,7 +227,10 @@ class Dropout(Stage):
         if not self.module.training:
             run.keep(self, (None, None))
             return x
-        mask: Tensor = self.module(torch.ones(x.shape[1:], dtype=run.dtype, device=x.device))
+        if self not in run.drawn:
+            ones = torch.ones(x.shape[1:], dtype=run.dtype, device=x.device)
+            run.drawn[self] = self.module(ones)
+        mask = run.drawn[self]
         if isinstance(x, Spikes):
             # Entries that are dropped stay in the list, with the value 0.
             entries = x.gather(mask.expand(x.shape))

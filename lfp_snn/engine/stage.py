@@ -56,6 +56,9 @@ class Pass:
         final_state: membranes after the last step, by neuron.
         forms: shape of each value of the program, the input first, or its list of entries.
         membranes: of the neuron that ran last, ``[T, B, C]``.
+        carried: ``M`` ``[B, ...]`` by neuron: on the way back, what the steps that follow hand to
+            a neuron, and once it has run, what it hands to the steps before.
+        drawn: what stages drew at random, once for all chunks of a sequence.
         arrived: relevance that arrived at each population in the last backward pass, in all.
     """
 
@@ -69,6 +72,8 @@ class Pass:
     final_state: dict[str, Tensor] = field(default_factory=dict)
     forms: list[torch.Size | Spikes] = field(default_factory=list)
     membranes: Tensor | None = None
+    carried: dict[str, Tensor] = field(default_factory=dict)
+    drawn: dict[Stage, Tensor] = field(default_factory=dict)
     arrived: dict[str, float] = field(default_factory=dict)
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
@@ -84,6 +89,12 @@ class Pass:
     def count(self, neuron: str, spikes: Tensor, units: int) -> None:
         """Note how often a population of so many neurons has fired."""
         self._spikes[neuron] = (spikes, units)
+
+    def add_counts(self, chunk: Pass) -> None:
+        """Add the spikes that were counted in a chunk of this pass."""
+        for name, (spikes, units) in chunk._spikes.items():
+            known = self._spikes.get(name)
+            self._spikes[name] = (spikes if known is None else known[0] + spikes, units)
 
     def firing_rates(self) -> dict[str, float]:
         """Mean spikes per neuron and step, over the steps that the samples run."""

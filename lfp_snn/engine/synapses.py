@@ -310,6 +310,12 @@ class BatchNorm(Stage):
     def rule(self, rules: Rules) -> str:
         return "folded"
 
+    @property
+    def of_batch(self) -> bool:
+        """Are the statistics those of the batch, over all T steps?"""
+        norm = self.module
+        return norm.training or norm.running_mean is None or norm.running_var is None
+
     def _wide(self, per_channel: Tensor, x: Tensor) -> Tensor:
         return per_channel.view(-1, *(1,) * (x.dim() - 3))
 

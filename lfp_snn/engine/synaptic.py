@@ -100,7 +100,8 @@ class Synaptic(Leaky):
         current, _, membranes, synaptic, first, dynamics, alpha = run.kept[self]
         rule = rules[self.name]
         n, of_membrane = torch.empty_like(membranes), torch.empty_like(membranes)
-        handed, carried = torch.zeros_like(first[0]), torch.zeros_like(first[0])
+        # What the steps that follow this chunk of time hand back, at membrane and current.
+        handed, carried = run.carried.get(self.name, torch.zeros_like(first))
         for t in reversed(range(len(membranes))):
             y, w = (synaptic[t - 1], membranes[t - 1]) if t else (first[0], first[1])
             kept, on = dynamics.kept(w), running(dynamics, w)
@@ -111,6 +112,7 @@ class Synaptic(Leaky):
             total = synaptic[t] * of_membrane[t] + carried
             of_old, n[t] = rule.split(total, y, alpha * y, current[t])
             carried = alpha * y * of_old
+        run.carried[self.name] = torch.stack([handed, carried])
         self._learn(n, of_membrane, membranes, synaptic, first, feedback)
         return (n,)
 

@@ -9,6 +9,8 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.backends.support import BACKENDS, unavailable
+from lfp_snn.engine.chunked import BUDGET, Chunks, Memory, check_memory
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
@@ -21,9 +23,6 @@ from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
 __all__ = ["Layer", "TemporalLFP"]
-
-
-BACKENDS = ("auto", "events", "torch")
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,18 @@ class TemporalLFP:
         net: the network. Its parameters are read anew at every call.
         rule: how relevance goes through neurons and synapses; one for all, or a composite.
         backend: ``"events"``, whose cost follows the number of spikes (CPU, rules under which
-            silent inputs take no part); ``"torch"``, the reference, for any device; or
-            ``"auto"``, the former where it can.
+            silent inputs take no part); ``"torch"``, the reference, for any device;
+            ``"triton"``, that with the scans over time fused (CUDA); or ``"auto"``, the fastest
+            that can run where the network lies.
         update: what a weight makes of the credit that flowed through its synapse.
+        memory: ``"full"`` keeps every step for the way back; ``"chunked"`` keeps the membranes at
+            the borders of chunks of time and runs each chunk once more on the way back
+            (:mod:`lfp_snn.engine.chunked`), for long sequences.
+        chunk: steps of a chunk; None to choose as many as the budget allows.
+        budget: bytes for one chunk and the membranes at all borders.
+        half: bfloat16 or float16 for the products of synapses, on ``"triton"``; membranes, credit
+            and the sums within a product stay in float32. None for the type of the network.
+            float16 ends at 65504, which credit passes where eps is as small as 1e-6.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -81,10 +89,18 @@ class TemporalLFP:
         rule: Rule | Composite | None = None,
         backend: str = "auto",
         update: Update | None = None,
+        *,
+        memory: Memory = "full",
+        chunk: int | None = None,
+        budget: int = BUDGET,
+        half: torch.dtype | None = None,
     ) -> None:
-        if backend not in BACKENDS:
-            raise NetworkError(f"There is no backend '{backend}'; expected {', '.join(BACKENDS)}.")
+        if backend not in ("auto", *BACKENDS):
+            known = ", ".join(("auto", *BACKENDS))
+            raise NetworkError(f"There is no backend '{backend}'; expected {known}.")
+        check_memory(memory, chunk, budget)
         self.net = net
+        self.memory, self.chunk, self.budget = memory, chunk, budget
         self.rule: Rule | Composite = rule if rule is not None else Epsilon()
         self.update = update if update is not None else Update()
         self._backend = backend
@@ -92,9 +108,14 @@ class TemporalLFP:
         self.rules: Rules = assign(self.rule, self._reference.parts())
         if backend == "events":
             refuse_rules(self.rules)
+        if half not in (None, torch.bfloat16, torch.float16):
+            raise NetworkError(f"half is {half}; expected torch.bfloat16, torch.float16 or None.")
+        self.half = half
         self._events: Program | None = None
+        self._fused: Program | None = None
         self._program = self._reference  # of the last pass
         self._pass: Pass | None = None
+        self._chunks: Chunks | None = None
         self._input: Tensor | Spikes | None = None
 
     # ------------------------------------------------------------------ what it is
@@ -113,19 +134,31 @@ class TemporalLFP:
     def backend(self) -> str:
         """Name of the kernels that the next pass uses."""
         if self._backend == "auto":
-            fits = self.device.type == "cpu" and all(map(on_spikes, self.rules.values()))
+            device = self.device
+            if device.type == "cuda":
+                return "torch" if unavailable("triton", device) else "triton"
+            fits = device.type == "cpu" and all(map(on_spikes, self.rules.values()))
             return "events" if fits else "torch"
         return self._backend
 
     def _choose_program(self) -> Program:
-        """The program for the backend; that on events is made when it is first needed."""
-        if self.backend == "torch":
-            return self._reference
-        if self.device.type != "cpu":
+        """The program for the backend; those on kernels are made when they are first needed."""
+        backend = self.backend
+        reason = unavailable(backend, self.device)
+        if reason is not None:
+            raise NetworkError(f"The {backend} backend cannot run: {reason}; use backend='auto'.")
+        if self.half is not None and backend != "triton":
             raise NetworkError(
-                f"The events backend runs on the CPU, and the network lies on {self.device}: use "
-                "backend='auto'."
+                f"half={self.half} is an option of the triton backend, and this network runs on "
+                f"{backend}: leave it out."
             )
+        if backend == "torch":
+            return self._reference
+        if backend == "triton":
+            from lfp_snn.engine.triton import on_triton
+
+            self._fused = self._fused or on_triton(self._reference)
+            return self._fused
         # Imported here, since the kernels take a second to load and others do without.
         from lfp_snn.backends.events.workspace import match_threads
         from lfp_snn.engine.events import on_events
@@ -134,6 +167,11 @@ class TemporalLFP:
         if self._events is None:
             self._events = on_events(self._reference, self.rules)
         return self._events
+
+    def _products(self) -> torch.autocast:
+        """Within, products of synapses are of half precision if that was asked for."""
+        kind = self.device.type if self.half is not None else "cpu"
+        return torch.autocast(kind, self.half or torch.bfloat16, enabled=self.half is not None)
 
     def _example(self) -> Tensor:
         """A tensor that lies where the network computes, in the type in which it does."""
@@ -200,9 +238,10 @@ class TemporalLFP:
             ShapeError: the input does not fit the network, lies on another device, or is not
                 finite (checked on the CPU).
         """
-        with torch.no_grad():
+        with torch.no_grad(), self._products():
             self._program = self._choose_program()
-            value = prepare_input(x, steps, self.device, self.dtype)
+            full = self.memory == "full"
+            value = prepare_input(x, steps, self.device, self.dtype if full else None)
             run = Pass(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -212,8 +251,13 @@ class TemporalLFP:
                 dtype=self.dtype,
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
-            self._pass = None  # what an earlier pass kept is freed before this one needs memory
-            spikes = run_forward(self._program, run, value)
+            # What an earlier pass kept is freed before this one needs memory.
+            self._pass = self._chunks = None
+            if full:
+                spikes = run_forward(self._program, run, value)
+            else:
+                self._chunks = Chunks(self._program, run, value)
+                spikes = self._chunks.forward(self.chunk, self.budget, self.backend)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
@@ -248,6 +292,9 @@ class TemporalLFP:
             NetworkError: nothing is kept: the pass was not recorded, or a backward consumed it.
         """
         run = self._recorded()
+        if self._chunks is not None:
+            with torch.no_grad(), self._products():
+                return self._chunks.spikes()
         return {neuron.name: neuron.spikes(run) for neuron in self._program.spiking()}
 
     # ------------------------------------------------------------------ backwards
@@ -286,16 +333,18 @@ class TemporalLFP:
             ShapeError: the reward has another shape than the output.
         """
         run = self._recorded()
-        with torch.no_grad():
+        with torch.no_grad(), self._products():
             reward = self._prepare_reward(run, reward)
             rules = self.rules if rule is None else assign(rule, self._reference.parts())
-            if self._program is not self._reference:
+            if self._program is self._events:
                 refuse_rules(rules)
             feedback = Feedback(self.update)
-            credit, beside = run_backward(
-                self._program, run, reward, feedback, rules, input_relevance
-            )
-            relevance = self._relevance(credit, beside)
+            if self._chunks is not None:
+                found = self._chunks.backward(reward, feedback, rules, input_relevance)
+            else:
+                run.carried.clear()
+                found = run_backward(self._program, run, reward, feedback, rules, input_relevance)
+            relevance = self._relevance(*found)
         totals = feedback.collect()
         for parameter, total in totals.items():
             _assign(parameter, total, accumulate)
@@ -307,7 +356,7 @@ class TemporalLFP:
         if not retain:
             run.kept.clear()
             run.record = False
-            self._input = None
+            self._input = self._chunks = None
         return relevance
 
     @property

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.chunked import Memory
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rules import Composite, Rule, Update
@@ -85,6 +86,8 @@ class Learner(ABC):
         rule: of the engine, for learners that send feedback through it.
         backend: the kernels behind the engine.
         update: of the engine, from credit to feedback.
+        memory: what the engine keeps of a pass, see :class:`~lfp_snn.TemporalLFP`.
+        chunk: steps of a chunk of time.
 
     Raises:
         NetworkError: the network cannot be traced, or a stage has no rule.
@@ -107,9 +110,12 @@ class Learner(ABC):
         rule: Rule | Composite | None = None,
         backend: str = "auto",
         update: Update | None = None,
+        *,
+        memory: Memory = "full",
+        chunk: int | None = None,
     ) -> None:
         self.net = net
-        self.engine = TemporalLFP(net, rule, backend, update)
+        self.engine = TemporalLFP(net, rule, backend, update, memory=memory, chunk=chunk)
 
     @classmethod
     @abstractmethod

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from lfp_snn.engine.chunked import Memory
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.rule_options import RULE_SECTIONS
@@ -35,6 +36,9 @@ class LFPOptions(LearnerOptions):
             is epsilon with eps 0.1, which trains better than the published 1e-6.
         reward: what enters at the output; a name of :data:`lfp_snn.rewards.REWARDS`.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
+        memory: ``full`` keeps every step for the way back, ``chunked`` repeats chunks of time, for
+            long sequences.
+        chunk: steps of a chunk; null to choose them by what they take.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
         homeostasis: how silent neurons are woken; ``None``: not at all.
     """
@@ -49,6 +53,8 @@ class LFPOptions(LearnerOptions):
         default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
     )
     backend: str = "auto"
+    memory: Memory = "full"
+    chunk: int | None = Field(default=None, ge=1)
     update: UpdateOptions = UpdateOptions()
     homeostasis: HomeostasisOptions | None = None
 
@@ -63,6 +69,8 @@ class LFP(Learner, name="lfp"):
         backend: the kernels behind the engine.
         update: what is made of the feedback.
         homeostasis: how silent neurons are woken; none are if ``None``.
+        memory: see :class:`~lfp_snn.TemporalLFP`, as chunk.
+        chunk: steps of a chunk.
 
     Raises:
         NetworkError: the network cannot be traced, a stage has no rule, or homeostasis finds no
@@ -80,9 +88,12 @@ class LFP(Learner, name="lfp"):
         backend: str = "auto",
         update: UpdateOptions | None = None,
         homeostasis: HomeostasisOptions | None = None,
+        *,
+        memory: Memory = "full",
+        chunk: int | None = None,
     ) -> None:
         self.update = update if update is not None else UpdateOptions()
-        super().__init__(net, rule, backend, self.update.rule())
+        super().__init__(net, rule, backend, self.update.rule(), memory=memory, chunk=chunk)
         self.reward = reward
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 
@@ -96,6 +107,8 @@ class LFP(Learner, name="lfp"):
             options.backend,
             options.update,
             options.homeostasis,
+            memory=options.memory,
+            chunk=options.chunk,
         )
 
     def feedback(self, batch: TrainingBatch) -> StepResult:

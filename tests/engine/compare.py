@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
+from lfp_snn.backends.support import unavailable
 from lfp_snn.rules import Epsilon
 from tests import oracle
 from tests.oracle_modules import add_module
 
 #: Every one of them is held against the oracle.
 BACKENDS = ("torch", "events")
+if unavailable("triton", torch.device("cpu")) is None:
+    BACKENDS += ("triton",)  # type: ignore[assignment]
 #: Adds the stages of a network to an oracle, for networks that are no sequence of modules.
 Wiring = Callable[[oracle.Network], None]
 Case = tuple[nn.Module, tuple[int, ...]]

@@ -216,6 +216,22 @@ def test_a_stream_goes_on(kind: str) -> None:
     assert torch.equal(torch.cat([first, second]), whole)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_chunks_of_time_learn_the_same(kind: str, chunk: int) -> None:
+    net, x = make(kind), spikes_in()
+    reward = torch.randn(STEPS, BATCH, UNITS, generator=torch.Generator().manual_seed(2)).double()
+    found = []
+    for lfp in (TemporalLFP(net), TemporalLFP(net, memory="chunked", chunk=chunk)):
+        lfp.forward(x)
+        relevance = lfp.backward(reward, input_relevance=True)
+        assert isinstance(relevance, Tensor)
+        found.append([relevance, *(p.grad.clone() for p in net.parameters() if p.grad is not None)])
+    assert len(found[0]) == len(found[1]) > 4
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-10, atol=1e-12)
+
+
 def test_a_recurrent_convolution() -> None:
     torch.manual_seed(0)
     recurrent = snn.RLeaky(

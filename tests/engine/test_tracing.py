@@ -217,7 +217,7 @@ def test_a_state_threaded_by_hand_is_refused() -> None:
     [
         (nn.ReLU(), "ReLU"),
         (nn.LayerNorm(4), "LayerNorm"),
-        (snn.Synaptic(alpha=0.9, beta=0.8, init_hidden=True), "Synaptic"),
+        (snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True), "Alpha"),
         (nn.ConvTranspose1d(4, 4, 1), "ConvTranspose1d"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 
 import torch
@@ -10,7 +11,7 @@ from lfp_snn.analysis.bench.problem import RULE, Problem
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.rewards import RateCoded
 
-__all__ = ["OURS", "LEARNING_RATE", "Contender", "Ours", "OursOnTorch"]
+__all__ = ["OURS", "LEARNING_RATE", "Contender", "Ours", "OursChunked", "OursOnTorch"]
 
 OURS = "lfp_snn, events"  # what the ratios refer to
 LEARNING_RATE = 1e-7  # weights, and with them firing rates, stay as they are
@@ -61,6 +62,21 @@ class Ours(Contender):
         """As the engine counts them."""
         self.lfp.forward(self.x, record=False)
         return tuple(self.lfp.firing_rates.values())
+
+
+class OursChunked(Ours):
+    """The same with chunks of time repeated; an environment variable may give their length."""
+
+    name = "lfp_snn, chunked"
+    VARIABLE = "LFP_SNN_BENCH_CHUNK"  # read in the process that measures
+
+    def prepare(self, problem: Problem) -> None:
+        """Take the spikes as the loader yields them."""
+        super().prepare(problem)
+        chunk = int(os.environ.get(self.VARIABLE, 0)) or None
+        self.lfp = TemporalLFP(
+            self.lfp.net, RULE, backend=self.backend, memory="chunked", chunk=chunk
+        )
 
 
 class OursOnTorch(Ours):

@@ -35,6 +35,7 @@ EVERYONE: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch, SpikingJel
 SWEPT: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch)
 CLAIMED: tuple[type[Contender], ...] = (Ours, OursOnTorch)
 
+STEPS = 25  # T of the training step
 MEMORY_BATCH, MEMORY_STEPS = 16, 100
 #: Fewer values than a sweep has, for the claims on growth alone.
 CLAIM_VALUES = {"activity": (0.005, 0.01, 0.05, 0.2, 0.5), "steps": (10, 50, 200)}
@@ -118,12 +119,17 @@ class Suite:
 
     def step(self) -> None:
         """The training step of everyone, on each network."""
-        for name, network in self.networks.items():
+        for name in self.networks:
             self.doing(f"training step, {name}")
             contenders = [kind() for kind in EVERYONE]
-            comparison = compare(self._problem(network, network.batch, 25), contenders, self.rounds)
+            comparison = compare(self.problem(name), contenders, self.rounds)
             self.results.steps[name] = comparison
             self.show(comparison)
+
+    def problem(self, network: str) -> Problem:
+        """What the training step is measured on."""
+        which = self.networks[network]
+        return self._problem(which, which.batch, STEPS)
 
     def memory(self) -> None:
         """Peak memory of everyone, on the csnn."""

@@ -20,7 +20,7 @@ from lfp_snn.analysis.bench.problem import Problem
 
 __all__ = ["Comparison", "Measured", "compare", "machine", "threads"]
 
-PACKAGES = ("torch", "numpy", "numba", "snntorch", "spikingjelly", "lfprop")
+PACKAGES = ("torch", "triton", "numpy", "numba", "snntorch", "spikingjelly", "lfprop")
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,7 @@ def conv_backward(
     reward: np.ndarray | None = None,
     credit: np.ndarray | None = None,
     input_credit: bool = True,
+    carried: np.ndarray | None = None,
     scaled: bool = True,
 ) -> Feedback:
     """Feedback of the layer and credit of its input, one value per entry of it.
@@ -191,6 +192,7 @@ def conv_backward(
         reward: ``R`` dense [B, T, units] (an output layer without pooling), or
         credit: one value per entry of ``trace.out``.
         input_credit: whether the credit of the input is wanted.
+        carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
         scaled: feedback with the factor ``|w|``; else the sums without it.
     """
     if (reward is None) == (credit is None):
@@ -200,6 +202,9 @@ def conv_backward(
     parts = min(_PARTS, trace.span.lengths.size)
     sums = work.zeros("sums", (parts, layout.gather.size), dtype)
     bias_sums = work.zeros("bias_sums", (parts, shape.groups, tables.width), dtype)
+    m = work.zeros("m", (trace.span.lengths.size, tables.lanes), dtype)
+    if carried is not None:
+        m[:] = _to_lanes(carried, layout.order, 0.0, dtype)
     handed = work.get("credit", (x.indices.size if input_credit else 0,), dtype)
     returned = Returned(
         trace.out.indptr,
@@ -210,10 +215,12 @@ def conv_backward(
     backward(
         tables, entries(x, dtype), trace.synapse, _cells(neuron, layout, dtype), trace.span,
         dtype.type(eps), trace.record, trace.bits,
-        _outlet(layout, trace.pooling, shape, dtype), returned, sums,
-        bias_sums.reshape(parts, -1), input_credit,
-        handed,
+        _outlet(layout, trace.pooling, shape, dtype), returned, m, sums,
+        bias_sums.reshape(parts, -1), input_credit, handed,
     )  # fmt: skip
+    if carried is not None:
+        used = layout.order >= 0
+        carried[:, layout.order[used]] = m[:, used]
     feedback = work.get("feedback", weight.shape, dtype)
     strength = weight if scaled else np.ones_like(weight)
     collect(sums, layout.gather, strength.reshape(-1), feedback.reshape(-1))

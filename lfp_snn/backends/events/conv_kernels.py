@@ -276,8 +276,8 @@ def _repeat(tables, x, synapse, cells, first, begin, end, current, w, u, unread)
 
 @njit(cache=True)
 def _backward_part(  # type: ignore[no-untyped-def]
-    begin_b, end_b, tables, x, synapse, cells, span, eps, record, bits, outlet, back, sums,
-    bias_sums, wanted, credit,
+    begin_b, end_b, tables, x, synapse, cells, span, eps, record, bits, outlet, back, handed,
+    sums, bias_sums, wanted, credit,
 ):  # fmt: skip
     """Samples begin_b to end_b: their sums, and the credit of their input."""
     lanes, like, late = tables.lanes, cells.beta, cells.code >= SUBTRACT_NOW
@@ -286,11 +286,11 @@ def _backward_part(  # type: ignore[no-untyped-def]
     current, n = aligned_zeros(tables.map_size, like), aligned_zeros(tables.map_size, like)
     w = record.w if whole else aligned_zeros((every + 1) * lanes, like)
     u = record.u if whole else aligned_zeros(every * lanes if late else 0, like)
-    m, arrived = aligned_zeros(lanes, like), np.zeros(outlet.share.size, like.dtype)
+    arrived = np.zeros(outlet.share.size, like.dtype)
     unread = np.empty(lanes // LANES, np.uint16)
     partial = aligned_zeros(tables.place.size * LANES, like)
     for b in range(begin_b, end_b):
-        m[:] = 0
+        m = handed[b]
         frame = b * span.steps
         w_base, u_base = (b * record.rows * lanes, frame * lanes) if whole else (0, 0)
         for begin in range((span.steps - 1) // every * every, -1, -every):
@@ -310,16 +310,16 @@ def _backward_part(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def backward(  # type: ignore[no-untyped-def]
-    tables, x, synapse, cells, span, eps, record, bits, outlet, back, sums, bias_sums, wanted,
-    credit,
+    tables, x, synapse, cells, span, eps, record, bits, outlet, back, handed, sums, bias_sums,
+    wanted, credit,
 ):  # fmt: skip
     """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`."""
     parts, batch = sums.shape[0], span.lengths.size
     for part in prange(parts):
         _backward_part(
             np.int64(part * batch // parts), np.int64((part + 1) * batch // parts), tables, x,
-            synapse, cells, span, eps, record, bits, outlet, back, sums[part], bias_sums[part],
-            wanted, credit,
+            synapse, cells, span, eps, record, bits, outlet, back, handed, sums[part],
+            bias_sums[part], wanted, credit,
         )  # fmt: skip
 
 

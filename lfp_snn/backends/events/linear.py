@@ -269,6 +269,7 @@ def linear_backward(
     credit: np.ndarray | None = None,
     input_credit: bool = True,
     feedback: np.ndarray | None = None,
+    carried: np.ndarray | None = None,
     shares: Shares | None = None,
     scaled: bool = True,
 ) -> Feedback:
@@ -288,11 +289,15 @@ def linear_backward(
             contributions from n and the sums of both, all [P/64, F, 64]. The input must not be
             negative.
         scaled: feedback with the factor ``|w|``; else the sums without it.
+        carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
     """
     blocks, x = trace.blocks, trace.x
     dtype = blocks.dtype
     inputs, units = blocks.shape[1], trace.neurons.units
-    n = credit_scan(trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks")
+    n = credit_scan(
+        trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks",
+        carried=carried,
+    )  # fmt: skip
     if feedback is None:
         feedback = work.get("feedback", (units, inputs), dtype)
     of_bias = None if bias is None else np.empty(units, dtype)

@@ -161,6 +161,7 @@ def _credit_scan(  # type: ignore[no-untyped-def]
     first,
     w,
     u,
+    m,
     n,
     block_step,
     frame_step,
@@ -170,7 +171,6 @@ def _credit_scan(  # type: ignore[no-untyped-def]
     steps = w.size // first.size
     flat_first = first.reshape(-1)
     for b in prange(batch):
-        m = aligned_zeros(padded, beta)
         own = aligned_zeros(padded, beta)
         for t in range(steps - 1, -1, -1):
             f = b * steps + t
@@ -182,16 +182,16 @@ def _credit_scan(  # type: ignore[no-untyped-def]
                 continue
             if reward.size:
                 for j in range(reward.shape[2]):
-                    m[j] += reward[b, t, j]
+                    m[b * padded + j] += reward[b, t, j]
             else:
                 for e in range(indptr[f], indptr[f + 1]):
-                    m[indices[e]] += credit[e]
+                    m[b * padded + indices[e]] += credit[e]
             last, last_at = (w, (f - 1) * padded) if t else (flat_first, b * padded)
             for k in range(padded // BLOCK):
                 j = k * BLOCK
                 credit_step(
-                    u, f * padded + j, last, last_at + j, beta, theta, j, code, eps, m, j,
-                    out, at + (j if summed else k * block_step), BLOCK,
+                    u, f * padded + j, last, last_at + j, beta, theta, j, code, eps,
+                    m, b * padded + j, out, at + (j if summed else k * block_step), BLOCK,
                 )  # fmt: skip
             if summed:
                 add_run(n, b * padded, n.dtype.type(1), own, 0, padded)
@@ -206,6 +206,7 @@ def credit_scan(
     reward: np.ndarray | None = None,
     credit: np.ndarray | None = None,
     layout: str = "frames",
+    carried: np.ndarray | None = None,
 ) -> np.ndarray:
     """Credit ``n`` of the currents of a recorded trace (equations in :mod:`lfp_snn.lif`).
 
@@ -217,6 +218,8 @@ def credit_scan(
         reward: ``R`` dense [B, T, N] (an output layer), or
         credit: one value per entry of ``trace.out``, so that ``R = s * c``.
         layout: "frames": [B*T, P]; "blocks": [P/64, B*T, 64]; "summed" over time: [B, P].
+        carried: ``M`` [B, N] from the steps that follow; overwritten with that for the steps
+            before.
     """
     if (reward is None) == (credit is None):
         raise ValueError("credit_scan takes either a reward or a credit")
@@ -233,12 +236,17 @@ def credit_scan(
         n.fill(0)
     block_step, frame_step = (frames * BLOCK, BLOCK) if layout == "blocks" else (BLOCK, padded)
     beta, theta = constants(neuron, trace.units, dtype)
+    m = work.zeros("m", (batch, padded), dtype)
+    if carried is not None:
+        m[:, : trace.units] = carried
     _credit_scan(
         np.zeros((0, 0, 0), dtype) if reward is None else np.ascontiguousarray(reward, dtype),
         trace.out.indptr, trace.out.indices,
         np.zeros(0, dtype) if credit is None else np.ascontiguousarray(credit, dtype),
         trace.lengths, beta, theta, neuron.dynamics, dtype.type(eps), trace.first,
-        trace.w.reshape(-1), trace.u.reshape(-1), n.reshape(-1), block_step, frame_step,
-        layout == "summed",
+        trace.w.reshape(-1), trace.u.reshape(-1), m.reshape(-1), n.reshape(-1), block_step,
+        frame_step, layout == "summed",
     )  # fmt: skip
+    if carried is not None:
+        carried[:] = m[:, : trace.units]
     return n

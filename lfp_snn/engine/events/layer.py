@@ -219,6 +219,7 @@ class EventLinear(EventLayer):
             self.back,
             input_credit=wanted,
             feedback=of_weight.numpy(),
+            carried=self.carried(run, (x.batch, module.out_features)),
             shares=_shares(rule) if isinstance(rule, BySign) else None,
             scaled=scaled,
             **arrived._asdict(),
@@ -234,7 +235,12 @@ class EventLinear(EventLayer):
         """The backward pass for entries of both signs, which a rule tells apart."""
         trace, neuron, x, was_tensor = run.kept[self]
         n = scan.credit_scan(
-            trace.neurons, neuron, self.split(rules), self.back, **arrived._asdict()
+            trace.neurons,
+            neuron,
+            self.split(rules),
+            self.back,
+            carried=self.carried(run, (x.batch, self.synapse.module.out_features)),
+            **arrived._asdict(),
         )
         credits = torch.from_numpy(n)[:, : trace.neurons.units]
         frames = x.dense(run.dtype).transpose(0, 1)
@@ -311,7 +317,7 @@ class EventConvolution(EventLayer):
     def send_events(
         self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
-        trace, neuron, x, was_tensor, _, fused = run.kept[self]
+        trace, neuron, x, was_tensor, frame, fused = run.kept[self]
         module, scaled = self.synapse.module, feedback.update.scales
         if rules[self.synapse.name].variants is not PLAIN:
             raise NetworkError(
@@ -329,6 +335,7 @@ class EventConvolution(EventLayer):
             self.split(rules),
             self.back,
             input_credit=wanted,
+            carried=self.carried(run, frame),
             scaled=scaled,
             **arrived._asdict(),
         )

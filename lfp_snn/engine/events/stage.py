@@ -87,6 +87,13 @@ class EventStage(Spiking):
             "record": run.record or self.is_output,
         }
 
+    def carried(self, run: Pass, frame: Sequence[int]) -> np.ndarray:
+        """``M`` ``[B, N]`` from the steps that follow, which a kernel replaces by its own."""
+        known = run.carried.get(self.name)
+        handed = torch.zeros(tuple(frame), dtype=run.dtype) if known is None else known.clone()
+        run.carried[self.name] = handed
+        return handed.view(frame[0], -1).numpy()
+
     def finish(self, run: Pass, frame: torch.Size, state: np.ndarray, fired: int) -> None:
         """Note the state ``[B, N]`` after the last step, and how many spikes there were."""
         run.final_state[self.name] = torch.from_numpy(state.copy()).view(frame)
@@ -165,7 +172,13 @@ class EventNeurons(EventStage):
         trace, neuron, shape = run.kept[self]
         layout = "frames" if shape[1] == run.steps else "summed"
         n = scan.credit_scan(
-            trace, neuron, self.split(rules), self.back, layout=layout, **arrived._asdict()
+            trace,
+            neuron,
+            self.split(rules),
+            self.back,
+            layout=layout,
+            carried=self.carried(run, (shape[0], *shape[2:])),
+            **arrived._asdict(),
         )
         return torch.from_numpy(n)[:, : trace.units].reshape(shape)
 

@@ -1,0 +1,228 @@
+r"""A training step on one device beside its roofline: what the step must move and compute.
+
+The bytes are those of the calls that the step makes, each tensor that a call reads or writes
+counted once; views move nothing, and what kernels on lists of events do is not seen. The floating
+point operations are those of matrix products and convolutions, as torch counts them. With the
+bandwidth and the arithmetic that the device showed on a copy and on a matrix product, no
+implementation that makes these calls is faster than
+
+.. math:: \max(\text{bytes} / \text{bandwidth},\; \text{operations} / \text{arithmetic})
+
+Source of the model: Williams, Waterman, Patterson, Roofline, CACM 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode
+from typing_extensions import override
+
+from lfp_snn.analysis.bench.contenders import LEARNING_RATE
+from lfp_snn.analysis.bench.problem import RULE, Problem
+from lfp_snn.backends.support import BACKENDS, unavailable
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import RunError
+from lfp_snn.rewards import RateCoded
+
+__all__ = [
+    "DeviceStep",
+    "Roof",
+    "measure_network",
+    "measure_roof",
+    "measure_step",
+    "require",
+]
+
+
+@dataclass(frozen=True)
+class Roof:
+    """What a device can do.
+
+    Args:
+        bandwidth: bytes per second of a copy, reads and writes together.
+        arithmetic: floating point operations per second of a matrix product, by its dtype.
+    """
+
+    bandwidth: float
+    arithmetic: dict[str, float]
+
+
+@dataclass(frozen=True)
+class DeviceStep:
+    """A training step.
+
+    Args:
+        backend: kernels that ran.
+        products: dtype of the products.
+        seconds: of each timed step.
+        bytes: moved by the calls of a step.
+        operations: floating point operations of its products.
+        roof: what the device can do.
+    """
+
+    backend: str
+    products: str
+    seconds: tuple[float, ...]
+    bytes: int
+    operations: int
+    roof: Roof
+
+    @property
+    def median(self) -> float:
+        """Seconds of the step in the middle."""
+        return median(self.seconds)
+
+    @property
+    def least(self) -> float:
+        """Seconds that the roofline allows."""
+        arithmetic = self.roof.arithmetic[self.products]
+        return max(self.bytes / self.roof.bandwidth, self.operations / arithmetic)
+
+    def record(self) -> dict[str, Any]:
+        """Everything, as JSON takes it."""
+        return {**asdict(self), "median": self.median, "least": self.least}
+
+
+def require(device: torch.device) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        RunError: names the device and the reason.
+    """
+    reason = unavailable("torch", device)
+    if reason is not None:
+        raise RunError(f"Nothing can be measured on {device}: {reason}; see lfp-snn env.")
+
+
+def measure_roof(device: torch.device, size: int = 4096, rounds: int = 5) -> Roof:
+    """Bandwidth of a copy and arithmetic of a product of ``size`` x ``size`` matrices."""
+    here = torch.empty(size * size, device=device)
+    there = torch.empty_like(here)
+    copying = min(_timed(lambda: there.copy_(here), device, rounds))
+    arithmetic = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(size, size, dtype=dtype, device=device)
+        arithmetic[_name(dtype)] = 2 * size**3 / min(_timed(matrix.matmul, device, rounds, matrix))
+    return Roof(2 * here.nbytes / copying, arithmetic)
+
+
+def measure_step(
+    problem: Problem,
+    device: torch.device,
+    roof: Roof,
+    rounds: int,
+    backend: str = "auto",
+    half: torch.dtype | None = None,
+) -> DeviceStep:
+    """Time a training step (forward, reward, backward, Adam), and count what it moves.
+
+    Spikes lie in page-locked memory and travel to the device within the step.
+
+    Args:
+        problem: network, weights and input.
+        device: where to run.
+        roof: of the device.
+        rounds: timed steps.
+        backend: kernels.
+        half: dtype of the products, None for float32.
+    """
+    lfp = TemporalLFP(problem.build().to(device), RULE, backend, half=half)
+    on_cuda = device.type == "cuda"
+    x = problem.x.pin_memory() if on_cuda else problem.x
+    labels, reward = problem.labels.to(device), RateCoded()
+    optimizer = torch.optim.Adam(lfp.parameters(), lr=LEARNING_RATE, fused=on_cuda)
+
+    def step() -> None:
+        spikes = lfp.forward(x.to(device, non_blocking=True))
+        lfp.backward(reward(spikes, labels))
+        optimizer.step()
+
+    step()  # kernels are compiled, the optimizer's state is made
+    with _Traffic() as traffic, FlopCounterMode(display=False) as counter:
+        step()
+    seconds = tuple(_timed(step, device, rounds))
+    dtype = _name(half or lfp.dtype)
+    return DeviceStep(lfp.backend, dtype, seconds, traffic.bytes, counter.get_total_flops(), roof)
+
+
+def measure_network(
+    problem: Problem, device: torch.device, roof: Roof, rounds: int
+) -> list[DeviceStep]:
+    """The step on every backend that can run on a device, and with products in bfloat16."""
+    able = [each for each in BACKENDS if unavailable(each, device) is None]
+    steps = [measure_step(problem, device, roof, rounds, each) for each in able]
+    if "triton" in able:
+        steps.append(measure_step(problem, device, roof, rounds, "triton", torch.bfloat16))
+    return steps
+
+
+class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that each call reads and writes, Triton's among them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+
+    def count(self, tensors: list[Tensor]) -> None:
+        """Add a call, each of its tensors once."""
+        places = {(each.data_ptr(), each.nbytes): each.nbytes for each in tensors}
+        self.bytes += sum(places.values())
+
+    @override
+    def __enter__(self) -> _Traffic:
+        with suppress(ImportError):
+            from lfp_snn.backends.triton import scan
+
+            scan.observers.append(self.count)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    @override
+    def __exit__(self, *problem: Any) -> None:
+        super().__exit__(*problem)  # type: ignore[no-untyped-call]
+        with suppress(ImportError):
+            from lfp_snn.backends.triton import scan
+
+            scan.observers.remove(self.count)
+
+    @override
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        names_memory_alone = func.is_view or "empty" in func.name()
+        if not names_memory_alone:
+            values = tree_iter((args, kwargs, found))
+            self.count([each for each in values if isinstance(each, Tensor)])
+        return found
+
+
+def _timed(
+    call: Callable[..., object], device: torch.device, rounds: int, *arguments: object
+) -> list[float]:
+    """Seconds of each call, until the device has done it."""
+    seconds = []
+    for _ in range(rounds + 1):
+        _wait(device)
+        start = perf_counter()
+        call(*arguments)
+        _wait(device)
+        seconds.append(perf_counter() - start)
+    return seconds[1:]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,40 @@
+"""Which backends can run here and, where one cannot, why."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import torch
+
+__all__ = ["BACKENDS", "interpreted", "unavailable"]
+
+#: Every backend, by the name that users give it.
+BACKENDS = ("events", "torch", "triton")
+
+
+def interpreted() -> bool:
+    """Does Triton's interpreter stand in for a device (``TRITON_INTERPRET=1``)?"""
+    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
+
+
+def unavailable(backend: str, device: torch.device) -> str | None:
+    """Why a backend cannot run on a device; None if it can.
+
+    Args:
+        backend: one of :data:`BACKENDS`.
+        device: where the network lies.
+    """
+    if backend == "events" and device.type != "cpu":
+        return f"it runs on the CPU, and the network lies on {device}"
+    if backend == "triton":
+        if find_spec("triton") is None:
+            return "Triton is not installed (pip install 'lfp_snn[triton]', on Linux)"
+        if device.type != "cuda" and not (device.type == "cpu" and interpreted()):
+            return (
+                f"it runs on CUDA devices, and the network lies on {device} (on the CPU only "
+                "interpreted, for tests, with TRITON_INTERPRET=1)"
+            )
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return "there is no CUDA device, or this build of torch does not know it"
+    return None

@@ -1,0 +1,135 @@
+"""LIF neurons over time on the device: the pure functions of :mod:`lfp_snn.lif`, each one launch.
+
+Nothing here waits for the device, so that a step can be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel
+from lfp_snn.lif import Dynamics
+
+__all__ = ["credit", "forward", "observers"]
+
+#: Called with the tensors of each launch, by those who count what a step moves.
+observers: list[Callable[[list[Tensor]], None]] = []
+
+#: Columns of a program: one warp of 32 threads, so that small layers fill a device too.
+BLOCK = 128
+
+
+def forward(
+    currents: Tensor,
+    dynamics: Dynamics,
+    state: Tensor | None = None,
+    *,
+    steps: int | None = None,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`lfp_snn.lif.forward`, but spikes are bool and currents may be of half precision.
+
+    Returns:
+        Spikes (bool) and membranes ``[T, B, ...]``, and the state after the last step, both in
+        float32 (float64 for float64 currents).
+    """
+    currents = currents.contiguous()
+    steps = steps or currents.shape[0]
+    shape, floating = (steps, *currents.shape[1:]), _floating(currents)
+    columns = currents[0].numel()
+    spikes = torch.empty(shape, dtype=torch.bool, device=currents.device)
+    membranes = torch.empty(shape, dtype=floating, device=currents.device)
+    final = torch.empty_like(membranes[0])
+    frame = tuple(currents.shape[2:])
+    beta, theta = (_constants(value, frame, floating) for value in _both(dynamics))
+    _launch(
+        forward_kernel, columns,
+        currents, beta, theta,
+        currents if state is None else state.to(floating).contiguous(),
+        currents if lengths is None else lengths.to(torch.int32),
+        spikes, membranes, final, steps, columns, columns // currents.shape[1],
+        RESET=dynamics.reset, DELAY=dynamics.delay,
+        CONSTANT=currents.shape[0] == 1,
+        BETAS=beta.numel() > 1, THETAS=theta.numel() > 1,
+        HAS_STATE=state is not None, HAS_LENGTHS=lengths is not None, FLOAT=_KINDS[floating],
+    )  # fmt: skip
+    return spikes, membranes, final
+
+
+def credit(
+    arrived: Tensor,
+    spikes: Tensor | None,
+    membranes: Tensor,
+    currents: Tensor,
+    dynamics: Dynamics,
+    eps: float,
+    state: Tensor | None = None,
+    carried: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As :func:`lfp_snn.lif.credit` under LFP-epsilon.
+
+    Args:
+        arrived: relevance ``R`` at the spikes ``[T, B, ...]``, or their credit ``c``.
+        spikes: of :func:`forward` where credit arrived, so that ``R = s c``; else None.
+        membranes: of :func:`forward`.
+        currents: as given to :func:`forward`.
+        dynamics: constants of the population.
+        eps: stabiliser of the denominator.
+        state: the membrane before the first step.
+        carried: ``M`` ``[B, ...]`` from the chunk of time that follows.
+    """
+    floating = membranes.dtype
+    currents, arrived = currents.contiguous(), arrived.contiguous()
+    steps, columns = membranes.shape[0], membranes[0].numel()
+    n = torch.empty_like(membranes)
+    handed = torch.empty_like(membranes[0])
+    frame = tuple(membranes.shape[2:])
+    beta, theta = (_constants(value, frame, floating) for value in _both(dynamics))
+    _launch(
+        credit_kernel, columns,
+        arrived, arrived if spikes is None else spikes, membranes, currents, beta, theta,
+        membranes if state is None else state.to(floating).contiguous(),
+        membranes if carried is None else carried.contiguous(),
+        n, handed, steps, columns * (steps - 1), columns, columns // membranes.shape[1],
+        RESET=dynamics.reset, DELAY=dynamics.delay,
+        CONSTANT=currents.shape[0] == 1,
+        BETAS=beta.numel() > 1, THETAS=theta.numel() > 1,
+        HAS_STATE=state is not None, HAS_CARRIED=carried is not None,
+        HAS_SPIKES=spikes is not None, FLOAT=_KINDS[floating], EPS=float(eps),
+    )  # fmt: skip
+    return n, handed
+
+
+_KINDS = {torch.float32: tl.float32, torch.float64: tl.float64}
+
+
+def _launch(kernel: Any, columns: int, *arguments: Any, **options: Any) -> None:
+    """Start a program for each block of columns."""
+    for tell in observers:
+        tell([each for each in arguments if isinstance(each, Tensor)])
+    grid = (triton.cdiv(columns, BLOCK),)
+    kernel[grid](*arguments, **options, BLOCK=BLOCK, num_warps=1, enable_fp_fusion=False)
+
+
+def _floating(currents: Tensor) -> torch.dtype:
+    return torch.float64 if currents.dtype == torch.float64 else torch.float32
+
+
+def _both(dynamics: Dynamics) -> tuple[Tensor, Tensor]:
+    return dynamics.beta, dynamics.threshold
+
+
+def _constants(value: Tensor, frame: tuple[int, ...], floating: torch.dtype) -> Tensor:
+    """One constant, or one for each neuron of a frame."""
+    value = value.to(floating)
+    if value.numel() == 1:
+        return value.reshape(1)
+    if value.dim() > len(frame):  # its axis of the batch is 1
+        value = value.reshape(value.shape[-len(frame) :])
+    return value.expand(frame).reshape(-1).contiguous()

@@ -1,0 +1,245 @@
+r"""Long sequences: the same pass chunk by chunk, with memory that hardly grows with T.
+
+Forwards, each chunk of time continues from the membranes at its border, and of what happened
+inside nothing is kept, but of the last chunk. Backwards, chunk after chunk from the last: it is run
+once more from its border, then credit flows through it, from the ``M`` that the chunk behind it
+handed to every neuron to the ``M`` that it hands on itself. The credit scan is a recurrence in
+``M`` alone, so that this is exact: only the order of the sums over time differs from a pass in one
+piece.
+
+With ``m`` bytes that a step keeps and ``c`` bytes of membranes at a border, chunks of L steps take
+
+.. math:: m L + c\, T / L
+
+bytes beside input and output, and :func:`chunk_length` picks the longest L for which that stays
+within a budget. What is repeated is one forward pass, but for the last chunk.
+
+Source: checkpointing as in Chen et al., Training Deep Nets with Sublinear Memory Cost (2016).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lfp_snn.engine.execute import run_backward, run_forward
+from lfp_snn.engine.graph import Program
+from lfp_snn.engine.stage import Feedback, Pass, Rules, Value
+from lfp_snn.engine.synapses import BatchNorm
+from lfp_snn.errors import NetworkError
+from lfp_snn.spikes import Spikes
+
+__all__ = ["BUDGET", "Chunks", "Memory", "check_memory", "chunk_length"]
+
+#: What a pass keeps for the way back: every step, or what its chunks are repeated from.
+Memory = Literal["full", "chunked"]
+#: Bytes for one chunk and the membranes at all borders, unless told.
+BUDGET = 256 * 2**20
+
+#: Floats that a pass keeps or makes for each neuron and step, at its peak: current, spike,
+#: membrane, relevance, credit of spike and current, on the reference kernels; membrane and credit
+#: on lists.
+FLOATS_PER_NEURON = {"torch": 6, "events": 2, "triton": 6}
+
+
+def chunk_length(steps: int, step_bytes: int, border_bytes: int, budget: int) -> int:
+    """The longest chunk for which ``m L + c T / L`` stays within a budget.
+
+    Where no length does, the one at which the sum is smallest, ``sqrt(c T / m)``.
+
+    Args:
+        steps: T.
+        step_bytes: m, what a step of a chunk takes.
+        border_bytes: c, what a border takes.
+        budget: bytes.
+    """
+    root = budget * budget - 4 * step_bytes * border_bytes * steps
+    if root >= 0:
+        length = (budget + math.sqrt(root)) / (2 * step_bytes)
+    else:
+        length = math.sqrt(border_bytes * steps / step_bytes)
+    return min(steps, max(1, int(length)))
+
+
+def check_memory(memory: str, chunk: int | None, budget: int) -> None:
+    """Check what a user asks for.
+
+    Raises:
+        NetworkError: there is no such memory, or a number does not fit it.
+    """
+    if memory not in get_args(Memory):
+        raise NetworkError(
+            f"There is no memory '{memory}'; expected {', '.join(get_args(Memory))}."
+        )
+    if chunk is not None and (chunk < 1 or memory == "full"):
+        raise NetworkError(
+            f"chunk is {chunk} with memory='{memory}'; expected at least one step, and "
+            "memory='chunked', or no chunk."
+        )
+    if budget < 1:
+        raise NetworkError(f"budget is {budget}; expected a number of bytes above 0.")
+
+
+@dataclass
+class _Chunk:
+    """Steps ``start`` to ``stop``, and the membranes before the first of them."""
+
+    start: int
+    stop: int
+    state: dict[str, Tensor]
+
+
+class Chunks:
+    """A pass that is run chunk by chunk, over a sequence of any length.
+
+    Args:
+        program: its stages.
+        run: the pass as a whole; what it measured and its states are filled in.
+        value: the input, in the dtype in which it is stored.
+
+    Raises:
+        NetworkError: a normalisation takes its statistics from the batch, over all T steps.
+    """
+
+    def __init__(self, program: Program, run: Pass, value: Value) -> None:
+        for node in program.nodes:
+            if isinstance(node.stage, BatchNorm) and node.stage.of_batch:
+                raise NetworkError(
+                    f"Stage '{node.stage.name}' normalises with the statistics of the batch over "
+                    "all T steps, which chunks of time do not know: put that module into "
+                    "evaluation mode, or use memory='full'."
+                )
+        self.program = program
+        self.run = run
+        self.value = value
+        self.chunks: list[_Chunk] = []
+        self._live: Pass | None = None  # the last chunk, as it was recorded
+
+    # ------------------------------------------------------------------ forwards
+
+    def forward(self, length: int | None, budget: int, backend: str) -> Tensor:
+        """Run all chunks; returns the output spikes ``[T, B, C]``.
+
+        Args:
+            length: steps of a chunk, or None to choose it by the budget. The first chunk is then
+                one step, which shows how large the network is.
+            budget: bytes for what is kept of one chunk and for the membranes at all borders.
+            backend: name of the kernels.
+        """
+        run, spikes = self.run, torch.empty(0)
+        start, stop = 0, min(run.steps, length or 1)
+        state = run.state
+        while start < run.steps:
+            chunk = _Chunk(start, stop, state)
+            last = stop == run.steps
+            part = self._pass(chunk, record=run.record and last)
+            out = run_forward(self.program, part, self._input(chunk)[0])
+            assert isinstance(out, Tensor)
+            assert part.membranes is not None
+            if start == 0:
+                spikes = out.new_empty(run.steps, *out.shape[1:])
+                run.membranes = torch.empty_like(spikes)
+                run.forms = [torch.Size((run.steps, *_frame(form))) for form in part.forms]
+                length = length or self._length(part, budget, backend)
+            spikes[start:stop] = out
+            assert run.membranes is not None
+            run.membranes[start:stop] = part.membranes
+            run.add_counts(part)
+            if run.record:
+                self.chunks.append(chunk)
+            state, self._live = part.final_state, part if part.record else None
+            start, stop = stop, min(run.steps, stop + (length or 1))
+        run.final_state = state
+        return spikes
+
+    def _length(self, probe: Pass, budget: int, backend: str) -> int:
+        """Steps of a chunk, from a pass over one step."""
+        border = sum(state.nbytes for state in probe.final_state.values())
+        step = FLOATS_PER_NEURON[backend] * border
+        return chunk_length(self.run.steps, step, border, budget)
+
+    def _pass(self, chunk: _Chunk, *, record: bool) -> Pass:
+        run, steps = self.run, chunk.stop - chunk.start
+        lengths = None if run.lengths is None else (run.lengths - chunk.start).clamp(0, steps)
+        return Pass(
+            steps, run.batch, lengths, chunk.state, record=record, dtype=run.dtype, drawn=run.drawn
+        )
+
+    def _input(self, chunk: _Chunk) -> tuple[Value, Tensor | None]:
+        """The input of a chunk, and which entries of the whole list those of its list are."""
+        if isinstance(self.value, Spikes):
+            return self.value.window(chunk.start, chunk.stop)
+        constant = self.value.shape[0] == 1
+        part = self.value if constant else self.value[chunk.start : chunk.stop]
+        return part.to(self.run.dtype), None
+
+    # ------------------------------------------------------------------ backwards
+
+    def backward(
+        self, reward: Tensor, feedback: Feedback, rules: Rules, of_input: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Send a reward ``[T, B, C]`` back; returns what ``run_backward`` does."""
+        carried: dict[str, Tensor] = {}
+        credit: Tensor | None = None
+        beside: Tensor | None = None
+        self.run.arrived.clear()
+        for chunk, part, entries in self._repeated():
+            part.carried = carried
+            of_entries, of_places = run_backward(
+                self.program, part, reward[chunk.start : chunk.stop], feedback, rules, of_input
+            )
+            carried = part.carried
+            for name, total in part.arrived.items():
+                self.run.arrived[name] = self.run.arrived.get(name, 0.0) + total
+            where = slice(chunk.start, chunk.stop) if entries is None else entries
+            size = (self.value.nnz,) if isinstance(self.value, Spikes) else self.value.shape
+            credit = _put(credit, of_entries, size, where)
+            beside = _put(beside, of_places, self.value.shape, slice(chunk.start, chunk.stop))
+        return credit, beside
+
+    def spikes(self) -> dict[str, Tensor]:
+        """Spikes ``[T, B, ...]`` of every population."""
+        neurons = self.program.spiking()
+        parts = [
+            {neuron.name: neuron.spikes(part) for neuron in neurons}
+            for _, part, _ in self._repeated()
+        ]
+        return {
+            neuron.name: torch.cat([part[neuron.name] for part in reversed(parts)])
+            for neuron in neurons
+        }
+
+    def _repeated(self) -> Iterator[tuple[_Chunk, Pass, Tensor | None]]:
+        """The chunks from the last to the first, each recorded once more."""
+        for chunk in reversed(self.chunks):
+            value, entries = self._input(chunk)
+            part, self._live = self._live, None
+            if part is None:
+                part = self._pass(chunk, record=True)
+                run_forward(self.program, part, value)
+            yield chunk, part, entries
+            part.kept.clear()
+
+
+def _put(
+    whole: Tensor | None, part: Tensor | None, shape: Sequence[int], where: slice | Tensor
+) -> Tensor | None:
+    """The whole of that shape with a part put in its place, or added if it is constant."""
+    if part is None:
+        return whole
+    if whole is None:
+        whole = part.new_zeros(tuple(shape))
+    if shape[0] == 1:
+        return whole + part
+    whole[where] = part
+    return whole
+
+
+def _frame(form: torch.Size | Spikes) -> Sequence[int]:
+    """Shape of a value without its time axis."""
+    return (form.shape if isinstance(form, Spikes) else form)[1:]

@@ -1,0 +1,159 @@
+"""Networks on the fused kernels, and the paths that a device takes without one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lfp_snn import Spikes, TemporalLFP
+from lfp_snn.backends import support
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import Epsilon, Gamma
+from tests.engine.compare import (
+    assert_near,
+    assert_same_feedback,
+    csnn,
+    feedback_of,
+    leaky,
+    mlp,
+    run,
+    signals,
+    strong,
+    trains,
+)
+
+CPU = torch.device("cpu")
+needs_triton = pytest.mark.skipif(
+    support.unavailable("triton", CPU) is not None,
+    reason=f"Triton cannot be interpreted: {support.unavailable('triton', CPU)}",
+)
+
+
+@needs_triton
+@pytest.mark.parametrize("rule", [Epsilon(eps=0.1), Epsilon(conserving=True), Gamma()])
+def test_rules_that_the_kernel_does_not_know_take_the_reference_scan(rule: Any) -> None:
+    net, x = mlp(), trains(7, 3, 6)
+    spikes, ours = run(TemporalLFP(net, rule, "triton"), x)
+    expected, theirs = run(TemporalLFP(net, rule, "torch"), x)
+    assert torch.equal(spikes, expected)
+    assert_same_feedback(ours, theirs)
+
+
+@needs_triton
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("memory", ["full", "chunked"])
+def test_half_products_are_near_those_of_float32(half: torch.dtype, memory: Any) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3, padding=1), leaky(), nn.MaxPool2d(2), nn.Flatten()]
+    net: Any = strong(nn.Sequential(*layers, nn.Linear(36, 10), leaky()), scale=0.3).float()
+    x = trains(20, 8, 1, 6, 6).float()
+    whole, theirs = run(TemporalLFP(net, Epsilon(eps=0.1), "torch"), x)
+    lfp = TemporalLFP(net, Epsilon(eps=0.1), "triton", half=half, memory=memory)
+    spikes, ours = run(lfp, x)
+    assert spikes.dtype == lfp.membranes.dtype == torch.float32
+    assert float((spikes != whole).float().mean()) < 0.02
+    for name, feedback in ours.items():
+        assert feedback.dtype == torch.float32
+        a, b = feedback.flatten(), theirs[name].flatten()
+        assert float(torch.cosine_similarity(a, b, dim=0)) > 0.97, name
+
+
+def test_half_is_refused_elsewhere() -> None:
+    with pytest.raises(NetworkError, match=r"half is torch.float64; expected torch.bfloat16"):
+        TemporalLFP(mlp(), half=torch.float64)
+    lfp = TemporalLFP(mlp(), backend="torch", half=torch.bfloat16)
+    with pytest.raises(NetworkError, match="option of the triton backend"):
+        lfp.forward(trains(3, 2, 6))
+
+
+def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    lfp = TemporalLFP(mlp(), backend="triton")
+    with pytest.raises(NetworkError, match=r"triton backend cannot run: .*; use backend='auto'"):
+        lfp.forward(trains(3, 2, 6))
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.setattr(support, "find_spec", lambda name: None)
+    assert "not installed" in str(support.unavailable("triton", torch.device("cuda")))
+    assert "CPU" in str(support.unavailable("events", torch.device("cuda")))
+
+
+def test_auto_takes_triton_on_cuda_and_torch_where_it_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lfp = TemporalLFP(mlp())
+    assert lfp.backend == "events"
+    monkeypatch.setattr(TemporalLFP, "device", torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(support, "find_spec", lambda name: object())
+    assert lfp.backend == "triton"
+    monkeypatch.setattr(support, "find_spec", lambda name: None)
+    assert lfp.backend == "torch"
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_a_step_never_waits_for_the_device(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device nothing has a value: whoever asks for one fails."""
+    if backend == "triton":
+        pytest.importorskip("triton", reason="Triton is not installed")
+        from lfp_snn.backends.triton import scan
+
+        monkeypatch.setattr(scan, "_launch", lambda *_, **__: None)
+        monkeypatch.setattr("lfp_snn.engine.temporal.unavailable", lambda *_: None)
+    net = csnn()
+    lfp = TemporalLFP(net, backend=backend)
+    lfp.forward(torch.zeros(1, 2, 1, 3, 3))  # what is built once may look at values
+    lfp.to("meta")
+    for lengths in (None, torch.ones(2, dtype=torch.int64, device="meta")):
+        spikes = lfp.forward(torch.empty(5, 2, 1, 3, 3, device="meta"), lengths=lengths)
+        lfp.backward(torch.empty_like(spikes))
+    assert {name: f.shape for name, f in feedback_of(net).items()} == {
+        name: p.shape for name, p in net.named_parameters()
+    }
+
+
+@needs_triton
+def test_spikes_become_dense_where_the_network_lies() -> None:
+    net, x = csnn(), trains(5, 2, 1, 3, 3)
+    lfp = TemporalLFP(net, backend="triton")
+    assert torch.equal(lfp.forward(Spikes.from_dense(x)), lfp.forward(x))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("build", [mlp, csnn])
+def test_a_device_gives_what_the_cpu_gives(build: Any) -> None:
+    net, x = build(), trains(20, 8, *((6,) if build is mlp else (1, 3, 3)))
+    spikes, theirs = run(TemporalLFP(net, backend="torch"), x)
+    net.to("cuda")
+    lfp = TemporalLFP(net)
+    assert lfp.backend in ("triton", "torch")
+    pinned = Spikes.from_dense(x).pin_memory().to("cuda", non_blocking=True)
+    for given in (x.to("cuda"), pinned):
+        ours = lfp.forward(given)
+        assert torch.equal(ours.cpu(), spikes)
+        lfp.backward(signals(spikes).to("cuda"))
+        for name, feedback in feedback_of(net).items():
+            assert_near(feedback.cpu(), theirs[name], 1e-9)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_step_is_captured_in_a_cuda_graph() -> None:
+    net: Any = csnn().float().to("cuda")
+    lfp = TemporalLFP(net)
+    x = trains(20, 8, 1, 3, 3).float().to("cuda")
+    reward = signals(lfp.forward(x).cpu()).to("cuda")
+    lfp.backward(reward)  # kernels are compiled before the capture
+    expected = feedback_of(net)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        lfp.forward(x)
+        lfp.backward(reward)
+    graph.replay()
+    torch.cuda.synchronize()
+    for name, feedback in feedback_of(net).items():
+        torch.testing.assert_close(feedback, expected[name])
