@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from lfp_snn.training import fit, load_config, load_splits
+from lfp_snn.training import fit, load_config
+from lfp_snn.training.run import load_splits
 
 CONFIG = Path(__file__).parent.parent / "configs" / "nmnist_mlp.yaml"
 HIDDEN = [512, 256, 256, 128, 128]
