@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lfp_snn.errors import LfpSnnError
+from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.training import load_config, train
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -75,7 +75,7 @@ def _row(task: str, overrides: list[str], seeds: int) -> str:
     runs: list[Any] = []
     try:
         runs = [run(task, overrides, seed) for seed in range(seeds)]
-    except LfpSnnError as error:
+    except (ConfigError, NetworkError) as error:  # a rule that does not fit the network
         return str(error)
     validation, test, seconds = (list(column) for column in zip(*runs, strict=True))
     return f"{spread(validation)} | {spread(test)} | {statistics.median(seconds):.1f}"
