@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from lfp_snn.data import cache
 from lfp_snn.data.augment import augment, needs_partners
+from lfp_snn.data.binning import bin_events
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import Draw, Encoded, IntArray, SampleSet, SpikeSet, gather
@@ -70,6 +71,22 @@ class EventSet(SampleSet):
         return gather(trains, np.arange(len(rows)), self.steps, self.feature_shape)._replace(
             labels=labels
         )
+
+    def recording(self, index: int) -> tuple[Events, IntArray]:
+        """The events of a sample after preprocessing, and where each went.
+
+        Args:
+            index: position in this set.
+
+        Returns:
+            The events, and int64 ``[E]``: which entry of the sample's spike trains, as
+            :meth:`batch` makes them, each event is part of; -1 if of none.
+        """
+        rows = self._rows[[index]]
+        events = self._options.prepare(self._read(rows))
+        binned = bin_events(events, self._options.binning_options(), entries=True)
+        assert binned.entries is not None
+        return events, binned.entries
 
     def _augmented(self, events: Events, rows: IntArray, draw: Draw) -> tuple[Events, IntArray]:
         """The events and labels of a training batch."""

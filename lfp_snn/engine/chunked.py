@@ -195,7 +195,8 @@ class Chunks:
             )
             carried = part.carried
             for name, total in part.arrived.items():
-                self.run.arrived[name] = self.run.arrived.get(name, 0.0) + total
+                known = self.run.arrived.get(name)
+                self.run.arrived[name] = total if known is None else known + total
             where = slice(chunk.start, chunk.stop) if entries is None else entries
             size = (self.value.nnz,) if isinstance(self.value, Spikes) else self.value.shape
             credit = _put(credit, of_entries, size, where)

@@ -70,7 +70,7 @@ def run_backward(
             credits[k + 1] = beside[k + 1] = None
             found = _send(node.stage, run, *arrived, feedback, rules, asked)
         if of_input and isinstance(node.stage, Spiking):
-            run.arrived[node.stage.name] = _total(node.stage, run, run.forms[k + 1], *arrived)
+            run.arrived[node.stage.name] = _by_unit(node.stage, run, run.forms[k + 1], *arrived)
         for c, i in zip(found, cycle(node.inputs), strict=False):
             if not wanted[i] or c is None:
                 continue
@@ -107,20 +107,25 @@ def _send(
     )
 
 
-def _total(
+def _by_unit(
     stage: Spiking,
     run: Pass,
     form: torch.Size | Spikes,
     credit: Tensor | None,
     relevance: Tensor | None,
-) -> float:
-    """The sum of the relevance that arrived at the value of a stage: spikes, perhaps pooled."""
-    total = 0.0 if relevance is None else float(relevance.sum())
+) -> Tensor:
+    """The relevance that arrived at the value of a stage, summed over T, ``[B, ...]``."""
     if credit is None:
-        return total
-    if not isinstance(form, Spikes):
-        return total + float((stage.spikes(run) * credit).sum())
-    return total + float((credit if form.values is None else form.values * credit).sum())
+        shape = _dense_shape(form)[1:]
+        return torch.zeros(*shape) if relevance is None else relevance.sum(0)
+    if isinstance(form, Spikes):
+        share = credit if form.values is None else form.values * credit
+        units = form.rows() // form.steps * form.units + form.indices
+        total = share.new_zeros(form.batch * form.units).index_add(0, units, share)
+        total = total.view(form.shape[1:])
+    else:
+        total = (stage.spikes(run) * credit).sum(0)
+    return total if relevance is None else total + relevance.sum(0)
 
 
 def _form(value: Value) -> torch.Size | Spikes:

@@ -59,7 +59,7 @@ class Pass:
         carried: ``M`` ``[B, ...]`` by neuron: on the way back, what the steps that follow hand to
             a neuron, and once it has run, what it hands to the steps before.
         drawn: what stages drew at random, once for all chunks of a sequence.
-        arrived: relevance that arrived at each population in the last backward pass, in all.
+        arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
     """
 
     steps: int
@@ -74,7 +74,7 @@ class Pass:
     membranes: Tensor | None = None
     carried: dict[str, Tensor] = field(default_factory=dict)
     drawn: dict[Stage, Tensor] = field(default_factory=dict)
-    arrived: dict[str, float] = field(default_factory=dict)
+    arrived: dict[str, Tensor] = field(default_factory=dict)
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def running(self, dims: int) -> Tensor | None:

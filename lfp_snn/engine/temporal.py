@@ -366,6 +366,15 @@ class TemporalLFP:
         Of the last backward pass that asked for ``input_relevance``. Under conserving rules, what
         the layers differ by is what biases took (and membranes that nothing had made).
         """
+        return {name: float(each.sum()) for name, each in self.neuron_relevance.items()}
+
+    @property
+    def neuron_relevance(self) -> dict[str, Tensor]:
+        """The same neuron by neuron, ``[B, ...]``, summed over T.
+
+        A pool behind the neurons that the events backend runs with them is counted to them: its
+        units are then those of the pool.
+        """
         arrived = self._last().arrived
         return {neuron.name: arrived[neuron.name] for neuron in self._program.spiking()
                 if neuron.name in arrived}  # fmt: skip

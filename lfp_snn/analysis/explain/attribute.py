@@ -1,0 +1,137 @@
+"""Relevance of the input of a batch: one number for every active entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lfp_snn.analysis.explain.target import Outputs, Target
+from lfp_snn.data import Batch
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import DataError
+from lfp_snn.learners import Learner
+from lfp_snn.rewards import RateCoded, Reward, ties
+from lfp_snn.rules import Composite, Rule
+from lfp_snn.spikes import Spikes
+
+__all__ = ["Attribution", "Explainer", "by_sample", "samples_of"]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a batch was given.
+
+    Attributes:
+        relevance: of the input: ``[nnz]``, one number an entry, of :class:`~lfp_snn.Spikes`;
+            ``[B, ...]`` of an input that is constant over time.
+        silent: ``[B]``, what a rule handed to inputs that were silent (Flat, WSquare, ZBox).
+        entered: ``[B]``, the sum of the initial relevance.
+        chosen: int64 ``[B]``, the class that is asked about.
+        against: int64 ``[B]``, the class that it is compared with, or None.
+        neurons: relevance that arrived at the neurons of each layer, summed over T, ``[B, ...]``.
+        of_biases: what the biases of all synapses took, over the whole batch.
+        outputs: what the network did.
+    """
+
+    relevance: Tensor
+    silent: Tensor
+    entered: Tensor
+    chosen: Tensor
+    against: Tensor | None
+    neurons: dict[str, Tensor]
+    of_biases: float
+    outputs: Outputs
+
+    @property
+    def conservation_error(self) -> float:
+        r"""Relevance of the batch that was lost on the way, relative to what entered.
+
+        .. math:: |\sum R_{out} - \sum R_{in} - \sum_b b\, n| / \sum |R_{out}|
+        """
+        found = float(self.relevance.sum() + self.silent.sum()) + self.of_biases
+        return abs(float(self.entered.sum()) - found) / max(float(self.entered.abs().sum()), 1e-12)
+
+
+class Explainer:
+    """Sends initial relevance back to the input of a network.
+
+    Args:
+        learner: with the network, in evaluation mode; it says how a class is read.
+        rule: how relevance goes through neurons and synapses.
+
+    Raises:
+        ConfigError: a composite assigns a rule to nothing.
+    """
+
+    def __init__(self, learner: Learner, rule: Rule | Composite) -> None:
+        self.engine = TemporalLFP(learner.net, rule)
+        self._reward: Reward | None = getattr(learner, "reward", None)
+
+    @property
+    def reward(self) -> Reward:
+        """That of the learner; the published one for learners that have none."""
+        return self._reward if self._reward is not None else RateCoded()
+
+    def run(self, batch: Batch, record: bool = False) -> Outputs:
+        """What the network does with a batch."""
+        engine = self.engine
+        spikes = engine.forward(batch.x, batch.steps, batch.lengths, record=record)
+        if self._reward is None:
+            return Outputs(spikes, engine.membranes, ties(spikes.sum(0)))
+        read = self._reward.predict(spikes, lengths=batch.lengths, membranes=engine.membranes)
+        return Outputs(spikes, engine.membranes, read)
+
+    def attribute(self, batch: Batch, target: Target) -> Attribution:
+        """The relevance of the input of a batch.
+
+        The parameters are left without feedback and gradient.
+
+        Raises:
+            DataError: the input is dense over time, for which there are no events.
+            ShapeError: the target needs labels, and there are none.
+        """
+        x = batch.x
+        if not isinstance(x, Spikes) and batch.steps is None:
+            raise DataError("Only spike trains as index lists, or a constant input, are explained.")
+        outputs = self.run(batch, record=True)
+        initial = target(outputs, batch)
+        relevance = self.engine.backward(initial, input_relevance=True)
+        assert relevance is not None
+        silent = relevance.new_zeros(len(batch))
+        if isinstance(x, Spikes) and relevance.dim() > 1:  # of silent inputs too
+            whole, relevance = relevance, x.gather(relevance)
+            silent = whole.transpose(0, 1).flatten(1).sum(1) - by_sample(x, relevance)
+        of_biases = self._of_biases()
+        for parameter in self.engine.parameters():
+            parameter.grad = parameter.feedback = None  # type: ignore[attr-defined]
+        return Attribution(
+            relevance,
+            silent,
+            initial.sum((0, 2)),
+            target.chosen(outputs, batch),
+            target.against(outputs, batch),
+            self.engine.neuron_relevance,
+            of_biases,
+            outputs,
+        )
+
+    def _of_biases(self) -> float:
+        """``sum b n``; exact under rules that share relevance as the current was made."""
+        total = 0.0
+        for layer in self.engine.layers:
+            for _, synapse in layer.synapses:
+                bias = getattr(synapse, "bias", None)
+                if bias is not None and getattr(bias, "feedback", None) is not None:
+                    total += float((bias.detach().sign() * bias.feedback).sum())
+        return total
+
+
+def samples_of(x: Spikes) -> Tensor:
+    """int64 ``[nnz]``: the sample of each entry."""
+    return x.rows() // x.steps
+
+
+def by_sample(x: Spikes, values: Tensor) -> Tensor:
+    """The sum ``[B]`` of one number an entry over each sample."""
+    return values.new_zeros(x.batch).index_add(0, samples_of(x), values)

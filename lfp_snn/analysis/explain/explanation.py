@@ -1,0 +1,210 @@
+"""The explanation of one sample: the relevance of its entries, and of the events behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lfp_snn.analysis.explain.attribute import Attribution, Explainer
+from lfp_snn.analysis.explain.target import Target
+from lfp_snn.data import SampleSet
+from lfp_snn.data.event_set import EventSet
+from lfp_snn.errors import ConfigError
+from lfp_snn.spikes import Spikes
+
+__all__ = ["EventTable", "Explanation", "check_indices", "explain", "frame_of"]
+
+FLOAT = npt.NDArray[np.float64]
+INT = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """Events with their relevance, in columns.
+
+    The events that share an entry (a pixel, polarity and time step) share its relevance equally.
+    Those that binning left over at the end of a recording have none.
+
+    Attributes:
+        t: time, int64 ``[E]``, in microseconds from the first event; of inputs that are no
+            recordings, the time step.
+        x, y, p: column, row and polarity (the channel, of images), int64 ``[E]``.
+        relevance: float64 ``[E]``.
+        step: the time step that it went to, int64 ``[E]``; -1 if none.
+        unit: of ``t``, ``us`` or ``step``.
+    """
+
+    t: INT
+    x: INT
+    y: INT
+    p: INT
+    relevance: FLOAT
+    step: INT
+    unit: str
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The relevance of one sample.
+
+    Attributes:
+        name: of the sample.
+        classes: names of all classes.
+        label: number of the true class, -1 if unknown.
+        prediction: number of the class that was read.
+        counts: output spikes of each class, int64 ``[C]``.
+        question: what is explained.
+        entered: sum of the initial relevance.
+        relevance: of each time step, polarity and pixel, float64 ``[T, P, H, W]``; T is 1 for an
+            input that is constant over time.
+        inputs: what went into the network, in the same shape.
+        table: the active entries or, of recordings, events.
+        neurons: relevance that arrived at the neurons of each layer, summed over time.
+        constant: whether the input was constant over time.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    label: int
+    prediction: int
+    counts: INT
+    question: str
+    entered: float
+    relevance: FLOAT
+    inputs: FLOAT
+    table: EventTable
+    neurons: Mapping[str, FLOAT]
+    constant: bool
+
+    @property
+    def verdict(self) -> str:
+        """What it is and what it was read as."""
+        read = f"read as {self.classes[self.prediction]} ({self.counts[self.prediction]} spikes)"
+        if self.label < 0:
+            return read
+        return f"class {self.classes[self.label]}, {read}"
+
+
+def check_indices(indices: Sequence[int], samples: SampleSet, part: str) -> None:
+    """Refuse samples that are not there.
+
+    Raises:
+        ConfigError: names the first.
+    """
+    for index in indices:
+        if not 0 <= index < len(samples):
+            raise ConfigError(
+                f"--sample is {index}, but the {part} set has the samples 0 to {len(samples) - 1}."
+            )
+
+
+def frame_of(feature: Sequence[int]) -> tuple[int, int, int]:
+    """Polarities, height and width of a frame of any shape; what is missing is 1.
+
+    Raises:
+        ConfigError: it has more than three axes.
+    """
+    if len(feature) > 3:
+        raise ConfigError(f"Inputs of the shape {tuple(feature)} cannot be drawn as pictures.")
+    polarities, height, width = (1,) * (3 - len(feature)) + tuple(feature)
+    return polarities, height, width
+
+
+def explain(
+    explainer: Explainer,
+    samples: SampleSet,
+    indices: Sequence[int],
+    target: Target,
+    size: int = 50,
+) -> Iterator[Explanation]:
+    """Explain samples of a set, so many at a time.
+
+    Args:
+        explainer: with network and rule.
+        samples: the set; of an :class:`~lfp_snn.data.event_set.EventSet` each event is found.
+        indices: positions in it.
+        target: what is to be explained.
+        size: samples of a batch.
+    """
+    device = explainer.engine.device
+    for start in range(0, len(indices), size):
+        some = list(indices[start : start + size])
+        batch = samples.batch(some).to(device)
+        found = explainer.attribute(batch, target)
+        for place, index in enumerate(some):
+            yield _one(samples, index, place, batch.x, batch.ids[place], found, target)
+
+
+def _one(
+    samples: SampleSet,
+    index: int,
+    place: int,
+    x: Spikes | torch.Tensor,
+    name: str,
+    found: Attribution,
+    target: Target,
+) -> Explanation:
+    frame = frame_of(samples.feature_shape)
+    if isinstance(x, Spikes):
+        own = slice(int(x.indptr[place * x.steps]), int(x.indptr[(place + 1) * x.steps]))
+        relevance = found.relevance[own].double().cpu().numpy()
+        step = (x.rows()[own] % x.steps).cpu().numpy()
+        unit = x.indices[own].long().cpu().numpy()
+        values = np.ones(len(unit)) if x.values is None else x.values[own].double().cpu().numpy()
+        shape = (x.steps, *frame)
+        dense, inputs = np.zeros((2, *shape))
+        dense.reshape(x.steps, -1)[step, unit] = relevance
+        inputs.reshape(x.steps, -1)[step, unit] = values
+        if isinstance(samples, EventSet):
+            table = _events(samples, index, relevance, step)
+        else:
+            table = _entries(step, unit, relevance, frame)
+    else:
+        dense = found.relevance[place].double().cpu().numpy().reshape(1, *frame)
+        inputs = x[place].double().cpu().numpy().reshape(1, *frame)
+        unit = np.flatnonzero(inputs)
+        table = _entries(np.zeros_like(unit), unit, dense.reshape(-1)[unit], frame)
+    chosen = int(found.chosen[place])
+    against = None if found.against is None else int(found.against[place])
+    return Explanation(
+        name=name,
+        classes=samples.classes,
+        label=int(samples.labels[index]),
+        prediction=int(found.outputs.prediction.classes[place]),
+        counts=found.outputs.counts[place].long().cpu().numpy(),
+        question=target.text(samples.classes, chosen, against),
+        entered=float(found.entered[place]),
+        relevance=dense,
+        inputs=inputs,
+        table=table,
+        neurons={key: r[place].double().cpu().numpy() for key, r in found.neurons.items()},
+        constant=not isinstance(x, Spikes),
+    )
+
+
+def _events(samples: EventSet, index: int, relevance: FLOAT, step: INT) -> EventTable:
+    """The events behind the entries; those that share an entry get equal shares."""
+    events, entry = samples.recording(index)
+    binned = entry >= 0
+    share = relevance / np.maximum(np.bincount(entry[binned], minlength=len(relevance)), 1)
+    own, when = np.zeros(len(entry)), np.full(len(entry), -1, np.int64)
+    own[binned] = share[entry[binned]]
+    when[binned] = step[entry[binned]]
+    columns: tuple[Any, ...] = (events.x, events.y, events.p)
+    x, y, p = (column.astype(np.int64) for column in columns)
+    return EventTable(events.t - events.t.min(), x, y, p, own, when, "us")
+
+
+def _entries(step: INT, unit: INT, relevance: FLOAT, frame: tuple[int, int, int]) -> EventTable:
+    """The entries themselves, where there are no events behind them."""
+    p, y, x = np.unravel_index(unit, frame)
+    step = step.astype(np.int64)
+    return EventTable(step, x, y, p, relevance, step, "step")

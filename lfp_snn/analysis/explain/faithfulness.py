@@ -1,0 +1,181 @@
+r"""Is an explanation faithful to the network? Remove what it names, and see.
+
+**Event flipping.** The active entries of an input (a pixel and polarity in a time step) are removed
+in the order of their relevance, most relevant first or least relevant first, and the network is run
+again on what is left. With :math:`f(\rho)` what the network says when the share :math:`\rho` is
+gone,
+
+.. math:: A = \int_0^1 f_{\text{least first}}(\rho) - f_{\text{most first}}(\rho) \, d\rho
+
+by the trapezoidal rule: the area between the curves. A random order has zero on average.
+
+Source: Samek, Binder, Montavon, Lapuschkin, Müller, *Evaluating the visualization of what a deep
+neural network has learned*, IEEE TNNLS 2017 (pixel flipping); Blücher, Vielhaben, Strodthoff,
+*Decoupling pixel flipping and occlusion strategy*, TMLR 2024 (most and least relevant first).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.analysis.explain.attribute import Explainer, samples_of
+from lfp_snn.data import Batch
+from lfp_snn.errors import DataError
+from lfp_snn.learners.losses import make_surrogate
+from lfp_snn.learners.unrolled import frames, neurons, rest, unroll
+from lfp_snn.spikes import Spikes
+
+__all__ = [
+    "SHARES",
+    "Curves",
+    "activity",
+    "flip",
+    "gradient_times_input",
+    "keep",
+]
+
+#: Shares of the entries that are removed.
+SHARES = tuple(np.linspace(0, 1, 21).tolist())
+FLOAT = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a network says while entries are removed, ``[shares, samples]`` each.
+
+    Attributes:
+        shares: that are removed, ascending from 0 to 1.
+        most: share of the output spikes that the class has, most relevant entries first.
+        least: the same, least relevant first.
+        right_most: whether the class read is the true one (0 or 1), most relevant first.
+        right_least: the same, least relevant first.
+    """
+
+    shares: tuple[float, ...]
+    most: FLOAT
+    least: FLOAT
+    right_most: FLOAT
+    right_least: FLOAT
+
+    @property
+    def areas(self) -> FLOAT:
+        """Area between the curves of each sample, of the share of the output spikes."""
+        return np.asarray(np.trapezoid(self.least - self.most, self.shares, axis=0))
+
+    @property
+    def areas_of_accuracy(self) -> FLOAT:
+        """The same of being right."""
+        return np.asarray(np.trapezoid(self.right_least - self.right_most, self.shares, axis=0))
+
+
+def keep(x: Spikes, kept: Tensor) -> Spikes:
+    """The entries of ``x`` that a mask, bool ``[nnz]``, keeps."""
+    counts = torch.zeros(len(x.indptr) - 1, dtype=torch.int64).index_add(0, x.rows(), kept.long())
+    indptr = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    values = None if x.values is None else x.values[kept]
+    return Spikes(indptr, x.indices[kept], x.shape, values)
+
+
+def ranks(x: Spikes, scores: Tensor, seed: int = 0) -> Tensor:
+    """float64 ``[nnz]``: place of each entry in its sample by falling score, from 0 to below 1.
+
+    Equal scores are put in a random order, which follows from the seed.
+    """
+    tie = np.random.default_rng(seed).random(x.nnz)
+    samples = samples_of(x).numpy()
+    order = np.lexsort((tie, -scores.double().numpy(), samples))
+    sizes = np.bincount(samples, minlength=x.batch)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    place = np.empty(x.nnz)
+    place[order] = np.arange(x.nnz) - np.repeat(starts, sizes)
+    return torch.from_numpy(place / np.maximum(sizes, 1)[samples])
+
+
+def flip(
+    explainer: Explainer,
+    batch: Batch,
+    scores: Tensor,
+    chosen: Tensor,
+    shares: Sequence[float] = SHARES,
+    seed: int = 0,
+) -> Curves:
+    """Remove entries, most and least relevant first, and run the network on what is left.
+
+    Args:
+        explainer: with the network.
+        batch: of spike trains.
+        scores: ``[nnz]``, the relevance of each entry.
+        chosen: int64 ``[B]``, the class whose output spikes are counted.
+        shares: that are removed.
+        seed: of the order of equal scores.
+    """
+    x = spikes_of(batch)
+    place = ranks(x, scores, seed)
+    found: dict[str, list[FLOAT]] = {"most": [], "least": [], "right_most": [], "right_least": []}
+    for share in shares:
+        for order, kept in (("most", place >= share), ("least", place < 1 - share)):
+            outputs = explainer.run(replace(batch, x=keep(x, kept)))
+            counts = outputs.counts.double()
+            own = counts.gather(1, chosen[:, None])[:, 0]
+            found[order].append((own / counts.sum(1).clamp(min=1)).numpy())
+            # A network that says nothing is right about nothing.
+            right = (outputs.prediction.classes == batch.labels) & (counts.sum(1) > 0)
+            found[f"right_{order}"].append(right.double().numpy())
+    return Curves(tuple(shares), **{name: np.stack(rows) for name, rows in found.items()})
+
+
+def spikes_of(batch: Batch) -> Spikes:
+    """The spike trains of a batch.
+
+    Raises:
+        DataError: its input is constant.
+    """
+    if not isinstance(batch.x, Spikes):
+        raise DataError(
+            "The input of this run is constant over time and has no events to remove: faithfulness "
+            "is measured on recordings, or on images encoded as spikes (data.encoding=rate)."
+        )
+    return batch.x
+
+
+def activity(x: Spikes) -> Tensor:
+    """``[nnz]``: how often the pixel and polarity of an entry is active in its sample."""
+    unit = samples_of(x) * x.units + x.indices
+    return torch.bincount(unit, minlength=x.batch * x.units)[unit].double()
+
+
+def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tensor:
+    r"""Surrogate gradient times input, through time.
+
+    .. math:: x_{t,i}\, \partial \bigl(\sum_{t,c} a_c s_{t,c}\bigr) / \partial x_{t,i}
+
+    with snntorch's arctan for the derivative of the step.
+
+    Args:
+        net: its forward is one step; it is not changed.
+        batch: of spike trains.
+        weights: ``a`` ``[B, C]``.
+
+    Returns:
+        ``[nnz]``.
+    """
+    x = spikes_of(batch)
+    net = copy.deepcopy(net)
+    for neuron in neurons(net).values():
+        neuron.spike_grad = make_surrogate("atan", None)
+    rest(net)
+    dtype = next(net.parameters()).dtype
+    inputs = [frame.requires_grad_() for frame in frames(batch, dtype)]
+    with torch.enable_grad():
+        spikes = unroll(net, inputs, batch.lengths).spikes
+        (spikes.sum(0) * weights).sum().backward()  # type: ignore[no-untyped-call]
+    grads = torch.stack([torch.zeros_like(f) if f.grad is None else f.grad for f in inputs])
+    gradient = x.gather(grads)
+    return gradient if x.values is None else gradient * x.values

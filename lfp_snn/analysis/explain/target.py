@@ -1,0 +1,182 @@
+"""Initial relevance: what is to be explained enters at the output spikes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.data import Batch
+from lfp_snn.errors import ConfigError
+from lfp_snn.rewards import Prediction, RateCoded, Reward
+
+__all__ = ["Contrast", "OfClass", "OfLabel", "OfReward", "Outputs", "Target", "class_number"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network did with a batch.
+
+    Attributes:
+        spikes: of the outputs, ``[T, B, C]``.
+        membranes: of the outputs, ``[T, B, C]``.
+        prediction: which class was read.
+    """
+
+    spikes: Tensor
+    membranes: Tensor
+    prediction: Prediction
+
+    @property
+    def counts(self) -> Tensor:
+        """Spikes of each output ``[B, C]``."""
+        return self.spikes.sum(0)
+
+
+class Target(ABC):
+    """What is to be explained."""
+
+    @abstractmethod
+    def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """The relevance that enters at the outputs, ``[T, B, C]``."""
+
+    @abstractmethod
+    def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """int64 ``[B]``: the class that each sample is asked about."""
+
+    @abstractmethod
+    def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
+        """What is asked, for a title."""
+
+    def against(self, outputs: Outputs, batch: Batch) -> Tensor | None:
+        """int64 ``[B]``: the class that it is compared with, if it is."""
+        return None
+
+
+@dataclass(frozen=True)
+class OfClass(Target):
+    r"""The output spikes of a class: why did it spike?
+
+    .. math:: R_{t,c} = s_{t,c} [c = k]
+
+    The relevance that enters is the number of its spikes; of a class that was silent there is
+    nothing to explain.
+
+    Args:
+        number: k; the class that was read if None.
+    """
+
+    number: int | None = None
+
+    @override
+    def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
+        read = outputs.prediction.classes
+        return read if self.number is None else torch.full_like(read, self.number)
+
+    @override
+    def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return outputs.spikes * _one_hot(self.chosen(outputs, batch), outputs.spikes)
+
+    @override
+    def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
+        return f"for class {classes[chosen]}"
+
+
+@dataclass(frozen=True)
+class OfLabel(OfClass):
+    """The output spikes of each sample's true class."""
+
+    @override
+    def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return batch.labels
+
+
+@dataclass(frozen=True)
+class Contrast(Target):
+    r"""The output spikes of a class against those of another: why this one and not that one?
+
+    .. math:: R_{t,c} = s_{t,c} ([c = k] - [c = j])
+
+    Args:
+        number: k; the class that was read if None.
+        other: j; the class with the most spikes beside k if None.
+    """
+
+    number: int | None = None
+    other: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.number is not None and self.number == self.other:
+            raise ConfigError("A class cannot be contrasted with itself; name another class.")
+
+    @override
+    def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return OfClass(self.number).chosen(outputs, batch)
+
+    @override
+    def against(self, outputs: Outputs, batch: Batch) -> Tensor:
+        chosen = self.chosen(outputs, batch)
+        if self.other is not None:
+            return torch.full_like(chosen, self.other)
+        return outputs.counts.scatter(1, chosen[:, None], -1).argmax(1)
+
+    @override
+    def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
+        spikes = outputs.spikes
+        pro, contra = self.chosen(outputs, batch), self.against(outputs, batch)
+        return spikes * (_one_hot(pro, spikes) - _one_hot(contra, spikes))
+
+    @override
+    def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
+        other = "" if against is None else f" and not {classes[against]}"
+        return f"for class {classes[chosen]}{other}"
+
+
+@dataclass(frozen=True)
+class OfReward(Target):
+    """The reward that training would send back: what is to become stronger or weaker?
+
+    Args:
+        reward: of the run.
+    """
+
+    reward: Reward = RateCoded()
+
+    @override
+    def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return outputs.prediction.classes
+
+    @override
+    def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return self.reward(
+            outputs.spikes,
+            batch.labels,
+            lengths=batch.lengths,
+            membranes=outputs.membranes,
+            targets=batch.targets,
+        )
+
+    @override
+    def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
+        return "of the reward"
+
+
+def _one_hot(classes: Tensor, like: Tensor) -> Tensor:
+    """``[B, C]`` in the type of the spikes."""
+    return torch.nn.functional.one_hot(classes, like.shape[-1]).to(like)
+
+
+def class_number(given: str, classes: Sequence[str], option: str) -> int:
+    """The number of a class by its name.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    if given not in classes:
+        known = ", ".join(classes)
+        raise ConfigError(f"{option} is {given!r}, which is no class; there are {known}.")
+    return list(classes).index(given)
