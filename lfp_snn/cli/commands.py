@@ -24,6 +24,7 @@ from lfp_snn.cli.compare import compare, sweep
 from lfp_snn.cli.data import app as data_commands
 from lfp_snn.cli.display import Display, percent, result_table, shown, two_columns
 from lfp_snn.cli.env import env
+from lfp_snn.cli.explain import explain
 from lfp_snn.cli.export import export, import_network
 from lfp_snn.cli.listing import Kind, entries
 from lfp_snn.cli.metrics import metrics
@@ -225,6 +226,7 @@ app.command()(compare)
 app.command()(sweep)
 app.command()(bench)
 app.command()(env)
+app.command()(explain)
 app.command()(export)
 app.command()(metrics)
 app.command("import")(import_network)

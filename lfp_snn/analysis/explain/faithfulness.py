@@ -23,9 +23,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import bootstrap
 from torch import Tensor, nn
 
 from lfp_snn.analysis.explain.attribute import Explainer, samples_of
+from lfp_snn.analysis.explain.target import Target
 from lfp_snn.data import Batch
 from lfp_snn.errors import DataError
 from lfp_snn.learners.losses import make_surrogate
@@ -35,10 +37,15 @@ from lfp_snn.spikes import Spikes
 __all__ = [
     "SHARES",
     "Curves",
+    "Interval",
     "activity",
     "flip",
     "gradient_times_input",
+    "interval",
+    "jittered",
     "keep",
+    "scores_by_method",
+    "stability",
 ]
 
 #: Shares of the entries that are removed.
@@ -179,3 +186,108 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
     grads = torch.stack([torch.zeros_like(f) if f.grad is None else f.grad for f in inputs])
     gradient = x.gather(grads)
     return gradient if x.values is None else gradient * x.values
+
+
+def scores_by_method(
+    explainer: Explainer, batch: Batch, target: Target, seed: int = 0
+) -> tuple[dict[str, Tensor], Attribution]:
+    """Scores ``[nnz]`` of the entries by LFP and by what it is compared with.
+
+    Args:
+        explainer: with network and rule.
+        batch: of spike trains.
+        target: whose initial relevance is a multiple of the output spikes: a class or a contrast.
+        seed: of the random order.
+
+    Returns:
+        The scores by the name of the method, and the attribution.
+    """
+    x = spikes_of(batch)
+    found = explainer.attribute(batch, target)
+    weights = _weights(found, found.outputs.counts)
+    scores = {
+        "LFP": found.relevance,
+        "gradient x input": gradient_times_input(explainer.engine.net, batch, weights),
+        "spike count": activity(x),
+        "random": torch.from_numpy(np.random.default_rng(seed).random(x.nnz)),
+    }
+    return scores, found
+
+
+def _weights(found: Attribution, like: Tensor) -> Tensor:
+    """1 at the class asked about and -1 at that which it is compared with, ``[B, C]``."""
+    weights = torch.zeros_like(like).scatter(1, found.chosen[:, None], 1.0)
+    if found.against is not None:
+        weights = weights.scatter(1, found.against[:, None], -1.0)
+    return weights
+
+
+def jittered(x: Spikes, sigma: float, seed: int = 0) -> Spikes:
+    """Spike trains whose entries were moved in time at random.
+
+    Args:
+        x: the trains. Values are kept; of entries that meet in a step one is left.
+        sigma: standard deviation of the move in steps; rounded, and ends are not passed.
+        seed: draws the moves.
+    """
+    rows = x.rows()
+    moves = np.random.default_rng(seed).normal(0, sigma, x.nnz).round().astype(np.int64)
+    step = (rows % x.steps + torch.from_numpy(moves)).clamp(0, x.steps - 1)
+    place = (rows // x.steps * x.steps + step) * x.units + x.indices
+    unique, inverse = torch.unique(place, return_inverse=True)
+    counts = torch.bincount(unique // x.units, minlength=x.steps * x.batch)
+    indptr = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    values = None
+    if x.values is not None:
+        values = torch.empty(len(unique), dtype=x.values.dtype).scatter(0, inverse, x.values)
+    return Spikes(indptr, (unique % x.units).to(torch.int32), x.shape, values)
+
+
+def stability(
+    explainer: Explainer, batch: Batch, target: Target, sigma: float, seed: int = 0
+) -> FLOAT:
+    """How little an explanation changes when the events are jittered.
+
+    Returns:
+        float64 ``[B]``: Pearson's correlation, over pixels and polarities, of the relevance summed
+        over time before and after; NaN where one of them is constant.
+    """
+    x = spikes_of(batch)
+    maps = []
+    for trains in (x, jittered(x, sigma, seed)):
+        found = explainer.attribute(replace(batch, x=trains), target)
+        unit = samples_of(trains) * x.units + trains.indices
+        total = torch.zeros(x.batch * x.units, dtype=torch.float64)
+        total.index_add_(0, unit, found.relevance.double())
+        centred = total.view(x.batch, x.units)
+        maps.append(centred - centred.mean(1, keepdim=True))
+    one, other = maps
+    return np.asarray((one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1)))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over recordings, and between which bounds it lies with 95 % confidence."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def interval(values: FLOAT, seed: int = 0) -> Interval:
+    """Mean and 95 % interval, by the bias-corrected bootstrap over recordings.
+
+    Args:
+        values: one number a recording.
+        seed: draws the resamples.
+    """
+    mean = float(values.mean())
+    if len(values) < 2 or np.ptp(values) == 0:
+        return Interval(mean, mean, mean)
+    found = bootstrap(
+        (values,), np.mean, n_resamples=2000, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high))

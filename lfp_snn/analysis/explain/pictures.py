@@ -66,9 +66,9 @@ def strip(explanation: Explanation) -> Figure:
     maps = np.stack([relevance[a:b].sum(0) for a, b in parts])
     seen = np.stack([inputs[a:b].sum(0) for a, b in parts])
     half, most = reach(maps), max(float(np.quantile(seen, 0.995)), 1e-9)
-    side = WIDTH / len(parts) if len(parts) > 2 else WIDTH / 3
+    side = min(2.2, (WIDTH - 0.9) / len(parts))
     with style(**PLAIN):
-        size = (max(side * len(parts) + 0.8, 3.6), 2 * side + 0.95)
+        size = (max(side * len(parts) + 0.9, 4.2), 2 * side + 0.62)
         figure = Figure(figsize=size, layout="constrained")
         rows = figure.subplots(2, len(parts), squeeze=False)
         image = None
@@ -90,7 +90,8 @@ def strip(explanation: Explanation) -> Figure:
 def _when(explanation: Explanation, start: int, stop: int) -> str:
     if explanation.constant:
         return "all steps"
-    return f"step {start}" if stop == start + 1 else f"{start}\u2013{stop - 1}"
+    span = f"{start}" if stop == start + 1 else f"{start}\u2013{stop - 1}"
+    return f"steps {span}" if start == 0 else span
 
 
 def _title(explanation: Explanation) -> str:
@@ -172,7 +173,7 @@ def write_png(figure: Figure, path: Path, dpi: int = 130) -> None:
     content = io.BytesIO()
     with style():
         figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
-    image = Image.open(content).convert("RGB").quantize(128)
+    image = Image.open(content).convert("RGB").quantize(255, dither=Image.Dither.NONE)
     small = io.BytesIO()
     image.save(small, format="png", optimize=True)
     write_atomic(path, small.getvalue())

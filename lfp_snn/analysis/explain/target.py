@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from lfp_snn.data import Batch
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards import Prediction, RateCoded, Reward
+from lfp_snn.rewards import Prediction, Reward
 
 __all__ = ["Contrast", "OfClass", "OfLabel", "OfReward", "Outputs", "Target", "class_number"]
 
@@ -144,7 +144,7 @@ class OfReward(Target):
         reward: of the run.
     """
 
-    reward: Reward = RateCoded()
+    reward: Reward
 
     @override
     def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:

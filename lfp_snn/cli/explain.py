@@ -1,0 +1,239 @@
+"""``lfp-snn explain``: the relevance of every input event, as pictures, tables and a page."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+from pydantic import BaseModel
+from rich.console import Console
+
+from lfp_snn.cli.display import shown, two_columns
+from lfp_snn.data import SampleSet
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.learners.lfp import LFPOptions
+from lfp_snn.rules import Composite, Norm, Rule
+from lfp_snn.training import TrainedRun
+from lfp_snn.training.configfile import make_config
+from lfp_snn.training.files import write_json
+from lfp_snn.training.run import load_splits
+
+if TYPE_CHECKING:
+    from lfp_snn.analysis.explain.attribute import Explainer
+    from lfp_snn.analysis.explain.target import Target
+
+__all__ = ["explain"]
+
+
+class Part(StrEnum):
+    """Parts of a dataset."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class Asked(StrEnum):
+    """What can be explained."""
+
+    of_class = "class"
+    contrast = "contrast"
+    reward = "reward"
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
+    ] = None,
+    sample: Annotated[
+        list[int] | None, typer.Option(help="Number of a sample; may be given again. Default 0.")
+    ] = None,
+    split: Annotated[Part, typer.Option(help="The part of the data.")] = Part.test,
+    target: Annotated[
+        Asked,
+        typer.Option(
+            help="class: why did it spike; contrast: why it and not another; reward: what training "
+            "would send back."
+        ),
+    ] = Asked.of_class,
+    of_class: Annotated[
+        str | None, typer.Option("--class", help="The class; by default that which was read.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="The other class; by default the runner-up.")
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="A name of `lfp-snn ls rules`, a mapping such as '{name: gamma, gamma: 0.5}', or "
+            "'run' for that of the training; by default norm.",
+        ),
+    ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="A whole split: class means and mistakes.")
+    ] = False,
+    faithfulness: Annotated[
+        bool, typer.Option("--faithfulness", help="Measure what removing events does.")
+    ] = False,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="So many, with --batch or --faithfulness.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; by default RUN/explain.")] = None,
+) -> None:
+    """Show which input events made a run decide as it did."""
+    from lfp_snn.analysis.explain.attribute import Explainer
+
+    if samples is not None and not (batch or faithfulness):
+        raise ConfigError("--samples is for --batch and --faithfulness; name samples by --sample.")
+    if sample and (batch or faithfulness):
+        raise ConfigError("--sample names samples; --batch and --faithfulness take --samples N.")
+    trained = TrainedRun.open(run, overrides or ())
+    explainer = Explainer(trained.learner, _rule(rule, trained))
+    asked = _target(target, of_class, against, trained.classes, explainer)
+    folder = out or run / "explain"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
+    if batch or faithfulness:
+        part = getattr(load_splits(trained.config), split.value)
+        part = _some(part, samples, split.value)
+        if batch:
+            _batch(explainer, part, folder, split.value)
+        if faithfulness:
+            if target is Asked.reward:
+                raise ConfigError("--faithfulness measures --target class or contrast.")
+            _faithfulness(explainer, part, asked, folder, split.value)
+        return
+    _samples(trained, explainer, split.value, sample or [0], asked, folder)
+
+
+def _rule(given: str | None, trained: TrainedRun) -> Rule | Composite:
+    """The rule that is meant.
+
+    Raises:
+        ConfigError: there is none of that name, or it has no such options.
+    """
+    if given is None:
+        return Norm()
+    if given == "run":
+        return trained.learner.engine.rule
+    try:
+        content: Any = yaml.safe_load(given)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--rule {given!r} is neither a name nor a mapping.") from error
+    section = {"name": content} if isinstance(content, str) else content
+    options: BaseModel = make_config(LFPOptions, {"name": "lfp", "rule": section}, "--rule")
+    made: Rule | Composite = options.rule.make()  # type: ignore[attr-defined]
+    return made
+
+
+def _target(
+    kind: Asked, of_class: str | None, against: str | None, classes: list[str], explainer: Explainer
+) -> Target:
+    from lfp_snn.analysis.explain.target import Contrast, OfClass, OfReward, class_number
+
+    if against is not None and kind is not Asked.contrast:
+        raise ConfigError("--against is for --target contrast.")
+    if kind is Asked.reward:
+        if of_class is not None:
+            raise ConfigError(
+                "--class is for --target class or contrast; a reward knows the label."
+            )
+        return OfReward(explainer.reward)
+    number = None if of_class is None else class_number(of_class, classes, "--class")
+    if kind is Asked.of_class:
+        return OfClass(number)
+    other = None if against is None else class_number(against, classes, "--against")
+    return Contrast(number, other)
+
+
+def _some(part: SampleSet, number: int | None, name: str) -> SampleSet:
+    """A sample of the part, drawn alike each time."""
+    if number is None:
+        return part
+    if number > len(part):
+        raise ConfigError(f"--samples is {number}, but the {name} set has {len(part)}.")
+    chosen = np.random.default_rng(0).permutation(len(part))[:number]
+    return part.subset(np.sort(chosen))
+
+
+def _samples(
+    trained: TrainedRun,
+    explainer: Explainer,
+    split: str,
+    indices: list[int],
+    target: Target,
+    folder: Path,
+) -> None:
+    from lfp_snn.analysis.explain import explanation, page, pictures, tables
+
+    config, data = trained.config, trained.config.data
+    if hasattr(data, "storage"):  # reads the recordings themselves, to find each event
+        streamed = data.model_copy(update={"storage": "streamed"})
+        config = config.model_copy(update={"data": streamed})
+    part = getattr(load_splits(config), split)
+    explanation.check_indices(indices, part, split)
+    found = explanation.explain(explainer, part, indices, target)
+    for index, each in zip(indices, found, strict=True):
+        own = folder / f"{split}-{index}"
+        own.mkdir(exist_ok=True)
+        pictures.write_png(pictures.strip(each), own / "strip.png")
+        pictures.write_png(pictures.profile(each), own / "profile.png")
+        if not each.constant:
+            pictures.write_gif(each, own / "frames.gif")
+        page.write_page(each, own / "page.html")
+        tables.write_csv(each, own / "events.csv")
+        tables.write_arrays(each, own / "relevance.npz")
+        typer.echo(f"{split} {index}, {each.name}: {each.verdict}")
+        if not each.entered:
+            typer.echo("  nothing entered: what is asked about did not spike, or earned nothing")
+        typer.echo(f"  {shown(own)}")
+
+
+def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> None:
+    from lfp_snn.analysis.explain import sheet
+    from lfp_snn.analysis.explain.explanation import explain as explain_all
+    from lfp_snn.analysis.explain.pictures import write_png
+    from lfp_snn.analysis.explain.target import OfClass, OfLabel
+
+    every = range(len(part))
+    found = list(explain_all(explainer, part, every, OfClass()))
+    wrong = [n for n, each in enumerate(found) if 0 <= each.label != each.prediction]
+    true = list(explain_all(explainer, part, wrong, OfLabel()))
+    means = sheet.class_means(found)
+    write_png(sheet.means_figure(means, part.classes), folder / f"{split}-classes.png")
+    sheet.write_means(means, part.classes, folder / f"{split}-classes.npz")
+    sheet.write_rows(found, folder / f"{split}.csv")
+    typer.echo(f"{len(found)} samples, {len(wrong)} misread: {shown(folder)}/{split}-classes.png")
+    worst = sheet.mistakes([found[n] for n in wrong], true)
+    if worst:
+        write_png(sheet.mistakes_figure(worst), folder / f"{split}-mistakes.png")
+        typer.echo(f"the most confident mistakes: {shown(folder)}/{split}-mistakes.png")
+
+
+def _faithfulness(
+    explainer: Explainer, part: SampleSet, target: Target, folder: Path, split: str
+) -> None:
+    from lfp_snn.analysis.explain.measure import JITTER, figure_of_curves, measure
+    from lfp_snn.analysis.explain.pictures import write_png
+
+    batch = part.batch(range(len(part))).to(explainer.engine.device)
+    found = measure(explainer, batch, target)
+    rows = [("area between the curves", "class's share of spikes; accuracy")]
+    for name, area in found.areas.items():
+        rows.append((f"  {name}", f"{area};  {found.areas_of_accuracy[name]}"))
+    rows += [
+        ("conservation error", f"{found.conservation_error:.2%}"),
+        (f"stability, jitter of {JITTER:g} step", str(found.stability)),
+    ]
+    Console().print(two_columns(rows))
+    write_png(figure_of_curves([found]), folder / f"{split}-faithfulness.png")
+    write_json(folder / f"{split}-faithfulness.json", found.to_json())
+    typer.echo(f"drawn: {shown(folder)}/{split}-faithfulness.png")
