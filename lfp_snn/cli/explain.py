@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 import yaml
-from pydantic import BaseModel
 from rich.console import Console
 
 from lfp_snn.cli.display import shown, two_columns
@@ -18,6 +17,7 @@ from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rules import Composite, Norm, Rule
 from lfp_snn.training import TrainedRun
+from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import make_config
 from lfp_snn.training.files import write_json
 from lfp_snn.training.run import load_splits
@@ -129,8 +129,9 @@ def _rule(given: str | None, trained: TrainedRun) -> Rule | Composite:
     except yaml.YAMLError as error:
         raise ConfigError(f"--rule {given!r} is neither a name nor a mapping.") from error
     section = {"name": content} if isinstance(content, str) else content
-    options: BaseModel = make_config(LFPOptions, {"name": "lfp", "rule": section}, "--rule")
-    made: Rule | Composite = options.rule.make()  # type: ignore[attr-defined]
+    settings = make_config(Settings, {"learner": {"name": "lfp", "rule": section}}, "--rule")
+    assert isinstance(settings.learner, LFPOptions)
+    made: Rule | Composite = settings.learner.rule.make()
     return made
 
 

@@ -18,6 +18,7 @@ from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import Draw, SampleSet
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.models import build
+from lfp_snn.spikes import Spikes
 from lfp_snn.training import fit
 from tests.data.helpers import SENSOR, random_events, spikes, write_nmnist
 
@@ -163,3 +164,19 @@ def test_refuses_options_that_do_not_fit(
 ) -> None:
     with pytest.raises(ConfigError, match=found):
         recordings(**options)
+
+
+@pytest.mark.parametrize("options", [{}, {"values": "counts"}, {"binning": "count"}])
+def test_each_event_is_found_in_the_batch(recordings: Load, options: dict[str, Any]) -> None:
+    test = recordings(storage="streamed", **options).test
+    assert isinstance(test, EventSet)
+    x = test.batch([7]).x
+    assert isinstance(x, Spikes)
+    events, entries = test.recording(7)
+    binned = entries >= 0
+    assert binned.sum() > 0.8 * len(events)
+    assert (x.indices.numpy()[entries[binned]] == events.units()[binned]).all()
+    counts = np.bincount(entries[binned], minlength=x.nnz)
+    assert (counts > 0).all()
+    if x.values is not None:
+        assert counts.tolist() == x.values.tolist()

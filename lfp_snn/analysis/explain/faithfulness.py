@@ -26,7 +26,7 @@ import torch
 from scipy.stats import bootstrap
 from torch import Tensor, nn
 
-from lfp_snn.analysis.explain.attribute import Explainer, samples_of
+from lfp_snn.analysis.explain.attribute import Attribution, Explainer, samples_of
 from lfp_snn.analysis.explain.target import Target
 from lfp_snn.data import Batch
 from lfp_snn.errors import DataError

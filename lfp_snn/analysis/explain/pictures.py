@@ -82,7 +82,7 @@ def strip(explanation: Explanation) -> Figure:
         assert image is not None
         bar = figure.colorbar(image, ax=rows[0].tolist(), pad=0.01, aspect=12)
         bar.ax.tick_params(labelsize=7)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         figure.suptitle(_title(explanation), x=0.01, ha="left", fontsize=10)
         return figure
 

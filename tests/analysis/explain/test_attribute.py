@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lfp_snn.analysis.explain.attribute import Explainer, by_sample
+from lfp_snn.analysis.explain.target import Contrast, OfClass, OfLabel, OfReward, class_number
+from lfp_snn.data import Batch, SampleSet
+from lfp_snn.errors import ConfigError, DataError
+from lfp_snn.learners import LEARNERS
+from lfp_snn.learners.lfp import LFPOptions
+from lfp_snn.rewards import RateCoded
+from lfp_snn.rules import Epsilon, EpsilonPlusFlat
+from lfp_snn.spikes import Spikes
+
+
+def whole(recordings: SampleSet) -> Batch:
+    return recordings.batch(range(len(recordings)))
+
+
+def test_relevance_and_biases_are_what_entered(explainer: Explainer, recordings: SampleSet) -> None:
+    batch = whole(recordings)
+    found = explainer.attribute(batch, OfClass(4))
+    assert isinstance(batch.x, Spikes)
+    assert found.relevance.shape == (batch.x.nnz,)
+    assert float(found.entered.sum()) > 0
+    assert abs(found.of_biases) > 1e-3
+    assert found.conservation_error < 1e-4
+    assert all(p.grad is None for p in explainer.engine.parameters())
+    lossy = Explainer(
+        LEARNERS["lfp"].from_options(explainer.engine.net, LFPOptions()), Epsilon(0.5)
+    )
+    assert lossy.attribute(batch, OfClass(4)).conservation_error > 0.05
+
+
+def test_neurons_and_samples_add_up(explainer: Explainer, recordings: SampleSet) -> None:
+    batch = whole(recordings)
+    found = explainer.attribute(batch, OfClass(4))
+    hidden, output = found.neurons.values()
+    assert hidden.shape == (len(batch), 12) and output.shape == (len(batch), 10)
+    torch.testing.assert_close(output.sum(1), found.entered)
+    torch.testing.assert_close(output[:, 4], found.outputs.counts[:, 4])
+    alone = [explainer.attribute(recordings.batch([n]), OfClass(4)) for n in range(len(batch))]
+    torch.testing.assert_close(torch.cat([each.neurons["2"] for each in alone]), hidden)
+    assert isinstance(batch.x, Spikes)
+    sums = torch.stack([each.relevance.sum() for each in alone])
+    torch.testing.assert_close(by_sample(batch.x, found.relevance), sums, rtol=1e-4, atol=1e-5)
+
+
+def test_what_silent_inputs_get_is_told(explainer: Explainer, recordings: SampleSet) -> None:
+    learner = LEARNERS["lfp"].from_options(explainer.engine.net, LFPOptions())
+    found = Explainer(learner, EpsilonPlusFlat()).attribute(whole(recordings), OfClass(4))
+    assert found.silent.abs().sum() > found.relevance.abs().sum()  # most inputs are silent
+
+
+def test_targets(explainer: Explainer, recordings: SampleSet) -> None:
+    batch = whole(recordings)
+    outputs = explainer.run(batch)
+    counts = outputs.counts
+    assert torch.equal(OfClass()(outputs, batch).sum((0, 2)), counts.max(1).values)
+    assert torch.equal(OfLabel().chosen(outputs, batch), batch.labels)
+    contrast = Contrast()
+    entered = contrast(outputs, batch).sum(0)
+    best = counts.topk(2, 1).values
+    torch.testing.assert_close(entered.sum(1), best[:, 0] - best[:, 1])
+    assert (contrast.chosen(outputs, batch) != contrast.against(outputs, batch)).all()
+    reward = RateCoded()
+    torch.testing.assert_close(
+        OfReward(reward)(outputs, batch), reward(outputs.spikes, batch.labels)
+    )
+    assert contrast.text(list("ab"), 1, 0) == "for class b and not a"
+
+
+def test_mistakes_are_told(explainer: Explainer, recordings: SampleSet) -> None:
+    with pytest.raises(ConfigError, match=r"--class is 'x', which is no class; there are a, b"):
+        class_number("x", ("a", "b"), "--class")
+    with pytest.raises(ConfigError, match="contrasted with itself"):
+        Contrast(1, 1)
+    batch = whole(recordings)
+    assert isinstance(batch.x, Spikes)
+    with pytest.raises(DataError, match="index lists"):
+        explainer.attribute(replace(batch, x=batch.x.dense()), OfClass())

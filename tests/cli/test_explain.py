@@ -1,0 +1,81 @@
+"""``lfp-snn explain``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lfp_snn.cli import app
+from tests.cli.conftest import SMALL, Cli
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    result = CliRunner().invoke(app, ["train", "digits", *SMALL, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_samples(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    done = cli("explain", trained, "--sample", 3, "--sample", 0, "--out", tmp_path / "e")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("read as") == 2
+    names = {"strip.png", "profile.png", "frames.gif", "page.html", "events.csv", "relevance.npz"}
+    for index in (0, 3):
+        assert {path.name for path in (tmp_path / "e" / f"test-{index}").iterdir()} == names
+    head, first = (tmp_path / "e/test-3/events.csv").read_text().splitlines()[:2]
+    assert head == "t,x,y,p,relevance"
+    assert first.startswith("0,")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--target", "contrast", "--class", "3", "--against", "5", "--split", "val"),
+        ("--target", "reward", "--rule", "run"),
+        ("--rule", "{name: gamma, gamma: 0.5}"),
+        ("--rule", "epsilon_plus_flat"),
+    ],
+)
+def test_what_can_be_asked(cli: Cli, trained: Path, options: tuple[str, ...]) -> None:
+    done = cli("explain", trained, *options, "--out", "e")
+    assert done.exit_code == 0, done.output
+    assert "read as" in done.stdout
+
+
+def test_a_split(cli: Cli, trained: Path) -> None:
+    done = cli("explain", trained, "--batch", "--faithfulness", "--samples", 30, "--out", "e")
+    assert done.exit_code == 0, done.output
+    assert "30 samples" in done.stdout and "gradient x input" in done.stdout
+    for name in ("test-classes.png", "test-classes.npz", "test.csv", "test-faithfulness.png"):
+        assert Path("e", name).stat().st_size > 0
+    found = json.loads(Path("e/test-faithfulness.json").read_text())
+    assert found["samples"] == 30
+    assert found["areas"]["LFP"]["low"] > found["areas"]["random"]["high"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--sample", "100000"), "--sample is 100000, but the test set has the samples 0 to"),
+        (("--class", "seven"), "--class is 'seven', which is no class; there are 0, 1"),
+        (("--against", "3"), "--against is for --target contrast"),
+        (("--target", "reward", "--class", "3"), "--class is for"),
+        (("--target", "reward", "--faithfulness"), "--target class or contrast"),
+        (("--rule", "magic"), "magic"),
+        (("--rule", "{name: gamma, gamma: -1}"), "expected a number of 0 or more"),
+        (("--rule", "{name"), "neither a name nor a mapping"),
+        (("--samples", "3"), "--samples is for"),
+        (("--batch", "--sample", "3"), "--sample names samples"),
+        (("--batch", "--samples", "100000"), "--samples is 100000, but the test set has"),
+    ],
+)
+def test_mistakes(cli: Cli, trained: Path, options: tuple[str, ...], message: str) -> None:
+    done = cli("explain", trained, *options, "--out", "e")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
