@@ -38,11 +38,11 @@ def trains(seed: int = 0, density: float = 0.3) -> Spikes:
 def chooser() -> nn.Module:
     """Unit i of the output spikes when input i is active; nothing else is connected."""
     neurons = snn.Leaky(beta=0.0, init_hidden=True, reset_mechanism="none")
-    net = nn.Sequential(nn.Flatten(), nn.Linear(8, 8), neurons)
+    linear = nn.Linear(8, 8)
     with torch.no_grad():
-        net[1].weight.copy_(2 * torch.eye(8))
-        net[1].bias.zero_()
-    return net
+        linear.weight.copy_(2 * torch.eye(8))
+        linear.bias.zero_()
+    return nn.Sequential(nn.Flatten(), linear, neurons)
 
 
 def explainer_of(net: nn.Module) -> Explainer:
