@@ -38,6 +38,12 @@ class Options(Section):
         default=None, ge=1, description="use only so many training samples, of all classes alike"
     )
     seed: int = Field(default=0, ge=0, description="draws the splits, and noise where there is any")
+    classes: list[int | str] | None = Field(
+        default=None,
+        min_length=2,
+        description="keep only the samples of these classes, by name, and number the classes in "
+        "this order; the splits, `train` included, are made before",
+    )
 
 
 class SpikeOptions(Options):

@@ -97,7 +97,9 @@ def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
     """
     if root is not None:
         options["root"] = root
-    return _dataset(name).build(parse_options(name, options))
+    parsed = parse_options(name, options)
+    splits = _dataset(name).build(parsed)
+    return splits if parsed.classes is None else splits.keep(parsed.classes)
 
 
 def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
@@ -110,7 +112,9 @@ def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
     dataset = _dataset(name)
     if dataset.read is None:
         raise ConfigError(f"dataset {name!r} has no recordings in files of their own")
-    return dataset.read(Path(path), parse_options(name, options))
+    parsed = parse_options(name, options)
+    recording = dataset.read(Path(path), parsed)
+    return recording if parsed.classes is None else recording.keep(parsed.classes)
 
 
 def parse_options(name: str, options: dict[str, Any]) -> Options:

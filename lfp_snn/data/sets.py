@@ -1,9 +1,10 @@
 """Sets: labelled samples held in memory (or mapped from disk) that are put together to batches."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import torch
 from lfp_snn.data.batch import Batch
 from lfp_snn.data.binning import Binned
 from lfp_snn.data.encoders import Encoder
-from lfp_snn.errors import DataError
+from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.spikes import Spikes
 
 IntArray = npt.NDArray[np.int64]
@@ -104,6 +105,32 @@ class SampleSet(ABC):
     def subset(self, indices: Positions) -> "SampleSet":
         """The set of the samples at these positions of this set."""
         return self._select(self._rows[np.asarray(indices, dtype=np.int64)])
+
+    def keep(self, names: Sequence[int | str]) -> Self:
+        """The set of the samples of some classes, numbered in the order of their names.
+
+        Samples whose class is not known (-1) stay.
+
+        Raises:
+            ConfigError: a name is not one of the classes, or stands there twice.
+        """
+        wanted = [str(name) for name in names]
+        for name in wanted:
+            if name not in self.classes:
+                raise ConfigError(
+                    f"data.classes has {name!r}, but the classes are {', '.join(self.classes)}."
+                )
+            if wanted.count(name) > 1:
+                raise ConfigError(f"data.classes has {name!r} more than once.")
+        unknown = len(self.classes)
+        number = np.full(unknown + 1, unknown, dtype=np.int64)  # what is left over
+        number[-1] = -1
+        number[[self.classes.index(name) for name in wanted]] = np.arange(len(wanted))
+        kept = copy.copy(self)
+        kept._all_labels = number[self._all_labels]
+        kept._rows = self._rows[kept._all_labels[self._rows] < unknown]
+        kept.classes = tuple(wanted)
+        return kept
 
     @abstractmethod
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
@@ -261,3 +288,17 @@ class Splits:
             test=samples.subset(test),
             info={"name": name, "source": source, "sizes": sizes},
         )
+
+    def keep(self, names: Sequence[int | str]) -> "Splits":
+        """The samples of some classes, numbered in the order of their names.
+
+        Raises:
+            ConfigError: as `SampleSet.keep`.
+            DataError: a part has none of them.
+        """
+        parts = {name: getattr(self, name).keep(names) for name in ("train", "val", "test")}
+        for name, part in parts.items():
+            if not len(part):
+                raise DataError(f"data.classes leaves nothing of the {name} part.")
+        sizes = {name: len(part) for name, part in parts.items()}
+        return Splits(**parts, info={**self.info, "sizes": sizes})

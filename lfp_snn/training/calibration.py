@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ def calibrate(
     *,
     tolerance: float = 0.02,
     iterations: int = 20,
+    kept: Collection[nn.Module] = (),
 ) -> dict[str, float]:
     """Scale synapses until each neuron population fires at a target rate.
 
@@ -50,6 +52,8 @@ def calibrate(
         target: mean spikes per neuron and step to reach, in (0, 0.5); 0.03 to 0.08 trains well.
         tolerance: relative distance from the target at which the search ends.
         iterations: bisections for each population.
+        kept: synapses and normalisations that stay as they are, for instance as they were trained
+            before; a population that only such feed is passed over.
 
     Returns:
         The factor applied, for each neuron module by name.
@@ -75,7 +79,9 @@ def calibrate(
             for norm in layer.norms:
                 norm.train()
             feeding = layer.norms or tuple(module for _, module in layer.synapses)
-            synapses = [module for module in feeding if module not in scaled]
+            if feeding and all(module in kept for module in feeding):
+                continue
+            synapses = [module for module in feeding if module not in scaled | set(kept)]
             scaled.update(synapses)
             search = _Population(lfp, batch, layer.name, synapses)
             factors[layer.name] = search.reach(target, tolerance, iterations)

@@ -27,6 +27,7 @@ from lfp_snn.training.optim import (
     OptimizerOptions,
     ScheduleOptions,
 )
+from lfp_snn.training.transfer import Transfer
 
 __all__ = ["Config", "Settings", "pick_device"]
 
@@ -57,6 +58,7 @@ class Settings(Section):
         device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
         calibrate: firing rate (spikes per neuron and step) to which each layer's synapses are
             scaled on the first batch, or ``None`` to leave the initial weights as they are.
+        transfer: weights to start from, and what of them learns on; ``None``: start anew.
         learner: the learning rule, by name, and its options.
         optimizer: the torch optimizer, by name, and its options.
         schedule: how the learning rate goes, by name, and its options.
@@ -73,6 +75,7 @@ class Settings(Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     calibrate: float | None = Field(default=0.05, gt=0, lt=0.5)
+    transfer: Transfer | None = None
     learner: _Learner = Field(default_factory=lambda: LEARNERS["lfp"].Options(name="lfp"))
     optimizer: _Optimizer = Adam()
     schedule: _Schedule = OneCycle()

@@ -31,12 +31,14 @@ from lfp_snn.training.calibration import calibrate
 from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Settings, pick_device
 from lfp_snn.training.configfile import dump_config, load_config, make_config, read_mapping
+from lfp_snn.training.conversion import balance
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.files import read_json
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
 from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.training.transfer import Transfer, freeze, load_into
 
 __all__ = ["TrainedRun", "fit", "load_splits", "train"]
 
@@ -183,6 +185,8 @@ def _train(
     if run is not None and run.result.exists():
         return Result.read(run)
     net.to(pick_device(settings.device))
+    if settings.transfer is not None:
+        freeze(net, settings.transfer.freeze)
     learner = _learner(net, settings)
     if run is not None and run.last.exists():
         trainer = Trainer(learner, splits, settings, observers)
@@ -190,7 +194,8 @@ def _train(
         return trainer.train()
     if run is None and out is not None:
         RunDir.check_new(out)
-    factors, messages = _calibrate(net, splits, settings)
+    kept = () if settings.transfer is None else _transfer(net, splits, settings, settings.transfer)
+    factors, messages = _calibrate(net, splits, settings, kept)
     for observer in observers:
         for message in messages:
             observer.warned(message)
@@ -206,16 +211,30 @@ def _learner(net: nn.Module, settings: Settings) -> Learner:
     return LEARNERS[settings.learner.name].from_options(net, settings.learner)
 
 
+def _first_batch(splits: Splits, settings: Settings) -> Batch:
+    return next(settings.loader(splits.train).epoch(1)).to(pick_device(settings.device))
+
+
+def _transfer(
+    net: nn.Module, splits: Splits, settings: Settings, options: Transfer
+) -> tuple[nn.Module, ...]:
+    """Load and, if asked for, balance what was trained before; the modules that have it."""
+    loaded = load_into(net, options)
+    if options.balance is not None:
+        balance(TemporalLFP(net), _first_batch(splits, settings), options.balance, loaded)
+    return loaded
+
+
 def _calibrate(
-    net: nn.Module, splits: Splits, settings: Settings
+    net: nn.Module, splits: Splits, settings: Settings, kept: Sequence[nn.Module]
 ) -> tuple[dict[str, float], list[str]]:
     """Calibrate on the first batch, the same for every learner; factors and warnings."""
     if settings.calibrate is None:
         return {}, []
-    batch = next(settings.loader(splits.train).epoch(1)).to(pick_device(settings.device))
+    batch = _first_batch(splits, settings)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
-        factors = calibrate(TemporalLFP(net), batch, settings.calibrate)
+        factors = calibrate(TemporalLFP(net), batch, settings.calibrate, kept=kept)
     return factors, [str(warning.message) for warning in caught]
 
 

@@ -1,0 +1,151 @@
+"""Start from weights that were trained before: by another learner, on other classes, elsewhere.
+
+Names of parameters are those of ``state_dict``; patterns are those of file names, so that ``3.*``
+is all of module ``3``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.options import Section
+from lfp_snn.training.checkpoint import load_checkpoint
+from lfp_snn.training.rundir import RunDir
+
+__all__ = ["Transfer", "freeze", "load_into"]
+
+
+class Transfer(Section):
+    """Where weights come from, and what becomes of them.
+
+    Attributes:
+        source: a run directory, whose best weights are taken, or a ``.safetensors`` file: an
+            exported network, or the ``state_dict`` of any torch network of the same layers.
+        fresh: patterns of parameters that stay as they were built, such as a head for other
+            classes.
+        freeze: patterns of parameters that do not learn.
+        balance: for a conventional ReLU network: the quantile of its activations that becomes a
+            rate of one spike a step, 0.999 for instance; see
+            :func:`lfp_snn.training.conversion.balance`. ``None``: weights are taken as they are.
+    """
+
+    source: str = Field(min_length=1)
+    fresh: list[str] = Field(default_factory=list)
+    freeze: list[str] = Field(default_factory=list)
+    balance: float | None = Field(default=None, gt=0, le=1)
+
+
+def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
+    """Load weights into a network, and return the modules that have them now.
+
+    Parameters and the statistics of normalisations are taken, by name; where no name is shared, in
+    their order. What neurons are made of and do not learn (decay, threshold) stays as the network
+    was built.
+
+    Args:
+        net: the network, changed in place; nothing of it is changed if something does not fit.
+        options: source and what is fresh.
+
+    Raises:
+        RunError: the source is absent or damaged, or a tensor is missing or of another shape.
+        ConfigError: a pattern fits no parameter.
+    """
+    source = Path(options.source)
+    own = _own(net)
+    fresh = _matched(own, options.fresh, "transfer.fresh")
+    wanted = {name: tensor for name, tensor in own.items() if name not in fresh}
+    given = _in_order(wanted, _read(source))
+    for name, tensor in wanted.items():
+        if name not in given:
+            raise RunError(
+                f"{source} has no {name!r}, only {', '.join(given)}; if it shall start anew, add "
+                f"it to transfer.fresh."
+            )
+        if given[name].shape != tensor.shape:
+            raise RunError(
+                f"{name!r} is {list(given[name].shape)} in {source}, but {list(tensor.shape)} in "
+                f"the network; for another number of classes, add it to transfer.fresh."
+            )
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(given[name])
+    return tuple(net.get_submodule(name) for name in dict.fromkeys(_module(n) for n in wanted))
+
+
+def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
+    """Parameters that fit a pattern learn no longer (``requires_grad`` is false).
+
+    The statistics of a frozen normalisation still follow the batches, as in PyTorch.
+
+    Raises:
+        ConfigError: a pattern fits no parameter, or nothing is left that learns.
+    """
+    parameters = dict(net.named_parameters())
+    for name in _matched(parameters, patterns, "transfer.freeze"):
+        parameters[name].requires_grad_(False)
+    if patterns and not any(p.requires_grad for p in parameters.values()):
+        raise ConfigError("transfer.freeze freezes every parameter: nothing would learn.")
+
+
+def _own(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters and the statistics of normalisations, by name."""
+    statistics = {
+        f"{name}.{key}": buffer
+        for name, module in net.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for key, buffer in module.named_buffers(recurse=False)
+    }
+    return {**dict(net.named_parameters()), **statistics}
+
+
+def _read(source: Path) -> dict[str, Tensor]:
+    if source.is_dir():
+        run = RunDir.open(source)
+        if not run.best.exists():
+            raise RunError(f"{source} has no best checkpoint yet: no epoch was finished.")
+        return load_checkpoint(run.best)[0]
+    try:
+        with safe_open(source, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise RunError(f"transfer.source is {source}, but there is no such run or file.") from None
+    except (OSError, SafetensorError) as problem:
+        raise RunError(
+            f"transfer.source {source} is neither a run directory nor a safetensors file: "
+            f"{problem}."
+        ) from problem
+
+
+def _in_order(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What is given, under the wanted names if none is shared but the shapes are, in order."""
+    shapes = [tensor.shape for tensor in wanted.values()]
+    if wanted.keys() & given.keys() or [t.shape for t in given.values()] != shapes:
+        return given
+    return dict(zip(wanted, given.values(), strict=True))
+
+
+def _matched(
+    names: dict[str, Tensor] | dict[str, nn.Parameter], patterns: Sequence[str], key: str
+) -> set[str]:
+    """The names that fit a pattern."""
+    found: set[str] = set()
+    for pattern in patterns:
+        fitting = {name for name in names if fnmatchcase(name, pattern)}
+        if not fitting:
+            raise ConfigError(
+                f"{key} has {pattern!r}, which fits no parameter; they are {', '.join(names)}."
+            )
+        found |= fitting
+    return found
+
+
+def _module(parameter: str) -> str:
+    return parameter.rpartition(".")[0]
