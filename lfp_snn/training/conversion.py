@@ -33,9 +33,12 @@ _ROUNDING = 1e-3
 
 
 class _Rate(nn.Module):
-    """In the place of a neuron: the rate that the equation above says, without saturation."""
+    """In the place of a neuron: the rate that the equation above says, without saturation.
 
-    def __init__(self, threshold: Tensor) -> None:
+    With a threshold of one it is the ReLU of the conventional network.
+    """
+
+    def __init__(self, threshold: Tensor | float) -> None:
         super().__init__()
         self.threshold = threshold
         self.seen = torch.empty(0)
@@ -86,7 +89,7 @@ def _balance(
     quantile: float,
     only: Collection[nn.Module] | None,
 ) -> dict[str, float]:
-    original = _activations(lfp, batch)
+    original = _activations(lfp, batch, spiking=False)
     scales: dict[str, float] = {}
     earlier = 1.0
     for layer in lfp.layers:
@@ -111,7 +114,7 @@ def _balance(
             factor = threshold / scale * (1.0 if name == "bias" else earlier)
             parameter.mul_(factor)
         scales[layer.name] = earlier = scale
-    _check(original, _activations(lfp, batch), scales)
+    _check(original, _activations(lfp, batch, spiking=True), scales)
     return scales
 
 
@@ -137,13 +140,12 @@ def _threshold(lfp: TemporalLFP, name: str) -> Tensor:
     return threshold
 
 
-def _activations(lfp: TemporalLFP, batch: TrainingBatch) -> dict[str, Tensor]:
-    """Each layer's activations as a ReLU network, by the name of the neuron."""
+def _activations(lfp: TemporalLFP, batch: TrainingBatch, spiking: bool) -> dict[str, Tensor]:
+    """Each layer's activations as a ReLU network, or rates as a spiking one, by neuron."""
     net = copy.deepcopy(lfp.net).eval()
     stands_in = {}
     for layer in lfp.layers:
-        # A ReLU network knows no thresholds; after balancing they are in the weights.
-        stands_in[layer.name] = _Rate(_threshold(lfp, layer.name))
+        stands_in[layer.name] = _Rate(_threshold(lfp, layer.name) if spiking else 1.0)
         net.set_submodule(layer.name, stands_in[layer.name])
     x = batch.x
     if isinstance(x, Spikes):

@@ -6,6 +6,7 @@ is all of module ``3``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -47,8 +48,8 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
     """Load weights into a network, and return the modules that have them now.
 
     Parameters and the statistics of normalisations are taken, by name; where no name is shared, in
-    their order. What neurons are made of and do not learn (decay, threshold) stays as the network
-    was built.
+    the order of the modules, if the numbers in their names tell one. What neurons are made of and
+    do not learn (decay, threshold) stays as the network was built.
 
     Args:
         net: the network, changed in place; nothing of it is changed if something does not fit.
@@ -125,11 +126,29 @@ def _read(source: Path) -> dict[str, Tensor]:
 
 
 def _in_order(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What is given, under the wanted names if none is shared but the shapes are, in order."""
-    shapes = [tensor.shape for tensor in wanted.values()]
-    if wanted.keys() & given.keys() or [t.shape for t in given.values()] != shapes:
+    """What is given under other names, under the wanted ones: module by module, in their order.
+
+    A safetensors file keeps no order, so that the numbers in its names have to tell it. What does
+    not fit in number, name within the module, or shape is left under its own name.
+    """
+    modules = list(dict.fromkeys(map(_module, wanted)))
+    theirs = sorted(dict.fromkeys(map(_module, given)), key=_numbers)
+    if wanted.keys() & given.keys() or len(theirs) != len(modules):
         return given
-    return dict(zip(wanted, given.values(), strict=True))
+    if len({re.sub(r"\d+", "", name) for name in theirs}) > 1:
+        return given  # names such as "head" and "stem" tell no order
+    renamed = dict(zip(theirs, modules, strict=True))
+    found = {
+        f"{renamed[_module(name)]}.{name.rpartition('.')[2]}": tensor
+        for name, tensor in given.items()
+    }
+    same = found.keys() == wanted.keys()
+    return found if same and all(found[n].shape == t.shape for n, t in wanted.items()) else given
+
+
+def _numbers(name: str) -> list[int]:
+    """The numbers in a name, by which modules of a sequence are ordered: 2 comes before 10."""
+    return [int(number) for number in re.findall(r"\d+", name)]
 
 
 def _matched(
