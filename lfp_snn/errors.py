@@ -17,6 +17,10 @@ class ShapeError(LfpSnnError):
     """A tensor has another shape, type, device or content than the stage that takes it expects."""
 
 
+class NotFiniteError(ShapeError):
+    """NaN or infinity where a number is expected: in an input, a reward, a membrane, feedback."""
+
+
 class ConfigError(LfpSnnError):
     """A configuration has an unknown key or a value out of range."""
 

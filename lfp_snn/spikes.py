@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lfp_snn.errors import ShapeError
+from lfp_snn.errors import NotFiniteError, ShapeError
 
 __all__ = ["Spikes"]
 
@@ -206,7 +206,7 @@ class Spikes:
         if bool(falls.any()):
             raise ShapeError("Indices of Spikes must be strictly ascending inside a frame.")
         if self.values is not None and not bool(torch.isfinite(self.values).all()):
-            raise ShapeError(
+            raise NotFiniteError(
                 "The values of these Spikes are not all finite (NaN or infinity found): "
                 "clean the recording before it goes into the network."
             )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lfp_snn.engine.stage import Value
-from lfp_snn.errors import ShapeError
+from lfp_snn.errors import NotFiniteError, ShapeError
 from lfp_snn.spikes import Spikes
 
 __all__ = ["prepare_input", "prepare_lengths", "prepare_state"]
@@ -46,7 +46,7 @@ def prepare_input(
         value = value[None]
     _refuse_empty(value.shape, x.shape, "[T, B, ...]" if steps is None else "[B, ...]")
     if device.type == "cpu" and not _finite(value):
-        raise ShapeError(
+        raise NotFiniteError(
             "The input holds NaN or infinite values: clean the data before it goes into the "
             "network."
         )

@@ -12,7 +12,7 @@ evaluated, so that learners differ in how they learn and in nothing else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -159,6 +159,13 @@ class Learner(ABC):
     def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:
         """Output spikes ``[T, B, C]`` of the engine, which keeps what happened if asked to."""
         return self.engine.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=record)
+
+    def membranes(self) -> Mapping[str, Tensor]:
+        """Membranes ``[B, ...]`` after the last step of the last batch, by neuron module.
+
+        What became NaN within the batch still is NaN there.
+        """
+        return self.engine.state
 
     def after_step(self) -> None:  # noqa: B027 - most rules have nothing to do here
         """Called after each optimizer step, for rules that adapt or constrain parameters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ from lfp_snn.learners.losses import (
     make_loss,
     make_surrogate,
 )
-from lfp_snn.learners.unrolled import counted, frames, neurons, rest
+from lfp_snn.learners.unrolled import counted, frames, membranes, neurons, rest
 from lfp_snn.rewards import ties
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
@@ -84,6 +84,7 @@ class GradientLearner(Learner):
 
     def __init__(self, net: nn.Module, spike: SpikeFunction, backend: str = "auto") -> None:
         super().__init__(net, backend=backend)
+        self._membranes: dict[str, Tensor] = {}
         for neuron in neurons(net).values():
             neuron.spike_grad = spike
 
@@ -96,10 +97,15 @@ class GradientLearner(Learner):
         try:
             with torch.enable_grad(), counted(self.net) as counter:
                 spikes, loss = self.learn(inputs, batch)
+            self._membranes = membranes(self.net)
         finally:
             rest(self.net)
         prediction = ties(spikes.detach().sum(0))
         return StepResult(prediction.classes, prediction.ties, float(loss), counter.rates)
+
+    def membranes(self) -> Mapping[str, Tensor]:
+        """Membranes ``[B, ...]`` after the last step of the last training batch."""
+        return self._membranes
 
     @abstractmethod
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import step
-from lfp_snn.learners.unrolled import frames, hooked, neurons, rest, unroll
+from lfp_snn.learners.unrolled import frames, hooked, membranes, neurons, rest, unroll
 from lfp_snn.lif import running
 from lfp_snn.rewards import ties
 
@@ -88,6 +88,7 @@ class RSTDP(Learner, name="rstdp"):
     def __init__(self, net: nn.Module, options: RSTDPOptions | None = None) -> None:
         self.options = options or RSTDPOptions()
         super().__init__(net, backend=self.options.backend)
+        self._membranes: dict[str, Tensor] = {}
         for neuron in neurons(net).values():
             neuron.spike_grad = step
 
@@ -115,6 +116,10 @@ class RSTDP(Learner, name="rstdp"):
         size = float(overall.abs().mean())
         return StepResult(prediction.classes, prediction.ties, size, rates)
 
+    def membranes(self) -> Mapping[str, Tensor]:
+        """Membranes ``[B, ...]`` after the last step of the last training batch."""
+        return self._membranes
+
     def _rewards(self, spikes: Tensor, read: Tensor, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """Reward of each output ``[T, B, C]`` and of the whole ``[T, B]``."""
         p = torch.softmax(spikes.sum(0), -1)
@@ -135,6 +140,7 @@ class RSTDP(Learner, name="rstdp"):
         try:
             with hooked(self._recording(recorded)):
                 out = unroll(self.net, frames(batch, self.engine.dtype), batch.lengths)
+            self._membranes = membranes(self.net)
         finally:
             rest(self.net)
         seen = {name: torch.stack(values) for name, values in recorded.items()}

@@ -26,6 +26,7 @@ __all__ = [
     "cut_state",
     "frames",
     "hooked",
+    "membranes",
     "neurons",
     "rest",
     "unroll",
@@ -70,6 +71,11 @@ def _change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
 def rest(net: nn.Module) -> None:
     """Put the neurons of this network, and of no other, to rest; drops the graph they hold."""
     _change_states(net, torch.zeros_like)
+
+
+def membranes(net: nn.Module) -> dict[str, Tensor]:
+    """The membranes as they are now, by neuron module, without their graph."""
+    return {name: neuron.mem.detach() for name, neuron in neurons(net).items()}
 
 
 def cut_state(net: nn.Module) -> None:

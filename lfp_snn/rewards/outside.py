@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.errors import ShapeError
+from lfp_snn.errors import NotFiniteError, ShapeError
 from lfp_snn.rewards.base import Reward, Seen, ties
 
 __all__ = ["Function", "RewardFunction", "Scalar"]
@@ -109,5 +109,5 @@ class Function(Reward):
                 f"{expected}, one number per step, sample and output."
             )
         if reward.device.type == "cpu" and not bool((reward.isfinite() | ~seen.alive).all()):
-            raise ShapeError(f"The reward function {name} returned NaN or infinite values.")
+            raise NotFiniteError(f"The reward function {name} returned NaN or infinite values.")
         return torch.where(seen.alive, reward, 0).to(seen.spikes)

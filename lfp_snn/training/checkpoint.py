@@ -1,12 +1,13 @@
 """Checkpoints: one safetensors file with tensors and, in its header, JSON. No pickle.
 
 Tensors and numbers travel in one file, so that one rename commits both and no crash can leave
-them at odds.
+them at odds. A checksum over all of them tells what disks do to files later.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,20 @@ from lfp_snn.learners import Learner
 from lfp_snn.training.files import write_atomic
 from lfp_snn.training.progress import Progress
 
-__all__ = ["Snapshot", "copy_tensors", "load_checkpoint", "load_net", "save_checkpoint"]
+__all__ = [
+    "DamagedError",
+    "Snapshot",
+    "copy_tensors",
+    "load_checkpoint",
+    "load_net",
+    "save_checkpoint",
+]
 
-_STATE = "state"
+_STATE, _CHECKSUM = "state", "crc32"
+
+
+class DamagedError(RunError):
+    """A checkpoint cannot be read, or holds something else than it should."""
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -33,24 +45,46 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
     Raises:
         RunError: it cannot be written; the checkpoint that was there before is intact.
     """
-    header = {_STATE: json.dumps(state, allow_nan=False)}
-    write_atomic(path, save(copy_tensors(tensors), metadata=header))
+    copies = copy_tensors(tensors)
+    text = json.dumps(state, allow_nan=False)
+    header = {_STATE: text, _CHECKSUM: _checksum(text, copies)}
+    write_atomic(path, save(copies, metadata=header))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and state of a checkpoint.
 
     Raises:
-        RunError: there is none, or it is damaged.
+        RunError: there is none.
+        DamagedError: it is damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            state = json.loads((file.metadata() or {})[_STATE])
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+            header = file.metadata() or {}
+            state = json.loads(header[_STATE])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise RunError(f"There is no checkpoint {path}.") from None
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise RunError(f"The checkpoint {path} is damaged and cannot be read: {error}.") from error
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    # Checkpoints of version 0.1.0 have no checksum.
+    if header.get(_CHECKSUM, "") not in ("", _checksum(header[_STATE], tensors)):
+        raise _damaged(path, "its checksum is another")
+    return tensors, state
+
+
+def _damaged(path: Path, problem: object) -> DamagedError:
+    return DamagedError(f"The checkpoint {path} is damaged and cannot be read: {problem}.")
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 over the state and, by name, over the content of all tensors."""
+    checksum = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        checksum = zlib.crc32(name.encode(), checksum)
+        content = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        checksum = zlib.crc32(content.data, checksum)
+    return f"{checksum:08x}"
 
 
 def copy_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -119,15 +153,20 @@ class Snapshot:
         """Bring everything back to a checkpoint; returns the progress and the best weights.
 
         Raises:
-            RunError: the checkpoint is damaged, or of another network.
+            RunError: the checkpoint is of another network.
+            DamagedError: it is damaged; what was loaded of it is of no use.
         """
         tensors, state = load_checkpoint(path)
         load_net(self.learner.net, _unprefixed("net", tensors), path)
-        _unpack_optimizer(self.optimizer, _unprefixed("optimizer", tensors), state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.learner.load_state_dict(_unprefixed("learner", tensors))
-        self._set_random_state(_unprefixed("random", tensors))
-        return Progress.from_json(state["progress"]), _unprefixed("best", tensors)
+        try:
+            _unpack_optimizer(self.optimizer, _unprefixed("optimizer", tensors), state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.learner.load_state_dict(_unprefixed("learner", tensors))
+            self._set_random_state(_unprefixed("random", tensors))
+            return Progress.from_json(state["progress"]), _unprefixed("best", tensors)
+        # Whatever is missing or of another kind trips those who take it over.
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise _damaged(path, repr(error)) from error
 
     def _random_state(self) -> dict[str, Tensor]:
         state = {"cpu": torch.get_rng_state()}

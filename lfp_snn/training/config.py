@@ -70,6 +70,10 @@ class Settings(Section):
         clip: largest global norm of the feedback; what is longer is scaled down. ``None``: never.
         patience: stop after this many epochs without a better validation accuracy. ``None``: never.
         checkpoint_every: steps between two checkpoints within an epoch (one more ends each epoch).
+        keep_checkpoints: how many of the latest are kept, should one get damaged. The one with the
+            best weights is kept beside them.
+        on_non_finite: what NaN or infinity in a reward, a membrane or feedback does: ``stop``, or
+            ``skip`` the step and go on, which ends too if ten in a row are skipped.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -86,6 +90,8 @@ class Settings(Section):
     clip: float | None = Field(default=3.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    on_non_finite: Literal["stop", "skip"] = "stop"
 
     def loader(self, samples: SampleSet) -> Loader:
         """The batches to train on."""

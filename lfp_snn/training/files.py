@@ -11,7 +11,10 @@ from typing import Any
 
 from lfp_snn.errors import RunError
 
-__all__ = ["append_line", "read_json", "write_atomic", "write_json"]
+__all__ = ["append_line", "read_json", "remove_torn", "sync_folder", "write_atomic", "write_json"]
+
+_TORN = ".writing-"  # in the names of files that are being written
+_MOST_JSON = 1 << 26  # bytes; what a run writes is far smaller
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -23,7 +26,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     """
     temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}{_TORN}", dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -31,7 +34,7 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise RunError(_cannot_write(path, error)) from error
     finally:
@@ -50,13 +53,16 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        RunError: there is no such file, or it is not JSON.
+        RunError: there is no such file, it is not JSON, or far too large.
     """
     try:
+        size = path.stat().st_size
+        if size > _MOST_JSON:
+            raise RunError(f"{path} has {size} bytes, more than any run writes; it is not read.")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"There is no file {path}; is {path.parent} a run directory?") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read as JSON: {error}.") from error
 
 
@@ -67,10 +73,13 @@ def append_line(path: Path, line: str) -> None:
         RunError: it cannot be written.
     """
     try:
+        new = not path.exists()
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
             file.flush()
             os.fsync(file.fileno())
+        if new:
+            sync_folder(path.parent)
     except OSError as error:
         raise RunError(_cannot_write(path, error)) from error
 
@@ -82,7 +91,14 @@ def _cannot_write(path: Path, error: OSError) -> str:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def remove_torn(folder: Path) -> None:
+    """Remove what a killed process was writing; no other may be writing there now."""
+    for path in folder.glob(f".*{_TORN}*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def sync_folder(folder: Path) -> None:
     """Make a rename last; on systems that cannot open folders it does so by itself."""
     with contextlib.suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)

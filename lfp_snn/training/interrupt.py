@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -32,10 +32,13 @@ class Pending:
 
 
 @contextmanager
-def deferred_signals() -> Iterator[Pending]:
+def deferred_signals(told: Callable[[int], None] = lambda signum: None) -> Iterator[Pending]:
     """Within, the first SIGINT or SIGTERM is noted only; a second one acts at once.
 
     Outside the main thread, where Python takes no signals, this does nothing.
+
+    Args:
+        told: called with the signal as it comes.
     """
     pending = Pending()
     if threading.current_thread() is not threading.main_thread():
@@ -51,6 +54,7 @@ def deferred_signals() -> Iterator[Pending]:
     def note(signum: int, frame: FrameType | None) -> None:
         pending.signum = signum
         restore()
+        told(signum)
 
     for each in signals:
         signal.signal(each, note)

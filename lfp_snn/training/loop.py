@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from lfp_snn.data import Batch, Splits
-from lfp_snn.errors import RunError
+from lfp_snn.errors import NotFiniteError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.spikes import Spikes
-from lfp_snn.training.checkpoint import Snapshot, copy_tensors, save_checkpoint
+from lfp_snn.training.checkpoint import DamagedError, Snapshot, copy_tensors, save_checkpoint
 from lfp_snn.training.config import Settings
 from lfp_snn.training.evaluation import Evaluation, evaluate
+from lfp_snn.training.guard import IN_A_ROW, Guard
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, StepReport
 from lfp_snn.training.progress import Progress, Totals
@@ -68,31 +69,60 @@ class Trainer:
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
+        self.guard = Guard(learner, undo=settings.on_non_finite == "skip")
+        self._saved: int | None = None  # step of the last checkpoint, if that is a good one
         self.earlier_s = earlier_s
         self._started = time.perf_counter()
 
     def begin(self, run: RunDir | None) -> None:
         """Keep everything in a run from now on, beginning with the start itself."""
         self.run = run
+        if run is not None:
+            run.cut_metrics(0)
         self.save()
 
     def restore(self, run: RunDir) -> None:
-        """Go back to the last checkpoint of a run, to go on from there.
+        """Go back to the last checkpoint of a run that is not damaged, to go on from there.
 
         Raises:
-            RunError: the checkpoint is damaged or of another network.
+            RunError: all checkpoints are damaged, or the last is of another network.
         """
         self.run = run
-        self.progress, self.best = self.snapshot.load(run.last)
+        damaged = []
+        for path in run.checkpoints():
+            try:
+                self.progress, self.best = self.snapshot.load(path)
+                break
+            except DamagedError as error:
+                damaged.append(str(error))
+        else:
+            raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
+        self._saved = self.progress.step if path == run.last else None
         self.earlier_s += self.progress.wall_s
         self.metrics = run.cut_metrics(self.progress.epoch)
         self._save_best()
+        for message in damaged:
+            self._say(f"{message} Training goes on from the one before, {path}.")
 
     def save(self) -> None:
-        """Write the checkpoint to resume from, if there is a run directory."""
-        if self.run is not None:
-            self.progress.wall_s = self._wall_s()
-            self.snapshot.save(self.run.last, self.progress, self.best)
+        """Write the checkpoint to resume from, if there is a run directory.
+
+        Raises:
+            RunError: it cannot be written, or weights are not finite; the last one is intact.
+        """
+        run, step, keep = self.run, self.progress.step, self.settings.keep_checkpoints - 1
+        if run is None:
+            return
+        try:
+            self.guard.check_weights()
+        except NotFiniteError as error:
+            raise RunError(self._not_finite(error, step)) from error
+        self.progress.wall_s = self._wall_s()
+        if keep and self._saved is not None and self._saved != step:
+            run.keep_last(self._saved)
+        self.snapshot.save(run.last, self.progress, self.best)
+        self._saved = step
+        run.drop_earlier(step, keep)
 
     def _save_best(self) -> None:
         if self.run is not None and self.best:
@@ -105,12 +135,12 @@ class Trainer:
         Afterwards the network has the best weights.
 
         Raises:
-            RunError: feedback is not finite, or something cannot be written.
+            RunError: something is not finite, or cannot be written.
             Interrupted: a signal asked to stop; everything is saved.
         """
         for observer in self.observers:
             observer.started(self._report())
-        with deferred_signals() as pending:
+        with deferred_signals(self._stopping) as pending:
             while not self._finished():
                 self._epoch(pending)
         for observer in self.observers:
@@ -138,46 +168,70 @@ class Trainer:
             if progress.batch % self.settings.checkpoint_every == 0 and not ends:
                 self.save()
         self._end_epoch(start)
-        if pending.signum is not None and not self._finished():
+        if pending.signum is not None:
             self._stop(pending.signum)
 
     def _step(self, batch: Batch) -> None:
-        """One step: feedback, check, clip, optimizer."""
+        """One step: feedback, check, clip, optimizer; nothing is learnt of what is not finite."""
+        progress, totals = self.progress, self.progress.totals
         self.learner.net.train()
-        result = self.learner.feedback(batch)
-        norm = self._clip()
-        self.progress.totals.lr = float(self.optimizer.param_groups[0]["lr"])
-        self.optimizer.step()
-        self.schedule.step()
-        self.learner.after_step()
-        limit = self.settings.clip
-        self.progress.totals.add(result, batch.labels, norm, limit is not None and norm > limit)
-        self.progress.batch += 1
-        self.progress.step += 1
+        totals.lr = float(self.optimizer.param_groups[0]["lr"])
+        try:
+            result = self.guard.feedback(batch)
+            norm = self._clip()
+        except NotFiniteError as error:
+            self._pass_over(error)
+            self.schedule.step()
+        else:
+            self.optimizer.step()
+            self.schedule.step()
+            self.learner.after_step()
+            limit = self.settings.clip
+            totals.add(result, batch.labels, norm, limit is not None and norm > limit)
+            progress.skipped_in_a_row = 0
+        progress.batch += 1
+        progress.step += 1
 
     def _clip(self) -> float:
         """Scale the feedback to the largest norm allowed; returns the norm that it had.
 
         Raises:
-            RunError: the feedback of a parameter is not finite.
+            NotFiniteError: the feedback of a parameter is not finite.
         """
         limit = math.inf if self.settings.clip is None else self.settings.clip
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
-        if not math.isfinite(norm):
-            raise RunError(self._not_finite())
-        return norm
+        clip = torch.nn.utils.clip_grad_norm_
+        try:
+            return float(clip(self.parameters, limit, error_if_nonfinite=True))
+        except RuntimeError as error:
+            self.guard.check_feedback()
+            raise error
 
-    def _not_finite(self) -> str:
-        names = [
-            name
-            for name, parameter in self.learner.net.named_parameters()
-            if parameter.grad is not None and not bool(parameter.grad.isfinite().all())
-        ]
+    def _pass_over(self, error: NotFiniteError) -> None:
+        """Undo a step that was not finite, if the settings say so.
+
+        Raises:
+            RunError: they say to stop, or too many steps in a row were not finite.
+        """
+        progress = self.progress
+        progress.skipped_in_a_row += 1
+        progress.totals.skipped += 1
+        told = self._not_finite(error, progress.step + 1)
+        if self.settings.on_non_finite == "stop":
+            raise RunError(told) from error
+        nothing_left = progress.batch + 1 == len(self.loader) and not progress.totals.batches
+        if progress.skipped_in_a_row == IN_A_ROW or nothing_left:
+            raise RunError(f"{progress.skipped_in_a_row} steps in a row were passed over: {told}")
+        self.guard.undo()
+        self.optimizer.step()  # without gradients it moves nothing, and the schedule asks for it
+        self._say(f"{error}; such steps are passed over, and metrics.jsonl counts them.")
+
+    def _not_finite(self, error: NotFiniteError, step: int) -> str:
+        """What is not finite, where, and what to do about it."""
         kept = f" The last checkpoint, {self.run.last}, is intact." if self.run else ""
         return (
-            f"The feedback of {', '.join(names) or 'all parameters together'} is not finite in "
-            f"epoch {self.progress.epoch + 1}, step {self.progress.step + 1}; lower optimizer.lr "
-            f"or raise learner.rule.eps.{kept}"
+            f"{str(error).rstrip('.')} in epoch {self.progress.epoch + 1}, step {step}; lower "
+            f"optimizer.lr, raise learner.rule.eps, or pass over single steps with "
+            f"on_non_finite=skip.{kept}"
         )
 
     def _end_epoch(self, start: float) -> None:
@@ -226,15 +280,23 @@ class Trainer:
                 state = "is saturated: its neurons fire at almost every step and tell little"
             else:
                 continue
-            message = f"Layer {name!r} {state}; calibrate, or change model.scale."
-            if message not in self.progress.warnings:
-                self.progress.warnings.append(message)
-                for observer in self.observers:
-                    observer.warned(message)
+            self._say(f"Layer {name!r} {state}; calibrate, or change model.scale.")
+
+    def _say(self, message: str) -> None:
+        """Warn, once of each thing."""
+        if message not in self.progress.warnings:
+            self.progress.warnings.append(message)
+            for observer in self.observers:
+                observer.warned(message)
+
+    def _stopping(self, signum: int) -> None:
+        for observer in self.observers:
+            observer.stopping(signum)
 
     def _stop(self, signum: int) -> None:
         self.save()
-        where = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
+        epoch = self.progress.epoch + (0 if self._finished() else 1)
+        where = f"epoch {epoch}, step {self.progress.step}"
         if self.run is None:
             raise Interrupted(f"Stopped in {where}; nothing was saved without a run.", signum)
         raise Interrupted(

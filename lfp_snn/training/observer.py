@@ -44,5 +44,8 @@ class Observer:
     def warned(self, message: str) -> None:
         """Something looks wrong; each message comes once."""
 
+    def stopping(self, signum: int) -> None:
+        """A signal asked to stop; that is done after the step under way."""
+
     def testing(self) -> None:
         """Training is over, and the best weights are tested."""

@@ -14,13 +14,17 @@ __all__ = ["Progress", "Totals"]
 
 @dataclass
 class Totals:
-    """Sums over the steps of the epoch under way, and the last learning rate used."""
+    """Sums over the steps of the epoch under way, and the last learning rate used.
+
+    ``skipped`` counts steps that were passed over, and which nothing else counts.
+    """
 
     batches: int = 0
     samples: int = 0
     correct: int = 0
     ties: int = 0
     clipped: int = 0
+    skipped: int = 0
     reward: float = 0.0
     norm: float = 0.0
     lr: float = 0.0
@@ -46,13 +50,17 @@ class Totals:
         return self.correct / self.samples
 
     def means(self) -> dict[str, Any]:
-        """Means over the samples (norm and clipping: over the steps), as metrics name them."""
+        """Means over the samples (norm and clipping: over the steps), as metrics name them.
+
+        Steps passed over are counted and are in no mean.
+        """
         return {
             "train_accuracy": self.accuracy,
             "train_ties": self.ties / self.samples,
             "reward": self.reward / self.samples,
             "feedback_norm": self.norm / self.batches,
             "clipped": self.clipped / self.batches,
+            "skipped": self.skipped,
             "firing": {name: total / self.samples for name, total in self.firing.items()},
         }
 
@@ -64,7 +72,8 @@ class Progress:
     Attributes:
         epoch: epochs completed.
         batch: batches done of the epoch under way.
-        step: optimizer steps done.
+        step: optimizer steps done, those that were passed over included.
+        skipped_in_a_row: steps passed over since the last that was not.
         best_epoch: epoch of the best validation accuracy so far, of equal ones the latest; 0
             before there is one.
         best_accuracy: that accuracy.
@@ -78,6 +87,7 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     step: int = 0
+    skipped_in_a_row: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
     stale: int = 0

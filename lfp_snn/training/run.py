@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -34,8 +34,10 @@ from lfp_snn.training.configfile import dump_config, load_config, make_config, r
 from lfp_snn.training.conversion import balance
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.files import read_json
+from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
+from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.transfer import Transfer, freeze, load_into
@@ -70,7 +72,8 @@ def fit(
     Raises:
         ConfigError: a setting is unknown or out of range.
         NetworkError: the network cannot be traced, or cannot be calibrated.
-        RunError: the run directory is taken, cannot be written, or feedback is not finite.
+        RunError: the run directory is taken, in use, or cannot be written; something is not
+            finite; or memory ran out.
         Interrupted: Ctrl-C or SIGTERM.
     """
     checked = make_config(Settings, settings, "fit")
@@ -184,27 +187,32 @@ def _train(
     run = _to_resume(out, settings) if resume else None
     if run is not None and run.result.exists():
         return Result.read(run)
-    net.to(pick_device(settings.device))
-    if settings.transfer is not None:
-        freeze(net, settings.transfer.freeze)
-    learner = _learner(net, settings)
-    if run is not None and run.last.exists():
-        trainer = Trainer(learner, splits, settings, observers)
-        trainer.restore(run)
+    with ExitStack() as held, advised(settings, out):
+        if run is not None:
+            held.enter_context(locked(run.path))
+            run.clean()
+        net.to(pick_device(settings.device))
+        if settings.transfer is not None:
+            freeze(net, settings.transfer.freeze)
+        learner = _learner(net, settings)
+        if run is not None and run.checkpoints():
+            trainer = Trainer(learner, splits, settings, observers)
+            trainer.restore(run)
+            return trainer.train()
+        if run is None and out is not None:
+            RunDir.check_new(out)
+        factors, messages = _prepare(net, splits, settings)
+        for observer in observers:
+            for message in messages:
+                observer.warned(message)
+        earlier_s = time.perf_counter() - started
+        trainer = Trainer(learner, splits, settings, observers, messages, earlier_s)
+        if run is None and out is not None:
+            info = _describe(learner, splits, settings, factors)
+            run = RunDir.create(out, dump_config(settings), info)
+            held.enter_context(locked(run.path))
+        trainer.begin(run)
         return trainer.train()
-    if run is None and out is not None:
-        RunDir.check_new(out)
-    kept = () if settings.transfer is None else _transfer(net, splits, settings, settings.transfer)
-    factors, messages = _calibrate(net, splits, settings, kept)
-    for observer in observers:
-        for message in messages:
-            observer.warned(message)
-    trainer = Trainer(learner, splits, settings, observers, messages, time.perf_counter() - started)
-    if run is None and out is not None:
-        info = _describe(learner, splits, settings, factors)
-        run = RunDir.create(out, dump_config(settings), info)
-    trainer.begin(run)
-    return trainer.train()
 
 
 def _learner(net: nn.Module, settings: Settings) -> Learner:
@@ -223,6 +231,14 @@ def _transfer(
     if options.balance is not None:
         balance(TemporalLFP(net), _first_batch(splits, settings), options.balance, loaded)
     return loaded
+
+
+def _prepare(
+    net: nn.Module, splits: Splits, settings: Settings
+) -> tuple[dict[str, float], list[str]]:
+    """The weights to start from: transferred, then calibrated; factors and warnings of that."""
+    kept = () if settings.transfer is None else _transfer(net, splits, settings, settings.transfer)
+    return _calibrate(net, splits, settings, kept)
 
 
 def _calibrate(

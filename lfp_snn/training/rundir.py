@@ -4,9 +4,11 @@ config.yaml                      the whole configuration, defaults included
 run.json                         versions, seed, command, device, data, calibration
 metrics.jsonl                    one JSON object an epoch
 checkpoints/last.safetensors     everything that resuming needs
+checkpoints/step-*.safetensors   the checkpoints before it, as many as are kept
 checkpoints/best.safetensors     the weights with the best validation accuracy
 sample.npz                       spikes of one test sample, layer by layer
 result.json                      what the run came to
+.lock                            held by the process that trains
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +28,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.errors import RunError
-from lfp_snn.training.files import append_line, write_atomic, write_json
+from lfp_snn.training.files import append_line, remove_torn, sync_folder, write_atomic, write_json
 
 __all__ = ["RunDir"]
+
+_EARLIER = "step-"
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.removeprefix(_EARLIER))
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ class RunDir:
             write_json(scratch / "run.json", info)
             # Fails if another process has made a run there in the meantime.
             os.rename(scratch, path)  # noqa: PTH104 - Path.rename says nothing of directories
+            sync_folder(path.parent)
         except OSError as error:
             raise RunError(
                 f"The run directory {path} cannot be made: {error.strerror or error}."
@@ -81,10 +91,17 @@ class RunDir:
         """An existing run.
 
         Raises:
-            RunError: there is none.
+            RunError: there is none, or something in it leads elsewhere.
         """
         if not (path / "config.yaml").is_file():
             raise RunError(f"{path} is not a run directory: it has no config.yaml.")
+        for each in (*path.iterdir(), *(path / "checkpoints").glob("*")):
+            # A run may come from anywhere; what is written into it stays in it.
+            if each.is_symlink() and not each.resolve().is_relative_to(path.resolve()):
+                raise RunError(
+                    f"{each} is a link that leads out of the run directory, to {each.resolve()}; "
+                    f"put the file itself there."
+                )
         return cls(path)
 
     @property
@@ -107,6 +124,45 @@ class RunDir:
         """The checkpoint to resume from."""
         return self.path / "checkpoints" / "last.safetensors"
 
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints that can be resumed from, the latest first."""
+        earlier = sorted(self._earlier(), key=_step_of, reverse=True)
+        return [path for path in (self.last, *earlier) if path.exists()]
+
+    def keep_last(self, step: int) -> None:
+        """Keep the last checkpoint, which is of that step, when a newer one takes its name.
+
+        Raises:
+            RunError: it cannot be kept; it is where it was.
+        """
+        kept = self.last.with_name(f"{_EARLIER}{step}{self.last.suffix}")
+        try:
+            kept.unlink(missing_ok=True)
+            try:
+                os.link(self.last, kept)
+            except OSError:  # a file system without links: until the newer one is there, this is it
+                self.last.replace(kept)
+        except OSError as error:
+            raise RunError(f"{kept} cannot be written: {error.strerror or error}.") from error
+
+    def drop_earlier(self, step: int, keep: int) -> None:
+        """Remove the checkpoints before the last, of that step, but for so many of the latest."""
+        earlier = sorted(self._earlier(), key=_step_of, reverse=True)
+        # Those of later steps were damaged, and the run went back behind them.
+        kept = [path for path in earlier if _step_of(path) < step][:keep]
+        for path in set(earlier) - set(kept):
+            with suppress(OSError):
+                path.unlink()
+
+    def _earlier(self) -> list[Path]:
+        paths = self.last.parent.glob(f"{_EARLIER}*{self.last.suffix}")
+        return [path for path in paths if path.stem.removeprefix(_EARLIER).isdecimal()]
+
+    def clean(self) -> None:
+        """Remove what a killed process was writing; only for who has the lock."""
+        for folder in (self.path, self.last.parent):
+            remove_torn(folder)
+
     @property
     def best(self) -> Path:
         """The weights with the best validation accuracy."""
@@ -128,7 +184,7 @@ class RunDir:
         *complete, _ = self.metrics.read_bytes().split(b"\n")
         try:
             return [json.loads(line) for line in complete]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{self.metrics} is damaged: {error}.") from error
 
     def cut_metrics(self, epochs: int) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lfp_snn.errors import RunError
@@ -16,7 +17,13 @@ from lfp_snn.learners.lfp import LFP
 from lfp_snn.models import build
 from lfp_snn.rewards import RateCoded
 from lfp_snn.rules import Epsilon
-from lfp_snn.training.checkpoint import Snapshot, load_checkpoint, load_net, save_checkpoint
+from lfp_snn.training.checkpoint import (
+    DamagedError,
+    Snapshot,
+    load_checkpoint,
+    load_net,
+    save_checkpoint,
+)
 from lfp_snn.training.optim import OPTIMIZERS, SCHEDULES
 from lfp_snn.training.progress import Progress, Totals
 
@@ -91,7 +98,7 @@ def test_it_is_one_safetensors_file(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", {"a": torch.arange(3)}, {"x": 0.1})
     with safe_open(tmp_path / "c", framework="pt") as file:
         assert file.get_tensor("a").tolist() == [0, 1, 2]
-        assert file.metadata() == {"state": '{"x": 0.1}'}
+        assert file.metadata() == {"state": '{"x": 0.1}', "crc32": "cb97dd03"}
 
 
 def test_shared_and_strided_tensors_are_kept(tmp_path: Path) -> None:
@@ -111,6 +118,32 @@ def test_damaged_and_missing_checkpoints(tmp_path: Path) -> None:
         (tmp_path / "c").write_bytes(damaged)
         with pytest.raises(RunError, match="damaged"):
             load_checkpoint(tmp_path / "c")
+
+
+def test_a_flipped_bit_is_found_wherever_it_is(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", {"a": torch.arange(30.0), "b": torch.ones(3)}, {"x": 0.125})
+    whole = (tmp_path / "c").read_bytes()
+    at = [whole.index(b"0.125") + 2, len(whole) - 130, len(whole) - 1]
+    for place in at:
+        (tmp_path / "c").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DamagedError, match="its checksum is another"):
+            load_checkpoint(tmp_path / "c")
+
+
+def test_a_checkpoint_without_a_checksum_is_read(tmp_path: Path) -> None:
+    """Those of version 0.1.0 have none."""
+    save_file({"a": torch.ones(2)}, tmp_path / "c", {"state": "{}"})
+    assert load_checkpoint(tmp_path / "c")[1] == {}
+
+
+@pytest.mark.parametrize("state", [{}, {"progress": 3}, {"optimizer": {"numbers": 3}}])
+def test_a_state_that_is_none_is_told_as_damage(tmp_path: Path, state: dict[str, Any]) -> None:
+    learner, snapshot = make({"name": "adam"}, "constant")
+    save_checkpoint(
+        tmp_path / "c", {f"net/{n}": t for n, t in learner.net.state_dict().items()}, state
+    )
+    with pytest.raises(DamagedError, match="c is damaged"):
+        snapshot.load(tmp_path / "c")
 
 
 @pytest.mark.parametrize("hidden", [[4, 4], [5]])

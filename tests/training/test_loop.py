@@ -238,6 +238,8 @@ def test_a_run_directory_holds_what_it_should(
         "metrics.jsonl",
         "result.json",
         "sample.npz",
+        ".lock",
+        "checkpoints/step-21.safetensors",
         "checkpoints/last.safetensors",
         "checkpoints/best.safetensors",
     }

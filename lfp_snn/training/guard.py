@@ -1,0 +1,112 @@
+"""NaN and infinity: found in a step before they reach the weights, and named.
+
+What goes wrong in a step shows in one of three places, looked at in the order in which they come
+about: the reward, the membranes, the feedback. Of the membranes those after the last time step are
+looked at, since NaN stays in a membrane, which costs a T-th of looking at all. Weights are looked
+at before each checkpoint, so that none is written that could not be gone on from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.data import Batch
+from lfp_snn.errors import NotFiniteError
+from lfp_snn.learners import Learner, StepResult
+
+__all__ = ["IN_A_ROW", "Guard"]
+
+#: Steps passed over one after the other with which a training ends all the same.
+IN_A_ROW = 10
+
+
+class Guard:
+    """Watches over a learner.
+
+    Args:
+        learner: the learner.
+        undo: whether :meth:`undo` will be asked for, which takes a copy of some state at each step.
+    """
+
+    def __init__(self, learner: Learner, undo: bool) -> None:
+        self.learner = learner
+        self._keeps = undo
+        self._statistics: dict[Tensor, Tensor] = {}
+        self._state: dict[str, Tensor] = {}
+
+    def feedback(self, batch: Batch) -> StepResult:
+        """``learner.feedback``, whose reward and membranes are finite.
+
+        Raises:
+            NotFiniteError: they are not; names the layer.
+        """
+        if self._keeps:
+            self._statistics = {b: b.clone() for b in _statistics(self.learner.net)}
+            self._state = {name: t.clone() for name, t in self.learner.state_dict().items()}
+        result = self.learner.feedback(batch)
+        if not math.isfinite(result.reward):
+            output = self.learner.engine.layers[-1].name
+            raise NotFiniteError(f"The reward at the output, layer {output!r}, is not finite")
+        for name, membrane in self.learner.membranes().items():
+            if not finite(membrane):
+                raise NotFiniteError(f"The membranes of layer {name!r} are not finite")
+        return result
+
+    def check_feedback(self) -> None:
+        """Look at the feedback, once its norm has shown that something is wrong.
+
+        Raises:
+            NotFiniteError: it is not finite; names the parameters.
+        """
+        named = self.learner.net.named_parameters()
+        grads = [(name, p.grad) for name, p in named if p.grad is not None]
+        names = _not_finite(grads)
+        total = sum(float(grad.square().sum()) for _, grad in grads)
+        if not names and math.isfinite(total):
+            return
+        # Each entry may be finite, and the sum of their squares too large.
+        raise NotFiniteError(
+            f"The feedback of {', '.join(names) or 'all parameters together'} is not finite"
+        )
+
+    def check_weights(self) -> None:
+        """Look at parameters and statistics.
+
+        Raises:
+            NotFiniteError: some are not finite; names them.
+        """
+        net = self.learner.net
+        statistics = {id(each) for each in _statistics(net)}
+        buffers = ((name, b) for name, b in net.named_buffers() if id(b) in statistics)
+        names = _not_finite([*net.named_parameters(), *buffers])
+        if names:
+            raise NotFiniteError(f"The weights {', '.join(names)} are not finite any more")
+
+    @torch.no_grad()
+    def undo(self) -> None:
+        """Take back what :meth:`feedback` did: gradients, statistics, the learner's own state."""
+        for parameter in self.learner.net.parameters():
+            parameter.grad = None
+        for statistic, before in self._statistics.items():
+            statistic.copy_(before)
+        self.learner.load_state_dict(self._state)
+
+
+def finite(values: Tensor) -> bool:
+    """Is every element finite? One that is not shows in the sum, which is the quicker look."""
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+
+
+def _statistics(net: nn.Module) -> Iterable[Tensor]:
+    """What normalisations keep of the batches."""
+    for module in net.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            yield from module.buffers(recurse=False)
+
+
+def _not_finite(named: Iterable[tuple[str, Tensor]]) -> list[str]:
+    return [name for name, tensor in named if not finite(tensor)]

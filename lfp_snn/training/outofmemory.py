@@ -1,0 +1,60 @@
+"""Out of memory: from an error of an allocator to a sentence that says what to make smaller."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from lfp_snn.errors import RunError
+from lfp_snn.training.config import Settings
+
+__all__ = ["advised"]
+
+#: How torch's allocators, those of OpenMP and numba's kernels say it, where no type of error does.
+_PHRASES = re.compile(
+    r"not enough memory|can't allocate memory|cannot allocate memory|out of memory"
+    r"|allocation failed|bad_alloc|failed to allocate|unable to mmap|can't start new thread",
+    re.I,
+)
+
+
+@contextmanager
+def advised(settings: Settings, run: Path | None = None) -> Iterator[None]:
+    """Within, running out of memory is told with what the settings could do about it.
+
+    Args:
+        settings: of the training.
+        run: the run directory, if there is one.
+
+    Raises:
+        RunError: memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
+        kept = "" if run is None else f" What {run} holds is intact."
+        raise RunError(f"Memory ran out: {_advice(settings)}.{kept}") from error
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    kinds = (MemoryError, torch.cuda.OutOfMemoryError)
+    return isinstance(error, kinds) or _PHRASES.search(str(error)) is not None
+
+
+def _advice(settings: Settings) -> str:
+    """What takes the memory, with the values that it has."""
+    learner = settings.learner
+    advice = f"make batch_size smaller than {settings.batch_size}"
+    memory = getattr(learner, "memory", None)
+    if memory == "full":
+        return f"{advice}, or set learner.memory=chunked, which is {memory} (and slower then)"
+    if memory == "chunked":
+        chunk = getattr(learner, "chunk", None)
+        return f"{advice}, or set learner.chunk, which is {chunk or 'null'}, to fewer steps"
+    return f"{advice}, or data.steps, or the network smaller"
