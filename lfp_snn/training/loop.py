@@ -21,10 +21,11 @@ from lfp_snn.learners import Learner
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.checkpoint import Snapshot, copy_tensors, save_checkpoint
 from lfp_snn.training.config import Settings
+from lfp_snn.training.distributed import ALONE, Buckets, World
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, StepReport
-from lfp_snn.training.progress import Progress, Totals
+from lfp_snn.training.progress import Progress, Totals, tally
 from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
 
@@ -44,6 +45,7 @@ class Trainer:
         observers: who is told.
         warnings: what was warned of before training, during calibration for instance.
         earlier_s: seconds that went by before, for data and calibration; they count as wall time.
+        world: the processes that train together. Each has a trainer, and shares of every batch.
     """
 
     def __init__(
@@ -54,13 +56,15 @@ class Trainer:
         observers: Sequence[Observer] = (),
         warnings: Sequence[str] = (),
         earlier_s: float = 0.0,
+        world: World = ALONE,
     ) -> None:
         self.learner = learner
         self.splits = splits
         self.settings = settings
         self.observers = tuple(observers)
-        self.run: RunDir | None = None
-        self.loader = settings.loader(splits.train)
+        self.world = world
+        self.run: RunDir | None = None  # of the first process alone: no other writes
+        self.loader = settings.loader(splits.train, world.shard)
         self.parameters = list(learner.parameters())
         self.optimizer = settings.optimizer.build(self.parameters)
         self.schedule = settings.schedule.build(self.optimizer, settings.epochs, len(self.loader))
@@ -68,12 +72,14 @@ class Trainer:
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
+        if world.size > 1:
+            learner.share(Buckets(world))
         self.earlier_s = earlier_s
         self._started = time.perf_counter()
 
     def begin(self, run: RunDir | None) -> None:
         """Keep everything in a run from now on, beginning with the start itself."""
-        self.run = run
+        self.run = run if self.world.first else None
         self.save()
 
     def restore(self, run: RunDir) -> None:
@@ -82,10 +88,10 @@ class Trainer:
         Raises:
             RunError: the checkpoint is damaged or of another network.
         """
-        self.run = run
-        self.progress, self.best = self.snapshot.load(run.last)
+        self.run = run if self.world.first else None
+        self.progress, self.best = self.snapshot.load(run.last, self.world)
         self.earlier_s += self.progress.wall_s
-        self.metrics = run.cut_metrics(self.progress.epoch)
+        self.metrics = self.world.on_first(lambda: run.cut_metrics(self.progress.epoch))
         self._save_best()
 
     def save(self) -> None:
@@ -132,26 +138,31 @@ class Trainer:
             progress.totals.seconds = time.perf_counter() - start
             for observer in self.observers:
                 observer.stepped(self._report())
-            if pending.signum is not None:
-                self._stop(pending.signum)
+            if (signum := self.world.agree(pending.signum)) is not None:
+                self._stop(signum)
             ends = progress.batch == len(self.loader)
             if progress.batch % self.settings.checkpoint_every == 0 and not ends:
                 self.save()
         self._end_epoch(start)
-        if pending.signum is not None and not self._finished():
-            self._stop(pending.signum)
+        if not self._finished() and (signum := self.world.agree(pending.signum)) is not None:
+            self._stop(signum)
 
     def _step(self, batch: Batch) -> None:
         """One step: feedback, check, clip, optimizer."""
-        self.learner.net.train()
-        result = self.learner.feedback(batch)
+        learner = self.learner
+        learner.net.train()
+        self.world.seed(self.settings.seed, self.progress.step)
+        alone = self.world.size == 1
+        result = learner.feedback(batch) if alone else learner.shared_feedback(batch)
         norm = self._clip()
         self.progress.totals.lr = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         self.schedule.step()
-        self.learner.after_step()
+        learner.after_step()
         limit = self.settings.clip
-        self.progress.totals.add(result, batch.labels, norm, limit is not None and norm > limit)
+        neurons = [layer.name for layer in learner.engine.layers]
+        told = self.world.sum(tally(result, batch.labels, neurons))
+        self.progress.totals.add(told, norm, limit is not None and norm > limit)
         self.progress.batch += 1
         self.progress.step += 1
 
@@ -183,7 +194,9 @@ class Trainer:
     def _end_epoch(self, start: float) -> None:
         """Validate, note, and save."""
         progress = self.progress
-        validation = evaluate(self.learner, self.splits.val, self.settings.batch_size)
+        # Machines that round differently drift apart; here all go on from the same weights.
+        self.world.spread(self.learner.net.state_dict().values())
+        validation = evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
         totals, progress.totals = progress.totals, Totals()
         seconds = time.perf_counter() - start
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -246,7 +259,7 @@ class Trainer:
     def _test(self) -> Result:
         """Load the best weights, test them once, write the result."""
         self.learner.net.load_state_dict(self.best)
-        test = evaluate(self.learner, self.splits.test, self.settings.batch_size)
+        test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
         if self.run is not None:
             self._write_sample(self.run)
         result = self._result(test)
