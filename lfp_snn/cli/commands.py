@@ -36,6 +36,7 @@ from lfp_snn.models.layer import as_text as shape_text
 from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
 from lfp_snn.training.configfile import read_mapping
+from lfp_snn.training.distributed import World, join, rank
 from lfp_snn.training.run import load_splits
 from lfp_snn.training.rundir import RunDir
 
@@ -62,7 +63,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except LfpSnnError as error:
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            where = "error" if rank() is None else f"error in process {rank()}"
+            typer.echo(f"{where}: {' '.join(str(error).split())}", err=True)
             code = SIGNAL_BASE + error.signum if isinstance(error, Interrupted) else 2
             raise typer.Exit(code) from error
 
@@ -99,8 +101,11 @@ def train(
     if resume and out is None:
         raise RunError("--resume needs --out RUN, the run to go on with.")
     run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    console = Console()
-    result = _train(settings, run, resume, console)
+    world = join(settings.device)
+    console = Console(quiet=not world.first)
+    result = _train(settings, run, resume, console, world)
+    if not world.first:
+        return
     console.print()
     console.print(result_table(result))
     console.print(f"report: {shown(_report(run))}", soft_wrap=True, highlight=False)
@@ -240,9 +245,9 @@ def _experiment(path: Path, overrides: Sequence[str]) -> Config:
     return load_config(path, overrides)
 
 
-def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:
+def _train(config: Config, run: Path, resume: bool, console: Console, world: World) -> Result:
     if not resume:
-        RunDir.check_new(run)
+        world.on_first(lambda: RunDir.check_new(run))
     console.print(f"run: {shown(run)}", soft_wrap=True, highlight=False)
     splits = load_splits(config)
     sizes = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
@@ -251,7 +256,7 @@ def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:
         console.print(f"skipped: {splits.info['skipped']} files that cannot be read")
     with Display(console, config.epochs) as display:
         result = run_training(config, run, splits=splits, resume=resume, observers=[display])
-    if config.baseline and result.baseline is None:
+    if config.baseline and result.baseline is None and world.first:
         from lfp_snn.analysis.baseline import logistic_baseline  # slow to import
 
         name = "logistic regression on events summed over time"

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
+import torch
 
 from lfp_snn.data.batch import Batch
 from lfp_snn.data.sets import Draw, IntArray, SampleSet
@@ -32,6 +33,9 @@ class Loader:
             samples in all, those of rare classes several times, and of frequent ones a part.
         seed: draws the orders and the augmentation.
         workers: threads that put batches together ahead of time; 0: none, when they are asked for.
+        shard: which share of every batch this loader yields, and of how many. Together they yield
+            the batches that a single one would; shares differ by one sample at most, and one may
+            have none.
 
     Raises:
         ConfigError: the batch size is below 1, workers below 0, or there is no such sampling.
@@ -45,6 +49,7 @@ class Loader:
         sampling: Sampling,
         seed: int,
         workers: int = 0,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, expected at least 1")
@@ -61,13 +66,14 @@ class Loader:
         self.sampling = sampling
         self.seed = seed
         self.workers = workers
+        self.shard = shard
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
         return -(-len(self.samples) // self.batch_size)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from batch number `start` on.
+    def epoch(self, epoch: int, start: int = 0, every: int = 1) -> Iterator[Batch]:
+        """The batches of an epoch: batch number `start`, and each that is `every` further on.
 
         Raises:
             DataError: a sample cannot be read.
@@ -76,10 +82,11 @@ class Loader:
         draw = None if self.sampling == "in_order" else Draw(self.seed, epoch)
 
         def make(number: int) -> Batch:
-            own = order[number * self.batch_size : (number + 1) * self.batch_size]
-            return self.samples.batch(own, draw)
+            whole = order[number * self.batch_size : (number + 1) * self.batch_size]
+            own = np.array_split(whole, self.shard[1])[self.shard[0]]
+            return self.samples.batch(own, draw) if len(own) else _nothing()
 
-        numbers = range(start, len(self))
+        numbers = range(start, len(self), every)
         if self.workers == 0:
             yield from map(make, numbers)
             return
@@ -105,6 +112,11 @@ class Loader:
         if self.sampling == "shuffle":
             return rng.permutation(count)
         return _balanced(self.samples.labels, rng)
+
+
+def _nothing() -> Batch:
+    """The share of a batch that has fewer samples than there are shares."""
+    return Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
 
 
 def _balanced(labels: IntArray, rng: np.random.Generator) -> IntArray:

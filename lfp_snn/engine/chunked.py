@@ -190,6 +190,7 @@ class Chunks:
         self.run.arrived.clear()
         for chunk, part, entries in self._repeated():
             part.carried = carried
+            feedback.held = chunk.start > 0
             of_entries, of_places = run_backward(
                 self.program, part, reward[chunk.start : chunk.stop], feedback, rules, of_input
             )

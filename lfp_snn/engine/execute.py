@@ -15,9 +15,10 @@ from torch import Tensor
 
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import Credits, Feedback, Pass, Relevance, Rules, Spiking, Stage, Value
+from lfp_snn.engine.synapses import BatchNorm
 from lfp_snn.spikes import Spikes
 
-__all__ = ["run_backward", "run_forward"]
+__all__ = ["run_backward", "run_forward", "sit_out"]
 
 
 def run_forward(program: Program, run: Pass, value: Value) -> Value:
@@ -80,7 +81,18 @@ def run_backward(
                 kind, fitted = credits, _fit(c, run.forms[i])
             known = kind[i]
             kind[i] = fitted if known is None else known + fitted
+        if feedback.exchange is not None:
+            feedback.complete(program.first_used(k))
     return credits[0], beside[0]
+
+
+def sit_out(program: Program, run: Pass, feedback: Feedback) -> None:
+    """Take part in what processes exchange during a pass, both ways, without a sample."""
+    for node in program.nodes:
+        if isinstance(node.stage, BatchNorm):
+            node.stage.sit_out(run)
+    for k in reversed(range(len(program.nodes))):
+        feedback.complete(program.first_used(k))
 
 
 def _send(

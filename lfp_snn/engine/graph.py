@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.synapses import BatchNorm, Synapse
 from lfp_snn.rules import Part
@@ -36,6 +38,11 @@ class Program:
         """The values that no node after node k takes, and that node k takes."""
         later = {i for node in self.nodes[k + 1 :] for i in node.inputs}
         return [i for i in set(self.nodes[k].inputs) if i not in later]
+
+    def first_used(self, k: int) -> list[Tensor]:
+        """The parameters of node k that no node before it has: on the way back, the last to add."""
+        before = {id(p) for node in self.nodes[:k] for p in node.stage.parameters().values()}
+        return [p for p in self.nodes[k].stage.parameters().values() if id(p) not in before]
 
     def spiking(self) -> list[Spiking]:
         """The stages that end in neurons, in order."""

@@ -10,13 +10,14 @@ value, and a relevance is ``value * credit``. Rules that hand relevance to silen
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.engine.exchange import Exchange
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.lif import running
 from lfp_snn.rules import Rule, Update
@@ -60,6 +61,7 @@ class Pass:
             a neuron, and once it has run, what it hands to the steps before.
         drawn: what stages drew at random, once for all chunks of a sequence.
         arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
+        exchange: with the processes that have the other samples of the batch, if there are any.
     """
 
     steps: int
@@ -75,6 +77,7 @@ class Pass:
     carried: dict[str, Tensor] = field(default_factory=dict)
     drawn: dict[Stage, Tensor] = field(default_factory=dict)
     arrived: dict[str, Tensor] = field(default_factory=dict)
+    exchange: Exchange | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def running(self, dims: int) -> Tensor | None:
@@ -107,16 +110,23 @@ class Pass:
 class Feedback:
     """Feedback of parameters over their uses, ``|p| * sum n * du/dp``.
 
-    Most stages hand in the sum of each use; the factor is applied once, when all are in.
+    Most stages hand in the sum of each use; the factor is applied once, when all are in. Among
+    several processes, sums leave for the others as soon as they are complete, while credit still
+    flows through the layers before.
 
     Args:
         update: what is made of the sums instead.
+        exchange: with other processes, if there are any.
     """
 
-    def __init__(self, update: Update | None = None) -> None:
+    def __init__(self, update: Update | None = None, exchange: Exchange | None = None) -> None:
         self.update = Update() if update is None else update
+        self.exchange = exchange
+        #: Is more to come for every parameter, of earlier chunks of time?
+        self.held = False
         self._sums: dict[nn.Parameter, Tensor] = {}
         self._scaled: dict[nn.Parameter, Tensor] = {}
+        self._sent: dict[nn.Parameter, None] = {}
 
     @staticmethod
     def wanted(*parameters: Tensor | None) -> bool:
@@ -133,13 +143,50 @@ class Feedback:
         """
         if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
             return
+        assert parameter not in self._sent, "its sum has already been sent"
         totals = self._scaled if scaled else self._sums
         known = totals.get(parameter)
         totals[parameter] = total if known is None else known + total
 
+    def complete(self, parameters: Iterable[Tensor]) -> None:
+        """Send the sums of parameters that nothing will be added to, to be summed over processes.
+
+        What has been sent is left alone. Every process says this of the same parameters in the
+        same order, whether or not it has anything for them.
+        """
+        if self.exchange is None or self.held:
+            return
+        with torch.inference_mode(False), torch.no_grad():
+            for p in parameters:
+                if isinstance(p, nn.Parameter) and p.requires_grad and p not in self._sent:
+                    self._sent[p] = None
+                    for part in self._parts(p):
+                        self.exchange.add(part, like=p)
+
+    def _parts(self, p: nn.Parameter) -> tuple[Tensor | None, ...]:
+        """What is summed over processes: feedback, or what it is made of if it is not linear."""
+        total, scaled = self._sums.get(p), self._scaled.get(p)
+        if not self.update.linear:
+            return total, scaled
+        own = None if total is None else self.update.feedback(p, total)
+        return (scaled if own is None else own if scaled is None else own + scaled,)
+
+    def _receive(self, exchange: Exchange) -> None:
+        """Put the sums over all processes in the place of those of this one."""
+        found = iter(exchange.collect())
+        self._sums, self._scaled = {}, {}
+        kinds = (self._scaled,) if self.update.linear else (self._sums, self._scaled)
+        for p in self._sent:
+            for kind in kinds:
+                total = next(found)
+                if total is not None:
+                    kind[p] = total
+
     def collect(self) -> dict[nn.Parameter, Tensor]:
         """The feedback of every parameter, as ordinary tensors."""
         with torch.inference_mode(False), torch.no_grad():
+            if self.exchange is not None:
+                self._receive(self.exchange)
             feedback = {p: self.update.feedback(p, total) for p, total in self._sums.items()}
             for p, total in self._scaled.items():
                 feedback[p] = feedback[p] + total if p in feedback else total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
+from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.stage import Credits, Feedback, Pass, Relevance, Rules, Stage
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import PLAIN, Rule, Variant
@@ -272,7 +274,8 @@ class BatchNorm(Stage):
 
     While training, the statistics are those of the batch over all T steps and B samples (steps
     after a sample's end left out), and no credit flows through them. The running statistics are
-    updated once per forward call, not once per step. In eval mode the running ones are used.
+    updated once per forward call, not once per step. In eval mode the running ones are used. Where
+    several processes share a batch, the statistics are those of all its samples.
     """
 
     module: nn.BatchNorm1d | nn.BatchNorm2d
@@ -326,11 +329,25 @@ class BatchNorm(Stage):
             frames, repeats = self._frames(run, x)
             axes = [axis for axis in range(frames.dim()) if axis != 1]
             variance, mean = torch.var_mean(frames, axes, correction=0)
+            count = repeats * frames.numel() // frames.shape[1]
+            if run.exchange is not None:
+                mean, variance, count = _of_all(run.exchange, mean, variance, count)
             if norm.training and norm.track_running_stats:
-                self._track(mean, variance, repeats * frames.numel() // frames.shape[1])
+                self._track(mean, variance, count)
         else:
             mean, variance = norm.running_mean, norm.running_var
         return mean, (variance + norm.eps).rsqrt()
+
+    def sit_out(self, run: Pass) -> None:
+        """Take part in the statistics of a batch of which this process has no sample."""
+        if not self.of_batch:
+            return
+        assert run.exchange is not None
+        like = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
+        nothing = torch.zeros(self.module.num_features, dtype=run.dtype, device=like.device)
+        found = _of_all(run.exchange, nothing, nothing, 0)
+        if self.module.training and self.module.track_running_stats:
+            self._track(*found)
 
     def _frames(self, run: Pass, x: Tensor) -> tuple[Tensor, int]:
         """The frames ``[N, C, ...]`` that count, and how often each of them is shown."""
@@ -355,3 +372,17 @@ class BatchNorm(Stage):
             momentum = 1.0 / float(norm.num_batches_tracked)
         norm.running_mean.lerp_(mean, momentum)
         norm.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
+
+
+def _of_all(
+    exchange: Exchange, mean: Tensor, variance: Tensor, count: int
+) -> tuple[Tensor, Tensor, int]:
+    """Mean, variance and number of the samples of all processes, from those of each.
+
+    In float64, in which the difference of squares costs float32 nothing.
+    """
+    m, v = mean.double(), variance.double()
+    sums = exchange.sum(torch.cat([count * m, count * (v + m * m), m.new_tensor([count])]))
+    total = int(sums[-1])
+    m, square = (sums[:-1] / total).chunk(2)
+    return m.to(mean.dtype), (square - m * m).clamp(min=0).to(mean.dtype), total

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lfp_snn.backends.support import BACKENDS, unavailable
 from lfp_snn.engine.chunked import BUDGET, Chunks, Memory, check_memory
-from lfp_snn.engine.execute import run_backward, run_forward
+from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.execute import run_backward, run_forward, sit_out
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.serving import on_spikes, refuse_rules
@@ -117,6 +118,8 @@ class TemporalLFP:
         self._pass: Pass | None = None
         self._chunks: Chunks | None = None
         self._input: Tensor | Spikes | None = None
+        #: With the processes that have the other samples of the batch, while there are any.
+        self.exchange: Exchange | None = None
 
     # ------------------------------------------------------------------ what it is
 
@@ -249,6 +252,7 @@ class TemporalLFP:
                 state=prepare_state(state, [neuron.name for neuron in self._program.spiking()]),
                 record=record,
                 dtype=self.dtype,
+                exchange=self.exchange,
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
             # What an earlier pass kept is freed before this one needs memory.
@@ -338,13 +342,36 @@ class TemporalLFP:
             rules = self.rules if rule is None else assign(rule, self._reference.parts())
             if self._program is self._events:
                 refuse_rules(rules)
-            feedback = Feedback(self.update)
+            feedback = Feedback(self.update, self.exchange)
             if self._chunks is not None:
                 found = self._chunks.backward(reward, feedback, rules, input_relevance)
             else:
                 run.carried.clear()
                 found = run_backward(self._program, run, reward, feedback, rules, input_relevance)
             relevance = self._relevance(*found)
+        self._fill(feedback, accumulate)
+        if not retain:
+            run.kept.clear()
+            run.record = False
+            self._input = self._chunks = None
+        return relevance
+
+    def sit_out(self) -> None:
+        """Take part in a forward and a backward pass over a batch of which others have all samples.
+
+        Feedback and gradients are then those of the others, as they are after :meth:`backward`.
+        """
+        with torch.no_grad():
+            program = self._choose_program()
+            run = Pass(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
+            feedback = Feedback(self.update, self.exchange)
+            sit_out(program, run, feedback)
+        self._fill(feedback, accumulate=False)
+
+    def _fill(self, feedback: Feedback, accumulate: bool) -> None:
+        """Fill the feedback and the gradients of the parameters."""
+        # What no stage names as its own goes last.
+        feedback.complete(self.parameters())
         totals = feedback.collect()
         for parameter, total in totals.items():
             _assign(parameter, total, accumulate)
@@ -353,11 +380,6 @@ class TemporalLFP:
             for parameter in self.parameters():
                 if parameter not in totals and hasattr(parameter, "feedback"):
                     parameter.feedback = parameter.grad = None
-        if not retain:
-            run.kept.clear()
-            run.record = False
-            self._input = self._chunks = None
-        return relevance
 
     @property
     def layer_relevance(self) -> dict[str, float]:

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
+from lfp_snn.engine.exchange import Exchange
+from lfp_snn.errors import ConfigError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rules import Composite, Rule, Update
@@ -95,6 +97,9 @@ class Learner(ABC):
 
     Options: ClassVar[type[LearnerOptions]]
 
+    #: With the processes that train the same network on the other samples of each batch.
+    exchange: Exchange | None = None
+
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if name is None:
@@ -137,6 +142,42 @@ class Learner(ABC):
 
         An optimizer *descends* ``.grad``: feedback, which asks for growth, enters with a minus.
         """
+
+    def share(self, exchange: Exchange) -> None:
+        """Learn together with other processes from now on, by :meth:`shared_feedback`.
+
+        Raises:
+            ConfigError: the network normalises with statistics of the batch, of which this rule,
+                under autograd, sees those of its own samples only.
+        """
+        for name, module in self.net.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                raise ConfigError(
+                    f"Module {name!r} normalises with the statistics of the batch, which the "
+                    f"learner {type(self).__name__} cannot gather over several processes: train "
+                    f"in one process, without normalisation, or with the learner lfp."
+                )
+        self.exchange = exchange
+
+    def shared_feedback(self, batch: TrainingBatch) -> StepResult | None:
+        """The feedback of a batch from this process's samples of it, summed over all processes.
+
+        Every process calls this for each batch; ``.grad`` is the same in all of them afterwards.
+
+        Args:
+            batch: the samples of this process; may be none.
+
+        Returns:
+            What the step tells about them; ``None`` if there are none.
+        """
+        assert self.exchange is not None
+        result = self.feedback(batch) if len(batch.labels) else None
+        parameters = list(self.parameters())
+        for parameter in parameters:
+            self.exchange.add(None if result is None else parameter.grad, like=parameter)
+        for parameter, total in zip(parameters, self.exchange.collect(), strict=True):
+            parameter.grad = total
+        return result
 
     def predict(self, batch: TrainingBatch) -> Prediction:
         """Classes and ties of a batch, without learning: the output with most spikes wins."""

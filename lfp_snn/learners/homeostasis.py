@@ -28,6 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.temporal import Layer
 from lfp_snn.errors import NetworkError
 from lfp_snn.options import Section
@@ -68,27 +69,46 @@ class Homeostasis:
         self.options = options
         self.layers = engine.layers
         self.means: dict[str, Tensor] = {}
+        self._seen: dict[str, Tensor] = {}  # spikes behind each entry of what is moved
+        self._steps = 0  # of the samples in which they were seen
         for layer in self.layers:
             self._moved(layer)
 
     def watch(self, spikes: Mapping[str, Tensor], lengths: Tensor | None) -> None:
-        """Take the spikes ``[T, B, ...]`` of a batch, by population, into the running means.
+        """Count the spikes ``[T, B, ...]`` of a batch, by population.
 
         Raises:
             NetworkError: a bias does not belong to single neurons or channels of its population.
         """
         for layer in self.layers:
             fired = spikes[layer.name]
-            steps = fired.shape[0] * fired.shape[1] if lengths is None else int(lengths.sum())
-            rate = self._by_entry(layer, fired.sum((0, 1)) / steps)
-            mean = self.means.get(layer.name)
-            memory = self.options.memory
+            self._seen[layer.name] = self._by_entry(layer, fired.sum((0, 1)))
+        steps, batch = next(iter(spikes.values())).shape[:2]
+        self._steps = steps * batch if lengths is None else int(lengths.sum())
+
+    def _follow(self, exchange: Exchange | None) -> None:
+        """Take what was counted, by all processes, into the running means."""
+        memory = self.options.memory
+        for layer in self.layers:
+            seen = self._seen.pop(layer.name, torch.zeros_like(self._moved(layer)))
+            steps: Tensor | int = self._steps
+            if exchange is not None:
+                total = exchange.sum(torch.cat([seen.flatten(), seen.new_tensor([self._steps])]))
+                seen, steps = total[:-1].view(seen.shape), total[-1]
+            rate, mean = seen / steps, self.means.get(layer.name)
             # From the first batch on the mean is that of what was seen, not of a start at zero.
             self.means[layer.name] = rate if mean is None else memory * mean + (1 - memory) * rate
+        self._steps = 0
 
     @torch.no_grad()
-    def move(self) -> None:
-        """One step towards the target."""
+    def move(self, exchange: Exchange | None = None) -> None:
+        """One step towards the target, after a batch was watched.
+
+        Args:
+            exchange: with the processes that have watched other samples of the same batch.
+        """
+        if self._seen or exchange is not None:
+            self._follow(exchange)
         for layer in self.layers:
             missing = self.options.target - self.means[layer.name]
             if self.options.only_wake:

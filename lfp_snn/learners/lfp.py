@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.engine.chunked import Memory
+from lfp_snn.engine.exchange import Exchange
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.rule_options import RULE_SECTIONS
@@ -131,6 +132,25 @@ class LFP(Learner, name="lfp"):
         size = float(reward.abs().sum()) / len(batch.labels)
         return StepResult(prediction.classes, prediction.ties, size, firing)
 
+    def share(self, exchange: Exchange) -> None:
+        """Learn together with other processes; statistics of the batch are those of all of it."""
+        self.exchange = exchange
+
+    def shared_feedback(self, batch: TrainingBatch) -> StepResult | None:
+        """As every learner's; sums leave for the others while credit flows on.
+
+        Forms, normalisation and clipping see the feedback of the whole batch.
+        """
+        self.engine.exchange = self.exchange
+        try:
+            if len(batch.labels):
+                return self.feedback(batch)
+            self.engine.sit_out()
+            self.update.apply(self.net)
+            return None
+        finally:
+            self.engine.exchange = None
+
     def predict(self, batch: TrainingBatch) -> Prediction:
         """Read the classes as the reward reads them."""
         spikes = self.run(batch)
@@ -139,7 +159,7 @@ class LFP(Learner, name="lfp"):
     def after_step(self) -> None:
         """Wake silent neurons, if that is asked for."""
         if self.homeostasis is not None:
-            self.homeostasis.move()
+            self.homeostasis.move(self.exchange)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The running means of homeostasis."""

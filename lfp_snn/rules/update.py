@@ -67,6 +67,11 @@ class Update:
         """Is the factor ``|w|`` and no other, so that a kernel may apply it?"""
         return self.form == "lfp" and not self.floor
 
+    @property
+    def linear(self) -> bool:
+        """Is the feedback of two sums together the sum of their feedbacks?"""
+        return self.form != "oja"
+
     def feedback(self, parameter: Tensor, total: Tensor) -> Tensor:
         """The feedback of a parameter from its sums ``G``."""
         if self.form == "lfp":

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lfp_snn.errors import RunError
 from lfp_snn.learners import Learner
+from lfp_snn.training.distributed import ALONE, World
 from lfp_snn.training.files import write_atomic
 from lfp_snn.training.progress import Progress
 
@@ -149,14 +150,18 @@ class Snapshot:
         }
         save_checkpoint(path, tensors, state)
 
-    def load(self, path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    def load(self, path: Path, world: World = ALONE) -> tuple[Progress, dict[str, Tensor]]:
         """Bring everything back to a checkpoint; returns the progress and the best weights.
+
+        Args:
+            path: of the checkpoint, which the first process alone reads.
+            world: the processes that all go on from it.
 
         Raises:
             RunError: the checkpoint is of another network.
             DamagedError: it is damaged; what was loaded of it is of no use.
         """
-        tensors, state = load_checkpoint(path)
+        tensors, state = world.on_first(lambda: load_checkpoint(path))
         load_net(self.learner.net, _unprefixed("net", tensors), path)
         try:
             _unpack_optimizer(self.optimizer, _unprefixed("optimizer", tensors), state["optimizer"])

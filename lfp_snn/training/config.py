@@ -63,7 +63,7 @@ class Settings(Section):
         optimizer: the torch optimizer, by name, and its options.
         schedule: how the learning rate goes, by name, and its options.
         epochs: passes over the training set, at most.
-        batch_size: samples in a step.
+        batch_size: samples in a step, over all processes.
         sampling: ``shuffle``, every sample once in an epoch, or ``balanced``, every class equally
             often.
         workers: threads that put batches together ahead of time; 0: none. The result is the same.
@@ -93,9 +93,9 @@ class Settings(Section):
     keep_checkpoints: int = Field(default=2, ge=1)
     on_non_finite: Literal["stop", "skip"] = "stop"
 
-    def loader(self, samples: SampleSet) -> Loader:
-        """The batches to train on."""
-        return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers)
+    def loader(self, samples: SampleSet, shard: tuple[int, int] = (0, 1)) -> Loader:
+        """The batches to train on, or one process's share of each."""
+        return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers, shard)
 
 
 class Config(Settings):

@@ -8,6 +8,7 @@ import torch
 
 from lfp_snn.data import Loader, SampleSet
 from lfp_snn.learners import Learner
+from lfp_snn.training.distributed import ALONE, World
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -29,31 +30,36 @@ class Evaluation:
     firing: dict[str, float]
 
 
-def evaluate(learner: Learner, samples: SampleSet, batch_size: int) -> Evaluation:
+def evaluate(
+    learner: Learner, samples: SampleSet, batch_size: int, world: World = ALONE
+) -> Evaluation:
     """Predict every sample of a set, with the network in evaluation mode.
 
     Args:
         learner: says how a prediction is read.
         samples: the set.
         batch_size: samples at a time.
+        world: processes that share out the batches; all of them get the figures of the whole set.
     """
     learner.net.eval()
     classes = len(samples.classes)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     ties = 0
-    firing: dict[str, float] = {}
-    for cpu_batch in Loader(samples, batch_size, "in_order", seed=0).epoch(0):
+    firing = {layer.name: 0.0 for layer in learner.engine.layers}
+    loader = Loader(samples, batch_size, "in_order", seed=0)
+    for cpu_batch in loader.epoch(0, start=world.rank, every=world.size):
         batch = cpu_batch.to(learner.device)
         prediction = learner.predict(batch)
         pairs = batch.labels * classes + prediction.classes
         confusion += torch.bincount(pairs.cpu(), minlength=classes**2).view(classes, classes)
         ties += int(prediction.ties.sum())
         for name, rate in learner.firing.items():
-            firing[name] = firing.get(name, 0.0) + rate * len(batch)
+            firing[name] += rate * len(batch)
+    firing, confusion = world.sum(firing), world.total(confusion)
     total = len(samples)
     return Evaluation(
         accuracy=int(confusion.diagonal().sum()) / total,
-        ties=ties / total,
+        ties=int(world.total(torch.tensor(ties))) / total,
         confusion=confusion.tolist(),
         firing={name: rate / total for name, rate in firing.items()},
     )

@@ -38,8 +38,9 @@ class Guard:
         self._statistics: dict[Tensor, Tensor] = {}
         self._state: dict[str, Tensor] = {}
 
-    def feedback(self, batch: Batch) -> StepResult:
-        """``learner.feedback``, whose reward and membranes are finite.
+    def feedback(self, batch: Batch) -> StepResult | None:
+        """``learner.feedback``, or ``shared_feedback`` where it is shared; reward and membranes
+        are finite.
 
         Raises:
             NotFiniteError: they are not; names the layer.
@@ -47,7 +48,11 @@ class Guard:
         if self._keeps:
             self._statistics = {b: b.clone() for b in _statistics(self.learner.net)}
             self._state = {name: t.clone() for name, t in self.learner.state_dict().items()}
-        result = self.learner.feedback(batch)
+        learner = self.learner
+        shared = learner.exchange is not None
+        result = learner.shared_feedback(batch) if shared else learner.feedback(batch)
+        if result is None:
+            return None
         if not math.isfinite(result.reward):
             output = self.learner.engine.layers[-1].name
             raise NotFiniteError(f"The reward at the output, layer {output!r}, is not finite")

@@ -17,15 +17,16 @@ from torch import Tensor
 
 from lfp_snn.data import Batch, Splits
 from lfp_snn.errors import NotFiniteError, RunError
-from lfp_snn.learners import Learner
+from lfp_snn.learners import Learner, StepResult
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.checkpoint import DamagedError, Snapshot, copy_tensors, save_checkpoint
 from lfp_snn.training.config import Settings
+from lfp_snn.training.distributed import ALONE, Buckets, World
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.guard import IN_A_ROW, Guard
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, StepReport
-from lfp_snn.training.progress import Progress, Totals
+from lfp_snn.training.progress import Progress, Totals, tally
 from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
 
@@ -45,6 +46,7 @@ class Trainer:
         observers: who is told.
         warnings: what was warned of before training, during calibration for instance.
         earlier_s: seconds that went by before, for data and calibration; they count as wall time.
+        world: the processes that train together. Each has a trainer, and shares of every batch.
     """
 
     def __init__(
@@ -55,13 +57,15 @@ class Trainer:
         observers: Sequence[Observer] = (),
         warnings: Sequence[str] = (),
         earlier_s: float = 0.0,
+        world: World = ALONE,
     ) -> None:
         self.learner = learner
         self.splits = splits
         self.settings = settings
         self.observers = tuple(observers)
-        self.run: RunDir | None = None
-        self.loader = settings.loader(splits.train)
+        self.world = world
+        self.run: RunDir | None = None  # of the first process alone: no other writes
+        self.loader = settings.loader(splits.train, world.shard)
         self.parameters = list(learner.parameters())
         self.optimizer = settings.optimizer.build(self.parameters)
         self.schedule = settings.schedule.build(self.optimizer, settings.epochs, len(self.loader))
@@ -71,14 +75,16 @@ class Trainer:
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
         self.guard = Guard(learner, undo=settings.on_non_finite == "skip")
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
+        if world.size > 1:
+            learner.share(Buckets(world))
         self.earlier_s = earlier_s
         self._started = time.perf_counter()
 
     def begin(self, run: RunDir | None) -> None:
         """Keep everything in a run from now on, beginning with the start itself."""
-        self.run = run
-        if run is not None:
-            run.cut_metrics(0)
+        self.run = run if self.world.first else None
+        if self.run is not None:
+            self.run.cut_metrics(0)
         self.save()
 
     def restore(self, run: RunDir) -> None:
@@ -87,11 +93,11 @@ class Trainer:
         Raises:
             RunError: all checkpoints are damaged, or the last is of another network.
         """
-        self.run = run
+        self.run = run if self.world.first else None
         damaged = []
-        for path in run.checkpoints():
+        for path in self.world.on_first(run.checkpoints):
             try:
-                self.progress, self.best = self.snapshot.load(path)
+                self.progress, self.best = self.snapshot.load(path, self.world)
                 break
             except DamagedError as error:
                 damaged.append(str(error))
@@ -99,7 +105,7 @@ class Trainer:
             raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
         self._saved = self.progress.step if path == run.last else None
         self.earlier_s += self.progress.wall_s
-        self.metrics = run.cut_metrics(self.progress.epoch)
+        self.metrics = self.world.on_first(lambda: run.cut_metrics(self.progress.epoch))
         self._save_best()
         for message in damaged:
             self._say(f"{message} Training goes on from the one before, {path}.")
@@ -162,22 +168,24 @@ class Trainer:
             progress.totals.seconds = time.perf_counter() - start
             for observer in self.observers:
                 observer.stepped(self._report())
-            if pending.signum is not None:
-                self._stop(pending.signum)
+            if (signum := self.world.agree(pending.signum)) is not None:
+                self._stop(signum)
             ends = progress.batch == len(self.loader)
             if progress.batch % self.settings.checkpoint_every == 0 and not ends:
                 self.save()
         self._end_epoch(start)
-        if pending.signum is not None:
-            self._stop(pending.signum)
+        signum = None if self._finished() else self.world.agree(pending.signum)
+        if signum is not None:
+            self._stop(signum)
 
     def _step(self, batch: Batch) -> None:
         """One step: feedback, check, clip, optimizer; nothing is learnt of what is not finite."""
         progress, totals = self.progress, self.progress.totals
         self.learner.net.train()
+        self.world.seed(self.settings.seed, progress.step)
         totals.lr = float(self.optimizer.param_groups[0]["lr"])
         try:
-            result = self.guard.feedback(batch)
+            result = self._feedback(batch)
             norm = self._clip()
         except NotFiniteError as error:
             self._pass_over(error)
@@ -187,10 +195,28 @@ class Trainer:
             self.schedule.step()
             self.learner.after_step()
             limit = self.settings.clip
-            totals.add(result, batch.labels, norm, limit is not None and norm > limit)
+            neurons = [layer.name for layer in self.learner.engine.layers]
+            told = self.world.sum(tally(result, batch.labels, neurons))
+            totals.add(told, norm, limit is not None and norm > limit)
             progress.skipped_in_a_row = 0
         progress.batch += 1
         progress.step += 1
+
+    def _feedback(self, batch: Batch) -> StepResult | None:
+        """Feedback of this process's samples, summed over all; None if it has no samples.
+
+        Raises:
+            NotFiniteError: in every process, if something is not finite in one.
+        """
+        found: NotFiniteError | None = None
+        result: StepResult | None = None
+        try:
+            result = self.guard.feedback(batch)
+        except NotFiniteError as error:
+            found = error
+        if self.world.agree(None if found is None else 1) is not None:
+            raise found or NotFiniteError("What another process made of its samples is not finite")
+        return result
 
     def _clip(self) -> float:
         """Scale the feedback to the largest norm allowed; returns the norm that it had.
@@ -237,7 +263,9 @@ class Trainer:
     def _end_epoch(self, start: float) -> None:
         """Validate, note, and save."""
         progress = self.progress
-        validation = evaluate(self.learner, self.splits.val, self.settings.batch_size)
+        # Machines that round differently drift apart; here all go on from the same weights.
+        self.world.spread(self.learner.net.state_dict().values())
+        validation = evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
         totals, progress.totals = progress.totals, Totals()
         seconds = time.perf_counter() - start
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -308,7 +336,7 @@ class Trainer:
     def _test(self) -> Result:
         """Load the best weights, test them once, write the result."""
         self.learner.net.load_state_dict(self.best)
-        test = evaluate(self.learner, self.splits.test, self.settings.batch_size)
+        test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
         if self.run is not None:
             self._write_sample(self.run)
         result = self._result(test)

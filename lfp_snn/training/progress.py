@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,7 +10,40 @@ from torch import Tensor
 
 from lfp_snn.learners import StepResult
 
-__all__ = ["Progress", "Totals"]
+__all__ = ["Progress", "Totals", "firing_in", "tally"]
+
+
+_FIRING = "firing of "
+
+
+def tally(step: StepResult | None, labels: Tensor, neurons: Iterable[str]) -> dict[str, float]:
+    """What a step tells, summed over its samples, so that it can be summed over processes.
+
+    Args:
+        step: its result; ``None`` where there were no samples.
+        labels: their true classes.
+        neurons: names of the neuron modules.
+    """
+    if step is None:
+        none = dict.fromkeys(("samples", "correct", "ties", "reward"), 0.0)
+        return {**none, **{_FIRING + name: 0.0 for name in neurons}}
+    size = len(labels)
+    return {
+        "samples": size,
+        "correct": int((step.classes == labels).sum()),
+        "ties": int(step.ties.sum()),
+        "reward": step.reward * size,
+        **{_FIRING + name: rate * size for name, rate in step.firing.items()},
+    }
+
+
+def firing_in(numbers: Mapping[str, float]) -> dict[str, float]:
+    """The firing rates in a tally, times its samples."""
+    return {
+        name.removeprefix(_FIRING): rate
+        for name, rate in numbers.items()
+        if name.startswith(_FIRING)
+    }
 
 
 @dataclass
@@ -31,18 +65,17 @@ class Totals:
     seconds: float = 0.0
     firing: dict[str, float] = field(default_factory=dict)
 
-    def add(self, step: StepResult, labels: Tensor, norm: float, clipped: bool) -> None:
-        """Count one step: its result, the true classes, the feedback's norm before clipping."""
-        size = len(labels)
+    def add(self, step: Mapping[str, float], norm: float, clipped: bool) -> None:
+        """Count one step: what :func:`tally` says of it, the feedback's norm before clipping."""
         self.batches += 1
-        self.samples += size
-        self.correct += int((step.classes == labels).sum())
-        self.ties += int(step.ties.sum())
+        self.samples += int(step["samples"])
+        self.correct += int(step["correct"])
+        self.ties += int(step["ties"])
         self.clipped += clipped
-        self.reward += step.reward * size
+        self.reward += step["reward"]
         self.norm += norm
-        for name, rate in step.firing.items():
-            self.firing[name] = self.firing.get(name, 0.0) + rate * size
+        for name, rate in firing_in(step).items():
+            self.firing[name] = self.firing.get(name, 0.0) + rate
 
     @property
     def accuracy(self) -> float:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Settings, pick_device
 from lfp_snn.training.configfile import dump_config, load_config, make_config, read_mapping
 from lfp_snn.training.conversion import balance
+from lfp_snn.training.distributed import join
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.files import read_json
 from lfp_snn.training.lock import locked
@@ -103,8 +105,9 @@ def train(
     """
     started = time.perf_counter()
     path = _path(out)
+    world = join(config.device)
     if path is not None and not resume:
-        RunDir.check_new(path)  # before the work of loading data
+        world.on_first(lambda: RunDir.check_new(path))  # before the work of loading data
     if splits is None:
         splits = load_splits(config)
     with _own_random_numbers(config):
@@ -113,8 +116,9 @@ def train(
 
 
 def load_splits(config: Config) -> Splits:
-    """The data of a config."""
-    return load(config.data.name, **config.data.options())
+    """The data of a config; of the processes of a machine, the first fills the cache."""
+    with join(config.device).in_turn():
+        return load(config.data.name, **config.data.options())
 
 
 @dataclass(frozen=True)
@@ -184,35 +188,43 @@ def _train(
     observers: Sequence[Observer],
     started: float,
 ) -> Result:
-    run = _to_resume(out, settings) if resume else None
-    if run is not None and run.result.exists():
-        return Result.read(run)
+    world = join(settings.device)
+    if not world.first:
+        observers = ()
+    run, finished, begun = world.on_first(lambda: _there(out, settings, resume))
+    if finished is not None:
+        return finished
     with ExitStack() as held, advised(settings, out):
         if run is not None:
-            held.enter_context(locked(run.path))
-            run.clean()
+            world.on_first(partial(_hold, run, held))
         net.to(pick_device(settings.device))
+        world.spread(net.state_dict().values())
         if settings.transfer is not None:
             freeze(net, settings.transfer.freeze)
         learner = _learner(net, settings)
-        if run is not None and run.checkpoints():
-            trainer = Trainer(learner, splits, settings, observers)
+        if run is not None and begun:
+            trainer = Trainer(learner, splits, settings, observers, world=world)
             trainer.restore(run)
             return trainer.train()
-        if run is None and out is not None:
-            RunDir.check_new(out)
         factors, messages = _prepare(net, splits, settings)
+        world.spread(net.state_dict().values())
         for observer in observers:
             for message in messages:
                 observer.warned(message)
         earlier_s = time.perf_counter() - started
-        trainer = Trainer(learner, splits, settings, observers, messages, earlier_s)
+        trainer = Trainer(learner, splits, settings, observers, messages, earlier_s, world)
         if run is None and out is not None:
-            info = _describe(learner, splits, settings, factors)
-            run = RunDir.create(out, dump_config(settings), info)
-            held.enter_context(locked(run.path))
+            info = {**_describe(learner, splits, settings, factors), "processes": world.size}
+            run = world.on_first(lambda: RunDir.create(out, dump_config(settings), info))
+            world.on_first(partial(_hold, run, held))
         trainer.begin(run)
         return trainer.train()
+
+
+def _hold(run: RunDir, held: ExitStack) -> None:
+    """Keep other trainings out of a run, as long as its process lives or ``held`` is open."""
+    held.enter_context(locked(run.path))
+    run.clean()
 
 
 def _learner(net: nn.Module, settings: Settings) -> Learner:
@@ -252,6 +264,18 @@ def _calibrate(
         warnings.simplefilter("always", RuntimeWarning)
         factors = calibrate(TemporalLFP(net), batch, settings.calibrate, kept=kept)
     return factors, [str(warning.message) for warning in caught]
+
+
+def _there(
+    out: Path | None, settings: Settings, resume: bool
+) -> tuple[RunDir | None, Result | None, bool]:
+    """The run to go on with, its result if it has ended, and whether it has a checkpoint."""
+    if not resume:
+        if out is not None:
+            RunDir.check_new(out)
+        return None, None, False
+    run = _to_resume(out, settings)
+    return run, Result.read(run) if run.result.exists() else None, bool(run.checkpoints())
 
 
 def _to_resume(out: Path | None, settings: Settings) -> RunDir:

@@ -1,0 +1,84 @@
+"""What :mod:`tests.training.test_distributed` compares: trainings, in one process or in several.
+
+``torchrun together.py FOLDER`` trains every case and leaves the weights that each process ends
+with in FOLDER.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.training import Result, fit
+from lfp_snn.training.checkpoint import save_checkpoint
+from tests.training.conftest import CLASSES, UNITS, make_splits
+
+#: 43 samples in batches of 6: the last one of an epoch has a single sample, and one process none.
+SIZES = (43, 15, 7)
+
+#: Settings of each case. Eight steps an epoch.
+CASES: dict[str, dict[str, Any]] = {
+    "fifty steps": {"epochs": 7},
+    "balanced, workers": {"sampling": "balanced", "workers": 2},
+    "oja": {"learner": {"update": {"form": "oja", "clip": 0.5}}},
+    "normalised": {"learner": {"update": {"normalise": "norm"}}},
+    "other rules": {"learner": {"rule": {"name": "flat"}}},
+    "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
+    "thresholds": {"learner": {"homeostasis": {"target": 0.2, "adapt": "threshold"}}},
+    "chunked": {"learner": {"memory": "chunked", "chunk": 3}},
+    "batch norm": {},
+    "recurrent": {},
+    "surrogate": {"learner": {"name": "surrogate"}},
+    "ottt": {"learner": {"name": "ottt"}, "optimizer": {"weight_decay": 0.1}},
+    "rstdp": {"learner": {"name": "rstdp"}, "optimizer": {"weight_decay": 0.1}},
+}
+
+
+def network(case: str) -> nn.Module:
+    """A small network in float64, the same each time."""
+    torch.manual_seed(0)
+    norm = [nn.BatchNorm1d(12)] if case == "batch norm" else []
+    recurrent = snn.RLeaky(0.8, linear_features=12, init_hidden=True, learn_beta=True)
+    hidden = recurrent if case == "recurrent" else snn.Leaky(0.8, init_hidden=True)
+    net = nn.Sequential(
+        nn.Linear(UNITS, 12),
+        *norm,
+        hidden,
+        nn.Linear(12, CLASSES),
+        snn.Leaky(0.9, init_hidden=True, output=True),
+    )
+    return net.double()
+
+
+def train(case: str) -> tuple[dict[str, Tensor], Result]:
+    """The weights that a case ends with, and its result."""
+    net = network(case)
+    given = CASES[case]
+    options = {
+        "epochs": 2,
+        "batch_size": 6,
+        "calibrate": 0.1,
+        "device": "cpu",
+        **given,
+        "optimizer": {"lr": 0.03, **given.get("optimizer", {})},
+    }
+    result = fit(net, make_splits(SIZES), **options)
+    return net.state_dict(), result
+
+
+def main(folder: Path) -> None:
+    rank = os.environ["RANK"]
+    for case in CASES:
+        weights, result = train(case)
+        told = {"metrics": result.metrics, "test": result.test_accuracy, "firing": result.firing}
+        save_checkpoint(folder / f"{case}-{rank}.safetensors", weights, told)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
