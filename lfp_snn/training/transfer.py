@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.models.nir import load_nir
 from lfp_snn.options import Section
 from lfp_snn.training.checkpoint import load_checkpoint
 from lfp_snn.training.rundir import RunDir
@@ -27,8 +28,9 @@ class Transfer(Section):
     """Where weights come from, and what becomes of them.
 
     Attributes:
-        source: a run directory, whose best weights are taken, or a ``.safetensors`` file: an
-            exported network, or the ``state_dict`` of any torch network of the same layers.
+        source: a run directory, whose best weights are taken, a ``.safetensors`` file (an exported
+            network, or the ``state_dict`` of any torch network of the same layers), or a ``.nir``
+            file.
         fresh: patterns of parameters that stay as they were built, such as a head for other
             classes.
         freeze: patterns of parameters that do not learn.
@@ -47,8 +49,8 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
     """Load weights into a network, and return the modules that have them now.
 
     Parameters and the statistics of normalisations are taken, by name; where no name is shared, in
-    their order. What neurons are made of and do not learn (decay, threshold) stays as the network
-    was built.
+    their order (of a NIR file, in that of its graph). What neurons are made of and do not learn
+    (decay, threshold) stays as the network was built.
 
     Args:
         net: the network, changed in place; nothing of it is changed if something does not fit.
@@ -56,6 +58,8 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
 
     Raises:
         RunError: the source is absent or damaged, or a tensor is missing or of another shape.
+        DataError: a ``.nir`` file is damaged.
+        NetworkError: it has a node without counterpart here, or the package ``nir`` is absent.
         ConfigError: a pattern fits no parameter.
     """
     source = Path(options.source)
@@ -112,14 +116,16 @@ def _read(source: Path) -> dict[str, Tensor]:
         if not run.best.exists():
             raise RunError(f"{source} has no best checkpoint yet: no epoch was finished.")
         return load_checkpoint(run.best)[0]
+    if not source.exists():
+        raise RunError(f"transfer.source is {source}, but there is no such run or file.")
+    if source.suffix == ".nir":
+        return load_nir(source).weights()
     try:
         with safe_open(source, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise RunError(f"transfer.source is {source}, but there is no such run or file.") from None
     except (OSError, SafetensorError) as problem:
         raise RunError(
-            f"transfer.source {source} is neither a run directory nor a safetensors file: "
+            f"transfer.source {source} is neither a run directory nor a safetensors or .nir file: "
             f"{problem}."
         ) from problem
 
