@@ -14,7 +14,7 @@ from lfp_snn.errors import LfpSnnError
 from lfp_snn.spikes import Spikes
 
 if TYPE_CHECKING:
-    from lfp_snn.analysis.exchange.nir_import import load_nir
+    from lfp_snn.models.nir import load_nir
     from lfp_snn.training import calibrate, fit
 
 __all__ = [
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(training, name)
     if name == "load_nir":
-        from lfp_snn.analysis.exchange.nir_import import load_nir
+        from lfp_snn.models.nir import load_nir
 
         return load_nir
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,8 @@ Every message is one sentence that names the file, key or module, says what was 
 expected and what to do. The command line prints it without a traceback and exits with code 2.
 """
 
+from importlib.util import find_spec
+
 
 class LfpSnnError(Exception):
     """Base of every error that the user can mend."""
@@ -31,3 +33,16 @@ class DataError(LfpSnnError):
 
 class RunError(LfpSnnError):
     """A run directory cannot be made, written, read or resumed."""
+
+
+def require(package: str, extra: str) -> None:
+    """Say how to install a package that an extra brings.
+
+    Raises:
+        NetworkError: it is not installed.
+    """
+    if find_spec(package) is None:
+        raise NetworkError(
+            f"This needs the package {package}, which is not installed: "
+            f"pip install 'lfp_snn[{extra}]'."
+        )

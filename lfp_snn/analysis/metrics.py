@@ -13,9 +13,10 @@ from typing import Any
 from torch import nn
 
 from lfp_snn.analysis.energy import Energy, SynapseCount, estimate
-from lfp_snn.analysis.exchange.layers import Layer, layers_of, require
+from lfp_snn.analysis.exchange.layers import Layer, layers_of
 from lfp_snn.data import SampleSet
 from lfp_snn.engine.synapses import Synapse
+from lfp_snn.errors import require
 
 __all__ = ["Metrics", "measure"]
 

@@ -116,8 +116,8 @@ def import_network(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read a network from NIR, show its stages and, with a config, test it."""
-    from lfp_snn.analysis.exchange.nir_import import load_nir
     from lfp_snn.engine import TemporalLFP
+    from lfp_snn.models.nir import load_nir
 
     net = load_nir(file, dt).eval()
     accuracy = None

@@ -17,19 +17,23 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.models.nir import load_nir
 from lfp_snn.options import Section
 from lfp_snn.training.checkpoint import load_checkpoint
 from lfp_snn.training.rundir import RunDir
 
 __all__ = ["Transfer", "freeze", "load_into"]
 
+_NIR = ".nir"
+
 
 class Transfer(Section):
     """Where weights come from, and what becomes of them.
 
     Attributes:
-        source: a run directory, whose best weights are taken, or a ``.safetensors`` file: an
-            exported network, or the ``state_dict`` of any torch network of the same layers.
+        source: a run directory, whose best weights are taken, a ``.safetensors`` file (an exported
+            network, or the ``state_dict`` of any torch network of the same layers), or a ``.nir``
+            file.
         fresh: patterns of parameters that stay as they were built, such as a head for other
             classes.
         freeze: patterns of parameters that do not learn.
@@ -48,8 +52,8 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
     """Load weights into a network, and return the modules that have them now.
 
     Parameters and the statistics of normalisations are taken, by name; where no name is shared, in
-    the order of the modules, if the numbers in their names tell one. What neurons are made of and
-    do not learn (decay, threshold) stays as the network was built.
+    the order of the modules, which a NIR file has and elsewhere the numbers in their names may tell.
+    What neurons are made of and do not learn (decay, threshold) stays as the network was built.
 
     Args:
         net: the network, changed in place; nothing of it is changed if something does not fit.
@@ -57,13 +61,15 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
 
     Raises:
         RunError: the source is absent or damaged, or a tensor is missing or of another shape.
+        DataError: a ``.nir`` file is damaged.
+        NetworkError: it has a node without counterpart here, or the package ``nir`` is absent.
         ConfigError: a pattern fits no parameter.
     """
     source = Path(options.source)
     own = _own(net)
     fresh = _matched(own, options.fresh, "transfer.fresh")
     wanted = {name: tensor for name, tensor in own.items() if name not in fresh}
-    given = _in_order(wanted, _read(source))
+    given = _in_order(wanted, _read(source), ordered=source.suffix == _NIR)
     for name, tensor in wanted.items():
         if name not in given:
             raise RunError(
@@ -113,30 +119,36 @@ def _read(source: Path) -> dict[str, Tensor]:
         if not run.best.exists():
             raise RunError(f"{source} has no best checkpoint yet: no epoch was finished.")
         return load_checkpoint(run.best)[0]
+    if not source.exists():
+        raise RunError(f"transfer.source is {source}, but there is no such run or file.")
+    if source.suffix == _NIR:
+        return load_nir(source).weights()
     try:
         with safe_open(source, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise RunError(f"transfer.source is {source}, but there is no such run or file.") from None
     except (OSError, SafetensorError) as problem:
         raise RunError(
-            f"transfer.source {source} is neither a run directory nor a safetensors file: "
+            f"transfer.source {source} is neither a run directory nor a safetensors or .nir file: "
             f"{problem}."
         ) from problem
 
 
-def _in_order(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
+def _in_order(
+    wanted: dict[str, Tensor], given: dict[str, Tensor], ordered: bool
+) -> dict[str, Tensor]:
     """What is given under other names, under the wanted ones: module by module, in their order.
 
-    A safetensors file keeps no order, so that the numbers in its names have to tell it. What does
-    not fit in number, name within the module, or shape is left under its own name.
+    Where it does not come ``ordered``, as a safetensors file does not, the numbers in its names have
+    to tell. What does not fit in number, name within the module, or shape keeps its own name.
     """
     modules = list(dict.fromkeys(map(_module, wanted)))
-    theirs = sorted(dict.fromkeys(map(_module, given)), key=_numbers)
+    theirs = list(dict.fromkeys(map(_module, given)))
     if wanted.keys() & given.keys() or len(theirs) != len(modules):
         return given
-    if len({re.sub(r"\d+", "", name) for name in theirs}) > 1:
-        return given  # names such as "head" and "stem" tell no order
+    if not ordered:
+        if len({re.sub(r"\d+", "", name) for name in theirs}) > 1:
+            return given  # names such as "head" and "stem" tell no order
+        theirs.sort(key=_numbers)
     renamed = dict(zip(theirs, modules, strict=True))
     found = {
         f"{renamed[_module(name)]}.{name.rpartition('.')[2]}": tensor

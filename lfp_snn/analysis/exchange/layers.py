@@ -27,7 +27,7 @@ from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Layer", "layers_of", "require"]
+__all__ = ["Layer", "layers_of"]
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,6 @@ class Layer:
     shape: tuple[int, ...]
     weight: npt.NDArray[np.floating] | None = None
     bias: npt.NDArray[np.floating] | None = None
-
-
-def require(package: str, extra: str) -> None:
-    """Say how to install a package that an export needs.
-
-    Raises:
-        NetworkError: it is not installed.
-    """
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise NetworkError(
-            f"This needs the package {package}, which is not installed: "
-            f"pip install 'lfp_snn[{extra}]'."
-        )
 
 
 def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:

@@ -12,11 +12,17 @@ which is snntorch's :math:`\beta v_{t-1} + I_t` for
           \qquad v_{leak} = v_{reset} = 0.
 
 A neuron that does not leak (:math:`\beta = 1`) is an ``IF``, :math:`\dot v = R I` with
-:math:`R = 1/dt`. Constants are written in float64, so that beta comes back exactly.
+:math:`R = 1/dt`. ``Synaptic`` is a ``CubaLIF``, whose synaptic current follows
+:math:`\tau_{syn} \dot I = -I + w_{in} S`, with :math:`\tau_{syn} = dt / (1 - \alpha)` and
+:math:`w_{in} = 1 / (1 - \alpha)`. Constants are written in float64: they come back exactly.
+
+Recurrence is a cycle of the graph. ``RLeaky`` becomes its neurons and its own synapse, each feeding
+the other; what goes round arrives a step later, as in snntorch. One to one is a ``Linear`` with a
+diagonal, which most simulators read, or a ``Scale`` of maps.
 
 NIR has one reset, at once to a value: that is snntorch's ``zero`` without delay. What other
 networks do is recorded in the metadata of each neuron (``reset_mechanism``, ``reset_delay``), which
-:func:`~lfp_snn.analysis.exchange.nir_import.load_nir` obeys; other simulators do not know it, and
+:func:`~lfp_snn.models.nir.load_nir` obeys; other simulators do not know it, and
 :func:`meaning_lost` says so.
 
 Source: Pedersen et al., *Neuromorphic intermediate representation: a unified instruction set for
@@ -28,6 +34,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +44,15 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.analysis.exchange.layers import Layer, layers_of, require
-from lfp_snn.engine import neurons, shapes, synapses
-from lfp_snn.errors import NetworkError
+from lfp_snn.analysis.exchange.layers import Layer, layers_of
+from lfp_snn.engine import neurons, recurrent, shapes, synapses, synaptic
+from lfp_snn.errors import NetworkError, require
+from lfp_snn.models.nir import DT
 
-__all__ = ["DT", "meaning_lost", "nir_bytes", "to_nir"]
-
-#: Seconds of a step, what snntorch and SpikingJelly assume where a file does not say.
-DT = 1e-4
+__all__ = ["meaning_lost", "nir_bytes", "to_nir"]
 
 Edges = list[tuple[str, str]]
+FLOAT = npt.NDArray[np.float64]
 
 
 def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
@@ -76,9 +82,15 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
         if isinstance(layer.stage, shapes.Sum):
             sources.append(_branches(layer, [of(i) for i in layer.inputs], nodes, edges))
             continue
-        nodes[layer.name] = _node(layer, dt)
+        node = nodes[layer.name] = _node(layer, dt)
+        # By which a run may start from these weights (transfer.source).
+        node.metadata = {**node.metadata, "module": layer.stage.name}
         edges += [(source, layer.name) for source in of(layer.inputs[0])]
         sources.append((layer.name,))
+        if isinstance(layer.stage, recurrent.RLeaky):
+            loop = f"{layer.name}.recurrent"  # no other name has a dot
+            nodes[loop] = _loop(layer, layer.stage)
+            edges += [(layer.name, loop), (loop, layer.name)]
     nodes["output"] = nir.Output(np.array(layers[-1].shape))
     edges.append((layers[-1].name, "output"))
     metadata = {"written_by": "lfp_snn", "dt": dt, "convention": "euler"}
@@ -92,12 +104,18 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
 
 def meaning_lost(net: nn.Module) -> list[str]:
     """What another simulator will not do as this network does, one sentence a kind of neuron."""
+    loops = [n.recurrent for n in net.modules() if isinstance(n, snn.RLeaky)]
+    biased = [
+        "Recurrent neurons with a bias in their loop: it acts from the first step on, as NIR means "
+        "it, but simulators whose loops are silent in that step (SpikingJelly) leave it out there."
+    ] * any(getattr(loop, "bias", None) is not None for loop in loops)
     differing = {
         (n.reset_mechanism, bool(n.reset_delay))
         for n in net.modules()
-        if isinstance(n, snn.Leaky) and (n.reset_mechanism != "zero" or n.reset_delay)
+        if isinstance(n, snn.Leaky | snn.RLeaky | snn.Synaptic)
+        and (n.reset_mechanism != "zero" or n.reset_delay)
     }
-    return [
+    return biased + [
         f"Neurons with reset {mechanism}{', delayed' if delay else ''}: NIR has no such reset; it "
         "is recorded in the metadata and kept by lfp-snn import, but other simulators set the "
         "membrane to zero at once. Train with model.reset=zero model.reset_delay=false for them."
@@ -135,7 +153,9 @@ def _node(layer: Layer, dt: float) -> Any:
         return _average(layer, stage.pool)
     if isinstance(stage, shapes.Reshape):
         return _flatten(layer)
-    if isinstance(stage, neurons.Leaky):
+    if isinstance(stage, synaptic.Synaptic):
+        return _synaptic(layer, stage, dt)
+    if isinstance(stage, neurons.Leaky):  # RLeaky too, whose loop is a node of its own
         return _leaky(layer, stage, dt)
     if isinstance(stage, shapes.MaxPool):
         raise _refuse(layer, "it has no max pooling; train with average pooling (model.pool=avg)")
@@ -218,22 +238,64 @@ def _flatten(layer: Layer) -> Any:
 def _leaky(layer: Layer, stage: neurons.Leaky, dt: float) -> Any:
     import nir
 
+    beta, threshold, metadata = _constants(layer, stage)
+    zeros = np.zeros(layer.shape)
+    if (beta == 1).all():
+        return nir.IF(np.full(layer.shape, 1 / dt), threshold, zeros, metadata=metadata)
+    if (beta == 1).any():
+        raise _refuse(layer, "some of its neurons leak and others do not; give all beta < 1")
+    resistance = 1 / (1 - beta)
+    return nir.LIF(dt * resistance, resistance, zeros, threshold, zeros, metadata=metadata)
+
+
+def _synaptic(layer: Layer, stage: synaptic.Synaptic, dt: float) -> Any:
+    import nir
+
+    beta, threshold, metadata = _constants(layer, stage)
+    alpha = _spread(stage.alpha(torch.Size((1, *layer.shape)), torch.float64), layer.shape)
+    if (alpha == 1).any() or (beta == 1).any():
+        raise _refuse(layer, "its CubaLIF always leaks; give all alpha < 1 and all beta < 1")
+    entering, resistance, zeros = 1 / (1 - alpha), 1 / (1 - beta), np.zeros(layer.shape)
+    return nir.CubaLIF(
+        tau_syn=dt * entering,
+        tau_mem=dt * resistance,
+        r=resistance,
+        v_leak=zeros,
+        v_threshold=threshold,
+        v_reset=zeros,
+        w_in=entering,
+        metadata=metadata,
+    )
+
+
+def _constants(layer: Layer, stage: neurons.Leaky) -> tuple[FLOAT, FLOAT, dict[str, Any]]:
+    """Decay and threshold of each neuron, and what NIR cannot say of them."""
     dynamics = stage.dynamics(torch.Size((1, *layer.shape)), torch.float64)
-    beta = _spread(dynamics.beta, layer.shape)
-    threshold = _spread(dynamics.threshold, layer.shape)
     metadata = {
         "reset_mechanism": dynamics.reset,
         "reset_delay": int(dynamics.delay),
         "dtype": str(stage.module.threshold.dtype).removeprefix("torch."),
     }
-    if (beta == 1).all():
-        rate = np.full(layer.shape, 1 / dt)
-        return nir.IF(rate, threshold, np.zeros(layer.shape), metadata=metadata)
-    if (beta == 1).any():
-        raise _refuse(layer, "some of its neurons leak and others do not; give all beta < 1")
-    resistance = 1 / (1 - beta)
-    zeros = np.zeros(layer.shape)
-    return nir.LIF(dt * resistance, resistance, zeros, threshold, zeros, metadata=metadata)
+    beta, threshold = (_spread(value, layer.shape) for value in (dynamics.beta, dynamics.threshold))
+    return beta, threshold, metadata
+
+
+def _loop(layer: Layer, stage: recurrent.RLeaky) -> Any:
+    """The synapse through which neurons hear their own spikes."""
+    import nir
+
+    synapse: Any = stage.module.recurrent
+    if isinstance(synapse, nn.Linear | nn.Conv2d):
+        weight = synapse.weight.detach().cpu().numpy()
+        bias = None if synapse.bias is None else synapse.bias.detach().cpu().numpy()
+        own = replace(layer, in_shapes=(layer.shape,), weight=weight, bias=bias)
+        if isinstance(synapse, nn.Linear):
+            return _linear(own)
+        return _convolution(own, synapses.Convolution(f"{layer.name}.recurrent", synapse))
+    factors = np.broadcast_to(synapse.V.detach().cpu().numpy(), layer.shape)
+    if len(layer.shape) == 1:
+        return nir.Linear(np.diag(factors), metadata={"recurrent": "one_to_one"})
+    return nir.Scale(factors.copy())
 
 
 def _branches(
@@ -261,7 +323,7 @@ def _branches(
     return tuple(found)
 
 
-def _spread(value: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def _spread(value: Tensor, shape: tuple[int, ...]) -> FLOAT:
     """A constant that broadcasts from the right, one value a neuron."""
     return np.broadcast_to(value.cpu().numpy(), shape).astype(np.float64)
 

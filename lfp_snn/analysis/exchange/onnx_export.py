@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lfp_snn.analysis.exchange.layers import Layer, layers_of, require
+from lfp_snn.analysis.exchange.layers import Layer, layers_of
 from lfp_snn.engine import neurons, shapes, synapses
-from lfp_snn.errors import NetworkError
+from lfp_snn.errors import NetworkError, require
 
 __all__ = ["to_onnx"]
 
@@ -94,7 +94,7 @@ class _Graph:
         stage = layer.stage
         if isinstance(stage, synapses.Synapse):
             self._synapse(layer, sources[0], value)
-        elif isinstance(stage, neurons.Leaky):
+        elif type(stage) is neurons.Leaky:  # recurrent and synaptic ones are others
             self._leaky(layer, stage, sources[0], value)
         elif isinstance(stage, shapes.AvgPool | shapes.MaxPool):
             self._pool(layer, stage.pool, sources[0], value)
@@ -109,7 +109,7 @@ class _Graph:
         elif isinstance(stage, shapes.Maximum):
             self._op("Max", sources, value)
         else:
-            raise _refuse(layer, "there is no node for it")
+            raise _refuse(layer, "its equations are not written there")
 
     def _synapse(self, layer: Layer, source: str, value: str) -> None:
         name, stage = layer.name, layer.stage

@@ -225,7 +225,7 @@ class _Plan:
             grid = _grid(layer, widest)
             self.grids[stage.name] = grid
             return _synapse(layer), grid.current
-        if isinstance(stage, neurons.Leaky):
+        if type(stage) is neurons.Leaky:  # recurrent and synaptic ones are others
             self.neurons[stage.name] = _neuron(layer, stage, widest)
             module = stage.module
             kept = {"reset": module.reset_mechanism, "delay": bool(module.reset_delay)}

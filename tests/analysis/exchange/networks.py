@@ -54,6 +54,9 @@ def network(kind: str, **options: Any) -> nn.Module:
         net = build("mlp", INPUT, 10, hidden=[20], **options)
     elif kind == "csnn":
         net = build("csnn", (2, 16, 16), 10, pool="avg", **options)
+    elif kind in ("recurrent", "one_to_one", "synaptic"):
+        reset = {"reset_mechanism": options.pop("reset", "subtract")} | options
+        net = _with_memory(kind, {"beta": 0.875, "threshold": 1.0, "init_hidden": True} | reset)
     else:
         reset = {"reset_mechanism": options.pop("reset", "subtract")} | options
         net = Residual(**reset)
@@ -70,6 +73,29 @@ def network(kind: str, **options: Any) -> nn.Module:
                 if module.bias is not None:
                     module.bias.mul_(1024).round_().div_(256)
     return net.eval()
+
+
+def _with_memory(kind: str, options: dict[str, Any]) -> nn.Module:
+    """Maps, then a vector, then the output: each with neurons of that kind."""
+    several = {"beta": torch.arange(1, 5).view(4, 1, 1) / 8}
+    first: nn.Module
+    if kind == "recurrent":
+        first = snn.RLeaky(conv2d_channels=4, kernel_size=3, **options | several)
+        second = snn.RLeaky(linear_features=20, **options)
+        output = snn.RLeaky(linear_features=10, output=True, **options)
+    elif kind == "one_to_one":
+        factors = torch.arange(20) / 16 - 0.5
+        first = snn.RLeaky(V=factors[:4].view(4, 1, 1), all_to_all=False, **options | several)
+        second = snn.RLeaky(V=factors, all_to_all=False, **options)
+        output = snn.RLeaky(V=-0.5, all_to_all=False, output=True, **options)
+    else:
+        first = snn.Synaptic(alpha=several["beta"] - 0.125, **options | several)
+        second = snn.Synaptic(alpha=torch.arange(20) / 32, **options)
+        output = snn.Synaptic(alpha=0.5, output=True, **options)
+    maps = nn.Conv2d(2, 4, 3, stride=2, padding=1)
+    return nn.Sequential(
+        maps, first, nn.Flatten(), nn.Linear(4 * 36, 20), second, nn.Linear(20, 10), output
+    )
 
 
 def trains(net: nn.Module, steps: int = 12, batch: int = 6) -> Tensor:

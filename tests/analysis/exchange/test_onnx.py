@@ -113,3 +113,10 @@ def test_what_cannot_be_written_is_refused_by_name(pool: nn.Module, message: str
     )
     with pytest.raises(NetworkError, match=message):
         to_onnx(net, INPUT)
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "synaptic"])
+def test_neurons_with_more_state_are_refused_and_not_cut_short(kind: str) -> None:
+    net = network(kind)
+    with pytest.raises(NetworkError, match=r"'1' .*cannot be exported to ONNX"):
+        to_onnx(net, INPUT)

@@ -16,7 +16,7 @@ from lfp_snn.engine.fixed import FixedPointLeaky
 from lfp_snn.errors import DataError, NetworkError, ShapeError
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.models import build
-from tests.analysis.exchange.networks import INPUT, leaky, trains
+from tests.analysis.exchange.networks import INPUT, leaky, network, trains
 
 RESETS = [("subtract", True), ("subtract", False), ("zero", True), ("zero", False), ("none", True)]
 
@@ -186,3 +186,9 @@ def test_fine_tuning_moves_the_masters_by_the_feedback_of_the_quantised_pass() -
     assert all(torch.equal(p, before[n]) for n, p in quantised.net.named_parameters())
     assert float(weight.grad[0, 0].abs()) > 0
     assert np.array_equal(learner.counts(batch), quantised.integer().run(x.numpy()).sum(0))
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "synaptic"])
+def test_neurons_with_more_state_are_refused_and_not_cut_short(kind: str) -> None:
+    with pytest.raises(NetworkError, match=r"'1' .*no counterpart in integers: it is not known"):
+        quantise(network(kind), INPUT)
