@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
@@ -31,13 +31,13 @@ class OnlineLFP:
     r"""A stream, step by step: spikes, predictions and feedback at any time.
 
     Made by :meth:`~lfp_snn.TemporalLFP.online`. Each step takes one frame of every sample of a
-    batch and gives the output spikes; a reward for it can follow at once, and feedback is added to
-    the parameters until the user puts their gradients to zero. All that is kept between steps are
-    membranes, traces and counts, however long the stream is.
+    batch and gives the output spikes; a reward for it can follow at once. Feedback adds up from
+    step to step until :meth:`collect` hands it to the parameters, at any moment. All that is kept
+    between steps are membranes, traces, counts and these sums, however long the stream is.
 
-    Feedback is exact for the readout, given the rewards of the steps, and an approximation for the
-    layers before it: see :mod:`lfp_snn.engine.traces`. It is formed with the weights as they are at
-    the step. The stages run on the reference kernels, whatever the backend of the network is.
+    Feedback is exact for the readout, given the rewards of the steps and the weights at each, and
+    an approximation for the layers before it: see :mod:`lfp_snn.engine.traces`. The stages run on
+    the reference kernels, whatever the backend of the network is.
 
     Args:
         lfp: the network with its rules.
@@ -56,11 +56,11 @@ class OnlineLFP:
 
         session = lfp.online(RateCoded())
         for frame, label in stream:                 # [B, ...] and [B]
-            session.step(frame, label)              # adds to .feedback and .grad
-            if it_is_time():
-                optimizer.step()
-                optimizer.zero_grad()
+            session.step(frame, label)
             print(session.predict().classes)
+            if it_is_time():
+                session.collect()                   # fills .feedback and .grad
+                optimizer.step()
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class OnlineLFP:
         self._spikes = torch.empty(0)  # of the output, in the last step
         self._whole: Pass | None = None  # what was counted since the stream began
         self._shape: tuple[int, ...] | None = None
+        self._feedback = Feedback(lfp.update)
 
     # ------------------------------------------------------------------ forwards
 
@@ -191,9 +192,7 @@ class OnlineLFP:
         return self.reward.now(self._spikes, labels, seen) * seen.steps
 
     def learn(self, reward: Tensor) -> None:
-        """Add the feedback of the last step to ``.grad`` (with a minus) and ``.feedback``.
-
-        Feedback adds up until gradients are put to zero, ``optimizer.zero_grad()``.
+        """Add the feedback of the last step to what :meth:`collect` will give.
 
         Args:
             reward: ``[B, C]``, the relevance that enters at the output neurons at this step.
@@ -210,15 +209,25 @@ class OnlineLFP:
                 f"The reward has the shape {tuple(reward.shape)}; the output spikes of a step have "
                 f"{tuple(self._spikes.shape)}, and each of them needs one value."
             )
-        feedback = Feedback(self.lfp.update)
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             arriving = reward.to(self._spikes)[None]
             alive = run.running(arriving.dim())
             if alive is not None:
                 arriving = arriving * alive
-            run_backward(self.program, run, arriving, feedback, self.lfp.rules, of_input=False)
-        for parameter, total in feedback.collect().items():
-            _add(parameter, total)
+            run_backward(
+                self.program, run, arriving, self._feedback, self.lfp.rules, of_input=False
+            )
+
+    def collect(self) -> None:
+        """Fill the feedback of the parameters from all steps since it was collected last.
+
+        Every parameter that learnt gets ``p.feedback``, summed over steps and batch, and
+        ``p.grad = -p.feedback``; what was there is replaced.
+        """
+        for parameter, total in self._feedback.collect().items():
+            parameter.feedback = total  # type: ignore[attr-defined]
+            parameter.grad = -total
+        self._feedback = Feedback(self.lfp.update)
 
     # ------------------------------------------------------------------ what is remembered
 
@@ -277,11 +286,3 @@ class OnlineLFP:
                     f"Stage '{stage.name}' normalises with the statistics of the batch over all "
                     "steps, which a stream does not know: put that module into evaluation mode."
                 )
-
-
-def _add(parameter: nn.Parameter, total: Tensor) -> None:
-    """``grad -= total`` and ``feedback = -grad``."""
-    with torch.inference_mode(False), torch.no_grad():
-        grad = -total if parameter.grad is None else parameter.grad - total
-        parameter.grad = grad
-        parameter.feedback = -grad  # type: ignore[attr-defined]

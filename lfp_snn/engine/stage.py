@@ -117,6 +117,7 @@ class Feedback:
         self.update = Update() if update is None else update
         self._sums: dict[nn.Parameter, Tensor] = {}
         self._scaled: dict[nn.Parameter, Tensor] = {}
+        self._own: set[int] = set()  # sums that were made here, to which more is added in place
 
     @staticmethod
     def wanted(*parameters: Tensor | None) -> bool:
@@ -135,7 +136,13 @@ class Feedback:
             return
         totals = self._scaled if scaled else self._sums
         known = totals.get(parameter)
-        totals[parameter] = total if known is None else known + total
+        if known is None:
+            totals[parameter] = total
+        elif id(known) in self._own:
+            known.add_(total)
+        else:
+            totals[parameter] = known + total
+            self._own.add(id(totals[parameter]))
 
     def collect(self) -> dict[nn.Parameter, Tensor]:
         """The feedback of every parameter, as ordinary tensors."""
