@@ -127,6 +127,7 @@ class Feedback:
         self._sums: dict[nn.Parameter, Tensor] = {}
         self._scaled: dict[nn.Parameter, Tensor] = {}
         self._sent: dict[nn.Parameter, None] = {}
+        self._own: set[int] = set()  # sums that were made here, to which more is added in place
 
     @staticmethod
     def wanted(*parameters: Tensor | None) -> bool:
@@ -146,7 +147,13 @@ class Feedback:
         assert parameter not in self._sent, "its sum has already been sent"
         totals = self._scaled if scaled else self._sums
         known = totals.get(parameter)
-        totals[parameter] = total if known is None else known + total
+        if known is None:
+            totals[parameter] = total
+        elif id(known) in self._own:
+            known.add_(total)
+        else:
+            totals[parameter] = known + total
+            self._own.add(id(totals[parameter]))
 
     def complete(self, parameters: Iterable[Tensor]) -> None:
         """Send the sums of parameters that nothing will be added to, to be summed over processes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,13 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
+from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.serving import on_spikes, refuse_rules
 from lfp_snn.engine.stage import Feedback, Pass, Rules
 from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
@@ -264,6 +267,17 @@ class TemporalLFP:
                 spikes = self._chunks.forward(self.chunk, self.budget, self.backend)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+
+    # ------------------------------------------------------------------ step by step
+
+    def online(self, reward: StepwiseReward | None = None, **options: Any) -> OnlineLFP:
+        """A session that runs step by step and learns while it runs, on a stream without end.
+
+        Args:
+            reward: judges each step by what was seen so far; rate-coded if None.
+            options: of :class:`~lfp_snn.engine.online.OnlineLFP`.
+        """
+        return OnlineLFP(self, self._reference, reward, **options)
 
     # ------------------------------------------------------------------ what it saw
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,10 +22,13 @@ class Prediction(NamedTuple):
 
 
 class RewardState(NamedTuple):
-    """What a reward remembers of a stream: the evidence ``[B, C]`` and the steps seen."""
+    """What a reward remembers of a stream: the evidence ``[B, C]`` and the steps seen.
+
+    The steps are one number, or ``[B, 1]`` where samples began at different times.
+    """
 
     evidence: Tensor
-    steps: int
+    steps: int | Tensor
 
 
 def ties(scores: Tensor) -> Prediction:
@@ -103,7 +106,11 @@ class Reward(ABC):
 class StepwiseReward(Reward):
     """A reward that can be evaluated while a sequence still runs."""
 
-    @abstractmethod
+    #: Evidence before the first step.
+    fresh: ClassVar[float] = 0.0
+    #: Is the evidence a sum over the steps, of which older ones may fade?
+    additive: ClassVar[bool] = True
+
     def step(
         self, spikes: Tensor, labels: Tensor, state: RewardState | None = None
     ) -> tuple[Tensor, RewardState]:
@@ -112,6 +119,32 @@ class StepwiseReward(Reward):
         Equal to the last row of the reward of all that has been seen so far. Start with
         ``state=None`` and hand the returned state on.
         """
+        seen = self.observe(spikes, state)
+        return self.now(spikes, labels, seen), seen
+
+    def observe(self, spikes: Tensor, state: RewardState | None = None) -> RewardState:
+        """What is remembered after one more step ``[B, C]``, for which no labels are needed."""
+        if state is None:
+            state = RewardState(torch.full_like(spikes, self.fresh), 0)
+        return RewardState(self._gather(spikes, state), state.steps + 1)
+
+    def now(self, spikes: Tensor, labels: Tensor, seen: RewardState) -> Tensor:
+        """Reward of the step ``[B, C]`` that was observed last, were it the last one."""
+        truth = true_classes(spikes.shape, labels, spikes.device)
+        steps = torch.ones_like(spikes[:, :1]) * seen.steps
+        return self._now(spikes, seen.evidence, steps, truth)
+
+    def standing(self, seen: RewardState) -> Tensor:
+        """Scores ``[B, C]`` of a stream so far, from which the class is read."""
+        return seen.evidence
+
+    @abstractmethod
+    def _gather(self, spikes: Tensor, before: RewardState) -> Tensor:
+        """Evidence ``[B, C]`` after one more step."""
+
+    @abstractmethod
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        """Reward of the last step from evidence that holds it, after ``steps`` ``[B, 1]``."""
 
 
 class Seen(NamedTuple):

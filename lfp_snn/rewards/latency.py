@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +14,6 @@ from lfp_snn.rewards.base import (
     Seen,
     StepwiseReward,
     require_positive,
-    true_classes,
 )
 
 __all__ = ["FirstSpike"]
@@ -45,6 +45,9 @@ class FirstSpike(StepwiseReward):
     """
 
     a: float = 15.0
+    # Silent so far is kept as infinity: "T" grows while the stream runs.
+    fresh: ClassVar[float] = torch.inf
+    additive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_positive("FirstSpike.a", self.a)
@@ -61,18 +64,16 @@ class FirstSpike(StepwiseReward):
         return self._at(t[:, None, None], _first_spike(spikes, steps), steps, seen.truth)
 
     @override
-    def step(
-        self, spikes: Tensor, labels: Tensor, state: RewardState | None = None
-    ) -> tuple[Tensor, RewardState]:
-        truth = true_classes(spikes.shape, labels, spikes.device)
-        t = 0 if state is None else state.steps
-        # Silent so far is kept as infinity: "T" grows while the stream runs.
-        earlier = torch.full_like(spikes, torch.inf) if state is None else state.evidence
-        first = torch.where(spikes > 0, earlier.clamp(max=t), earlier)
-        steps = torch.full_like(spikes[:, :1], t + 1)
-        now = torch.full_like(steps, t)
-        reward = self._at(now, torch.minimum(first, steps), steps, truth)
-        return reward, RewardState(first, t + 1)
+    def _gather(self, spikes: Tensor, before: RewardState) -> Tensor:
+        return torch.where(spikes > 0, before.evidence.clamp(max=before.steps), before.evidence)
+
+    @override
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        return self._at(steps - 1, torch.minimum(evidence, steps), steps, truth)
+
+    @override
+    def standing(self, seen: RewardState) -> Tensor:
+        return -seen.evidence
 
     @override
     def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -15,32 +14,24 @@ from lfp_snn.rewards.base import (
     Seen,
     StepwiseReward,
     require_positive,
-    true_classes,
 )
 
 __all__ = ["BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
 
 
 class _CountReward(StepwiseReward):
-    """A reward that is a function of spike counts, steps and the spikes themselves."""
+    """A reward that is a function of the spikes, their counts ``[B, C]`` and the steps ``[B, 1]``.
 
-    @abstractmethod
-    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        """Reward of spikes ``[..., B, C]`` given counts ``[B, C]`` over ``steps`` ``[B, 1]``."""
+    The same function gives the reward of a whole sequence of spikes ``[T, B, C]``.
+    """
 
     @override
     def reward(self, seen: Seen) -> Tensor:
-        return self._at(seen.spikes, seen.spikes.sum(0), seen.steps, seen.truth)
+        return self._now(seen.spikes, seen.spikes.sum(0), seen.steps, seen.truth)
 
     @override
-    def step(
-        self, spikes: Tensor, labels: Tensor, state: RewardState | None = None
-    ) -> tuple[Tensor, RewardState]:
-        truth = true_classes(spikes.shape, labels, spikes.device)
-        counts = spikes if state is None else state.evidence + spikes
-        seen = 1 if state is None else state.steps + 1
-        steps = torch.full_like(counts[:, :1], seen)
-        return self._at(spikes, counts, steps, truth), RewardState(counts, seen)
+    def _gather(self, spikes: Tensor, before: RewardState) -> Tensor:
+        return before.evidence + spikes
 
 
 @dataclass(frozen=True)
@@ -62,10 +53,10 @@ class RateCoded(_CountReward):
     """
 
     @override
-    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
         half = torch.div(steps, 2, rounding_mode="floor")
-        wanted = 1 - torch.sigmoid(counts - half)
-        unwanted = 1 - torch.sigmoid(steps - counts - half)
+        wanted = 1 - torch.sigmoid(evidence - half)
+        unwanted = 1 - torch.sigmoid(steps - evidence - half)
         return torch.where(truth, wanted, -spikes * unwanted) / steps
 
 
@@ -90,8 +81,8 @@ class SoftmaxRate(_CountReward):
         require_positive("SoftmaxRate.a", self.a)
 
     @override
-    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        p = torch.softmax(self.a * counts, -1)
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        p = torch.softmax(self.a * evidence, -1)
         return torch.where(truth, 1 - p, -spikes * p) / steps
 
 
@@ -136,8 +127,8 @@ class BoundedSoftmax(_CountReward):
             )
 
     @override
-    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        p = torch.softmax(self.a * counts, -1)
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        p = torch.softmax(self.a * evidence, -1)
         p = torch.where(p > self.upper, 1.0, torch.where(p < self.lower, 0.0, p))
         return torch.where(truth, 1 - p, -spikes * p) / steps
 
@@ -176,8 +167,8 @@ class Sigmoid(_CountReward):
             )
 
     @override
-    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        p = torch.sigmoid(self.a * (counts - self.middle * steps))
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        p = torch.sigmoid(self.a * (evidence - self.middle * steps))
         return torch.where(truth, 1 - p, -spikes * p) / steps
 
 
@@ -199,8 +190,8 @@ class Misclassification(_CountReward):
     """
 
     @override
-    def _at(self, spikes: Tensor, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        own = torch.where(truth, counts, 0).sum(-1, keepdim=True)
-        beats = ~truth & (counts >= own)
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        own = torch.where(truth, evidence, 0).sum(-1, keepdim=True)
+        beats = ~truth & (evidence >= own)
         beaten = beats.any(-1, keepdim=True).to(spikes.dtype)
         return torch.where(truth, beaten, -spikes * beats) / steps

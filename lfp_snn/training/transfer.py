@@ -52,7 +52,7 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
     """Load weights into a network, and return the modules that have them now.
 
     Parameters and the statistics of normalisations are taken, by name; where no name is shared, in
-    the order of the modules, which a NIR file has and elsewhere the numbers in their names may tell.
+    the order of the modules, which a NIR file has and else the numbers in their names may tell.
     What neurons are made of and do not learn (decay, threshold) stays as the network was built.
 
     Args:
@@ -138,7 +138,7 @@ def _in_order(
 ) -> dict[str, Tensor]:
     """What is given under other names, under the wanted ones: module by module, in their order.
 
-    Where it does not come ``ordered``, as a safetensors file does not, the numbers in its names have
+    Where it does not come ``ordered``, as of a safetensors file, the numbers in its names have
     to tell. What does not fit in number, name within the module, or shape keeps its own name.
     """
     modules = list(dict.fromkeys(map(_module, wanted)))

@@ -1,0 +1,308 @@
+r"""Stages that learn while a sequence runs: traces hold what is needed of earlier steps.
+
+The scan over time (:mod:`lfp_snn.lif`) is linear in the relevance that arrives. Let one unit of it,
+at step k and nothing later, give the credit :math:`g_k` to the current and hand :math:`m_k` on to
+the membrane before; under the epsilon rule :math:`g_k = 1 / D_k` and
+:math:`m_k = \beta v_k / D_k`. Then
+
+.. math::
+
+    \sum_t x_t n_t = \sum_k R_k e_k, \qquad e_k = g_k x_k + m_k e_{k-1}
+
+for any :math:`x_t` that the feedback of a parameter is made of: an *eligibility*, formed forwards,
+which meets the relevance of its own step only. The relevance of later steps has been dealt with at
+earlier ones, and nothing of a step needs to be kept.
+
+A parameter of neurons has an eligibility per neuron, and so does the synapse of the
+:class:`Readout` per weight: within the layer both are exact. For all other synapses one per weight
+and sample would be too many. There, with :math:`E_k = e_k / g_k`,
+
+.. math::
+
+    E_k = x_k + \frac{m_k\, g_{k-1}}{g_k} E_{k-1} \approx \bar x_k = x_k + \lambda \bar x_{k-1}
+
+takes one constant :math:`\lambda` in place of a factor for each neuron and step, so that the trace
+is one per input: :class:`TracedSynapse`. Credit goes down at the step at which it arises; what a
+layer would hand to earlier steps of the layers below is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn import lif
+from lfp_snn.engine import synapses
+from lfp_snn.engine.fixed import FixedPoint
+from lfp_snn.engine.graph import Node, Program
+from lfp_snn.engine.neurons import Leaky, reduce_to
+from lfp_snn.engine.shapes import Identity
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Stage
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import PLAIN, Rule
+
+__all__ = ["CARRIED", "Readout", "TracedNeurons", "TracedSynapse", "on_traces"]
+
+#: The constant of a trace relative to the decay of the neurons, unless told: about the mean of the
+#: factors that it stands for, at steps in which a neuron spikes (benchmarks/online.py).
+CARRIED = 0.75
+
+
+def on_traces(program: Program, rules: Rules, carry: float | None = None) -> Program:
+    """The same program with stages that learn from traces; each pass over it is one step.
+
+    Args:
+        program: on the reference stages.
+        rules: of its synapses and neurons.
+        carry: the constant of all traces; None for :data:`CARRIED` times the decay of the neurons
+            that a synapse feeds.
+
+    Raises:
+        NetworkError: a neuron or rule for which there are no traces.
+    """
+    _refuse(program, rules)
+    fed: dict[Stage, list[Leaky]] = {}
+    for neurons in program.spiking():
+        assert isinstance(neurons, Leaky)
+        for synapse in program.feeding(neurons):
+            fed.setdefault(synapse, []).append(neurons)
+    nodes = []
+    for k, node in enumerate(program.nodes):
+        stage = node.stage
+        if isinstance(stage, Leaky):
+            stage = TracedNeurons(stage, rules[stage.name])
+        elif isinstance(stage, synapses.Synapse):
+            stage = TracedSynapse(stage, fed.get(stage, []), carry, place=k)
+        nodes.append(Node(stage, node.inputs))
+    output = program.output
+    assert isinstance(output, Leaky)
+    (current,) = program.nodes[-1].inputs
+    last = program.nodes[current - 1].stage if current else None
+    alone = sum(current in node.inputs for node in program.nodes) == 1
+    if isinstance(last, synapses.Linear) and alone:
+        nodes[current - 1] = Node(Identity(last.name), nodes[current - 1].inputs)
+        nodes[-1] = Node(Readout(last, output, rules[output.name]), nodes[-1].inputs)
+    return Program(tuple(nodes))
+
+
+def _refuse(program: Program, rules: Rules) -> None:
+    for stage in (node.stage for node in program.nodes):
+        if isinstance(stage, Spiking) and type(stage) not in (Leaky, FixedPoint):
+            raise NetworkError(
+                f"Neuron '{stage.name}' ({stage.describe()}) keeps more than one membrane, for "
+                "which there are no traces: use Leaky, or train without online()."
+            )
+        if isinstance(stage, synapses.Synapse) and rules[stage.name].variants != PLAIN:
+            raise NetworkError(
+                f"Synapse '{stage.name}' has the rule {rules[stage.name]!r}, which needs the input "
+                "of each step and not a trace of it: online() knows epsilon, norm and pass."
+            )
+
+
+def _follow(run: Pass, name: str, now: Tensor, carry: Tensor | float) -> Tensor:
+    """One step of a trace, ``now + carry * before``; it stands still where a sample does."""
+    before = run.state.get(name)
+    following = now if before is None else now + carry * before
+    alive = run.running(following.dim() + 1)
+    if alive is not None:
+        following = torch.where(alive[0], following, 0 if before is None else before)
+    run.final_state[name] = following
+    return following
+
+
+class TracedSynapse(Stage):
+    r"""A synapse that learns from a trace of its input.
+
+    .. math::
+
+        \bar x_k = x_k + \lambda \bar x_{k-1} \qquad
+        \mathrm{feedback}(w_{ij}) = |w_{ij}| \sum_{k,b} \bar x_{k,i} n_{k,j}
+        \qquad c_k = W^\top n_k
+
+    with the credit :math:`n_k` of the current from the relevance of step k alone. The bias is a
+    weight whose input is 1.
+
+    Args:
+        synapse: the reference stage.
+        neurons: those that it feeds.
+        carry: the constant :math:`\lambda`; None to take it from their decay.
+        place: in the program; a synapse that is used at several places has a trace for each.
+    """
+
+    def __init__(
+        self, synapse: synapses.Synapse, neurons: Sequence[Leaky], carry: float | None, place: int
+    ) -> None:
+        super().__init__(synapse.name, synapse.module)
+        self.synapse = synapse
+        self.neurons = neurons
+        self.carry = carry
+        self.trace = f"{synapse.name}, place {place}"
+
+    def factor(self) -> float:
+        """The constant of the traces."""
+        if self.carry is not None or not self.neurons:
+            return self.carry or 0.0
+        decays = [neurons.module.beta.detach().clamp(0, 1).mean() for neurons in self.neurons]
+        return CARRIED * float(torch.stack(decays).mean())
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        current = self.synapse.forward(run, x)
+        carry = self.factor()
+        ones = torch.ones_like(x[0].flatten(1)[:, 0])
+        run.keep(
+            self,
+            (
+                _follow(run, f"input of {self.trace}", x[0], carry),
+                _follow(run, f"bias of {self.trace}", ones, carry),
+            ),
+        )
+        return current
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        weight, bias = self.synapse.module.weight, self.synapse.module.bias
+        trace, of_one = run.kept[self]
+        n = credit[0]
+        of_weight, _, of_input = self.synapse.products(
+            trace, n, weight, feedback=feedback.wanted(weight), credit=wanted[0]
+        )
+        feedback.add(weight, of_weight)
+        if feedback.wanted(bias):
+            share = n * of_one.view(-1, *(1,) * (n.dim() - 1))
+            channels = 1 if isinstance(self.synapse, synapses.Convolution) else n.dim() - 1
+            feedback.add(bias, share.sum([axis for axis in range(n.dim()) if axis != channels]))
+        return (None if of_input is None else of_input[None],)
+
+
+class TracedNeurons(Spiking):
+    r"""Leaky neurons: credit of the relevance of one step, and eligibilities of their parameters.
+
+    What a parameter learns is :math:`\sum_k R_k e_k` with the :math:`x_k` of
+    :func:`lfp_snn.lif.parameter_feedback`, :math:`v_k` for the decay and :math:`-r_k` for the
+    threshold.
+
+    Args:
+        neurons: the reference stage.
+        rule: splits the relevance of the membrane.
+    """
+
+    module: torch.nn.Module
+
+    def __init__(self, neurons: Leaky, rule: Rule) -> None:
+        super().__init__(neurons.name, neurons.module)
+        self.neurons = neurons
+        self.unit_rule = rule
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (current,) = inputs
+        spikes = self.neurons.forward(run, current)
+        _, _, membranes, state, dynamics = run.kept[self.neurons]
+        # Of one unit of relevance: what the current takes, and what the membrane before takes.
+        gain, handed = lif.credit(
+            torch.ones_like(membranes), membranes, current, dynamics, self.unit_rule, state
+        )
+        before = torch.zeros_like(handed) if state is None else state
+        run.keep(self, (gain[0], handed, self._eligible(run, gain[0], handed, before, dynamics)))
+        return spikes
+
+    def _eligible(
+        self, run: Pass, gain: Tensor, handed: Tensor, before: Tensor, dynamics: lif.Dynamics
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Parameters of these neurons that learn, with the eligibility ``[B, ...]`` of each."""
+        beta, threshold = self.neurons.module.beta, self.neurons.module.threshold
+        found = []
+        if Feedback.wanted(beta):
+            inside = (beta >= 0) & (beta <= 1)
+            arrived = gain * dynamics.kept(before) * inside
+            found.append((beta, _follow(run, f"beta of {self.name}", arrived, handed)))
+        if Feedback.wanted(threshold):
+            pending = (before > dynamics.threshold) & (dynamics.reset == "subtract")
+            arrived = -gain * pending
+            found.append((threshold, _follow(run, f"threshold of {self.name}", arrived, handed)))
+        return found
+
+    @override
+    def spikes(self, run: Pass) -> Tensor:
+        return self.neurons.spikes(run)
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
+
+    @override
+    def credit_relevance(
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        gain, _, eligible = run.kept[self]
+        for parameter, eligibility in eligible:
+            arrived = relevance[0]
+            if eligibility.dim() > arrived.dim():  # one for each input
+                arrived = arrived[..., None]
+            feedback.add(parameter, reduce_to((arrived * eligibility).sum(0), parameter))
+        return (relevance * gain,)
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return self.neurons.parameters()
+
+
+class Readout(TracedNeurons):
+    r"""The output neurons with the linear layer that feeds them, exact within the layer.
+
+    .. math::
+
+        e_{k,ij} = g_{k,j} x_{k,i} + m_{k,j} e_{k-1,ij} \qquad
+        \mathrm{feedback}(w_{ij}) = |w_{ij}| \sum_{k,b} R_{k,j} e_{k,ij}
+
+    The eligibilities ``[B, out, in]`` are affordable where the outputs are few.
+
+    Args:
+        synapse: the reference stage of the linear layer.
+        neurons: that of the output neurons.
+        rule: splits the relevance of the membrane.
+    """
+
+    def __init__(self, synapse: synapses.Linear, neurons: Leaky, rule: Rule) -> None:
+        super().__init__(neurons, rule)
+        self.synapse = synapse
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        spikes = super().forward(run, self.synapse.forward(run, x))
+        gain, handed, eligible = run.kept[self]
+        synapse = self.synapse.module
+        if Feedback.wanted(synapse.weight):
+            arrived = gain[..., None] * x[0][..., None, :]
+            name = f"weight of {self.synapse.name}"
+            eligible.append((synapse.weight, _follow(run, name, arrived, handed[..., None])))
+        if Feedback.wanted(synapse.bias):
+            name = f"bias of {self.synapse.name}"
+            eligible.append((synapse.bias, _follow(run, name, gain, handed)))
+        return spikes
+
+    @override
+    def credit_relevance(
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        (n,) = super().credit_relevance(run, relevance, feedback, rules, wanted)
+        if not wanted[0]:
+            return (None,)
+        assert isinstance(n, Tensor)
+        weight = self.synapse.module.weight
+        x = run.kept[self.synapse]
+        return (self.synapse.products(x, n, weight, feedback=False, credit=True)[2],)
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return {**self.synapse.parameters(), **super().parameters()}

@@ -1,0 +1,138 @@
+"""LFP while the sequence runs: every step is rewarded at once, and traces stand for the past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from lfp_snn.engine.online import OnlineLFP as Session
+from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
+from lfp_snn.learners.rule_options import RULE_SECTIONS
+from lfp_snn.learners.update import UpdateOptions
+from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
+from lfp_snn.rewards import REWARDS, StepwiseReward
+from lfp_snn.rules import Composite, Rule
+from lfp_snn.spikes import Spikes
+
+__all__ = ["OnlineLFP", "OnlineLFPOptions"]
+
+_reward = cache(choice_of)
+
+
+def _rewards() -> dict[str, type[Choice]]:
+    """Rewards that can be given while a sequence runs."""
+    stepwise = {name: kind for name, kind in REWARDS.items() if issubclass(kind, StepwiseReward)}
+    return {name: _reward(name, kind) for name, kind in stepwise.items()}
+
+
+class OnlineLFPOptions(LearnerOptions):
+    """How feedback is made.
+
+    Attributes:
+        rule: how neurons and synapses hand relevance on; epsilon, norm or pass.
+        reward: what enters at the output; one of :data:`lfp_snn.rewards.REWARDS` that looks at
+            nothing but what was seen so far.
+        carry: the constant of the traces, in [0, 1); null: three quarters of the neurons' decay.
+        backend: the kernels that evaluate the network; learning runs on the reference kernels.
+        update: what is made of the feedback: its form, normalisation, clipping by layer.
+    """
+
+    name: Literal["online_lfp"] = "online_lfp"
+    rule: Annotated[Choice, choose("rule", lambda: RULE_SECTIONS, "epsilon"), AS_MAPPING] = Field(
+        default_factory=lambda: RULE_SECTIONS["epsilon"].model_validate(
+            {"name": "epsilon", "eps": 0.1}
+        )
+    )
+    reward: Annotated[Choice, choose("reward", _rewards, "rate_coded"), AS_MAPPING] = Field(
+        default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
+    )
+    carry: float | None = Field(default=None, ge=0, lt=1)
+    backend: str = "auto"
+    update: UpdateOptions = UpdateOptions()
+
+
+class OnlineLFP(Learner, name="online_lfp"):
+    """Train with LFP in memory that does not grow with T.
+
+    Each step of a batch is rewarded by what was seen up to it, a share of 1 / T each, and adds its
+    feedback; the optimizer steps once per batch, as for every learner. The feedback of the last
+    layer is that of LFP with the same rewards, that of the others an approximation: see
+    :mod:`lfp_snn.engine.traces`.
+
+    Args:
+        net: a module whose forward is one time step.
+        rule: how neurons and synapses hand relevance on, for instance ``Epsilon(0.1)``.
+        reward: judges each step, for instance ``RateCoded()``.
+        carry: the constant of the traces.
+        backend: the kernels that evaluate the network.
+        update: what is made of the feedback.
+
+    Raises:
+        NetworkError: the network cannot be traced, or there are no traces for a neuron or rule.
+        ConfigError: a composite assigns a rule to nothing.
+    """
+
+    Options: ClassVar[type[LearnerOptions]] = OnlineLFPOptions
+
+    def __init__(
+        self,
+        net: nn.Module,
+        rule: Rule | Composite,
+        reward: StepwiseReward,
+        carry: float | None = None,
+        backend: str = "auto",
+        update: UpdateOptions | None = None,
+    ) -> None:
+        self.update = update if update is not None else UpdateOptions()
+        super().__init__(net, rule, backend, self.update.rule())
+        self.reward = reward
+        self.carry = carry
+        self._begin()  # refuses at once what it cannot train
+
+    @classmethod
+    def from_options(cls, net: nn.Module, options: Any) -> OnlineLFP:
+        """Build rule and reward as described, and bind them to ``net``."""
+        return cls(
+            net,
+            options.rule.make(),
+            options.reward.make(),
+            options.carry,
+            options.backend,
+            options.update,
+        )
+
+    def _begin(self) -> Session:
+        return self.engine.online(self.reward, carry=self.carry)
+
+    def feedback(self, batch: TrainingBatch) -> StepResult:
+        """Run the batch step by step; reward each step and learn from it before the next."""
+        session = self._begin()
+        own = _steps(batch) if batch.lengths is None else batch.lengths.to(self.device)[:, None]
+        total = 0.0
+        for t, frame in enumerate(_frames(batch)):
+            session.step(frame, running=None if batch.lengths is None else batch.lengths > t)
+            reward = session.judge(batch.labels) / own
+            session.learn(reward)
+            total += float((reward.abs() * (t < own)).sum())
+        session.collect()
+        self.update.apply(self.net)
+        classes, shared = session.predict()
+        return StepResult(classes, shared, total / len(batch.labels), session.firing_rates)
+
+
+def _steps(batch: TrainingBatch) -> int:
+    """T of a batch."""
+    return batch.x.shape[0] if batch.steps is None else batch.steps
+
+
+def _frames(batch: TrainingBatch) -> Iterator[Spikes | Tensor]:
+    """The input of each step, taken out of the batch when it is its turn."""
+    for t in range(_steps(batch)):
+        if isinstance(batch.x, Spikes):
+            yield batch.x.window(t, t + 1)[0]
+        else:
+            yield batch.x if batch.steps is not None else batch.x[t]
