@@ -28,6 +28,7 @@ from lfp_snn.cli.explain import explain
 from lfp_snn.cli.export import export, import_network
 from lfp_snn.cli.listing import Kind, entries
 from lfp_snn.cli.metrics import metrics
+from lfp_snn.cli.prune import prune
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, LfpSnnError, RunError
@@ -234,6 +235,7 @@ app.command()(env)
 app.command()(explain)
 app.command()(export)
 app.command()(metrics)
+app.command()(prune)
 app.command("import")(import_network)
 app.add_typer(data_commands, name="data")
 

@@ -16,7 +16,7 @@ from lfp_snn.analysis.compare.plan import Comparison
 from lfp_snn.analysis.compare.run import State
 from lfp_snn.analysis.compare.statistics import Mean, Paired, holm, mean, paired
 
-__all__ = ["COLUMNS", "Column", "LearnerResult", "Results", "gather"]
+__all__ = ["COLUMNS", "Column", "LearnerResult", "Results", "concluded", "gather"]
 
 ALPHA = 0.05
 
@@ -134,7 +134,7 @@ class Results:
     def conclusions(self) -> Iterator[str]:
         """What may and may not be concluded, a sentence or two each."""
         for name, difference in self.differences.items():
-            yield _concluded(self.reference, name, difference)
+            yield concluded(self.reference, name, difference)
         for learner in self.learners:
             if learner.name != self.reference and learner.name not in self.differences:
                 yield (
@@ -208,7 +208,8 @@ def _differences(learners: Sequence[LearnerResult], reference: str) -> dict[str,
     }
 
 
-def _concluded(reference: str, name: str, difference: Paired) -> str:
+def concluded(reference: str, name: str, difference: Paired, what: str = "test accuracy") -> str:
+    """What a paired difference of two learners in a share (``what``) allows to say."""
     ahead = difference.adjusted < ALPHA
     sign = -1 if ahead and difference.difference < 0 else 1  # of who is ahead minus who is behind
     low, high = sorted((sign * 100 * difference.low, sign * 100 * difference.high))
@@ -218,11 +219,11 @@ def _concluded(reference: str, name: str, difference: Paired) -> str:
     if ahead:
         first, second = (reference, name) if mean_points > 0 else (name, reference)
         return (
-            f"{first} is ahead of {second} in test accuracy by {abs(mean_points):.1f} points "
+            f"{first} is ahead of {second} in {what} by {abs(mean_points):.1f} points "
             f"({interval}; {p}): on this split the difference is more than chance of the seeds."
         )
     return (
-        f"No difference in test accuracy between {reference} and {name} is shown: "
+        f"No difference in {what} between {reference} and {name} is shown: "
         f"{mean_points:+.1f} points ({interval}, not corrected; {p}). That does not make them "
         f"equal: differences within the interval remain possible."
     )

@@ -1,0 +1,193 @@
+"""Test accuracy of a run over the share of its weights that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lfp_snn.analysis.compare.measures import gini
+from lfp_snn.analysis.prune.criteria import Criterion, magnitude, randomly, relevance, weights
+from lfp_snn.analysis.prune.ranking import Ranking, Scope, rank
+from lfp_snn.data import SampleSet, Splits
+from lfp_snn.errors import ConfigError
+from lfp_snn.training import TrainedRun, evaluate
+
+__all__ = ["SHARES", "TOLERATED", "Curve", "Options", "PrunedRun", "prune_run", "rankings"]
+
+#: Shares by default: closer where accuracy tends to fall.
+SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
+#: Accuracy that may be lost for a share to count as prunable.
+TOLERATED = 0.01
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a run.
+
+    Attributes:
+        criteria: by which weights are pruned.
+        shares: ascending, in [0, 1]; 0 is the network as it is.
+        scope: which weights compete.
+        draws: random orders, over which accuracy is averaged.
+        samples: training samples, drawn alike each time, through which relevance is sent; fewer if
+            there are not so many.
+
+    Raises:
+        ConfigError: shares are not ascending from 0, or there are fewer than two.
+    """
+
+    criteria: Sequence[Criterion] = tuple(Criterion)
+    shares: Sequence[float] = SHARES
+    scope: Scope = Scope.network
+    draws: int = 5
+    samples: int = 300
+
+    def __post_init__(self) -> None:
+        shares = np.asarray(self.shares)
+        rising = (
+            len(shares) > 1 and shares[0] == 0 and shares[-1] <= 1 and np.diff(shares).min() > 0
+        )
+        if not rising:
+            given = ", ".join(f"{share:g}" for share in self.shares)
+            raise ConfigError(
+                f"--shares is {given or 'empty'}; expected numbers that rise from 0, the network "
+                f"as it is, to 1 at most, such as 0,0.5,0.9."
+            )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Test accuracy over the share pruned, mean over the draws where it was random.
+
+    Attributes:
+        criterion: what decided which weights go.
+        shares: ascending from 0.
+        accuracies: in [0, 1], at each share.
+    """
+
+    criterion: Criterion
+    shares: Sequence[float]
+    accuracies: Sequence[float]
+
+    @property
+    def kept(self) -> float:
+        r"""How much of its accuracy the network keeps, mean over the shares; 1 if nothing is lost.
+
+        .. math:: \frac{1}{s_n} \int_0^{s_n} \frac{a(s)}{a(0)} ds
+
+        by the trapezoidal rule: the area under the curve, with what networks differ in before
+        anything is pruned taken out.
+        """
+        if not self.accuracies[0]:
+            return 1.0
+        area = float(np.trapezoid(self.accuracies, self.shares)) / self.shares[-1]
+        return area / self.accuracies[0]
+
+    @property
+    def prunable(self) -> float:
+        """The largest share up to which less than a point of accuracy is lost at every share."""
+        floor = self.accuracies[0] - TOLERATED + 1e-9  # a whole point, but for rounding, is lost
+        below = (at for at, accuracy in enumerate(self.accuracies) if accuracy < floor)
+        first = next(below, len(self.shares))
+        return self.shares[first - 1]
+
+
+@dataclass(frozen=True)
+class PrunedRun:
+    """What pruning does to a run.
+
+    Attributes:
+        path: of the run.
+        learner: its learner.
+        seed: its seed.
+        gini: Gini index of the sizes of its weights: near 1 if a few are large.
+        zeros: share of weights that are zero before anything is pruned.
+        count: weights that can be pruned.
+        curves: one a criterion.
+    """
+
+    path: Path
+    learner: str
+    seed: int
+    gini: float
+    zeros: float
+    count: int
+    curves: Sequence[Curve]
+
+    def curve(self, criterion: Criterion) -> Curve:
+        """That of a criterion."""
+        return next(each for each in self.curves if each.criterion is criterion)
+
+
+def rankings(
+    trained: TrainedRun, train: SampleSet, criterion: Criterion, options: Options
+) -> Iterator[Ranking]:
+    """The orders by a criterion: one, or as many as there are draws.
+
+    Args:
+        trained: the run.
+        train: its training set.
+        criterion: what decides.
+        options: scope, draws and samples.
+    """
+    net = trained.learner.net
+    if criterion is Criterion.random:
+        for draw in range(options.draws):
+            yield rank(net, randomly(net, draw), options.scope)
+    elif criterion is Criterion.relevance:
+        chosen = np.random.default_rng(0).permutation(len(train))[: options.samples]
+        scores = relevance(trained.learner, train.subset(np.sort(chosen)))
+        yield rank(net, scores, options.scope)
+    else:
+        yield rank(net, magnitude(net), options.scope)
+
+
+def prune_run(
+    path: Path,
+    trained: TrainedRun,
+    splits: Splits,
+    options: Options,
+    advanced: Callable[[], None] = lambda: None,
+) -> PrunedRun:
+    """Measure the test accuracy of a run at every share, by every criterion.
+
+    The network has its own weights again afterwards.
+
+    Args:
+        path: of the run.
+        trained: the run.
+        splits: its data.
+        options: what is asked.
+        advanced: called after each order; there are ``len(criteria)`` of them, a random one
+            counting ``draws`` times.
+    """
+    learner, config = trained.learner, trained.config
+
+    def accuracy(ranking: Ranking, share: float) -> float:
+        with ranking.pruned(learner.net, share):
+            return evaluate(learner, splits.test, config.batch_size).accuracy
+
+    curves = []
+    for criterion in options.criteria:
+        found = []
+        for ranking in rankings(trained, splits.train, criterion, options):
+            found.append([accuracy(ranking, share) for share in options.shares])
+            advanced()
+        curves.append(Curve(criterion, options.shares, np.mean(found, axis=0).tolist()))
+    every = [weight.detach().flatten() for weight in weights(learner.net).values()]
+    zeros = sum(int((each == 0).sum()) for each in every)
+    count = sum(len(each) for each in every)
+    return PrunedRun(
+        path,
+        config.learner.name,
+        config.seed,
+        # Of each layer by itself, weighted by its weights: layers differ in scale, which is no
+        # sparsity.
+        sum(gini(each) * len(each) for each in every) / count,
+        zeros / count,
+        count,
+        curves,
+    )

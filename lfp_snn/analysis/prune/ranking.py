@@ -1,0 +1,76 @@
+"""The order in which weights go, and a network without the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.analysis.prune.criteria import weights
+
+__all__ = ["Ranking", "Scope", "rank"]
+
+
+class Scope(StrEnum):
+    """Which weights compete: those of the whole network, or those of each layer by itself."""
+
+    network = "global"
+    layer = "layer"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The place of every weight in the order.
+
+    Attributes:
+        places: int64, of the shape of each weight, by name: 0 goes first.
+        sizes: how many weights compete with those of that name.
+    """
+
+    places: Mapping[str, Tensor]
+    sizes: Mapping[str, int]
+
+    @contextmanager
+    def pruned(self, net: nn.Module, share: float) -> Iterator[None]:
+        """Within, the first ``share`` (in [0, 1]) of the weights are zero; then all are back."""
+        parameters = weights(net)
+        before = {name: each.detach().clone() for name, each in parameters.items()}
+        try:
+            with torch.no_grad():
+                for name, places in self.places.items():
+                    gone = places < round(share * self.sizes[name])
+                    parameters[name].masked_fill_(gone.to(parameters[name].device), 0.0)
+            yield
+        finally:
+            with torch.no_grad():
+                for name, values in before.items():
+                    parameters[name].copy_(values)
+
+
+def rank(net: nn.Module, scores: Mapping[str, Tensor], scope: Scope) -> Ranking:
+    """Order weights by their score, the lowest first.
+
+    Of equal ones, such as all through which no relevance went, the smaller weight goes first.
+
+    Args:
+        net: the network.
+        scores: of each of its :func:`~lfp_snn.analysis.prune.criteria.weights`, by name.
+        scope: which weights compete.
+    """
+    parameters, names = weights(net), list(scores)
+    places: dict[str, Tensor] = {}
+    sizes: dict[str, int] = {}
+    for group in [names] if scope is Scope.network else [[name] for name in names]:
+        score = torch.cat([scores[name].flatten().cpu() for name in group]).numpy()
+        size = torch.cat([parameters[name].detach().flatten().abs().cpu() for name in group])
+        place = np.empty(len(score), np.int64)
+        place[np.lexsort((size.numpy(), score))] = np.arange(len(score))
+        parts = torch.from_numpy(place).split([scores[name].numel() for name in group])
+        for name, part in zip(group, parts, strict=True):
+            places[name], sizes[name] = part.view(scores[name].shape), len(score)
+    return Ranking(places, sizes)

@@ -1,0 +1,178 @@
+"""``lfp-snn prune``: accuracy over the share of weights pruned, learners side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lfp_snn.cli.display import shown
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.options import nearest
+from lfp_snn.training import TrainedRun
+from lfp_snn.training.files import write_atomic
+from lfp_snn.training.run import load_splits
+
+if TYPE_CHECKING:
+    from lfp_snn.analysis.prune.criteria import Criterion
+    from lfp_snn.analysis.prune.curve import Options
+    from lfp_snn.analysis.prune.results import Pruned
+    from lfp_snn.data import SampleSet
+
+__all__ = ["prune"]
+
+
+def prune(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN... [KEY=VALUE]...", help="Runs, and changes of their configs."),
+    ],
+    criteria: Annotated[
+        str, typer.Option(help="Of magnitude, relevance and random, by commas.")
+    ] = "magnitude,relevance,random",
+    shares: Annotated[
+        str | None, typer.Option(help="Shares to prune, by commas; rising, and 0 first.")
+    ] = None,
+    scope: Annotated[
+        str,
+        typer.Option(help="global: weights of all layers compete; layer: those of each by itself."),
+    ] = "global",
+    draws: Annotated[int, typer.Option(min=1, help="Random orders for each run.")] = 5,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Training samples through which relevance is sent.")
+    ] = 300,
+    save: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="Write the networks with that share pruned too."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder; by default RUN/prune, and runs/prune for several runs."),
+    ] = None,
+) -> None:
+    """Prune trained networks: what is left of accuracy, and which learner's prune better."""
+    from lfp_snn.analysis.prune.curve import SHARES, Options, prune_run
+    from lfp_snn.analysis.prune.ranking import Scope
+    from lfp_snn.analysis.prune.report import write_report
+    from lfp_snn.analysis.prune.results import Pruned, refuse_unlike
+
+    options = Options(
+        criteria=_criteria(criteria),
+        shares=SHARES if shares is None else _numbers(shares),
+        scope=Scope(_known("--scope", scope, [each.value for each in Scope])),
+        draws=draws,
+        samples=samples,
+    )
+    # A run is told from a change of its config by the sign of equality, unless it is there.
+    paths = [Path(each) for each in runs if "=" not in each or Path(each).exists()]
+    changes = [each for each in runs if Path(each) not in paths]
+    if not paths:
+        raise ConfigError("No RUN is named: name one or more run directories.")
+    trained = {path: TrainedRun.open(path, changes) for path in paths}
+    refuse_unlike({path: each.config for path, each in trained.items()})
+    folder = out or (paths[0] / "prune" if len(paths) == 1 else Path("runs") / "prune")
+    _make(folder)
+    splits = load_splits(trained[paths[0]].config)
+    console = Console()
+    orders = sum(draws if each == "random" else 1 for each in options.criteria)
+    found = []
+    with _bar(console) as bar:
+        task = bar.add_task("pruning", total=orders * len(paths))
+        for path, each in trained.items():
+            bar.update(task, description=f"pruning {shown(path)}")
+            found.append(prune_run(path, each, splits, options, lambda: bar.advance(task)))
+            if save is not None:
+                _save(each, splits.train, options, save, folder)
+    pruned = Pruned(found, options, len(splits.test))
+    name = trained[paths[0]].config.name
+    report = write_report(pruned, folder, name, splits.info.get("source", ""))
+    console.print(_summary(pruned))
+    for sentence in pruned.conclusions():
+        console.print(f"- {sentence}", highlight=False)
+    console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
+
+
+def _criteria(given: str) -> tuple[Criterion, ...]:
+    from lfp_snn.analysis.prune.criteria import Criterion
+
+    known = [each.value for each in Criterion]
+    return tuple(
+        Criterion(_known("--criteria", name.strip(), known))
+        for name in dict.fromkeys(given.split(","))
+    )
+
+
+def _known(option: str, given: str, known: Sequence[str]) -> str:
+    """A word of a few.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    if given not in known:
+        guess = nearest(given, known)
+        hint = f"did you mean {guess}?" if guess else f"expected {', '.join(known)}."
+        raise ConfigError(f"{option} has {given!r}, which is not known; {hint}")
+    return given
+
+
+def _numbers(given: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(each) for each in given.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--shares is {given!r}; expected numbers by commas, such as 0,0.5,0.9."
+        ) from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _save(
+    trained: TrainedRun, train: SampleSet, options: Options, share: float, folder: Path
+) -> None:
+    """Write the network as each criterion would prune it, but for random ones."""
+    from lfp_snn.analysis.exchange.weights import weights_bytes
+    from lfp_snn.analysis.prune.curve import rankings
+
+    config, net = trained.config, trained.learner.net
+    for criterion in options.criteria:
+        if criterion == "random":
+            continue
+        (ranking,) = rankings(trained, train, criterion, options)
+        with ranking.pruned(net, share):
+            content = weights_bytes(net, config.model, train.feature_shape, trained.classes)
+        stem = f"{config.learner.name}-seed-{config.seed}-{criterion}-{share:g}"
+        write_atomic(folder / f"{stem}.safetensors", content)
+
+
+def _summary(pruned: Pruned) -> Table:
+    from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows
+
+    table = Table(*SUMMARY_TITLES, box=None, pad_edge=False)
+    for row in summary_rows(pruned):
+        table.add_row(*row)
+    return table

@@ -1,0 +1,92 @@
+"""``lfp-snn prune``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lfp_snn.analysis.exchange.weights import load_weights
+from lfp_snn.cli import app
+from lfp_snn.training import TrainedRun
+from tests.cli.conftest import SMALL, Cli
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two learners with two seeds, and a network of another size."""
+    folder = tmp_path_factory.mktemp("runs")
+    asked = {
+        f"{name}-{seed}": [f"seed={seed}", f"learner={{name: {name}}}", "epochs=1"]
+        for name in ("lfp", "surrogate")
+        for seed in (0, 1)
+    }
+    asked["wide"] = ["seed=2", "epochs=1", "model.hidden=[17]"]
+    for name, changes in asked.items():
+        result = CliRunner().invoke(
+            app, ["train", "digits", *SMALL, *changes, "--out", str(folder / name)]
+        )
+        assert result.exit_code == 0, result.output
+    return {name: folder / name for name in asked}
+
+
+def test_learners_side_by_side(cli: Cli, runs: dict[str, Path]) -> None:
+    paths = [path for name, path in runs.items() if name != "wide"]
+    done = cli("prune", *paths, "--shares", "0,0.5,0.9", "--draws", 2, "--samples", 10)
+    assert done.exit_code == 0, done.output
+    assert "That networks trained with lfp prune better than with surrogate" in " ".join(
+        done.stdout.split()
+    )
+    found = json.loads(Path("runs/prune/results.json").read_text())
+    assert [run["learner"] for run in found["runs"]] == ["lfp", "lfp", "surrogate", "surrogate"]
+    assert {each["criterion"] for each in found["differences"]} == {"magnitude", "relevance"}
+    assert Path("runs/prune/report.html").is_file()
+
+
+def test_a_pruned_network_trains_on_and_stays_pruned(cli: Cli, runs: dict[str, Path]) -> None:
+    """LFP moves a weight by its own size: one of zero stays zero."""
+    done = cli(
+        "prune", runs["lfp-0"], "--criteria", "magnitude", "--scope", "layer",
+        "--shares", "0,0.9", "--save", "0.75", "--out", "out",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    file = Path("out/lfp-seed-0-magnitude-0.75.safetensors")
+    saved = load_weights(file).net
+    start = {name: p.detach() for name, p in saved.named_parameters() if p.dim() > 1}
+    whole = TrainedRun.open(runs["lfp-0"]).learner.net
+    for name, weight in start.items():
+        assert int((weight == 0).sum()) == round(0.75 * weight.numel())
+        kept = weight != 0
+        assert weight[kept].equal(whole.get_parameter(name).detach()[kept])
+    done = cli("train", "digits", *SMALL, f"transfer={{source: {file}}}", "--out", "tuned")
+    assert done.exit_code == 0, done.output
+    tuned = TrainedRun.open("tuned").learner.net
+    for name, weight in start.items():
+        assert not weight.equal(tuned.get_parameter(name).detach())
+        assert weight.eq(0).equal(tuned.get_parameter(name).detach().eq(0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lfp-0", "--criteria", "magnitud"), "--criteria has 'magnitud', which is not known; did"),
+        (("lfp-0", "--scope", "neuron"), "expected global, layer"),
+        (("lfp-0", "--shares", "0,half"), "--shares is '0,half'; expected numbers by commas"),
+        (("lfp-0", "--shares", "0.5,0.9"), "expected numbers that rise from 0"),
+        (("lfp-0", "wide"), "another section model than"),
+        (("nowhere",), "is not a run directory"),
+        (("data.threshold=0.4",), "No RUN is named"),
+        (("lfp-0", "data.treshold=0.4"), "did you mean"),
+    ],
+)
+def test_mistakes(
+    cli: Cli, runs: dict[str, Path], arguments: tuple[str, ...], message: str
+) -> None:
+    folder = runs["lfp-0"].parent
+    given = [str(folder / each) if (folder / each).exists() else each for each in arguments]
+    done = cli("prune", *given, "--out", "out")
+    assert done.exit_code == 2
+    assert message in " ".join(done.stderr.split())
+    assert not Path("out").exists()
