@@ -37,6 +37,10 @@ WAYS: dict[str, tuple[list[str] | None, dict[str, Any]]] = {
     "surrogate, then lfp": (["learner={name: surrogate}"], {"freeze": []}),
 }
 RATES = (0.001, 0.003)
+#: So small that fifty samples are more than one step.
+BATCH = 25
+#: Samples that validate: an epoch of few training samples would spend its time there.
+VALIDATION = 1000
 
 
 class Study:
@@ -71,7 +75,11 @@ class Study:
             torch.manual_seed(seed)
             net = config.model.build(self.target.train.feature_shape, 5)
         order = np.random.default_rng(seed).permutation(len(self.target.train))[:samples]
-        splits: Splits = replace(self.target, train=self.target.train.subset(order))
+        splits: Splits = replace(
+            self.target,
+            train=self.target.train.subset(order),
+            val=self.target.val.subset(range(min(VALIDATION, len(self.target.val)))),
+        )
         settings = config.model_dump(mode="json", include={"calibrate", "learner", "clip"})
         return fit(
             net,
@@ -79,7 +87,7 @@ class Study:
             seed=seed,
             device="cpu",
             epochs=self.args.epochs,
-            batch_size=min(config.batch_size, max(5, samples // 10)),
+            batch_size=BATCH,
             optimizer={"name": "adam", "lr": rate},
             schedule={"name": "constant"},
             transfer=self.source(way, seed),
