@@ -119,8 +119,8 @@ def _read(source: Path) -> dict[str, Tensor]:
         raise RunError(f"transfer.source is {source}, but there is no such run or file.") from None
     except (OSError, SafetensorError) as problem:
         raise RunError(
-            f"transfer.source {source} is neither a run directory nor a safetensors file: "
-            f"{problem}."
+            f"transfer.source {source} is neither a run directory nor a safetensors file "
+            f"(and what torch.save writes is a pickle, which is never read): {problem}."
         ) from problem
 
 

@@ -21,6 +21,7 @@ from lfp_snn.data.formats.base import Format, check_size, content, events_of
 from lfp_snn.errors import DataError
 
 _SECOND = 1_000_000
+_AT_ONCE = 64  # rows
 
 
 def read(path: Path) -> Events:
@@ -47,7 +48,7 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
             raise DataError(f"{path} has no times and units, at the top or in a group spikes")
         times, units = group["times"], group["units"]
         check_size(path, times.nbytes + units.nbytes)
-        rows_t, rows_u = _rows(times), _rows(units)
+        rows_t, rows_u = _rows(path, times), _rows(path, units)
         labels = np.asarray(file["labels"], np.int64) if "labels" in file else None
     if len(rows_t) != len(rows_u) or any(map(_differ, rows_t, rows_u)):
         raise DataError(f"{path} has other numbers of times than of units; it is damaged")
@@ -76,7 +77,8 @@ def opened(path: Path) -> Iterator[Any]:
     """An HDF5 file, open to be read; what goes wrong within is told as damage to the file.
 
     Raises:
-        DataError: it cannot be read, or h5py is not installed.
+        DataError: it cannot be read, leads to other files, would unpack to far more than its size,
+            or h5py is not installed.
     """
     try:
         import h5py
@@ -86,15 +88,42 @@ def opened(path: Path) -> Iterator[Any]:
         ) from error
     try:
         with h5py.File(path, "r") as file:
+            _check(path, file, [], [0])
             yield file
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
 
 
-def _rows(dataset: Any) -> list[npt.NDArray[Any]]:
+def _check(path: Path, group: Any, above: list[Any], size: list[int]) -> None:
+    """Refuse what leads out of a file, back into itself, or unpacks to far more than its size."""
+    import h5py
+
+    if group in above:
+        raise DataError(f"{path} has a group {group.name} that holds itself")
+    for name in group:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise DataError(f"{path} has a link {name!r} in {group.name}, which is not followed")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _check(path, item, [*above, group], size)
+        elif isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise DataError(f"{path} keeps {item.name} in another file, which is not read")
+            size[0] += item.nbytes
+            check_size(path, size[0])
+
+
+def _rows(path: Path, dataset: Any) -> list[npt.NDArray[Any]]:
     """One array a recording, float64 for times and int64 for units."""
-    values = dataset[()]
-    rows = list(values) if values.dtype == object else [values]
+    if dataset.dtype == object:
+        rows, size = [], 0
+        for start in range(0, len(dataset), _AT_ONCE):  # rows may be one and the same in the file
+            rows += list(dataset[start : start + _AT_ONCE])
+            size += sum(np.asarray(row).nbytes for row in rows[start:])
+            check_size(path, size)
+    else:
+        rows = [dataset[()]]
     kind = np.float64 if np.asarray(rows[0]).dtype.kind == "f" else np.int64
     return [np.asarray(row).astype(kind).ravel() for row in rows]
 
