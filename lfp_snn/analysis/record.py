@@ -5,7 +5,6 @@ A run that was interrupted, or still goes on, is read as far as it got.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
-from lfp_snn.errors import RunError
+from lfp_snn.data.formats.arrays import load_arrays
+from lfp_snn.errors import ConfigError, DataError, RunError
+from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.files import read_json
 from lfp_snn.training.rundir import RunDir
 
@@ -92,22 +92,22 @@ def _mapping(path: Path, content: Any) -> Mapping[str, Any]:
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
-        return _mapping(path, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is not valid YAML: {_line(error)}.") from error
+        return read_mapping(path)
+    except ConfigError as error:
+        raise RunError(_line(error)) from error
 
 
 def _read_sample(path: Path) -> Sample:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            layers = tuple(str(name) for name in arrays["layers"])
-            return Sample(
-                label=int(arrays["label"]),
-                prediction=int(arrays["prediction"]),
-                layers=layers,
-                spikes={name: arrays[f"spikes/{name}"].astype(bool) for name in layers},
-            )
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        arrays = load_arrays(path)
+        layers = tuple(str(name) for name in arrays["layers"])
+        return Sample(
+            label=int(arrays["label"]),
+            prediction=int(arrays["prediction"]),
+            layers=layers,
+            spikes={name: arrays[f"spikes/{name}"].astype(bool) for name in layers},
+        )
+    except (DataError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{path} is not a sample (label, prediction, layers, spikes/<layer>): {_line(error)}."
         ) from error

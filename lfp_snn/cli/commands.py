@@ -6,7 +6,9 @@ Ctrl-C or SIGTERM with everything saved.
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -38,6 +40,7 @@ from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_confi
 from lfp_snn.training import train as run_training
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.distributed import World, join, rank
+from lfp_snn.training.outofmemory import of_memory
 from lfp_snn.training.run import load_splits
 from lfp_snn.training.rundir import RunDir
 
@@ -64,10 +67,27 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except LfpSnnError as error:
-            where = "error" if rank() is None else f"error in process {rank()}"
-            typer.echo(f"{where}: {' '.join(str(error).split())}", err=True)
-            code = SIGNAL_BASE + error.signum if isinstance(error, Interrupted) else 2
-            raise typer.Exit(code) from error
+            raise _told(str(error), error) from error
+        except KeyboardInterrupt as error:
+            raise _told("Stopped.", Interrupted("", signal.SIGINT)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads what is printed; no mistake
+                raise
+            named = f"{error.filename}: " if error.filename else ""
+            raise _told(f"{named}{error.strerror or error}.", error) from error
+        except (MemoryError, RuntimeError) as error:
+            if not of_memory(error):
+                raise
+            raise _told(
+                "Memory ran out: make batch_size, data.train or the network smaller.", error
+            ) from error
+
+
+def _told(message: str, error: BaseException) -> typer.Exit:
+    """Print one line; the exit code that goes with it."""
+    where = "error" if rank() is None else f"error in process {rank()}"
+    typer.echo(f"{where}: {' '.join(message.split())}", err=True)
+    return typer.Exit(SIGNAL_BASE + error.signum if isinstance(error, Interrupted) else 2)
 
 
 app = typer.Typer(
@@ -256,8 +276,15 @@ def _train(config: Config, run: Path, resume: bool, console: Console, world: Wor
     console.print(f"data: {splits.info['source']}; {sizes}", soft_wrap=True, highlight=False)
     if splits.info.get("skipped"):
         console.print(f"skipped: {splits.info['skipped']} files that cannot be read")
-    with Display(console, config.epochs) as display:
-        result = run_training(config, run, splits=splits, resume=resume, observers=[display])
+    try:
+        with Display(console, config.epochs) as display:
+            result = run_training(config, run, splits=splits, resume=resume, observers=[display])
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"Stopped at once; if {run} is there, it goes on from its last checkpoint with: "
+            f"lfp-snn train {run}/config.yaml --out {run} --resume",
+            signal.SIGINT,
+        ) from None
     if config.baseline and result.baseline is None and world.first:
         from lfp_snn.analysis.baseline import logistic_baseline  # slow to import
 

@@ -113,6 +113,7 @@ class _stoppable:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._signum: int = signal.SIGINT
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGTERM, self._interrupt)
@@ -124,11 +125,11 @@ class _stoppable:
 
             raise Interrupted(
                 f"Stopped; {self.folder} keeps what is finished, and the same command goes on.",
-                signal.SIGINT,
+                self._signum,
             )
 
-    @staticmethod
-    def _interrupt(_signum: int, _frame: object) -> None:
+    def _interrupt(self, signum: int, _frame: object) -> None:
+        self._signum = signum
         raise KeyboardInterrupt
 
 

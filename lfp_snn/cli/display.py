@@ -80,6 +80,10 @@ class Display(Observer):
         """Print the warning."""
         self.console.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
 
+    def stopping(self, signum: int) -> None:
+        """Say that a signal was heard."""
+        self._print("stopping after this step, with everything saved; once more stops at once")
+
     def testing(self) -> None:
         """Say so on the bar."""
         if self._task is not None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-import yaml
 from rich.console import Console
 
 from lfp_snn.cli.display import shown, two_columns
@@ -18,7 +17,7 @@ from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rules import Composite, Norm, Rule
 from lfp_snn.training import TrainedRun
 from lfp_snn.training.config import Settings
-from lfp_snn.training.configfile import make_config
+from lfp_snn.training.configfile import make_config, parse_yaml
 from lfp_snn.training.files import write_json
 from lfp_snn.training.run import load_splits
 
@@ -125,8 +124,8 @@ def _rule(given: str | None, trained: TrainedRun) -> Rule | Composite:
     if given == "run":
         return trained.learner.engine.rule
     try:
-        content: Any = yaml.safe_load(given)
-    except yaml.YAMLError as error:
+        content: Any = parse_yaml(given, "--rule")
+    except ConfigError as error:
         raise ConfigError(f"--rule {given!r} is neither a name nor a mapping.") from error
     section = {"name": content} if isinstance(content, str) else content
     settings = make_config(Settings, {"learner": {"name": "lfp", "rule": section}}, "--rule")

@@ -140,6 +140,8 @@ def _read(folder: Path) -> Binned | None:
     """Maps an entry; None if there is none, or if it is damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if not _DTYPES.keys() >= meta.keys():  # nor does a name lead out of the entry
+            return None
         columns = {column: _map(folder / column, **meta[column]) for column in meta}
         return Binned(
             columns.pop("indptr"), columns.pop("indices"), columns.pop("values", None), **columns

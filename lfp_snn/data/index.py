@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -198,7 +199,7 @@ def read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[
     """Folder, sensor, classes and files of an index.
 
     Raises:
-        DataError: it is missing, damaged, or of another version.
+        DataError: it is missing, damaged, or of another version, or a file leads out of its folder.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -211,8 +212,12 @@ def read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[
         raise DataError(
             f"there is no index {path}: make one with lfp-snn data import FOLDER --out {path}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is no index of recordings: {error!r}") from error
+    for entry in entries:
+        inside = Path(os.path.normpath(entry.file))
+        if inside.is_absolute() or inside.parts[:1] == (os.pardir,):
+            raise DataError(f"{path} names the file {entry.file}, outside of its folder {folder}")
     if any(entry.part not in PARTS or entry.label not in classes for entry in entries):
         raise DataError(f"{path} names a part or a class that it does not have")
     return folder, (polarities, height, width), classes, entries

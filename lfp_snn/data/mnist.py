@@ -16,6 +16,7 @@ from pydantic import Field
 from lfp_snn.data.images import ImageArray, ImageOptions, Images, Labels, image_splits
 from lfp_snn.data.sets import Splits
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import allowance, check_size
 
 CLASSES = tuple(str(digit) for digit in range(10))
 SOURCE = "MNIST, images of handwritten digits (LeCun, Cortes, Burges; CC BY-SA 3.0)"
@@ -63,13 +64,15 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     content, last dimension fastest.
 
     Raises:
-        DataError: the file is missing, is no IDX file of bytes, or is shorter or longer than its
-            header says.
+        DataError: the file is missing, is no IDX file of bytes, is shorter or longer than its
+            header says, or would unpack to far more than its size.
     """
     try:
         content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+            with gzip.open(path) as packed:
+                content = packed.read(allowance(path) + 1)
+            check_size(path, len(content))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}); fetch it again") from error
     if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or content[3] == 0:

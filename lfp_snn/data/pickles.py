@@ -32,8 +32,12 @@ _ALLOWED = {
 }
 
 
-class _Arrays(pickle.Unpickler):
-    """Finds what rebuilds NumPy arrays, and nothing else."""
+class _Arrays(pickle._Unpickler):
+    """Finds what rebuilds NumPy arrays, and nothing else.
+
+    Made of the unpickler in Python. That in C makes room for as many values as a number in the file
+    says, so that twelve bytes can fill the memory.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lfp_snn.errors import DataError, NetworkError, require
 from lfp_snn.models.nir_graph import Place, metadata_of, places_of
+from lfp_snn.unpacking import open_hdf5
 
 __all__ = ["DT", "NIRNetwork", "from_nir", "load_nir"]
 
@@ -28,6 +29,20 @@ __all__ = ["DT", "NIRNetwork", "from_nir", "load_nir"]
 DT = 1e-4
 
 FLOAT = npt.NDArray[np.float64]
+
+
+#: What reading a file that is something else trips over.
+_DAMAGE = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AssertionError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    RecursionError,
+)
 
 
 def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
@@ -38,7 +53,8 @@ def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
         dt: seconds of a step; by default what the file says, or 0.1 ms where it says nothing.
 
     Raises:
-        DataError: the file is absent or is not NIR.
+        DataError: the file is absent, is not NIR, leads to other files, or describes no network
+            that can be built.
         NetworkError: a node has no counterpart in snntorch (it is named, with the reason), or the
             package ``nir`` is not installed.
     """
@@ -48,10 +64,16 @@ def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
     if not Path(path).exists():
         raise DataError(f"There is no file {path}.")
     try:
+        with open_hdf5(Path(path)):
+            pass  # it refuses links to other files, and what unpacks without end
         graph = nir.read(path)
-    except (OSError, KeyError, ValueError, TypeError, AssertionError, AttributeError) as problem:
+    except _DAMAGE as problem:
         raise DataError(f"{path} cannot be read as NIR: {problem}.") from problem
-    return from_nir(graph, dt)
+    try:
+        return from_nir(graph, dt)
+    # Sizes and shapes that no module takes.
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, OverflowError) as problem:
+        raise DataError(f"{path} describes a network that cannot be built: {problem}.") from problem
 
 
 def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:

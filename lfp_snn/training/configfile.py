@@ -34,8 +34,24 @@ __all__ = [
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
+_LONGEST = 1 << 20  # characters of a config
+_MOST_VALUES = 100_000  # in a config, with all that its aliases repeat
+_SHOWN = 200  # characters of a value in a message
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads ``1e-3`` as a number and refuses a key that stands twice."""
+    """Safe YAML that reads ``1e-3`` as a number and refuses a key that stands twice.
+
+    No tag makes it build anything but plain values. Aliases may repeat only so much: a few lines
+    of them can unfold to more than any memory holds.
+    """
+
+    def get_single_data(self) -> Any:
+        node = self.get_single_node()
+        if node is None:
+            return None
+        _unfolded(node, {})
+        return self.construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -47,6 +63,33 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, everything that aliases repeat counted each time."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise _refused(node, "a value that holds itself")
+        return known[id(node)]
+    known[id(node)] = 0
+    inner: Any = node.value
+    if isinstance(node, yaml.ScalarNode):
+        if "\0" in inner:
+            raise _refused(node, "a null character")
+        inner = ()
+    elif isinstance(node, yaml.MappingNode):
+        inner = [each for pair in inner for each in pair]
+    total = 1 + sum(_unfolded(each, known) for each in inner)
+    if total > _MOST_VALUES:
+        raise _refused(node, f"more than {_MOST_VALUES} values")
+    known[id(node)] = total
+    return total
+
+
+def _refused(node: yaml.Node, found: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(
+        None, None, f"there is {found}, which no config needs", node.start_mark
+    )
 
 
 # YAML 1.1 wants a dot and a signed exponent in a float; everybody writes 1e-3.
@@ -65,8 +108,10 @@ def parse_yaml(text: str, source: str) -> Any:
         source: what to call it in an error, for instance the file.
 
     Raises:
-        ConfigError: the text is not YAML; names the line.
+        ConfigError: the text is not YAML, which names the line, or far too long.
     """
+    if len(text) > _LONGEST:
+        raise ConfigError(f"{source} has more than {_LONGEST} characters, which no config needs.")
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
@@ -74,6 +119,9 @@ def parse_yaml(text: str, source: str) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not readable"
         raise ConfigError(f"{source}{where}: this is no valid YAML: {problem}.") from error
+    # A date or a number that is none, a key that is a list, brackets without end.
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{source}: this is no valid YAML: {error}.") from error
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -83,7 +131,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing or not readable, or is no mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LONGEST + 1)
     except FileNotFoundError:
         raise ConfigError(f"There is no config file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -193,12 +242,12 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
             guess = nearest(context["given"], context["known"])
             hint = f", did you mean {guess}?" if guess else ""
             return (
-                f"{key}.name is {context['given']!r}, but the {context['what']} must be one of "
-                f"{', '.join(context['known'])}{hint}"
+                f"{key}.name is {_shown(context['given'])}, but the {context['what']} must be one "
+                f"of {', '.join(context['known'])}{hint}"
             )
         case "no_choice":
             return (
-                f"{key} is {problem['input']!r}, expected a mapping with the name of a "
+                f"{key} is {_shown(problem['input'])}, expected a mapping with the name of a "
                 f"{context['what']}"
             )
         case "bad_options":
@@ -208,7 +257,7 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if expected.startswith(("greater", "less")):
         expected = f"a number {expected}"
-    return f"{key} is {problem['input']!r}, expected {expected[0].lower()}{expected[1:]}"
+    return f"{key} is {_shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
 
 
 def _unknown(
@@ -243,7 +292,16 @@ def _dotted(kind: type[BaseModel]) -> list[str]:
     return names
 
 
+def _shown(value: Any) -> str:
+    """A value as it is written, or the beginning of it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _kind(value: Any) -> str:
     if value is None:
         return "nothing"
-    return {"list": "a list", "str": "a piece of text"}.get(type(value).__name__, repr(value))
+    return {"list": "a list", "str": "a piece of text"}.get(type(value).__name__) or _shown(value)

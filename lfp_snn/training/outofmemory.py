@@ -12,7 +12,7 @@ import torch
 from lfp_snn.errors import RunError
 from lfp_snn.training.config import Settings
 
-__all__ = ["advised"]
+__all__ = ["advised", "of_memory"]
 
 #: How torch's allocators, those of OpenMP and numba's kernels say it, where no type of error does.
 _PHRASES = re.compile(
@@ -36,13 +36,14 @@ def advised(settings: Settings, run: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_of_memory(error):
+        if not of_memory(error):
             raise
         kept = "" if run is None else f" What {run} holds is intact."
         raise RunError(f"Memory ran out: {_advice(settings)}.{kept}") from error
 
 
-def _is_of_memory(error: BaseException) -> bool:
+def of_memory(error: BaseException) -> bool:
+    """Does an error mean that memory ran out?"""
     kinds = (MemoryError, torch.cuda.OutOfMemoryError)
     return isinstance(error, kinds) or _PHRASES.search(str(error)) is not None
 

@@ -78,9 +78,9 @@ def fit(
             finite; or memory ran out.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    checked = make_config(Settings, settings, "fit")
-    with _own_random_numbers(checked):
-        return _train(net, splits, checked, _path(out), resume, observers, time.perf_counter())
+    checked, path = make_config(Settings, settings, "fit"), _path(out)
+    with _own_random_numbers(checked), advised(checked, path):
+        return _train(net, splits, checked, path, resume, observers, time.perf_counter())
 
 
 def train(
@@ -110,7 +110,7 @@ def train(
         world.on_first(lambda: RunDir.check_new(path))  # before the work of loading data
     if splits is None:
         splits = load_splits(config)
-    with _own_random_numbers(config):
+    with _own_random_numbers(config), advised(config, path):
         net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
         return _train(net, splits, config, path, resume, observers, started)
 
@@ -148,21 +148,21 @@ class TrainedRun:
                 network that no config describes.
         """
         run = RunDir.open(Path(path))
-        info = read_json(run.info)
-        if not info["from_config"]:
+        from_config, shape, classes = _described(run)
+        if not from_config:
             raise RunError(
                 f"{run.path} was made by fit() with a network of its own: load "
                 f"{run.best} into that network."
             )
         config = load_config(run.config, overrides)
-        net = config.model.build(info["data"]["feature_shape"], len(info["data"]["classes"]))
+        net = config.model.build(shape, len(classes))
         if not run.best.exists():
             raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
         tensors, _ = load_checkpoint(run.best)
         load_net(net, tensors, run.best)
         learner = _learner(net.to(pick_device(config.device)), config)
         net.eval()
-        return cls(config, learner, info["data"]["classes"])
+        return cls(config, learner, classes)
 
     def evaluate(self) -> Evaluation:
         """Accuracy and more on the test set."""
@@ -194,7 +194,7 @@ def _train(
     run, finished, begun = world.on_first(lambda: _there(out, settings, resume))
     if finished is not None:
         return finished
-    with ExitStack() as held, advised(settings, out):
+    with ExitStack() as held:
         if run is not None:
             world.on_first(partial(_hold, run, held))
         net.to(pick_device(settings.device))
@@ -322,6 +322,24 @@ def _describe(
         },
         "calibration": factors,
     }
+
+
+def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
+    """What run.json says: whether a config makes the network, shape of an input, classes.
+
+    Raises:
+        RunError: it says something else.
+    """
+    info = read_json(run.info)
+    try:
+        data = info["data"]
+        shape = tuple(int(side) for side in data["feature_shape"])
+        classes = [str(name) for name in data["classes"]]
+        if not shape or min(shape) < 1 or not classes:
+            raise ValueError("there is nothing to classify")
+        return bool(info["from_config"]), shape, classes
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run.info} does not describe a run: {error!r}.") from error
 
 
 def _digest(net: nn.Module) -> str:

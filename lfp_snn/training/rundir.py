@@ -183,9 +183,12 @@ class RunDir:
             return []
         *complete, _ = self.metrics.read_bytes().split(b"\n")
         try:
-            return [json.loads(line) for line in complete]
+            lines = [json.loads(line) for line in complete]
         except (ValueError, RecursionError) as error:
             raise RunError(f"{self.metrics} is damaged: {error}.") from error
+        if not all(isinstance(line, dict) and isinstance(line.get("epoch"), int) for line in lines):
+            raise RunError(f"{self.metrics} is damaged: a line is not of an epoch.")
+        return lines
 
     def cut_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """Drop what lies behind the first ``epochs`` epochs, and return the rest."""

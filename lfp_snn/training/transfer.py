@@ -128,8 +128,8 @@ def _read(source: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as problem:
         raise RunError(
-            f"transfer.source {source} is neither a run directory nor a safetensors or .nir file: "
-            f"{problem}."
+            f"transfer.source {source} is neither a run directory nor a safetensors or .nir file "
+            f"(and what torch.save writes is a pickle, which is never read): {problem}."
         ) from problem
 
 

@@ -101,6 +101,11 @@ class Comparison(Section):
     @model_validator(mode="after")
     def _known(self) -> Self:
         for name, plan in self.learners.items():
+            if not name or name.startswith(".") or "/" in name or "\\" in name:
+                raise ValueError(
+                    f"learners by names that a folder can have, without / and without a dot in "
+                    f"front, but one is {name!r}"
+                )
             learner = plan.learner or name
             if learner not in LEARNERS:
                 guess = nearest(learner, LEARNERS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lfp_snn.data.formats.arrays import load_arrays
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT
 from lfp_snn.errors import DataError, ShapeError
 
@@ -141,13 +141,10 @@ class IntegerNetwork:
             DataError: the file is absent or is no network in integers.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = load_arrays(Path(path))
             known = json.loads(arrays.pop(_DESCRIPTION).tobytes())
             return cls(known["stages"], arrays, known["info"])
-        except FileNotFoundError:
-            raise DataError(f"There is no file {path}.") from None
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as problem:
+        except (DataError, ValueError, KeyError, TypeError, RecursionError) as problem:
             raise DataError(
                 f"{path} is no network written by lfp-snn export --to int8: {problem}."
             ) from problem

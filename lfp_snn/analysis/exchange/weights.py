@@ -20,6 +20,16 @@ from lfp_snn.training.checkpoint import copy_tensors, load_net
 __all__ = ["SavedNetwork", "load_weights", "weights_bytes"]
 
 _KEY = "lfp_snn"
+#: What reading a file that is something else trips over.
+_DAMAGE = (
+    OSError,
+    SafetensorError,
+    KeyError,
+    TypeError,
+    ValueError,
+    ValidationError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +81,13 @@ def load_weights(path: Path | str) -> SavedNetwork:
         shape, classes = tuple(described["input_shape"]), list(described["classes"])
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, ValidationError) as problem:
+    except _DAMAGE as problem:
         raise DataError(
             f"{path} is no network written by lfp-snn export --to safetensors: {problem}."
         ) from problem
-    net = options.build(shape, len(classes))
+    try:
+        net = options.build(shape, len(classes))
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise DataError(f"{path} describes a network that cannot be built: {problem}.") from problem
     load_net(net, tensors, path)
     return SavedNetwork(net.eval(), shape, classes)

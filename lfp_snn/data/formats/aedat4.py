@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.base import Format, allowance, content, events_of, put
+from lfp_snn.data.formats.base import Format, content, events_of, put
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import allowance
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _EVENT = np.dtype(

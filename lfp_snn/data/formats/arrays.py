@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.base import Format, check_size, content, events_of, put
+from lfp_snn.data.formats.base import Format, content, events_of, put
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import check_size
 
 _MILLISECOND = 1000
 _NAMES = {
@@ -52,12 +53,16 @@ def read_npy(path: Path) -> Events:
     return _events(path, load_array(path))
 
 
-def read_npz(path: Path) -> Events:
-    """The events of the first array that has any, or of columns."""
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a `.npz` by name; they cannot be written to.
+
+    Raises:
+        DataError: it is damaged, holds Python objects, or would unpack to far more than its size.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content(path))) as archive:
             check_size(path, sum(each.file_size for each in archive.infolist()))
-            arrays = {
+            return {
                 name.removesuffix(".npy"): _load(path, archive.read(name))
                 for name in archive.namelist()
                 if name.endswith(".npy")
@@ -67,6 +72,11 @@ def read_npz(path: Path) -> Events:
     # A damaged archive makes zipfile and zlib trip over anything.
     except Exception as error:
         raise DataError(f"{path} is damaged: {error}") from error
+
+
+def read_npz(path: Path) -> Events:
+    """The events of the first array that has any, or of columns."""
+    arrays = load_arrays(path)
     if _columns(arrays) is not None:
         return _from_columns(path, arrays)
     for array in arrays.values():

@@ -1,8 +1,4 @@
-"""What the formats share: how a file is opened, and how columns become events.
-
-A reader never takes more memory than about `EXPANSION` times the file's size (and `FREE` bytes at
-least): formats that compress are asked how large their content is before it is unpacked.
-"""
+"""What the formats share: how a file is opened, and how columns become events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +11,6 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.errors import DataError
 
-EXPANSION = 200
-FREE = 1 << 26
 HEAD = 512
 """Bytes at the beginning of a file that tell its format."""
 
@@ -70,24 +64,6 @@ def put(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror})") from error
-
-
-def allowance(path: Path) -> int:
-    """Bytes to which the content of a file may unpack."""
-    return max(FREE, EXPANSION * path.stat().st_size)
-
-
-def check_size(path: Path, size: int) -> None:
-    """Refuse content that would unpack to more than the allowance.
-
-    Raises:
-        DataError: it would.
-    """
-    if size > allowance(path):
-        raise DataError(
-            f"{path} would unpack to {size / 2**20:.0f} MiB, over {EXPANSION} times its size; it "
-            "is damaged or made to fill the memory"
-        )
 
 
 def records(path: Path, data: bytes, start: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

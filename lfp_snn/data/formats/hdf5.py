@@ -8,8 +8,6 @@ Source: Cramer, Stradmann, Schemmel, Zenke, IEEE Transactions on Neural Networks
 Systems 2020 (Heidelberg datasets).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.base import Format, check_size, content, events_of
+from lfp_snn.data.formats.base import Format, content, events_of
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import check_size, open_hdf5
 
 _SECOND = 1_000_000
+_AT_ONCE = 64  # rows
 
 
 def read(path: Path) -> Events:
@@ -41,13 +41,13 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
         DataError: the file is damaged, or has another layout.
     """
     content(path)  # missing, unreadable or empty is told as everywhere
-    with opened(path) as file:
+    with open_hdf5(path) as file:
         group = file.get("spikes", file)
         if not {"times", "units"} <= set(group):
             raise DataError(f"{path} has no times and units, at the top or in a group spikes")
         times, units = group["times"], group["units"]
         check_size(path, times.nbytes + units.nbytes)
-        rows_t, rows_u = _rows(times), _rows(units)
+        rows_t, rows_u = _rows(path, times), _rows(path, units)
         labels = np.asarray(file["labels"], np.int64) if "labels" in file else None
     if len(rows_t) != len(rows_u) or any(map(_differ, rows_t, rows_u)):
         raise DataError(f"{path} has other numbers of times than of units; it is damaged")
@@ -71,30 +71,16 @@ def _differ(times: npt.NDArray[Any], units: npt.NDArray[Any]) -> bool:
     return len(times) != len(units)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """An HDF5 file, open to be read; what goes wrong within is told as damage to the file.
-
-    Raises:
-        DataError: it cannot be read, or h5py is not installed.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(
-            f"reading {path} takes h5py, which is not installed: pip install 'lfp_snn[formats]'"
-        ) from error
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
-
-
-def _rows(dataset: Any) -> list[npt.NDArray[Any]]:
+def _rows(path: Path, dataset: Any) -> list[npt.NDArray[Any]]:
     """One array a recording, float64 for times and int64 for units."""
-    values = dataset[()]
-    rows = list(values) if values.dtype == object else [values]
+    if dataset.dtype == object:
+        rows, size = [], 0
+        for start in range(0, len(dataset), _AT_ONCE):  # rows may be one and the same in the file
+            rows += list(dataset[start : start + _AT_ONCE])
+            size += sum(np.asarray(row).nbytes for row in rows[start:])
+            check_size(path, size)
+    else:
+        rows = [dataset[()]]
     kind = np.float64 if np.asarray(rows[0]).dtype.kind == "f" else np.int64
     return [np.asarray(row).astype(kind).ravel() for row in rows]
 

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.base import Format, allowance, check_size, content, events_of, put
+from lfp_snn.data.formats.base import Format, content, events_of, put
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import allowance, check_size
 
 _SECOND = 1_000_000
 _HEADER = 128

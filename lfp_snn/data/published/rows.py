@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from lfp_snn.data.event_set import Read, row_set
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.hdf5 import opened
 from lfp_snn.data.mnist import read as read_mnist
 from lfp_snn.data.published.catalogue import Description
 from lfp_snn.data.published.parts import PublishedOptions, cut_parts
 from lfp_snn.data.sets import IntArray, Splits
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import open_hdf5
 
 _SECOND = 1_000_000
 _STEP_US = 1_000  # of S-MNIST
@@ -56,7 +56,7 @@ def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Descriptio
         paths = [_present(root / f"{prefix}_{file}.h5", description) for file in files.values()]
         labels, parts, starts = [], [], [0]
         for path, part in zip(paths, files, strict=True):
-            with opened(path) as file:
+            with open_hdf5(path) as file:
                 own = np.asarray(file["labels"], np.int64)
             if own.ndim != 1 or (
                 len(own) and not 0 <= own.min() <= own.max() < len(description.classes)
@@ -71,7 +71,7 @@ def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Descriptio
         def read(rows: IntArray) -> Events:
             recordings: list[Events] = []
             for number, own in _runs(np.searchsorted(starts, rows, "right") - 1, rows):
-                with opened(paths[number]) as file:
+                with open_hdf5(paths[number]) as file:
                     for row in own - starts[number]:
                         seconds = file["spikes/times"][int(row)]
                         units = file["spikes/units"][int(row)]
@@ -90,7 +90,7 @@ def tidigits(root: Path, description: Description) -> Rows:
     path = _present(root / "n-tidigits.hdf5", description)
     classes = "o123456789z"
     names, parts = [], []
-    with opened(path) as file:
+    with open_hdf5(path) as file:
         for part in ("train", "test"):
             for each in file[f"{part}_labels"][()]:
                 name = each.decode() if isinstance(each, bytes) else str(each)
@@ -100,7 +100,7 @@ def tidigits(root: Path, description: Description) -> Rows:
     labels = np.array([classes.index(name[-1]) for name in names], np.int64)
 
     def read(rows: IntArray) -> Events:
-        with opened(path) as file:
+        with open_hdf5(path) as file:
             return Events.joined(
                 [
                     _spikes(
