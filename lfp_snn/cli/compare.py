@@ -36,6 +36,15 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of each; by default the cores, shared out.")
 ]
 
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="journal|URL",
+        help="Share the work with other machines: each runs the same command, with --out on a "
+        "folder that all of them see. Trials are kept in a journal there, or in a database.",
+    ),
+]
+
 
 def compare(
     config: Config,
@@ -47,6 +56,7 @@ def compare(
     jobs: Jobs = 1,
     threads: Threads = None,
     out: Out = None,
+    storage: Storage = None,
 ) -> None:
     """Compare learning rules: each tuned with the same budget, then trained with several seeds.
 
@@ -65,7 +75,7 @@ def compare(
     folder = out or Path("runs") / name
     console = Console()
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
-    resources = session.resources(jobs, threads)
+    resources = session.resources(jobs, threads, storage)
     with _Screen(console) as screen, _stoppable(folder):
         results, report = session.compare(
             comparison, studies, seeds, folder, resources, screen, name
@@ -88,6 +98,7 @@ def sweep(
     jobs: Jobs = 1,
     threads: Threads = None,
     out: Out = None,
+    storage: Storage = None,
 ) -> None:
     """Search the settings of one learner on validation data, and show which of them matter."""
     from lfp_snn.analysis.compare import session
@@ -100,7 +111,7 @@ def sweep(
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
     with _Screen(console) as screen, _stoppable(folder):
         values, best, report = session.sweep(
-            study, folder, session.resources(jobs, threads), screen, path.stem
+            study, folder, session.resources(jobs, threads, storage), screen, path.stem
         )
     console.print(f"best validation accuracy {percent(best)}", highlight=False)
     for key, value in values.items():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +9,28 @@ import pytest
 import torch
 
 from lfp_snn.training.checkpoint import load_checkpoint
-from tests.training.together import CASES, train
-
-
-def torchrun(processes: int, *command: object) -> subprocess.CompletedProcess[str]:
-    """Run a program in so many processes, one thread each."""
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return subprocess.run(
-        [sys.executable, *launch, *map(str, command)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+from tests.launch import torchrun
+from tests.training.together import OTHERS, QUICK, train
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
-    """What two processes came to, case by case."""
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes came to in a group of cases."""
     folder = tmp_path_factory.mktemp("together")
-    done = torchrun(2, "-m", "tests.training.together", folder)
+    done = torchrun(2, "-m", "tests.training.together", folder, *request.param)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("folder", "case"),
+    [
+        *(pytest.param(tuple(QUICK), case) for case in QUICK),
+        *(pytest.param(tuple(OTHERS), case, marks=pytest.mark.slow) for case in OTHERS),
+    ],
+    indirect=["folder"],
+    ids=[*QUICK, *OTHERS],
+)
 def test_two_processes_end_with_the_weights_of_one(folder: Path, case: str) -> None:
     alone, result = train(case)
     (first, told), (second, _) = (

@@ -1,6 +1,6 @@
 """What :mod:`tests.training.test_distributed` compares: trainings, in one process or in several.
 
-``torchrun together.py FOLDER`` trains every case and leaves the weights that each process ends
+``torchrun together.py FOLDER CASE...`` trains cases and leaves the weights that each process ends
 with in FOLDER.
 """
 
@@ -22,22 +22,27 @@ from tests.training.conftest import CLASSES, UNITS, make_splits
 #: 43 samples in batches of 6: the last one of an epoch has a single sample, and one process none.
 SIZES = (43, 15, 7)
 
-#: Settings of each case. Eight steps an epoch.
-CASES: dict[str, dict[str, Any]] = {
+#: Settings of each case, eight steps an epoch; those tested always, and the others.
+QUICK: dict[str, dict[str, Any]] = {
     "fifty steps": {"epochs": 7},
-    "balanced, workers": {"sampling": "balanced", "workers": 2},
     "oja": {"learner": {"update": {"form": "oja", "clip": 0.5}}},
     "normalised": {"learner": {"update": {"normalise": "norm"}}},
-    "other rules": {"learner": {"rule": {"name": "flat"}}},
     "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
+    "batch norm": {},
+    "surrogate": {"learner": {"name": "surrogate"}},
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "balanced, workers": {"sampling": "balanced", "workers": 2},
+    "other rules": {"learner": {"rule": {"name": "flat"}}},
     "thresholds": {"learner": {"homeostasis": {"target": 0.2, "adapt": "threshold"}}},
     "chunked": {"learner": {"memory": "chunked", "chunk": 3}},
-    "batch norm": {},
     "recurrent": {},
-    "surrogate": {"learner": {"name": "surrogate"}},
     "ottt": {"learner": {"name": "ottt"}, "optimizer": {"weight_decay": 0.1}},
     "rstdp": {"learner": {"name": "rstdp"}, "optimizer": {"weight_decay": 0.1}},
 }
+
+
+CASES = QUICK | OTHERS
 
 
 def network(case: str) -> nn.Module:
@@ -72,13 +77,13 @@ def train(case: str) -> tuple[dict[str, Tensor], Result]:
     return net.state_dict(), result
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, cases: list[str]) -> None:
     rank = os.environ["RANK"]
-    for case in CASES:
+    for case in cases:
         weights, result = train(case)
         told = {"metrics": result.metrics, "test": result.test_accuracy, "firing": result.firing}
         save_checkpoint(folder / f"{case}-{rank}.safetensors", weights, told)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

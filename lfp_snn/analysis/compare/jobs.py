@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,11 +29,14 @@ class Job:
         label: what it is called where it is shown.
         todo: the content of the job file.
         path: where the job file lies; what the process prints goes beside it.
+        claim: opens a file that the process holds as long as it lives; the job is left out if that
+            gives ``None``, since another session has it or has done it.
     """
 
     label: str
     todo: Mapping[str, Any]
     path: Path
+    claim: Callable[[], BinaryIO | None] | None = None
 
     @property
     def log(self) -> Path:
@@ -77,7 +81,12 @@ def run_jobs(
         while waiting or running:
             while waiting and len(running) < at_once:
                 job = waiting.popleft()
-                running[_start(job, lock)] = job
+                with ExitStack() as held:  # from here on by the process alone
+                    claim = None if job.claim is None else job.claim()
+                    if claim is not None:
+                        held.enter_context(claim)
+                    if claim is not None or job.claim is None:
+                        running[_start(job, [lock, *([claim] if claim else [])])] = job
             watch(list(running.values()))
             time.sleep(POLL_S)
             for process in [each for each in running if each.poll() is not None]:
@@ -90,7 +99,7 @@ def run_jobs(
     return outcomes
 
 
-def _start(job: Job, lock: BinaryIO) -> subprocess.Popen[bytes]:
+def _start(job: Job, held: Sequence[BinaryIO]) -> subprocess.Popen[bytes]:
     job.path.parent.mkdir(parents=True, exist_ok=True)
     write_json(job.path, dict(job.todo))
     with job.log.open("wb") as log:
@@ -99,7 +108,7 @@ def _start(job: Job, lock: BinaryIO) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=[lock.fileno()],
+            pass_fds=[each.fileno() for each in held],
             start_new_session=True,  # Ctrl-C reaches it from here, once
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,19 +15,34 @@ from typing import Any, BinaryIO, Protocol
 from lfp_snn.analysis.compare.cells import Cell
 from lfp_snn.analysis.compare.jobs import Job, Outcome, run_jobs
 from lfp_snn.analysis.compare.plan import Study
+from lfp_snn.analysis.compare.store import Store, claim
 from lfp_snn.analysis.compare.tuning import Tuning
 from lfp_snn.errors import RunError
 from lfp_snn.training.files import read_json, write_json
 
-__all__ = ["Resources", "State", "Watcher", "database", "run_seeds", "search_all", "workspace"]
+__all__ = ["Resources", "State", "Watcher", "run_seeds", "search_all", "workspace"]
+
+WAIT_S = 2.0  # before looking again at what other sessions work on
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What the processes may use: so many at once, each with so many threads."""
+    """What the processes may use.
+
+    Attributes:
+        jobs: processes at once.
+        threads: of each.
+        storage: where the trials are, if other sessions may take part; see
+            :class:`~lfp_snn.analysis.compare.store.Store`.
+    """
 
     jobs: int
     threads: int
+    storage: str | None = None
+
+    def store(self, folder: Path) -> Store:
+        """The trials of the comparison in a folder."""
+        return Store(folder, self.storage)
 
 
 @dataclass
@@ -69,19 +86,15 @@ class Watcher(Protocol):
         """Something ended."""
 
 
-def database(folder: Path) -> Path:
-    """The SQLite file of a comparison's searches."""
-    return folder / "tuning.db"
-
-
 @contextmanager
-def workspace(folder: Path, asked: Mapping[str, Any]) -> Iterator[BinaryIO]:
+def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> Iterator[BinaryIO]:
     """The folder of a comparison: new, or one in which the same was asked for.
 
     Args:
         folder: where everything goes.
         asked: what makes the comparison what it is, as JSON takes it. What is there may have
             more, or less, but not something else: a learner can join later.
+        shared: let other sessions that share it work in the folder at the same time.
 
     Yields:
         A lock, held as long as the comparison or a process of it lives.
@@ -99,10 +112,11 @@ def workspace(folder: Path, asked: Mapping[str, Any]) -> Iterator[BinaryIO]:
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             raise RunError(
-                f"{folder} is in use by another process; wait for it, or name another with --out."
+                f"{folder} is in use by another process; wait for it, name another with --out, or "
+                f"let both share it with --storage."
             ) from None
         known = read_json(plan) if plan.exists() else {}
         differing = sorted(key for key in asked if known.get(key, asked[key]) != asked[key])
@@ -111,7 +125,8 @@ def workspace(folder: Path, asked: Mapping[str, Any]) -> Iterator[BinaryIO]:
                 f"{folder} holds a comparison with another {' and '.join(differing)}: name another "
                 f"directory with --out, or go back to what it was."
             )
-        write_json(plan, {**known, **asked})
+        if not all(known.get(key) == asked[key] for key in asked):
+            write_json(plan, {**known, **asked})
         yield lock
 
 
@@ -129,11 +144,13 @@ def search_all(
     """
     for study in studies:
         state = states[study.name]
-        tuning = Tuning(study, database(folder))
+        tuning = Tuning(study, resources.store(folder))
         tuning.give_up_interrupted()
         _count_trials(state, tuning)
         while left := tuning.remaining():
-            jobs = _trial_jobs(study, folder, resources, left)
+            # Others may be at work on the last ones; if one of them dies, they are free again.
+            free = tuning.free()
+            jobs = _trial_jobs(study, folder, resources, free)
 
             def watch(running: list[Job], state: State = state, tuning: Tuning = tuning) -> None:
                 state.running = [job.label for job in running]
@@ -146,8 +163,11 @@ def search_all(
 
             outcomes = run_jobs(jobs, resources.jobs, lock=lock, watch=watch, ended=ended)
             state.running = []
+            if not jobs:
+                watch([])
+                time.sleep(WAIT_S)
             tuning.fail_open("its process died")
-            if tuning.remaining() == left:
+            if outcomes and (tuning.remaining(), tuning.free()) == (left, free):
                 reason = outcomes[-1].error or "nothing was tried"
                 state.failed["search"] = reason
                 break
@@ -175,6 +195,7 @@ def _conclude(state: State, tuning: Tuning) -> None:
 def _trial_jobs(study: Study, folder: Path, resources: Resources, left: int) -> list[Job]:
     """The remaining trials, shared out to as many processes as run at once."""
     workers = min(resources.jobs, left)
+    session = f"-{platform.node()}-{os.getpid()}" if resources.storage else ""
     shares = [left // workers + (n < left % workers) for n in range(workers)]
     return [
         Job(
@@ -183,10 +204,11 @@ def _trial_jobs(study: Study, folder: Path, resources: Resources, left: int) -> 
                 "kind": "trials",
                 "trials": share,
                 "threads": resources.threads,
+                "storage": resources.storage,
                 "folder": str(folder.resolve()),
                 "study": study.model_dump(mode="json"),
             },
-            folder / "jobs" / f"{study.name}-search-{number + 1}.json",
+            folder / "jobs" / f"{study.name}-search-{number + 1}{session}.json",
         )
         for number, share in enumerate(shares)
     ]
@@ -206,15 +228,20 @@ def run_seeds(
     Seed by seed, not learner by learner: what is there at any time can be compared in pairs.
     """
     cells = {study.name: [Cell(folder, study.name, seed) for seed in seeds] for study in studies}
-    jobs, by_job = [], dict[str, Cell]()
-    for seed in seeds:
-        for study in studies:
-            cell, state = Cell(folder, study.name, seed), states[study.name]
-            if "search" in state.failed or cell.finished:
-                continue
-            job = _cell_job(cell, study, state.values, resources)
-            by_job[job.label] = cell
-            jobs.append(job)
+    by_job, tried = dict[str, Cell](), set[str]()
+
+    def to_do() -> list[Job]:
+        jobs = []
+        for seed in seeds:
+            for study in studies:
+                cell, state = Cell(folder, study.name, seed), states[study.name]
+                if "search" in state.failed or cell.finished:
+                    continue
+                job = _cell_job(cell, study, state.values, resources)
+                by_job[job.label] = cell
+                if job.label not in tried:
+                    jobs.append(job)
+        return jobs
 
     def count(running: list[Job]) -> None:
         for study in studies:
@@ -225,13 +252,16 @@ def run_seeds(
 
     def ended(outcome: Outcome) -> None:
         cell = by_job[outcome.job.label]
+        tried.add(outcome.job.label)
         if outcome.error:
             states[cell.name].failed[f"seed {cell.seed}"] = outcome.error
             watcher.told(f"{outcome.job.label} failed: {outcome.error}")
         else:
             watcher.told(f"{outcome.job.label}: test {cell.figures()['test_accuracy']:.1%}")
 
-    run_jobs(jobs, resources.jobs, lock=lock, watch=count, ended=ended)
+    while jobs := to_do():
+        if not run_jobs(jobs, resources.jobs, lock=lock, watch=count, ended=ended):
+            time.sleep(WAIT_S)  # other sessions have them; if one dies, they are free again
     count([])
 
 
@@ -251,7 +281,17 @@ def _cell_job(cell: Cell, study: Study, values: Mapping[str, Any], resources: Re
             "study": study.model_dump(mode="json"),
         },
         cell.path / "job.json",
+        (lambda: _claim(cell)) if resources.storage else None,
     )
+
+
+def _claim(cell: Cell) -> BinaryIO | None:
+    """Take a cell; ``None`` if another session has it or has finished it."""
+    taken = claim(cell.path / ".claim")
+    if taken is not None and cell.finished:
+        taken.close()
+        return None
+    return taken
 
 
 def _doing(cell: Cell) -> str:

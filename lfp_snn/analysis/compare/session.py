@@ -18,7 +18,6 @@ from lfp_snn.analysis.compare.run import (
     Resources,
     State,
     Watcher,
-    database,
     run_seeds,
     search_all,
     usable_cores,
@@ -31,9 +30,9 @@ from lfp_snn.training.run import load_splits
 __all__ = ["compare", "resources", "sweep"]
 
 
-def resources(jobs: int, threads: int | None) -> Resources:
+def resources(jobs: int, threads: int | None, storage: str | None = None) -> Resources:
     """So many processes, which share the cores if nothing else is said."""
-    return Resources(jobs, threads or max(1, usable_cores() // jobs))
+    return Resources(jobs, threads or max(1, usable_cores() // jobs), storage)
 
 
 def compare(
@@ -76,7 +75,7 @@ def compare(
     states = {study.name: _state(study, seeds) for study in studies}
     start = int(studies[0].base.get("seed", 0))
     wanted = range(start, start + seeds)
-    with workspace(folder, asked) as lock:
+    with workspace(folder, asked, using.storage is not None) as lock:
         search_all(studies, folder, using, lock, states, watcher)
         run_seeds(studies, wanted, folder, using, lock, states, watcher)
         cells = {s.name: [Cell(folder, s.name, seed) for seed in wanted] for s in studies}
@@ -98,13 +97,13 @@ def sweep(
     data = dict(load_splits(study.config({}, 0)).info)
     states = {study.name: _state(study, 0)}
     asked = {"threads": using.threads, "sweep": study.model_dump(mode="json")}
-    with workspace(folder, asked) as lock:
+    with workspace(folder, asked, using.storage is not None) as lock:
         search_all([study], folder, using, lock, states, watcher)
-        tuning = Tuning(study, database(folder))
+        tuning = Tuning(study, using.store(folder))
         values, best = tuning.best()
         if best is None:
             raise RunError("Nothing was searched: sweep.search.trials is 0.")
-        shares = importances(database(folder), study.name)
+        shares = importances(using.store(folder), study.name)
         report = write_sweep(tuning.spent(), values, best, shares, data, folder, name)
     return values, best, report
 

@@ -1,14 +1,15 @@
-"""The search for a learner's hyper-parameters: Optuna, kept in SQLite, so that it can go on."""
+"""The search for a learner's hyper-parameters: Optuna, kept in a store, so that it can go on."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lfp_snn.analysis.compare.plan import Space, Study
+from lfp_snn.analysis.compare.store import Store
 from lfp_snn.data import Splits
 from lfp_snn.errors import LfpSnnError, RunError
 from lfp_snn.training import Interrupted, Observer, train
@@ -24,6 +25,8 @@ FIRST_TRIALS = 4
 
 _SPENT = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _INTERRUPTED = "interrupted"
+#: What a trial has to be claimed in; clocks of several machines may differ by less.
+YOUNG = timedelta(minutes=1)
 
 
 class Tuning:
@@ -31,19 +34,39 @@ class Tuning:
 
     Args:
         study: what is searched.
-        file: the SQLite database, shared by all studies of a comparison.
+        store: where the trials are kept, for all studies of a comparison.
     """
 
-    def __init__(self, study: Study, file: Path) -> None:
+    def __init__(self, study: Study, store: Store) -> None:
         self.study = study
-        self._storage = _storage(file)
+        self.store = store
+        self._storage = store.open()
         self._optuna = optuna.create_study(
-            storage=self._storage, study_name=study.name, direction="maximize", load_if_exists=True
+            storage=self._storage,
+            study_name=store.name(study.name),
+            direction="maximize",
+            load_if_exists=True,
         )
+
+    def _left_open(self) -> list[FrozenTrial]:
+        """Trials that nobody runs any more, though they have not ended."""
+        trials = self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial for trial in trials if not self._alive(trial)]
+
+    def _alive(self, trial: FrozenTrial) -> bool:
+        """Does a process of another session run it?"""
+        if not self.store.shared:
+            return False
+        claim = self.store.claim_trial(self.study.name, trial.number)
+        if claim is None:
+            return True
+        claim.close()
+        began = trial.datetime_start
+        return began is not None and datetime.now() - began < YOUNG
 
     def give_up_interrupted(self) -> None:
         """Close trials that a killed process left open; their settings will be tried again."""
-        for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self._left_open():
             # Marked first: a trial that has ended can no longer be.
             self._storage.set_trial_user_attr(trial._trial_id, _INTERRUPTED, True)
             self._optuna.tell(trial.number, state=TrialState.FAIL)
@@ -52,7 +75,7 @@ class Tuning:
 
     def fail_open(self, reason: str) -> None:
         """Count trials that are still open, though nobody runs them, as failed."""
-        for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self._left_open():
             self._storage.set_trial_user_attr(trial._trial_id, "error", reason)
             self._optuna.tell(trial.number, state=TrialState.FAIL)
 
@@ -75,6 +98,11 @@ class Tuning:
             return 0
         return max(0, self.study.search.trials - len(self.spent()))
 
+    def free(self) -> int:
+        """Trials still to run of which no other session runs one."""
+        open_ = self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return max(0, self.remaining() - len(open_))
+
     def best(self) -> tuple[dict[str, Any], float | None]:
         """Values of the best completed trial, and its validation accuracy.
 
@@ -93,12 +121,6 @@ class Tuning:
         return dict(best.params), best.value
 
 
-def _storage(file: Path) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(
-        f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}}
-    )
-
-
 class _Pruning(Observer):
     """Reports every epoch to a trial, and ends it if others were better by then."""
 
@@ -112,15 +134,14 @@ class _Pruning(Observer):
             raise optuna.TrialPruned
 
 
-def run_trial(study: Study, file: Path) -> None:
+def run_trial(study: Study, store: Store) -> None:
     """Run one more trial in this process: train on validation data, never look at the test part.
 
     Settings that cannot work (feedback not finite, a network that cannot be calibrated) fail the
     trial, and with that count as tried.
     """
     epochs = study.search.epochs or study.config({}, 0).epochs
-    storage = _storage(file)
-    loaded = optuna.load_study(storage=storage, study_name=study.name)
+    loaded = optuna.load_study(storage=store.open(), study_name=store.name(study.name))
     # Every trial has a process of its own: a common seed would draw the same numbers each time.
     drawn = study.search.seed + len(loaded.get_trials(deepcopy=False))
     loaded.sampler = optuna.samplers.TPESampler(seed=drawn, n_startup_trials=FIRST_TRIALS)
@@ -128,6 +149,30 @@ def run_trial(study: Study, file: Path) -> None:
         n_startup_trials=FIRST_TRIALS, n_warmup_steps=max(1, round(WARMUP_SHARE * epochs))
     )
     trial = loaded.ask()
+    claim = store.claim_trial(study.name, trial.number) if store.shared else None
+    try:
+        if _over_budget(loaded, trial, study):
+            trial.set_user_attr(_INTERRUPTED, True)
+            loaded.tell(trial, state=TrialState.FAIL)
+        else:
+            _try(loaded, trial, study)
+    finally:
+        if claim is not None:
+            claim.close()
+
+
+def _over_budget(loaded: optuna.Study, trial: Trial, study: Study) -> bool:
+    """Did other sessions take the last trials of the budget between counting and asking?"""
+    before = [
+        each
+        for each in loaded.get_trials(deepcopy=False, states=(TrialState.RUNNING, *_SPENT))
+        if each.number < trial.number and _INTERRUPTED not in each.user_attrs
+    ]
+    return len(before) >= study.search.trials
+
+
+def _try(loaded: optuna.Study, trial: Trial, study: Study) -> None:
+    """Train with the values of a trial, and tell how it went."""
     values = suggest(trial, study.tune)
     try:
         config = study.config(values, study.search.seed, study.search.epochs)
@@ -158,13 +203,13 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
     return values
 
 
-def importances(file: Path, name: str) -> dict[str, float]:
+def importances(store: Store, name: str) -> dict[str, float]:
     """How much of the variance of the accuracy each key accounts for (fANOVA); none if unknown.
 
     Source: Hutter, Hoos, Leyton-Brown, *An Efficient Approach for Assessing Hyperparameter
     Importance*, ICML 2014.
     """
-    study = optuna.load_study(storage=_storage(file), study_name=name)
+    study = optuna.load_study(storage=store.open(), study_name=store.name(name))
     done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
     if len(done) < 4 or len({trial.value for trial in done}) < 2:
         return {}

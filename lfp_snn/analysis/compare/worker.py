@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from lfp_snn.analysis.compare.plan import Study
+from lfp_snn.analysis.compare.store import Store
 from lfp_snn.errors import LfpSnnError
 from lfp_snn.training import Interrupted
 from lfp_snn.training.files import read_json
@@ -31,11 +32,10 @@ def main(job: Path) -> int:
     folder = Path(todo["folder"])
     try:
         if todo["kind"] == "trials":
-            from lfp_snn.analysis.compare.run import database  # Optuna is slow to import
-            from lfp_snn.analysis.compare.tuning import run_trial
+            from lfp_snn.analysis.compare.tuning import run_trial  # Optuna is slow to import
 
             for _ in range(todo["trials"]):
-                run_trial(study, database(folder))
+                run_trial(study, Store(folder, todo["storage"]))
         else:
             from lfp_snn.analysis.compare.cells import Cell, run_cell
 

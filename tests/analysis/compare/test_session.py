@@ -20,7 +20,8 @@ from rich.console import Console
 from lfp_snn.analysis.compare import session
 from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
 from lfp_snn.analysis.compare.results import Results
-from lfp_snn.analysis.compare.run import Resources, State, database
+from lfp_snn.analysis.compare.run import Resources, State
+from lfp_snn.analysis.compare.store import Store
 from lfp_snn.analysis.compare.tuning import Tuning
 from lfp_snn.cli.compare import _Screen
 from lfp_snn.errors import RunError
@@ -168,7 +169,7 @@ def test_a_folder_in_use_is_refused(
 
 def test_interrupted_trials_are_tried_again_and_dead_ones_count(tmp_path: Path) -> None:
     _, (study, *_) = load_comparison(write(tmp_path, compare=COMPARE), [])
-    tuning = Tuning(study, database(tmp_path))
+    tuning = Tuning(study, Store(tmp_path))
     trial = tuning._optuna.ask()
     value = trial.suggest_float("optimizer.lr", 1e-3, 1e-2, log=True)
     tuning.give_up_interrupted()
