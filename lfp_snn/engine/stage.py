@@ -10,7 +10,7 @@ value, and a relevance is ``value * credit``. Rules that hand relevance to silen
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,6 +151,26 @@ class Feedback:
             for p, total in self._scaled.items():
                 feedback[p] = feedback[p] + total if p in feedback else total
         return feedback
+
+    def hand_out(self, parameters: Iterable[nn.Parameter], *, accumulate: bool = False) -> None:
+        """Set ``feedback`` and ``grad = -feedback`` of parameters, or add to what is there.
+
+        Without ``accumulate``, feedback of those that got none is taken away: what was frozen
+        since an earlier pass would still be moved by its old gradient.
+        """
+        totals = self.collect()
+        with torch.inference_mode(False), torch.no_grad():
+            for parameter, total in totals.items():
+                known: Tensor | None = getattr(parameter, "feedback", None)
+                grad = parameter.grad
+                feedback = known + total if accumulate and known is not None else total
+                parameter.feedback = feedback  # type: ignore[attr-defined]
+                parameter.grad = grad - total if accumulate and grad is not None else -total
+        if accumulate:
+            return
+        for parameter in parameters:
+            if parameter not in totals and hasattr(parameter, "feedback"):
+                parameter.feedback = parameter.grad = None
 
 
 class Stage(ABC):

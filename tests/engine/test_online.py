@@ -311,7 +311,10 @@ def test_feedback_adds_up_until_it_is_collected() -> None:
             parts.append(feedback_of(net))
             for parameter in net.parameters():
                 assert torch.equal(parameter.grad, -feedback_at(parameter))
-    assert_same_feedback({name: sum(part[name] for part in parts) for name in whole}, whole)
+    total = {name: torch.stack([part[name] for part in parts]).sum(0) for name in whole}
+    assert_same_feedback(total, whole)
+    session.collect()  # nothing was learnt since
+    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("reward", [RateCoded(), FirstSpike()])
@@ -325,6 +328,9 @@ def test_samples_that_are_put_to_rest_begin_anew(reward: Any) -> None:
     session.reset(torch.tensor([1, 3]))
     for name, value in session.state.items():
         assert torch.equal(value[::2], others[name])
+    with pytest.raises(NetworkError, match="no step to learn from"):
+        session.judge(LABELS)
+    assert session.predict().classes.shape == (BATCH,)
     for frame in x[5:]:
         session.step(frame)
         fresh.step(frame)
@@ -406,7 +412,7 @@ def test_options_and_arguments_that_do_not_fit_are_refused() -> None:
         ({"reward": FirstSpike(), "window": 4}, r"evidence of FirstSpike is no sum .* cannot fade"),
     ):
         with pytest.raises(ConfigError, match=message):
-            lfp.online(**options)  # type: ignore[arg-type]
+            lfp.online(**options)
     session, x = lfp.online(), trains(2, BATCH, 6)
     with pytest.raises(NetworkError, match="no step to learn from"):
         session.learn(torch.zeros(BATCH, 3))
@@ -415,6 +421,9 @@ def test_options_and_arguments_that_do_not_fit_are_refused() -> None:
         session.learn(torch.zeros(BATCH, 2))
     with pytest.raises(ShapeError, match=r"frame has the shape \(3, 6\).*had \(4, 6\).*reset"):
         session.step(x[0, :3])
+    other = lfp.online(state=session.state)
+    with pytest.raises(ShapeError, match="frame has 3 samples, and the state .* 4"):
+        other.step(x[0, :3])
     with pytest.raises(ShapeError, match=r"running has the shape \(4,\) and type torch.int64"):
         session.step(x[0], running=torch.ones(BATCH, dtype=torch.int64))
 
