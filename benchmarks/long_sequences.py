@@ -1,4 +1,4 @@
-"""Memory of a training step against T: everything kept, chunks of time repeated, and BPTT.
+"""Memory of a training step against T: everything kept, chunks repeated, online, and BPTT.
 
     python benchmarks/long_sequences.py [--steps 25 50 ...] [--chunk 100] [--out figure.png]
 
@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lfp_snn.analysis.bench.contenders import Contender, Ours, OursChunked
+from lfp_snn.analysis.bench.contenders import Contender, Ours, OursChunked, OursOnline
 from lfp_snn.analysis.bench.memory import measure_peaks
 from lfp_snn.analysis.bench.peers import SnnTorch
 from lfp_snn.analysis.bench.problem import DENSITY, SENSOR, Network, Problem, synthetic
@@ -79,7 +79,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.chunk is not None:
         os.environ[OursChunked.VARIABLE] = str(options.chunk)
-    kinds: tuple[type[Contender], ...] = (Ours, OursChunked, SnnTorch)
+    kinds: tuple[type[Contender], ...] = (Ours, OursChunked, OursOnline, SnnTorch)
     sizes: dict[str, list[tuple[int, int]]] = {kind.name: [] for kind in kinds}
     stored: dict[int, int] = {}
     names = [kind.name for kind in kinds]

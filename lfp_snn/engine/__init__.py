@@ -8,6 +8,8 @@ tracing    from a module to a program of stages, by torch.fx
 supported  the modules and functions that may be traced
 graph      a program of stages
 chunked    runs a long sequence chunk by chunk
+online     runs a stream step by step and learns while it runs
+traces     the stages of that: traces in place of the way back through time
 execute    runs a program forwards and backwards
 inputs     checks of what a user hands in
 table      a program as text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -159,14 +158,15 @@ class OnlineLFP:
         """Put samples to rest, where another recording begins.
 
         Membranes, traces and evidence of these samples start anew, and so do the masks of dropout;
-        feedback that they gave stays.
+        feedback that they gave stays. The step before is over: it can't be learnt from any more.
 
         Args:
             samples: int64 indices or bool ``[B]``; None for all, after which the batch may have
                 another size.
         """
+        self._last = None
         if samples is None or self._shape is None:
-            self._state, self._last, self._whole, self._shape = {}, None, None, None
+            self._state, self._whole, self._shape = {}, None, None
             self._drawn.clear()
             return
         chosen = torch.zeros(self._shape[0], dtype=torch.bool, device=self.lfp.device)
@@ -187,7 +187,12 @@ class OnlineLFP:
         """Reward ``[B, C]`` of the last step, were it the last one, times the steps seen.
 
         Rewards of a sequence are shares of one sequence (1 / T); here every step counts alike.
+
+        Raises:
+            NetworkError: there was no step yet.
+            ShapeError: the labels do not fit.
         """
+        self._step()
         seen = self._seen()
         return self.reward.now(self._spikes, labels, seen) * seen.steps
 
@@ -201,9 +206,7 @@ class OnlineLFP:
             NetworkError: there was no step yet.
             ShapeError: the reward has another shape than the output.
         """
-        run = self._last
-        if run is None:
-            raise NetworkError("There is no step to learn from: call step first.")
+        run = self._step()
         if reward.shape != self._spikes.shape:
             raise ShapeError(
                 f"The reward has the shape {tuple(reward.shape)}; the output spikes of a step have "
@@ -221,18 +224,21 @@ class OnlineLFP:
     def collect(self) -> None:
         """Fill the feedback of the parameters from all steps since it was collected last.
 
-        Every parameter that learnt gets ``p.feedback``, summed over steps and batch, and
-        ``p.grad = -p.feedback``; what was there is replaced.
+        As after :meth:`~lfp_snn.TemporalLFP.backward`: ``p.feedback``, summed over steps and batch,
+        and ``p.grad = -p.feedback``; what was there is replaced.
         """
-        for parameter, total in self._feedback.collect().items():
-            parameter.feedback = total  # type: ignore[attr-defined]
-            parameter.grad = -total
+        self._feedback.hand_out(self.lfp.parameters())
         self._feedback = Feedback(self.lfp.update)
 
     # ------------------------------------------------------------------ what is remembered
 
-    def _seen(self) -> RewardState:
+    def _step(self) -> Pass:
         if self._last is None:
+            raise NetworkError("There is no step to learn from: call step first.")
+        return self._last
+
+    def _seen(self) -> RewardState:
+        if EVIDENCE not in self._state:
             raise NetworkError("Nothing was seen yet: call step first.")
         return RewardState(self._state[EVIDENCE], self._state[STEPS])
 
@@ -245,15 +251,17 @@ class OnlineLFP:
             steps = torch.zeros_like(spikes[:, :1])
         faded = 1.0 if self.window is None else 1 - 1 / self.window
         seen = self.reward.observe(spikes, RewardState(evidence * faded, steps * faded))
+        now = {EVIDENCE: seen.evidence, STEPS: torch.as_tensor(seen.steps)}
         if run.lengths is not None:
             goes_on = run.lengths[:, None] > 0
-            seen = RewardState(*map(partial(torch.where, goes_on), seen, (evidence, steps)))
-        self._state = {**run.final_state, EVIDENCE: seen.evidence, STEPS: seen.steps}
+            now[EVIDENCE] = torch.where(goes_on, now[EVIDENCE], evidence)
+            now[STEPS] = torch.where(goes_on, now[STEPS], steps)
+        self._state = run.final_state | now
         if self._whole is None:
             nothing = torch.zeros(run.batch, dtype=torch.int64, device=spikes.device)
             self._whole = Pass(0, run.batch, nothing, {}, record=False, dtype=run.dtype)
         assert self._whole.lengths is not None
-        self._whole.lengths += 1 if run.lengths is None else run.lengths
+        self._whole.lengths = self._whole.lengths + (1 if run.lengths is None else run.lengths)
         self._whole.add_counts(run)
 
     # ------------------------------------------------------------------ checks
@@ -266,6 +274,12 @@ class OnlineLFP:
             raise ShapeError(
                 f"The frame has the shape {frame}, and those before had {self._shape}: a stream "
                 "keeps its shape; call reset() before another one begins."
+            )
+        known = self._state.get(EVIDENCE)
+        if known is not None and len(known) != frame[0]:
+            raise ShapeError(
+                f"The frame has {frame[0]} samples, and the state with which the stream goes on "
+                f"{len(known)}: give one frame for each, or no state."
             )
         self._shape = frame
 

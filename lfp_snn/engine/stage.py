@@ -199,6 +199,28 @@ class Feedback:
                 feedback[p] = feedback[p] + total if p in feedback else total
         return feedback
 
+    def hand_out(self, parameters: Iterable[nn.Parameter], *, accumulate: bool = False) -> None:
+        """Set ``feedback`` and ``grad = -feedback`` of parameters, or add to what is there.
+
+        Without ``accumulate``, feedback of those that got none is taken away: what was frozen
+        since an earlier pass would still be moved by its old gradient.
+        """
+        parameters = list(parameters)
+        self.complete(parameters)  # what no stage names as its own goes last
+        totals = self.collect()
+        with torch.inference_mode(False), torch.no_grad():
+            for parameter, total in totals.items():
+                known: Tensor | None = getattr(parameter, "feedback", None)
+                grad = parameter.grad
+                feedback = known + total if accumulate and known is not None else total
+                parameter.feedback = feedback  # type: ignore[attr-defined]
+                parameter.grad = grad - total if accumulate and grad is not None else -total
+        if accumulate:
+            return
+        for parameter in parameters:
+            if parameter not in totals and hasattr(parameter, "feedback"):
+                parameter.feedback = parameter.grad = None
+
 
 class Stage(ABC):
     """One stage of a program.

@@ -363,7 +363,7 @@ class TemporalLFP:
                 run.carried.clear()
                 found = run_backward(self._program, run, reward, feedback, rules, input_relevance)
             relevance = self._relevance(*found)
-        self._fill(feedback, accumulate)
+        feedback.hand_out(self.parameters(), accumulate=accumulate)
         if not retain:
             run.kept.clear()
             run.record = False
@@ -380,20 +380,7 @@ class TemporalLFP:
             run = Pass(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
             feedback = Feedback(self.update, self.exchange)
             sit_out(program, run, feedback)
-        self._fill(feedback, accumulate=False)
-
-    def _fill(self, feedback: Feedback, accumulate: bool) -> None:
-        """Fill the feedback and the gradients of the parameters."""
-        # What no stage names as its own goes last.
-        feedback.complete(self.parameters())
-        totals = feedback.collect()
-        for parameter, total in totals.items():
-            _assign(parameter, total, accumulate)
-        if not accumulate:
-            # What was frozen since an earlier pass would still be moved by its old gradient.
-            for parameter in self.parameters():
-                if parameter not in totals and hasattr(parameter, "feedback"):
-                    parameter.feedback = parameter.grad = None
+        feedback.hand_out(self.parameters())
 
     @property
     def layer_relevance(self) -> dict[str, float]:
@@ -457,13 +444,3 @@ class TemporalLFP:
 
     def __repr__(self) -> str:
         return program_table(self, [] if self._pass is None else self._pass.forms)
-
-
-def _assign(parameter: nn.Parameter, total: Tensor, accumulate: bool) -> None:
-    """Set or add ``feedback`` and ``grad = -feedback``."""
-    known: Tensor | None = getattr(parameter, "feedback", None)
-    grad = parameter.grad
-    with torch.inference_mode(False), torch.no_grad():
-        feedback = known + total if accumulate and known is not None else total
-        parameter.feedback = feedback  # type: ignore[attr-defined]
-        parameter.grad = grad - total if accumulate and grad is not None else -total

@@ -11,7 +11,15 @@ from lfp_snn.analysis.bench.problem import RULE, Problem
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.rewards import RateCoded
 
-__all__ = ["OURS", "LEARNING_RATE", "Contender", "Ours", "OursChunked", "OursOnTorch"]
+__all__ = [
+    "LEARNING_RATE",
+    "OURS",
+    "Contender",
+    "Ours",
+    "OursChunked",
+    "OursOnTorch",
+    "OursOnline",
+]
 
 OURS = "lfp_snn, events"  # what the ratios refer to
 LEARNING_RATE = 1e-7  # weights, and with them firing rates, stay as they are
@@ -77,6 +85,20 @@ class OursChunked(Ours):
         self.lfp = TemporalLFP(
             self.lfp.net, RULE, backend=self.backend, memory="chunked", chunk=chunk
         )
+
+
+class OursOnline(Ours):
+    """Online LFP: each step is rewarded and learnt from before the next is looked at."""
+
+    name = "lfp_snn, online"
+
+    def step(self) -> None:
+        """One frame after the other, then Adam."""
+        session = self.lfp.online(self.reward)
+        for t in range(self.x.steps):
+            session.step(self.x.window(t, t + 1)[0], self.labels)
+        session.collect()
+        self.optimizer.step()
 
 
 class OursOnTorch(Ours):
