@@ -19,7 +19,7 @@ import lfp_snn
 LAYERS = (
     {"errors"},
     {"options", "spikes", "unpacking"},
-    {"lif", "rules", "rewards"},
+    {"lif", "cells", "rules", "rewards"},
     {"backends"},
     {"engine", "data", "models"},
     {"learners"},
@@ -30,7 +30,7 @@ LAYERS = (
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 MODULE_OF = {"pillow": "PIL", "pyyaml": "yaml", "scikit_learn": "sklearn"}
 COMES_WITH = {"llvmlite", "pydantic_core"}  # tied to one version of numba and of pydantic
-MATHEMATICS = ("lif", "rules", "rewards")
+MATHEMATICS = ("lif", "cells", "rules", "rewards")
 
 
 def _project(repository: Path) -> dict[str, Any]:

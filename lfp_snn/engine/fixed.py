@@ -96,6 +96,7 @@ class FixedPoint(Leaky):
     """The stage of :class:`FixedPointLeaky`; credit flows as through the neurons it rounds."""
 
     module: FixedPointLeaky
+    takes_graded = False
 
     @override
     def dynamics(self, frame: torch.Size, dtype: torch.dtype) -> lif.Dynamics:
@@ -104,4 +105,5 @@ class FixedPoint(Leaky):
 
     @override
     def describe(self) -> str:
-        return f"{super().describe()}, fixed point 2^-{self.module.fraction}"
+        kind = super().describe().replace("FixedPoint", "", 1)
+        return f"{kind}, fixed point 2^-{self.module.fraction}"

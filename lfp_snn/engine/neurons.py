@@ -3,53 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, ClassVar, cast
 
 import snntorch as snn
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn import lif
 from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking
 from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.rules.base import ratio
 
-__all__ = ["Leaky", "reduce_to", "refuse_options"]
+__all__ = ["Leaky", "Population", "can_spike", "is_graded", "reduce_to"]
 
 
-def refuse_options(name: str, neuron: snn.SpikingNeuron) -> None:
-    """Refuse the options of a snntorch neuron for which there is no rule.
+def can_spike(neuron: nn.Module) -> bool:
+    """Is the threshold within reach? It is infinite in a readout, whose membrane is the output."""
+    threshold: Any = neuron.threshold
+    return not bool(torch.isinf(threshold).all())
+
+
+def is_graded(neuron: nn.Module) -> bool:
+    """Do the spikes have another value than 1, or may it be learnt?"""
+    factor: Any = neuron.graded_spikes_factor
+    return bool(factor.requires_grad or (factor != 1).any())
+
+
+class Population(Spiking):
+    """What all stages of snntorch neurons share: constants, checks, and what a table shows.
 
     Raises:
-        NetworkError: names the neuron and the option.
-    """
-    kind = type(neuron).__name__
-    advice = "build the neuron without it"
-    if neuron.inhibition:
-        option = "inhibition=True"
-    elif neuron.state_quant:
-        option = "state_quant"
-    elif neuron.graded_spikes_factor.requires_grad or bool(
-        (neuron.graded_spikes_factor != 1).any()
-    ):
-        option = "graded spikes (graded_spikes_factor other than 1)"
-    else:
-        return
-    raise NetworkError(f"Neuron '{name}' ({kind}) uses {option}, which has no rule: {advice}.")
-
-
-class Leaky(Spiking):
-    """``snntorch.Leaky``: the scan over time, forwards and backwards.
-
-    What arrives is the relevance ``R = s * c``, and what leaves is the credit ``n`` of the current
-    (see :mod:`lfp_snn.lif`). The module's own membrane is neither read nor written.
+        NetworkError: the neuron uses an option for which there is no rule; names both.
     """
 
-    module: snn.Leaky
+    module: Any
+    #: May their spikes have another value than 1?
+    takes_graded: ClassVar[bool] = False
 
-    def __init__(self, name: str, module: snn.Leaky) -> None:
+    def __init__(self, name: str, module: Any) -> None:
         super().__init__(name, module)
-        refuse_options(name, module)
+        graded = is_graded(module)
+        for option, used in (
+            ("inhibition=True", module.inhibition),
+            ("state_quant", module.state_quant),
+            (
+                "graded spikes, which snntorch gives to Leaky alone",
+                graded and not self.takes_graded,
+            ),
+        ):
+            if used:
+                raise NetworkError(
+                    f"Neuron '{name}' ({type(module).__name__}) uses {option}, which has no rule: "
+                    "build the neuron without it."
+                )
 
     def dynamics(self, frame: torch.Size, dtype: torch.dtype) -> lif.Dynamics:
         """The neuron's constants for currents ``[B, ...]`` of that shape and dtype.
@@ -66,12 +73,22 @@ class Leaky(Spiking):
                 f"Neuron '{self.name}' has the threshold {float(neuron.threshold.min()):g}; "
                 "expected 0 or more."
             )
+        if neuron.reset_mechanism == "subtract" and not can_spike(neuron):
+            raise NetworkError(
+                f"Neuron '{self.name}' subtracts an infinite threshold, which is no number: a "
+                "neuron that never spikes takes reset_mechanism='none'."
+            )
         return lif.Dynamics(
-            beta=neuron.beta.detach().clamp(0, 1).to(dtype),
+            beta=self.decay().to(dtype),
             threshold=neuron.threshold.detach().to(dtype),
             reset=cast(lif.Reset, neuron.reset_mechanism),
-            delay=bool(neuron.reset_delay),
+            delay=bool(getattr(neuron, "reset_delay", True)),
         )
+
+    def decay(self) -> Tensor:
+        """The decay of the membrane per step."""
+        decay: Tensor = self.module.beta.detach().clamp(0, 1)
+        return decay
 
     def check_fits(self, what: str, value: Tensor, frame: torch.Size) -> None:
         """Refuse a constant that does not fit the current ``[B, ...]``.
@@ -87,6 +104,46 @@ class Leaky(Spiking):
             )
 
     @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
+
+    @override
+    def rule(self, rules: Rules) -> str:
+        return repr(rules[self.name])
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return {"beta": self.module.beta, "threshold": self.module.threshold}
+
+    @override
+    def describe(self) -> str:
+        reset = self.module.reset_mechanism
+        late = reset == "none" or getattr(self.module, "reset_delay", True)
+        return f"{type(self.module).__name__}({reset}{'' if late else ', at once'})"
+
+
+class Leaky(Population):
+    """``snntorch.Leaky``: the scan over time, forwards and backwards.
+
+    What arrives is the relevance ``R = s * c``, and what leaves is the credit ``n`` of the current
+    (see :mod:`lfp_snn.lif`). The module's own membrane is neither read nor written.
+
+    Spikes may be graded: a spike then has the value ``g`` of ``graded_spikes_factor``, and all else
+    is as before, with ``R = g * s * c``. A factor that learns gets the feedback
+    ``|g| * sum s * c``; at the output, where the reward is a relevance and no credit, ``R / g``
+    stands for c.
+    """
+
+    module: snn.Leaky
+    takes_graded = True
+
+    def __init__(self, name: str, module: snn.Leaky) -> None:
+        super().__init__(name, module)
+        self.graded = is_graded(module)
+
+    @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (current,) = inputs
         dynamics = self.dynamics(current.shape[1:], run.dtype)
@@ -96,7 +153,19 @@ class Leaky(Spiking):
         run.membranes = membranes
         run.count(self.name, spikes.sum(), spikes[0, 0].numel())
         run.keep(self, (current, spikes, membranes, state, dynamics))
-        return spikes.to(run.dtype)
+        return self._sent(spikes.to(run.dtype))
+
+    def _sent(self, spikes: Tensor) -> Tensor:
+        """Spikes as they leave, with the value that they are graded to."""
+        if not self.graded:
+            return spikes
+        return spikes * self._factor(spikes)
+
+    def _factor(self, spikes: Tensor) -> Tensor:
+        factor = self.module.graded_spikes_factor
+        self.check_fits("graded_spikes_factor", factor, spikes.shape[1:])
+        value: Tensor = factor.detach().to(spikes.dtype)
+        return value
 
     def step(
         self, run: Pass, current: Tensor, dynamics: lif.Dynamics, state: Tensor | None
@@ -117,19 +186,18 @@ class Leaky(Spiking):
     @override
     def spikes(self, run: Pass) -> Tensor:
         spikes: Tensor = run.kept[self][1]
-        return spikes.to(run.dtype)
-
-    @override
-    def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
-    ) -> Credits:
-        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
+        return self._sent(spikes.to(run.dtype))
 
     @override
     def credit_relevance(
         self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
     ) -> Credits:
-        current, _, membranes, state, dynamics = run.kept[self]
+        current, spikes, membranes, state, dynamics = run.kept[self]
+        factor = self.module.graded_spikes_factor
+        if feedback.wanted(factor):
+            # R = g s c: a factor of zero handed nothing on, and learns nothing.
+            total = ratio(spikes * relevance, self._factor(relevance)).sum((0, 1))
+            feedback.add(factor, reduce_to(total, factor))
         n, run.carried[self.name] = lif.credit(
             relevance,
             membranes,
@@ -154,18 +222,9 @@ class Leaky(Spiking):
         return (n,)
 
     @override
-    def rule(self, rules: Rules) -> str:
-        return repr(rules[self.name])
-
-    @override
     def parameters(self) -> dict[str, Tensor]:
-        return {"beta": self.module.beta, "threshold": self.module.threshold}
-
-    @override
-    def describe(self) -> str:
-        reset = self.module.reset_mechanism
-        late = "" if reset == "none" or self.module.reset_delay else ", at once"
-        return f"Leaky({reset}{late})"
+        graded = {"graded_spikes_factor": self.module.graded_spikes_factor} if self.graded else {}
+        return super().parameters() | graded
 
 
 def _fits(shape: torch.Size, frame: torch.Size) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lfp_snn.engine import fixed, neurons, recurrent, shapes, synapses, synaptic
+from lfp_snn.engine import fixed, neurons, shapes, stepped, synapses
 from lfp_snn.engine.stage import Stage
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "MERGES",
     "MODULES",
     "POOL_OPTIONS",
+    "REFUSED",
     "RESHAPES",
     "SCALES",
     "SUMS",
@@ -46,9 +47,31 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Dropout2d: shapes.Dropout,
     nn.Identity: shapes.Identity,
     snn.Leaky: neurons.Leaky,
-    snn.RLeaky: recurrent.RLeaky,
-    snn.Synaptic: synaptic.Synaptic,
+    snn.Lapicque: stepped.Lapicque,
+    snn.RLeaky: stepped.RLeaky,
+    snn.Synaptic: stepped.Synaptic,
+    snn.RSynaptic: stepped.RSynaptic,
+    snn.Alpha: stepped.Alpha,
     fixed.FixedPointLeaky: fixed.FixedPoint,
+}
+
+_AT_ONCE = (
+    "runs over all T steps in one call and never resets, where TemporalLFP takes a network of one "
+    "step and runs over T itself: put {} in its place"
+)
+_MEMBRANE = "snn.Leaky(beta, reset_mechanism='none', init_hidden=True)"
+_GATED = (
+    "multiplies values that the network computed (its gates), so that its membrane is no sum of "
+    "what was kept and what arrived: take snn.RLeaky or snn.RSynaptic, which recur as well"
+)
+#: Modules of snntorch for which there can be no rule, and why.
+REFUSED: dict[type[nn.Module], str] = {
+    snn.LeakyParallel: _AT_ONCE.format(f"nn.Linear(input_size, hidden_size) and {_MEMBRANE}")
+    + " (whose membranes may be negative, those of LeakyParallel are rectified)",
+    snn.LinearLeaky: _AT_ONCE.format(f"nn.Linear and {_MEMBRANE}"),
+    snn.StateLeaky: _AT_ONCE.format(_MEMBRANE),
+    snn.SLSTM: _GATED,
+    snn.SConv2dLSTM: _GATED,
 }
 
 #: Functions that do what a module does; positional arguments of both agree up to the fourth.

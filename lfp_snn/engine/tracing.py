@@ -24,6 +24,7 @@ from lfp_snn.engine.supported import (
     MERGES,
     MODULES,
     POOL_OPTIONS,
+    REFUSED,
     RESHAPES,
     SCALES,
     SUMS,
@@ -65,7 +66,9 @@ class _Tracer(fx.Tracer):
     """Modules of torch and neurons of snntorch are leaves; a user's modules are looked into."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, snn.SpikingNeuron) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (snn.SpikingNeuron, *REFUSED)) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 @contextmanager
@@ -163,6 +166,8 @@ class _Builder:
         name = str(node.target)
         module = self.root.get_submodule(name)
         kind = type(module).__name__
+        if type(module) in REFUSED:
+            raise NetworkError(f"Neuron '{name}' ({kind}) {REFUSED[type(module)]}.")
         if type(module) not in MODULES:
             raise NetworkError(
                 f"Stage '{name}' ({kind}) has no rule. Rules exist for "

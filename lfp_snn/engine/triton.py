@@ -22,7 +22,7 @@ def on_triton(program: Program) -> Program:
     return Program(
         tuple(
             Node(FusedLeaky(node.stage.name, node.stage.module), node.inputs)
-            if type(node.stage) is Leaky
+            if type(node.stage) is Leaky and not node.stage.graded
             else node
             for node in program.nodes
         )

@@ -83,7 +83,7 @@ class OTTT(GradientLearner, name="ottt"):
         self.evidence = evidence
         self._decays: dict[nn.Module, float] = {}
         for layer in self.engine.layers:
-            own = float(torch.as_tensor(layer.neuron.beta).clamp(0, 1).mean())
+            own = float(torch.as_tensor(layer.neuron.beta).detach().clamp(0, 1).mean())
             for _, synapse in layer.synapses:
                 self._decays[synapse] = own if trace is None else trace
 

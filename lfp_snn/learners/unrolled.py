@@ -49,8 +49,11 @@ class Unrolled:
 #: What each kind of neuron remembers from step to step.
 _STATES: dict[type[nn.Module], tuple[str, ...]] = {
     snn.Leaky: ("mem",),
+    snn.Lapicque: ("mem",),
     snn.RLeaky: ("mem", "spk"),
     snn.Synaptic: ("mem", "syn"),
+    snn.RSynaptic: ("mem", "syn", "spk"),
+    snn.Alpha: ("mem", "syn_exc", "syn_inh"),
 }
 
 

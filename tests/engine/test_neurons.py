@@ -234,8 +234,6 @@ def test_a_forward_that_resets_its_neurons_leaves_them_alone_when_traced() -> No
     ("neuron", "option"),
     [
         (lambda: leaky(state_quant=lambda mem: mem), "state_quant"),
-        (lambda: leaky(graded_spikes_factor=0.5), "graded spikes"),
-        (lambda: leaky(learn_graded_spikes_factor=True), "graded spikes"),
     ],
 )
 def test_options_without_a_rule_are_refused(neuron: Any, option: str) -> None:

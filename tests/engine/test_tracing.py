@@ -217,13 +217,27 @@ def test_a_state_threaded_by_hand_is_refused() -> None:
     [
         (nn.ReLU(), "ReLU"),
         (nn.LayerNorm(4), "LayerNorm"),
-        (snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True), "Alpha"),
+        (snn.DeltaLeaky(beta=0.9, init_hidden=True), "DeltaLeaky"),
         (nn.ConvTranspose1d(4, 4, 1), "ConvTranspose1d"),
     ],
 )
 def test_a_module_without_a_rule_is_refused(layer: nn.Module, kind: str) -> None:
     with pytest.raises(NetworkError, match=rf"Stage '1' \({kind}\) has no rule.*Conv2d.*Leaky"):
         TemporalLFP(nn.Sequential(nn.Linear(4, 4), layer, leaky()))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "reason"),
+    [
+        (snn.LeakyParallel(4, 4), r"over all T steps.*nn.Linear\(.* and snn.Leaky\(.*rectified"),
+        (snn.SLSTM(4, 4, init_hidden=True), "its gates.*snn.RLeaky"),
+    ],
+)
+def test_neurons_that_can_have_no_rule_are_refused_with_the_reason(
+    neuron: nn.Module, reason: str
+) -> None:
+    with pytest.raises(NetworkError, match=rf"'1' \({type(neuron).__name__}\) .*{reason}"):
+        TemporalLFP(nn.Sequential(nn.Linear(4, 4), neuron, leaky()))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def on_events(program: Program, rules: Rules) -> Program:
     Neurons take in the synapse that feeds them alone; those of a convolution also the pool that
     alone takes their spikes. A convolution whose rule needs variants of the current stays as it
     is, on maps, with its neurons behind it. Other pools of spikes become :class:`EventPool`.
-    Neurons that learn their decay or threshold stay as they are.
+    Neurons that learn their decay or threshold stay as they are, and those whose spikes are graded.
     """
     return _Planner(program, rules).plan()
 
@@ -127,7 +127,9 @@ def _on_events(neurons: Leaky) -> bool:
     """Do the kernels know these neurons?"""
     leaky = neurons.module
     return type(neurons) is Leaky and not (
-        isinstance(leaky.beta, nn.Parameter) or isinstance(leaky.threshold, nn.Parameter)
+        neurons.graded
+        or isinstance(leaky.beta, nn.Parameter)
+        or isinstance(leaky.threshold, nn.Parameter)
     )
 
 

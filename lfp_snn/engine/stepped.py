@@ -1,0 +1,282 @@
+"""Stages of neurons that run step by step: with further states, or a synapse of their own.
+
+Their mathematics is that of :mod:`lfp_snn.cells`, and :mod:`lfp_snn.engine.recurrent` for what the
+spikes of the step before do. One scan forwards and one backwards serve them all.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import snntorch as snn
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn import cells
+from lfp_snn.engine.neurons import Population, reduce_to
+from lfp_snn.engine.recurrent import Recurrence
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules
+from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.rules import PLAIN
+
+__all__ = ["Alpha", "Lapicque", "RLeaky", "RSynaptic", "Stepped", "Synaptic"]
+
+
+class _Trace(NamedTuple):
+    """What a pass keeps: ``[T, B, ...]``, states ``[S, T, B, ...]``; ``first`` is before them."""
+
+    arrived: Tensor
+    spikes: Tensor
+    states: Tensor
+    first: Tensor
+    cell: cells.Cell
+
+
+class Stepped(Population):
+    """Neurons that run step by step.
+
+    The state for a stream is ``[S, B, ...]``, with the membrane last; behind it the last spikes,
+    where there is a recurrent synapse.
+    """
+
+    #: The neurons' own synapse, if they have one.
+    recurrence: Recurrence | None = None
+
+    @abstractmethod
+    def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
+        """The constants for currents ``[B, ...]`` of that shape and dtype.
+
+        Raises:
+            ShapeError: one does not fit the shape of the current.
+            NetworkError: one is out of range.
+        """
+
+    def gain(self, credit: Tensor) -> Tensor:
+        """What one unit of current adds to what arrives, times a current or a credit."""
+        return credit
+
+    def constant(self, name: str, frame: torch.Size, dtype: torch.dtype) -> Tensor:
+        """A decay of the module by name, within [0, 1].
+
+        Raises:
+            ShapeError: it does not fit the shape of the current.
+        """
+        value: Tensor = getattr(self.module, name)
+        self.check_fits(name, value, frame)
+        return value.detach().clamp(0, 1).to(dtype)
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        (current,) = inputs
+        frame = current.shape[1:]
+        cell = self.cell(frame, current.dtype)
+        first = self._first(run, current, cell)
+        arrived = self.gain(current).expand(run.steps, *frame)
+        arrived = arrived.clone(memory_format=torch.contiguous_format)  # what recurs is added
+        spikes = torch.empty_like(arrived)
+        states = torch.empty(
+            (cell.states, *arrived.shape), dtype=arrived.dtype, device=current.device
+        )
+        before, spoken = first[: cell.states], first[cell.states :]
+        alive = run.running(current.dim())
+        for t in range(run.steps):
+            if self.recurrence is not None:
+                arrived[t] += self.recurrence.current(spoken[0])
+            spike, after = cell.step(arrived[t], before)
+            if alive is not None:
+                after = torch.where(alive[t], after, before)
+                spoken = torch.where(alive[t], spike, spoken)
+                spike = spike * alive[t]
+            else:
+                spoken = spike[None]
+            spikes[t], states[:, t], before = spike, after, after
+        run.final_state[self.name] = torch.cat([before, spoken[: len(first) - cell.states]])
+        run.membranes = states[-1]
+        run.count(self.name, spikes.sum(), spikes[0, 0].numel())
+        run.keep(self, _Trace(arrived, spikes, states, first, cell))
+        return spikes
+
+    def _first(self, run: Pass, current: Tensor, cell: cells.Cell) -> Tensor:
+        """The states before the first step, and with a recurrent synapse the spikes."""
+        expected = (cell.states + (self.recurrence is not None), *current.shape[1:])
+        state = run.state.get(self.name)
+        if state is None:
+            return current.new_zeros(expected)
+        if state.shape != expected:
+            raise ShapeError(
+                f"The state of neuron '{self.name}' ({self.describe()}) has the shape "
+                f"{tuple(state.shape)}; its states need {expected}."
+            )
+        return state
+
+    @override
+    def spikes(self, run: Pass) -> Tensor:
+        spikes: Tensor = run.kept[self].spikes
+        return spikes
+
+    @override
+    def credit_relevance(
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        trace: _Trace = run.kept[self]
+        arrived, spikes, states, first, cell = trace
+        rule = rules[self.name]
+        if self.recurrence is not None and rule.variants != PLAIN:
+            raise NetworkError(
+                f"Neuron '{self.name}' ({type(self.module).__name__}) has a recurrent synapse, for "
+                f"which there is no {type(rule).__name__}: give it epsilon, norm or pass, as a "
+                "composite can."
+            )
+        n, credits = torch.empty_like(arrived), []
+        learns = feedback.wanted(*self.module.parameters(recurse=False))
+        # What the steps that follow this chunk of time hand back: relevance of the states, and
+        # behind it the credit of the last spikes.
+        carried = run.carried.get(self.name, torch.zeros_like(first))
+        handed, later = carried[: cell.states], carried[cell.states :]
+        for t in reversed(range(len(arrived))):
+            before = states[:, t - 1] if t else first[: cell.states]
+            total = relevance[t] + spikes[t] * later[0] if len(later) else relevance[t]
+            n[t], handed, each = cell.credit(rule, total, handed, arrived[t], before)
+            if learns:
+                credits.append(each)
+            if self.recurrence is not None:
+                later = self.recurrence.back(n[t])[None]
+        run.carried[self.name] = torch.cat([handed, later])
+        if self.recurrence is not None:
+            self.recurrence.learn(feedback, n, torch.cat([first[-1:], spikes[:-1]]))
+        if learns:
+            self._learn(trace, torch.stack(credits[::-1], 1), feedback)
+        return (self.gain(n),)
+
+    def _learn(self, trace: _Trace, credits: Tensor, feedback: Feedback) -> None:
+        """Feedback of decays and threshold."""
+        first = trace.first[: trace.cell.states, None]
+        before = torch.cat([first, trace.states[:, :-1]], 1)
+        for name, each in trace.cell.sums(credits, trace.arrived, before).items():
+            parameter = getattr(self.module, name)
+            total = reduce_to(each.sum((0, 1)), parameter)
+            if name != "threshold":  # decays are clamped: beyond, the membrane does not see them
+                total = total * ((parameter >= 0) & (parameter <= 1))
+            feedback.add(parameter, total)
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        own = {} if self.recurrence is None else self.recurrence.parameters()
+        return super().parameters() | own
+
+
+class Lapicque(Stepped):
+    r"""``snntorch.Lapicque``: a leaky membrane with the gain and the leak of an RC circuit.
+
+    .. math::
+
+        u_t = o_t \Bigl(\bigl(1 - \tfrac{\Delta t}{RC}\bigr) v_t +
+        \tfrac{\Delta t}{C} I_t\Bigr) - \theta r_t
+
+    What arrives is the current times the gain, so that the synapse gets :math:`n_t \Delta t / C`.
+    snntorch works C out of ``beta`` where that is given instead, once, when the neuron is built: a
+    ``beta`` that learns would move nothing, and is refused.
+    """
+
+    module: snn.Lapicque
+
+    def __init__(self, name: str, module: Any) -> None:
+        super().__init__(name, module)
+        if module.beta.requires_grad:
+            raise NetworkError(
+                f"Neuron '{name}' (Lapicque) has learn_beta=True, but snntorch reads its beta only "
+                "once, when the neuron is built: build it without, or take snn.Leaky, whose beta "
+                "learns."
+            )
+
+    @override
+    def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
+        for name in ("R", "C", "time_step"):
+            self.check_fits(name, getattr(self.module, name), frame)
+        return cells.Membrane(self.dynamics(frame, dtype))
+
+    @override
+    def decay(self) -> Tensor:
+        neuron: Any = self.module
+        decay: Tensor = 1 - neuron.time_step / (neuron.R * neuron.C)
+        return decay
+
+    @override
+    def gain(self, credit: Tensor) -> Tensor:
+        # In snntorch's order of operations, so that equal currents give equal spikes.
+        neuron: Any = self.module
+        scaled: Tensor = credit * neuron.R * (1 / (neuron.R * neuron.C)) * neuron.time_step
+        return scaled
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        own = {name: getattr(self.module, name) for name in ("R", "C")}
+        return own | {"threshold": self.module.threshold}
+
+
+class RLeaky(Stepped):
+    """``snntorch.RLeaky``: a leaky membrane that hears the spikes of the step before."""
+
+    module: snn.RLeaky
+
+    def __init__(self, name: str, module: Any) -> None:
+        super().__init__(name, module)
+        self.recurrence = Recurrence(name, module)
+
+    @override
+    def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
+        return cells.Membrane(self.dynamics(frame, dtype))
+
+
+class Synaptic(Stepped):
+    """``snntorch.Synaptic``: a synaptic current of its own before the membrane."""
+
+    module: snn.Synaptic
+
+    @override
+    def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
+        return cells.Synaptic(self.dynamics(frame, dtype), self.constant("alpha", frame, dtype))
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return {"alpha": self.module.alpha} | super().parameters()
+
+
+class RSynaptic(Synaptic):
+    """``snntorch.RSynaptic``: that with the spikes of the step before in its current."""
+
+    module: snn.RSynaptic
+
+    def __init__(self, name: str, module: Any) -> None:
+        super().__init__(name, module)
+        if not module.reset_delay:
+            raise NetworkError(
+                f"Neuron '{name}' (RSynaptic) has reset_delay=False, at which snntorch's own "
+                "RSynaptic fails: build it with reset_delay=True."
+            )
+        self.recurrence = Recurrence(name, module)
+
+
+class Alpha(Stepped):
+    """``snntorch.Alpha``: the membrane as the difference of two synaptic currents."""
+
+    module: snn.Alpha
+
+    @override
+    def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
+        cell = cells.Alpha(self.dynamics(frame, dtype), self.constant("alpha", frame, dtype))
+        beta = cell.dynamics.beta
+        if beta.device.type == "cpu" and bool((cell.alpha <= beta).any()):
+            raise NetworkError(
+                f"Neuron '{self.name}' (Alpha) has alpha {float(cell.alpha.min()):g} and beta "
+                f"{float(beta.max()):g}; expected alpha > beta everywhere, the "
+                "excitatory current to last longer."
+            )
+        return cell
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return {"alpha": self.module.alpha} | super().parameters()
