@@ -95,6 +95,11 @@ def _refuse(program: Program, rules: Rules) -> None:
                 f"Neuron '{stage.name}' ({stage.describe()}) keeps more than one membrane, for "
                 "which there are no traces: use Leaky, or train without online()."
             )
+        if isinstance(stage, Leaky) and stage.graded:
+            raise NetworkError(
+                f"Neuron '{stage.name}' has graded spikes, for whose factor there is no trace: "
+                "build it with graded_spikes_factor=1, or train without online()."
+            )
         if isinstance(stage, synapses.Synapse) and rules[stage.name].variants != PLAIN:
             raise NetworkError(
                 f"Synapse '{stage.name}' has the rule {rules[stage.name]!r}, which needs the input "

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from lfp_snn.engine import shapes, synapses
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.neurons import Leaky
 from lfp_snn.engine.stage import Pass, Stage
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
@@ -61,7 +62,8 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
         input_shape: of one input, without time and batch.
 
     Raises:
-        NetworkError: the network cannot be traced, or normalises what no synapse computed.
+        NetworkError: the network cannot be traced, normalises what no synapse computed, or has
+            graded spikes.
         ShapeError: the input does not fit.
     """
     training = net.training
@@ -108,6 +110,11 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[Layer]:
             layers[inputs[0]] = _folded(before, stage.module)
             place[k + 1] = inputs[0]
             continue
+        if isinstance(stage, Leaky) and stage.graded:
+            raise NetworkError(
+                f"Neuron '{stage.name}' has graded spikes, which none of the formats knows: fold "
+                "its graded_spikes_factor into the weights of the layer that follows."
+            )
         weight = bias = None
         if isinstance(stage, synapses.Synapse):
             weight = _numpy(stage.module.weight)

@@ -45,7 +45,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.layers import Layer, layers_of
-from lfp_snn.engine import neurons, recurrent, shapes, synapses, synaptic
+from lfp_snn.engine import neurons, shapes, stepped, synapses
 from lfp_snn.errors import NetworkError, require
 from lfp_snn.models.nir import DT
 
@@ -87,7 +87,7 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
         node.metadata = {**node.metadata, "module": layer.stage.name}
         edges += [(source, layer.name) for source in of(layer.inputs[0])]
         sources.append((layer.name,))
-        if isinstance(layer.stage, recurrent.RLeaky):
+        if isinstance(layer.stage, stepped.RLeaky):
             loop = f"{layer.name}.recurrent"  # no other name has a dot
             nodes[loop] = _loop(layer, layer.stage)
             edges += [(layer.name, loop), (loop, layer.name)]
@@ -153,10 +153,12 @@ def _node(layer: Layer, dt: float) -> Any:
         return _average(layer, stage.pool)
     if isinstance(stage, shapes.Reshape):
         return _flatten(layer)
-    if isinstance(stage, synaptic.Synaptic):
+    if type(stage) is stepped.Synaptic:
         return _synaptic(layer, stage, dt)
-    if isinstance(stage, neurons.Leaky):  # RLeaky too, whose loop is a node of its own
+    if isinstance(stage, neurons.Leaky | stepped.RLeaky):  # the loop of the latter is a node too
         return _leaky(layer, stage, dt)
+    if isinstance(stage, neurons.Population):
+        raise _refuse(layer, "of neurons it has Leaky, RLeaky and Synaptic; train with one of them")
     if isinstance(stage, shapes.MaxPool):
         raise _refuse(layer, "it has no max pooling; train with average pooling (model.pool=avg)")
     if isinstance(stage, shapes.Maximum):
@@ -235,7 +237,7 @@ def _flatten(layer: Layer) -> Any:
     return nir.Flatten({"input": np.array(layer.in_shapes[0])}, start_dim=0, end_dim=-1)
 
 
-def _leaky(layer: Layer, stage: neurons.Leaky, dt: float) -> Any:
+def _leaky(layer: Layer, stage: neurons.Population, dt: float) -> Any:
     import nir
 
     beta, threshold, metadata = _constants(layer, stage)
@@ -248,11 +250,13 @@ def _leaky(layer: Layer, stage: neurons.Leaky, dt: float) -> Any:
     return nir.LIF(dt * resistance, resistance, zeros, threshold, zeros, metadata=metadata)
 
 
-def _synaptic(layer: Layer, stage: synaptic.Synaptic, dt: float) -> Any:
+def _synaptic(layer: Layer, stage: stepped.Synaptic, dt: float) -> Any:
     import nir
 
     beta, threshold, metadata = _constants(layer, stage)
-    alpha = _spread(stage.alpha(torch.Size((1, *layer.shape)), torch.float64), layer.shape)
+    alpha = _spread(
+        stage.constant("alpha", torch.Size((1, *layer.shape)), torch.float64), layer.shape
+    )
     if (alpha == 1).any() or (beta == 1).any():
         raise _refuse(layer, "its CubaLIF always leaks; give all alpha < 1 and all beta < 1")
     entering, resistance, zeros = 1 / (1 - alpha), 1 / (1 - beta), np.zeros(layer.shape)
@@ -268,7 +272,7 @@ def _synaptic(layer: Layer, stage: synaptic.Synaptic, dt: float) -> Any:
     )
 
 
-def _constants(layer: Layer, stage: neurons.Leaky) -> tuple[FLOAT, FLOAT, dict[str, Any]]:
+def _constants(layer: Layer, stage: neurons.Population) -> tuple[FLOAT, FLOAT, dict[str, Any]]:
     """Decay and threshold of each neuron, and what NIR cannot say of them."""
     dynamics = stage.dynamics(torch.Size((1, *layer.shape)), torch.float64)
     metadata = {
@@ -280,7 +284,7 @@ def _constants(layer: Layer, stage: neurons.Leaky) -> tuple[FLOAT, FLOAT, dict[s
     return beta, threshold, metadata
 
 
-def _loop(layer: Layer, stage: recurrent.RLeaky) -> Any:
+def _loop(layer: Layer, stage: stepped.RLeaky) -> Any:
     """The synapse through which neurons hear their own spikes."""
     import nir
 

@@ -13,11 +13,11 @@ from lfp_snn.analysis.prune.ranking import Scope, rank
 @pytest.fixture
 def two() -> nn.Sequential:
     """Weights 1 to 4, and 10 to 60."""
-    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
+    first, second = nn.Linear(2, 2), nn.Linear(2, 3)
     with torch.no_grad():
-        net[0].weight.copy_(torch.tensor([[1.0, -3.0], [2.0, 4.0]]))
-        net[1].weight.copy_(torch.tensor([[10.0, -60.0], [20.0, 50.0], [-30.0, 40.0]]))
-    return net
+        first.weight.copy_(torch.tensor([[1.0, -3.0], [2.0, 4.0]]))
+        second.weight.copy_(torch.tensor([[10.0, -60.0], [20.0, 50.0], [-30.0, 40.0]]))
+    return nn.Sequential(first, second)
 
 
 def left(net: nn.Sequential) -> list[list[float]]:
