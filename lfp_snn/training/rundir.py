@@ -47,15 +47,21 @@ class RunDir:
 
     @classmethod
     def check_new(cls, path: Path) -> None:
-        """Refuse a path that is taken: nothing is ever overwritten.
+        """Refuse a path that is taken, since nothing is ever overwritten, or cannot be made.
 
         Raises:
-            RunError: something is there already.
+            RunError: something is there already, or nothing can be written there.
         """
         if path.exists():
             raise RunError(
                 f"{path} exists already and nothing is overwritten: name another directory with "
                 f"--out, or continue the run that is there with --resume."
+            )
+        above = next(each for each in path.absolute().parents if each.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK)):
+            raise RunError(
+                f"{path} cannot be made: {above} is no directory that can be written to; name "
+                f"another with --out."
             )
 
     @classmethod

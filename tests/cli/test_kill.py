@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -119,41 +116,90 @@ def test_a_harmed_run_ends_with_the_same_bits(
     same_end(run, folder / "straight")
 
 
-@pytest.mark.slow
-def test_fifty_kills_at_random_moments(folder: Path, tmp_path: Path) -> None:
-    """Most of the time goes into checkpoints, one after every step, so most kills fall into them.
+# Loads and tries everything once, in one thread. Each training is then a process of its own that
+# begins there and is killed: some at any time, most at any time after training has begun. One that
+# comes to its end is put aside, and the next is new.
+KILLER = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+import torch
+from lfp_snn.training import Observer, load_config, train
+from lfp_snn.training.checkpoint import load_checkpoint
+from lfp_snn.training.run import load_splits
 
-    Every checkpoint that is there after a kill can be read. The moments are drawn between the first
-    line that the process prints and a little more than it takes to the end of training.
-    """
-    draw = random.Random(0)
-    every = ("data.train=1200", "epochs=3", "checkpoint_every=1", "keep_checkpoints=3")
-    train = ("train", "digits", *SMALL, *every, "model.hidden=[256]", "workers=2")
-    straight, run = tmp_path / "straight", tmp_path / "run"
-    done = lfp_snn(*train, "--out", straight)
-    assert done.returncode == 0, done.stderr
-    kills = finished = writing = 0
-    while kills < 50:
-        resumed = (run / "config.yaml").exists()
-        begin = ("train", run / "config.yaml", "--resume") if resumed else train
-        arguments = command(*begin, "--out", run)
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            child.stdout.readline()  # "run: ...": all is imported, and the work begins
-            time.sleep(draw.uniform(0, 2.5))
-            child.send_signal(signal.SIGKILL)
-            _, errors = child.communicate()
-        if child.returncode == 0:  # it was quicker: once more from the beginning
-            same_end(run, straight)
-            finished += 1
-            os.rename(run, tmp_path / f"finished-{finished}")  # noqa: PTH104
-            continue
-        assert child.returncode == -signal.SIGKILL, errors.decode()
+torch.set_num_threads(1)
+folder, wanted, changes = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+run = folder / "run"
+config = load_config(Path("configs/digits.yaml"), changes)
+splits = load_splits(config)
+train(config, splits=splits)
+
+class Tell(Observer):
+    def started(self, report):
+        os.write(self.pipe, b"x")
+
+def begin():
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code, tell = 1, Tell()
+        tell.pipe = theirs
+        try:
+            resume = (run / "config.yaml").exists()
+            train(config, run, splits=splits, resume=resume, observers=[tell])
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(theirs)
+    return child, ours
+
+child, pipe = begin()
+os.read(pipe, 1)
+start = time.monotonic()
+assert os.waitpid(child, 0)[1] == 0
+takes = time.monotonic() - start
+run.rename(folder / "straight")
+draw, kills, torn, ends = random.Random(0), 0, 0, 0
+while kills < wanted or run.exists():
+    child, pipe = begin()
+    if kills < wanted:
+        if draw.random() < 0.9:
+            os.read(pipe, 1)
+        time.sleep(draw.uniform(0, 0.6 * takes))
+        os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    os.close(pipe)
+    for path in (run / "checkpoints").glob("*.safetensors"):
+        load_checkpoint(path)
+    if os.WIFSIGNALED(status):
         kills += 1
-        for path in (run / "checkpoints").glob("*.safetensors"):
-            load_checkpoint(path)
-        writing += bool(list((run / "checkpoints").glob(".*")))
-    done = lfp_snn("train", run / "config.yaml", "--out", run, "--resume")
+        torn += bool(list((run / "checkpoints").glob(".*")))
+    else:
+        assert status == 0
+        ends += 1
+        run.rename(folder / f"end-{ends}")
+    print(kills, torn, ends, file=sys.stderr)
+print(json.dumps({"kills": kills, "torn": torn, "ends": ends, "takes_s": round(takes, 2)}))
+"""
+
+
+@pytest.mark.slow
+def test_fifty_kills_at_random_moments(tmp_path: Path, repository: Path) -> None:
+    """A checkpoint after every step, so that many kills fall into the writing of one."""
+    changes = ["epochs=3", "checkpoint_every=1", "keep_checkpoints=3", "model.hidden=[256]"]
+    changes += ["workers=1", "learner.backend=torch"]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, tmp_path, "50", *SMALL, *changes],
+        capture_output=True,
+        text=True,
+        cwd=repository,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    same_end(run, straight)
-    print(f"{kills} kills, {writing} of them while a checkpoint was written, {finished + 1} ends")
+    counts = json.loads(done.stdout.splitlines()[-1])
+    print(counts)
+    assert counts["kills"] == 50
+    assert counts["torn"] > 0
+    assert counts["ends"] > 1
+    for number in range(counts["ends"]):
+        same_end(tmp_path / f"end-{number + 1}", tmp_path / "straight")
