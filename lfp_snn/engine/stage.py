@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.errors import NetworkError, ShapeError
@@ -293,6 +294,12 @@ class Spiking(Stage):
     @abstractmethod
     def spikes(self, run: Pass) -> Tensor:
         """Spikes ``[T, B, ...]`` of a recorded pass."""
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
 
     @abstractmethod
     def credit_relevance(

@@ -92,8 +92,8 @@ def _refuse(program: Program, rules: Rules) -> None:
     for stage in (node.stage for node in program.nodes):
         if isinstance(stage, Spiking) and type(stage) not in (Leaky, FixedPoint):
             raise NetworkError(
-                f"Neuron '{stage.name}' ({stage.describe()}) keeps more than one membrane, for "
-                "which there are no traces: use Leaky, or train without online()."
+                f"Neuron '{stage.name}' ({stage.describe()}) is none for which there are traces: "
+                "online() knows Leaky; for long sequences of others take memory='chunked'."
             )
         if isinstance(stage, Leaky) and stage.graded:
             raise NetworkError(
@@ -198,8 +198,6 @@ class TracedNeurons(Spiking):
         rule: splits the relevance of the membrane.
     """
 
-    module: torch.nn.Module
-
     def __init__(self, neurons: Leaky, rule: Rule) -> None:
         super().__init__(neurons.name, neurons.module)
         self.neurons = neurons
@@ -237,12 +235,6 @@ class TracedNeurons(Spiking):
     @override
     def spikes(self, run: Pass) -> Tensor:
         return self.neurons.spikes(run)
-
-    @override
-    def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
-    ) -> Credits:
-        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
 
     @override
     def credit_relevance(

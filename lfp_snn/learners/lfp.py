@@ -12,20 +12,23 @@ from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
-from lfp_snn.learners.rule_options import RULE_SECTIONS
+from lfp_snn.learners.rule_options import RuleChoice, default_rule
 from lfp_snn.learners.update import UpdateOptions
 from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, Prediction, Reward
 from lfp_snn.rules import Composite, Rule
 
-__all__ = ["LFP", "LFPOptions"]
+__all__ = ["LFP", "LFPOptions", "reward_sections"]
 
 # Sections are made when asked for: a program may add to the rewards.
 _reward = cache(choice_of)
 
 
-def _rewards() -> dict[str, type[Choice]]:
-    return {name: _reward(name, reward) for name, reward in REWARDS.items()}
+def reward_sections(kind: type[Reward] = Reward) -> dict[str, type[Choice]]:
+    """Sections of all rewards of a kind, by the name that a config uses."""
+    return {
+        name: _reward(name, reward) for name, reward in REWARDS.items() if issubclass(reward, kind)
+    }
 
 
 class LFPOptions(LearnerOptions):
@@ -45,13 +48,9 @@ class LFPOptions(LearnerOptions):
     """
 
     name: Literal["lfp"] = "lfp"
-    rule: Annotated[Choice, choose("rule", lambda: RULE_SECTIONS, "epsilon"), AS_MAPPING] = Field(
-        default_factory=lambda: RULE_SECTIONS["epsilon"].model_validate(
-            {"name": "epsilon", "eps": 0.1}
-        )
-    )
-    reward: Annotated[Choice, choose("reward", _rewards, "rate_coded"), AS_MAPPING] = Field(
-        default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
+    rule: RuleChoice = Field(default_factory=default_rule)
+    reward: Annotated[Choice, choose("reward", reward_sections, "rate_coded"), AS_MAPPING] = Field(
+        default_factory=lambda: reward_sections()["rate_coded"](name="rate_coded")
     )
     backend: str = "auto"
     memory: Memory = "full"

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.engine.online import OnlineLFP as Session
-from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
-from lfp_snn.learners.rule_options import RULE_SECTIONS
+from lfp_snn.learners.base import LearnerOptions, StepResult, TrainingBatch
+from lfp_snn.learners.lfp import LFP, reward_sections
+from lfp_snn.learners.rule_options import RuleChoice, default_rule
 from lfp_snn.learners.update import UpdateOptions
-from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
-from lfp_snn.rewards import REWARDS, StepwiseReward
+from lfp_snn.options import AS_MAPPING, Choice, choose
+from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rules import Composite, Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = ["OnlineLFP", "OnlineLFPOptions"]
 
-_reward = cache(choice_of)
-
 
 def _rewards() -> dict[str, type[Choice]]:
     """Rewards that can be given while a sequence runs."""
-    stepwise = {name: kind for name, kind in REWARDS.items() if issubclass(kind, StepwiseReward)}
-    return {name: _reward(name, kind) for name, kind in stepwise.items()}
+    return reward_sections(StepwiseReward)
 
 
 class OnlineLFPOptions(LearnerOptions):
@@ -42,11 +39,7 @@ class OnlineLFPOptions(LearnerOptions):
     """
 
     name: Literal["online_lfp"] = "online_lfp"
-    rule: Annotated[Choice, choose("rule", lambda: RULE_SECTIONS, "epsilon"), AS_MAPPING] = Field(
-        default_factory=lambda: RULE_SECTIONS["epsilon"].model_validate(
-            {"name": "epsilon", "eps": 0.1}
-        )
-    )
+    rule: RuleChoice = Field(default_factory=default_rule)
     reward: Annotated[Choice, choose("reward", _rewards, "rate_coded"), AS_MAPPING] = Field(
         default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
     )
@@ -55,7 +48,7 @@ class OnlineLFPOptions(LearnerOptions):
     update: UpdateOptions = UpdateOptions()
 
 
-class OnlineLFP(Learner, name="online_lfp"):
+class OnlineLFP(LFP, name="online_lfp"):
     """Train with LFP in memory that does not grow with T.
 
     Each step of a batch is rewarded by what was seen up to it, a share of 1 / T each, and adds its
@@ -87,9 +80,8 @@ class OnlineLFP(Learner, name="online_lfp"):
         backend: str = "auto",
         update: UpdateOptions | None = None,
     ) -> None:
-        self.update = update if update is not None else UpdateOptions()
-        super().__init__(net, rule, backend, self.update.rule())
-        self.reward = reward
+        super().__init__(net, rule, reward, backend, update)
+        self.stepwise = reward
         self.carry = carry
         self._begin()  # refuses at once what it cannot train
 
@@ -106,7 +98,7 @@ class OnlineLFP(Learner, name="online_lfp"):
         )
 
     def _begin(self) -> Session:
-        return self.engine.online(self.reward, carry=self.carry)
+        return self.engine.online(self.stepwise, carry=self.carry)
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch step by step; reward each step and learn from it before the next."""

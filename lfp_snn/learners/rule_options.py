@@ -22,7 +22,7 @@ from typing_extensions import override
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
 from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite
 
-__all__ = ["RULE_SECTIONS", "CompositeOptions", "LayerRule"]
+__all__ = ["RULE_SECTIONS", "CompositeOptions", "LayerRule", "RuleChoice", "default_rule"]
 
 _RULES = {name: choice_of(name, rule) for name, rule in RULES.items()}
 _Rule = Annotated[Choice, choose("rule", lambda: _RULES, "epsilon"), AS_MAPPING]
@@ -75,3 +75,10 @@ RULE_SECTIONS: dict[str, type[Choice]] = {
     **{name: choice_of(name, composite) for name, composite in COMPOSITES.items()},
     "composite": CompositeOptions,
 }
+#: A field that takes any of them.
+RuleChoice = Annotated[Choice, choose("rule", lambda: RULE_SECTIONS, "epsilon"), AS_MAPPING]
+
+
+def default_rule() -> Choice:
+    """Epsilon with eps 0.1, which trains better than the published 1e-6."""
+    return RULE_SECTIONS["epsilon"].model_validate({"name": "epsilon", "eps": 0.1})

@@ -392,7 +392,7 @@ def recurrent() -> nn.Module:
 @pytest.mark.parametrize(
     ("build", "rule", "message"),
     [
-        (recurrent, Epsilon(), r"Neuron '1' \(RLeaky.* keeps more than one membrane"),
+        (recurrent, Epsilon(), r"Neuron '1' \(RLeaky.* is none for which .*chunked"),
         (mlp, Gamma(0.2), r"Synapse '0' has the rule Gamma\(.*knows epsilon, norm and pass"),
     ],
 )

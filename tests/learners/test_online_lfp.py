@@ -14,7 +14,7 @@ from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.learners.online_lfp import OnlineLFP
 from lfp_snn.models import build
-from lfp_snn.rewards import RateCoded, SoftmaxRate
+from lfp_snn.rewards import FirstSpike, RateCoded, SoftmaxRate
 from lfp_snn.rules import Epsilon, Gamma
 from lfp_snn.spikes import Spikes
 
@@ -82,6 +82,13 @@ def test_what_lies_after_a_sample_ends_is_not_seen(net: Any) -> None:
     learner.feedback(Batch(noise, batch.labels, batch.lengths))
     for ours, theirs in zip(grads(net), expected, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_classes_are_read_as_the_reward_reads_them(net: Any) -> None:
+    learner, batch = OnlineLFP(net, Epsilon(0.1), FirstSpike()), batch_of()
+    first = FirstSpike().predict(learner.run(batch))
+    assert torch.equal(learner.predict(batch).classes, first.classes)
+    assert torch.equal(learner.feedback(batch).classes, first.classes)
 
 
 def test_constant_currents_and_options(net: Any) -> None:
