@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
 from lfp_snn.options import Choice
-from lfp_snn.rewards import Prediction, ties
+from lfp_snn.rewards import MembraneCoded, Prediction, ties
 from lfp_snn.rules import Composite, Rule, Update
 from lfp_snn.spikes import Spikes
 
@@ -139,8 +139,17 @@ class Learner(ABC):
         """
 
     def predict(self, batch: TrainingBatch) -> Prediction:
-        """Classes and ties of a batch, without learning: the output with most spikes wins."""
-        return ties(self.counts(batch))
+        """Classes and ties of a batch, without learning; see :meth:`read`."""
+        return self.read(self.run(batch), self.engine.membranes, batch.lengths)
+
+    def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
+        """Classes and ties of outputs ``[T, B, C]``: the one with most spikes wins.
+
+        Of a readout, whose neurons never spike, the one with the highest mean membrane.
+        """
+        if self.engine.is_readout:
+            return MembraneCoded().predict(spikes, lengths=lengths, membranes=membranes)
+        return ties(spikes.sum(0))
 
     def counts(self, batch: TrainingBatch) -> Tensor:
         """Spike counts of the outputs ``[B, C]``."""

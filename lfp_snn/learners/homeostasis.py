@@ -28,6 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.temporal import Layer
 from lfp_snn.errors import NetworkError
 from lfp_snn.options import Section
@@ -57,7 +58,7 @@ class Homeostasis:
     """Moves biases or thresholds of a network towards a target rate.
 
     Args:
-        engine: the network; all its populations take part, the output too.
+        engine: the network; all populations that can spike take part, the output too.
         options: see :class:`HomeostasisOptions`.
 
     Raises:
@@ -66,7 +67,7 @@ class Homeostasis:
 
     def __init__(self, engine: TemporalLFP, options: HomeostasisOptions) -> None:
         self.options = options
-        self.layers = engine.layers
+        self.layers = [layer for layer in engine.layers if can_spike(layer.neuron)]
         self.means: dict[str, Tensor] = {}
         for layer in self.layers:
             self._moved(layer)
@@ -80,7 +81,7 @@ class Homeostasis:
         for layer in self.layers:
             fired = spikes[layer.name]
             steps = fired.shape[0] * fired.shape[1] if lengths is None else int(lengths.sum())
-            rate = self._by_entry(layer, fired.sum((0, 1)) / steps)
+            rate = self._by_entry(layer, (fired != 0).sum((0, 1)) / steps)
             mean = self.means.get(layer.name)
             memory = self.options.memory
             # From the first batch on the mean is that of what was seen, not of a start at zero.

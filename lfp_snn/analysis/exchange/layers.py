@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine import shapes, synapses
+from lfp_snn.engine import neurons, shapes, synapses
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import Pass, Stage
@@ -27,7 +27,7 @@ from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Layer", "layers_of", "require"]
+__all__ = ["Layer", "layers_of", "refuse_neurons", "require"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,31 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
     finally:
         net.train(training)
     return _named(found)
+
+
+def refuse_neurons(layers: Sequence[Layer], form: str, *, readout: bool) -> None:
+    """Refuse neurons for whose spikes a form has no place.
+
+    Args:
+        layers: of the network.
+        form: its name, for the error.
+        readout: whether it has a place for a readout, which never spikes.
+
+    Raises:
+        NetworkError: names the neuron and the reason.
+    """
+    for layer in layers:
+        stage = layer.stage
+        if not isinstance(stage, neurons.Leaky):
+            continue
+        reason = "has graded spikes" if stage.graded else None
+        if not readout and not neurons.can_spike(stage.module):
+            reason = "never spikes (its threshold is infinite)"
+        if reason is not None:
+            raise NetworkError(
+                f"{form} cannot express neuron '{stage.name}', which {reason}: export a network "
+                "whose neurons send spikes of 1."
+            )
 
 
 def _shapes(
