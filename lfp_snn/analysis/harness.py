@@ -10,7 +10,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-import snntorch as snn
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -24,6 +23,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints which of its datase
 
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import DataError, NetworkError
+from lfp_snn.learners.unrolled import change_states
 from lfp_snn.rewards import ties
 from lfp_snn.spikes import Spikes
 
@@ -140,6 +140,4 @@ def _classes(spikes: Tensor) -> Tensor:
 
 def _rest(net: nn.Module) -> None:
     """Leave no membrane behind, so that the footprint is that of the network alone."""
-    for module in net.modules():
-        if isinstance(module, snn.Leaky):
-            module.mem = torch.zeros(0)
+    change_states(net, lambda state: state.new_zeros(0))

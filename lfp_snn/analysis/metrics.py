@@ -15,8 +15,9 @@ from torch import nn
 from lfp_snn.analysis.energy import Energy, SynapseCount, estimate
 from lfp_snn.analysis.exchange.layers import Layer, layers_of
 from lfp_snn.data import SampleSet
+from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.synapses import Synapse
-from lfp_snn.errors import require
+from lfp_snn.errors import NetworkError, require
 
 __all__ = ["Metrics", "measure"]
 
@@ -70,13 +71,20 @@ def measure(net: nn.Module, samples: SampleSet) -> Metrics:
         samples: what it is run on.
 
     Raises:
-        NetworkError: the package ``neurobench`` is not installed, or one of its metrics failed.
+        NetworkError: the package ``neurobench`` is not installed, one of its metrics failed, or
+            the outputs never spike.
         DataError: the recordings have different lengths.
     """
     require("neurobench", "metrics")
     from lfp_snn.analysis.harness import run_harness
 
     layers = layers_of(net, samples.feature_shape)
+    output = layers[-1].stage
+    if output.module is not None and not can_spike(output.module):
+        raise NetworkError(
+            f"NeuroBench reads classes from spikes, and the output neurons '{output.name}' never "
+            "spike: measure a network with a threshold within reach."
+        )
     dense = [prod(x.shape) * x.weight[0].size for x in layers if x.weight is not None]
     found, counts, neuron_steps = run_harness(net, samples, max(1, EXACT // max(dense)))
     from_input = _from_input(layers)

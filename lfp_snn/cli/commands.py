@@ -152,18 +152,22 @@ def predict(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say which class a recording is of, and how often each output spiked."""
+    """Say which class a recording is of, and how often each output spiked (or its membrane)."""
     trained = TrainedRun.open(run)
     batch = trained.read(file)
     prediction = trained.learner.predict(batch)
-    counts = trained.learner.counts(batch)[0].long().tolist()
+    evidence, numbers = "spikes", trained.learner.counts(batch)[0].long().tolist()
+    if trained.learner.engine.is_readout:
+        mean = trained.learner.engine.membranes[:, 0].mean(0)
+        evidence, numbers = "membranes", [round(each, 4) for each in mean.tolist()]
     name, tie = trained.classes[int(prediction.classes[0])], bool(prediction.ties[0])
-    by_class = dict(zip(trained.classes, counts, strict=True))
+    by_class = dict(zip(trained.classes, numbers, strict=True))
     if as_json:
-        typer.echo(json.dumps({"file": str(file), "class": name, "tie": tie, "counts": by_class}))
+        key = "counts" if evidence == "spikes" else evidence
+        typer.echo(json.dumps({"file": str(file), "class": name, "tie": tie, key: by_class}))
         return
     typer.echo(f"class {name}{' (a tie; the first of the best)' if tie else ''}")
-    typer.echo("spikes  " + "  ".join(f"{each}: {count}" for each, count in by_class.items()))
+    typer.echo(f"{evidence}  " + "  ".join(f"{each}: {count}" for each, count in by_class.items()))
 
 
 @app.command("ls")

@@ -16,6 +16,7 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
+from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.serving import on_spikes, refuse_rules
 from lfp_snn.engine.stage import Feedback, Pass, Rules
@@ -288,7 +289,10 @@ class TemporalLFP:
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """Membranes ``[B, ...]`` after the last forward pass, by neuron, to continue a stream."""
+        """Membranes ``[B, ...]`` after the last forward pass, by neuron, to continue a stream.
+
+        Of neurons with further states all of them, ``[S, B, ...]``.
+        """
         return dict(self._last().final_state)
 
     @property
@@ -299,9 +303,20 @@ class TemporalLFP:
         return membranes
 
     @property
+    def is_readout(self) -> bool:
+        """Do the output neurons never spike, so that :attr:`membranes` are the output?"""
+        return not can_spike(self._reference.output.module)
+
+    @property
     def firing_rates(self) -> dict[str, float]:
-        """Mean spikes per neuron and step of each population in the last forward pass."""
-        return self._last().firing_rates()
+        """Mean spikes per neuron and step of each population in the last forward pass.
+
+        A readout, which cannot spike, is not among them.
+        """
+        rates = self._last().firing_rates()
+        if self.is_readout:
+            del rates[self._reference.output.name]
+        return rates
 
     def layer_spikes(self) -> dict[str, Tensor]:
         """Spikes ``[T, B, ...]`` of every population in the last recorded forward pass.

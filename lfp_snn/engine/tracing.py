@@ -66,9 +66,8 @@ class _Tracer(fx.Tracer):
     """Modules of torch and neurons of snntorch are leaves; a user's modules are looked into."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (snn.SpikingNeuron, *REFUSED)) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        neurons = (snn.SpikingNeuron, *REFUSED)
+        return isinstance(m, neurons) or super().is_leaf_module(m, module_qualified_name)
 
 
 @contextmanager

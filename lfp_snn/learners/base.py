@@ -24,7 +24,7 @@ from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import Choice
-from lfp_snn.rewards import Prediction, ties
+from lfp_snn.rewards import MembraneCoded, Prediction, ties
 from lfp_snn.rules import Composite, Rule, Update
 from lfp_snn.spikes import Spikes
 
@@ -180,8 +180,17 @@ class Learner(ABC):
         return result
 
     def predict(self, batch: TrainingBatch) -> Prediction:
-        """Classes and ties of a batch, without learning: the output with most spikes wins."""
-        return ties(self.counts(batch))
+        """Classes and ties of a batch, without learning; see :meth:`read`."""
+        return self.read(self.run(batch), self.engine.membranes, batch.lengths)
+
+    def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
+        """Classes and ties of outputs ``[T, B, C]``: the one with most spikes wins.
+
+        Of a readout, whose neurons never spike, the one with the highest mean membrane.
+        """
+        if self.engine.is_readout:
+            return MembraneCoded().predict(spikes, lengths=lengths, membranes=membranes)
+        return ties(spikes.sum(0))
 
     def counts(self, batch: TrainingBatch) -> Tensor:
         """Spike counts of the outputs ``[B, C]``."""

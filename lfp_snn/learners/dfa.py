@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
-from lfp_snn.learners.unrolled import hooked, neurons, unroll
+from lfp_snn.learners.unrolled import Unrolled, hooked, neurons, unroll
 from lfp_snn.lif import running
 
 __all__ = ["DFA", "DFAOptions"]
@@ -64,6 +64,7 @@ class DFA(GradientLearner, name="dfa"):
         backend: str = "auto",
     ) -> None:
         super().__init__(net, spike, backend)
+        self.check_loss(loss)
         self.loss = loss
         self.seed = seed
         self.scale = scale
@@ -82,7 +83,7 @@ class DFA(GradientLearner, name="dfa"):
             options.backend,
         )
 
-    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
         """Unroll with every layer cut off from the next, then hand the error to each."""
         recorded: dict[str, list[Tensor]] = {name: [] for name, _ in self._hidden}
         with hooked(self._cut(neuron, recorded[name]) for name, neuron in self._hidden):
@@ -98,7 +99,7 @@ class DFA(GradientLearner, name="dfa"):
             train = torch.stack(spikes)
             if train.requires_grad:  # a frozen layer does not
                 train.backward((error @ self._random(name, train)).view_as(train))  # type: ignore[no-untyped-call]
-        return out.spikes, loss.detach()
+        return out, loss.detach()
 
     @staticmethod
     def _cut(neuron: nn.Module, spikes: list[Tensor]) -> RemovableHandle:

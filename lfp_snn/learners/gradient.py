@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import (
     Loss,
@@ -18,8 +19,7 @@ from lfp_snn.learners.losses import (
     make_loss,
     make_surrogate,
 )
-from lfp_snn.learners.unrolled import counted, frames, membranes, neurons, rest
-from lfp_snn.rewards import ties
+from lfp_snn.learners.unrolled import Unrolled, counted, frames, membranes, neurons, rest
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
 
@@ -88,6 +88,18 @@ class GradientLearner(Learner):
         for neuron in neurons(net).values():
             neuron.spike_grad = spike
 
+    def check_loss(self, loss: Loss) -> None:
+        """Refuse a loss on spikes where the outputs never spike.
+
+        Raises:
+            ConfigError: names the loss.
+        """
+        if self.engine.is_readout and loss.looks_at == "spikes":
+            raise ConfigError(
+                "The output neurons never spike (their threshold is infinite), but the loss looks "
+                "at spikes: take ce_max_membrane_loss or mse_membrane_loss."
+            )
+
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, and fill the gradients."""
         for parameter in self.net.parameters():
@@ -96,11 +108,11 @@ class GradientLearner(Learner):
         inputs = frames(batch, self.engine.dtype)
         try:
             with torch.enable_grad(), counted(self.net) as counter:
-                spikes, loss = self.learn(inputs, batch)
+                out, loss = self.learn(inputs, batch)
             self._membranes = membranes(self.net)
         finally:
             rest(self.net)
-        prediction = ties(spikes.detach().sum(0))
+        prediction = self.read(out.spikes.detach(), out.membranes.detach(), batch.lengths)
         return StepResult(prediction.classes, prediction.ties, float(loss), counter.rates)
 
     def membranes(self) -> Mapping[str, Tensor]:
@@ -108,7 +120,7 @@ class GradientLearner(Learner):
         return self._membranes
 
     @abstractmethod
-    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
         """Fill ``.grad``, summed over the batch, from neurons at rest.
 
         Args:
@@ -116,5 +128,5 @@ class GradientLearner(Learner):
             batch: labels and lengths.
 
         Returns:
-            Output spikes ``[T, B, C]`` and the loss, its mean over the batch.
+            What the outputs did and the loss, its mean over the batch.
         """

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.temporal import Layer
 from lfp_snn.errors import NetworkError
 from lfp_snn.options import Section
@@ -58,7 +59,7 @@ class Homeostasis:
     """Moves biases or thresholds of a network towards a target rate.
 
     Args:
-        engine: the network; all its populations take part, the output too.
+        engine: the network; all populations that can spike take part, the output too.
         options: see :class:`HomeostasisOptions`.
 
     Raises:
@@ -67,7 +68,7 @@ class Homeostasis:
 
     def __init__(self, engine: TemporalLFP, options: HomeostasisOptions) -> None:
         self.options = options
-        self.layers = engine.layers
+        self.layers = [layer for layer in engine.layers if can_spike(layer.neuron)]
         self.means: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}  # spikes behind each entry of what is moved
         self._steps = 0  # of the samples in which they were seen
@@ -82,7 +83,7 @@ class Homeostasis:
         """
         for layer in self.layers:
             fired = spikes[layer.name]
-            self._seen[layer.name] = self._by_entry(layer, fired.sum((0, 1)))
+            self._seen[layer.name] = self._by_entry(layer, (fired != 0).sum((0, 1)))
         steps, batch = next(iter(spikes.values())).shape[:2]
         self._steps = steps * batch if lengths is None else int(lengths.sum())
 

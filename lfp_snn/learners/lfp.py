@@ -7,9 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.rule_options import RuleChoice, default_rule
@@ -75,7 +77,8 @@ class LFP(Learner, name="lfp"):
     Raises:
         NetworkError: the network cannot be traced, a stage has no rule, or homeostasis finds no
             bias to move.
-        ConfigError: a composite assigns a rule to nothing.
+        ConfigError: a composite assigns a rule to nothing, or the outputs never spike and the
+            reward looks at spikes.
     """
 
     Options: ClassVar[type[LearnerOptions]] = LFPOptions
@@ -95,6 +98,11 @@ class LFP(Learner, name="lfp"):
         self.update = update if update is not None else UpdateOptions()
         super().__init__(net, rule, backend, self.update.rule(), memory=memory, chunk=chunk)
         self.reward = reward
+        if self.engine.is_readout and reward.reads == "spikes":
+            raise ConfigError(
+                f"The output neurons never spike (their threshold is infinite), but the reward "
+                f"{type(reward).__name__} looks at spikes: take membrane_coded or membrane_target."
+            )
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 
     @classmethod
@@ -122,7 +130,7 @@ class LFP(Learner, name="lfp"):
             membranes=membranes,
             targets=batch.targets,
         )
-        prediction = self.reward.predict(spikes, lengths=batch.lengths, membranes=membranes)
+        prediction = self.read(spikes, membranes, batch.lengths)
         firing = self.firing
         if self.homeostasis is not None:
             self.homeostasis.watch(self.engine.layer_spikes(), batch.lengths)
@@ -150,10 +158,12 @@ class LFP(Learner, name="lfp"):
         finally:
             self.engine.exchange = None
 
-    def predict(self, batch: TrainingBatch) -> Prediction:
-        """Read the classes as the reward reads them."""
-        spikes = self.run(batch)
-        return self.reward.predict(spikes, lengths=batch.lengths, membranes=self.engine.membranes)
+    @override
+    def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
+        """As the reward reads them."""
+        if self.engine.is_readout and self.reward.reads != "membranes":
+            return super().read(spikes, membranes, lengths)
+        return self.reward.predict(spikes, lengths=lengths, membranes=membranes)
 
     def after_step(self) -> None:
         """Wake silent neurons, if that is asked for."""

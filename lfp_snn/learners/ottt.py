@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner
 from lfp_snn.learners.losses import SpikeFunction, SurrogateName, make_surrogate
-from lfp_snn.learners.unrolled import cut_state, hooked, unroll
+from lfp_snn.learners.unrolled import Unrolled, cut_state, hooked, unroll
 
 __all__ = ["OTTT", "OTTTOptions"]
 
@@ -23,7 +23,8 @@ class OTTTOptions(LearnerOptions):
 
     Attributes:
         evidence: what the cross-entropy of a step looks at: the ``spikes`` of that step, as
-            published, or the ``counts`` of all spikes so far.
+            published, or the ``counts`` of all spikes so far. Of a readout, whose neurons never
+            spike, it is the membranes of that step.
         surrogate: of ``snntorch.surrogate``, by name.
         slope: shapes the surrogate; ``None`` for snntorch's own value.
         trace: decay of the traces per step, in [0, 1); ``None``: that of the neurons a synapse
@@ -93,25 +94,28 @@ class OTTT(GradientLearner, name="ottt"):
         spike = make_surrogate(options.surrogate, options.slope)
         return cls(net, spike, options.evidence, options.trace, options.backend)
 
-    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
         """One step after the other; nothing of a step is kept but traces and counts."""
         whole = list(inputs)
         counts: Tensor | None = None
-        parts, total = [], torch.zeros((), device=self.device)
+        parts, membranes, total = [], [], torch.zeros((), device=self.device)
         taps = _Taps(self._decays)
         with hooked(taps.hooks()):
             for t, frame in enumerate(whole):
                 cut_state(self.net)
                 rest_of = None if batch.lengths is None else batch.lengths - t
-                spikes = unroll(self.net, [frame], rest_of).spikes[0]
+                out = unroll(self.net, [frame], rest_of)
+                spikes = out.spikes[0]
                 counts = spikes if counts is None else counts + spikes
                 seen = counts if self.evidence == "counts" else spikes
+                seen = out.membranes[0] if self.engine.is_readout else seen
                 loss = self._loss(seen, batch, t, len(whole))
                 self._add(taps.collect(loss))
                 counts = counts.detach()
                 parts.append(spikes.detach())
+                membranes.append(out.membranes[0].detach())
                 total = total + loss.detach() / len(batch.labels)
-        return torch.stack(parts), total
+        return Unrolled(torch.stack(parts), torch.stack(membranes)), total
 
     @staticmethod
     def _loss(seen: Tensor, batch: TrainingBatch, t: int, steps: int) -> Tensor:

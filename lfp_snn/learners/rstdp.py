@@ -76,8 +76,8 @@ class RSTDP(Learner, name="rstdp"):
         options: see :class:`RSTDPOptions`.
 
     Raises:
-        NetworkError: pooling or reshaping lies between a synapse and its neuron (told by
-            :meth:`feedback`).
+        NetworkError: the outputs never spike; or pooling or reshaping lies between a synapse and
+            its neuron (told by :meth:`feedback`).
 
     Source: Florian, *Reinforcement Learning Through Modulation of Spike-Timing-Dependent Synaptic
     Plasticity*, Neural Computation 2007, section 3.2 (MSTDPET).
@@ -89,6 +89,11 @@ class RSTDP(Learner, name="rstdp"):
         self.options = options or RSTDPOptions()
         super().__init__(net, backend=self.options.backend)
         self._membranes: dict[str, Tensor] = {}
+        if self.engine.is_readout:
+            raise NetworkError(
+                "R-STDP pairs the spikes before and behind a synapse, but the output neurons never "
+                "spike (their threshold is infinite): give them a threshold within reach."
+            )
         for neuron in neurons(net).values():
             neuron.spike_grad = step
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
-from lfp_snn.learners.unrolled import cut_state, unroll
+from lfp_snn.learners.unrolled import Unrolled, cut_state, unroll
 
 __all__ = ["BPTT", "BPTTOptions"]
 
@@ -54,6 +54,7 @@ class BPTT(GradientLearner, name="surrogate"):
         backend: str = "auto",
     ) -> None:
         super().__init__(net, spike, backend)
+        self.check_loss(loss)
         self.loss = loss
         self.truncate = truncate
 
@@ -64,11 +65,11 @@ class BPTT(GradientLearner, name="surrogate"):
             net, options.make_loss(), options.make_surrogate(), options.truncate, options.backend
         )
 
-    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+    def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
         """Unroll a stretch, go back through it, go on from where it ended."""
         whole = list(inputs)
         stretch = self.truncate or len(whole)
-        parts, total = [], torch.zeros((), device=self.device)
+        spikes, membranes, total = [], [], torch.zeros((), device=self.device)
         for start in range(0, len(whole), stretch):
             cut_state(self.net)
             rest_of = None if batch.lengths is None else batch.lengths - start
@@ -76,6 +77,7 @@ class BPTT(GradientLearner, name="surrogate"):
             loss = self.loss(out, batch.labels)
             if loss.requires_grad:
                 (loss * len(batch.labels)).backward()  # type: ignore[no-untyped-call]
-            parts.append(out.spikes.detach())
+            spikes.append(out.spikes.detach())
+            membranes.append(out.membranes.detach())
             total = total + loss.detach()
-        return torch.cat(parts), total
+        return Unrolled(torch.cat(spikes), torch.cat(membranes)), total

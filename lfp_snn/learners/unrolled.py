@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lfp_snn.engine.neurons import can_spike
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.lif import running
 from lfp_snn.spikes import Spikes
@@ -22,6 +23,7 @@ from lfp_snn.spikes import Spikes
 __all__ = [
     "FiringCounter",
     "Unrolled",
+    "change_states",
     "counted",
     "cut_state",
     "frames",
@@ -63,7 +65,8 @@ def neurons(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     return {name: each for name, each in net.named_modules() if isinstance(each, kinds)}
 
 
-def _change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+def change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+    """Put something else in the place of everything that these neurons remember."""
     for neuron in neurons(net).values():
         for kind, states in _STATES.items():
             if isinstance(neuron, kind):
@@ -73,7 +76,7 @@ def _change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
 
 def rest(net: nn.Module) -> None:
     """Put the neurons of this network, and of no other, to rest; drops the graph they hold."""
-    _change_states(net, torch.zeros_like)
+    change_states(net, torch.zeros_like)
 
 
 def membranes(net: nn.Module) -> dict[str, Tensor]:
@@ -83,7 +86,7 @@ def membranes(net: nn.Module) -> dict[str, Tensor]:
 
 def cut_state(net: nn.Module) -> None:
     """Let gradients end at the states as they are now."""
-    _change_states(net, Tensor.detach)
+    change_states(net, Tensor.detach)
 
 
 def frames(batch: TrainingBatch, dtype: torch.dtype) -> Iterator[Tensor]:
@@ -139,11 +142,12 @@ class FiringCounter:
 
 @contextmanager
 def counted(net: nn.Module) -> Iterator[FiringCounter]:
-    """Within, the spikes of every population of a network are counted."""
+    """Within, the spikes of every population of a network that can spike are counted."""
     counter = FiringCounter()
     with hooked(
         neuron.register_forward_hook(lambda _m, _x, out, name=name: counter.count(name, out))
         for name, neuron in neurons(net).items()
+        if can_spike(neuron)
     ):
         yield counter
 

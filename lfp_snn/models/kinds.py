@@ -1,4 +1,4 @@
-"""The kinds of layers with one input and one module: synapses, neurons, pools and shapes."""
+"""The kinds of layers with one input and one module that are no neurons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from lfp_snn.errors import ShapeError
 from lfp_snn.models.layer import Layer, Shape, Size, axes_of, bad_option, per_axis, sizes_of, whole
-from lfp_snn.models.options import PositiveInt, Reset
+from lfp_snn.models.options import PositiveInt
 
 if TYPE_CHECKING:
     from lfp_snn.models.assemble import Assembly
@@ -25,7 +25,6 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Identity",
-    "Lif",
     "Linear",
     "MaxPool",
     "Unflatten",
@@ -100,36 +99,6 @@ class Linear(Layer):
             raise ShapeError("it takes flat inputs: put flatten before it")
         units = assembly.classes if isinstance(self.linear, str) else self.linear
         return nn.Linear(shape[0], units, bias=self.bias)
-
-
-class Lif(Layer):
-    """Leaky integrate-and-fire neurons; what is not given is as the model says.
-
-    Attributes:
-        beta: decay of the membrane per step, in [0, 1].
-        threshold: membrane above which a neuron spikes, > 0.
-        reset: ``subtract`` the threshold, ``zero`` the membrane, or ``none``.
-        reset_delay: whether the reset acts one step after the spike.
-        learn_beta: whether the decay learns.
-        learn_threshold: whether the threshold learns.
-    """
-
-    kind: ClassVar[str] = "lif"
-    beta: float | None = Field(default=None, ge=0, le=1)
-    threshold: float | None = Field(default=None, gt=0)
-    reset: Reset | None = None
-    reset_delay: bool | None = None
-    learn_beta: bool | None = None
-    learn_threshold: bool | None = None
-
-    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
-        """``snntorch.Leaky``."""
-        neurons: nn.Module = assembly.options.leaky(**self.model_dump(exclude_none=True))
-        return neurons
-
-    def out(self, shape: Shape, assembly: Assembly) -> Shape:
-        """That of the input."""
-        return shape
 
 
 class BatchNorm(Layer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 import snntorch as snn
@@ -45,10 +45,12 @@ class ModelOptions(Choice):
         """
         stages = self._stages(tuple(input_shape), classes)
         output = stages[-1]
-        assert isinstance(output, snn.Leaky)
+        assert isinstance(output, snn.SpikingNeuron)
         output.output = True
         net = nn.Sequential(*stages)
-        neurons = {p for m in net.modules() if isinstance(m, snn.Leaky) for p in m.parameters()}
+        neurons = {
+            p for m in net.modules() if isinstance(m, snn.SpikingNeuron) for p in m.parameters()
+        }
         with torch.no_grad():
             for parameter in net.parameters():
                 if parameter not in neurons:
@@ -60,7 +62,7 @@ class ModelOptions(Choice):
         """The stages in order; the last one is the output neuron."""
 
     def neuron_options(self) -> dict[str, Any]:
-        """What neurons are like, as arguments of :meth:`leaky`."""
+        """What neurons are like, as arguments of :meth:`neurons`."""
         return {
             "beta": self.beta,
             "threshold": self.threshold,
@@ -70,6 +72,18 @@ class ModelOptions(Choice):
 
     def leaky(self, **own: Any) -> snn.Leaky:
         """Neurons of this network, with options of their own where they are given."""
-        options = {**self.neuron_options(), **own}
+        made: snn.Leaky = self.neurons(snn.Leaky, **own)
+        return made
+
+    def neurons(self, kind: Any, without: Collection[str] = (), **own: Any) -> Any:
+        """Neurons of another kind of snntorch.
+
+        Args:
+            kind: the class.
+            without: options of the network that it does not take.
+            own: options of their own.
+        """
+        shared = self.neuron_options().items()
+        options = {key: value for key, value in shared if key not in without} | own
         reset = options.pop("reset")
-        return snn.Leaky(init_hidden=True, reset_mechanism=reset, **options)
+        return kind(init_hidden=True, reset_mechanism=reset, **options)

@@ -15,6 +15,7 @@ module     what it holds
 base       what a reward is
 rate       of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only
 latency    of the first spike
+readout    of membranes, for outputs that never spike
 targets    regression to a membrane or to a spike train
 outside    a number per sample, or a function of the user
 ========== =======================================================================
@@ -24,6 +25,7 @@ from lfp_snn.rewards.base import Prediction, Reward, RewardState, StepwiseReward
 from lfp_snn.rewards.latency import FirstSpike
 from lfp_snn.rewards.outside import Function, Scalar
 from lfp_snn.rewards.rate import BoundedSoftmax, Misclassification, RateCoded, Sigmoid, SoftmaxRate
+from lfp_snn.rewards.readout import MembraneCoded
 from lfp_snn.rewards.targets import MembraneTarget, VanRossum
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "BoundedSoftmax",
     "FirstSpike",
     "Function",
+    "MembraneCoded",
     "MembraneTarget",
     "Misclassification",
     "Prediction",
@@ -54,6 +57,7 @@ REWARDS: dict[str, type[Reward]] = {
     "sigmoid": Sigmoid,
     "misclassification": Misclassification,
     "first_spike": FirstSpike,
+    "membrane_coded": MembraneCoded,
     "membrane_target": MembraneTarget,
     "van_rossum": VanRossum,
     "scalar": Scalar,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,10 @@ from torch import Tensor
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.lif import running
 
-__all__ = ["Prediction", "Reward", "RewardState", "ties"]
+__all__ = ["Prediction", "Reads", "Reward", "RewardState", "ties"]
+
+#: What of the output a reward looks at; ``any`` if its user decides.
+Reads = Literal["spikes", "membranes", "any"]
 
 
 class Prediction(NamedTuple):
@@ -44,7 +47,12 @@ class Reward(ABC):
     To make one, subclass it and implement :meth:`reward`; :meth:`scores` too, where the class is
     not that with the most spikes. ``REWARDS["mine"] = Mine`` (a dataclass of its options) then
     lets settings name it.
+
+    Attributes:
+        reads: what it looks at. A readout, whose neurons never spike, has membranes alone.
     """
+
+    reads: ClassVar[Reads] = "spikes"
 
     def __call__(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import NotFiniteError, ShapeError
-from lfp_snn.rewards.base import Reward, Seen, ties
+from lfp_snn.rewards.base import Reads, Reward, Seen, ties
 
 __all__ = ["Function", "RewardFunction", "Scalar"]
 
@@ -95,6 +96,7 @@ class Function(Reward):
     """
 
     function: RewardFunction
+    reads: ClassVar[Reads] = "any"
 
     @override
     def reward(self, seen: Seen) -> Tensor:

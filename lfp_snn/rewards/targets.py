@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.errors import ConfigError, ShapeError
-from lfp_snn.rewards.base import Reward, Seen, own_steps, require_positive
+from lfp_snn.errors import ConfigError
+from lfp_snn.rewards.base import Reads, Reward, Seen, own_steps, require_positive
+from lfp_snn.rewards.readout import mean_membranes, require_membranes
 
 __all__ = ["MembraneTarget", "VanRossum"]
 
@@ -45,6 +47,7 @@ class MembraneTarget(Reward):
     scale: float = 1.0
     high: float = 0.8
     low: float = 0.0
+    reads: ClassVar[Reads] = "membranes"
 
     def __post_init__(self) -> None:
         require_positive("MembraneTarget.scale", self.scale)
@@ -55,7 +58,7 @@ class MembraneTarget(Reward):
 
     @override
     def reward(self, seen: Seen) -> Tensor:
-        membranes = _membranes(seen.membranes, seen.spikes)
+        membranes = require_membranes(seen.membranes, seen.spikes)
         target = seen.output_target()
         if target is None:
             target = self.low + (self.high - self.low) * seen.truth.to(membranes)
@@ -63,18 +66,7 @@ class MembraneTarget(Reward):
 
     @override
     def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
-        alive = Seen(spikes, None, steps, membranes, None).alive
-        return (_membranes(membranes, spikes) * alive).sum(0) / steps
-
-
-def _membranes(membranes: Tensor | None, spikes: Tensor) -> Tensor:
-    if membranes is None or membranes.shape != spikes.shape:
-        found = "none" if membranes is None else str(tuple(membranes.shape))
-        raise ShapeError(
-            f"MembraneTarget needs the output membranes, shape {tuple(spikes.shape)}, found "
-            f"{found}: hand over membranes=lfp.membranes."
-        )
-    return membranes
+        return mean_membranes(membranes, spikes, steps)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
 
@@ -41,7 +42,8 @@ def calibrate(
     halving and then by bisection of its logarithm, and applied to the weights and biases of every
     synapse that feeds the population (a synapse that feeds several is scaled for the first). The
     same network and batch always give the same factors. Where a normalisation would undo the
-    scale of the synapses before it, its own scale and shift take their place.
+    scale of the synapses before it, its own scale and shift take their place. A readout, which
+    never spikes, has no rate: its synapses stay as they are.
 
     Runs in evaluation mode, but for the statistics of normalisations, which are those of the batch
     as in training (the running ones follow); the network's mode is restored.
@@ -80,6 +82,8 @@ def calibrate(
                 norm.train()
             feeding = layer.norms or tuple(module for _, module in layer.synapses)
             if feeding and all(module in kept for module in feeding):
+                continue
+            if not can_spike(layer.neuron):
                 continue
             synapses = [module for module in feeding if module not in scaled | set(kept)]
             scaled.update(synapses)

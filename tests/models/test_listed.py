@@ -12,11 +12,12 @@ from torch import nn
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
-from lfp_snn.models.kinds import Lif
 from lfp_snn.models.layer import KINDS
+from lfp_snn.models.neurons import Lif
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import dump_config, make_config, parse_yaml
 from tests.engine.compare import assert_equal_to_oracle, strong
+from tests.models.test_neurons import NEURONS
 
 #: Every kind, for maps of 2 x 12 x 12.
 EVERY = [
@@ -55,7 +56,7 @@ def test_every_kind_is_used_here() -> None:
         next(iter(layer)) if isinstance(layer, dict) else layer
         for layer in (*EVERY, *EVERY[5]["parallel"][1])  # type: ignore[index]
     }
-    assert used == set(KINDS)
+    assert used | set(NEURONS) == set(KINDS)
 
 
 def test_shapes_are_inferred() -> None:

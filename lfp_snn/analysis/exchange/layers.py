@@ -19,16 +19,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine import shapes, synapses
+from lfp_snn.engine import neurons, shapes, synapses
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.neurons import Leaky
 from lfp_snn.engine.stage import Pass, Stage
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Layer", "layers_of"]
+__all__ = ["Layer", "layers_of", "refuse_neurons"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
         input_shape: of one input, without time and batch.
 
     Raises:
-        NetworkError: the network cannot be traced, normalises what no synapse computed, or has
-            graded spikes.
+        NetworkError: the network cannot be traced, or normalises what no synapse computed.
         ShapeError: the input does not fit.
     """
     training = net.training
@@ -74,6 +72,31 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
     finally:
         net.train(training)
     return _named(found)
+
+
+def refuse_neurons(layers: Sequence[Layer], form: str, *, readout: bool) -> None:
+    """Refuse neurons for whose spikes a form has no place.
+
+    Args:
+        layers: of the network.
+        form: its name, for the error.
+        readout: whether it has a place for a readout, which never spikes.
+
+    Raises:
+        NetworkError: names the neuron and the reason.
+    """
+    for layer in layers:
+        stage = layer.stage
+        if not isinstance(stage, neurons.Leaky):
+            continue
+        reason = "has graded spikes" if stage.graded else None
+        if not readout and not neurons.can_spike(stage.module):
+            reason = "never spikes (its threshold is infinite)"
+        if reason is not None:
+            raise NetworkError(
+                f"{form} cannot express neuron '{stage.name}', which {reason}: export a network "
+                "whose neurons send spikes of 1."
+            )
 
 
 def _shapes(
@@ -110,11 +133,6 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[Layer]:
             layers[inputs[0]] = _folded(before, stage.module)
             place[k + 1] = inputs[0]
             continue
-        if isinstance(stage, Leaky) and stage.graded:
-            raise NetworkError(
-                f"Neuron '{stage.name}' has graded spikes, which none of the formats knows: fold "
-                "its graded_spikes_factor into the weights of the layer that follows."
-            )
         weight = bias = None
         if isinstance(stage, synapses.Synapse):
             weight = _numpy(stage.module.weight)

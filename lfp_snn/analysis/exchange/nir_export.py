@@ -44,7 +44,7 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.analysis.exchange.layers import Layer, layers_of
+from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
 from lfp_snn.engine import neurons, shapes, stepped, synapses
 from lfp_snn.errors import NetworkError, require
 from lfp_snn.models.nir import DT
@@ -71,6 +71,7 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
     import nir
 
     layers = layers_of(net, input_shape)
+    refuse_neurons(layers, "NIR", readout=False)
     nodes: dict[str, Any] = {"input": nir.Input(np.array(input_shape))}
     edges: Edges = []
     sources: list[tuple[str, ...]] = []  # nodes whose values add up to that of each layer

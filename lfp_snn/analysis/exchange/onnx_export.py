@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lfp_snn.analysis.exchange.layers import Layer, layers_of
+from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
 from lfp_snn.engine import neurons, shapes, synapses
 from lfp_snn.errors import NetworkError, require
 
@@ -39,7 +39,9 @@ def to_onnx(net: nn.Module, input_shape: Sequence[int]) -> bytes:
             the package ``onnx`` is not installed.
     """
     require("onnx", "onnx")
-    graph = _Graph(layers_of(net, input_shape), tuple(input_shape))
+    layers = layers_of(net, input_shape)
+    refuse_neurons(layers, "ONNX", readout=True)
+    graph = _Graph(layers, tuple(input_shape))
     content: bytes = graph.model().SerializeToString()
     return content
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
-from lfp_snn.analysis.exchange.layers import Layer, layers_of
+from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
 from lfp_snn.engine import neurons, shapes, synapses
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
 from lfp_snn.errors import NetworkError
@@ -166,6 +166,7 @@ def quantise(net: nn.Module, input_shape: Sequence[int]) -> QuantisedNetwork:
     """
     shape = tuple(input_shape)
     layers = layers_of(net, shape)
+    refuse_neurons(layers, "int8", readout=False)
     plan = _Plan(layers)
     # Membranes that a step under autograd left behind cannot be copied as they are.
     buffers: dict[int, Any] = {id(buffer): buffer.detach().clone() for buffer in net.buffers()}

@@ -1,0 +1,218 @@
+"""The kinds of layers that are neurons; what is not given is as the model says.
+
+A kind that recurs hears its own spikes of the step before: ``all`` to all (of maps through a
+convolution with a ``kernel``), or ``one`` to one.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import snntorch as snn
+from pydantic import Field
+from torch import nn
+from typing_extensions import override
+
+from lfp_snn.errors import ShapeError
+from lfp_snn.models.layer import Layer, Shape
+from lfp_snn.models.options import PositiveInt, Reset
+
+if TYPE_CHECKING:
+    from lfp_snn.models.assemble import Assembly
+
+__all__ = ["Alpha", "Lapicque", "Lif", "Neurons", "RLif", "RSynaptic", "Readout", "Synaptic"]
+
+
+class Neurons(Layer):
+    """Neurons of any kind: what they share."""
+
+    #: Of snntorch.
+    neuron: ClassVar[Any]
+    #: Options of the model that it does not take.
+    without: ClassVar[tuple[str, ...]] = ()
+
+    @override
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """The module of snntorch."""
+        own = self.model_dump(exclude_none=True, exclude={"recurrent", "kernel"})
+        arguments = {**own, **self.arguments(shape)}
+        made: nn.Module = assembly.options.neurons(self.neuron, self.without, **arguments)
+        return made
+
+    def arguments(self, shape: Shape) -> dict[str, Any]:
+        """What the module takes that is no option of the layer by the same name.
+
+        Raises:
+            ShapeError: it cannot take inputs of that shape, or its options do not fit each other.
+        """
+        return {}
+
+    @override
+    def out(self, shape: Shape, assembly: Assembly) -> Shape:
+        """That of the input."""
+        self.arguments(shape)
+        if "reset_delay" in self.without and not assembly.options.reset_delay:
+            raise ShapeError(
+                f"snntorch's {self.neuron.__name__} resets one step after the spike and never at "
+                "once, as model.reset_delay: false asks"
+            )
+        return shape
+
+
+class _Spiking(Neurons):
+    """Neurons that spike."""
+
+    threshold: float | None = Field(default=None, gt=0)
+    reset: Reset | None = None
+    learn_threshold: bool | None = None
+
+
+class Lif(_Spiking):
+    """Leaky integrate-and-fire neurons.
+
+    Attributes:
+        beta: decay of the membrane per step, in [0, 1].
+        threshold: membrane above which a neuron spikes, > 0.
+        reset: ``subtract`` the threshold, ``zero`` the membrane, or ``none``.
+        reset_delay: whether the reset acts one step after the spike.
+        learn_beta: whether the decay learns.
+        learn_threshold: whether the threshold learns.
+    """
+
+    kind: ClassVar[str] = "lif"
+    neuron = snn.Leaky
+    beta: float | None = Field(default=None, ge=0, le=1)
+    reset_delay: bool | None = None
+    learn_beta: bool | None = None
+
+
+class _Recurrent(Neurons):
+    """Neurons that hear their own spikes."""
+
+    recurrent: Literal["all", "one"] = "all"
+    kernel: PositiveInt | None = None
+
+    @override
+    def arguments(self, shape: Shape) -> dict[str, Any]:
+        if self.recurrent == "one" or len(shape) == 1:
+            if self.kernel is not None:
+                raise ShapeError("a kernel is for maps that recur all to all")
+            dense = {"linear_features": shape[0]} if self.recurrent == "all" else {}
+            return {"all_to_all": self.recurrent == "all", **dense}
+        if len(shape) != 3 or self.kernel is None or self.kernel % 2 == 0:
+            raise ShapeError(
+                "recurring all to all, it takes flat inputs, or maps (channels, height, width) "
+                "with an odd kernel such as kernel: 3; or let it recur one to one (recurrent: one)"
+            )
+        return {"conv2d_channels": shape[0], "kernel_size": self.kernel}
+
+
+class RLif(_Recurrent, Lif):
+    """That with a recurrent synapse; attributes as of :class:`Lif`.
+
+    Attributes:
+        recurrent: ``all`` to all, or ``one`` to one.
+        kernel: size of the convolution through which maps recur.
+    """
+
+    kind: ClassVar[str] = "rlif"
+    neuron = snn.RLeaky
+
+
+class Synaptic(Lif):
+    """Neurons with a synaptic current of their own; attributes as of :class:`Lif`.
+
+    Attributes:
+        alpha: decay of the current per step, in [0, 1].
+        learn_alpha: whether it learns.
+    """
+
+    kind: ClassVar[str] = "synaptic"
+    neuron = snn.Synaptic
+    alpha: float = Field(default=0.8, ge=0, le=1)
+    learn_alpha: bool = False
+
+
+class RSynaptic(_Recurrent, _Spiking):
+    """That with a recurrent synapse; attributes as of :class:`Synaptic` and :class:`RLif`.
+
+    Its reset always acts one step after the spike: snntorch's fails at once.
+    """
+
+    kind: ClassVar[str] = "rsynaptic"
+    neuron = snn.RSynaptic
+    without = ("reset_delay",)
+    alpha: float = Field(default=0.8, ge=0, le=1)
+    learn_alpha: bool = False
+    beta: float | None = Field(default=None, ge=0, le=1)
+    learn_beta: bool | None = None
+
+
+class Alpha(_Spiking):
+    """Neurons whose membrane is the difference of two currents, so that it rises and falls.
+
+    Attributes:
+        alpha: decay of the excitatory current per step, in (0, 1].
+        beta: decay of the inhibitory one, faster, in (0, alpha).
+        threshold: membrane above which a neuron spikes, > 0.
+        reset: as of :class:`Lif`; snntorch's own choice here is ``zero``.
+        learn_beta: whether the faster decay learns.
+        learn_threshold: whether the threshold learns.
+    """
+
+    kind: ClassVar[str] = "alpha_lif"
+    neuron = snn.Alpha
+    without = ("reset_delay",)
+    alpha: float = Field(default=0.9, gt=0, le=1)
+    beta: float = Field(default=0.8, gt=0, lt=1)
+    learn_beta: bool | None = None
+
+    @override
+    def arguments(self, shape: Shape) -> dict[str, Any]:
+        if self.alpha <= self.beta:
+            raise ShapeError(
+                f"alpha is {self.alpha} and beta {self.beta}, but the excitatory current lasts "
+                "longer: give an alpha above beta"
+            )
+        return {}
+
+
+class Lapicque(_Spiking):
+    """Leaky integrate-and-fire neurons with the gain and the leak of an RC circuit.
+
+    Attributes:
+        R: resistance, > 0.
+        C: capacitance, > 0; a step keeps ``1 - time_step / (R C)`` and adds ``time_step / C``.
+        time_step: > 0.
+        threshold: membrane above which a neuron spikes, > 0.
+        reset: as of :class:`Lif`.
+        learn_threshold: whether the threshold learns.
+    """
+
+    kind: ClassVar[str] = "lapicque"
+    neuron = snn.Lapicque
+    without = ("reset_delay", "beta", "learn_beta")
+    R: float = Field(default=5.0, gt=0)
+    C: float = Field(default=2.0, gt=0)
+    time_step: float = Field(default=1.0, gt=0)
+
+
+class Readout(Neurons):
+    """Leaky integrators that never spike, as the last layer: their membranes are the output.
+
+    Read by the mean membrane; takes a reward or loss of membranes, such as ``membrane_coded``.
+
+    Attributes:
+        beta: decay of the membrane per step, in [0, 1].
+        learn_beta: whether the decay learns.
+    """
+
+    kind: ClassVar[str] = "readout"
+    neuron = snn.Leaky
+    beta: float | None = Field(default=None, ge=0, le=1)
+    learn_beta: bool | None = None
+
+    @override
+    def arguments(self, shape: Shape) -> dict[str, Any]:
+        return {"threshold": inf, "reset": "none", "learn_threshold": False}

@@ -1,0 +1,34 @@
+"""A network that ends in a readout, from its config to a prediction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import SMALL, Cli
+from tests.cli.test_commands import events
+
+MODEL = """model={name: layers, layers: [flatten, {linear: 16}, {synaptic: {alpha: 0.5}},
+{linear: classes}, {readout: {beta: 0.95}}]}""".replace("\n", " ")
+
+
+def test_a_readout_trains_from_a_config_and_predicts(cli: Cli, tmp_path: Path) -> None:
+    small = [change for change in SMALL if "model." not in change]
+    changes = [*small, MODEL, "learner.reward={name: membrane_coded}"]
+    trained = cli("train", "digits", *changes, "--out", "run")
+    assert trained.exit_code == 0, trained.output
+    assert "is dead" not in trained.output
+    recording = tmp_path / "one.bin"
+    recording.write_bytes(events(300))
+    told = json.loads(cli("predict", "run", recording, "--json").stdout)
+    assert told["membranes"][told["class"]] == max(told["membranes"].values())
+    assert cli("predict", "run", recording).stdout.splitlines()[1].startswith("membranes  0: ")
+    assert cli("evaluate", "run").exit_code == 0
+
+
+def test_a_reward_of_spikes_is_refused(cli: Cli) -> None:
+    small = [change for change in SMALL if "model." not in change]
+    refused = cli("train", "digits", *small, MODEL, "--out", "run")
+    assert refused.exit_code == 2
+    assert "RateCoded looks at spikes: take membrane_coded or membrane_target" in refused.stderr
+    assert not Path("run").exists()
