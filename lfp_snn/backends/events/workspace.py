@@ -5,6 +5,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import DTypeLike
 
 _ALIGN = 64
@@ -54,6 +55,9 @@ def match_threads(count: int) -> int:
     chosen: int = max(1, min(count, numba.config.NUMBA_NUM_THREADS))
     if numba.get_num_threads() != chosen:
         numba.set_num_threads(chosen)
+    # As numba starts its threads it sets OpenMP's number, which is torch's too, to that of cores.
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
     return chosen
 
 
