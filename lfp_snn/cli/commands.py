@@ -7,7 +7,8 @@ Ctrl-C or SIGTERM with everything saved.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, LfpSnnError, RunError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.models.layer import as_text as shape_text
-from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_config
+from lfp_snn.training import Config, Interrupted, Observer, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.run import load_splits
@@ -41,6 +42,7 @@ from lfp_snn.training.rundir import RunDir
 
 __all__ = ["app", "main"]
 
+WATCH_PORT = 8470
 SIGNAL_BASE = 128  # exit code of a program that a signal stopped, by convention of shells
 
 ConfigArgument = Annotated[
@@ -93,14 +95,25 @@ def train(
         Path | None, typer.Option(help="Run directory to make; by default runs/<name>-<time>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve a page to watch it, to this machine alone.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, help=f"Of --watch; default {WATCH_PORT}, 0 takes any.")
+    ] = None,
 ) -> None:
     """Train, test and report. Everything ends up in the run directory."""
+    if port is not None and not watch:
+        raise ConfigError("--port is for --watch.")
     settings = _experiment(find_config(config), overrides or ())
     if resume and out is None:
         raise RunError("--resume needs --out RUN, the run to go on with.")
     run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console()
-    result = _train(settings, run, resume, console)
+    if watch and port is None:
+        port = WATCH_PORT
+    with _watched(run, port, console) as observers:
+        result = _train(settings, run, resume, console, observers)
     console.print()
     console.print(result_table(result))
     console.print(f"report: {shown(_report(run))}", soft_wrap=True, highlight=False)
@@ -240,7 +253,22 @@ def _experiment(path: Path, overrides: Sequence[str]) -> Config:
     return load_config(path, overrides)
 
 
-def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:
+@contextmanager
+def _watched(run: Path, port: int | None, console: Console) -> Iterator[list[Observer]]:
+    """Observers of a training that is watched at that port; none without one."""
+    if port is None:
+        yield []
+        return
+    from lfp_snn.analysis.watch import Watch  # slow to import
+
+    with Watch(run.name, port) as watch:
+        console.print(f"watch: {watch.url}", soft_wrap=True, highlight=False)
+        yield [watch]
+
+
+def _train(
+    config: Config, run: Path, resume: bool, console: Console, observers: Sequence[Observer]
+) -> Result:
     if not resume:
         RunDir.check_new(run)
     console.print(f"run: {shown(run)}", soft_wrap=True, highlight=False)
@@ -250,7 +278,9 @@ def _train(config: Config, run: Path, resume: bool, console: Console) -> Result:
     if splits.info.get("skipped"):
         console.print(f"skipped: {splits.info['skipped']} files that cannot be read")
     with Display(console, config.epochs) as display:
-        result = run_training(config, run, splits=splits, resume=resume, observers=[display])
+        result = run_training(
+            config, run, splits=splits, resume=resume, observers=[display, *observers]
+        )
     if config.baseline and result.baseline is None:
         from lfp_snn.analysis.baseline import logistic_baseline  # slow to import
 
