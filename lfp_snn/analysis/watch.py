@@ -159,7 +159,7 @@ class Watch(Observer):
         """All that the page shows, as JSON knows it."""
         with self._lock:
             report, points = self._report, list(self._points)
-            state = {
+            state: dict[str, Any] = {
                 "phase": self._phase,
                 "epochs": list(self._epochs),
                 "warnings": list(self._warnings),
