@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +37,7 @@ from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, LfpSnnError, RunError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.models.layer import as_text as shape_text
-from lfp_snn.training import Config, Interrupted, Result, TrainedRun, load_config
+from lfp_snn.training import Config, Interrupted, Observer, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.distributed import World, join, rank
@@ -46,6 +47,7 @@ from lfp_snn.training.rundir import RunDir
 
 __all__ = ["app", "main"]
 
+WATCH_PORT = 8470
 SIGNAL_BASE = 128  # exit code of a program that a signal stopped, by convention of shells
 
 ConfigArgument = Annotated[
@@ -116,15 +118,26 @@ def train(
         Path | None, typer.Option(help="Run directory to make; by default runs/<name>-<time>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve a page to watch it, to this machine alone.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, help=f"Of --watch; default {WATCH_PORT}, 0 takes any.")
+    ] = None,
 ) -> None:
     """Train, test and report. Everything ends up in the run directory."""
+    if port is not None and not watch:
+        raise ConfigError("--port is for --watch.")
     settings = _experiment(find_config(config), overrides or ())
     if resume and out is None:
         raise RunError("--resume needs --out RUN, the run to go on with.")
     run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"
     world = join(settings.device)
     console = Console(quiet=not world.first)
-    result = _train(settings, run, resume, console, world)
+    if watch and port is None:
+        port = WATCH_PORT
+    with _watched(run, port if world.first else None, console) as observers:
+        result = _train(settings, run, resume, console, world, observers)
     if not world.first:
         return
     console.print()
@@ -271,7 +284,27 @@ def _experiment(path: Path, overrides: Sequence[str]) -> Config:
     return load_config(path, overrides)
 
 
-def _train(config: Config, run: Path, resume: bool, console: Console, world: World) -> Result:
+@contextmanager
+def _watched(run: Path, port: int | None, console: Console) -> Iterator[list[Observer]]:
+    """Observers of a training that is watched at that port; none without one."""
+    if port is None:
+        yield []
+        return
+    from lfp_snn.analysis.watch import Watch  # slow to import
+
+    with Watch(run.name, port) as watch:
+        console.print(f"watch: {watch.url}", soft_wrap=True, highlight=False)
+        yield [watch]
+
+
+def _train(
+    config: Config,
+    run: Path,
+    resume: bool,
+    console: Console,
+    world: World,
+    observers: Sequence[Observer],
+) -> Result:
     if not resume:
         world.on_first(lambda: RunDir.check_new(run))
     console.print(f"run: {shown(run)}", soft_wrap=True, highlight=False)
@@ -282,7 +315,9 @@ def _train(config: Config, run: Path, resume: bool, console: Console, world: Wor
         console.print(f"skipped: {splits.info['skipped']} files that cannot be read")
     try:
         with Display(console, config.epochs) as display:
-            result = run_training(config, run, splits=splits, resume=resume, observers=[display])
+            result = run_training(
+                config, run, splits=splits, resume=resume, observers=[display, *observers]
+            )
     except KeyboardInterrupt:
         raise Interrupted(
             f"Stopped at once; if {run} is there, it goes on from its last checkpoint with: "

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lfp_snn.data import Batch, Splits
+from lfp_snn.data import Batch, SampleSet, Splits
 from lfp_snn.errors import NotFiniteError, RunError
 from lfp_snn.learners import Learner, StepResult
 from lfp_snn.spikes import Spikes
@@ -25,7 +25,7 @@ from lfp_snn.training.distributed import ALONE, Buckets, World
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.guard import IN_A_ROW, Guard
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
-from lfp_snn.training.observer import Observer, StepReport
+from lfp_snn.training.observer import Observer, Sample, StepReport
 from lfp_snn.training.progress import Progress, Totals, tally
 from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
@@ -145,6 +145,7 @@ class Trainer:
             Interrupted: a signal asked to stop; everything is saved.
         """
         for observer in self.observers:
+            observer.attached(self)
             observer.started(self._report())
         with deferred_signals(self._stopping) as pending:
             while not self._finished():
@@ -338,7 +339,8 @@ class Trainer:
         self.learner.net.load_state_dict(self.best)
         test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
         if self.run is not None:
-            self._write_sample(self.run)
+            sample = self._sample(self.splits.test)
+            self.run.write_sample(sample.spikes, sample.label, sample.prediction)
         result = self._result(test)
         if self.run is not None:
             result.write()
@@ -363,15 +365,33 @@ class Trainer:
             run=None if self.run is None else self.run.path,
         )
 
-    def _write_sample(self, run: RunDir) -> None:
-        """The spikes of the first test sample, from the input (if it spikes) to the output."""
-        batch = self.splits.test.batch([0]).to(self.learner.device)
+    def feedback_norms(self) -> dict[str, float]:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        squares: dict[str, float] = {}
+        for name, parameter in self.learner.net.named_parameters():
+            if parameter.grad is not None:
+                layer, norm = name.rpartition(".")[0], torch.linalg.vector_norm(parameter.grad)
+                squares[layer] = squares.get(layer, 0.0) + float(norm) ** 2
+        return {layer: math.sqrt(square) for layer, square in squares.items()}
+
+    def firing(self) -> dict[str, float]:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        return self.learner.firing
+
+    def sample(self) -> Sample:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        self.learner.net.eval()  # no dropout, which would draw random numbers; a step undoes it
+        return self._sample(self.splits.val)
+
+    def _sample(self, samples: SampleSet) -> Sample:
+        """What the network does with the first sample of a set."""
+        batch = samples.batch([0]).to(self.learner.device)
         layers = dict(self.learner.layer_spikes(batch))
         if isinstance(batch.x, Spikes):
             layers = {"input": batch.x.dense(), **layers}
         spikes = {name: np.asarray(layer.flatten(1).cpu() > 0) for name, layer in layers.items()}
         prediction = int(self.learner.predict(batch).classes[0])
-        run.write_sample(spikes, int(batch.labels[0]), prediction)
+        return Sample(spikes, int(batch.labels[0]), prediction)
 
     def _report(self) -> StepReport:
         progress = self.progress

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["Observer", "StepReport"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Observer", "Sample", "StepReport", "Watched"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,39 @@ class StepReport:
     accuracy: float
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What a network did with one sample.
+
+    Attributes:
+        spikes: bool ``[T, units]`` by layer, in order, from the input (if it spikes) to the output.
+        label: the true class.
+        prediction: the class that was read.
+    """
+
+    spikes: Mapping[str, npt.NDArray[np.bool_]]
+    label: int
+    prediction: int
+
+
+class Watched(Protocol):
+    """What a training tells when it is asked, from within a hook; asking changes nothing."""
+
+    def feedback_norms(self) -> dict[str, float]:
+        """Norm of the last step's feedback of each layer, as the optimizer got it."""
+
+    def firing(self) -> dict[str, float]:
+        """Spikes per neuron and step of each neuron module, in the last batch."""
+
+    def sample(self) -> Sample:
+        """What the network does with the first validation sample."""
+
+
 class Observer:
     """Override what you want to hear of. An exception raised here ends the training."""
+
+    def attached(self, training: Watched) -> None:
+        """Comes first: whom to ask for what the other hooks do not tell."""
 
     def started(self, report: StepReport) -> None:
         """Training begins, or goes on where ``report`` says."""

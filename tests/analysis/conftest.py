@@ -1,9 +1,10 @@
-"""Made-up run directories, as a finished run leaves them."""
+"""Made-up run directories, as a finished run leaves them, and a browser for pages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 
 CLASSES = tuple("0123456789")
 STEPS = 25
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LAYERS = {"input": (2312, 0.03), "1": (256, 0.06), "3": (10, 0.15)}
 
 Run = Callable[..., Path]
@@ -110,3 +112,16 @@ def write_run(folder: Path, epochs: int = 12, finished: bool = True, **changes: 
 def make_run(tmp_path: Path) -> Run:
     """:func:`write_run` into a fresh folder."""
     return partial(write_run, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; skips where it is absent."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the path")
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -46,6 +46,7 @@ __all__ = [
     "keep",
     "scores_by_method",
     "stability",
+    "weights_of",
 ]
 
 #: Shares of the entries that are removed.
@@ -204,7 +205,7 @@ def scores_by_method(
     """
     x = spikes_of(batch)
     found = explainer.attribute(batch, target)
-    weights = _weights(found, found.outputs.counts)
+    weights = weights_of(found)
     scores = {
         "LFP": found.relevance,
         "gradient x input": gradient_times_input(explainer.engine.net, batch, weights),
@@ -214,9 +215,10 @@ def scores_by_method(
     return scores, found
 
 
-def _weights(found: Attribution, like: Tensor) -> Tensor:
+def weights_of(found: Attribution) -> Tensor:
     """1 at the class asked about and -1 at that which it is compared with, ``[B, C]``."""
-    weights = torch.zeros_like(like).scatter(1, found.chosen[:, None], 1.0)
+    counts = found.outputs.counts
+    weights = torch.zeros_like(counts).scatter(1, found.chosen[:, None], 1.0)
     if found.against is not None:
         weights = weights.scatter(1, found.against[:, None], -1.0)
     return weights

@@ -1,0 +1,270 @@
+"""A training to look at while it runs: a page on this machine that asks for news every second.
+
+An observer of the training collects points, at most one in :data:`GAP` seconds so that a training
+is not slowed down, and a server in a thread of its own hands them out. It listens on 127.0.0.1
+alone and answers two addresses, the page and its state.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing_extensions import override
+
+from lfp_snn.errors import RunError
+from lfp_snn.training import Observer, StepReport
+from lfp_snn.training.observer import Sample, Watched
+
+__all__ = ["GAP", "Watch"]
+
+HOST = "127.0.0.1"
+#: Seconds between two points, at least.
+GAP = 0.1
+MOST_POINTS = 1200  # of a curve; beyond, every second one is dropped
+MOST_UNITS = 300  # neurons of a layer in the raster, evenly spread
+FAREWELL_S = 2.5  # for an open page to fetch the last state; it asks every second
+
+
+class Watch(Observer):
+    """Serves a page that shows a training; a context manager, and gone when that ends.
+
+    Accuracy, firing rates and norms of the feedback by layer over the steps, the spikes of one
+    validation sample after each epoch, and the time left.
+
+    Args:
+        name: of the training, for the title.
+        port: where; 0 takes any that is free.
+
+    Raises:
+        RunError: the port is taken, or may not be used.
+    """
+
+    def __init__(self, name: str, port: int) -> None:
+        environment = Environment(
+            loader=PackageLoader("lfp_snn.analysis"), autoescape=True, undefined=StrictUndefined
+        )
+        self.page = environment.get_template("watch.html").render(name=name).encode()
+        try:
+            self._server = _Server((HOST, port), _Handler)
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+            raise RunError(
+                f"--port {port} of {HOST} cannot be listened on ({reason}): name another, or 0 for "
+                "any that is free."
+            ) from error
+        self._server.watch = self
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._lock = Lock()
+        self._training: Watched | None = None
+        self._phase = "waiting for data and calibration"
+        self._report: StepReport | None = None
+        self._first_step = 0
+        self._began = self._noted = time.perf_counter()
+        self._every = 1  # points are kept of so many gaps
+        self._points: list[dict[str, Any]] = []
+        self._epochs: list[dict[str, Any]] = []
+        self._warnings: list[str] = []
+        self._raster: dict[str, Any] | None = None
+        self._asked = -np.inf
+        self._told = Event()
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://{HOST}:{self._server.server_address[1]}/"
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._phase = "over" if error is None else "stopped"
+            looked_at = time.perf_counter() - self._asked < FAREWELL_S
+        if looked_at:
+            self._told.wait(FAREWELL_S)
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @override
+    def attached(self, training: Watched) -> None:
+        self._training = training
+
+    @override
+    def started(self, report: StepReport) -> None:
+        self._began, self._first_step = time.perf_counter(), report.step
+        with self._lock:
+            self._phase, self._report = "training", report
+        self._look(report.epoch - 1)
+
+    @override
+    def stepped(self, report: StepReport) -> None:
+        now = time.perf_counter()
+        with self._lock:
+            self._report = report
+        if self._training is None or now - self._noted < GAP * self._every:
+            return
+        self._noted = now
+        point = {
+            "step": report.step,
+            "accuracy": report.accuracy,
+            "firing": self._training.firing(),
+            "norm": self._training.feedback_norms(),
+        }
+        with self._lock:
+            self._points.append(point)
+            if len(self._points) > MOST_POINTS:
+                self._points, self._every = self._points[::2], 2 * self._every
+
+    @override
+    def epoch_ended(self, metrics: dict[str, Any]) -> None:
+        names = ("epoch", "step", "train_accuracy", "val_accuracy")
+        with self._lock:
+            self._epochs.append({name: metrics[name] for name in names})
+        self._look(metrics["epoch"])
+
+    @override
+    def warned(self, message: str) -> None:
+        with self._lock:
+            self._warnings.append(message)
+
+    @override
+    def testing(self) -> None:
+        with self._lock:
+            self._phase = "testing"
+
+    def _look(self, epoch: int) -> None:
+        """Take a new raster."""
+        if self._training is not None:
+            raster = {"epoch": epoch, **_raster(self._training.sample())}
+            with self._lock:
+                self._raster = raster
+
+    def state(self) -> dict[str, Any]:
+        """All that the page shows, as JSON knows it."""
+        with self._lock:
+            report, points = self._report, list(self._points)
+            state: dict[str, Any] = {
+                "phase": self._phase,
+                "epochs": list(self._epochs),
+                "warnings": list(self._warnings),
+                "raster": self._raster,
+            }
+        if report is not None:
+            state |= {
+                "epoch": report.epoch,
+                "allEpochs": report.steps // max(1, report.batches),
+                "step": report.step,
+                "steps": report.steps,
+                "accuracy": report.accuracy,
+                "secondsLeft": self._seconds_left(report),
+            }
+        state["points"] = {
+            "step": [point["step"] for point in points],
+            "accuracy": [round(point["accuracy"], 5) for point in points],
+            "firing": _by_layer(points, "firing"),
+            "norm": _by_layer(points, "norm"),
+        }
+        return state
+
+    def _seconds_left(self, report: StepReport) -> float | None:
+        done = report.step - self._first_step
+        if not done:
+            return None
+        return (time.perf_counter() - self._began) * (report.steps - report.step) / done
+
+    def answer(self) -> bytes:
+        """The state as the page gets it."""
+        state = self.state()
+        self._asked = time.perf_counter()
+        if state["phase"] in ("over", "stopped"):
+            self._told.set()
+        return json.dumps(state, allow_nan=False).encode()
+
+
+def _by_layer(points: list[dict[str, Any]], what: str) -> dict[str, list[float | None]]:
+    """Curves by layer; None where a layer has no value."""
+    layers = dict.fromkeys(layer for point in points for layer in point[what])
+    return {
+        layer: [
+            None if (value := point[what].get(layer)) is None else float(f"{value:.4g}")
+            for point in points
+        ]
+        for layer in layers
+    }
+
+
+def _raster(sample: Sample) -> dict[str, Any]:
+    """Steps and neurons of the spikes of a sample, of each layer no more than can be seen."""
+    layers, steps = [], 0
+    for name, spikes in sample.spikes.items():
+        steps, units = spikes.shape
+        chosen = np.unique(np.linspace(0, units - 1, min(units, MOST_UNITS)).round().astype(int))
+        step, unit = np.nonzero(spikes[:, chosen])
+        layers.append(
+            {
+                "name": name,
+                "units": units,
+                "shown": len(chosen),
+                "step": step.tolist(),
+                "unit": unit.tolist(),
+            }
+        )
+    return {
+        "label": sample.label,
+        "prediction": sample.prediction,
+        "steps": steps,
+        "layers": layers,
+    }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    watch: Watch
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A page that was closed while it was answered is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        """The page, its state, or nothing."""
+        watch = self.server.watch
+        if self.path == "/":
+            self._send("text/html; charset=utf-8", watch.page)
+        elif self.path == "/state.json":
+            self._send("application/json", watch.answer())
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _send(self, kind: str, content: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """The console belongs to the training."""
