@@ -18,7 +18,7 @@ import lfp_snn
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
     {"errors"},
-    {"options", "spikes"},
+    {"options", "spikes", "activations"},
     {"lif", "rules", "rewards"},
     {"backends"},
     {"engine", "data", "models"},

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
+from lfp_snn.errors import NetworkError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rules import Composite, Rule, Update
@@ -90,10 +91,13 @@ class Learner(ABC):
         chunk: steps of a chunk of time.
 
     Raises:
-        NetworkError: the network cannot be traced, or a stage has no rule.
+        NetworkError: the network cannot be traced, a stage has no rule, or the learner is for
+            neurons only and the network has others.
     """
 
     Options: ClassVar[type[LearnerOptions]]
+    #: Does the rule need a membrane in every unit that is not linear?
+    neurons_only: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -116,6 +120,12 @@ class Learner(ABC):
     ) -> None:
         self.net = net
         self.engine = TemporalLFP(net, rule, backend, update, memory=memory, chunk=chunk)
+        if self.neurons_only and (others := self.engine.without_neurons):
+            raise NetworkError(
+                f"{type(self).__name__} trains spiking neurons alone, but the network has other "
+                f"units: {', '.join(others)}. Put neurons such as snn.Leaky there, or take the "
+                "learner lfp or surrogate."
+            )
 
     @classmethod
     @abstractmethod

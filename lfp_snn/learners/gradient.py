@@ -18,7 +18,7 @@ from lfp_snn.learners.losses import (
     make_loss,
     make_surrogate,
 )
-from lfp_snn.learners.unrolled import counted, frames, neurons, rest
+from lfp_snn.learners.unrolled import counted, frames, rest, set_spike
 from lfp_snn.rewards import ties
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
@@ -84,8 +84,7 @@ class GradientLearner(Learner):
 
     def __init__(self, net: nn.Module, spike: SpikeFunction, backend: str = "auto") -> None:
         super().__init__(net, backend=backend)
-        for neuron in neurons(net).values():
-            neuron.spike_grad = spike
+        set_spike(net, spike)
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, and fill the gradients."""

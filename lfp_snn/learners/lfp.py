@@ -8,7 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.rule_options import RULE_SECTIONS
@@ -59,6 +61,23 @@ class LFPOptions(LearnerOptions):
     homeostasis: HomeostasisOptions | None = None
 
 
+def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
+    """Refuse a reward that is made for another kind of output than the network has.
+
+    Raises:
+        ConfigError: names both, and the rewards that fit.
+    """
+    if reward.looks_at in (engine.emits, "either"):
+        return
+    fitting = [name for name, each in REWARDS.items() if each.looks_at == engine.emits]
+    other = "without" if engine.emits == "spikes" else "with"
+    raise ConfigError(
+        f"The reward {type(reward).__name__} looks at {reward.looks_at}, but the output of the "
+        f"network is {engine.emits}: take one of {', '.join(fitting)}, or end the network {other} "
+        "neurons."
+    )
+
+
 class LFP(Learner, name="lfp"):
     """Train with LFP: no surrogate gradient, no autograd graph.
 
@@ -75,7 +94,8 @@ class LFP(Learner, name="lfp"):
     Raises:
         NetworkError: the network cannot be traced, a stage has no rule, or homeostasis finds no
             bias to move.
-        ConfigError: a composite assigns a rule to nothing.
+        ConfigError: a composite assigns a rule to nothing, or the reward looks at spikes and the
+            output has none, or the other way round.
     """
 
     Options: ClassVar[type[LearnerOptions]] = LFPOptions
@@ -94,6 +114,7 @@ class LFP(Learner, name="lfp"):
     ) -> None:
         self.update = update if update is not None else UpdateOptions()
         super().__init__(net, rule, backend, self.update.rule(), memory=memory, chunk=chunk)
+        _refuse_other_output(reward, self.engine)
         self.reward = reward
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 

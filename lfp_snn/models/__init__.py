@@ -20,6 +20,7 @@ published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
 listed     ``layers``: a network written down as a list, layer by layer
 layer      what such a layer is, and how it is read from a config
 kinds      the kinds with one module: synapses, neurons, pools, shapes
+units      the kinds that are activations
 branches   the kinds that hold branches of layers
 assemble   from such a list to modules: shapes, and errors that name the position
 ========== ===========================================================================

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import nn
 from typing_extensions import override
 
-from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.errors import ShapeError
+from lfp_snn.models import kinds, units  # noqa: F401 - defining a kind makes it known
 from lfp_snn.models.assemble import Assembly
-from lfp_snn.models.kinds import Lif
 from lfp_snn.models.layer import AnyLayer, as_text
 from lfp_snn.models.options import ModelOptions
 
@@ -21,12 +21,13 @@ __all__ = ["Layers"]
 class Layers(ModelOptions):
     """A network of one's own: a list of layers, such as ``[{linear: classes}, lif]``.
 
-    Layers run in order and their shapes are inferred. The last one is ``lif``, the output, one
-    neuron per class. The other options are those of every neuron that does not say otherwise.
+    Layers run in order and their shapes are inferred. The last one is the output, one neuron or
+    value per class: ``lif``, or a synapse such as ``{linear: classes}`` where a reward looks at
+    values. The other options are those of every neuron that does not say otherwise.
 
     Attributes:
-        layers: each a kind with its options; see :mod:`lfp_snn.models.kinds` and
-            :mod:`lfp_snn.models.branches`.
+        layers: each a kind with its options; see :mod:`lfp_snn.models.kinds`,
+            :mod:`lfp_snn.models.units` and :mod:`lfp_snn.models.branches`.
         learn_beta: whether the decay of the neurons learns.
         learn_threshold: whether their threshold learns.
     """
@@ -35,15 +36,6 @@ class Layers(ModelOptions):
     layers: list[AnyLayer] = Field(min_length=1)
     learn_beta: bool = False
     learn_threshold: bool = False
-
-    @override
-    def check(self) -> None:
-        """Refuse a list that does not end in neurons."""
-        if not isinstance(last := self.layers[-1], Lif):
-            raise ConfigError(
-                f"layers[{len(self.layers) - 1}] ({last.kind}) is the last layer; expected lif, "
-                "the neurons whose spikes are the output"
-            )
 
     @override
     def neuron_options(self) -> dict[str, Any]:

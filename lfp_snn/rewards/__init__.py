@@ -16,6 +16,7 @@ base       what a reward is
 rate       of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only
 latency    of the first spike
 targets    regression to a membrane or to a spike train
+values     of outputs that are no spikes: softmax, sigmoid, mistakes only
 outside    a number per sample, or a function of the user
 ========== =======================================================================
 """
@@ -25,6 +26,7 @@ from lfp_snn.rewards.latency import FirstSpike
 from lfp_snn.rewards.outside import Function, Scalar
 from lfp_snn.rewards.rate import BoundedSoftmax, Misclassification, RateCoded, Sigmoid, SoftmaxRate
 from lfp_snn.rewards.targets import MembraneTarget, VanRossum
+from lfp_snn.rewards.values import MisclassifiedValues, SigmoidValues, SoftmaxValues
 
 __all__ = [
     "REWARDS",
@@ -33,13 +35,16 @@ __all__ = [
     "Function",
     "MembraneTarget",
     "Misclassification",
+    "MisclassifiedValues",
     "Prediction",
     "RateCoded",
     "Reward",
     "RewardState",
     "Scalar",
     "Sigmoid",
+    "SigmoidValues",
     "SoftmaxRate",
+    "SoftmaxValues",
     "StepwiseReward",
     "VanRossum",
     "ties",
@@ -56,5 +61,8 @@ REWARDS: dict[str, type[Reward]] = {
     "first_spike": FirstSpike,
     "membrane_target": MembraneTarget,
     "van_rossum": VanRossum,
+    "softmax_values": SoftmaxValues,
+    "sigmoid_values": SigmoidValues,
+    "misclassified_values": MisclassifiedValues,
     "scalar": Scalar,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,9 @@ class Reward(ABC):
     lets settings name it.
     """
 
+    #: What the output must be: spikes, or the values of a network that ends in none.
+    looks_at: ClassVar[Literal["spikes", "values", "either"]] = "spikes"
+
     def __call__(
         self,
         spikes: Tensor,
@@ -55,7 +58,8 @@ class Reward(ABC):
         """Reward of a whole sequence.
 
         Args:
-            spikes: output spikes ``[T, B, C]``, 0 or 1, floating dtype.
+            spikes: output spikes ``[T, B, C]``, 0 or 1, floating dtype; values, for rewards that
+                look at them.
             labels: int64 ``[B]``, the true classes, for rewards that look at them.
             lengths: int ``[B]``, steps of each sample; T if ``None``.
             membranes: output membranes ``[T, B, C]``, for rewards that look at them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -94,6 +95,7 @@ class Function(Reward):
         learner = LFP(net, Epsilon(0.1), Function(last_step))
     """
 
+    looks_at: ClassVar[Literal["spikes", "values", "either"]] = "either"
     function: RewardFunction
 
     @override
