@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 from itertools import pairwise
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.table import Table
 from torch import nn
 
 from lfp_snn.data import Splits
@@ -51,7 +53,7 @@ def accuracy(
         for each, _ in pairwise(synapses):
             each.requires_grad_(False)
     if way == "backpropagation":
-        # A surrogate of width zero: the true derivative.
+        # With the true derivative of a step, which is zero.
         settings = {**settings, "learner": {"name": "step_gradient"}}
     return fit(net, splits, seed=seed, **settings).test_accuracy
 
@@ -72,14 +74,28 @@ def main() -> None:
     splits = load_splits(config)
     known = config.model_dump(exclude={"name", "data", "model", "baseline", "seed", "transfer"})
     settings = {**known, "epochs": arguments.epochs}
-    console = Console()
+    table = Table("activation", *arguments.ways)
     for activation in arguments.activations:
+        cells = []
         for way in arguments.ways:
             found = [
                 accuracy(splits, ACTIVATIONS[activation], way, seed, arguments.hidden, settings)
                 for seed in range(arguments.seeds)
             ]
-            console.print(activation, way, [round(100 * each, 2) for each in found])
+            cells.append(_cell(found))
+        table.add_row(activation, *cells)
+    sizes = splits.info["sizes"]
+    console = Console()
+    console.print(f"{splits.info['source']}; {sizes['train']} train, {sizes['test']} test")
+    console.print(
+        f"test accuracy, hidden layers {arguments.hidden}, {arguments.epochs} epochs, "
+        f"{arguments.seeds} seeds: mean (lowest to highest)"
+    )
+    console.print(table)
+
+
+def _cell(found: list[float]) -> str:
+    return f"{100 * mean(found):.1f} % ({100 * min(found):.1f} to {100 * max(found):.1f})"
 
 
 if __name__ == "__main__":

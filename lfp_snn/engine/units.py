@@ -44,7 +44,7 @@ class Activation(Spiking):
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (z,) = inputs
-        drive = self.drive(run, z)
+        drive = self.drive(run, z.to(run.dtype))
         value = self.value(drive)
         alive = run.running(value.dim())
         if alive is not None:

@@ -61,12 +61,18 @@ class Homeostasis:
         options: see :class:`HomeostasisOptions`.
 
     Raises:
-        NetworkError: biases are to be moved and a population has none.
+        NetworkError: the network has no neurons, or biases are to be moved and a population has
+            none.
     """
 
     def __init__(self, engine: TemporalLFP, options: HomeostasisOptions) -> None:
         self.options = options
         self.layers = engine.layers
+        if not self.layers:
+            raise NetworkError(
+                "Homeostasis wakes neurons, and the network has none: switch it off "
+                "(homeostasis: null)."
+            )
         self.means: dict[str, Tensor] = {}
         for layer in self.layers:
             self._moved(layer)

@@ -105,6 +105,11 @@ def test_rewards_must_fit_the_output() -> None:
     make_learner("lfp", make_net(nn.ReLU(), Step()))
 
 
+def test_homeostasis_without_neurons_is_refused() -> None:
+    with pytest.raises(NetworkError, match="Homeostasis wakes neurons, and the network has none"):
+        make_learner("lfp", make_net(nn.ReLU(), Step()), homeostasis={})
+
+
 @pytest.mark.parametrize("name", ["dfa", "ottt", "rstdp"])
 def test_learners_that_need_membranes_say_so(name: str) -> None:
     message = rf"{name.upper()} trains spiking neurons alone.*other units: 1 \(Tanh\)\. Put neurons"
