@@ -25,7 +25,7 @@ That is LFP-epsilon; ``tests/oracle_rules.py`` has the other rules, for the laye
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod, sqrt
@@ -337,6 +337,39 @@ class Leaky(Node):
                 if self.theta_of is not None and self.reset == "subtract":
                     name, entry = self.theta_of[j]
                     network.feedback[name][entry] -= abs(self.theta[j]) * n * r
+
+
+@dataclass(eq=False)
+class Units(Node):
+    """Units without a state, ``a = f(z)``, or a readout with ``f(z) = z``.
+
+    ``R`` arrives at ``a``; of it ``R (a - f(0)) / a`` belongs to ``z``, and ``n = R / z`` with the
+    rule's own way to divide. The divisor has the sign of z, but for steps, which are neurons.
+    """
+
+    name: str
+    source: Node
+    function: Callable[[float], float]
+    signed: bool = True
+
+    def forward(self, network: Network) -> None:
+        self.value = network.zeros(self.units)
+        for t, b in network.frames():
+            for j in range(self.units):
+                self.value[t, b, j] = self.function(float(self.source.value[t, b, j]))
+
+    def backward(self, network: Network) -> None:
+        rule = network.rules.get(self.name, OracleRule("epsilon", network.eps))
+        rest = self.function(0.0)
+        for t, b in network.frames():
+            for j in range(self.units):
+                z, a = float(self.source.value[t, b, j]), float(self.value[t, b, j])
+                relevance = network.reward_at(self, t, b, j)
+                relevance += a * self.credit[t, b, j] + self.extra[t, b, j]
+                if rest:
+                    relevance *= (a - rest) / a
+                _, n = split(rule, relevance, 0.0, 0.0, abs(z) if self.signed else z)
+                self.source.credit[t, b, j] += -n if self.signed and z < 0 else n
 
 
 class Network:

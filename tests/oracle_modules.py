@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 from itertools import product
-from math import ceil, floor, prod
+from math import ceil, erf, exp, floor, log, prod, sqrt, tanh
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,28 @@ from tests.oracle import (
     Parameter,
     Shape,
     Term,
+    Units,
 )
+
+#: Activations by their definitions.
+FUNCTIONS: dict[str, Callable[[Any, float], float]] = {
+    "ReLU": lambda m, z: max(z, 0.0),
+    "ReLU6": lambda m, z: min(max(z, 0.0), 6.0),
+    "LeakyReLU": lambda m, z: z if z > 0 else m.negative_slope * z,
+    "ELU": lambda m, z: z if z > 0 else m.alpha * (exp(z) - 1),
+    "CELU": lambda m, z: z if z > 0 else m.alpha * (exp(z / m.alpha) - 1),
+    "SELU": lambda m, z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * (exp(z) - 1)),
+    "GELU": lambda m, z: z * (1 + erf(z / sqrt(2))) / 2,
+    "SiLU": lambda m, z: z / (1 + exp(-z)),
+    "Mish": lambda m, z: z * tanh(log(1 + exp(z))),
+    "Softplus": lambda m, z: log(1 + exp(z)),
+    "Tanh": lambda m, z: tanh(z),
+    "Hardtanh": lambda m, z: min(max(z, -1.0), 1.0),
+    "Softsign": lambda m, z: z / (1 + abs(z)),
+    "Sigmoid": lambda m, z: 1 / (1 + exp(-z)),
+    "Sign": lambda m, z: float(z > 0) - float(z < 0),
+    "Step": lambda m, z: float(z > m.threshold),
+}
 
 
 def add_module(
@@ -57,7 +79,16 @@ def add_module(
         return leaky(network, source, module, name)
     if kind == "Merge":
         return merge(network, source, module, name)
+    if kind in FUNCTIONS:
+        function = partial(FUNCTIONS[kind], module)
+        return network.add(Units(source.shape, name, source, function, kind != "Step"))
     raise NotImplementedError(kind)
+
+
+def readout(network: Network) -> Node:
+    """The values of the last stage as the output."""
+    source = network.nodes[-1]
+    return network.add(Units(source.shape, "(readout)", source, lambda z: z))
 
 
 def linear(network: Network, source: Node, module: Any, name: str) -> Node:

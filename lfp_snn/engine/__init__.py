@@ -17,6 +17,7 @@ stage      what a stage is, and what a forward pass remembers
 synapses   stages that hold weights: linear, convolution, normalisation
 shapes     stages without weights: pools, reshapes, dropout, merges of branches
 neurons    stages of spiking neurons
+units      stages of units without a state: activations, and the values of a readout
 serving    which rules the events backend serves
 events     the same stages on lists of spikes, for the CPU
 ========== ===========================================================================

@@ -160,6 +160,8 @@ class Chunks:
     def _length(self, probe: Pass, budget: int, backend: str) -> int:
         """Steps of a chunk, from a pass over one step."""
         border = sum(state.nbytes for state in probe.final_state.values())
+        if not border:  # without neurons nothing goes from step to step
+            return self.run.steps
         step = FLOATS_PER_NEURON[backend] * border
         return chunk_length(self.run.steps, step, border, budget)
 
@@ -205,10 +207,10 @@ class Chunks:
         return credit, beside
 
     def spikes(self) -> dict[str, Tensor]:
-        """Spikes ``[T, B, ...]`` of every population."""
+        """Spikes or values ``[T, B, ...]`` of every population."""
         neurons = self.program.spiking()
         parts = [
-            {neuron.name: neuron.spikes(part) for neuron in neurons}
+            {neuron.name: part.every_step(neuron.spikes(part)) for neuron in neurons}
             for _, part, _ in self._repeated()
         ]
         return {

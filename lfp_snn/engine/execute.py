@@ -22,7 +22,7 @@ __all__ = ["run_backward", "run_forward", "sit_out"]
 
 
 def run_forward(program: Program, run: Pass, value: Value) -> Value:
-    """Run all stages on the input of the network; returns the output spikes."""
+    """Run all stages on the input of the network; returns the output, for every step."""
     values: list[Value | None] = [value]
     dense: dict[int, Tensor] = {}
 
@@ -44,6 +44,9 @@ def run_forward(program: Program, run: Pass, value: Value) -> Value:
         for i in program.last_used(k):
             values[i] = None
             dense.pop(i, None)
+    if isinstance(value, Tensor) and len(value) != run.steps:  # constant over time
+        value = run.every_step(value)
+        run.forms[-1] = value.shape
     return value
 
 

@@ -23,13 +23,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Program:
-    """Stages in the order in which they run; the last one is the output neuron."""
+    """Stages in the order in which they run; the last one is the output."""
 
     nodes: tuple[Node, ...]
 
     @property
     def output(self) -> Spiking:
-        """The stage whose spikes are the output."""
+        """The stage whose spikes or values are the output."""
         stage = self.nodes[-1].stage
         assert isinstance(stage, Spiking)
         return stage
@@ -45,8 +45,12 @@ class Program:
         return [p for p in self.nodes[k].stage.parameters().values() if id(p) not in before]
 
     def spiking(self) -> list[Spiking]:
-        """The stages that end in neurons, in order."""
+        """The stages that end in neurons or other units that are not linear, in order."""
         return [node.stage for node in self.nodes if isinstance(node.stage, Spiking)]
+
+    def neurons(self) -> list[Spiking]:
+        """Those of them that end in neurons."""
+        return [stage for stage in self.spiking() if stage.stateful]
 
     def parts(self) -> list[Part]:
         """The stages that take a rule, in order."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,10 @@ class Pass:
     def running(self, dims: int) -> Tensor | None:
         """Bool ``[T, B, 1, ...]``, true until a sample's end; None if all run for T."""
         return None if self.lengths is None else running(self.lengths, self.steps, dims)
+
+    def every_step(self, value: Tensor) -> Tensor:
+        """``[T, B, ...]``, also where a value is constant over time."""
+        return value.expand(self.steps, *value.shape[1:])
 
     def keep(self, stage: Stage, what: Any) -> None:
         """Keep something for the way back, if there will be one."""
@@ -287,13 +291,20 @@ class Stage(ABC):
 
 
 class Spiking(Stage):
-    """A stage that ends in neurons. Only here does relevance take part: ``R = s * c``."""
+    """A stage that ends in neurons, or in other units that are not linear.
+
+    Only here does relevance take part: ``R = s * c``.
+    """
 
     module: nn.Module
+    #: Do the units keep a state from step to step, as neurons do?
+    stateful: ClassVar[bool] = True
+    #: Are they 0 or 1, or any number?
+    emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 
     @abstractmethod
     def spikes(self, run: Pass) -> Tensor:
-        """Spikes ``[T, B, ...]`` of a recorded pass."""
+        """Spikes or values of a recorded pass, ``[T, B, ...]``, or ``[1, B, ...]`` if constant."""
 
     @override
     def backward(

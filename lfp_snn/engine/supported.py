@@ -10,10 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lfp_snn.engine import fixed, neurons, shapes, stepped, synapses
+from lfp_snn.activations import Sign, Step
+from lfp_snn.engine import fixed, neurons, shapes, stepped, synapses, units
 from lfp_snn.engine.stage import Stage
 
 __all__ = [
+    "ACTIVATIONS",
     "FUNCTIONAL_MODULES",
     "MAXIMA",
     "MERGES",
@@ -25,6 +27,25 @@ __all__ = [
     "SUMS",
     "UNCHANGED",
 ]
+
+#: Elementwise activations without parameters.
+ACTIVATIONS: tuple[type[nn.Module], ...] = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Softplus,
+    nn.Tanh,
+    nn.Hardtanh,
+    nn.Softsign,
+    nn.Sigmoid,
+    Sign,
+)
 
 MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Linear: synapses.Linear,
@@ -53,6 +74,8 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     snn.RSynaptic: stepped.RSynaptic,
     snn.Alpha: stepped.Alpha,
     fixed.FixedPointLeaky: fixed.FixedPoint,
+    Step: units.StepUnits,
+    **dict.fromkeys(ACTIVATIONS, units.Activation),
 }
 
 _AT_ONCE = (
@@ -74,8 +97,22 @@ REFUSED: dict[type[nn.Module], str] = {
     snn.SConv2dLSTM: _GATED,
 }
 
-#: Functions that do what a module does; positional arguments of both agree up to the fourth.
+#: Functions, and methods by name, that do what a module does; positional arguments of both agree
+#: up to the fourth.
 FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
+    F.relu: nn.ReLU,
+    torch.relu: nn.ReLU,
+    "relu": nn.ReLU,
+    F.leaky_relu: nn.LeakyReLU,
+    F.elu: nn.ELU,
+    F.silu: nn.SiLU,
+    F.gelu: nn.GELU,
+    torch.tanh: nn.Tanh,
+    "tanh": nn.Tanh,
+    torch.sigmoid: nn.Sigmoid,
+    "sigmoid": nn.Sigmoid,
+    torch.sign: Sign,
+    "sign": Sign,
     F.max_pool1d: nn.MaxPool1d,
     torch.max_pool1d: nn.MaxPool1d,
     F.max_pool2d: nn.MaxPool2d,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,11 @@ class TemporalLFP:
     keep their own state (``init_hidden=True``). It is traced once and then run for all T steps,
     layer by layer; the module itself stays usable step by step, and no state of its neurons is
     read or written. Autograd is never used.
+
+    Activations (``nn.ReLU``, :class:`lfp_snn.activations.Step` ...) may stand in the place of
+    neurons, everywhere or in some layers: a network of them alone is run with T = 1. One that ends
+    in a synapse gives values in the place of output spikes, and takes the rewards of
+    :mod:`lfp_snn.rewards.values`.
 
     Args:
         net: the network. Its parameters are read anew at every call.
@@ -144,7 +149,8 @@ class TemporalLFP:
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
-            fits = device.type == "cpu" and all(map(on_spikes, self.rules.values()))
+            spiking = device.type == "cpu" and bool(self._reference.neurons())
+            fits = spiking and all(map(on_spikes, self.rules.values()))
             return "events" if fits else "torch"
         return self._backend
 
@@ -206,7 +212,10 @@ class TemporalLFP:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Populations of neurons with the synapses that feed them, in the order they run."""
+        """Populations of neurons with the synapses that feed them, in the order they run.
+
+        Activations and the values of a readout are none.
+        """
         return tuple(
             Layer(
                 neuron.name,
@@ -214,8 +223,27 @@ class TemporalLFP:
                 tuple((s.name, s.module) for s in self._reference.feeding(neuron)),
                 tuple(norm.module for norm in self._reference.norms(neuron)),
             )
-            for neuron in self._reference.spiking()
+            for neuron in self._reference.neurons()
         )
+
+    @property
+    def emits(self) -> Literal["spikes", "membranes", "values"]:
+        """What the output is: spikes, membranes of a readout, or values where it has no neurons."""
+        output = self._reference.output
+        if output.stateful and not can_spike(output.module):
+            return "membranes"
+        return output.emits
+
+    @property
+    def without_neurons(self) -> list[str]:
+        """The units that keep no state, each with what it is."""
+        stages = self._reference.spiking()
+        return [f"{each.name} ({each.describe()})" for each in stages if not each.stateful]
+
+    @property
+    def ends_in_neurons(self) -> bool:
+        """Is the output that of neurons, which have membranes?"""
+        return self._reference.output.stateful
 
     # ------------------------------------------------------------------ forwards
 
@@ -239,7 +267,7 @@ class TemporalLFP:
             record: keep what one :meth:`backward` needs.
 
         Returns:
-            Output spikes ``[T, B, C]``, in the floating type of the network.
+            Output spikes or values ``[T, B, C]``, in the floating type of the network.
 
         Raises:
             ShapeError: the input does not fit the network, lies on another device, or is not
@@ -253,7 +281,7 @@ class TemporalLFP:
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
                 lengths=None,
-                state=prepare_state(state, [neuron.name for neuron in self._program.spiking()]),
+                state=prepare_state(state, [neuron.name for neuron in self._program.neurons()]),
                 record=record,
                 dtype=self.dtype,
                 exchange=self.exchange,
@@ -297,7 +325,10 @@ class TemporalLFP:
 
     @property
     def membranes(self) -> Tensor:
-        """Membranes of the output neuron in the last forward pass, ``[T, B, C]``."""
+        """Membranes of the output neuron in the last forward pass, ``[T, B, C]``.
+
+        Where it ends in no neuron, its values (before an activation).
+        """
         membranes = self._last().membranes
         assert membranes is not None
         return membranes
@@ -305,13 +336,14 @@ class TemporalLFP:
     @property
     def is_readout(self) -> bool:
         """Do the output neurons never spike, so that :attr:`membranes` are the output?"""
-        return not can_spike(self._reference.output.module)
+        return self.emits == "membranes"
 
     @property
     def firing_rates(self) -> dict[str, float]:
         """Mean spikes per neuron and step of each population in the last forward pass.
 
-        A readout, which cannot spike, is not among them.
+        Of activations, the share of units that give more than they do without any input. A readout,
+        which cannot spike, is not among them.
         """
         rates = self._last().firing_rates()
         if self.is_readout:
@@ -319,7 +351,7 @@ class TemporalLFP:
         return rates
 
     def layer_spikes(self) -> dict[str, Tensor]:
-        """Spikes ``[T, B, ...]`` of every population in the last recorded forward pass.
+        """Spikes or values ``[T, B, ...]`` of every population in the last recorded forward pass.
 
         Raises:
             NetworkError: nothing is kept: the pass was not recorded, or a backward consumed it.
@@ -328,7 +360,7 @@ class TemporalLFP:
         if self._chunks is not None:
             with torch.no_grad(), self._products():
                 return self._chunks.spikes()
-        return {neuron.name: neuron.spikes(run) for neuron in self._program.spiking()}
+        return {each.name: run.every_step(each.spikes(run)) for each in self._program.spiking()}
 
     # ------------------------------------------------------------------ backwards
 
@@ -347,7 +379,7 @@ class TemporalLFP:
         the batch, and ``p.grad = -p.feedback``, so that any torch optimizer follows it.
 
         Args:
-            reward: ``[T, B, C]``, the relevance that enters at the output neurons.
+            reward: ``[T, B, C]``, the relevance that enters at the output neurons or values.
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.

@@ -15,10 +15,12 @@ from typing import Any
 import snntorch as snn
 from torch import fx, nn
 
+from lfp_snn.activations import Sign, Step
 from lfp_snn.engine import shapes
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
+    ACTIVATIONS,
     FUNCTIONAL_MODULES,
     MAXIMA,
     MERGES,
@@ -30,6 +32,7 @@ from lfp_snn.engine.supported import (
     SUMS,
     UNCHANGED,
 )
+from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
 
 __all__ = ["build_program"]
@@ -45,8 +48,8 @@ def build_program(net: nn.Module) -> Program:
     """Trace one time step of a module.
 
     Raises:
-        NetworkError: the forward cannot be traced, a stage has no rule, or the output is not the
-            spikes of a neuron; names the module and says what to do.
+        NetworkError: the forward cannot be traced, a stage has no rule, or the output is more
+            than spikes or values; names the module and says what to do.
     """
     if not isinstance(net, nn.Module):
         raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
@@ -63,11 +66,14 @@ def build_program(net: nn.Module) -> Program:
 
 
 class _Tracer(fx.Tracer):
-    """Modules of torch and neurons of snntorch are leaves; a user's modules are looked into."""
+    """Modules of torch, neurons of snntorch and our activations are leaves.
+
+    A user's modules are looked into.
+    """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        neurons = (snn.SpikingNeuron, *REFUSED)
-        return isinstance(m, neurons) or super().is_leaf_module(m, module_qualified_name)
+        own = (snn.SpikingNeuron, Step, Sign, *REFUSED)
+        return isinstance(m, own) or super().is_leaf_module(m, module_qualified_name)
 
 
 @contextmanager
@@ -122,6 +128,7 @@ class _Builder:
         self.root = root
         self.nodes: list[Node] = []
         self.known: dict[fx.Node, object] = {}
+        self.calls: Counter[str] = Counter()
 
     def program(self, graph: fx.Graph) -> Program:
         self._refuse_repeated_neurons(graph)
@@ -177,10 +184,25 @@ class _Builder:
         if len(node.args) + len(node.kwargs) != 1:
             given = "its state threaded by hand" if is_neuron else "more than one argument"
             raise NetworkError(f"'{name}' ({kind}) is called with {given}; {ONE_STEP}.")
-        stage = MODULES[type(module)](name, module)
         source = (*node.args, *node.kwargs.values())[0]
+        self._refuse_in_place(node, module, source)
+        self.calls[name] += 1
+        # Neurons are called once; an activation may stand in several places.
+        again = f" (call {self.calls[name]})" if self.calls[name] > 1 else ""
+        unit = type(module) is Step or type(module) in ACTIVATIONS
+        stage = MODULES[type(module)](name + again * unit, module)
         pair = is_neuron and (module.output or not module.init_hidden)
         self._add(node, stage, [source], pair=bool(pair))
+
+    def _refuse_in_place(self, node: fx.Node, module: nn.Module, source: Any) -> None:
+        """Refuse a change of a value that others take too, and would see changed."""
+        shared = isinstance(source, fx.Node) and (len(source.users) > 1 or not node.users)
+        if shared and getattr(module, "inplace", False):
+            raise NetworkError(
+                f"'{node.target}' ({type(module).__name__}) works in place on a value that another "
+                "stage takes, for which there is no rule: build it with inplace=False and use "
+                "what it returns."
+            )
 
     def _add(self, node: fx.Node, stage: Stage, sources: list[Any], pair: bool = False) -> _Value:
         inputs = tuple(self._value(source, stage.name) for source in sources)
@@ -218,6 +240,7 @@ class _Builder:
             named = zip(POOL_OPTIONS.get(node.target, ()), sources[1:], strict=False)
             values = () if node.target in POOL_OPTIONS else sources[1:]
             module = FUNCTIONAL_MODULES[node.target](*values, **dict(named), **options)
+            self._refuse_in_place(node, module, sources[0])
             return self._add(node, MODULES[type(module)](node.name, module), sources[:1])
         if method in SUMS:
             return self._sum(node, sources, SUMS[method] * _number(options.get("alpha", 1)))
@@ -238,7 +261,7 @@ class _Builder:
         raise NetworkError(
             f"The forward calls '{method}' (as '{node.name}'), for which there is no rule; rules "
             "exist for sums, differences, products with numbers, concatenation, elementwise "
-            "maximum, reshapes and pools."
+            "maximum, reshapes, pools and activations (a step is lfp_snn.activations.Step)."
         )
 
     def _sum(self, node: fx.Node, sources: list[Any], weight: float) -> _Value:
@@ -305,16 +328,17 @@ class _Builder:
         )
 
     def _finish(self, returned: Any) -> Program:
-        """Keep what leads to the output, which must be the spikes of a neuron."""
+        """Keep what leads to the output: spikes, or the values of a stage that has none."""
         index = self._output_index(returned)
-        stage = self.nodes[index - 1].stage if index else None
-        if not isinstance(stage, Spiking):
-            last = f"stage '{stage.name}' ({stage.describe()})" if stage else "its own input"
+        if not index:
             raise NetworkError(
-                f"The network returns {last}, for which there is no rule as the last stage: the "
-                "reward enters at spikes, so end with a neuron such as "
+                "The network returns its own input, for which there is no rule as the last stage: "
+                "end with a synapse such as nn.Linear, or with a neuron such as "
                 "snn.Leaky(beta=0.9, init_hidden=True, output=True)."
             )
+        if not isinstance(self.nodes[index - 1].stage, Spiking):
+            self.nodes.append(Node(Readout("(readout)"), (index,)))
+            index = len(self.nodes)
         needed, pending = set[int](), [index]
         while pending:
             value = pending.pop()
@@ -344,5 +368,5 @@ class _Builder:
                 return value.index
         raise NetworkError(
             f"The forward of {type(self.root).__name__} must return the spikes of its last neuron, "
-            "or its spikes and membrane, and nothing else."
+            "or its spikes and membrane, or the value of its last stage, and nothing else."
         )

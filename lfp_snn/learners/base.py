@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import MembraneCoded, Prediction, ties
 from lfp_snn.rules import Composite, Rule, Update
@@ -92,10 +92,13 @@ class Learner(ABC):
         chunk: steps of a chunk of time.
 
     Raises:
-        NetworkError: the network cannot be traced, or a stage has no rule.
+        NetworkError: the network cannot be traced, a stage has no rule, or the learner is for
+            neurons only and the network has others.
     """
 
     Options: ClassVar[type[LearnerOptions]]
+    #: Does the rule need a membrane in every unit that is not linear?
+    neurons_only: ClassVar[bool] = False
 
     #: With the processes that train the same network on the other samples of each batch.
     exchange: Exchange | None = None
@@ -121,6 +124,12 @@ class Learner(ABC):
     ) -> None:
         self.net = net
         self.engine = TemporalLFP(net, rule, backend, update, memory=memory, chunk=chunk)
+        if self.neurons_only and (others := self.engine.without_neurons):
+            raise NetworkError(
+                f"{type(self).__name__} trains spiking neurons alone, but the network has other "
+                f"units: {', '.join(others)}. Put neurons such as snn.Leaky there, or take the "
+                "learner lfp or surrogate."
+            )
 
     @classmethod
     @abstractmethod

@@ -53,6 +53,7 @@ class DFA(GradientLearner, name="dfa"):
     """
 
     Options: ClassVar[type[LearnerOptions]] = DFAOptions
+    neurons_only: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from lfp_snn.learners.losses import (
     make_loss,
     make_surrogate,
 )
-from lfp_snn.learners.unrolled import Unrolled, counted, frames, membranes, neurons, rest
+from lfp_snn.learners.unrolled import Unrolled, counted, frames, membranes, rest, set_spike
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
 
@@ -85,8 +85,7 @@ class GradientLearner(Learner):
     def __init__(self, net: nn.Module, spike: SpikeFunction, backend: str = "auto") -> None:
         super().__init__(net, backend=backend)
         self._membranes: dict[str, Tensor] = {}
-        for neuron in neurons(net).values():
-            neuron.spike_grad = spike
+        set_spike(net, spike)
 
     def check_loss(self, loss: Loss) -> None:
         """Refuse a loss on spikes where the outputs never spike.

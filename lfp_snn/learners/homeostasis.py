@@ -63,12 +63,18 @@ class Homeostasis:
         options: see :class:`HomeostasisOptions`.
 
     Raises:
-        NetworkError: biases are to be moved and a population has none.
+        NetworkError: the network has no neurons, or biases are to be moved and a population has
+            none.
     """
 
     def __init__(self, engine: TemporalLFP, options: HomeostasisOptions) -> None:
         self.options = options
         self.layers = [layer for layer in engine.layers if can_spike(layer.neuron)]
+        if not self.layers:
+            raise NetworkError(
+                "Homeostasis wakes neurons, and the network has none that spike: switch it off "
+                "(homeostasis: null)."
+            )
         self.means: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}  # spikes behind each entry of what is moved
         self._steps = 0  # of the samples in which they were seen

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.errors import ConfigError
@@ -61,6 +62,29 @@ class LFPOptions(LearnerOptions):
     homeostasis: HomeostasisOptions | None = None
 
 
+def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
+    """Refuse a reward that is made for another kind of output than the network has.
+
+    Raises:
+        ConfigError: names both, and the rewards that fit.
+    """
+    seen: tuple[str, ...] = (engine.emits,)
+    if engine.emits == "spikes" and engine.ends_in_neurons:
+        seen = ("spikes", "membranes")
+    if reward.looks_at in (*seen, "any"):
+        return
+    fitting = [name for name, each in REWARDS.items() if each.looks_at in seen]
+    outputs = {
+        "spikes": "ends in units that spike",
+        "membranes": "ends in neurons that never spike (their threshold is infinite)",
+        "values": "ends in no neurons",
+    }
+    raise ConfigError(
+        f"The reward {type(reward).__name__} looks at {reward.looks_at}, but the network "
+        f"{outputs[engine.emits]}: take one of {', '.join(fitting)}, or end the network otherwise."
+    )
+
+
 class LFP(Learner, name="lfp"):
     """Train with LFP: no surrogate gradient, no autograd graph.
 
@@ -77,8 +101,8 @@ class LFP(Learner, name="lfp"):
     Raises:
         NetworkError: the network cannot be traced, a stage has no rule, or homeostasis finds no
             bias to move.
-        ConfigError: a composite assigns a rule to nothing, or the outputs never spike and the
-            reward looks at spikes.
+        ConfigError: a composite assigns a rule to nothing, or the reward looks at spikes and the
+            output has none, or the other way round.
     """
 
     Options: ClassVar[type[LearnerOptions]] = LFPOptions
@@ -97,12 +121,8 @@ class LFP(Learner, name="lfp"):
     ) -> None:
         self.update = update if update is not None else UpdateOptions()
         super().__init__(net, rule, backend, self.update.rule(), memory=memory, chunk=chunk)
+        _refuse_other_output(reward, self.engine)
         self.reward = reward
-        if self.engine.is_readout and reward.reads == "spikes":
-            raise ConfigError(
-                f"The output neurons never spike (their threshold is infinite), but the reward "
-                f"{type(reward).__name__} looks at spikes: take membrane_coded or membrane_target."
-            )
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 
     @classmethod
@@ -161,7 +181,7 @@ class LFP(Learner, name="lfp"):
     @override
     def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
         """As the reward reads them."""
-        if self.engine.is_readout and self.reward.reads != "membranes":
+        if self.engine.is_readout and self.reward.looks_at != "membranes":
             return super().read(spikes, membranes, lengths)
         return self.reward.predict(spikes, lengths=lengths, membranes=membranes)
 

@@ -71,6 +71,7 @@ class OTTT(GradientLearner, name="ottt"):
     """
 
     Options: ClassVar[type[LearnerOptions]] = OTTTOptions
+    neurons_only: ClassVar[bool] = True
 
     def __init__(
         self,

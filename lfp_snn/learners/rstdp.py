@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import step
-from lfp_snn.learners.unrolled import frames, hooked, membranes, neurons, rest, unroll
+from lfp_snn.learners.unrolled import frames, hooked, membranes, rest, set_spike, unroll
 from lfp_snn.lif import running
 from lfp_snn.rewards import ties
 
@@ -84,6 +84,7 @@ class RSTDP(Learner, name="rstdp"):
     """
 
     Options: ClassVar[type[LearnerOptions]] = RSTDPOptions
+    neurons_only: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module, options: RSTDPOptions | None = None) -> None:
         self.options = options or RSTDPOptions()
@@ -94,8 +95,7 @@ class RSTDP(Learner, name="rstdp"):
                 "R-STDP pairs the spikes before and behind a synapse, but the output neurons never "
                 "spike (their threshold is infinite): give them a threshold within reach."
             )
-        for neuron in neurons(net).values():
-            neuron.spike_grad = step
+        set_spike(net, step)
 
     @classmethod
     def from_options(cls, net: nn.Module, options: Any) -> RSTDP:

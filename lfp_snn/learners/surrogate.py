@@ -32,6 +32,9 @@ class BPTTOptions(SurrogateOptions):
 class BPTT(GradientLearner, name="surrogate"):
     """Backpropagation through time with a surrogate gradient.
 
+    Activations other than :class:`lfp_snn.activations.Step` keep their own derivative, so that this
+    is plain backpropagation for a network of ReLUs.
+
     Args:
         net: a module whose forward is one time step.
         loss: on the outputs.
@@ -73,7 +76,12 @@ class BPTT(GradientLearner, name="surrogate"):
         for start in range(0, len(whole), stretch):
             cut_state(self.net)
             rest_of = None if batch.lengths is None else batch.lengths - start
-            out = unroll(self.net, whole[start : start + stretch], rest_of)
+            out = unroll(
+                self.net,
+                whole[start : start + stretch],
+                rest_of,
+                ends_in_neurons=self.engine.ends_in_neurons,
+            )
             loss = self.loss(out, batch.labels)
             if loss.requires_grad:
                 (loss * len(batch.labels)).backward()  # type: ignore[no-untyped-call]

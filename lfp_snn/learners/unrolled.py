@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lfp_snn.activations import Step
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.lif import running
@@ -31,6 +32,7 @@ __all__ = [
     "membranes",
     "neurons",
     "rest",
+    "set_spike",
     "unroll",
 ]
 
@@ -63,6 +65,13 @@ def neurons(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     """The neuron modules of a network, by name."""
     kinds = tuple(_STATES)
     return {name: each for name, each in net.named_modules() if isinstance(each, kinds)}
+
+
+def set_spike(net: nn.Module, spike: Callable[[Tensor], Tensor]) -> None:
+    """Give neurons and steps a spike function, with the derivative that it has."""
+    for unit in net.modules():
+        if isinstance(unit, snn.SpikingNeuron | Step):
+            unit.spike_grad = spike
 
 
 def change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
@@ -98,19 +107,30 @@ def frames(batch: TrainingBatch, dtype: torch.dtype) -> Iterator[Tensor]:
         yield from (x for _ in range(batch.steps))
 
 
-def unroll(net: nn.Module, inputs: Iterable[Tensor], lengths: Tensor | None = None) -> Unrolled:
+def unroll(
+    net: nn.Module,
+    inputs: Iterable[Tensor],
+    lengths: Tensor | None = None,
+    *,
+    ends_in_neurons: bool = True,
+) -> Unrolled:
     """Step a network through its inputs, from the state that its neurons have.
 
     Args:
         net: its forward is one step, and gives spikes, or spikes and membranes.
         inputs: ``[B, *feature]`` of each step.
         lengths: how many of these steps each sample has ``[B]``; beyond, its outputs are silent.
+        ends_in_neurons: whether the last neurons are the output; if not, or if there are none, its
+            values stand for membranes too.
     """
-    last = list(neurons(net).values())[-1]
+    last = next(reversed(neurons(net).values()), None) if ends_in_neurons else None
     spikes, membranes = [], []
     for frame in inputs:
         out = net(frame)
-        spike, membrane = (out[0], out[-1]) if isinstance(out, tuple) else (out, last.mem)
+        if isinstance(out, tuple):
+            spike, membrane = out[0], out[-1]
+        else:
+            spike, membrane = out, out if last is None else last.mem
         spikes.append(spike)
         membranes.append(membrane)
     train = torch.stack(spikes)

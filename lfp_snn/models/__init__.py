@@ -21,6 +21,7 @@ listed     ``layers``: a network written down as a list, layer by layer
 layer      what such a layer is, and how it is read from a config
 kinds      the kinds with one module: synapses, pools, shapes
 neurons    those that are neurons
+units      those that are activations
 branches   the kinds that hold branches of layers
 assemble   from such a list to modules: shapes, and errors that name the position
 ========== ===========================================================================

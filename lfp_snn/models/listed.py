@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import nn
 from typing_extensions import override
 
-from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.errors import ShapeError
+from lfp_snn.models import kinds, neurons, units  # noqa: F401 - defining a kind makes it known
 from lfp_snn.models.assemble import Assembly
 from lfp_snn.models.layer import AnyLayer, as_text
-from lfp_snn.models.neurons import Neurons
 from lfp_snn.models.options import ModelOptions
 
 __all__ = ["Layers"]
@@ -21,13 +21,15 @@ __all__ = ["Layers"]
 class Layers(ModelOptions):
     """A network of one's own: a list of layers, such as ``[{linear: classes}, lif]``.
 
-    Layers run in order and their shapes are inferred. The last one is the output, one neuron per
-    class: ``lif``, another kind of neurons, or ``readout``. The other options are those of every
+    Layers run in order and their shapes are inferred. The last one is the output, one neuron or
+    value per class: ``lif``, another kind of neurons, ``readout``, or a synapse such as
+    ``{linear: classes}`` where a reward looks at values. The other options are those of every
     neuron that does not say otherwise.
 
     Attributes:
         layers: each a kind with its options; see :mod:`lfp_snn.models.kinds`,
-            :mod:`lfp_snn.models.neurons` and :mod:`lfp_snn.models.branches`.
+            :mod:`lfp_snn.models.neurons`, :mod:`lfp_snn.models.units` and
+            :mod:`lfp_snn.models.branches`.
         learn_beta: whether the decay of the neurons learns.
         learn_threshold: whether their threshold learns.
     """
@@ -36,15 +38,6 @@ class Layers(ModelOptions):
     layers: list[AnyLayer] = Field(min_length=1)
     learn_beta: bool = False
     learn_threshold: bool = False
-
-    @override
-    def check(self) -> None:
-        """Refuse a list that does not end in neurons."""
-        if not isinstance(last := self.layers[-1], Neurons):
-            raise ConfigError(
-                f"layers[{len(self.layers) - 1}] ({last.kind}) is the last layer; expected lif "
-                "(the neurons whose spikes are the output), another kind of neurons, or readout"
-            )
 
     @override
     def neuron_options(self) -> dict[str, Any]:

@@ -45,8 +45,8 @@ class ModelOptions(Choice):
         """
         stages = self._stages(tuple(input_shape), classes)
         output = stages[-1]
-        assert isinstance(output, snn.SpikingNeuron)
-        output.output = True
+        if isinstance(output, snn.SpikingNeuron):
+            output.output = True
         net = nn.Sequential(*stages)
         neurons = {
             p for m in net.modules() if isinstance(m, snn.SpikingNeuron) for p in m.parameters()
@@ -59,7 +59,7 @@ class ModelOptions(Choice):
 
     @abstractmethod
     def _stages(self, input_shape: tuple[int, ...], classes: int) -> list[nn.Module]:
-        """The stages in order; the last one is the output neuron."""
+        """The stages in order; the last one is the output."""
 
     def neuron_options(self) -> dict[str, Any]:
         """What neurons are like, as arguments of :meth:`neurons`."""

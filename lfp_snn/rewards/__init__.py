@@ -17,6 +17,7 @@ rate       of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only
 latency    of the first spike
 readout    of membranes, for outputs that never spike
 targets    regression to a membrane or to a spike train
+values     of outputs that are no spikes: softmax, sigmoid, mistakes only
 outside    a number per sample, or a function of the user
 ========== =======================================================================
 """
@@ -27,6 +28,7 @@ from lfp_snn.rewards.outside import Function, Scalar
 from lfp_snn.rewards.rate import BoundedSoftmax, Misclassification, RateCoded, Sigmoid, SoftmaxRate
 from lfp_snn.rewards.readout import MembraneCoded
 from lfp_snn.rewards.targets import MembraneTarget, VanRossum
+from lfp_snn.rewards.values import MisclassifiedValues, SigmoidValues, SoftmaxValues
 
 __all__ = [
     "REWARDS",
@@ -36,13 +38,16 @@ __all__ = [
     "MembraneCoded",
     "MembraneTarget",
     "Misclassification",
+    "MisclassifiedValues",
     "Prediction",
     "RateCoded",
     "Reward",
     "RewardState",
     "Scalar",
     "Sigmoid",
+    "SigmoidValues",
     "SoftmaxRate",
+    "SoftmaxValues",
     "StepwiseReward",
     "VanRossum",
     "ties",
@@ -60,5 +65,8 @@ REWARDS: dict[str, type[Reward]] = {
     "membrane_coded": MembraneCoded,
     "membrane_target": MembraneTarget,
     "van_rossum": VanRossum,
+    "softmax_values": SoftmaxValues,
+    "sigmoid_values": SigmoidValues,
+    "misclassified_values": MisclassifiedValues,
     "scalar": Scalar,
 }

@@ -11,10 +11,10 @@ from torch import Tensor
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.lif import running
 
-__all__ = ["Prediction", "Reads", "Reward", "RewardState", "ties"]
+__all__ = ["LooksAt", "Prediction", "Reward", "RewardState", "ties"]
 
 #: What of the output a reward looks at; ``any`` if its user decides.
-Reads = Literal["spikes", "membranes", "any"]
+LooksAt = Literal["spikes", "membranes", "values", "any"]
 
 
 class Prediction(NamedTuple):
@@ -49,10 +49,11 @@ class Reward(ABC):
     lets settings name it.
 
     Attributes:
-        reads: what it looks at. A readout, whose neurons never spike, has membranes alone.
+        looks_at: what of the output. Neurons have spikes and membranes, a readout, whose neurons
+            never spike, membranes alone, and a network that ends in no neurons values alone.
     """
 
-    reads: ClassVar[Reads] = "spikes"
+    looks_at: ClassVar[LooksAt] = "spikes"
 
     def __call__(
         self,
@@ -66,7 +67,8 @@ class Reward(ABC):
         """Reward of a whole sequence.
 
         Args:
-            spikes: output spikes ``[T, B, C]``, 0 or 1, floating dtype.
+            spikes: output spikes ``[T, B, C]``, 0 or 1, floating dtype; values, for rewards that
+                look at them.
             labels: int64 ``[B]``, the true classes, for rewards that look at them.
             lengths: int ``[B]``, steps of each sample; T if ``None``.
             membranes: output membranes ``[T, B, C]``, for rewards that look at them.

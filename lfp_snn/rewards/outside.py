@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import NotFiniteError, ShapeError
-from lfp_snn.rewards.base import Reads, Reward, Seen, ties
+from lfp_snn.rewards.base import LooksAt, Reward, Seen, ties
 
 __all__ = ["Function", "RewardFunction", "Scalar"]
 
@@ -95,8 +95,8 @@ class Function(Reward):
         learner = LFP(net, Epsilon(0.1), Function(last_step))
     """
 
+    looks_at: ClassVar[LooksAt] = "any"
     function: RewardFunction
-    reads: ClassVar[Reads] = "any"
 
     @override
     def reward(self, seen: Seen) -> Tensor:

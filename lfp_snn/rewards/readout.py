@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.rewards.base import Reads, Reward, Seen, require_positive
+from lfp_snn.rewards.base import LooksAt, Reward, Seen, require_positive
 
 __all__ = ["MembraneCoded", "mean_membranes", "require_membranes"]
 
@@ -39,7 +39,7 @@ class MembraneCoded(Reward):
     """
 
     a: float = 1.0
-    reads: ClassVar[Reads] = "membranes"
+    looks_at: ClassVar[LooksAt] = "membranes"
 
     def __post_init__(self) -> None:
         require_positive("MembraneCoded.a", self.a)

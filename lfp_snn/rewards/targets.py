@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards.base import Reads, Reward, Seen, own_steps, require_positive
+from lfp_snn.rewards.base import LooksAt, Reward, Seen, own_steps, require_positive
 from lfp_snn.rewards.readout import mean_membranes, require_membranes
 
 __all__ = ["MembraneTarget", "VanRossum"]
@@ -47,7 +47,7 @@ class MembraneTarget(Reward):
     scale: float = 1.0
     high: float = 0.8
     low: float = 0.0
-    reads: ClassVar[Reads] = "membranes"
+    looks_at: ClassVar[LooksAt] = "membranes"
 
     def __post_init__(self) -> None:
         require_positive("MembraneTarget.scale", self.scale)

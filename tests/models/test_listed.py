@@ -56,7 +56,37 @@ def test_every_kind_is_used_here() -> None:
         next(iter(layer)) if isinstance(layer, dict) else layer
         for layer in (*EVERY, *EVERY[5]["parallel"][1])  # type: ignore[index]
     }
-    assert used | set(NEURONS) == set(KINDS)
+    assert used | set(NEURONS) | set(ACTIVATIONS) == set(KINDS)
+
+
+#: Those are networks of their own, and what torch or this project calls them.
+ACTIVATIONS = {
+    "relu": "ReLU()",
+    "elu": "ELU(alpha=1.0)",
+    "gelu": "GELU(approximate='none')",
+    "silu": "SiLU()",
+    "tanh": "Tanh()",
+    "sigmoid": "Sigmoid()",
+    "sign": "Sign()",
+    "leaky_relu": "LeakyReLU(negative_slope=0.01)",
+    "step": "Step(threshold=0)",
+}
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_activations_by_name(kind: str) -> None:
+    net = build("layers", (6,), 3, layers=[{"linear": 4}, kind, {"linear": "classes"}])
+    assert str(net[1]) == ACTIVATIONS[kind]
+    assert TemporalLFP(net).forward(torch.rand(2, 6), steps=1).shape == (1, 2, 3)
+
+
+def test_options_of_activations() -> None:
+    layers = [{"leaky_relu": {"slope": 0.2}}, {"step": {"threshold": 0.5, "noise": 0.1}}]
+    net = build("layers", (3,), 3, layers=layers)
+    assert str(net[0]) == "LeakyReLU(negative_slope=0.2)"
+    assert str(net[1]) == "Step(threshold=0.5, noise=0.1)"
+    with pytest.raises(ConfigError, match=r"layers\[0\]\.threshold.* -1"):
+        config_of([{"step": {"threshold": -1.0}}])
 
 
 def test_shapes_are_inferred() -> None:
@@ -193,11 +223,7 @@ def test_a_mistake_is_named_by_its_position(layer: Any, problem: str) -> None:
         config_of(["flatten", layer, "lif"])
 
 
-def test_the_list_ends_in_neurons() -> None:
-    with pytest.raises(
-        ConfigError, match=r"layers\[1\] \(linear\) is the last layer; expected lif"
-    ):
-        config_of(["flatten", {"linear": 10}])
+def test_the_list_is_not_empty() -> None:
     with pytest.raises(ConfigError, match=r"model\.layers is \[\]"):
         config_of([])
 

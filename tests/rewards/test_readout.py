@@ -128,7 +128,7 @@ def test_a_function_of_membranes_is_read_from_membranes() -> None:
 
 
 def test_what_looks_at_spikes_is_refused() -> None:
-    with pytest.raises(ConfigError, match="never spike.*reward RateCoded looks at spikes: take"):
+    with pytest.raises(ConfigError, match="looks at spikes.*never spike.*take one of membr"):
         LFP(network(), Epsilon(), RateCoded())
     for name in ("surrogate", "step_gradient", "dfa"):
         kind = LEARNERS[name]

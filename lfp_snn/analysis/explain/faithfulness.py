@@ -31,7 +31,7 @@ from lfp_snn.analysis.explain.target import Target
 from lfp_snn.data import Batch
 from lfp_snn.errors import DataError
 from lfp_snn.learners.losses import make_surrogate
-from lfp_snn.learners.unrolled import frames, neurons, rest, unroll
+from lfp_snn.learners.unrolled import frames, rest, set_spike, unroll
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -176,8 +176,7 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
     """
     x = spikes_of(batch)
     net = copy.deepcopy(net)
-    for neuron in neurons(net).values():
-        neuron.spike_grad = make_surrogate("atan", None)
+    set_spike(net, make_surrogate("atan", None))
     rest(net)
     dtype = next(net.parameters()).dtype
     inputs = [frame.requires_grad_() for frame in frames(batch, dtype)]

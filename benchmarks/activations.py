@@ -1,0 +1,102 @@
+"""Ordinary networks trained by LFP without time: which activations, and does credit reach them?
+
+The same network on MNIST (T = 1), start, data and settings, with each activation: trained by LFP,
+by LFP with its hidden layers frozen (the control: what the output layer does with random features),
+and by backpropagation, for which a step and a sign have no derivative::
+
+    python benchmarks/activations.py --root ../shared/data/MNIST
+    python benchmarks/activations.py --root ../shared/data/MNIST relu step --seeds 5
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from lfp_snn.data import Splits
+from lfp_snn.models import build
+from lfp_snn.training import fit
+from lfp_snn.training.configfile import load_config
+from lfp_snn.training.run import load_splits
+
+CONFIG = Path(__file__).parent.parent / "configs" / "mnist_relu.yaml"
+#: By the name in the table, as a config writes them.
+ACTIVATIONS: dict[str, Any] = {
+    "relu": "relu",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "step": "step",
+    "step, noise 0.1": {"step": {"noise": 0.1}},
+    "sign": "sign",
+}
+WAYS = ("lfp", "lfp, frozen", "backpropagation")
+
+
+def accuracy(
+    splits: Splits, activation: Any, way: str, seed: int, sizes: list[int], settings: dict[str, Any]
+) -> float:
+    """Test accuracy of one training."""
+    hidden = [layer for size in sizes for layer in ({"linear": size}, activation)]
+    layers = ["flatten", *hidden, {"linear": "classes"}]
+    torch.manual_seed(seed)
+    net = build("layers", splits.train.feature_shape, 10, layers=layers, scale=1.0)
+    if way == "lfp, frozen":
+        synapses = [stage for stage in net if isinstance(stage, nn.Linear)]
+        for each, _ in pairwise(synapses):
+            each.requires_grad_(False)
+    if way == "backpropagation":
+        # With the true derivative of a step, which is zero.
+        settings = {**settings, "learner": {"name": "step_gradient"}}
+    return fit(net, splits, seed=seed, **settings).test_accuracy
+
+
+def main() -> None:
+    """Read the arguments, train, print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("activations", nargs="*", default=list(ACTIVATIONS))
+    parser.add_argument("--root", required=True, help="folder of the four IDX files")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[300, 300])
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--train", type=int, default=None, help="only so many training samples")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    arguments = parser.parse_args()
+
+    config = load_config(CONFIG, [f"data.root={arguments.root}", f"data.train={arguments.train}"])
+    splits = load_splits(config)
+    known = config.model_dump(exclude={"name", "data", "model", "baseline", "seed", "transfer"})
+    settings = {**known, "epochs": arguments.epochs}
+    table = Table("activation", *arguments.ways)
+    for activation in arguments.activations:
+        cells = []
+        for way in arguments.ways:
+            found = [
+                accuracy(splits, ACTIVATIONS[activation], way, seed, arguments.hidden, settings)
+                for seed in range(arguments.seeds)
+            ]
+            cells.append(_cell(found))
+        table.add_row(activation, *cells)
+    sizes = splits.info["sizes"]
+    console = Console()
+    console.print(f"{splits.info['source']}; {sizes['train']} train, {sizes['test']} test")
+    console.print(
+        f"test accuracy, hidden layers {arguments.hidden}, {arguments.epochs} epochs, "
+        f"{arguments.seeds} seeds: mean (lowest to highest)"
+    )
+    console.print(table)
+
+
+def _cell(found: list[float]) -> str:
+    return f"{100 * mean(found):.1f} % ({100 * min(found):.1f} to {100 * max(found):.1f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The kinds of layers that are activations, for networks or parts of them without time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+from torch import nn
+from typing_extensions import override
+
+from lfp_snn import activations
+from lfp_snn.models.layer import Layer, Shape
+
+if TYPE_CHECKING:
+    from lfp_snn.models.assemble import Assembly
+
+__all__ = ["Activation", "LeakyReLU", "Step"]
+
+
+class Activation(Layer):
+    """An elementwise activation without options; there is one kind for each of its modules."""
+
+    made: ClassVar[type[nn.Module]]
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """The module of torch or of :mod:`lfp_snn.activations`."""
+        return self.made()
+
+    @override
+    def out(self, shape: Shape, assembly: Assembly) -> Shape:
+        """That of the input."""
+        return shape
+
+
+class ReLU(Activation):
+    """``nn.ReLU``."""
+
+    kind: ClassVar[str] = "relu"
+    made: ClassVar[type[nn.Module]] = nn.ReLU
+
+
+class ELU(Activation):
+    """``nn.ELU``."""
+
+    kind: ClassVar[str] = "elu"
+    made: ClassVar[type[nn.Module]] = nn.ELU
+
+
+class GELU(Activation):
+    """``nn.GELU``."""
+
+    kind: ClassVar[str] = "gelu"
+    made: ClassVar[type[nn.Module]] = nn.GELU
+
+
+class SiLU(Activation):
+    """``nn.SiLU``."""
+
+    kind: ClassVar[str] = "silu"
+    made: ClassVar[type[nn.Module]] = nn.SiLU
+
+
+class Tanh(Activation):
+    """``nn.Tanh``."""
+
+    kind: ClassVar[str] = "tanh"
+    made: ClassVar[type[nn.Module]] = nn.Tanh
+
+
+class Sigmoid(Activation):
+    """``nn.Sigmoid``."""
+
+    kind: ClassVar[str] = "sigmoid"
+    made: ClassVar[type[nn.Module]] = nn.Sigmoid
+
+
+class Sign(Activation):
+    """The sign, -1, 0 or 1."""
+
+    kind: ClassVar[str] = "sign"
+    made: ClassVar[type[nn.Module]] = activations.Sign
+
+
+class LeakyReLU(Activation):
+    """``nn.LeakyReLU``.
+
+    Attributes:
+        slope: where the input is negative.
+    """
+
+    kind: ClassVar[str] = "leaky_relu"
+    slope: float = Field(default=0.01, ge=0)
+
+    @override
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """The module."""
+        return nn.LeakyReLU(self.slope)
+
+
+class Step(Activation):
+    """The step function, 0 or 1.
+
+    Attributes:
+        threshold: above which a unit is active.
+        noise: standard deviation of what is added while training.
+    """
+
+    kind: ClassVar[str] = "step"
+    threshold: float = Field(default=0.0, ge=0)
+    noise: float = Field(default=0.0, ge=0)
+
+    @override
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """:class:`lfp_snn.activations.Step`."""
+        return activations.Step(self.threshold, self.noise)

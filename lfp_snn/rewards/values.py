@@ -1,0 +1,122 @@
+r"""Rewards at outputs that are values and not spikes, as of a network that ends in a synapse.
+
+The reward enters as the relevance of the value :math:`o`, and the credit of the value is
+:math:`n = R / (o + \varepsilon\, \mathrm{sgn}(o))`. So that a value is pushed up by an error
+:math:`e`, its reward is :math:`R = o\,e`: a value that should rise and is negative gets a negative
+reward. All of these are so many errors.
+
+Over several steps the evidence is the mean value :math:`\bar o = \sum_t o_t / T`, and every step
+takes the error of that, :math:`R_t = o_t\, e(\bar o) / T`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.errors import ConfigError
+from lfp_snn.rewards.base import LooksAt, Reward, Seen
+
+__all__ = ["MisclassifiedValues", "SigmoidValues", "SoftmaxValues"]
+
+
+class _ValueReward(Reward):
+    """``R_t = o_t e / T`` with an error of the mean value."""
+
+    looks_at: ClassVar[LooksAt] = "values"
+
+    @abstractmethod
+    def error(self, mean: Tensor, truth: Tensor) -> Tensor:
+        """How far each mean value ``[B, C]`` should be pushed up."""
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        values, mean = seen.spikes, self.scores(seen.spikes, seen.steps)
+        return values * self.error(mean, seen.truth) / seen.steps
+
+    @override
+    def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
+        alive = Seen(spikes, None, steps, None, None).alive
+        return (spikes * alive).sum(0) / steps
+
+
+@dataclass(frozen=True)
+class SoftmaxValues(_ValueReward):
+    r"""The error of a softmax over values (logits), where the output is no spikes.
+
+    .. math:: e_c = [c = y] - \hat p_c \qquad \hat p_c = \begin{cases}
+        1 & p_c > u \\ 0 & p_c < l \\ p_c & \text{else} \end{cases} \qquad
+        p = \operatorname{softmax}(\bar o)
+
+    With l = 0 and u = 1 the error is minus the gradient of the cross-entropy. Other bounds leave
+    samples alone that are read with confidence.
+
+    Args:
+        lower: l, in [0, upper).
+        upper: u, in (lower, 1].
+
+    Raises:
+        ConfigError: an option is out of range.
+
+    Source: ``SoftmaxLossReward`` and ``BoundedSoftmaxReward`` in the published code of Weber et
+    al., TMLR 2025.
+    """
+
+    lower: float = 0.0
+    upper: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lower < self.upper <= 1:
+            raise ConfigError(
+                f"SoftmaxValues.lower is {self.lower} and upper {self.upper}; expected "
+                "0 <= lower < upper <= 1."
+            )
+
+    @override
+    def error(self, mean: Tensor, truth: Tensor) -> Tensor:
+        p = torch.softmax(mean, -1)
+        p = torch.where(p > self.upper, 1.0, torch.where(p < self.lower, 0.0, p))
+        return truth.to(p) - p
+
+
+@dataclass(frozen=True)
+class SigmoidValues(_ValueReward):
+    r"""The error of a logistic function of each value by itself, where the output is no spikes.
+
+    .. math:: e_c = [c = y] - \sigma(\bar o_c)
+
+    Source: ``SigmoidLossReward`` in the published code of Weber et al., TMLR 2025.
+    """
+
+    @override
+    def error(self, mean: Tensor, truth: Tensor) -> Tensor:
+        return truth.to(mean) - torch.sigmoid(mean)
+
+
+@dataclass(frozen=True)
+class MisclassifiedValues(_ValueReward):
+    r"""Punishment, of one size, of values above that of the true class; the output is no spikes.
+
+    .. math:: R_{t,c} = -\operatorname{sgn}(\bar o_c)\, [\bar o_c > \bar o_y] / T
+
+    The one reward here that does not grow with the value it is given to. The true class itself is
+    never rewarded.
+
+    Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025.
+    """
+
+    @override
+    def error(self, mean: Tensor, truth: Tensor) -> Tensor:
+        own = torch.where(truth, mean, 0).sum(-1, keepdim=True)
+        return -(mean > own).to(mean)
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        mean = self.scores(seen.spikes, seen.steps)
+        signed = mean.sign() * self.error(mean, seen.truth) / seen.steps
+        return signed.expand_as(seen.spikes)
