@@ -106,6 +106,8 @@ class TemporalLFP:
         self.update = update if update is not None else Update()
         self._backend = backend
         self._reference: Program = build_program(net)
+        #: Do the output neurons never spike (an infinite threshold)? Their membranes are read then.
+        self.is_readout = not can_spike(self._reference.output.module)
         self.rules: Rules = assign(self.rule, self._reference.parts())
         if backend == "events":
             refuse_rules(self.rules)
@@ -283,11 +285,6 @@ class TemporalLFP:
         membranes = self._last().membranes
         assert membranes is not None
         return membranes
-
-    @property
-    def is_readout(self) -> bool:
-        """Do the output neurons never spike, so that :attr:`membranes` are the output?"""
-        return not can_spike(self._reference.output.module)
 
     @property
     def firing_rates(self) -> dict[str, float]:
