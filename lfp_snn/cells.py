@@ -76,13 +76,12 @@ class Cell(ABC):
 
     @abstractmethod
     def sums(self, credits: Tensor, arrived: Tensor, before: Tensor) -> Mapping[str, Tensor]:
-        """``n_t du_t/dp`` of each parameter by name; any leading axes are those of ``arrived``.
+        """``n_t du_t/dp`` of every step and unit, ``[T, B, ...]``, for each parameter by name.
 
         Args:
-            credits: of :meth:`credit`, on the last but as many axes as ``arrived`` has: ``[K, T,
-                B, ...]``.
+            credits: of :meth:`credit`, ``[K, T, B, ...]``.
             arrived: ``[T, B, ...]``.
-            before: ``[S, T, B, ...]``.
+            before: the states before each step, ``[S, T, B, ...]``.
         """
 
     def open(self, w: Tensor) -> Tensor | float:

@@ -16,7 +16,9 @@ table      a program as text
 stage      what a stage is, and what a forward pass remembers
 synapses   stages that hold weights: linear, convolution, normalisation
 shapes     stages without weights: pools, reshapes, dropout, merges of branches
-neurons    stages of spiking neurons
+neurons    what all neurons share, and leaky ones
+stepped    the other neurons: with further states, or a synapse of their own
+recurrent  that synapse
 units      stages of units without a state: activations, and the values of a readout
 serving    which rules the events backend serves
 events     the same stages on lists of spikes, for the CPU

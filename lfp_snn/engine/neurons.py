@@ -63,20 +63,22 @@ class Population(Spiking):
 
         Raises:
             ShapeError: beta or threshold do not fit the shape of the current.
-            NetworkError: a threshold is negative.
+            NetworkError: a threshold is negative, or infinite where it is subtracted or learns.
         """
         neuron = self.module
         self.check_fits("beta", neuron.beta, frame)
         self.check_fits("threshold", neuron.threshold, frame)
-        if neuron.threshold.device.type == "cpu" and bool((neuron.threshold < 0).any()):
+        on_cpu = neuron.threshold.device.type == "cpu"  # elsewhere a look at values would wait
+        if on_cpu and bool((neuron.threshold < 0).any()):
             raise NetworkError(
                 f"Neuron '{self.name}' has the threshold {float(neuron.threshold.min()):g}; "
                 "expected 0 or more."
             )
-        if neuron.reset_mechanism == "subtract" and not can_spike(neuron):
+        moves = neuron.reset_mechanism == "subtract" or neuron.threshold.requires_grad
+        if on_cpu and moves and not can_spike(neuron):
             raise NetworkError(
-                f"Neuron '{self.name}' subtracts an infinite threshold, which is no number: a "
-                "neuron that never spikes takes reset_mechanism='none'."
+                f"Neuron '{self.name}' subtracts or learns an infinite threshold: a neuron that "
+                "never spikes takes reset_mechanism='none' and learn_threshold=False."
             )
         return lif.Dynamics(
             beta=self.decay().to(dtype),

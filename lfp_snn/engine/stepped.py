@@ -54,9 +54,9 @@ class Stepped(Population):
             NetworkError: one is out of range.
         """
 
-    def gain(self, credit: Tensor) -> Tensor:
-        """What one unit of current adds to what arrives, times a current or a credit."""
-        return credit
+    def gained(self, value: Tensor) -> Tensor:
+        """A current, or a credit on its way back, times the neuron's gain."""
+        return value
 
     def constant(self, name: str, frame: torch.Size, dtype: torch.dtype) -> Tensor:
         """A decay of the module by name, within [0, 1].
@@ -74,7 +74,7 @@ class Stepped(Population):
         frame = current.shape[1:]
         cell = self.cell(frame, current.dtype)
         first = self._first(run, current, cell)
-        arrived = self.gain(current).expand(run.steps, *frame)
+        arrived = self.gained(current).expand(run.steps, *frame)
         arrived = arrived.clone(memory_format=torch.contiguous_format)  # what recurs is added
         spikes = torch.empty_like(arrived)
         states = torch.empty(
@@ -149,7 +149,7 @@ class Stepped(Population):
             self.recurrence.learn(feedback, n, torch.cat([first[-1:], spikes[:-1]]))
         if learns:
             self._learn(trace, torch.stack(credits[::-1], 1), feedback)
-        return (self.gain(n),)
+        return (self.gained(n),)
 
     def _learn(self, trace: _Trace, credits: Tensor, feedback: Feedback) -> None:
         """Feedback of decays and threshold."""
@@ -205,10 +205,10 @@ class Lapicque(Stepped):
         return decay
 
     @override
-    def gain(self, credit: Tensor) -> Tensor:
+    def gained(self, value: Tensor) -> Tensor:
         # In snntorch's order of operations, so that equal currents give equal spikes.
         neuron: Any = self.module
-        scaled: Tensor = credit * neuron.R * (1 / (neuron.R * neuron.C)) * neuron.time_step
+        scaled: Tensor = value * neuron.R * (1 / (neuron.R * neuron.C)) * neuron.time_step
         return scaled
 
     @override

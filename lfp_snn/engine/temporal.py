@@ -115,6 +115,12 @@ class TemporalLFP:
         self.update = update if update is not None else Update()
         self._backend = backend
         self._reference: Program = build_program(net)
+        output = self._reference.output
+        readout = output.stateful and not can_spike(output.module)
+        #: What the output is: spikes, membranes of a readout, or values where it has no neurons.
+        self.emits: Literal["spikes", "membranes", "values"] = (
+            "membranes" if readout else output.emits
+        )
         self.rules: Rules = assign(self.rule, self._reference.parts())
         if backend == "events":
             refuse_rules(self.rules)
@@ -227,12 +233,9 @@ class TemporalLFP:
         )
 
     @property
-    def emits(self) -> Literal["spikes", "membranes", "values"]:
-        """What the output is: spikes, membranes of a readout, or values where it has no neurons."""
-        output = self._reference.output
-        if output.stateful and not can_spike(output.module):
-            return "membranes"
-        return output.emits
+    def is_readout(self) -> bool:
+        """Do the output neurons never spike (an infinite threshold)? Their membranes are read."""
+        return self.emits == "membranes"
 
     @property
     def without_neurons(self) -> list[str]:
@@ -332,11 +335,6 @@ class TemporalLFP:
         membranes = self._last().membranes
         assert membranes is not None
         return membranes
-
-    @property
-    def is_readout(self) -> bool:
-        """Do the output neurons never spike, so that :attr:`membranes` are the output?"""
-        return self.emits == "membranes"
 
     @property
     def firing_rates(self) -> dict[str, float]:

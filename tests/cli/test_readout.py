@@ -24,6 +24,10 @@ def test_a_readout_trains_from_a_config_and_predicts(cli: Cli, tmp_path: Path) -
     assert told["membranes"][told["class"]] == max(told["membranes"].values())
     assert cli("predict", "run", recording).stdout.splitlines()[1].startswith("membranes  0: ")
     assert cli("evaluate", "run").exit_code == 0
+    for command in ("explain", "metrics"):
+        refused = cli(command, "run")
+        assert refused.exit_code == 2 and "never" in refused.stderr, refused.output
+    assert "int8 cannot express neuron" in cli("export", "run", "--to", "int8").stderr
 
 
 def test_a_reward_of_spikes_is_refused(cli: Cli) -> None:

@@ -141,7 +141,7 @@ def test_what_looks_at_spikes_is_refused() -> None:
 
 def test_an_infinite_threshold_is_not_subtracted() -> None:
     neuron = snn.Leaky(0.9, threshold=math.inf, init_hidden=True)
-    with pytest.raises(NetworkError, match="'1' subtracts an infinite threshold.*'none'"):
+    with pytest.raises(NetworkError, match="'1' subtracts or learns an infinite threshold.*'none'"):
         TemporalLFP(nn.Sequential(nn.Linear(6, 3), neuron)).forward(torch.rand(3, 2, 6))
 
 

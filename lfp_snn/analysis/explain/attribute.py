@@ -9,9 +9,9 @@ from torch import Tensor
 from lfp_snn.analysis.explain.target import Outputs, Target
 from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import DataError
+from lfp_snn.errors import DataError, NetworkError
 from lfp_snn.learners import Learner
-from lfp_snn.rewards import MembraneCoded, RateCoded, Reward
+from lfp_snn.rewards import RateCoded, Reward, ties
 from lfp_snn.rules import Composite, Rule
 from lfp_snn.spikes import Spikes
 
@@ -62,25 +62,30 @@ class Explainer:
 
     Raises:
         ConfigError: a composite assigns a rule to nothing.
+        NetworkError: the outputs never spike.
     """
 
     def __init__(self, learner: Learner, rule: Rule | Composite) -> None:
         self.engine = TemporalLFP(learner.net, rule)
+        if self.engine.is_readout:
+            raise NetworkError(
+                "Explanations ask what made the output spike, and the output neurons of this "
+                "network never do: explain one with a threshold within reach."
+            )
         self._reward: Reward | None = getattr(learner, "reward", None)
-        self._read = learner.read
 
     @property
     def reward(self) -> Reward:
-        """That of the learner; for learners that have none the published one, or of membranes."""
-        if self._reward is not None:
-            return self._reward
-        return MembraneCoded() if self.engine.is_readout else RateCoded()
+        """That of the learner; the published one for learners that have none."""
+        return self._reward if self._reward is not None else RateCoded()
 
     def run(self, batch: Batch, record: bool = False) -> Outputs:
         """What the network does with a batch."""
         engine = self.engine
         spikes = engine.forward(batch.x, batch.steps, batch.lengths, record=record)
-        read = self._read(spikes, engine.membranes, batch.lengths)
+        if self._reward is None:
+            return Outputs(spikes, engine.membranes, ties(spikes.sum(0)))
+        read = self._reward.predict(spikes, lengths=batch.lengths, membranes=engine.membranes)
         return Outputs(spikes, engine.membranes, read)
 
     def attribute(self, batch: Batch, target: Target) -> Attribution:
