@@ -70,7 +70,7 @@ def rank(net: nn.Module, scores: Mapping[str, Tensor], scope: Scope) -> Ranking:
         size = torch.cat([parameters[name].detach().flatten().abs().cpu() for name in group])
         place = np.empty(len(score), np.int64)
         place[np.lexsort((size.numpy(), score))] = np.arange(len(score))
-        parts = torch.from_numpy(place).split([scores[name].numel() for name in group])
+        parts = torch.split(torch.from_numpy(place), [scores[name].numel() for name in group])
         for name, part in zip(group, parts, strict=True):
             places[name], sizes[name] = part.view(scores[name].shape), len(score)
     return Ranking(places, sizes)

@@ -14,9 +14,10 @@ from lfp_snn.analysis.prune.ranking import Scope, rank
 def two() -> nn.Sequential:
     """Weights 1 to 4, and 10 to 60."""
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
+    first, second = weights(net).values()
     with torch.no_grad():
-        net[0].weight.copy_(torch.tensor([[1.0, -3.0], [2.0, 4.0]]))
-        net[1].weight.copy_(torch.tensor([[10.0, -60.0], [20.0, 50.0], [-30.0, 40.0]]))
+        first.copy_(torch.tensor([[1.0, -3.0], [2.0, 4.0]]))
+        second.copy_(torch.tensor([[10.0, -60.0], [20.0, 50.0], [-30.0, 40.0]]))
     return net
 
 
