@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 from lfp_snn import __version__
 from lfp_snn.cli.bench import bench
 from lfp_snn.cli.compare import compare, sweep
+from lfp_snn.cli.convergence import convergence
 from lfp_snn.cli.data import app as data_commands
 from lfp_snn.cli.display import Display, percent, result_table, shown, two_columns
 from lfp_snn.cli.env import env
@@ -220,6 +221,7 @@ def copy(
 def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
     """Check a config and its overrides without running anything."""
     from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
+    from lfp_snn.analysis.convergence.plan import load_convergence
 
     path = find_config(config)
     sections = read_mapping(path).keys()
@@ -227,6 +229,8 @@ def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
         load_comparison(path, overrides or [])
     elif "sweep" in sections:
         load_sweep(path, overrides or [])
+    elif "convergence" in sections:
+        load_convergence(path, overrides or [])
     else:
         load_config(path, overrides or ())
     typer.echo(f"{path} is valid")
@@ -267,6 +271,7 @@ def _input_shape(given: str) -> tuple[int, ...]:
 
 app.command()(compare)
 app.command()(sweep)
+app.command()(convergence)
 app.command()(bench)
 app.command()(env)
 app.command()(explain)
@@ -279,7 +284,7 @@ app.add_typer(data_commands, name="data")
 
 def _experiment(path: Path, overrides: Sequence[str]) -> Config:
     """The config of one training."""
-    for section in read_mapping(path).keys() & {"compare", "sweep"}:
+    for section in read_mapping(path).keys() & {"compare", "sweep", "convergence"}:
         raise ConfigError(f"{path} has a section {section}: run it with lfp-snn {section}.")
     return load_config(path, overrides)
 

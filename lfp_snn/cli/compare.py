@@ -18,7 +18,7 @@ from lfp_snn.cli.display import percent, shown
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.errors import RunError
 
-__all__ = ["compare", "sweep"]
+__all__ = ["Screen", "compare", "stoppable", "sweep"]
 
 Config = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
@@ -76,7 +76,7 @@ def compare(
     console = Console()
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
     resources = session.resources(jobs, threads, storage)
-    with _Screen(console) as screen, _stoppable(folder):
+    with Screen(console) as screen, stoppable(folder):
         results, report = session.compare(
             comparison, studies, seeds, folder, resources, screen, name
         )
@@ -109,7 +109,7 @@ def sweep(
     folder = out or Path("runs") / str(study.base.get("name", path.stem))
     console = Console()
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
-    with _Screen(console) as screen, _stoppable(folder):
+    with Screen(console) as screen, stoppable(folder):
         values, best, report = session.sweep(
             study, folder, session.resources(jobs, threads, storage), screen, path.stem
         )
@@ -119,7 +119,7 @@ def sweep(
     console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
 
 
-class _stoppable:
+class stoppable:
     """Turns Ctrl-C and SIGTERM into a message that says how to go on."""
 
     def __init__(self, folder: Path) -> None:
@@ -144,7 +144,7 @@ class _stoppable:
         raise KeyboardInterrupt
 
 
-class _Screen:
+class Screen:
     """A live table on a terminal, a line for everything that ends elsewhere."""
 
     def __init__(self, console: Console) -> None:
@@ -152,7 +152,7 @@ class _Screen:
         self._live = Live(console=console, transient=True, refresh_per_second=4)
         self._started: tuple[float, int] | None = None
 
-    def __enter__(self) -> _Screen:
+    def __enter__(self) -> Screen:
         if self.console.is_terminal:
             self._live.start()
         return self

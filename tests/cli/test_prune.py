@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,24 +17,27 @@ from tests.cli.conftest import SMALL, Cli
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two learners with two seeds, and a network of another size."""
+    """Two learners, each with a second seed that is a copy, and a run on other data."""
     folder = tmp_path_factory.mktemp("runs")
-    asked = {
-        f"{name}-{seed}": [f"seed={seed}", f"learner={{name: {name}}}", "epochs=1"]
-        for name in ("lfp", "surrogate")
-        for seed in (0, 1)
-    }
-    asked["wide"] = ["seed=2", "epochs=1", "model.hidden=[17]"]
-    for name, changes in asked.items():
-        result = CliRunner().invoke(
-            app, ["train", "digits", *SMALL, *changes, "--out", str(folder / name)]
-        )
+    for name in ("lfp", "surrogate"):
+        changes = [f"learner={{name: {name}}}", "epochs=1", "--out", str(folder / f"{name}-0")]
+        result = CliRunner().invoke(app, ["train", "digits", *SMALL, *changes])
         assert result.exit_code == 0, result.output
-    return {name: folder / name for name in asked}
+        copied(folder / f"{name}-0", folder / f"{name}-1", "\nseed: 0", "\nseed: 1")
+    copied(folder / "lfp-1", folder / "other", "steps: 8", "steps: 9")
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def copied(run: Path, to: Path, old: str, new: str) -> None:
+    """A run again, with another line in its config."""
+    shutil.copytree(run, to)
+    config = (to / "config.yaml").read_text()
+    assert old in config
+    (to / "config.yaml").write_text(config.replace(old, new, 1))
 
 
 def test_learners_side_by_side(cli: Cli, runs: dict[str, Path]) -> None:
-    paths = [path for name, path in runs.items() if name != "wide"]
+    paths = [path for name, path in runs.items() if name != "other"]
     done = cli("prune", *paths, "--shares", "0,0.5,0.9", "--draws", 2, "--samples", 10)
     assert done.exit_code == 0, done.output
     assert "That networks trained with lfp prune better than with surrogate" in " ".join(
@@ -75,7 +79,7 @@ def test_a_pruned_network_trains_on_and_stays_pruned(cli: Cli, runs: dict[str, P
         (("lfp-0", "--scope", "neuron"), "expected global, layer"),
         (("lfp-0", "--shares", "0,half"), "--shares is '0,half'; expected numbers by commas"),
         (("lfp-0", "--shares", "0.5,0.9"), "expected numbers that rise from 0"),
-        (("lfp-0", "wide"), "another section model than"),
+        (("lfp-0", "other"), "another section data than"),
         (("nowhere",), "is not a run directory"),
         (("data.threshold=0.4",), "No RUN is named"),
         (("lfp-0", "data.treshold=0.4"), "did you mean"),

@@ -222,10 +222,22 @@ def run_seeds(
     lock: BinaryIO,
     states: Mapping[str, State],
     watcher: Watcher,
+    todo: Mapping[str, Any] | None = None,
 ) -> None:
     """Train every learner with every seed; finished cells are left alone, failed ones tried again.
 
     Seed by seed, not learner by learner: what is there at any time can be compared in pairs.
+
+    Args:
+        studies: of each learner.
+        seeds: of the cells.
+        folder: where they lie.
+        resources: processes and threads.
+        lock: held by every process.
+        states: kept up to date.
+        watcher: told of what happens.
+        todo: kind of the cells for the worker, with what that kind needs; those of a comparison if
+            it is not given.
     """
     cells = {study.name: [Cell(folder, study.name, seed) for seed in seeds] for study in studies}
     by_job, tried = dict[str, Cell](), set[str]()
@@ -237,7 +249,7 @@ def run_seeds(
                 cell, state = Cell(folder, study.name, seed), states[study.name]
                 if "search" in state.failed or cell.finished:
                     continue
-                job = _cell_job(cell, study, state.values, resources)
+                job = _cell_job(cell, study, state.values, resources, todo or {"kind": "cell"})
                 by_job[job.label] = cell
                 if job.label not in tried:
                     jobs.append(job)
@@ -269,11 +281,17 @@ def _is_of(job: Job, study: Study) -> bool:
     return bool(job.todo["study"]["name"] == study.name)
 
 
-def _cell_job(cell: Cell, study: Study, values: Mapping[str, Any], resources: Resources) -> Job:
+def _cell_job(
+    cell: Cell,
+    study: Study,
+    values: Mapping[str, Any],
+    resources: Resources,
+    todo: Mapping[str, Any],
+) -> Job:
     return Job(
         f"{study.name}, seed {cell.seed}",
         {
-            "kind": "cell",
+            **todo,
             "seed": cell.seed,
             "values": dict(values),
             "threads": resources.threads,

@@ -27,7 +27,7 @@ from lfp_snn.analysis.compare.tuning import Tuning, importances
 from lfp_snn.errors import RunError
 from lfp_snn.training.run import load_splits
 
-__all__ = ["compare", "resources", "sweep"]
+__all__ = ["compare", "machine", "new_state", "resources", "sweep"]
 
 
 def resources(jobs: int, threads: int | None, storage: str | None = None) -> Resources:
@@ -72,14 +72,14 @@ def compare(
         "threads": using.threads,
         **{f"learner {each.name}": each.model_dump(mode="json") for each in studies},
     }
-    states = {study.name: _state(study, seeds) for study in studies}
+    states = {study.name: new_state(study, seeds) for study in studies}
     start = int(studies[0].base.get("seed", 0))
     wanted = range(start, start + seeds)
     with workspace(folder, asked, using.storage is not None) as lock:
         search_all(studies, folder, using, lock, states, watcher)
         run_seeds(studies, wanted, folder, using, lock, states, watcher)
         cells = {s.name: [Cell(folder, s.name, seed) for seed in wanted] for s in studies}
-        results = gather(comparison, states, cells, _machine(using), data)
+        results = gather(comparison, states, cells, machine(using), data)
         return results, write_comparison(results, folder, name)
 
 
@@ -95,7 +95,7 @@ def sweep(
         RunError: no trial was completed, or as :func:`compare`.
     """
     data = dict(load_splits(study.config({}, 0)).info)
-    states = {study.name: _state(study, 0)}
+    states = {study.name: new_state(study, 0)}
     asked = {"threads": using.threads, "sweep": study.model_dump(mode="json")}
     with workspace(folder, asked, using.storage is not None) as lock:
         search_all([study], folder, using, lock, states, watcher)
@@ -108,14 +108,15 @@ def sweep(
     return values, best, report
 
 
-def _state(study: Study, seeds: int) -> State:
+def new_state(study: Study, seeds: int) -> State:
     """Nothing done yet."""
     epochs = study.config({}, 0).epochs
     trials = study.search.trials if study.tune else 0
     return State(study.name, (0, trials), (0, seeds), (study.search.epochs or epochs, epochs))
 
 
-def _machine(using: Resources) -> dict[str, Any]:
+def machine(using: Resources) -> dict[str, Any]:
+    """What it runs on, and how."""
     return {
         "processes at a time": using.jobs,
         "threads of each": using.threads,

@@ -36,6 +36,12 @@ def main(job: Path) -> int:
 
             for _ in range(todo["trials"]):
                 run_trial(study, Store(folder, todo["storage"]))
+        elif todo["kind"] == "convergence":
+            from lfp_snn.analysis.compare.cells import Cell
+            from lfp_snn.analysis.convergence import cells, plan
+
+            options = plan.Convergence.model_validate(todo["options"])
+            cells.run_cell(Cell(folder, study.name, todo["seed"]), study, options)
         else:
             from lfp_snn.analysis.compare.cells import Cell, run_cell
 

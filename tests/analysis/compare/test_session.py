@@ -23,7 +23,7 @@ from lfp_snn.analysis.compare.results import Results
 from lfp_snn.analysis.compare.run import Resources, State
 from lfp_snn.analysis.compare.store import Store
 from lfp_snn.analysis.compare.tuning import Tuning
-from lfp_snn.cli.compare import _Screen
+from lfp_snn.cli.compare import Screen
 from lfp_snn.errors import RunError
 
 BASE: dict[str, Any] = {
@@ -133,7 +133,7 @@ def test_work_is_counted_in_epochs() -> None:
 
 def test_the_table_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(force_terminal=True, width=100, file=io.StringIO())
-    screen = _Screen(console)
+    screen = Screen(console)
     clock = iter((100.0, 130.0))
     monkeypatch.setattr("lfp_snn.cli.compare.time.monotonic", lambda: next(clock))
     state = State("lfp", (0, 4), (0, 0), (5, 5))

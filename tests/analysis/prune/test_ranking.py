@@ -13,11 +13,12 @@ from lfp_snn.analysis.prune.ranking import Scope, rank
 @pytest.fixture
 def two() -> nn.Sequential:
     """Weights 1 to 4, and 10 to 60."""
-    first, second = nn.Linear(2, 2), nn.Linear(2, 3)
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
+    first, second = weights(net).values()
     with torch.no_grad():
-        first.weight.copy_(torch.tensor([[1.0, -3.0], [2.0, 4.0]]))
-        second.weight.copy_(torch.tensor([[10.0, -60.0], [20.0, 50.0], [-30.0, 40.0]]))
-    return nn.Sequential(first, second)
+        first.copy_(torch.tensor([[1.0, -3.0], [2.0, 4.0]]))
+        second.copy_(torch.tensor([[10.0, -60.0], [20.0, 50.0], [-30.0, 40.0]]))
+    return net
 
 
 def left(net: nn.Sequential) -> list[list[float]]:

@@ -1,0 +1,127 @@
+"""Plots of a convergence study, in the style of :mod:`lfp_snn.analysis.plots`."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lfp_snn.analysis.convergence.results import FLOAT, CaseResult, Results, known_mean
+from lfp_snn.analysis.plots import INK, STYLES, WIDTH, style
+
+__all__ = ["alignment_by_depth", "alignment_over_steps", "reward_over_steps"]
+
+#: Points along the steps at which rewards are drawn, each the mean of the steps before it.
+POINTS = 40
+
+
+def reward_over_steps(results: Results) -> Figure:
+    """Reward of a step: a panel a depth, a line a rule, band from lowest to highest seed."""
+    with style():
+        figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+        panels = figure.subplots(1, len(results.depths), sharey=True, squeeze=False)[0]
+        for axes, depth in zip(panels, results.depths, strict=True):
+            for index, rule in enumerate(results.rules):
+                case = results.case(rule, depth)
+                if case is not None:
+                    _rewards(axes, case, index)
+            axes.set_title(depth)
+            axes.set_ylim(bottom=0)
+        panels[0].set_ylabel("reward handed out")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=4)
+        figure.supxlabel("step", fontsize=10)
+        return figure
+
+
+def _rewards(axes: Axes, case: CaseResult, index: int) -> None:
+    colour, dash = STYLES[index % len(STYLES)]
+    parts = np.array_split(np.arange(case.rewards.shape[1]), min(POINTS, case.rewards.shape[1]))
+    steps = [part[-1] + 1 for part in parts]
+    values = np.stack([case.rewards[:, part].mean(1) for part in parts], axis=1)
+    axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
+    axes.plot(steps, values.mean(0), dash, color=colour, label=case.rule)
+
+
+def alignment_over_steps(results: Results) -> Figure:
+    """Cosine over steps: a row a rule, a column a depth, a line a layer, band over the seeds."""
+    rules, depths = results.rules, results.depths
+    deepest = max(len(case.layers) for case in results.finished)
+    with style():
+        figure = Figure(figsize=(WIDTH, 1.6 * len(rules) + 0.8), layout="constrained")
+        grid = figure.subplots(len(rules), len(depths), sharex=True, sharey=True, squeeze=False)
+        for row, rule in zip(grid, rules, strict=True):
+            for axes, depth in zip(row, depths, strict=True):
+                case = results.case(rule, depth)
+                if case is not None:
+                    for place in range(len(case.layers)):
+                        _cosines(axes, case, place, deepest)
+                axes.axhline(0, color=INK, linewidth=0.8)
+            row[0].set_ylabel(rule)
+        for axes, depth in zip(grid[0], depths, strict=True):
+            axes.set_title(depth)
+        lines = {
+            text: line
+            for axes in grid.flat
+            for line, text in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        # The keys of the longest column come last: sorted by the distance.
+        ordered = sorted(lines, key=lambda text: (text != "output", len(text), text))
+        figure.legend(
+            [lines[text] for text in ordered], ordered, loc="outside upper left", ncols=deepest
+        )
+        figure.supxlabel("step", fontsize=10)
+        figure.supylabel(f"cosine with {results.against}", fontsize=10)
+        return figure
+
+
+def _colour(distance: int, deepest: int) -> tuple[float, float, float, float]:
+    """From the output (dark) to the layer that is farthest from it."""
+    return colormaps["viridis"](0.85 * distance / max(deepest - 1, 1))
+
+
+def _cosines(axes: Axes, case: CaseResult, place: int, deepest: int) -> None:
+    distance = len(case.layers) - 1 - place
+    values, colour = case.cosines[:, :, place], _colour(distance, deepest)
+    label = "output" if not distance else f"{distance} before it"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a step at which no seed had an update
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    axes.fill_between(case.probed, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(case.probed, known_mean(values, axis=0), color=colour, linewidth=1.4, label=label)
+
+
+def alignment_by_depth(results: Results) -> Figure:
+    """Cosine over the distance from the output: a panel a rule, a line a depth; start and end."""
+    rules = results.rules
+    with style():
+        figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+        panels = figure.subplots(1, len(rules), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, rule in zip(panels, rules, strict=True):
+            for index, depth in enumerate(results.depths):
+                case = results.case(rule, depth)
+                if case is not None:
+                    colour = STYLES[index % len(STYLES)][0]
+                    _by_distance(axes, case.start, colour, "--", None)
+                    _by_distance(axes, case.end, colour, "-", depth)
+            axes.axhline(0, color=INK, linewidth=0.8)
+            axes.set_title(rule)
+        panels[0].xaxis.get_major_locator().set_params(integer=True)
+        panels[0].set_ylabel(f"cosine with {results.against}")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=4)
+        figure.supxlabel("layers before the output (start dashed, end solid)", fontsize=10)
+        return figure
+
+
+def _by_distance(axes: Axes, values: FLOAT, colour: str, dash: str, label: str | None) -> None:
+    """Mean and spread over the seeds of ``[seeds, layers]``, the output first."""
+    values = values[:, ::-1]
+    places = np.arange(values.shape[1])
+    middle = known_mean(values, axis=0)
+    axes.plot(places, middle, dash, color=colour, marker="o", markersize=3, label=label)
+    for seed in values:
+        axes.plot(places, seed, ".", color=colour, alpha=0.35, markersize=3)
