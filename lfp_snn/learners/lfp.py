@@ -27,7 +27,7 @@ __all__ = ["LFP", "LFPOptions", "reward_sections"]
 _reward = cache(choice_of)
 
 
-def reward_sections(kind: type[Reward] = Reward) -> dict[str, type[Choice]]:
+def reward_sections(kind: type = Reward) -> dict[str, type[Choice]]:
     """Sections of all rewards of a kind, by the name that a config uses."""
     return {
         name: _reward(name, reward) for name, reward in REWARDS.items() if issubclass(reward, kind)
