@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from lfp_snn.analysis.compare.plan import Study
 from lfp_snn.analysis.compare.tuning import Tuning
 from lfp_snn.errors import RunError
 from lfp_snn.training.files import read_json, write_json
+from lfp_snn.training.lock import locked
 
 __all__ = ["Resources", "State", "Watcher", "database", "run_seeds", "search_all", "workspace"]
 
@@ -94,16 +94,9 @@ def workspace(folder: Path, asked: Mapping[str, Any]) -> Iterator[BinaryIO]:
         raise RunError(f"{folder} exists and is no comparison: name another directory with --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("wb")
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(
-                f"{folder} is in use by another process; wait for it, or name another with --out."
-            ) from None
+    with locked(folder) as lock:
         known = read_json(plan) if plan.exists() else {}
         differing = sorted(key for key in asked if known.get(key, asked[key]) != asked[key])
         if differing:
