@@ -19,8 +19,13 @@ __all__ = ["locked"]
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[BinaryIO]:
+def locked(folder: Path, *, shared: bool = False, hint: str = "") -> Iterator[BinaryIO]:
     """Within, no other process has this directory.
+
+    Args:
+        folder: the directory.
+        shared: let others have it who share it too.
+        hint: what else a user can do who finds it taken.
 
     Yields:
         The file that is locked; a child process that keeps it open keeps the lock.
@@ -35,12 +40,12 @@ def locked(folder: Path) -> Iterator[BinaryIO]:
         raise RunError(f"{folder} cannot be written to: {error.strerror}.") from error
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = file.read(200).decode(errors="replace").strip() or "another process"
             raise RunError(
                 f"{folder} is in use by {owner}; wait until it ends or stop it, or name another "
-                f"directory with --out."
+                f"directory with --out{hint}."
             ) from None
         except OSError:  # a file system without locks, such as some over a network: go on unlocked
             yield file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import time
@@ -19,6 +18,7 @@ from lfp_snn.analysis.compare.store import Store, claim
 from lfp_snn.analysis.compare.tuning import Tuning
 from lfp_snn.errors import RunError
 from lfp_snn.training.files import read_json, write_json
+from lfp_snn.training.lock import locked
 
 __all__ = ["Resources", "State", "Watcher", "run_seeds", "search_all", "workspace"]
 
@@ -107,17 +107,9 @@ def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> I
         raise RunError(f"{folder} exists and is no comparison: name another directory with --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("wb")
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(
-                f"{folder} is in use by another process; wait for it, name another with --out, or "
-                f"let both share it with --storage."
-            ) from None
+    with locked(folder, shared=shared, hint=", or let all share it with --storage") as lock:
         known = read_json(plan) if plan.exists() else {}
         differing = sorted(key for key in asked if known.get(key, asked[key]) != asked[key])
         if differing:
