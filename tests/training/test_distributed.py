@@ -60,7 +60,7 @@ def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_sums_travel_in_buckets_and_say_who_had_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = []
+    sent: list[torch.Tensor] = []
 
     class Done:
         def wait(self) -> None:
@@ -109,14 +109,14 @@ def test_sums_leave_from_the_last_layer_to_the_first_while_credit_flows() -> Non
         def sum(self, part: torch.Tensor) -> torch.Tensor:
             return part
 
-    kept = engine._reference.nodes[0].stage
+    kept: Any = engine._reference.nodes[0].stage
     backward = kept.backward
 
     def first_layer(*given: Any) -> Any:
         told.append("credit reaches the first layer")
         return backward(*given)
 
-    kept.backward = first_layer  # type: ignore[method-assign]
+    kept.backward = first_layer
     engine.exchange = Watching()
     spikes = engine.forward((torch.rand(8, 5, UNITS) < 0.5).double())
     engine.backward(torch.ones_like(spikes))
