@@ -125,3 +125,24 @@ def test_stopping_early_leaves_no_worker_behind() -> None:
     assert [t for t in threading.enumerate() if t.name.startswith("loader")]
     del batches
     assert not [t for t in threading.enumerate() if t.name.startswith("loader")]
+
+
+@pytest.mark.parametrize("shares", [2, 3, 8])
+def test_shares_make_up_the_batches(shares: int) -> None:
+    whole = list(Loader(samples(23), 6, "shuffle", 5).epoch(2))
+    parts = [
+        list(Loader(samples(23), 6, "shuffle", 5, shard=(n, shares)).epoch(2))
+        for n in range(shares)
+    ]
+    for number, batch in enumerate(whole):
+        own = [part[number] for part in parts]
+        assert [name for each in own for name in each.ids] == list(batch.ids)
+        sizes = [len(each) for each in own]
+        assert max(sizes) - min(sizes) <= 1  # with eight, some have none
+
+
+def test_every_second_batch() -> None:
+    loader = Loader(samples(23), 6, "in_order", 0)
+    assert [names([b]) for b in loader.epoch(0, start=1, every=2)] == [
+        names([b]) for n, b in enumerate(loader.epoch(0)) if n in (1, 3)
+    ]

@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import ConfigError
+from lfp_snn.learners import LEARNERS
 from lfp_snn.training.checkpoint import load_checkpoint
+from lfp_snn.training.distributed import Buckets, World
 from tests.launch import torchrun
-from tests.training.together import OTHERS, QUICK, train
+from tests.training.conftest import UNITS
+from tests.training.together import OTHERS, QUICK, network, train
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +57,82 @@ def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
     """One level of numbers, but for times."""
     flat = {**metrics, **{f"firing {key}": rate for key, rate in metrics["firing"].items()}}
     return {key: flat[key] for key in flat if key not in {"epoch_s", "wall_s", "firing"}}
+
+
+def test_sums_travel_in_buckets_and_say_who_had_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[torch.Tensor] = []
+
+    class Done:
+        def wait(self) -> None:
+            sent[-1] *= 2  # as if another process had sent the same
+
+    def all_reduce(message: torch.Tensor, async_op: bool) -> Done:
+        assert async_op
+        sent.append(message)
+        return Done()
+
+    monkeypatch.setattr("lfp_snn.training.distributed.dist.all_reduce", all_reduce)
+    buckets = Buckets(World(0, 2), limit=32)
+    matrix, vector = torch.arange(6.0).view(2, 3), torch.ones(2)
+    buckets.add(matrix, like=matrix)  # 24 bytes
+    assert sent == []
+    buckets.add(vector, like=vector)  # 8 more: the first message leaves while others follow
+    assert [len(message) for message in sent] == [10]
+    assert torch.equal(sent[0][-2:], torch.ones(2))
+    first = buckets.collect()
+    buckets.add(None, like=vector.double())
+    nothing = buckets.collect()
+    assert torch.equal(first[0], 2 * matrix) and torch.equal(first[1], 2 * vector)  # type: ignore[arg-type]
+    assert nothing == [None]
+    assert sent[1].dtype == torch.float64
+    assert torch.equal(matrix, torch.arange(6.0).view(2, 3))  # what was added is left alone
+
+
+def test_sums_leave_from_the_last_layer_to_the_first_while_credit_flows() -> None:
+    net = network("fifty steps")
+    engine = TemporalLFP(net, backend="torch")
+    told: list[str] = []
+    names = {id(p): name for name, p in net.named_parameters()}
+
+    class Watching:
+        def __init__(self) -> None:
+            self.parts: list[torch.Tensor | None] = []
+
+        def add(self, part: torch.Tensor | None, like: torch.Tensor) -> None:
+            told.append(names[id(like)])
+            self.parts.append(part)
+
+        def collect(self) -> list[torch.Tensor | None]:
+            told.append("collect")
+            return self.parts
+
+        def sum(self, part: torch.Tensor) -> torch.Tensor:
+            return part
+
+    kept: Any = engine._reference.nodes[0].stage
+    backward = kept.backward
+
+    def first_layer(*given: Any) -> Any:
+        told.append("credit reaches the first layer")
+        return backward(*given)
+
+    kept.backward = first_layer
+    engine.exchange = Watching()
+    spikes = engine.forward((torch.rand(8, 5, UNITS) < 0.5).double())
+    engine.backward(torch.ones_like(spikes))
+    assert told == [
+        "2.weight",
+        "2.bias",
+        "credit reaches the first layer",
+        "0.weight",
+        "0.bias",
+        "collect",
+    ]
+
+
+def test_a_network_that_normalises_batches_learns_alone_under_autograd() -> None:
+    learner = LEARNERS["surrogate"].from_options(
+        network("batch norm"), LEARNERS["surrogate"].Options(name="surrogate")
+    )
+    with pytest.raises(ConfigError, match="'1' normalises.*learner BPTT"):
+        learner.share(Buckets(World(0, 2)))

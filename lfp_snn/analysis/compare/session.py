@@ -24,14 +24,24 @@ from lfp_snn.analysis.compare.run import (
     workspace,
 )
 from lfp_snn.analysis.compare.tuning import Tuning, importances
-from lfp_snn.errors import RunError
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.training.distributed import rank
 from lfp_snn.training.run import load_splits
 
 __all__ = ["compare", "machine", "new_state", "resources", "sweep"]
 
 
 def resources(jobs: int, threads: int | None, storage: str | None = None) -> Resources:
-    """So many processes, which share the cores if nothing else is said."""
+    """So many processes, which share the cores if nothing else is said.
+
+    Raises:
+        ConfigError: torchrun has started this process, and would start every trial several times.
+    """
+    if rank() is not None:
+        raise ConfigError(
+            "Comparisons and sweeps start their processes themselves: run them without torchrun, "
+            "and share the work with other machines by --storage."
+        )
     return Resources(jobs, threads or max(1, usable_cores() // jobs), storage)
 
 

@@ -16,9 +16,10 @@ from lfp_snn.analysis.compare.cells import Cell
 from lfp_snn.analysis.compare.jobs import Job, run_jobs
 from lfp_snn.analysis.compare.plan import Study, load_comparison
 from lfp_snn.analysis.compare.run import Resources, State, search_all, workspace
+from lfp_snn.analysis.compare.session import resources
 from lfp_snn.analysis.compare.store import Store, claim
 from lfp_snn.analysis.compare.tuning import Tuning, run_trial
-from lfp_snn.errors import RunError
+from lfp_snn.errors import ConfigError, RunError
 from tests.analysis.compare.test_session import COMPARE, Told, write
 
 
@@ -95,6 +96,13 @@ def test_a_storage_that_is_none_is_named(study: Study, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="'nowhere' cannot be opened.*expected 'journal'"):
         Tuning(study, Store(tmp_path, "nowhere"))
     assert Store(tmp_path, "sqlite:///x").name("lfp") == f"{tmp_path.name}/lfp"
+
+
+def test_torchrun_is_for_single_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ConfigError, match="without torchrun"):
+        resources(1, 1)
 
 
 @pytest.mark.slow
