@@ -40,7 +40,7 @@ RATES = (0.001, 0.003)
 #: So small that fifty samples are more than one step.
 BATCH = 25
 #: Samples that validate: an epoch of few training samples would spend its time there.
-VALIDATION = 1000
+VALIDATION = 500
 
 
 class Study:
@@ -126,9 +126,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--source-epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2, help="1 on a busy machine")
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(args.threads)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     print("| samples | way | learning rate | test, % | less scratch, points | epochs |")
     print("| --- | --- | --- | --- | --- | --- |", flush=True)

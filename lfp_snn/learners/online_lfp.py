@@ -23,7 +23,7 @@ __all__ = ["OnlineLFP", "OnlineLFPOptions"]
 
 def _rewards() -> dict[str, type[Choice]]:
     """Rewards that can be given while a sequence runs."""
-    return reward_sections(StepwiseReward)  # type: ignore[type-abstract]
+    return reward_sections(StepwiseReward)
 
 
 class OnlineLFPOptions(LearnerOptions):
