@@ -165,5 +165,5 @@ def test_files_that_are_not_nir(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no file"):
         lfp_snn.load_nir(tmp_path / "absent.nir")
     (tmp_path / "wrong.nir").write_bytes(b"import os; os.abort()")
-    with pytest.raises(DataError, match=r"wrong\.nir cannot be read as NIR"):
+    with pytest.raises(DataError, match=r"wrong\.nir is damaged"):
         load_nir(tmp_path / "wrong.nir")
