@@ -31,11 +31,13 @@ class Neurons(Layer):
     neuron: ClassVar[Any]
     #: Options of the model that it does not take.
     without: ClassVar[tuple[str, ...]] = ()
+    #: Options of the layer that :meth:`arguments` puts into other words.
+    put_otherwise: ClassVar[set[str]] = set()
 
     @override
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
         """The module of snntorch."""
-        own = self.model_dump(exclude_none=True, exclude={"recurrent", "kernel"})
+        own = self.model_dump(exclude_none=True, exclude=self.put_otherwise)
         arguments = {**own, **self.arguments(shape)}
         made: nn.Module = assembly.options.neurons(self.neuron, self.without, **arguments)
         return made
@@ -90,6 +92,7 @@ class Lif(_Spiking):
 class _Recurrent(Neurons):
     """Neurons that hear their own spikes."""
 
+    put_otherwise: ClassVar[set[str]] = {"recurrent", "kernel"}
     recurrent: Literal["all", "one"] = "all"
     kernel: PositiveInt | None = None
 

@@ -33,7 +33,8 @@ FACTORS = torch.tensor([0.5, -1.5, 2.0, 0.7, 1.0])
 def mlp(factor: Tensor, **options: Any) -> nn.Sequential:
     graded = leaky(graded_spikes_factor=factor, **options)
     net: nn.Sequential = strong(
-        nn.Sequential(nn.Linear(6, 5), graded, nn.Linear(5, 3), leaky(threshold=0.3, output=True))
+        nn.Sequential(nn.Linear(6, 5), graded, nn.Linear(5, 3), leaky(threshold=0.3, output=True)),
+        seed=4,
     )
     return net
 
@@ -42,7 +43,7 @@ def csnn(factor: Tensor) -> nn.Sequential:
     graded = leaky(graded_spikes_factor=factor, learn_graded_spikes_factor=True)
     layers = [nn.Conv2d(1, 2, 2), graded, nn.MaxPool2d(2, 1), nn.Flatten()]
     net: nn.Sequential = strong(
-        nn.Sequential(*layers, nn.Linear(2, 3), leaky(threshold=0.3, output=True))
+        nn.Sequential(*layers, nn.Linear(2, 3), leaky(threshold=0.3, output=True)), seed=4
     )
     return net
 
@@ -88,6 +89,7 @@ def test_graded_spikes_equal_the_oracle(
     lfp = TemporalLFP(net, Epsilon(EPS), backend=backend)
     spikes = lfp.forward(x, lengths=torch.tensor([8, 5]))
     assert torch.equal(spikes, expected) and expected.any()
+    assert lfp.layer_spikes()["1"].flatten(0, 1).any(0).all(), "a silent neuron shows nothing"
     relevance = lfp.backward(signals(spikes), input_relevance=True)
     assert isinstance(relevance, Tensor) and relevance.any()
     assert_near(relevance, torch.from_numpy(slow.input.relevance))
@@ -103,6 +105,7 @@ def test_graded_maps_equal_the_oracle(backend: str) -> None:
     lfp = TemporalLFP(net, Epsilon(EPS), backend=backend)
     spikes = lfp.forward(Spikes.from_dense(x.float()) if backend == "events" else x)
     assert torch.equal(spikes, expected) and expected.any()
+    assert lfp.layer_spikes()["1"].flatten(3).any(3).flatten(0, 1).any(0).all()
     lfp.backward(signals(spikes))
     assert_feedback_equal(net, slow, ())
 
