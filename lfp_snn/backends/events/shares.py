@@ -4,6 +4,7 @@ The equations are those of :mod:`lfp_snn.rules.signed`, in the same order of ope
 sums P and N of both kinds and the credit n of the current, one credit for each kind.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -97,7 +98,10 @@ def share_out(  # type: ignore[no-untyped-def]
                     value = builder.select(excited, *pair)
                     store(context, builder, kinds[j], value, where[j], place)
 
-        cases = [(GAMMA, partial(emit, gamma)), (ALPHA_BETA, partial(emit, alpha_beta))]
+        cases: list[tuple[int, Callable[[], None]]] = [
+            (GAMMA, partial(emit, gamma)),
+            (ALPHA_BETA, partial(emit, alpha_beta)),
+        ]
         jump_table(builder, form, cases)
         return context.get_dummy_value()
 
