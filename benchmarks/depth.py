@@ -4,8 +4,8 @@
 
 N-MNIST through 2312-512-256-256-128-128-10, with the settings of `nmnist_mlp` and an equal number
 of epochs for all. `frozen` trains the last layer alone: what random features give. The validation
-part chooses the epoch; the surrogate's learning rate is chosen on it too (`--surrogate-lr`, the
-best of several, seed 0).
+part chooses the epoch; what the surrogate learns with is chosen on it too: its shape and loss
+(`SURROGATES`) with each learning rate (`--surrogate-lr`), the best of all with seed 0.
 """
 
 import argparse
@@ -32,7 +32,13 @@ WAYS: dict[str, list[str]] = {
         "learner.homeostasis={adapt: bias, target: 0.02}",
     ],
     "frozen hidden layers": [],
-    "surrogate, calibrated": ["learner={name: surrogate}"],
+    "surrogate, calibrated": [],
+}
+#: Learners among which the validation part chooses, the default first.
+SURROGATES = {
+    "atan, ce_count_loss": "{name: surrogate}",
+    "fast_sigmoid": "{name: surrogate, surrogate: fast_sigmoid, slope: 10.0}",
+    "mse_count_loss": "{name: surrogate, loss: mse_count_loss}",
 }
 
 
@@ -49,6 +55,18 @@ def run(overrides: list[str], seed: int, frozen: bool) -> tuple[float, float, fl
     names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
     result = fit(net, splits, **config.model_dump(mode="json", include=names))
     return 100 * result.val_accuracy, 100 * result.test_accuracy, result.train_s
+
+
+def best_surrogate(overrides: list[str], rates: list[str]) -> list[str]:
+    """The learner and learning rate with the best validation, seed 0; prints what was tried."""
+    tried: dict[tuple[str, str], float] = {}
+    for name, learner in SURROGATES.items():
+        for rate in rates:
+            options = [*overrides, f"learner={learner}", f"optimizer.lr={rate}"]
+            tried[name, rate] = run(options, 0, False)[0]
+            print(f"| ({name}, learning rate {rate}) | {tried[name, rate]:.1f} | | |", flush=True)
+    name, rate = max(tried, key=lambda key: tried[key])
+    return [f"learner={SURROGATES[name]}", f"optimizer.lr={rate}"]
 
 
 def spread(values: list[float]) -> str:
@@ -72,12 +90,7 @@ def main() -> None:
     for way in args.ways:
         overrides = [*common, *WAYS[way]]
         if way.startswith("surrogate"):
-            tried = {
-                lr: run([*overrides, f"optimizer.lr={lr}"], 0, False)[0] for lr in args.surrogate_lr
-            }
-            rate = max(tried, key=lambda lr: tried[lr])
-            overrides.append(f"optimizer.lr={rate}")
-            print(f"| (learning rate {rate} of {tried}) | | | |", flush=True)
+            overrides += best_surrogate(overrides, args.surrogate_lr)
         runs = [run(overrides, seed, way.startswith("frozen")) for seed in range(args.seeds)]
         validation, test, seconds = (list(column) for column in zip(*runs, strict=True))
         print(

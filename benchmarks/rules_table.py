@@ -55,9 +55,10 @@ def main() -> None:
     parser.add_argument("--braille", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
+    parser.add_argument("--no-digits", action="store_true", help="leave the generated dataset out")
     args = parser.parse_args()
     torch.set_num_threads(2)
-    tasks: dict[str, list[str]] = {"digits": ["baseline=false"]}
+    tasks: dict[str, list[str]] = {} if args.no_digits else {"digits": ["baseline=false"]}
     if args.nmnist:
         tasks["nmnist_mlp"] = [f"data.root={args.nmnist}"]
     if args.braille:

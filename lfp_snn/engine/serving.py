@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from lfp_snn.engine.stage import Rules
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import PLAIN, BySign, EpsilonSplit, Norm, Rule
+from lfp_snn.rules import PLAIN, AlphaBeta, EpsilonSplit, Gamma, Norm, Rule, ZPlus
 
 __all__ = ["on_spikes", "refuse_rules"]
 
 
 def on_spikes(rule: Rule) -> bool:
-    """Can lists of spikes serve it? Its split must be in the kernels, silent inputs left out."""
+    """Can lists of spikes serve it? The kernels must know how it splits and how it shares."""
     kind = type(rule)
     known = kind.split in (EpsilonSplit.split, Norm.split)
-    return known and (rule.variants is PLAIN or isinstance(rule, BySign))
+    return known and (rule.variants is PLAIN or kind in (Gamma, AlphaBeta, ZPlus))
 
 
 def refuse_rules(rules: Rules) -> None:

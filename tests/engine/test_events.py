@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
-from lfp_snn.rules import Epsilon
+from lfp_snn.rules import AlphaBeta, Epsilon, Gamma, Rule, ZPlus
 
 STEPS, BATCH = 7, 3
 
@@ -137,10 +137,17 @@ def events(density: float = 0.15, seed: int = 1) -> Tensor:
     return (torch.rand(STEPS, BATCH, 2, 8, 8) < density).double()
 
 
-def run(net: nn.Module, backend: str, x: Tensor | Spikes, **options: object) -> dict[str, Tensor]:
+def run(
+    net: nn.Module,
+    backend: str,
+    x: Tensor | Spikes,
+    *,
+    rule: Rule = Epsilon(0.125),  # noqa: B008 - frozen
+    **options: object,
+) -> dict[str, Tensor]:
     """All that a training step gives."""
     torch.manual_seed(5)
-    lfp = TemporalLFP(net, rule=Epsilon(0.125), backend=backend)
+    lfp = TemporalLFP(net, rule=rule, backend=backend)
     spikes = lfp.forward(x, **options)  # type: ignore[arg-type]
     torch.manual_seed(6)
     relevance = lfp.backward(torch.randn(spikes.shape).double(), input_relevance=True)
@@ -155,11 +162,17 @@ def run(net: nn.Module, backend: str, x: Tensor | Spikes, **options: object) -> 
     }
 
 
-def assert_equal(net: nn.Module, x: Tensor | Spikes, **options: object) -> None:
-    expected = run(net, "torch", x, **options)
+def assert_equal(
+    net: nn.Module,
+    x: Tensor | Spikes,
+    *,
+    rule: Rule = Epsilon(0.125),  # noqa: B008 - frozen
+    **options: object,
+) -> None:
+    expected = run(net, "torch", x, rule=rule, **options)
     assert expected["spikes"].any(), "a silent network shows nothing"
     assert expected["relevance"].any()
-    found = run(net, "events", x, **options)
+    found = run(net, "events", x, rule=rule, **options)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(
@@ -172,6 +185,12 @@ def assert_equal(net: nn.Module, x: Tensor | Spikes, **options: object) -> None:
 def test_network_equals_the_reference(name: str, as_list: bool) -> None:
     x = events()
     assert_equal(dyadic(NETWORKS[name]()), Spikes.from_dense(x) if as_list else x)
+
+
+@pytest.mark.parametrize("rule", [Gamma(0.5), AlphaBeta(2, 1), ZPlus()], ids=repr)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_rules_by_sign_equal_the_reference(name: str, rule: Rule) -> None:
+    assert_equal(dyadic(NETWORKS[name]()), Spikes.from_dense(events()), rule=rule)
 
 
 @pytest.mark.parametrize("delay", [True, False])

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
+from lfp_snn.engine.events.layer import EventLayer
+from lfp_snn.engine.synapses import Synapse
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.rules import (
     RULES,
@@ -106,6 +108,8 @@ def assert_equal_to_oracle(
         lfp = TemporalLFP(net, rule=rule, backend=backend)
         spikes = lfp.forward(x, lengths=None if lengths is None else torch.tensor(lengths))
         assert torch.equal(spikes, expected)
+        if backend == "events" and bool((x >= 0).all()):
+            assert_on_kernels(lfp)
         assert_neurons_equal(lfp, slow)
         relevance = lfp.backward(reward, input_relevance=True)
         assert relevance is not None
@@ -113,6 +117,19 @@ def assert_equal_to_oracle(
         assert of_input.any()
         assert_near(relevance, of_input)
         assert_feedback_equal(net, slow, without_share)
+
+
+def assert_on_kernels(lfp: TemporalLFP) -> None:
+    """No synapse is left to torch, and convolutions ran over lists of spikes.
+
+    A linear layer with more than half of its inputs active takes the way around, a convolution
+    never does.
+    """
+    run, stages = lfp._recorded(), [node.stage for node in lfp._program.nodes]
+    assert not any(isinstance(stage, Synapse) for stage in stages)
+    layers = [stage for stage in stages if isinstance(stage, EventLayer)]
+    assert len(layers) == len(lfp._reference.spiking())
+    assert all(layer in run.kept for layer in layers if layer.dense == 1)
 
 
 def deep_mlp(reset: str = "subtract", delay: bool = True) -> Any:
@@ -303,6 +320,18 @@ def test_silent_inputs_receive_relevance_and_learn_nothing(rule: Rule) -> None:
     assert feedback.any()
 
 
+@pytest.mark.parametrize("rule", [Gamma(0.5), AlphaBeta(2, 1), Norm()], ids=repr)
+def test_another_rule_on_the_same_trace_of_events(rule: Rule) -> None:
+    net, x = deep_cnn(True), Spikes.from_dense(trains(4, 2, 2, 4, 4))
+    found = []
+    for lfp, own in ((TemporalLFP(net), rule), (TemporalLFP(net, rule=rule), None)):
+        found.append(lfp.backward(signals(lfp.forward(x)), input_relevance=True, rule=own))
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0].any()
+    assert torch.equal(found[0], found[1])
+
+
 def test_another_rule_on_the_same_trace() -> None:
     net, x = deep_cnn(False), trains(4, 2, 2, 4, 4)
     composite = EpsilonPlusFlat(conserving=True)
@@ -355,8 +384,11 @@ def test_rules_that_events_do_not_know_are_named() -> None:
     reward = signals(lfp.forward(trains(4, 2, 1, 3, 3)))
     with pytest.raises(NetworkError, match=r"does not know the rule Pass"):
         lfp.backward(reward, rule=Pass(), retain=True)
-    with pytest.raises(NetworkError, match=r"Layer '0' ran on events.*Gamma"):
-        lfp.backward(reward, rule=Gamma(), retain=True)
+
+    class Own(Gamma):
+        """A rule by sign that shares in a way of its own."""
+
+    assert TemporalLFP(csnn(), rule=Own()).backend == "torch"
     with pytest.raises(ConfigError, match="The rule is 'epsilon'"):
         lfp.backward(reward, rule="epsilon")  # type: ignore[arg-type]
 
@@ -392,20 +424,29 @@ def test_an_assignment_that_fits_nothing_is_an_error() -> None:
         Assignment(Gamma())
 
 
+@pytest.mark.parametrize("maps", [False, True], ids=["linear", "maps"])
 @pytest.mark.parametrize("rule", SPIKING, ids=repr)
-def test_lists_of_entries_of_both_signs(rule: Rule) -> None:
-    x = Spikes.from_dense(currents(5, 3, 6) * trains(5, 3, 6))
+def test_lists_of_entries_of_both_signs(rule: Rule, maps: bool) -> None:
+    shape = (1, 3, 3) if maps else (6,)
+    x = Spikes.from_dense(currents(5, 3, *shape) * trains(5, 3, *shape))
     assert x.values is not None
     assert (x.values < 0).any()
     results = []
     for backend in ("torch", "events"):
-        lfp = TemporalLFP(mlp(), rule=rule, backend=backend)
+        lfp = TemporalLFP(csnn() if maps else mlp(), rule=rule, backend=backend)
         relevance = lfp.backward(signals(lfp.forward(x)), input_relevance=True)
         assert relevance is not None
         results.append({"relevance": relevance, **feedback_of(lfp.net)})
     for name, value in results[0].items():
         assert value.any()
         assert_near(results[1][name], value)
+
+
+def test_a_rule_by_sign_for_a_trace_of_both_signs_is_refused() -> None:
+    lfp = TemporalLFP(csnn(), backend="events")
+    lfp.forward(Spikes.from_dense(currents(5, 3, 1, 3, 3)))
+    with pytest.raises(NetworkError, match=r"Layer '0' ran on events of both signs.*Gamma"):
+        lfp.backward(torch.ones(5, 3, 3), rule=Gamma())
 
 
 @pytest.mark.parametrize("rule", ALL, ids=repr)

@@ -27,6 +27,7 @@ from lfp_snn.backends.events.lists import Lists, entries
 from lfp_snn.backends.events.neuron import Neuron, keeps_u
 from lfp_snn.backends.events.pool import Pooling, pool_bits
 from lfp_snn.backends.events.scan import Feedback, half_words
+from lfp_snn.backends.events.shares import GAMMA, Shares
 from lfp_snn.backends.events.workspace import Workspace
 
 _PARTS = 16
@@ -178,6 +179,7 @@ def conv_backward(
     credit: np.ndarray | None = None,
     input_credit: bool = True,
     carried: np.ndarray | None = None,
+    shares: Shares | None = None,
     scaled: bool = True,
 ) -> Feedback:
     """Feedback of the layer and credit of its input, one value per entry of it.
@@ -193,19 +195,24 @@ def conv_backward(
         credit: one value per entry of ``trace.out``.
         input_credit: whether the credit of the input is wanted.
         carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
+        shares: of a rule that tells signs apart; the input must not be negative then.
         scaled: feedback with the factor ``|w|``; else the sums without it.
     """
     if (reward is None) == (credit is None):
         raise ValueError("conv_backward takes either a reward or a credit")
     shape, layout, dtype = trace.shape, geometry(trace.shape), weight.dtype
     tables, x = layout.tables, trace.x
-    parts = min(_PARTS, trace.span.lengths.size)
-    sums = work.zeros("sums", (parts, layout.gather.size), dtype)
-    bias_sums = work.zeros("bias_sums", (parts, shape.groups, tables.width), dtype)
+    pieces = min(_PARTS, trace.span.lengths.size)
+    whole = trace.synapse
+    halves = (whole, whole) if shares is None else _by_sign(whole)
+    given = Shares(GAMMA, 0.0, 1.0) if shares is None else shares  # the kernel wants one
+    kinds = 1 if shares is None else 2
+    sums = work.zeros("sums", (pieces, kinds, layout.gather.size), dtype)
+    bias_sums = work.zeros("bias_sums", (pieces, kinds, shape.groups, tables.width), dtype)
     m = work.zeros("m", (trace.span.lengths.size, tables.lanes), dtype)
     if carried is not None:
         m[:] = _to_lanes(carried, layout.order, 0.0, dtype)
-    handed = work.get("credit", (x.indices.size if input_credit else 0,), dtype)
+    handed = work.zeros("credit", (x.indices.size if input_credit else 0,), dtype)
     returned = Returned(
         trace.out.indptr,
         trace.out.indices,
@@ -213,22 +220,30 @@ def conv_backward(
         np.zeros((0, 0, 0), dtype) if reward is None else np.ascontiguousarray(reward, dtype),
     )
     backward(
-        tables, entries(x, dtype), trace.synapse, _cells(neuron, layout, dtype), trace.span,
-        dtype.type(eps), trace.record, trace.bits,
+        tables, entries(x, dtype), whole, *halves, given.of(dtype),
+        _cells(neuron, layout, dtype), trace.span, dtype.type(eps), trace.record, trace.bits,
         _outlet(layout, trace.pooling, shape, dtype), returned, m, sums,
-        bias_sums.reshape(parts, -1), input_credit, handed,
+        bias_sums.reshape(pieces, kinds, -1), input_credit, handed,
     )  # fmt: skip
     if carried is not None:
         used = layout.order >= 0
         carried[:, layout.order[used]] = m[:, used]
     feedback = work.get("feedback", weight.shape, dtype)
-    strength = weight if scaled else np.ones_like(weight)
-    collect(sums, layout.gather, strength.reshape(-1), feedback.reshape(-1))
+    collect(sums, layout.gather, weight.reshape(-1), scaled, feedback.reshape(-1))
     of_bias = None
     if bias is not None:
         columns, deep = shape.out_size[1], shape.outputs // shape.groups
-        by_column = bias_sums.sum(0)[:, : columns * deep].reshape(-1, columns, deep)
-        of_bias = by_column.sum(1).reshape(-1)
+        by_column = bias_sums.sum(0)[..., : columns * deep].reshape(kinds, -1, columns, deep)
+        totals = by_column.sum(2).reshape(kinds, -1)
+        of_bias = np.where(bias < 0, totals[-1], totals[0])
         if scaled:
             of_bias *= np.abs(bias)
     return Feedback(feedback, of_bias, handed if input_credit else None)
+
+
+def _by_sign(synapse: Synapse) -> tuple[Synapse, Synapse]:
+    """The positive and the negative weights of a synapse."""
+    return (
+        synapse._replace(weight=np.maximum(synapse.weight, 0), bias=np.maximum(synapse.bias, 0)),
+        synapse._replace(weight=np.minimum(synapse.weight, 0), bias=np.minimum(synapse.bias, 0)),
+    )

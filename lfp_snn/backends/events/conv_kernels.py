@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from lfp_snn.backends.events.neuron import SUBTRACT_NOW, credit_step, fire
+from lfp_snn.backends.events.shares import share_out
 from lfp_snn.backends.events.simd import (
     LANES,
     MOST,
@@ -237,7 +238,7 @@ def _learn_bank(tables, x, start, stop, weight, n, sums, wanted, partial):  # ty
 
 @njit(cache=True)
 def _learn(tables, x, f, weight, n, sums, wanted, credit, partial):  # type: ignore[no-untyped-def]
-    """Frame f: the sums of the weights, and if wanted the credit of every active input."""
+    """Frame f: add to the sums of the weights, and if wanted to the credit of active inputs."""
     e, stop = x.indptr[f], x.indptr[f + 1]
     while e < stop:
         end = _bank_end(tables, x, e, stop)
@@ -246,14 +247,13 @@ def _learn(tables, x, f, weight, n, sums, wanted, credit, partial):  # type: ign
         _learn_bank(tables, x, e, end, weight, n, sums, wanted, partial)
         if wanted:
             for k in range(e, end):
-                credit[k] = sum_vector(partial, LANES * (k - e))
+                credit[k] += sum_vector(partial, LANES * (k - e))
         e = end
 
 
 @njit(cache=True)
-def _credit_map(tables, cells, eps, u, at, last, last_at, m, n, bias_sums):  # type: ignore[no-untyped-def]
-    """One step backwards of all neurons of a map, and the sums of n over the rows of each group."""
-    one = cells.beta.dtype.type(1)
+def _credit_map(tables, cells, eps, u, at, last, last_at, m, n):  # type: ignore[no-untyped-def]
+    """One step backwards of all neurons of a map."""
     for row in range(tables.map_rows):
         lane = row * tables.width
         place = tables.margin + row * tables.pitch
@@ -261,7 +261,27 @@ def _credit_map(tables, cells, eps, u, at, last, last_at, m, n, bias_sums):  # t
             u, at + lane, last, last_at + lane, cells.beta, cells.theta, row * cells.step,
             cells.code, eps, m, lane, n, place, tables.width,
         )  # fmt: skip
-        add_run(bias_sums, row // tables.group_rows * tables.width, one, n, place, tables.width)
+
+
+@njit(cache=True)
+def _share_map(tables, shares, n, positives, negatives, other):  # type: ignore[no-untyped-def]
+    """Turn n into the credit of positive contributions, beside the other; gaps stay zero."""
+    for row in range(tables.map_rows):
+        at = tables.margin + row * tables.pitch
+        share_out(
+            n, other, at, positives, negatives, at, shares.form, shares.favour, shares.oppose,
+            tables.width,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def _add_rows_of(tables, n, bias_sums):  # type: ignore[no-untyped-def]
+    """Add n over the rows of each group."""
+    for row in range(tables.map_rows):
+        add_run(
+            bias_sums, row // tables.group_rows * tables.width, n.dtype.type(1), n,
+            tables.margin + row * tables.pitch, tables.width,
+        )  # fmt: skip
 
 
 @njit(cache=True)
@@ -276,14 +296,17 @@ def _repeat(tables, x, synapse, cells, first, begin, end, current, w, u, unread)
 
 @njit(cache=True)
 def _backward_part(  # type: ignore[no-untyped-def]
-    begin_b, end_b, tables, x, synapse, cells, span, eps, record, bits, outlet, back, handed,
-    sums, bias_sums, wanted, credit,
+    begin_b, end_b, tables, x, synapse, first, second, shares, cells, span, eps, record, bits,
+    outlet, back, handed, sums, bias_sums, wanted, credit,
 ):  # fmt: skip
     """Samples begin_b to end_b: their sums, and the credit of their input."""
+    by_sign = len(sums) == 2
     lanes, like, late = tables.lanes, cells.beta, cells.code >= SUBTRACT_NOW
     whole = record.every == 1
     every = span.steps if whole else record.every
     current, n = aligned_zeros(tables.map_size, like), aligned_zeros(tables.map_size, like)
+    room = tables.map_size if by_sign else 0
+    negatives, other = aligned_zeros(room, like), aligned_zeros(room, like)
     w = record.w if whole else aligned_zeros((every + 1) * lanes, like)
     u = record.u if whole else aligned_zeros(every * lanes if late else 0, like)
     arrived = np.zeros(outlet.share.size, like.dtype)
@@ -302,33 +325,48 @@ def _backward_part(  # type: ignore[no-untyped-def]
                 _gather_relevance(b, t, span, bits, outlet, back, arrived, m)
                 last = w_base + (t - begin) * lanes
                 compared, at = (u, u_base + (t - begin) * lanes) if late else (w, last + lanes)
-                _credit_map(tables, cells, eps, compared, at, w, last, m, n, bias_sums)
-                _learn(tables, x, frame + t, synapse.weight, n, sums, wanted, credit, partial)
-        if wanted:
-            credit[x.indptr[frame + span.lengths[b]] : x.indptr[frame + span.steps]] = 0
+                _credit_map(tables, cells, eps, compared, at, w, last, m, n)
+                f = frame + t
+                if by_sign:
+                    _currents(tables, x, f, first, current)
+                    _currents(tables, x, f, second, negatives)
+                    _share_map(tables, shares, n, current, negatives, other)
+                for which in range(len(sums)):
+                    weight, given = (second.weight, other) if which else (first.weight, n)
+                    _add_rows_of(tables, given, bias_sums[which])
+                    _learn(tables, x, f, weight, given, sums[which], wanted, credit, partial)
 
 
 @njit(cache=True, parallel=True)
 def backward(  # type: ignore[no-untyped-def]
-    tables, x, synapse, cells, span, eps, record, bits, outlet, back, handed, sums, bias_sums,
-    wanted, credit,
+    tables, x, synapse, first, second, shares, cells, span, eps, record, bits, outlet, back,
+    handed, sums, bias_sums, wanted, credit,
 ):  # fmt: skip
-    """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`."""
-    parts, batch = sums.shape[0], span.lengths.size
-    for part in prange(parts):
+    """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`.
+
+    Credit goes back through the synapse ``first``. If there are two sums for every weight the rule
+    shares by sign: ``first`` has the positive weights then, and ``second`` the negative ones.
+    """
+    pieces, batch = sums.shape[0], span.lengths.size
+    for part in prange(pieces):
         _backward_part(
-            np.int64(part * batch // parts), np.int64((part + 1) * batch // parts), tables, x,
-            synapse, cells, span, eps, record, bits, outlet, back, handed, sums[part],
-            bias_sums[part], wanted, credit,
+            np.int64(part * batch // pieces), np.int64((part + 1) * batch // pieces), tables, x,
+            synapse, first, second, shares, cells, span, eps, record, bits, outlet, back, handed,
+            sums[part], bias_sums[part], wanted, credit,
         )  # fmt: skip
 
 
 @njit(cache=True, parallel=True)
-def collect(sums, gather, original, feedback):  # type: ignore[no-untyped-def]
-    """Feedback of each weight: its size times its sums, parts added in order."""
+def collect(sums, gather, original, scaled, feedback):  # type: ignore[no-untyped-def]
+    """Feedback of each weight: its size (if ``scaled``) times its sums, pieces added in order.
+
+    ``sums`` is [pieces, 1 or 2, weights]; of two, negative weights take the second.
+    """
     for q in prange(gather.size):
         if gather[q] >= 0:
-            total = sums[0, q]
-            for part in range(1, sums.shape[0]):
-                total += sums[part, q]
-            feedback[gather[q]] = abs(original[gather[q]]) * total
+            w = original[gather[q]]
+            which = sums.shape[1] - 1 if w < 0 else 0
+            total = sums[0, which, q]
+            for piece in range(1, sums.shape[0]):
+                total += sums[piece, which, q]
+            feedback[gather[q]] = abs(w) * total if scaled else total

@@ -5,7 +5,6 @@ the samples stream by, its 64 sums stay in registers. The feedback of a block is
 other way round: per input, the credits of the frames in which it was active.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,13 +22,15 @@ from lfp_snn.backends.events.scan import (
     open_trace,
     stand_still,
 )
+from lfp_snn.backends.events.shares import Shares, share_out
 from lfp_snn.backends.events.simd import (
     BLOCK,
     LANES,
     add_rows,
+    add_rows_by_sign,
     aligned_zeros,
     copy_run,
-    dot_run,
+    dot_by_sign,
     turn_tile,
 )
 from lfp_snn.backends.events.workspace import Workspace
@@ -38,10 +39,6 @@ _GROUPS = 8
 """Pieces into which samples or frames are cut, to occupy all threads."""
 _SLAB = 128
 """Inputs that one thread turns or learns at a time; a multiple of LANES."""
-
-
-#: Credits of positive and negative contributions from n and the sums of both.
-Shares = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class LinearTrace(NamedTuple):
@@ -64,7 +61,9 @@ def _cut(weight, blocks):  # type: ignore[no-untyped-def]
             for j in range(k, k + BLOCK, LANES):
                 at = (k // BLOCK * inputs + start) * BLOCK + j - k
                 if j + LANES <= outputs and start + LANES <= inputs:
-                    turn_tile(flat_blocks, at, BLOCK, flat_weight, j * inputs + start, inputs)
+                    turn_tile(
+                        flat_blocks, at, BLOCK, flat_weight, j * inputs + start, inputs, False
+                    )
                     continue
                 for i in range(start, min(start + LANES, inputs)):
                     for q in range(LANES):
@@ -168,15 +167,18 @@ def linear_forward(
 
 
 @njit(cache=True, parallel=True)
-def _feedback(starts, frames, values, step, n, blocks, feedback):  # type: ignore[no-untyped-def]
+def _feedback(starts, frames, values, step, n, blocks, scaled, sign, feedback):  # type: ignore[no-untyped-def]
     """Feedback of (j, i): |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f.
 
-    ``blocks`` holds w, or whatever else shall scale the sums.
+    Without ``scaled`` the factor |w| is left out. With a ``sign`` only weights of that sign take
+    part (zero counts as positive), and negative ones are added to what is there: one credit after
+    the other, since the rows of both would not stay in the cache.
     """
     outputs, inputs = feedback.shape
     flat = feedback.reshape(-1)
     total = n.size // (blocks.size // inputs)
     parts = -(-inputs // _SLAB)
+    nothing = n.dtype.type(0)
     for piece in prange(-(-outputs // BLOCK) * parts):
         k, slab = piece // parts, piece % parts * _SLAB
         sums = aligned_zeros(LANES * BLOCK, n)
@@ -190,49 +192,69 @@ def _feedback(starts, frames, values, step, n, blocks, feedback):  # type: ignor
                     starts[i], starts[i + 1],
                 )  # fmt: skip
             base = (k * inputs + start) * BLOCK
-            for q in range(width * BLOCK):
-                sums[q] *= abs(blocks[base + q])
+            own = blocks[base : base + width * BLOCK]
+            if scaled:
+                for q in range(own.size):
+                    sums[q] *= abs(own[q])
+            if sign != 0:
+                for q in range(own.size):
+                    sums[q] = sums[q] if (own[q] < 0) == (sign < 0) else nothing
             for j in range(0, BLOCK, LANES):
                 row = k * BLOCK + j
                 if width == LANES and row + LANES <= outputs:
-                    turn_tile(flat, row * inputs + start, inputs, sums, j, BLOCK)
+                    turn_tile(flat, row * inputs + start, inputs, sums, j, BLOCK, sign < 0)
                     continue
                 for q in range(width):
                     for m in range(min(LANES, outputs - row)):
-                        feedback[row + m, start + q] = sums[q * BLOCK + j + m]
+                        before = feedback[row + m, start + q] if sign < 0 else nothing
+                        feedback[row + m, start + q] = before + sums[q * BLOCK + j + m]
 
 
 @njit(cache=True, parallel=True)
-def _bias_feedback(n, bias, feedback):  # type: ignore[no-untyped-def]
-    """Feedback of j: |b_j| sum_f n_fj; n is [blocks, F, 64]."""
+def _bias_feedback(n, bias, scaled, sign, feedback):  # type: ignore[no-untyped-def]
+    """Feedback of j: |b_j| sum_f n_fj; n is [blocks, F, 64]. See :func:`_feedback`."""
     for k in prange(n.shape[0]):
         sums = np.zeros(BLOCK, n.dtype)
         for f in range(n.shape[1]):
             for q in range(BLOCK):
                 sums[q] += n[k, f, q]
         for q in range(min(BLOCK, bias.size - k * BLOCK)):
-            feedback[k * BLOCK + q] = abs(bias[k * BLOCK + q]) * sums[q]
+            j = k * BLOCK + q
+            if sign == 0 or (bias[j] < 0) == (sign < 0):
+                feedback[j] = abs(bias[j]) * sums[q] if scaled else sums[q]
 
 
 @njit(cache=True, parallel=True)
-def _currents(indptr, indices, values, step, blocks, bias, currents):  # type: ignore[no-untyped-def]
-    """Currents [blocks, F, 64] of all frames."""
+def _share(indptr, indices, values, step, blocks, bias, shares, n, other):  # type: ignore[no-untyped-def]
+    """Turn n [blocks, F, 64] into the credit of positive contributions, beside the other.
+
+    The sums of both kinds are made once more from the input.
+    """
     inputs = blocks.size // bias.size
     total = indptr.size - 1
+    above, below = np.maximum(bias, bias.dtype.type(0)), np.minimum(bias, bias.dtype.type(0))
     for piece in prange(bias.size // BLOCK * _GROUPS):
         k, g = piece // _GROUPS, piece % _GROUPS
+        positives, negatives = aligned_zeros(BLOCK, bias), aligned_zeros(BLOCK, bias)
         for f in range(g * total // _GROUPS, (g + 1) * total // _GROUPS):
-            at = (k * total + f) * BLOCK
-            copy_run(currents, at, bias, k * BLOCK, BLOCK)
-            add_rows(
-                currents, at, blocks, k * BLOCK * inputs, indices, values, step,
+            copy_run(positives, 0, above, k * BLOCK, BLOCK)
+            copy_run(negatives, 0, below, k * BLOCK, BLOCK)
+            add_rows_by_sign(
+                positives, negatives, 0, blocks, k * BLOCK * inputs, indices, values, step,
                 indptr[f], indptr[f + 1],
+            )  # fmt: skip
+            share_out(
+                n, other, (k * total + f) * BLOCK, positives, negatives, 0, shares.form,
+                shares.favour, shares.oppose, BLOCK,
             )  # fmt: skip
 
 
 @njit(cache=True, parallel=True)
-def _credit(indptr, indices, n, blocks, inputs, credit):  # type: ignore[no-untyped-def]
-    """Credit of entry e: sum_j w_ij n_fj; block after block while it is in the cache."""
+def _credit(indptr, indices, n, other, blocks, inputs, credit):  # type: ignore[no-untyped-def]
+    """Credit of entry e: sum_j w_ij n_fj; block after block while it is in the cache.
+
+    Negative weights take the ``other`` instead of n; that may be n itself.
+    """
     total = indptr.size - 1
     for g in prange(_GROUPS):
         first, end = g * total // _GROUPS, (g + 1) * total // _GROUPS
@@ -242,20 +264,7 @@ def _credit(indptr, indices, n, blocks, inputs, credit):  # type: ignore[no-unty
                 row = (k * total + f) * BLOCK
                 for e in range(indptr[f], indptr[f + 1]):
                     column = (k * inputs + indices[e]) * BLOCK
-                    credit[e] += dot_run(blocks, column, n, row, BLOCK)
-
-
-class Part(NamedTuple):
-    """Weights of one sign: in blocks, and their bias."""
-
-    blocks: np.ndarray
-    bias: np.ndarray
-    sign: int
-
-    def held(self, blocks: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """1 where a weight is one of them, a zero counting as positive, and 0 elsewhere."""
-        arrays = (blocks >= 0, bias >= 0) if self.sign > 0 else (blocks < 0, bias < 0)
-        return arrays[0].astype(blocks.dtype), arrays[1].astype(bias.dtype)
+                    credit[e] += dot_by_sign(blocks, column, n, other, row, BLOCK)
 
 
 def linear_backward(
@@ -285,9 +294,7 @@ def linear_backward(
         credit: one value per entry of the layer's output list.
         input_credit: whether the credit of the input is wanted.
         feedback: [out, in], where to write the feedback of the weight; a buffer if ``None``.
-        shares: of a rule that tells signs apart: credits of the positive and of the negative
-            contributions from n and the sums of both, all [P/64, F, 64]. The input must not be
-            negative.
+        shares: of a rule that tells signs apart; the input must not be negative then.
         scaled: feedback with the factor ``|w|``; else the sums without it.
         carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
     """
@@ -302,64 +309,25 @@ def linear_backward(
         feedback = work.get("feedback", (units, inputs), dtype)
     of_bias = None if bias is None else np.empty(units, dtype)
     handed = work.get("credit", (x.indices.size,), dtype) if input_credit else None
-    given = np.zeros(units, dtype) if bias is None else bias
-    back = _Back(x, transpose(x, inputs, dtype, work), inputs)
-    found = Feedback(feedback, of_bias, handed)
-    if shares is None:
-        strength = (blocks, given) if scaled else (np.ones_like(blocks), np.ones_like(given))
-        back.send(n, blocks, *strength, found)
-        return found
-    parts = (
-        Part(np.maximum(blocks, 0), np.maximum(given, 0), 1),
-        Part(np.minimum(blocks, 0), np.minimum(given, 0), -1),
-    )
-    sums = [back.currents(part, n.shape) for part in parts]
-    other = Feedback(
-        np.empty_like(feedback),
-        None if of_bias is None else np.empty_like(of_bias),
-        None if handed is None else np.empty_like(handed),
-    )
-    for part, g, to in zip(parts, shares(n, *sums), (found, other), strict=True):
-        strength = (part.blocks, part.bias) if scaled else part.held(blocks, given)
-        back.send(g, part.blocks, *strength, to)
-    for total, each in zip(found, other, strict=True):
-        if total is not None:
-            total += each
-    return found
-
-
-class _Back(NamedTuple):
-    """The input of a layer on the way back, by frame and by unit."""
-
-    x: Lists
-    by_unit: tuple[np.ndarray, np.ndarray, np.ndarray, int]
-    inputs: int
-
-    def send(
-        self,
-        n: np.ndarray,
-        blocks: np.ndarray,
-        strength: np.ndarray,
-        bias_strength: np.ndarray,
-        to: Feedback,
-    ) -> None:
-        """Write the three products of a credit ``n`` [P/64, F, 64], where there is room."""
-        flat = n.reshape(-1)
-        _feedback(*self.by_unit, flat, strength.reshape(-1), to.weight)
-        if to.bias is not None:
-            _bias_feedback(n, bias_strength, to.bias)
-        if to.credit is not None:
-            x = self.x
-            _credit(x.indptr, x.indices, flat, blocks.reshape(-1), self.inputs, to.credit)
-
-    def currents(self, part: Part, shape: tuple[int, ...]) -> np.ndarray:
-        """Currents of weights of one sign, [P/64, F, 64]."""
-        dtype = part.blocks.dtype
-        offset = np.zeros(shape[0] * BLOCK, dtype)
-        offset[: part.bias.size] = part.bias
-        currents = np.empty(shape, dtype)
-        _currents(
-            self.x.indptr, self.x.indices, *scales(self.x, dtype), part.blocks.reshape(-1), offset,
-            currents.reshape(-1),
+    flat = blocks.reshape(-1)
+    credits = [(n, 0)]
+    if shares is not None:
+        other = work.get("other", n.shape, dtype)
+        offset = np.zeros(blocks.shape[0] * BLOCK, dtype)
+        if bias is not None:
+            offset[:units] = bias
+        _share(
+            x.indptr, x.indices, *scales(x, dtype), flat, offset, shares.of(dtype),
+            n.reshape(-1), other.reshape(-1),
         )  # fmt: skip
-        return currents
+        credits = [(n, 1), (other, -1)]
+    by_unit = transpose(x, inputs, dtype, work)
+    for each, sign in credits:
+        _feedback(*by_unit, each.reshape(-1), flat, scaled, sign, feedback)
+        if bias is not None:
+            _bias_feedback(each, bias, scaled, sign, of_bias)
+    if handed is not None:
+        _credit(
+            x.indptr, x.indices, n.reshape(-1), credits[-1][0].reshape(-1), flat, inputs, handed
+        )
+    return Feedback(feedback, of_bias, handed)

@@ -97,43 +97,75 @@ def jump_table(builder: Any, choice: Any, cases: list[tuple[int, Callable[[], No
     builder.position_at_end(done)
 
 
+def part_of(builder: Any, row: Any, sign: int) -> Any:
+    """The entries of a vector with that sign, zero elsewhere; all of it for a sign of 0."""
+    if sign == 0:
+        return row
+    zero = ir.Constant(row.type, [0.0] * LANES)
+    return builder.select(builder.fcmp_ordered(">" if sign > 0 else "<", row, zero), row, zero)
+
+
+def _add_rows(
+    context: Any, builder: Any, outs: list[tuple[Any, Any, int]], kinds: Any, args: Any
+) -> Any:
+    """To every out (type, array, sign) the sum of what the picked rows have of that sign."""
+    at, rows, base, picks, scales, step, start, stop = args
+    table = builder.gep(pointer(context, builder, kinds[1], rows), [base])
+    picked = pointer(context, builder, kinds[3], picks)
+    factors = pointer(context, builder, kinds[4], scales)
+    vector = ir.VectorType(context.get_value_type(kinds[1].dtype), LANES)
+    places = [builder.add(at, _I64(k)) for k in range(0, BLOCK, LANES)]
+    held: list[tuple[Any, Any, Any, list[Any], int]] = []
+    for kind, array, sign in outs:
+        out = pointer(context, builder, kind, array)
+        slots = [cgutils.alloca_once(builder, vector) for _ in places]
+        for place, slot in zip(places, slots, strict=True):
+            builder.store(load(context, builder, kind, out, place), slot)
+        held.append((kind, array, out, slots, sign))
+    with cgutils.for_range_slice(builder, start, stop, _I64(1)) as (entry, _):
+        row = builder.sext(builder.load(builder.gep(picked, [entry])), _I64)
+        row = builder.mul(row, _I64(BLOCK))
+        factor = builder.load(builder.gep(factors, [builder.mul(entry, step)]))
+        factor = splat(builder, factor)
+        for k in range(len(places)):
+            given = load(context, builder, kinds[1], table, builder.add(row, _I64(k * LANES)))
+            for *_, slots, sign in held:
+                part = part_of(builder, given, sign)
+                sums = multiply_add(builder, factor, part, builder.load(slots[k]))
+                builder.store(sums, slots[k])
+    for kind, _, out, slots, _ in held:
+        for place, slot in zip(places, slots, strict=True):
+            store(context, builder, kind, builder.load(slot), out, place)
+    return context.get_dummy_value()
+
+
 @intrinsic
 def add_rows(typingctx, sums, at, rows, base, picks, scales, step, start, stop):  # type: ignore[no-untyped-def]
     """sums[at + l] += sum_e scales[e * step] * rows[base + 64 * picks[e] + l], 0 <= l < 64.
 
     e runs from start to stop; step is 1, or 0 for one common scale.
     """
-    signature = types.void(
-        sums, types.intp, rows, types.intp, picks, scales, types.intp, types.intp, types.intp
-    )
+    size = types.intp
+    signature = types.void(sums, size, rows, size, picks, scales, size, size, size)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        sums, at, rows, base, picks, scales, step, start, stop = args
-        kinds = signature.args
-        out = pointer(context, builder, kinds[0], sums)
-        table = pointer(context, builder, kinds[2], rows)
-        picked = pointer(context, builder, kinds[4], picks)
-        factors = pointer(context, builder, kinds[5], scales)
-        table = builder.gep(table, [base])
-        places = [builder.add(at, _I64(k)) for k in range(0, BLOCK, LANES)]
-        held = []
-        for place in places:
-            slot = cgutils.alloca_once(
-                builder, ir.VectorType(context.get_value_type(kinds[0].dtype), LANES)
-            )
-            builder.store(load(context, builder, kinds[0], out, place), slot)
-            held.append(slot)
-        with cgutils.for_range_slice(builder, start, stop, _I64(1)) as (entry, _):
-            row = builder.sext(builder.load(builder.gep(picked, [entry])), _I64)
-            row = builder.mul(row, _I64(BLOCK))
-            factor = builder.load(builder.gep(factors, [builder.mul(entry, step)]))
-            factor = splat(builder, factor)
-            for k, slot in enumerate(held):
-                part = load(context, builder, kinds[2], table, builder.add(row, _I64(k * LANES)))
-                builder.store(multiply_add(builder, factor, part, builder.load(slot)), slot)
-        for place, slot in zip(places, held, strict=True):
-            store(context, builder, kinds[0], builder.load(slot), out, place)
-        return context.get_dummy_value()
+        outs = [(signature.args[0], args[0], 0)]
+        return _add_rows(context, builder, outs, signature.args[1:], args[1:])
+
+    return signature, codegen
+
+
+@intrinsic
+def add_rows_by_sign(  # type: ignore[no-untyped-def]
+    typingctx, positives, negatives, at, rows, base, picks, scales, step, start, stop
+):
+    """:func:`add_rows` of the positive entries of the rows to one, of the negative to another."""
+    size = types.intp
+    signature = types.void(positives, negatives, size, rows, size, picks, scales, size, size, size)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        outs = [(signature.args[k], args[k], sign) for k, sign in enumerate((1, -1))]
+        return _add_rows(context, builder, outs, signature.args[2:], args[2:])
 
     return signature, codegen
 
@@ -180,13 +212,16 @@ def copy_run(typingctx, out, at, run, base, length):  # type: ignore[no-untyped-
 
 
 @intrinsic
-def turn_tile(typingctx, out, at, out_step, table, base, step):  # type: ignore[no-untyped-def]
-    """A tile of LANES x LANES, transposed: out[at + l out_step + k] = table[base + k step + l]."""
+def turn_tile(typingctx, out, at, out_step, table, base, step, add):  # type: ignore[no-untyped-def]
+    """A tile of LANES x LANES, transposed: out[at + l out_step + k] = table[base + k step + l].
+
+    With ``add`` it is added to what is there.
+    """
     size = types.intp
-    signature = types.void(out, size, size, table, size, size)
+    signature = types.void(out, size, size, table, size, size, types.boolean)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        out, at, out_step, table, base, step = args
+        out, at, out_step, table, base, step, add = args
         kinds = signature.args
         target = pointer(context, builder, kinds[0], out)
         source = pointer(context, builder, kinds[3], table)
@@ -200,9 +235,15 @@ def turn_tile(typingctx, out, at, out_step, table, base, step):  # type: ignore[
         for _ in range(LANES.bit_length() - 1):
             pairs = [(rows[k], rows[k + half]) for k in range(half)]
             rows = [builder.shuffle_vector(a, b, part) for a, b in pairs for part in (low, high)]
-        for k, row in enumerate(rows):
-            place = builder.add(at, builder.mul(out_step, _I64(k)))
-            store(context, builder, kinds[0], row, target, place)
+        with builder.if_else(add) as branches:
+            for added, branch in zip((True, False), branches, strict=True):
+                with branch:
+                    for k, row in enumerate(rows):
+                        place = builder.add(at, builder.mul(out_step, _I64(k)))
+                        if added:
+                            before = load(context, builder, kinds[0], target, place)
+                            row = builder.fadd(row, before)
+                        store(context, builder, kinds[0], row, target, place)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -336,22 +377,28 @@ def sum_vector(typingctx, run, base):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def dot_run(typingctx, left, left_at, right, right_at, length):  # type: ignore[no-untyped-def]
-    """sum_l left[left_at + l] * right[right_at + l], 0 <= l < length, a multiple of LANES."""
-    signature = left.dtype(left, types.intp, right, types.intp, types.intp)
+def dot_by_sign(typingctx, left, left_at, positive, negative, at, length):  # type: ignore[no-untyped-def]
+    """sum_l left[left_at + l] * right[at + l], 0 <= l < length, a multiple of LANES.
+
+    The right is ``negative`` where the left is below zero, else ``positive``.
+    """
+    size = types.intp
+    signature = left.dtype(left, size, positive, negative, size, size)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        left, left_at, right, right_at, length = args
         kinds = signature.args
-        first = pointer(context, builder, kinds[0], left)
-        second = pointer(context, builder, kinds[2], right)
-        element = context.get_value_type(kinds[0].dtype)
-        vector = ir.VectorType(element, LANES)
-        slot = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * LANES))
-        builder.store(ir.Constant(vector, [0.0] * LANES), slot)
+        left_at, at, length = (args[k] for k in (1, 4, 5))
+        where = {k: pointer(context, builder, kinds[k], args[k]) for k in (0, 2, 3)}
+        vector = ir.VectorType(context.get_value_type(kinds[0].dtype), LANES)
+        zero = ir.Constant(vector, [0.0] * LANES)
+        slot = cgutils.alloca_once_value(builder, zero)
+        builder.store(zero, slot)
         with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
-            a = load(context, builder, kinds[0], first, builder.add(left_at, k))
-            b = load(context, builder, kinds[2], second, builder.add(right_at, k))
+            a = load(context, builder, kinds[0], where[0], builder.add(left_at, k))
+            rights = (
+                load(context, builder, kinds[j], where[j], builder.add(at, k)) for j in (3, 2)
+            )
+            b = builder.select(builder.fcmp_ordered("<", a, zero), *rights)
             builder.store(multiply_add(builder, a, b, builder.load(slot)), slot)
         return _across(builder, builder.load(slot))
 

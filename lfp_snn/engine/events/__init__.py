@@ -6,7 +6,7 @@ them where there is one, by a single stage. Between such stages travel
 for an input or a current. Where an input is dense (constant over time, or very active), torch
 computes the current and only the neurons are stepped here.
 
-Kernels: :mod:`lfp_snn.backends.events`. They know LFP-epsilon.
+Kernels: :mod:`lfp_snn.backends.events`. The rules that they know: :mod:`lfp_snn.engine.serving`.
 """
 
 from lfp_snn.engine.events.plan import on_events

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.backends.events import conv, linear, scan
+from lfp_snn.backends.events import conv, linear
 from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
 from lfp_snn.backends.events.pool import pool_bits
+from lfp_snn.backends.events.shares import ALPHA_BETA, GAMMA, Shares
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import synapses
 from lfp_snn.engine.events.pool import EventPool
@@ -30,7 +31,7 @@ from lfp_snn.engine.events.stage import (
 from lfp_snn.engine.neurons import Leaky
 from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Value
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import PLAIN, BySign
+from lfp_snn.rules import AlphaBeta, BySign, Gamma, Rule, ZPlus
 from lfp_snn.spikes import Spikes
 
 __all__ = ["EventConvolution", "EventLayer", "EventLinear"]
@@ -47,6 +48,8 @@ class EventLayer(EventStage):
         pool: the pool that alone takes their spikes, if any (behind a convolution).
         from_input: the synapse takes the input of the network. A silent entry of that needs no
             credit, so that it may be made a list if it comes as a tensor.
+        by_sign: the rule tells contributions of one sign from the others. The kernels know them by
+            the sign of the weight, so that an input of both signs then takes the way around too.
         is_output: see :class:`EventStage`.
     """
 
@@ -62,12 +65,14 @@ class EventLayer(EventStage):
         pool: EventPool | None,
         *,
         from_input: bool,
+        by_sign: bool,
         is_output: bool,
     ) -> None:
         super().__init__(neurons, is_output=is_output)
         self.synapse = synapse
         self.pool = pool
         self.from_input = from_input
+        self.by_sign = by_sign
         self.given = EventNeurons(neurons, is_output=is_output)
         self.incoming = Workspace()
 
@@ -105,13 +110,15 @@ class EventLayer(EventStage):
         """The input as a list, where that is the better way."""
         if not self.can_list(x.shape):
             return None
-        if isinstance(x, Spikes):
-            return x if x.density <= self.dense else None
-        if not self.from_input or x.shape[0] != run.steps:
+        if isinstance(x, Tensor):
+            if not self.from_input or x.shape[0] != run.steps:
+                return None
+            if int(torch.count_nonzero(x)) > self.dense * x.numel():
+                return None
+            x = as_spikes(lists_from_dense(x.flatten(2).numpy(), self.incoming), x.shape)
+        elif x.density > self.dense:
             return None
-        if int(torch.count_nonzero(x)) > self.dense * x.numel():
-            return None
-        return as_spikes(lists_from_dense(x.flatten(2).numpy(), self.incoming), x.shape)
+        return None if self.by_sign and _has_negative(x) else x
 
     @override
     def spikes(self, run: Pass) -> Tensor:
@@ -149,6 +156,23 @@ class EventLayer(EventStage):
         given = as_lists(x)
         dense_from_lists(Lists(given.indptr, given.indices, credit), out)
         return torch.from_numpy(out).view(x.shape)
+
+    def shares(self, rules: Rules, x: Spikes) -> Shares | None:
+        """How the kernels share relevance by sign, if the rule does.
+
+        Raises:
+            NetworkError: the entries of the forward pass are of both signs.
+        """
+        rule = rules[self.synapse.name]
+        if not isinstance(rule, BySign):
+            return None
+        if _has_negative(x):
+            raise NetworkError(
+                f"Layer '{self.synapse.name}' ran on events of both signs, which the events "
+                f"backend does not share as {rule!r} does: give the rule to TemporalLFP when it is "
+                "built, or use backend='torch'."
+            )
+        return _shares(rule)
 
     @abstractmethod
     def can_list(self, shape: Sequence[int]) -> bool:
@@ -207,9 +231,7 @@ class EventLinear(EventLayer):
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
-        rule, scaled = rules[self.synapse.name], feedback.update.scales
-        if isinstance(rule, BySign) and x.values is not None and bool((x.values < 0).any()):
-            return self._send_dense(run, feedback, rules, wanted, arrived)
+        scaled = feedback.update.scales
         of_weight = torch.empty_like(module.weight)
         found = linear.linear_backward(
             trace,
@@ -220,7 +242,7 @@ class EventLinear(EventLayer):
             input_credit=wanted,
             feedback=of_weight.numpy(),
             carried=self.carried(run, (x.batch, module.out_features)),
-            shares=_shares(rule) if isinstance(rule, BySign) else None,
+            shares=self.shares(rules, x),
             scaled=scaled,
             **arrived._asdict(),
         )
@@ -228,30 +250,6 @@ class EventLinear(EventLayer):
         if found.bias is not None:
             feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)
-
-    def _send_dense(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
-    ) -> Tensor | None:
-        """The backward pass for entries of both signs, which a rule tells apart."""
-        trace, neuron, x, was_tensor = run.kept[self]
-        n = scan.credit_scan(
-            trace.neurons,
-            neuron,
-            self.split(rules),
-            self.back,
-            carried=self.carried(run, (x.batch, self.synapse.module.out_features)),
-            **arrived._asdict(),
-        )
-        credits = torch.from_numpy(n)[:, : trace.neurons.units]
-        frames = x.dense(run.dtype).transpose(0, 1)
-        rule = rules[self.synapse.name]
-        of_input = self.synapse.learn(
-            frames, credits.view(*frames.shape[:2], -1), feedback, rule, wanted
-        )
-        if not isinstance(of_input, Tensor):
-            return None
-        dense = of_input.transpose(0, 1)
-        return dense if was_tensor else x.gather(dense)
 
     @override
     def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
@@ -319,12 +317,6 @@ class EventConvolution(EventLayer):
     ) -> Tensor | None:
         trace, neuron, x, was_tensor, frame, fused = run.kept[self]
         module, scaled = self.synapse.module, feedback.update.scales
-        if rules[self.synapse.name].variants is not PLAIN:
-            raise NetworkError(
-                f"Layer '{self.synapse.name}' ran on events, whose kernels for convolutions share "
-                f"relevance as Epsilon does and not as {rules[self.synapse.name]!r}: give the rule "
-                "to TemporalLFP when it is built, or use backend='torch'."
-            )
         if not fused:
             arrived = self._unpooled(run, arrived)
         found = conv.conv_backward(
@@ -336,6 +328,7 @@ class EventConvolution(EventLayer):
             self.back,
             input_credit=wanted,
             carried=self.carried(run, frame),
+            shares=self.shares(rules, x),
             scaled=scaled,
             **arrived._asdict(),
         )
@@ -352,14 +345,18 @@ class EventConvolution(EventLayer):
         return out, frame[1:]
 
 
-def _shares(rule: BySign) -> linear.Shares:
-    """The credits by sign of a rule, for arrays."""
+def _has_negative(x: Spikes) -> bool:
+    return x.values is not None and bool((x.values < 0).any())
 
-    def shares(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        positive, negative = rule.by_sign(*map(torch.from_numpy, arrays))
-        return positive.numpy(), negative.numpy()
 
-    return shares
+def _shares(rule: Rule) -> Shares:
+    """A rule that :func:`lfp_snn.engine.serving.on_spikes` lets pass, for the kernels."""
+    if isinstance(rule, Gamma):
+        return Shares(GAMMA, rule.gamma, 1.0)
+    if isinstance(rule, AlphaBeta):
+        return Shares(ALPHA_BETA, rule.alpha, rule.beta)
+    assert isinstance(rule, ZPlus)
+    return Shares(ALPHA_BETA, 1.0, 0.0)
 
 
 def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:

@@ -8,13 +8,13 @@ from typing import TypeGuard
 from torch import nn
 
 from lfp_snn.engine import shapes, synapses
-from lfp_snn.engine.events.layer import EventConvolution, EventLayer, EventLinear
+from lfp_snn.engine.events.layer import EventConvolution, EventLinear
 from lfp_snn.engine.events.pool import EventPool, has_windows
 from lfp_snn.engine.events.stage import EventNeurons, EventStage
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.neurons import Leaky
 from lfp_snn.engine.stage import Rules, Stage
-from lfp_snn.rules import PLAIN
+from lfp_snn.rules import BySign
 
 __all__ = ["on_events"]
 
@@ -26,9 +26,8 @@ def on_events(program: Program, rules: Rules) -> Program:
     """The same program with its spiking stages on events.
 
     Neurons take in the synapse that feeds them alone; those of a convolution also the pool that
-    alone takes their spikes. A convolution whose rule needs variants of the current stays as it
-    is, on maps, with its neurons behind it. Other pools of spikes become :class:`EventPool`.
-    Neurons that learn their decay or threshold stay as they are, and those whose spikes are graded.
+    alone takes their spikes. Other pools of spikes become :class:`EventPool`. Neurons that learn
+    their decay or threshold stay as they are, and those whose spikes are graded.
     """
     return _Planner(program, rules).plan()
 
@@ -66,7 +65,7 @@ class _Planner:
         is_output = k == len(self.old) - 1
         (current,) = self.old[k].inputs
         synapse = self.old[current - 1].stage if current else None
-        if synapse is None or self._neurons_of(current - 1) != k:
+        if not isinstance(synapse, synapses.Synapse) or self._neurons_of(current - 1) != k:
             self._add(k, EventNeurons(neurons, is_output=is_output), (current,))
             return
         behind = self._pool_behind(k) if isinstance(synapse, synapses.Convolution) else None
@@ -74,15 +73,15 @@ class _Planner:
         if behind is not None and _is_pool(stage := self.old[behind].stage):
             pool = EventPool(stage)
         inputs = self.old[current - 1].inputs
-        from_input = inputs == (0,)
-        layer: EventLayer
-        if isinstance(synapse, synapses.Linear):
-            layer = EventLinear(synapse, neurons, pool, from_input=from_input, is_output=is_output)
-        else:
-            assert isinstance(synapse, synapses.Convolution)
-            layer = EventConvolution(
-                synapse, neurons, pool, from_input=from_input, is_output=is_output
-            )
+        kind = EventLinear if isinstance(synapse, synapses.Linear) else EventConvolution
+        layer = kind(
+            synapse,
+            neurons,
+            pool,
+            from_input=inputs == (0,),
+            by_sign=isinstance(self.rules[synapse.name], BySign),
+            is_output=is_output,
+        )
         self._add(k, layer, inputs)
         if behind is not None:
             self.place[behind + 1] = self.place[k + 1]
@@ -101,9 +100,7 @@ class _Planner:
         is_output = user == len(self.old) - 1
         stage = self.old[k].stage
         fits = isinstance(stage, synapses.Linear) or (
-            isinstance(stage, synapses.Convolution)
-            and not is_output
-            and self.rules[stage.name].variants is PLAIN
+            isinstance(stage, synapses.Convolution) and not is_output
         )
         return user if fits else None
 

@@ -1,0 +1,88 @@
+"""What a training step costs under each rule, on events and on torch, interleaved.
+
+    python benchmarks/rule_steps.py [--root DATA] [--repeats 15] [--threads 2] [--networks csnn]
+
+Forward and backward of mlp (2312-1000-10, batch 100) and csnn (batch 50) at T=25, calibrated to 5 %
+of the neurons firing: median and least wall time in ms, and processor time of all threads, which
+tells more on a busy machine (with OMP_WAIT_POLICY=passive). Input is real N-MNIST if DATA/NMNIST is
+there, else DVS-digits. A rule that a backend does not know is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from lfp_snn import TemporalLFP
+from lfp_snn.analysis.bench.problem import NETWORKS, Problem, pose, recorded
+from lfp_snn.errors import NetworkError
+from lfp_snn.rewards import RateCoded
+from lfp_snn.rules import AlphaBeta, Epsilon, Gamma, Norm, Pass, Rule, ZPlus
+
+RULES: dict[str, Rule] = {
+    "epsilon": Epsilon(0.1),
+    "norm": Norm(),
+    "pass": Pass(),
+    "gamma": Gamma(0.25, eps=0.1),
+    "alpha-beta": AlphaBeta(2, 1, eps=0.1),
+    "z+": ZPlus(eps=0.1),
+}
+
+
+def contenders(problem: Problem, rules: list[str], backends: list[str]) -> dict[str, TemporalLFP]:
+    """An engine for every rule and backend that goes together."""
+    found = {}
+    for name in rules:
+        for backend in backends:
+            try:
+                found[f"{name}, {backend}"] = TemporalLFP(problem.build(), RULES[name], backend)
+            except NetworkError:
+                continue
+    return found
+
+
+def step(lfp: TemporalLFP, problem: Problem) -> tuple[float, float, float]:
+    """Milliseconds of the pass forwards, of that backwards, and of processor time for both."""
+    used, start = time.process_time(), time.perf_counter()
+    spikes = lfp.forward(problem.x)
+    between = time.perf_counter()
+    lfp.backward(RateCoded()(spikes, problem.labels))
+    end = time.perf_counter()
+    return 1e3 * (between - start), 1e3 * (end - between), 1e3 * (time.process_time() - used)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path("datasets"))
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
+    parser.add_argument("--backends", nargs="*", default=["events", "torch"])
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; ms, median (least)\n")
+    print("| network | rule, backend | forward | backward | processor time |")
+    print("| --- | --- | --- | --- | --- |")
+    for network in args.networks:
+        batch, source = recorded(args.root, NETWORKS[network].batch)
+        problem = pose(NETWORKS[network], batch, source)
+        engines = contenders(problem, args.rules, args.backends)
+        times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in engines}
+        for _ in range(args.repeats + 2):
+            for name, lfp in engines.items():
+                times[name].append(step(lfp, problem))
+        for name, measured in times.items():
+            columns = zip(*measured[2:], strict=True)
+            cells = (f"{statistics.median(each):.1f} ({min(each):.1f})" for each in columns)
+            print(f"| {network} | {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
