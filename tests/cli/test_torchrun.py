@@ -52,6 +52,7 @@ def killed(program: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
     return run, torchrun(2, program, sigkill, *TRAIN, "--out", run)
 
 
+@pytest.mark.slow
 def test_when_a_process_is_killed_the_other_says_so(
     killed: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

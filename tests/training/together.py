@@ -1,12 +1,14 @@
 """What :mod:`tests.training.test_distributed` compares: trainings, in one process or in several.
 
 ``torchrun together.py FOLDER CASE...`` trains cases and leaves the weights that each process ends
-with in FOLDER.
+with in FOLDER. Then the second process kills itself, and what the first has to say of it is left in
+FOLDER too.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from lfp_snn.training import Result, fit
 from lfp_snn.training.checkpoint import save_checkpoint
+from lfp_snn.training.distributed import LostProcess
 from tests.training.conftest import CLASSES, UNITS, make_splits
 
 #: 43 samples in batches of 6: the last one of an epoch has a single sample, and one process none.
@@ -26,10 +29,8 @@ SIZES = (43, 15, 7)
 QUICK: dict[str, dict[str, Any]] = {
     "fifty steps": {"epochs": 7},
     "oja": {"learner": {"update": {"form": "oja", "clip": 0.5}}},
-    "normalised": {"learner": {"update": {"normalise": "norm"}}},
     "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
     "batch norm": {},
-    "surrogate": {"learner": {"name": "surrogate"}},
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "balanced, workers": {"sampling": "balanced", "workers": 2},
@@ -37,6 +38,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "thresholds": {"learner": {"homeostasis": {"target": 0.2, "adapt": "threshold"}}},
     "chunked": {"learner": {"memory": "chunked", "chunk": 3}},
     "recurrent": {},
+    "normalised": {"learner": {"update": {"normalise": "norm"}}},
+    "surrogate": {"learner": {"name": "surrogate"}},
     "ottt": {"learner": {"name": "ottt"}, "optimizer": {"weight_decay": 0.1}},
     "rstdp": {"learner": {"name": "rstdp"}, "optimizer": {"weight_decay": 0.1}},
 }
@@ -83,6 +86,13 @@ def main(folder: Path, cases: list[str]) -> None:
         weights, result = train(case)
         told = {"metrics": result.metrics, "test": result.test_accuracy, "firing": result.firing}
         save_checkpoint(folder / f"{case}-{rank}.safetensors", weights, told)
+    if rank == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, to those that are left
+    try:
+        train(cases[0])
+    except LostProcess as error:
+        (folder / "lost.txt").write_text(str(error))
 
 
 if __name__ == "__main__":
