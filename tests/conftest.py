@@ -17,11 +17,15 @@ if not Path("/proc/driver/nvidia").exists():
 import matplotlib as mpl
 import pytest
 import torch
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 mpl.use("Agg")
 torch.set_num_threads(2)
+# A busy machine is no failure: how long an example takes is nothing that a test decides on.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
