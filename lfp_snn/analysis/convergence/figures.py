@@ -68,10 +68,13 @@ def alignment_over_steps(results: Results) -> Figure:
             for axes in grid.flat
             for line, text in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        # The keys of the longest column come last: sorted by the distance.
-        ordered = sorted(lines, key=lambda text: (text != "output", len(text), text))
         figure.legend(
-            [lines[text] for text in ordered], ordered, loc="outside upper left", ncols=deepest
+            [lines[str(distance)] for distance in range(deepest)],
+            range(deepest),
+            title="layers before the output",
+            alignment="left",
+            loc="outside upper left",
+            ncols=deepest,
         )
         figure.supxlabel("step", fontsize=10)
         figure.supylabel(f"cosine with {results.against}", fontsize=10)
@@ -86,12 +89,11 @@ def _colour(distance: int, deepest: int) -> tuple[float, float, float, float]:
 def _cosines(axes: Axes, case: CaseResult, place: int, deepest: int) -> None:
     distance = len(case.layers) - 1 - place
     values, colour = case.cosines[:, :, place], _colour(distance, deepest)
-    label = "output" if not distance else f"{distance} before it"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a step at which no seed had an update
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     axes.fill_between(case.probed, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(case.probed, known_mean(values, axis=0), color=colour, linewidth=1.4, label=label)
+    axes.plot(case.probed, known_mean(values, axis=0), color=colour, linewidth=1.4, label=distance)
 
 
 def alignment_by_depth(results: Results) -> Figure:
