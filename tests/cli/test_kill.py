@@ -40,6 +40,7 @@ def stepped(self, report):
     elif harm == "memory":
         pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         limit(resource.RLIMIT_AS, pages * resource.getpagesize() + 2**20)
+        torch.zeros(2**28)  # a large network would ask for it
     elif harm:
         os.kill(os.getpid(), getattr(signal, harm))
 
@@ -116,13 +117,13 @@ def test_a_harmed_run_ends_with_the_same_bits(
     same_end(run, folder / "straight")
 
 
-# Loads and tries everything once, in one thread. Each training is then a process of its own that
+# Loads everything once, in one thread. Each training is then a process of its own that
 # begins there and is killed: some at any time, most at any time after training has begun. One that
 # comes to its end is put aside, and the next is new.
 KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-import torch
+import torch, torch._dynamo  # which an optimizer would load in every process
 from lfp_snn.training import Observer, load_config, train
 from lfp_snn.training.checkpoint import load_checkpoint
 from lfp_snn.training.run import load_splits
@@ -132,7 +133,6 @@ folder, wanted, changes = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 run = folder / "run"
 config = load_config(Path("configs/digits.yaml"), changes)
 splits = load_splits(config)
-train(config, splits=splits)
 
 class Tell(Observer):
     def started(self, report):
