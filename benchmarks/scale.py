@@ -210,7 +210,10 @@ def plot(points: list[Point], time: Matrix, path: Path) -> None:
         left.set(
             xscale="log", yscale="log", xlabel="measured, ms a step", ylabel="model, ms a step"
         )
-        left.legend()
+        for axis in (left.xaxis, left.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
+        left.legend(loc="upper left", fontsize="small")
         last = [next(p for p in reversed(points) if p.kind == kind) for kind in KINDS]
         bottom = np.zeros(len(KINDS))
         parts = {"fixed": [0], "weights": [1], "neurons": [2, 3], "synaptic events": [4, 5]}
@@ -219,7 +222,8 @@ def plot(points: list[Point], time: Matrix, path: Path) -> None:
             right.bar(KINDS, shares, 0.5, bottom=bottom, label=name, color=colour)
             bottom += shares
         right.set(ylabel="ms a step, largest of the grid")
-        right.legend()
+        right.set_xlim(-0.5, 2.9)
+        right.legend(loc="center right", fontsize="small")
         figure.savefig(path, dpi=90)
 
 

@@ -17,11 +17,16 @@ from tests.launch import torchrun
 from tests.training.conftest import UNITS
 from tests.training.together import OTHERS, QUICK, network, train
 
+#: Folders of the groups of cases that have run.
+DONE: dict[tuple[str, ...], Path] = {}
+
 
 @pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes came to in a group of cases."""
-    folder = tmp_path_factory.mktemp("together")
+    if request.param in DONE:
+        return DONE[request.param]
+    folder = DONE[request.param] = tmp_path_factory.mktemp("together")
     done = torchrun(2, "-m", "tests.training.together", folder, *request.param)
     assert (folder / f"{request.param[-1]}-0.safetensors").exists(), done.stderr
     assert done.returncode == 1  # since a process was killed in the end

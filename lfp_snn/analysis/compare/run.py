@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from lfp_snn.analysis.compare.cells import Cell
 from lfp_snn.analysis.compare.jobs import Job, Outcome, run_jobs
 from lfp_snn.analysis.compare.plan import Study
 from lfp_snn.analysis.compare.store import Store, claim
-from lfp_snn.analysis.compare.tuning import Tuning
+from lfp_snn.analysis.compare.tuning import Tuning, session
 from lfp_snn.errors import RunError
 from lfp_snn.training.files import read_json, write_json
 from lfp_snn.training.lock import locked
@@ -155,10 +154,11 @@ def search_all(
 
             outcomes = run_jobs(jobs, resources.jobs, lock=lock, watch=watch, ended=ended)
             state.running = []
+            tuning.fail_open("its process died")
             if not jobs:
                 watch([])
                 time.sleep(WAIT_S)
-            tuning.fail_open("its process died")
+                tuning.give_up_interrupted()
             if outcomes and (tuning.remaining(), tuning.free()) == (left, free):
                 reason = outcomes[-1].error or "nothing was tried"
                 state.failed["search"] = reason
@@ -187,7 +187,7 @@ def _conclude(state: State, tuning: Tuning) -> None:
 def _trial_jobs(study: Study, folder: Path, resources: Resources, left: int) -> list[Job]:
     """The remaining trials, shared out to as many processes as run at once."""
     workers = min(resources.jobs, left)
-    session = f"-{platform.node()}-{os.getpid()}" if resources.storage else ""
+    of = f"-{session(os.getpid())}" if resources.storage else ""
     shares = [left // workers + (n < left % workers) for n in range(workers)]
     return [
         Job(
@@ -200,7 +200,7 @@ def _trial_jobs(study: Study, folder: Path, resources: Resources, left: int) -> 
                 "folder": str(folder.resolve()),
                 "study": study.model_dump(mode="json"),
             },
-            folder / "jobs" / f"{study.name}-search-{number + 1}{session}.json",
+            folder / "jobs" / f"{study.name}-search-{number + 1}{of}.json",
         )
         for number, share in enumerate(shares)
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +17,7 @@ from lfp_snn.errors import LfpSnnError, RunError
 from lfp_snn.training import Interrupted, Observer, train
 from lfp_snn.training.run import load_splits
 
-__all__ = ["Tuning", "importances", "run_trial"]
+__all__ = ["Tuning", "importances", "run_trial", "session"]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -25,8 +27,14 @@ FIRST_TRIALS = 4
 
 _SPENT = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _INTERRUPTED = "interrupted"
+_SESSION = "session"
 #: What a trial has to be claimed in; clocks of several machines may differ by less.
 YOUNG = timedelta(minutes=1)
+
+
+def session(pid: int) -> str:
+    """A name for the session that is a process of this machine."""
+    return f"{platform.node()}-{pid}"
 
 
 class Tuning:
@@ -54,8 +62,8 @@ class Tuning:
         return [trial for trial in trials if not self._alive(trial)]
 
     def _alive(self, trial: FrozenTrial) -> bool:
-        """Does a process of another session run it?"""
-        if not self.store.shared:
+        """Does a process run it? Called while no process of this session does."""
+        if not self.store.shared or trial.user_attrs.get(_SESSION) == session(os.getpid()):
             return False
         claim = self.store.claim_trial(self.study.name, trial.number)
         if claim is None:
@@ -74,8 +82,10 @@ class Tuning:
                 self._optuna.enqueue_trial(trial.params)
 
     def fail_open(self, reason: str) -> None:
-        """Count trials that are still open, though nobody runs them, as failed."""
+        """Count trials of this session that are still open, though nobody runs them, as failed."""
         for trial in self._left_open():
+            if self.store.shared and trial.user_attrs.get(_SESSION) != session(os.getpid()):
+                continue  # of a session that has died, and not by itself
             self._storage.set_trial_user_attr(trial._trial_id, "error", reason)
             self._optuna.tell(trial.number, state=TrialState.FAIL)
 
@@ -149,6 +159,7 @@ def run_trial(study: Study, store: Store) -> None:
         n_startup_trials=FIRST_TRIALS, n_warmup_steps=max(1, round(WARMUP_SHARE * epochs))
     )
     trial = loaded.ask()
+    trial.set_user_attr(_SESSION, session(os.getppid()))  # which has started this process
     claim = store.claim_trial(study.name, trial.number) if store.shared else None
     try:
         if _over_budget(loaded, trial, study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -18,7 +19,7 @@ from lfp_snn.analysis.compare.plan import Study, load_comparison
 from lfp_snn.analysis.compare.run import Resources, State, search_all, workspace
 from lfp_snn.analysis.compare.session import resources
 from lfp_snn.analysis.compare.store import Store, claim
-from lfp_snn.analysis.compare.tuning import Tuning, run_trial
+from lfp_snn.analysis.compare.tuning import Tuning, run_trial, session
 from lfp_snn.errors import ConfigError, RunError
 from tests.analysis.compare.test_session import COMPARE, Told, write
 
@@ -57,6 +58,20 @@ def test_a_trial_of_a_living_session_is_left_alone(
     mine.give_up_interrupted()
     assert (mine.remaining(), mine.free()) == (2, 2)
     assert (tmp_path / "tuning.log").is_file()
+
+
+def test_a_dead_process_of_this_session_counts_and_a_dead_session_does_not(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning = Tuning(study, Store(tmp_path, "journal"))
+    tuning._optuna.ask().set_user_attr("session", session(os.getpid()))
+    tuning._optuna.ask().set_user_attr("session", "elsewhere-1")
+    tuning.fail_open("its process died")
+    assert (tuning.remaining(), tuning.free()) == (1, 0)
+    assert tuning.failed() == ["its process died"]
+    monkeypatch.setattr(tuning_module, "YOUNG", timedelta())
+    tuning.give_up_interrupted()
+    assert (tuning.remaining(), tuning.free()) == (1, 1)
 
 
 def test_no_more_trials_than_the_budget(
