@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
+import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +71,34 @@ def test_resuming_a_finished_run_shows_its_result(cli: Cli, run: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "test accuracy" in result.output
     assert "epoch" not in result.output.partition("test accuracy")[0]
+
+
+def test_a_training_is_watched_where_it_says(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def look(*_: object, observers: Sequence[Any], **__: object) -> None:
+        with urllib.request.urlopen(observers[-1].url, timeout=5) as answer:
+            asked.append(answer.read())
+        raise RunError("told by the test.")
+
+    monkeypatch.setattr("lfp_snn.cli.commands.run_training", look)
+    result = cli("train", "digits", *SMALL, "--out", "watched", "--watch", "--port", 0)
+    assert "told by the test" in result.stderr
+    assert re.search(r"^watch: http://127\.0\.0\.1:\d+/$", result.output, re.M)
+    assert b"<h1>watched</h1>" in asked[0]
+
+
+def test_a_page_that_cannot_be_served_starts_no_training(cli: Cli, tmp_path: Path) -> None:
+    alone = cli("train", "digits", *SMALL, "--port", 8000)
+    assert (alone.exit_code, alone.stderr) == (2, "error: --port is for --watch.\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = cli("train", "digits", *SMALL, "--out", "run", "--watch", "--port", port)
+    assert result.exit_code == 2
+    assert f"--port {port} of 127.0.0.1 cannot be listened on" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_run_directory_is_named_after_the_config(
