@@ -4,6 +4,7 @@
 module     what it holds
 ========== ===========================================================================
 temporal   ``TemporalLFP``, what users call
+network    what of it is there before anything runs: stages, rules, kernels
 tracing    from a module to a program of stages, by torch.fx
 supported  the modules and functions that may be traced
 graph      a program of stages
@@ -22,6 +23,9 @@ recurrent  that synapse
 units      stages of units without a state: activations, and the values of a readout
 serving    which rules the events backend serves
 events     the same stages on lists of spikes, for the CPU
+triton     the same neurons on CUDA devices
+fixed      neurons that compute in whole numbers
+exchange   what the processes of a training tell each other
 ========== ===========================================================================
 """
 

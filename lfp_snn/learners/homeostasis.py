@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.network import Layer
 from lfp_snn.engine.neurons import can_spike
-from lfp_snn.engine.temporal import Layer
 from lfp_snn.errors import NetworkError
 from lfp_snn.options import Section
 
