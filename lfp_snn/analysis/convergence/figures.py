@@ -70,7 +70,7 @@ def alignment_over_steps(results: Results) -> Figure:
         }
         figure.legend(
             [lines[str(distance)] for distance in range(deepest)],
-            range(deepest),
+            [str(distance) for distance in range(deepest)],
             title="layers before the output",
             alignment="left",
             loc="outside upper left",
