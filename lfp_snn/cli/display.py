@@ -13,12 +13,26 @@ from rich.table import Table
 
 from lfp_snn.training import Observer, Result, StepReport
 
-__all__ = ["Display", "percent", "result_table", "two_columns"]
+__all__ = ["Display", "percent", "result_table", "time_bar", "two_columns"]
 
 
 def percent(share: float, digits: int = 1) -> str:
     """A share as a percentage."""
     return f"{100 * share:.{digits}f} %"
+
+
+def time_bar(console: Console) -> Progress:
+    """A bar that tells the time left, on terminals only."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 class Display(Observer):
@@ -34,16 +48,7 @@ class Display(Observer):
         self.epochs = epochs
         self._best = -1.0
         self._task: TaskID | None = None
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = time_bar(console)
 
     def __enter__(self) -> Display:
         self._bar.start()

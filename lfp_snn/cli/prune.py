@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lfp_snn.cli.display import shown
+from lfp_snn.cli.display import shown, time_bar
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.options import nearest
 from lfp_snn.training import TrainedRun
@@ -83,7 +82,7 @@ def prune(
     console = Console()
     orders = sum(draws if each == "random" else 1 for each in options.criteria)
     found = []
-    with _bar(console) as bar:
+    with time_bar(console) as bar:
         task = bar.add_task("pruning", total=orders * len(paths))
         for path, each in trained.items():
             bar.update(task, description=f"pruning {shown(path)}")
@@ -136,19 +135,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _save(

@@ -40,12 +40,12 @@ class Measure:
 MEASURES = (
     Measure(
         "kept",
-        "the share of its accuracy that it keeps, mean over the shares pruned,",
+        "accuracy kept (of its own, mean over the shares pruned)",
         lambda curve: curve.kept,
     ),
     Measure(
         "prunable",
-        "the share that can go with less than a point of accuracy lost,",
+        "the share that can go for less than a point of accuracy",
         lambda curve: curve.prunable,
     ),
 )

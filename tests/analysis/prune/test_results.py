@@ -56,7 +56,7 @@ def test_differences_are_paired_by_seed_and_corrected_together() -> None:
 def test_the_claim_is_judged_by_what_is_shown() -> None:
     claim = "That networks trained with lfp prune better than with"
     said = list(Pruned([*LFP, *WORSE], OPTIONS, 200).conclusions())
-    assert said[0].startswith("lfp is ahead of surrogate in the share of its accuracy that")
+    assert said[0].startswith("lfp is ahead of surrogate in accuracy kept (of its own")
     assert f"{claim} surrogate is shown here by magnitude (kept)." in said
     said = list(Pruned([*LFP, *ALIKE], OPTIONS, 200).conclusions())
     assert f"{claim} dfa is not shown here, and neither is the opposite." in said[:-1]
