@@ -8,6 +8,7 @@ import io
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints which of its datase
 
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import DataError, NetworkError
-from lfp_snn.learners.unrolled import change_states
+from lfp_snn.learners.unrolled import change_states, rest
 from lfp_snn.rewards import ties
 from lfp_snn.spikes import Spikes
 
@@ -108,6 +109,8 @@ def run_harness(
     buffers: dict[int, Any] = {id(buffer): buffer.detach().clone() for buffer in net.buffers()}
     model = SNNTorchModel(copy.deepcopy(net, buffers).cpu())
     _rest(model.net)
+    # Otherwise it resets all neurons that snntorch knows of, in whatever network.
+    model.net.reset = partial(rest, model.net)
     metrics: list[list[Any]] = [
         [static.Footprint, static.ParameterCount, static.ConnectionSparsity],
         [

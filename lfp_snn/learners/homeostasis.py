@@ -89,7 +89,9 @@ class Homeostasis:
         """
         for layer in self.layers:
             fired = spikes[layer.name]
-            self._seen[layer.name] = self._by_entry(layer, (fired != 0).sum((0, 1)))
+            self._seen[layer.name] = self._by_entry(
+                layer, (fired != 0).sum((0, 1), dtype=fired.dtype)
+            )
         steps, batch = next(iter(spikes.values())).shape[:2]
         self._steps = steps * batch if lengths is None else int(lengths.sum())
 

@@ -175,8 +175,7 @@ class Trainer:
             if progress.batch % self.settings.checkpoint_every == 0 and not ends:
                 self.save()
         self._end_epoch(start)
-        signum = None if self._finished() else self.world.agree(pending.signum)
-        if signum is not None:
+        if (signum := self.world.agree(pending.signum)) is not None:
             self._stop(signum)
 
     def _step(self, batch: Batch) -> None:

@@ -154,11 +154,11 @@ def test_what_is_written_reads_back_equal(
 
 
 def test_shipped_configs_are_valid_and_complete(repository: Path) -> None:
-    # Comparisons and sweeps have a section more, and are held to theirs in tests/analysis/compare.
+    # Comparisons, sweeps and studies have a section more, and are held to theirs in tests/analysis.
     shipped = [
         path
         for path in sorted((repository / "configs").glob("*.yaml"))
-        if not path.stem.startswith(("compare_", "sweep_"))
+        if not path.stem.startswith(("compare_", "sweep_", "convergence_"))
     ]
     assert {path.stem for path in shipped} >= {"digits", "nmnist_mlp", "nmnist_csnn", "mnist_mlp"}
     for path in shipped:

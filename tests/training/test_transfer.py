@@ -95,7 +95,7 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path, stored: Path) -> 
     broken.write_bytes(stored.read_bytes()[:40])
     for path, message in [
         (tmp_path / "absent", "no such run or file"),
-        (broken, "neither a run directory nor a safetensors file"),
+        (broken, "neither a run directory nor a safetensors or .nir file"),
         (tmp_path, "tmp|run"),
     ]:
         with pytest.raises(RunError, match=message):

@@ -68,7 +68,7 @@ def test_nir_files_that_cannot_be_taken(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no such run or file"):
         load_into(Two(0), Transfer(source=str(tmp_path / "absent.nir")))
     (tmp_path / "wrong.nir").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"wrong\.nir cannot be read as NIR"):
+    with pytest.raises(DataError, match=r"wrong\.nir is damaged"):
         load_into(Two(0), Transfer(source=str(tmp_path / "wrong.nir")))
     feed_forward = nn.Sequential(nn.Linear(4, 4), snn.Leaky(0.5, output=True, **HIDDEN))
     options = _write(feed_forward, tmp_path / "small.nir")

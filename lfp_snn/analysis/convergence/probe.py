@@ -16,6 +16,7 @@ where a cross-entropy minds them at once.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -99,6 +100,10 @@ class Probed(Learner):
     @override
     def predict(self, batch: TrainingBatch) -> Prediction:
         return self.learner.predict(batch)
+
+    @override
+    def membranes(self) -> Mapping[str, Tensor]:
+        return self.learner.membranes()
 
     @override
     def after_step(self) -> None:
