@@ -96,9 +96,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (3, "SIGKILL", -signal.SIGKILL, ""),
         (11, "SIGKILL", -signal.SIGKILL, ""),
-        (9, "SIGTERM", 128 + signal.SIGTERM, "Stopped in epoch 2, step 9 and saved"),
-        (9, "disk", 2, "last.safetensors cannot be written (File too large); what was there"),
-        (9, "memory", 2, "Memory ran out: make batch_size smaller than 20, or set learner.memory"),
+        pytest.param(
+            *(9, "SIGTERM", 128 + signal.SIGTERM, "Stopped in epoch 2, step 9 and saved"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *(9, "disk", 2, "last.safetensors cannot be written (File too large); what was there"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *(9, "memory", 2, "Memory ran out: make batch_size smaller than 20, or set learner.m"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["kill-before-a-checkpoint", "kill-in-the-second-epoch", "term", "disk", "memory"],
 )
