@@ -18,8 +18,9 @@ help:
 train: install
 	$(BIN)/lfp-snn train $(CONFIG) $(ARGS)
 
+# In two processes, one file of tests in each: many of them wait for processes of their own.
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-all: install
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)

@@ -95,7 +95,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("step", "harm", "code", "told"),
     [
         (3, "SIGKILL", -signal.SIGKILL, ""),
-        (11, "SIGKILL", -signal.SIGKILL, ""),
+        pytest.param(*(11, "SIGKILL", -signal.SIGKILL, ""), marks=pytest.mark.slow),
         pytest.param(
             *(9, "SIGTERM", 128 + signal.SIGTERM, "Stopped in epoch 2, step 9 and saved"),
             marks=pytest.mark.slow,

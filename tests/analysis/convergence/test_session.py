@@ -14,6 +14,7 @@ from tests.analysis.compare.test_session import Told
 from tests.analysis.convergence.test_plan import write
 
 
+@pytest.mark.slow
 def test_finished_cells_stay(tmp_path: Path) -> None:
     broken = {"learner.name": "surrogate", "optimizer.lr": 1e38}
     config = write(
