@@ -34,7 +34,14 @@ from lfp_snn.engine.synapses import BatchNorm
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["BUDGET", "Chunks", "Memory", "check_memory", "chunk_length"]
+__all__ = [
+    "BUDGET",
+    "FLOATS_PER_NEURON",
+    "Chunks",
+    "Memory",
+    "check_memory",
+    "chunk_length",
+]
 
 #: What a pass keeps for the way back: every step, or what its chunks are repeated from.
 Memory = Literal["full", "chunked"]
@@ -122,17 +129,21 @@ class Chunks:
 
     # ------------------------------------------------------------------ forwards
 
-    def forward(self, length: int | None, budget: int, backend: str) -> Tensor:
+    def border_bytes(self) -> int:
+        """What the states of all neurons take, from a pass over the first step."""
+        probe = self._pass(_Chunk(0, 1, self.run.state), record=False)
+        run_forward(self.program, probe, self._input(_Chunk(0, 1, {}))[0])
+        return sum(state.nbytes for state in probe.final_state.values())
+
+    def forward(self, length: int) -> Tensor:
         """Run all chunks; returns the output spikes ``[T, B, C]``.
 
         Args:
-            length: steps of a chunk, or None to choose it by the budget. The first chunk is then
-                one step, which shows how large the network is.
-            budget: bytes for what is kept of one chunk and for the membranes at all borders.
-            backend: name of the kernels.
+            length: steps of a chunk. The first has what is left over: the last need not be
+                repeated, and should be long.
         """
         run, spikes = self.run, torch.empty(0)
-        start, stop = 0, min(run.steps, length or 1)
+        start, stop = 0, (run.steps - 1) % length + 1
         state = run.state
         while start < run.steps:
             chunk = _Chunk(start, stop, state)
@@ -145,7 +156,6 @@ class Chunks:
                 spikes = out.new_empty(run.steps, *out.shape[1:])
                 run.membranes = torch.empty_like(spikes)
                 run.forms = [torch.Size((run.steps, *_frame(form))) for form in part.forms]
-                length = length or self._length(part, budget, backend)
             spikes[start:stop] = out
             assert run.membranes is not None
             run.membranes[start:stop] = part.membranes
@@ -153,17 +163,9 @@ class Chunks:
             if run.record:
                 self.chunks.append(chunk)
             state, self._live = part.final_state, part if part.record else None
-            start, stop = stop, min(run.steps, stop + (length or 1))
+            start, stop = stop, stop + length
         run.final_state = state
         return spikes
-
-    def _length(self, probe: Pass, budget: int, backend: str) -> int:
-        """Steps of a chunk, from a pass over one step."""
-        border = sum(state.nbytes for state in probe.final_state.values())
-        if not border:  # without neurons nothing goes from step to step
-            return self.run.steps
-        step = FLOATS_PER_NEURON[backend] * border
-        return chunk_length(self.run.steps, step, border, budget)
 
     def _pass(self, chunk: _Chunk, *, record: bool) -> Pass:
         run, steps = self.run, chunk.stop - chunk.start

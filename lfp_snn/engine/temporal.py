@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine.chunked import BUDGET, Chunks, Memory, check_memory
+from lfp_snn.engine.chunked import (
+    BUDGET,
+    FLOATS_PER_NEURON,
+    Chunks,
+    Memory,
+    check_memory,
+    chunk_length,
+)
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
@@ -90,6 +97,7 @@ class TemporalLFP(TracedNetwork):
         self._program = self._reference  # of the last pass
         self._pass: Pass | None = None
         self._chunks: Chunks | None = None
+        self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
         self._input: Tensor | Spikes | None = None
         #: With the processes that have the other samples of the batch, while there are any.
         self.exchange: Exchange | None = None
@@ -142,9 +150,21 @@ class TemporalLFP(TracedNetwork):
                 spikes = run_forward(self._program, run, value)
             else:
                 self._chunks = Chunks(self._program, run, value)
-                spikes = self._chunks.forward(self.chunk, self.budget, self.backend)
+                spikes = self._chunks.forward(self.chunk or self._chunk_length(run, value))
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+
+    def _chunk_length(self, run: Pass, value: Tensor | Spikes) -> int:
+        """Steps of a chunk, by the budget and by what the states of these samples take."""
+        assert self._chunks is not None
+        frame = torch.Size(value.shape[1:])
+        if frame not in self._border_bytes:
+            self._border_bytes[frame] = self._chunks.border_bytes()
+        border = self._border_bytes[frame]
+        if not border:  # without neurons nothing goes from step to step
+            return run.steps
+        step = FLOATS_PER_NEURON[self.backend] * border
+        return chunk_length(run.steps, step, border, self.budget)
 
     # ------------------------------------------------------------------ step by step
 
