@@ -4,8 +4,8 @@
 
 N-MNIST through 2312-512-256-256-128-128-10, with the settings of `nmnist_mlp` and an equal number
 of epochs for all. `frozen` trains the last layer alone: what random features give. The validation
-part chooses the epoch; what the surrogate learns with is chosen on it too: its shape and loss
-(`SURROGATES`) with each learning rate (`--surrogate-lr`), the best of all with seed 0.
+part chooses the epoch; of the ways that are tuned it also chooses, with seed 0, the learner among
+three (`TUNED`) and its learning rate (`--rates`), as many trials for LFP as for the surrogate.
 """
 
 import argparse
@@ -32,13 +32,21 @@ WAYS: dict[str, list[str]] = {
         "learner.homeostasis={adapt: bias, target: 0.02}",
     ],
     "frozen hidden layers": [],
-    "surrogate, calibrated": [],
+    "lfp, tuned": [],
+    "surrogate, tuned": [],
 }
 #: Learners among which the validation part chooses, the default first.
-SURROGATES = {
-    "atan, ce_count_loss": "{name: surrogate}",
-    "fast_sigmoid": "{name: surrogate, surrogate: fast_sigmoid, slope: 10.0}",
-    "mse_count_loss": "{name: surrogate, loss: mse_count_loss}",
+TUNED = {
+    "lfp, tuned": {
+        "rate_coded": [],
+        "homeostasis": ["learner.homeostasis={adapt: bias, target: 0.02}"],
+        "softmax_rate": ["learner.reward={name: softmax_rate}"],
+    },
+    "surrogate, tuned": {
+        "atan, ce_count_loss": ["learner={name: surrogate}"],
+        "fast_sigmoid": ["learner={name: surrogate, surrogate: fast_sigmoid, slope: 10.0}"],
+        "mse_count_loss": ["learner={name: surrogate, loss: mse_count_loss}"],
+    },
 }
 
 
@@ -57,16 +65,16 @@ def run(overrides: list[str], seed: int, frozen: bool) -> tuple[float, float, fl
     return 100 * result.val_accuracy, 100 * result.test_accuracy, result.train_s
 
 
-def best_surrogate(overrides: list[str], rates: list[str]) -> list[str]:
+def tuned(way: str, overrides: list[str], rates: list[str]) -> list[str]:
     """The learner and learning rate with the best validation, seed 0; prints what was tried."""
     tried: dict[tuple[str, str], float] = {}
-    for name, learner in SURROGATES.items():
+    for name, learner in TUNED[way].items():
         for rate in rates:
-            options = [*overrides, f"learner={learner}", f"optimizer.lr={rate}"]
+            options = [*overrides, *learner, f"optimizer.lr={rate}"]
             tried[name, rate] = run(options, 0, False)[0]
             print(f"| ({name}, learning rate {rate}) | {tried[name, rate]:.1f} | | |", flush=True)
     name, rate = max(tried, key=lambda key: tried[key])
-    return [f"learner={SURROGATES[name]}", f"optimizer.lr={rate}"]
+    return [*TUNED[way][name], f"optimizer.lr={rate}"]
 
 
 def spread(values: list[float]) -> str:
@@ -80,7 +88,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--surrogate-lr", nargs="*", default=["0.0003", "0.001", "0.003"])
+    parser.add_argument("--rates", nargs="*", default=["0.0003", "0.001", "0.003"])
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()
     torch.set_num_threads(2)
@@ -89,8 +97,8 @@ def main() -> None:
     print("| way | validation, % | test, % | training, s |\n| --- | --- | --- | --- |", flush=True)
     for way in args.ways:
         overrides = [*common, *WAYS[way]]
-        if way.startswith("surrogate"):
-            overrides += best_surrogate(overrides, args.surrogate_lr)
+        if way in TUNED:
+            overrides += tuned(way, overrides, args.rates)
         runs = [run(overrides, seed, way.startswith("frozen")) for seed in range(args.seeds)]
         validation, test, seconds = (list(column) for column in zip(*runs, strict=True))
         print(

@@ -24,11 +24,10 @@ from lfp_snn.analysis.explain.faithfulness import (
     flip,
     gradient_times_input,
     interval,
-    weights_of,
 )
 from lfp_snn.analysis.explain.measure import Faithfulness, figure_of_curves, measure
 from lfp_snn.analysis.explain.pictures import write_png
-from lfp_snn.analysis.explain.target import Contrast, OfClass, Target
+from lfp_snn.analysis.explain.target import Contrast, OfClass, OfShare, OfSpikes
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Batch
 from lfp_snn.learners import LEARNERS, Learner
@@ -50,7 +49,7 @@ RULES: dict[str, Rule | Composite] = {
     "alpha 2, beta 1, eps 1": AlphaBeta(2.0, 1.0, eps=1.0),
     "z+, eps 1": ZPlus(eps=1.0),
 }
-TARGETS: dict[str, Target] = {"class": OfClass(), "contrast": Contrast()}
+TARGETS: dict[str, OfSpikes] = {"class": OfClass(), "contrast": Contrast(), "share": OfShare()}
 OTHER_SEEDS = 100  # from here on models that nothing is reported of
 
 
@@ -80,7 +79,7 @@ def choose(name: str, root: str, models: int, samples: int) -> dict[str, str]:
             for rule_name, rule in RULES.items():
                 attribution = Explainer(learner, rule).attribute(batch, target)
                 scores[rule_name] = attribution.relevance
-            weights = weights_of(attribution)
+            weights = target.weights(attribution.outputs, batch)
             scores["gradient x input"] = gradient_times_input(learner.net, batch, weights)
             for rule_name, score in scores.items():
                 curves = flip(runner, batch, score, attribution.chosen, SHARES[::2])

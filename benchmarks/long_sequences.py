@@ -64,8 +64,10 @@ def plot(sizes: dict[str, list[tuple[int, int]]], stored: dict[int, int], path: 
         axes.set_yscale("log")
         axes.set_xlabel("steps T")
         axes.set_ylabel("peak of a step above weights and input [MiB]")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
         axes.legend(fontsize=8)
-        figure.savefig(path)
+        figure.savefig(path, dpi=90)
 
 
 def main() -> None:

@@ -194,6 +194,7 @@ def extrapolate(time: Matrix, memory: Matrix | None, batch: int, bandwidth: floa
 def plot(points: list[Point], time: Matrix, path: Path) -> None:
     """Predicted against measured, and what a step consists of."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     with style():
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
@@ -211,6 +212,7 @@ def plot(points: list[Point], time: Matrix, path: Path) -> None:
             xscale="log", yscale="log", xlabel="measured, ms a step", ylabel="model, ms a step"
         )
         for axis in (left.xaxis, left.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
         left.legend(loc="upper left", fontsize="small")

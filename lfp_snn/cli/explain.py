@@ -23,7 +23,7 @@ from lfp_snn.training.run import load_splits
 
 if TYPE_CHECKING:
     from lfp_snn.analysis.explain.attribute import Explainer
-    from lfp_snn.analysis.explain.target import Target
+    from lfp_snn.analysis.explain.target import OfSpikes, Target
 
 __all__ = ["explain"]
 
@@ -41,6 +41,7 @@ class Asked(StrEnum):
 
     of_class = "class"
     contrast = "contrast"
+    share = "share"
     reward = "reward"
 
 
@@ -56,8 +57,8 @@ def explain(
     target: Annotated[
         Asked,
         typer.Option(
-            help="class: why did it spike; contrast: why it and not another; reward: what training "
-            "would send back."
+            help="class: why did it spike; contrast: why it and not another; share: why it rather "
+            "than any other; reward: what training would send back."
         ),
     ] = Asked.of_class,
     of_class: Annotated[
@@ -87,6 +88,7 @@ def explain(
 ) -> None:
     """Show which input events made a run decide as it did."""
     from lfp_snn.analysis.explain.attribute import Explainer
+    from lfp_snn.analysis.explain.target import OfSpikes
 
     if samples is not None and not (batch or faithfulness):
         raise ConfigError("--samples is for --batch and --faithfulness; name samples by --sample.")
@@ -106,8 +108,8 @@ def explain(
         if batch:
             _batch(explainer, part, folder, split.value)
         if faithfulness:
-            if target is Asked.reward:
-                raise ConfigError("--faithfulness measures --target class or contrast.")
+            if not isinstance(asked, OfSpikes):
+                raise ConfigError("--faithfulness measures --target class, contrast or share.")
             _faithfulness(explainer, part, asked, folder, split.value)
         return
     _samples(trained, explainer, split.value, sample or [0], asked, folder)
@@ -137,19 +139,27 @@ def _rule(given: str | None, trained: TrainedRun) -> Rule | Composite:
 def _target(
     kind: Asked, of_class: str | None, against: str | None, classes: list[str], explainer: Explainer
 ) -> Target:
-    from lfp_snn.analysis.explain.target import Contrast, OfClass, OfReward, class_number
+    from lfp_snn.analysis.explain.target import (
+        Contrast,
+        OfClass,
+        OfReward,
+        OfShare,
+        class_number,
+    )
 
     if against is not None and kind is not Asked.contrast:
         raise ConfigError("--against is for --target contrast.")
     if kind is Asked.reward:
         if of_class is not None:
             raise ConfigError(
-                "--class is for --target class or contrast; a reward knows the label."
+                "--class is for --target class, contrast or share; a reward knows the label."
             )
         return OfReward(explainer.reward)
     number = None if of_class is None else class_number(of_class, classes, "--class")
     if kind is Asked.of_class:
         return OfClass(number)
+    if kind is Asked.share:
+        return OfShare(number)
     other = None if against is None else class_number(against, classes, "--against")
     return Contrast(number, other)
 
@@ -219,7 +229,7 @@ def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> N
 
 
 def _faithfulness(
-    explainer: Explainer, part: SampleSet, target: Target, folder: Path, split: str
+    explainer: Explainer, part: SampleSet, target: OfSpikes, folder: Path, split: str
 ) -> None:
     from lfp_snn.analysis.explain.measure import JITTER, figure_of_curves, measure
     from lfp_snn.analysis.explain.pictures import write_png

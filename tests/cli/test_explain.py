@@ -36,6 +36,7 @@ def test_samples(cli: Cli, trained: Path, tmp_path: Path) -> None:
     "options",
     [
         ("--target", "contrast", "--class", "3", "--against", "5", "--split", "val"),
+        ("--target", "share"),
         ("--target", "reward", "--rule", "run"),
         ("--rule", "{name: gamma, gamma: 0.5}"),
         ("--rule", "epsilon_plus_flat"),
@@ -65,7 +66,7 @@ def test_a_split(cli: Cli, trained: Path) -> None:
         (("--class", "seven"), "--class is 'seven', which is no class; there are 0, 1"),
         (("--against", "3"), "--against is for --target contrast"),
         (("--target", "reward", "--class", "3"), "--class is for"),
-        (("--target", "reward", "--faithfulness"), "--target class or contrast"),
+        (("--target", "reward", "--faithfulness"), "--target class, contrast or share"),
         (("--rule", "magic"), "magic"),
         (("--rule", "{name: gamma, gamma: -1}"), "expected a number of 0 or more"),
         (("--rule", "{name"), "neither a name nor a mapping"),

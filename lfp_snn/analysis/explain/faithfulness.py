@@ -27,7 +27,7 @@ from scipy.stats import bootstrap
 from torch import Tensor, nn
 
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer, samples_of
-from lfp_snn.analysis.explain.target import Target
+from lfp_snn.analysis.explain.target import OfSpikes, Target
 from lfp_snn.data import Batch
 from lfp_snn.errors import DataError
 from lfp_snn.learners.losses import make_surrogate
@@ -46,7 +46,6 @@ __all__ = [
     "keep",
     "scores_by_method",
     "stability",
-    "weights_of",
 ]
 
 #: Shares of the entries that are removed.
@@ -189,14 +188,14 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
 
 
 def scores_by_method(
-    explainer: Explainer, batch: Batch, target: Target, seed: int = 0
+    explainer: Explainer, batch: Batch, target: OfSpikes, seed: int = 0
 ) -> tuple[dict[str, Tensor], Attribution]:
     """Scores ``[nnz]`` of the entries by LFP and by what it is compared with.
 
     Args:
         explainer: with network and rule.
         batch: of spike trains.
-        target: whose initial relevance is a multiple of the output spikes: a class or a contrast.
+        target: what is asked; its weights are those of the gradient too.
         seed: of the random order.
 
     Returns:
@@ -204,7 +203,7 @@ def scores_by_method(
     """
     x = spikes_of(batch)
     found = explainer.attribute(batch, target)
-    weights = weights_of(found)
+    weights = target.weights(found.outputs, batch)
     scores = {
         "LFP": found.relevance,
         "gradient x input": gradient_times_input(explainer.engine.net, batch, weights),
@@ -212,15 +211,6 @@ def scores_by_method(
         "random": torch.from_numpy(np.random.default_rng(seed).random(x.nnz)),
     }
     return scores, found
-
-
-def weights_of(found: Attribution) -> Tensor:
-    """1 at the class asked about and -1 at that which it is compared with, ``[B, C]``."""
-    counts = found.outputs.counts
-    weights = torch.zeros_like(counts).scatter(1, found.chosen[:, None], 1.0)
-    if found.against is not None:
-        weights = weights.scatter(1, found.against[:, None], -1.0)
-    return weights
 
 
 def jittered(x: Spikes, sigma: float, seed: int = 0) -> Spikes:

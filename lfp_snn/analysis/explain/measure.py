@@ -20,7 +20,7 @@ from lfp_snn.analysis.explain.faithfulness import (
     scores_by_method,
     stability,
 )
-from lfp_snn.analysis.explain.target import Target
+from lfp_snn.analysis.explain.target import OfSpikes
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.data import Batch
 
@@ -76,13 +76,13 @@ class Faithfulness:
         }
 
 
-def measure(explainer: Explainer, batch: Batch, target: Target, seed: int = 0) -> Faithfulness:
+def measure(explainer: Explainer, batch: Batch, target: OfSpikes, seed: int = 0) -> Faithfulness:
     """Measure the faithfulness of explanations on a batch.
 
     Args:
         explainer: with network and rule.
         batch: of spike trains, with labels.
-        target: a class or a contrast.
+        target: what is asked.
         seed: of random orders and of jitter.
 
     Raises:

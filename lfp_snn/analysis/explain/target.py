@@ -14,7 +14,17 @@ from lfp_snn.data import Batch
 from lfp_snn.errors import ConfigError
 from lfp_snn.rewards import Prediction, Reward
 
-__all__ = ["Contrast", "OfClass", "OfLabel", "OfReward", "Outputs", "Target", "class_number"]
+__all__ = [
+    "Contrast",
+    "OfClass",
+    "OfLabel",
+    "OfReward",
+    "OfShare",
+    "OfSpikes",
+    "Outputs",
+    "Target",
+    "class_number",
+]
 
 
 @dataclass(frozen=True)
@@ -58,19 +68,20 @@ class Target(ABC):
 
 
 @dataclass(frozen=True)
-class OfClass(Target):
-    r"""The output spikes of a class: why did it spike?
+class OfSpikes(Target):
+    r"""Output spikes, with a weight for each class.
 
-    .. math:: R_{t,c} = s_{t,c} [c = k]
-
-    The relevance that enters is the number of its spikes; of a class that was silent there is
-    nothing to explain.
+    .. math:: R_{t,c} = a_c s_{t,c}
 
     Args:
-        number: k; the class that was read if None.
+        number: k, the class asked about; the class that was read if None.
     """
 
     number: int | None = None
+
+    @abstractmethod
+    def weights(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """``a``, ``[B, C]``."""
 
     @override
     def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -79,7 +90,22 @@ class OfClass(Target):
 
     @override
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return outputs.spikes * _one_hot(self.chosen(outputs, batch), outputs.spikes)
+        return outputs.spikes * self.weights(outputs, batch)
+
+
+@dataclass(frozen=True)
+class OfClass(OfSpikes):
+    r"""The output spikes of a class: why did it spike?
+
+    .. math:: R_{t,c} = s_{t,c} [c = k]
+
+    The relevance that enters is the number of its spikes; of a class that was silent there is
+    nothing to explain.
+    """
+
+    @override
+    def weights(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return _one_hot(self.chosen(outputs, batch), outputs.spikes)
 
     @override
     def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
@@ -96,7 +122,29 @@ class OfLabel(OfClass):
 
 
 @dataclass(frozen=True)
-class Contrast(Target):
+class OfShare(OfSpikes):
+    r"""A class's share of all output spikes: why this class rather than any other?
+
+    .. math:: R_{t,c} = s_{t,c} ([c = k] - p_k), \qquad p_k = n_k / \sum_c n_c
+
+    with :math:`n_c` the number of spikes of an output. To first order a share changes by
+    :math:`\sum_c ([c = k] - p_k)\, \Delta n_c / \sum_c n_c`. What enters is zero in sum.
+    """
+
+    @override
+    def weights(self, outputs: Outputs, batch: Batch) -> Tensor:
+        own = _one_hot(self.chosen(outputs, batch), outputs.spikes)
+        counts = outputs.counts
+        share = (own * counts).sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
+        return own - share
+
+    @override
+    def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
+        return f"for the share of class {classes[chosen]}"
+
+
+@dataclass(frozen=True)
+class Contrast(OfSpikes):
     r"""The output spikes of a class against those of another: why this one and not that one?
 
     .. math:: R_{t,c} = s_{t,c} ([c = k] - [c = j])
@@ -106,16 +154,11 @@ class Contrast(Target):
         other: j; the class with the most spikes beside k if None.
     """
 
-    number: int | None = None
     other: int | None = None
 
     def __post_init__(self) -> None:
         if self.number is not None and self.number == self.other:
             raise ConfigError("A class cannot be contrasted with itself; name another class.")
-
-    @override
-    def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return OfClass(self.number).chosen(outputs, batch)
 
     @override
     def against(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -125,10 +168,9 @@ class Contrast(Target):
         return outputs.counts.scatter(1, chosen[:, None], -1).argmax(1)
 
     @override
-    def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
-        spikes = outputs.spikes
+    def weights(self, outputs: Outputs, batch: Batch) -> Tensor:
         pro, contra = self.chosen(outputs, batch), self.against(outputs, batch)
-        return spikes * (_one_hot(pro, spikes) - _one_hot(contra, spikes))
+        return _one_hot(pro, outputs.spikes) - _one_hot(contra, outputs.spikes)
 
     @override
     def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:

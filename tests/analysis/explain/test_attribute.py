@@ -6,12 +6,20 @@ import pytest
 import torch
 
 from lfp_snn.analysis.explain.attribute import Explainer, by_sample
-from lfp_snn.analysis.explain.target import Contrast, OfClass, OfLabel, OfReward, class_number
+from lfp_snn.analysis.explain.target import (
+    Contrast,
+    OfClass,
+    OfLabel,
+    OfReward,
+    OfShare,
+    Outputs,
+    class_number,
+)
 from lfp_snn.data import Batch, SampleSet
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
-from lfp_snn.rewards import RateCoded
+from lfp_snn.rewards import RateCoded, ties
 from lfp_snn.rules import Epsilon, EpsilonPlusFlat
 from lfp_snn.spikes import Spikes
 
@@ -71,6 +79,22 @@ def test_targets(explainer: Explainer, recordings: SampleSet) -> None:
         OfReward(reward)(outputs, batch), reward(outputs.spikes, batch.labels)
     )
     assert contrast.text(list("ab"), 1, 0) == "for class b and not a"
+
+
+def test_a_share_is_explained_by_its_derivative() -> None:
+    draw = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(9, 4, 5, generator=draw, dtype=torch.float64) < 0.5).double()
+    spikes[:, 3] = 0  # an output that says nothing
+    prediction = ties(spikes.sum(0))
+    batch = Batch(torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64), steps=9)
+    outputs = Outputs(spikes, spikes, prediction)
+    entered = OfShare(2)(outputs, batch)
+    counts = spikes.sum(0).requires_grad_()
+    (grad,) = torch.autograd.grad((counts[:3, 2] / counts[:3].sum(1)).sum(), counts)
+    expected = spikes * grad * counts.detach().sum(1, keepdim=True)
+    torch.testing.assert_close(entered[:, :3], expected[:, :3])
+    torch.testing.assert_close(entered.sum((0, 2)), torch.zeros(4, dtype=torch.float64))
+    assert OfShare().text(list("abcde"), 1, None) == "for the share of class b"
 
 
 def test_mistakes_are_told(explainer: Explainer, recordings: SampleSet) -> None:
