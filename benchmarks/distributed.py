@@ -21,8 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.analysis.bench.contenders import RULE
-from lfp_snn.analysis.bench.problem import NETWORKS, synthetic
+from lfp_snn.analysis.bench.problem import NETWORKS, RULE, synthetic
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.data import Batch
 from lfp_snn.learners.lfp import LFP

@@ -39,7 +39,9 @@ def main() -> None:
             out = lfp.forward(batch.x)
             spikes[backend] = lfp.layer_spikes()
             lfp.backward(RateCoded()(out, batch.labels))
-            feedback[backend] = {key: p.grad.clone() for key, p in net.named_parameters()}
+            feedback[backend] = {
+                key: p.grad.clone() for key, p in net.named_parameters() if p.grad is not None
+            }
         for layer, reference in spikes["torch"].items():
             flips = int((spikes["events"][layer] != reference).sum())
             total = int(reference.sum())

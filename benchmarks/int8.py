@@ -21,6 +21,7 @@ from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Splits
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
+from lfp_snn.spikes import Spikes
 from lfp_snn.training import TrainedRun, load_config
 from lfp_snn.training.run import fit, load_splits
 
@@ -52,6 +53,7 @@ def _measure(name: str, overrides: list[str], tune: int) -> Row:
 def _agrees(learner: QuantisedLFP, splits: Splits) -> bool:
     """Are the spikes of all test samples those of the network in integers?"""
     batch = splits.test.batch(np.arange(len(splits.test)))
+    assert isinstance(batch.x, Spikes)
     spikes = learner.run(batch).numpy()
     return np.array_equal(spikes, learner.quantised.integer().run(batch.x.dense().numpy()))
 

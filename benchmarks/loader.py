@@ -104,8 +104,12 @@ class Ways:
     def augmented(self) -> Iterator[Batch]:
         """With three steps of augmentation."""
         names = ("shift", "drop_event", "flip")
-        changed = FileOptions(
-            steps=self.options.steps, values="counts", augment=[{"name": name} for name in names]
+        changed = FileOptions.model_validate(
+            {
+                "steps": self.options.steps,
+                "values": "counts",
+                "augment": [{"name": name} for name in names],
+            }
         )
         return self._stream(changed, "shuffle")
 

@@ -25,6 +25,7 @@ from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.traces import TracedNeurons
 from lfp_snn.models import build
 from lfp_snn.rewards import RateCoded
+from lfp_snn.spikes import Spikes
 from lfp_snn.training import calibrate, fit
 
 REWARD = RateCoded()
@@ -50,6 +51,7 @@ def online(
     lfp: TemporalLFP, batch: Batch, rewards: Tensor, carry: float | None
 ) -> dict[str, Tensor]:
     """Those of online LFP with the same rewards."""
+    assert isinstance(batch.x, Spikes)
     session = lfp.online(carry=carry)
     for t in range(len(rewards)):
         session.step(batch.x.window(t, t + 1)[0])
@@ -69,6 +71,7 @@ def step_rewards(lfp: TemporalLFP, batch: Batch) -> Tensor:
 
 def factors(lfp: TemporalLFP, batch: Batch) -> dict[str, float]:
     """``m_k g_{k-1} / g_k`` over the decay, where a neuron spikes, by neuron."""
+    assert isinstance(batch.x, Spikes)
     session, before = lfp.online(), dict[str, Tensor]()
     sums: dict[str, list[Tensor]] = {}
     for t in range(batch.x.steps):

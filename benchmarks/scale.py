@@ -27,9 +27,9 @@ import numpy.typing as npt
 import torch
 from scipy.optimize import nnls
 
-from lfp_snn.analysis.bench.contenders import RULE, Ours
+from lfp_snn.analysis.bench.contenders import Ours
 from lfp_snn.analysis.bench.memory import measure_peaks
-from lfp_snn.analysis.bench.problem import Network, Problem, synthetic
+from lfp_snn.analysis.bench.problem import RULE, Network, Problem, synthetic
 from lfp_snn.analysis.bench.timing import threads
 from lfp_snn.analysis.compare.measures import work
 from lfp_snn.analysis.plots import STYLES, WIDTH, style

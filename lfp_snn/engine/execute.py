@@ -18,7 +18,7 @@ from lfp_snn.engine.stage import Credits, Feedback, Pass, Relevance, Rules, Spik
 from lfp_snn.engine.synapses import BatchNorm
 from lfp_snn.spikes import Spikes
 
-__all__ = ["run_backward", "run_forward", "sit_out"]
+__all__ = ["run_backward", "run_forward", "sit_out_backward", "sit_out_forward"]
 
 
 def run_forward(program: Program, run: Pass, value: Value) -> Value:
@@ -89,11 +89,15 @@ def run_backward(
     return credits[0], beside[0]
 
 
-def sit_out(program: Program, run: Pass, feedback: Feedback) -> None:
-    """Take part in what processes exchange during a pass, both ways, without a sample."""
+def sit_out_forward(program: Program, run: Pass) -> None:
+    """Take part in what processes exchange during a forward pass, without a sample."""
     for node in program.nodes:
         if isinstance(node.stage, BatchNorm):
             node.stage.sit_out(run)
+
+
+def sit_out_backward(program: Program, feedback: Feedback) -> None:
+    """Take part in what processes exchange during a backward pass, without a sample."""
     for k in reversed(range(len(program.nodes))):
         feedback.complete(program.first_used(k))
 

@@ -17,7 +17,7 @@ from lfp_snn.engine.chunked import (
     chunk_length,
 )
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.engine.execute import run_backward, run_forward, sit_out
+from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
@@ -276,21 +276,29 @@ class TemporalLFP(TracedNetwork):
             relevance = self._relevance(*found)
         feedback.hand_out(self.parameters(), accumulate=accumulate)
         if not retain:
-            run.kept.clear()
-            run.record = False
-            self._input = self._chunks = None
+            self._drop_record(run)
         return relevance
+
+    def _drop_record(self, run: Pass) -> None:
+        run.kept.clear()
+        run.record = False
+        self._input = self._chunks = None
 
     def sit_out(self) -> None:
         """Take part in a forward and a backward pass over a batch of which others have all samples.
 
-        Feedback and gradients are then those of the others, as they are after :meth:`backward`.
+        Of a forward pass that is recorded, the backward pass is sat out. Feedback and gradients
+        are then those of the others, as they are after :meth:`backward`.
         """
         with torch.no_grad():
             program = self._choose_program()
-            run = Pass(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
             feedback = Feedback(self.update, self.exchange)
-            sit_out(program, run, feedback)
+            if self._pass is not None and self._pass.record:
+                self._drop_record(self._pass)
+            else:
+                run = Pass(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
+                sit_out_forward(program, run)
+            sit_out_backward(program, feedback)
         feedback.hand_out(self.parameters())
 
     @property

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.errors import ConfigError, NetworkError
+from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import MembraneCoded, Prediction, ties
 from lfp_snn.rules import Composite, Rule, Update
@@ -178,14 +178,24 @@ class Learner(ABC):
 
         Returns:
             What the step tells about them; ``None`` if there are none.
+
+        Raises:
+            NotFiniteError: as :meth:`feedback`, when the others have this process's part of the
+                sums, so that none waits for it.
         """
         assert self.exchange is not None
-        result = self.feedback(batch) if len(batch.labels) else None
+        result, found = None, None
+        try:
+            result = self.feedback(batch) if len(batch.labels) else None
+        except NotFiniteError as error:
+            found = error
         parameters = list(self.parameters())
         for parameter in parameters:
             self.exchange.add(None if result is None else parameter.grad, like=parameter)
         for parameter, total in zip(parameters, self.exchange.collect(), strict=True):
             parameter.grad = total
+        if found is not None:
+            raise found
         return result
 
     def predict(self, batch: TrainingBatch) -> Prediction:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import ConfigError, NotFiniteError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.rule_options import RuleChoice, default_rule
@@ -175,6 +175,9 @@ class LFP(Learner, name="lfp"):
             self.engine.sit_out()
             self.update.apply(self.net)
             return None
+        except NotFiniteError:
+            self.engine.sit_out()  # the others wait for this process's part of the sums
+            raise
         finally:
             self.engine.exchange = None
 

@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.data import SpikeSet, Splits
 from lfp_snn.training import Result, fit
 from lfp_snn.training.checkpoint import save_checkpoint
 from lfp_snn.training.distributed import LostProcess
@@ -31,6 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "oja": {"learner": {"update": {"form": "oja", "clip": 0.5}}},
     "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
     "batch norm": {},
+    "skips": {"on_non_finite": "skip"},
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "balanced, workers": {"sampling": "balanced", "workers": 2},
@@ -64,6 +67,19 @@ def network(case: str) -> nn.Module:
     return net.double()
 
 
+def data(case: str) -> Splits:
+    """Samples; for "skips" a bad one, which one of the processes sees."""
+    splits = make_splits(SIZES)
+    if case == "skips":
+        store = splits.train
+        assert isinstance(store, SpikeSet)
+        start, end = store.trains.indptr[[0, store.steps]]
+        values = np.ones(len(store.trains.indices), dtype=np.float32)
+        values[start:end] = np.inf
+        store.trains = store.trains._replace(values=values)
+    return splits
+
+
 def train(case: str) -> tuple[dict[str, Tensor], Result]:
     """The weights that a case ends with, and its result."""
     net = network(case)
@@ -76,7 +92,7 @@ def train(case: str) -> tuple[dict[str, Tensor], Result]:
         **given,
         "optimizer": {"lr": 0.03, **given.get("optimizer", {})},
     }
-    result = fit(net, make_splits(SIZES), **options)
+    result = fit(net, data(case), **options)
     return net.state_dict(), result
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -56,7 +55,7 @@ class EventLayer(EventStage):
     takes_spikes = True
     #: Share of active inputs above which torch's dense product is faster, as
     #: benchmarks/crossover.py found it (1: never).
-    dense: ClassVar[float]
+    dense: float
 
     def __init__(
         self,
