@@ -6,12 +6,14 @@ Removes the active entries of recordings, the most relevant first and the least 
 measures the area between the two curves. First a rule is chosen: models of other seeds, recordings
 for validation, all of RULES. Then it and the default are compared with other methods on recordings
 for testing: means over the models with 95 % bootstrap intervals over recordings, the means of the
-single models, and how far LFP is ahead on the same recordings.
+single models, and how far LFP is ahead on the same recordings. All of it twice: for explanations
+of the recording as it is, and for smoothed ones (``lfp-snn explain --smooth``).
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from lfp_snn.analysis.explain.faithfulness import (
 )
 from lfp_snn.analysis.explain.measure import Faithfulness, figure_of_curves, measure
 from lfp_snn.analysis.explain.pictures import write_png
+from lfp_snn.analysis.explain.smooth import SmoothExplainer
 from lfp_snn.analysis.explain.target import Contrast, OfClass, OfShare, OfSpikes
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Batch
@@ -53,6 +56,13 @@ TARGETS: dict[str, OfSpikes] = {"class": OfClass(), "contrast": Contrast(), "sha
 OTHER_SEEDS = 100  # from here on models that nothing is reported of
 
 
+def explainer(learner: Learner, rule: str, smooth: int) -> Explainer:
+    """Smoothed over so many partitions; not at all if 0."""
+    if smooth:
+        return SmoothExplainer(learner, RULES[rule], smooth)
+    return Explainer(learner, RULES[rule])
+
+
 def _model(name: str, root: str, seed: int, part: str, samples: int) -> tuple[Learner, Batch]:
     """A trained model, and recordings of that part."""
     config = load_config(find_config(name), [f"data.root={root}", f"seed={seed}"])
@@ -68,7 +78,7 @@ def _model(name: str, root: str, seed: int, part: str, samples: int) -> tuple[Le
     return learner, recordings.batch(np.sort(chosen))
 
 
-def choose(name: str, root: str, models: int, samples: int) -> dict[str, str]:
+def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict[str, str]:
     """The rule with the largest area of the share, for each target; prints all of them."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for seed in range(OTHER_SEEDS, OTHER_SEEDS + models):
@@ -76,8 +86,8 @@ def choose(name: str, root: str, models: int, samples: int) -> dict[str, str]:
         runner = Explainer(learner, RULES[DEFAULT])  # all rules have the same forward pass
         for target_name, target in TARGETS.items():
             scores = {}
-            for rule_name, rule in RULES.items():
-                attribution = Explainer(learner, rule).attribute(batch, target)
+            for rule_name in RULES:
+                attribution = explainer(learner, rule_name, smooth).attribute(batch, target)
                 scores[rule_name] = attribution.relevance
             weights = target.weights(attribution.outputs, batch)
             scores["gradient x input"] = gradient_times_input(learner.net, batch, weights)
@@ -87,7 +97,9 @@ def choose(name: str, root: str, models: int, samples: int) -> dict[str, str]:
                 found.setdefault((target_name, rule_name), []).append(areas)
     chosen = {}
     for target_name in TARGETS:
-        print(f"{name}, {target_name}, validation: areas of share and accuracy")
+        print(
+            f"{name}, {target_name}, smoothed {smooth} times, validation: areas of share and accuracy"
+        )
         means = {r: np.mean(found[t, r], axis=0) for t, r in found if t == target_name}
         for rule_name, (share, accuracy) in means.items():
             print(f"  {rule_name:28} {share:.3f}  {accuracy:.3f}")
@@ -124,19 +136,24 @@ def main() -> None:
     parser.add_argument("--configs", nargs="+", default=["nmnist_csnn", "nmnist_mlp"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=100)
-    parser.add_argument("--figure", type=Path, help="a PNG of the curves of the last config")
+    parser.add_argument("--smooth", type=int, nargs="+", default=[0, 4], help="partitions; 0: none")
+    parser.add_argument(
+        "--figure", type=Path, help="a PNG of the curves of the last config and smoothing"
+    )
     given = parser.parse_args()
-    for name in given.configs:
-        chosen = choose(name, given.root, 2, given.samples)
+    for name, smooth in product(given.configs, given.smooth):
+        chosen = choose(name, given.root, 2, given.samples, smooth)
         found: dict[tuple[str, str], list[Faithfulness]] = {}
         for seed in range(given.seeds):
             learner, batch = _model(name, given.root, seed, "test", given.samples)
             for target_name, target in TARGETS.items():
                 for rule in dict.fromkeys([DEFAULT, chosen[target_name]]):
-                    measured = measure(Explainer(learner, RULES[rule]), batch, target)
+                    measured = measure(explainer(learner, rule, smooth), batch, target)
                     found.setdefault((target_name, rule), []).append(measured)
         for (target_name, rule), runs in found.items():
-            print(f"{name}, {target_name}, {rule}: {given.seeds} models, test")
+            print(
+                f"{name}, {target_name}, {rule}, smoothed {smooth} times: {given.seeds} models, test"
+            )
             report(runs)
         if given.figure is not None:
             write_png(figure_of_curves(found["class", DEFAULT]), given.figure)

@@ -235,6 +235,13 @@ class Spikes:
         samples = torch.arange(self.batch, device=self.device)
         return self._select(samples, torch.arange(start, stop, device=self.device))
 
+    def keep(self, kept: Tensor) -> Spikes:
+        """The entries that a mask, bool ``[nnz]``, keeps; the shape stays."""
+        counts = torch.zeros_like(self.indptr[1:]).index_add(0, self.rows(), kept.long())
+        indptr = torch.cat([self.indptr[:1], counts.cumsum(0)])
+        values = None if self.values is None else self.values[kept]
+        return Spikes(indptr, self.indices[kept], self.shape, values)
+
     def _select(self, samples: Tensor, t: Tensor) -> tuple[Spikes, Tensor]:
         """The given samples at the given steps, and the entries that they own."""
         frames = (samples[:, None] * self.steps + t).reshape(-1)

@@ -205,6 +205,18 @@ def test_a_new_frame_may_start_lower() -> None:
     broken([0, 0, 1, 1], [3], shape=(3, 1, 4)).validate()
 
 
+@given(tensors(), st.integers(0, 2**16))
+def test_what_is_kept_is_what_the_mask_says(dense: Tensor, seed: int) -> None:
+    x = Spikes.from_dense(dense)
+    kept = torch.rand(x.nnz, generator=torch.Generator().manual_seed(seed)) < 0.5
+    found = x.keep(kept)
+    found.validate()
+    expected = dense.clone().reshape(-1)
+    expected[x.positions()[~kept]] = 0
+    assert torch.equal(found.dense(), expected.view(x.shape))
+    assert x.keep(torch.zeros(x.nnz, dtype=torch.bool)).nnz == 0
+
+
 def test_values_must_be_finite() -> None:
     with pytest.raises(ShapeError, match="NaN or infinity found.*clean the recording"):
         Spikes.from_dense(torch.tensor([[[0.0, float("nan")]]])).validate()

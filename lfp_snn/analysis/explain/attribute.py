@@ -97,11 +97,22 @@ class Explainer:
             DataError: the input is dense over time, for which there are no events.
             ShapeError: the target needs labels, and there are none.
         """
-        x = batch.x
-        if not isinstance(x, Spikes) and batch.steps is None:
+        if not isinstance(batch.x, Spikes) and batch.steps is None:
             raise DataError("Only spike trains as index lists, or a constant input, are explained.")
         outputs = self.run(batch, record=True)
-        initial = target(outputs, batch)
+        asked = target.chosen(outputs, batch), target.against(outputs, batch)
+        return self._send(batch, outputs, target(outputs, batch), *asked)
+
+    def _send(
+        self,
+        batch: Batch,
+        outputs: Outputs,
+        initial: Tensor,
+        chosen: Tensor,
+        against: Tensor | None,
+    ) -> Attribution:
+        """Send initial relevance ``[T, B, C]`` back, after a run that was recorded."""
+        x = batch.x
         relevance = self.engine.backward(initial, input_relevance=True)
         assert relevance is not None
         silent = relevance.new_zeros(len(batch))
@@ -115,8 +126,8 @@ class Explainer:
             relevance,
             silent,
             initial.sum((0, 2)),
-            target.chosen(outputs, batch),
-            target.against(outputs, batch),
+            chosen,
+            against,
             self.engine.neuron_relevance,
             of_biases,
             outputs,

@@ -27,6 +27,7 @@ from scipy.stats import bootstrap
 from torch import Tensor, nn
 
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer, samples_of
+from lfp_snn.analysis.explain.smooth import SmoothExplainer
 from lfp_snn.analysis.explain.target import OfSpikes, Target
 from lfp_snn.data import Batch
 from lfp_snn.errors import DataError
@@ -43,7 +44,6 @@ __all__ = [
     "gradient_times_input",
     "interval",
     "jittered",
-    "keep",
     "scores_by_method",
     "stability",
 ]
@@ -80,14 +80,6 @@ class Curves:
     def areas_of_accuracy(self) -> FLOAT:
         """The same of being right."""
         return np.asarray(np.trapezoid(self.right_least - self.right_most, self.shares, axis=0))
-
-
-def keep(x: Spikes, kept: Tensor) -> Spikes:
-    """The entries of ``x`` that a mask, bool ``[nnz]``, keeps."""
-    counts = torch.zeros(len(x.indptr) - 1, dtype=torch.int64).index_add(0, x.rows(), kept.long())
-    indptr = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    values = None if x.values is None else x.values[kept]
-    return Spikes(indptr, x.indices[kept], x.shape, values)
 
 
 def ranks(x: Spikes, scores: Tensor, seed: int = 0) -> Tensor:
@@ -128,7 +120,7 @@ def flip(
     found: dict[str, list[FLOAT]] = {"most": [], "least": [], "right_most": [], "right_least": []}
     for share in shares:
         for order, kept in (("most", place >= share), ("least", place < 1 - share)):
-            outputs = explainer.run(replace(batch, x=keep(x, kept)))
+            outputs = explainer.run(replace(batch, x=x.keep(kept)))
             counts = outputs.counts.double()
             own = counts.gather(1, chosen[:, None])[:, 0]
             found[order].append((own / counts.sum(1).clamp(min=1)).numpy())
@@ -204,12 +196,17 @@ def scores_by_method(
     x = spikes_of(batch)
     found = explainer.attribute(batch, target)
     weights = target.weights(found.outputs, batch)
+    net = explainer.engine.net
     scores = {
         "LFP": found.relevance,
-        "gradient x input": gradient_times_input(explainer.engine.net, batch, weights),
+        "gradient x input": gradient_times_input(net, batch, weights),
         "spike count": activity(x),
         "random": torch.from_numpy(np.random.default_rng(seed).random(x.nnz)),
     }
+    if isinstance(explainer, SmoothExplainer):
+        scores["gradient x input, smoothed"] = explainer.mean(
+            batch, lambda part: gradient_times_input(net, part, weights)
+        )
     return scores, found
 
 

@@ -15,7 +15,6 @@ from lfp_snn.analysis.explain.faithfulness import (
     gradient_times_input,
     interval,
     jittered,
-    keep,
     ranks,
     scores_by_method,
     stability,
@@ -51,17 +50,6 @@ def explainer_of(net: nn.Module) -> Explainer:
 
 def batch_of(x: Spikes, labels: Tensor | None = None) -> Batch:
     return Batch(x, torch.zeros(x.batch, dtype=torch.int64) if labels is None else labels)
-
-
-def test_what_is_kept_is_what_the_mask_says() -> None:
-    x = trains()
-    kept = torch.from_numpy(np.random.default_rng(1).random(x.nnz) < 0.5)
-    found = keep(x, kept)
-    found.validate()
-    expected = x.dense().reshape(-1)
-    expected[x.positions()[~kept]] = 0
-    torch.testing.assert_close(found.dense(), expected.view(x.shape))
-    assert keep(x, torch.zeros(x.nnz, dtype=torch.bool)).nnz == 0
 
 
 def test_ranks_fall_with_the_score_within_each_sample() -> None:
