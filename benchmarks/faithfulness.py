@@ -78,6 +78,11 @@ def _model(name: str, root: str, seed: int, part: str, samples: int) -> tuple[Le
     return learner, recordings.batch(np.sort(chosen))
 
 
+def told(smooth: int) -> str:
+    """Whether it is smoothed, in words."""
+    return f"smoothed {smooth} times" if smooth else "not smoothed"
+
+
 def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict[str, str]:
     """The rule with the largest area of the share, for each target; prints all of them."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -97,9 +102,7 @@ def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict
                 found.setdefault((target_name, rule_name), []).append(areas)
     chosen = {}
     for target_name in TARGETS:
-        print(
-            f"{name}, {target_name}, smoothed {smooth} times, validation: areas of share and accuracy"
-        )
+        print(f"{name}, {target_name}, {told(smooth)}, validation: areas of share and accuracy")
         means = {r: np.mean(found[t, r], axis=0) for t, r in found if t == target_name}
         for rule_name, (share, accuracy) in means.items():
             print(f"  {rule_name:28} {share:.3f}  {accuracy:.3f}")
@@ -151,9 +154,7 @@ def main() -> None:
                     measured = measure(explainer(learner, rule, smooth), batch, target)
                     found.setdefault((target_name, rule), []).append(measured)
         for (target_name, rule), runs in found.items():
-            print(
-                f"{name}, {target_name}, {rule}, smoothed {smooth} times: {given.seeds} models, test"
-            )
+            print(f"{name}, {target_name}, {rule}, {told(smooth)}: {given.seeds} models, test")
             report(runs)
         if given.figure is not None:
             write_png(figure_of_curves(found["class", DEFAULT]), given.figure)
