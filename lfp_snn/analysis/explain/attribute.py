@@ -27,6 +27,7 @@ class Attribution:
             ``[B, ...]`` of an input that is constant over time.
         silent: ``[B]``, what a rule handed to inputs that were silent (Flat, WSquare, ZBox).
         entered: ``[B]``, the sum of the initial relevance.
+        size: ``[B]``, the sum of its absolute values.
         chosen: int64 ``[B]``, the class that is asked about.
         against: int64 ``[B]``, the class that it is compared with, or None.
         neurons: relevance that arrived at the neurons of each layer, summed over T, ``[B, ...]``.
@@ -37,6 +38,7 @@ class Attribution:
     relevance: Tensor
     silent: Tensor
     entered: Tensor
+    size: Tensor
     chosen: Tensor
     against: Tensor | None
     neurons: dict[str, Tensor]
@@ -50,7 +52,7 @@ class Attribution:
         .. math:: |\sum R_{out} - \sum R_{in} - \sum_b b\, n| / \sum |R_{out}|
         """
         found = float(self.relevance.sum() + self.silent.sum()) + self.of_biases
-        return abs(float(self.entered.sum()) - found) / max(float(self.entered.abs().sum()), 1e-12)
+        return abs(float(self.entered.sum()) - found) / max(float(self.size.sum()), 1e-12)
 
 
 class Explainer:
@@ -126,6 +128,7 @@ class Explainer:
             relevance,
             silent,
             initial.sum((0, 2)),
+            initial.abs().sum((0, 2)),
             chosen,
             against,
             self.engine.neuron_relevance,

@@ -21,7 +21,7 @@ from lfp_snn.analysis.explain.faithfulness import (
     stability,
 )
 from lfp_snn.analysis.explain.target import OfSpikes
-from lfp_snn.analysis.plots import STYLES, WIDTH, style
+from lfp_snn.analysis.plots import COLOURS, INK, WIDTH, style
 from lfp_snn.data import Batch
 
 __all__ = ["JITTER", "Faithfulness", "figure_of_curves", "measure"]
@@ -115,7 +115,7 @@ def figure_of_curves(runs: Sequence[Faithfulness]) -> Figure:
         _curves(right, runs, "right_most", "right_least")
         right.set_ylabel("accuracy")
         handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8)
+        figure.legend(handles, labels, loc="outside upper left", ncols=5, fontsize=8)
         figure.supxlabel(
             "active entries removed: the most relevant first (solid), the least first (dashed)",
             fontsize=9,
@@ -125,7 +125,7 @@ def figure_of_curves(runs: Sequence[Faithfulness]) -> Figure:
 
 def _curves(axes: Axes, runs: Sequence[Faithfulness], most: str, least: str) -> None:
     for number, name in enumerate(runs[0].curves):
-        colour = STYLES[number % 4][0]
+        colour = (*COLOURS, INK)[number]
         shares = runs[0].curves[name].shares
         for what, dash, label in ((most, "-", name), (least, "--", None)):
             mean = np.mean([getattr(run.curves[name], what).mean(1) for run in runs], axis=0)

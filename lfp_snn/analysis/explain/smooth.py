@@ -85,6 +85,7 @@ class SmoothExplainer(Explainer):
             relevance=mean.to(whole.relevance),
             silent=over_runs([each.silent for each in found]),
             entered=over_runs([each.entered for each in found]),
+            size=over_runs([each.size for each in found]),
             of_biases=sum(each.of_biases for each in found) / self._times,
             neurons={
                 name: over_runs([each.neurons[name] for each in found]) for name in whole.neurons

@@ -41,6 +41,9 @@ def test_relevance_and_biases_are_what_entered(explainer: Explainer, recordings:
         LEARNERS["lfp"].from_options(explainer.engine.net, LFPOptions()), Epsilon(0.5)
     )
     assert lossy.attribute(batch, OfClass(4)).conservation_error > 0.05
+    share = explainer.attribute(batch, OfShare(4))  # enters as nothing in sum
+    assert float(share.entered.abs().sum()) < 1e-4 < float(share.size.sum())
+    assert share.conservation_error < 1e-4
 
 
 def test_neurons_and_samples_add_up(explainer: Explainer, recordings: SampleSet) -> None:
