@@ -76,14 +76,14 @@ def explain(
         ),
     ] = None,
     smooth: Annotated[
-        int | None,
+        int,
         typer.Option(
-            min=1,
+            min=0,
             metavar="TIMES",
-            help="Mean over so many times four copies of a recording, without a random quarter of "
-            "its events each: slower, and more faithful. 4 is a good number.",
+            help="Mean over so many times four copies of a recording, each without a random "
+            "quarter of its events, which is more faithful; 0: of the recording as it is, quicker.",
         ),
-    ] = None,
+    ] = 4,
     batch: Annotated[
         bool, typer.Option("--batch", help="A whole split: class means and mistakes.")
     ] = False,
@@ -123,13 +123,13 @@ def explain(
     _samples(trained, explainer, split.value, sample or [0], asked, folder)
 
 
-def _explainer(trained: TrainedRun, rule: Rule | Composite, smooth: int | None) -> Explainer:
+def _explainer(trained: TrainedRun, rule: Rule | Composite, smooth: int) -> Explainer:
     from lfp_snn.analysis.explain.attribute import Explainer
     from lfp_snn.analysis.explain.smooth import SmoothExplainer
 
-    if smooth is None:
-        return Explainer(trained.learner, rule)
-    return SmoothExplainer(trained.learner, rule, smooth)
+    if smooth:
+        return SmoothExplainer(trained.learner, rule, smooth)
+    return Explainer(trained.learner, rule)
 
 
 def _rule(given: str | None, trained: TrainedRun) -> Rule | Composite:

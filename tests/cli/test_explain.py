@@ -37,6 +37,7 @@ def test_samples(cli: Cli, trained: Path, tmp_path: Path) -> None:
     [
         ("--target", "contrast", "--class", "3", "--against", "5", "--split", "val"),
         ("--target", "share"),
+        ("--smooth", "0"),
         ("--target", "reward", "--rule", "run"),
         ("--rule", "{name: gamma, gamma: 0.5}"),
         ("--rule", "epsilon_plus_flat"),
@@ -51,7 +52,7 @@ def test_what_can_be_asked(cli: Cli, trained: Path, options: tuple[str, ...]) ->
 def test_a_split(cli: Cli, trained: Path) -> None:
     done = cli("explain", trained, "--batch", "--faithfulness", "--samples", 30, "--out", "e")
     assert done.exit_code == 0, done.output
-    assert "30 samples" in done.stdout and "gradient x input" in done.stdout
+    assert "30 samples" in done.stdout and "gradient x input, smoothed" in done.stdout
     for name in ("test-classes.png", "test-classes.npz", "test.csv", "test-faithfulness.png"):
         assert Path("e", name).stat().st_size > 0
     found = json.loads(Path("e/test-faithfulness.json").read_text())

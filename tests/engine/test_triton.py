@@ -102,7 +102,7 @@ def test_a_step_never_waits_for_the_device(backend: str, monkeypatch: pytest.Mon
         from lfp_snn.backends.triton import scan
 
         monkeypatch.setattr(scan, "_launch", lambda *_, **__: None)
-        monkeypatch.setattr("lfp_snn.engine.temporal.unavailable", lambda *_: None)
+        monkeypatch.setattr("lfp_snn.engine.network.unavailable", lambda *_: None)
     net = csnn()
     lfp = TemporalLFP(net, backend=backend)
     lfp.forward(torch.zeros(1, 2, 1, 3, 3))  # what is built once may look at values

@@ -3,13 +3,12 @@
 The engine that trains explains: relevance that enters at the output spikes is sent back through
 layers and time, and each input event keeps its share.
 
-The default rule is :class:`~lfp_snn.rules.Norm`. ``Epsilon(conserving=True)`` conserves relevance
-exactly, but turns its sign around where a current is negative, and is a little less faithful in
-event flipping (``benchmarks/faithfulness.py``, N-MNIST, three models each, area of the class's
-share of output spikes): 0.558 against 0.563 for the MLP and 0.232 against 0.241 for the CSNN. Norm
-loses 3 and 7 % of the relevance there. Surrogate gradient times input has 0.546 and 0.267: it is
-behind for the MLP and ahead for the CSNN, and ahead for both by the area of accuracy. For contrasts
-of two classes LFP is ahead or level by the area of the share, and by that of accuracy ahead for the
-CSNN, behind for the MLP. The rule was chosen on these very recordings; the order of the rules is
-not tested on others.
+The default rule is :class:`~lfp_snn.rules.Norm`, and ``lfp-snn explain`` takes the mean over copies of a
+recording that lack a random quarter of the events
+(:class:`~lfp_snn.analysis.explain.smooth.SmoothExplainer`): of the rules tried, on models and
+recordings that are not reported on, norm was the most faithful one to the spikes of a class, or level with
+it, for an MLP and a CSNN, and smoothing raised every rule. What it shows on other recordings, beside
+surrogate gradient times input, is in docs/results.md. ``Epsilon(conserving=True)`` conserves relevance
+exactly, where norm loses 1 to 7 %, but turns its sign around where a current is negative, and is a little
+less faithful.
 """

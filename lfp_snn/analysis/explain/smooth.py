@@ -62,10 +62,14 @@ class SmoothExplainer(Explainer):
     def attribute(self, batch: Batch, target: Target) -> Attribution:
         """The mean relevance; outputs, the class and what is asked are those of the whole.
 
+        An input that is constant over time has no events to leave out, and is explained as it is.
+
         Raises:
-            DataError: the input is no spike trains as index lists.
+            DataError: the input is dense over time.
         """
         whole = super().attribute(batch, target)
+        if not isinstance(batch.x, Spikes):
+            return whole
         weights = target.weights(whole.outputs, batch) if isinstance(target, OfSpikes) else None
         found: list[Attribution] = []
 
@@ -112,10 +116,7 @@ class SmoothExplainer(Explainer):
         """
         x = batch.x
         if not isinstance(x, Spikes):
-            raise DataError(
-                "Smoothing leaves events out, and the input of this run has none: it is constant "
-                "over time. Explain it without smoothing."
-            )
+            raise DataError("Smoothing leaves events out, and the input is no spike trains.")
         total = torch.zeros(x.nnz, dtype=torch.float64, device=x.device)
         for kept in self._parts(x, batch.ids or [str(n) for n in range(len(batch))]):
             total[kept] += scores(replace(batch, x=x.keep(kept))).to(total)

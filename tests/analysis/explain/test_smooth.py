@@ -101,7 +101,12 @@ def test_the_gradient_is_smoothed_too_for_comparison(
     assert "gradient x input, smoothed" in found.curves
 
 
-def test_an_input_without_events_is_refused(smooth: SmoothExplainer) -> None:
-    constant = Batch(torch.rand(2, 2, 9, 9), torch.zeros(2, dtype=torch.int64), steps=3)
-    with pytest.raises(DataError, match="Explain it without smoothing"):
-        smooth.mean(constant, lambda part: part.x)  # type: ignore[arg-type, return-value]
+def test_an_input_without_events_is_explained_as_it_is(
+    smooth: SmoothExplainer, explainer: Explainer, recordings: SampleSet
+) -> None:
+    images = torch.rand(2, *recordings.feature_shape)
+    constant = Batch(images, torch.zeros(2, dtype=torch.int64), steps=3)
+    plain = explainer.attribute(constant, OfClass(4))
+    assert torch.equal(smooth.attribute(constant, OfClass(4)).relevance, plain.relevance)
+    with pytest.raises(DataError, match="Smoothing leaves events out"):
+        smooth.mean(constant, lambda part: images)
