@@ -1,6 +1,7 @@
 # Everything from a clean checkout, with python3 (3.11 or newer) and make:
 #   make train   installs, trains on the bundled default data, says where the report is
 #   make test    installs, runs the tests
+#   make triton  fetches Triton (1 GB), runs the tests of its kernels in its interpreter
 # ARGS is handed on:  make train ARGS="epochs=5"   make test ARGS="tests/analysis -x"
 
 PYTHON ?= python3
@@ -8,9 +9,10 @@ VENV   ?= .venv
 CONFIG ?= configs/digits.yaml
 ARGS   ?=
 BIN    := $(VENV)/bin
+KERNELS := -k triton tests/backends tests/engine tests/analysis/bench/test_device.py
 STAMP  := $(VENV)/.installed
 
-.PHONY: help train test test-all lint bench install venv clean
+.PHONY: help train test test-all triton lint bench install venv clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -24,6 +26,13 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+# Triton is kept beside the environment, so that all other tests see a machine without it.
+triton: $(VENV)/triton
+	TRITON_INTERPRET=1 PYTHONPATH=$< $(BIN)/python -m pytest -n 2 $(KERNELS)
+
+$(VENV)/triton: | install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $@ triton
 
 lint: install
 	$(BIN)/ruff check .
