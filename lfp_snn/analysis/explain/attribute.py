@@ -33,6 +33,7 @@ class Attribution:
         neurons: relevance that arrived at the neurons of each layer, summed over T, ``[B, ...]``.
         of_biases: what the biases of all synapses took, over the whole batch.
         outputs: what the network did.
+        method: how relevance was found, in words.
     """
 
     relevance: Tensor
@@ -44,6 +45,7 @@ class Attribution:
     neurons: dict[str, Tensor]
     of_biases: float
     outputs: Outputs
+    method: str
 
     @property
     def conservation_error(self) -> float:
@@ -134,6 +136,7 @@ class Explainer:
             self.engine.neuron_relevance,
             of_biases,
             outputs,
+            f"rule {_name(self.engine.rule)}",
         )
 
     def _of_biases(self) -> float:
@@ -145,6 +148,11 @@ class Explainer:
                 if bias is not None and getattr(bias, "feedback", None) is not None:
                     total += float((bias.detach().sign() * bias.feedback).sum())
         return total
+
+
+def _name(rule: Rule | Composite) -> str:
+    """A rule with its options; a composite by the name of its class."""
+    return str(rule) if isinstance(rule, Rule) else type(rule).__name__
 
 
 def samples_of(x: Spikes) -> Tensor:

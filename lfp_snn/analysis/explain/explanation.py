@@ -62,6 +62,7 @@ class Explanation:
         prediction: number of the class that was read.
         counts: output spikes of each class, int64 ``[C]``.
         question: what is explained.
+        method: how it was explained.
         entered: sum of the initial relevance.
         relevance: of each time step, polarity and pixel, float64 ``[T, P, H, W]``; T is 1 for an
             input that is constant over time.
@@ -77,6 +78,7 @@ class Explanation:
     prediction: int
     counts: INT
     question: str
+    method: str
     entered: float
     relevance: FLOAT
     inputs: FLOAT
@@ -181,6 +183,7 @@ def _one(
         prediction=int(found.outputs.prediction.classes[place]),
         counts=found.outputs.counts[place].long().cpu().numpy(),
         question=target.text(samples.classes, chosen, against),
+        method=found.method,
         entered=float(found.entered[place]),
         relevance=dense,
         inputs=inputs,

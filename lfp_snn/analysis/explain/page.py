@@ -36,6 +36,7 @@ def write_page(explanation: Explanation, path: Path) -> None:
         name=explanation.name,
         verdict=explanation.verdict,
         question=explanation.question,
+        method=explanation.method,
         data=data,
     )
     write_atomic(path, page.encode())

@@ -94,6 +94,8 @@ class SmoothExplainer(Explainer):
             neurons={
                 name: over_runs([each.neurons[name] for each in found]) for name in whole.neurons
             },
+            method=f"{whole.method}, mean over {len(found)} copies without a random quarter of the "
+            "events",
         )
 
     @property

@@ -36,7 +36,7 @@ def write_arrays(explanation: Explanation, path: Path) -> None:
     ``t``, ``x``, ``y``, ``p``, ``relevance`` ``[E]`` of the events and ``step``, to which time step
     each went; ``per_pixel`` ``[P, H, W]``, ``per_step`` ``[T]``, ``per_polarity`` ``[P]``;
     ``neurons/<layer>``; ``counts`` ``[C]``, ``label``, ``prediction``, ``entered``, ``question``,
-    ``unit`` of t.
+    ``method``, ``unit`` of t.
 
     Raises:
         RunError: it cannot be written.
@@ -51,7 +51,7 @@ def write_arrays(explanation: Explanation, path: Path) -> None:
         "per_polarity": whole.sum((0, 2, 3)),
     }
     arrays |= {f"neurons/{layer}": each for layer, each in explanation.neurons.items()}
-    for name in ("counts", "label", "prediction", "entered", "question"):
+    for name in ("counts", "label", "prediction", "entered", "question", "method"):
         arrays[name] = getattr(explanation, name)
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)

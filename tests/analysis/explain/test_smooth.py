@@ -67,6 +67,9 @@ def test_it_is_the_mean_of_explanations_of_the_same_question(
     assert found.against is not None and whole.against is not None
     assert torch.equal(found.against, whole.against)
     assert torch.equal(found.outputs.spikes, whole.outputs.spikes)
+    assert found.method == (
+        "rule Epsilon(conserving=True), mean over 8 copies without a random quarter of the events"
+    )
 
 
 def test_what_conserves_still_does(smooth: SmoothExplainer, recordings: SampleSet) -> None:
@@ -107,6 +110,7 @@ def test_an_input_without_events_is_explained_as_it_is(
     images = torch.rand(2, *recordings.feature_shape)
     constant = Batch(images, torch.zeros(2, dtype=torch.int64), steps=3)
     plain = explainer.attribute(constant, OfClass(4))
-    assert torch.equal(smooth.attribute(constant, OfClass(4)).relevance, plain.relevance)
+    found = smooth.attribute(constant, OfClass(4))
+    assert torch.equal(found.relevance, plain.relevance) and found.method == plain.method
     with pytest.raises(DataError, match="Smoothing leaves events out"):
         smooth.mean(constant, lambda part: images)
