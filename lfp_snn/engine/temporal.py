@@ -287,14 +287,15 @@ class TemporalLFP(TracedNetwork):
     def sit_out(self) -> None:
         """Take part in a forward and a backward pass over a batch of which others have all samples.
 
-        Of a forward pass that is recorded, the backward pass is sat out. Feedback and gradients
-        are then those of the others, as they are after :meth:`backward`.
+        After a recorded forward pass in which the processes exchanged, only the backward pass is
+        sat out. Feedback and gradients are then those of the others, as after :meth:`backward`.
         """
         with torch.no_grad():
             program = self._choose_program()
             feedback = Feedback(self.update, self.exchange)
-            if self._pass is not None and self._pass.record:
-                self._drop_record(self._pass)
+            done = self._pass
+            if done is not None and done.record and done.exchange is not None:
+                self._drop_record(done)
             else:
                 run = Pass(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
                 sit_out_forward(program, run)

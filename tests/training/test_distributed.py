@@ -113,26 +113,51 @@ def test_sums_travel_in_buckets_and_say_who_had_them(monkeypatch: pytest.MonkeyP
     assert torch.equal(matrix, torch.arange(6.0).view(2, 3))  # what was added is left alone
 
 
+class Watching:
+    """The only process; tells what is exchanged, parameters by name."""
+
+    def __init__(self, told: list[str], names: dict[int, str]) -> None:
+        self.told, self.names = told, names
+        self.parts: list[torch.Tensor | None] = []
+
+    def add(self, part: torch.Tensor | None, like: torch.Tensor) -> None:
+        self.told.append(self.names[id(like)])
+        self.parts.append(part)
+
+    def collect(self) -> list[torch.Tensor | None]:
+        self.told.append("collect")
+        parts, self.parts = self.parts, []
+        return parts
+
+    def sum(self, part: torch.Tensor) -> torch.Tensor:
+        self.told.append("statistics")
+        return part
+
+
+def test_whoever_sits_out_takes_part_in_what_is_left() -> None:
+    net = network("batch norm")
+    engine = TemporalLFP(net, backend="torch")
+    told: list[str] = []
+    x = (torch.rand(8, 5, UNITS) < 0.5).double()
+    engine.forward(x)  # of this process alone, as a picture of the spikes needs it
+    engine.exchange = Watching(told, {id(p): name for name, p in net.named_parameters()})
+    backward = ["3.weight", "3.bias", "1.weight", "1.bias", "0.weight", "0.bias", "collect"]
+    engine.sit_out()  # a batch without a sample
+    assert told == ["statistics", *backward]
+    told.clear()
+    engine.forward(x)
+    engine.sit_out()  # a reward that is not finite
+    assert told == ["statistics", *backward]
+    told.clear()
+    engine.sit_out()
+    assert told == ["statistics", *backward]
+
+
 def test_sums_leave_from_the_last_layer_to_the_first_while_credit_flows() -> None:
     net = network("fifty steps")
     engine = TemporalLFP(net, backend="torch")
     told: list[str] = []
     names = {id(p): name for name, p in net.named_parameters()}
-
-    class Watching:
-        def __init__(self) -> None:
-            self.parts: list[torch.Tensor | None] = []
-
-        def add(self, part: torch.Tensor | None, like: torch.Tensor) -> None:
-            told.append(names[id(like)])
-            self.parts.append(part)
-
-        def collect(self) -> list[torch.Tensor | None]:
-            told.append("collect")
-            return self.parts
-
-        def sum(self, part: torch.Tensor) -> torch.Tensor:
-            return part
 
     kept: Any = engine._reference.nodes[0].stage
     backward = kept.backward
@@ -142,7 +167,7 @@ def test_sums_leave_from_the_last_layer_to_the_first_while_credit_flows() -> Non
         return backward(*given)
 
     kept.backward = first_layer
-    engine.exchange = Watching()
+    engine.exchange = Watching(told, names)
     spikes = engine.forward((torch.rand(8, 5, UNITS) < 0.5).double())
     engine.backward(torch.ones_like(spikes))
     assert told == [
