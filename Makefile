@@ -32,7 +32,9 @@ triton: $(VENV)/triton
 	TRITON_INTERPRET=1 PYTHONPATH=$< $(BIN)/python -m pytest -n 2 $(KERNELS)
 
 $(VENV)/triton: | install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $@ triton
+	rm -rf $@.part
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $@.part triton
+	mv $@.part $@
 
 lint: install
 	$(BIN)/ruff check .

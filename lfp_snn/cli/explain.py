@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from lfp_snn.cli.display import shown, two_columns
+from lfp_snn.cli.display import shown, time_bar, two_columns
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners.lfp import LFPOptions
@@ -230,10 +230,12 @@ def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> N
     from lfp_snn.analysis.explain.pictures import write_png
     from lfp_snn.analysis.explain.target import OfClass, OfLabel
 
-    every = range(len(part))
-    found = list(explain_all(explainer, part, every, OfClass()))
-    wrong = [n for n, each in enumerate(found) if 0 <= each.label != each.prediction]
-    true = list(explain_all(explainer, part, wrong, OfLabel()))
+    with time_bar(Console()) as bar:
+        every = explain_all(explainer, part, range(len(part)), OfClass())
+        found = list(bar.track(every, len(part), description="explaining"))
+        wrong = [n for n, each in enumerate(found) if 0 <= each.label != each.prediction]
+        again = explain_all(explainer, part, wrong, OfLabel())
+        true = list(bar.track(again, len(wrong), description="explaining mistakes"))
     means = sheet.class_means(found)
     write_png(sheet.means_figure(means, part.classes), folder / f"{split}-classes.png")
     sheet.write_means(means, part.classes, folder / f"{split}-classes.npz")
@@ -252,7 +254,11 @@ def _faithfulness(
     from lfp_snn.analysis.explain.pictures import write_png
 
     batch = part.batch(range(len(part))).to(explainer.engine.device)
-    found = measure(explainer, batch, target)
+    with time_bar(Console()) as bar:
+        task = bar.add_task("removing events", total=1)
+        found = measure(
+            explainer, batch, target, done=lambda share: bar.update(task, completed=share)
+        )
     rows = [("area between the curves", "class's share of spikes; accuracy")]
     for name, area in found.areas.items():
         rows.append((f"  {name}", f"{area};  {found.areas_of_accuracy[name]}"))

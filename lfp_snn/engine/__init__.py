@@ -16,7 +16,8 @@ inputs     checks of what a user hands in
 table      a program as text
 stage      what a stage is, and what a forward pass remembers
 synapses   stages that hold weights: linear, convolution, normalisation
-shapes     stages without weights: pools, reshapes, dropout, merges of branches
+shapes     stages without weights: pools, reshapes, dropout
+merges     stages in which branches meet: sum, concatenation, maximum
 neurons    what all neurons share, and leaky ones
 stepped    the other neurons: with further states, or a synapse of their own
 recurrent  that synapse

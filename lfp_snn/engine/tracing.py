@@ -16,7 +16,7 @@ import snntorch as snn
 from torch import fx, nn
 
 from lfp_snn.activations import Sign, Step
-from lfp_snn.engine import shapes
+from lfp_snn.engine import merges, shapes
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
@@ -248,10 +248,10 @@ class _Builder:
             return self._scale(node, sources, divide="div" in method)
         if method in MERGES:
             axis = sources[1] if len(sources) > 1 else options.get("dim", options.get("axis", 0))
-            stage = shapes.Concatenate(node.name, int(_number(axis)))
+            stage = merges.Concatenate(node.name, int(_number(axis)))
             return self._add(node, stage, list(sources[0]))
         if method in MAXIMA and len(sources) == 2 and isinstance(sources[1], fx.Node):
-            return self._add(node, shapes.Maximum(node.name), sources)
+            return self._add(node, merges.Maximum(node.name), sources)
         if method in RESHAPES:
             return self._reshape(node, method, sources, options)
         if method in UNCHANGED:
@@ -267,18 +267,18 @@ class _Builder:
     def _sum(self, node: fx.Node, sources: list[Any], weight: float) -> _Value:
         a, b = sources
         if isinstance(a, fx.Node) and isinstance(b, fx.Node):
-            return self._add(node, shapes.Sum(node.name, (1.0, weight)), [a, b])
+            return self._add(node, merges.Sum(node.name, (1.0, weight)), [a, b])
         if isinstance(a, fx.Node):
-            return self._add(node, shapes.Sum(node.name, (1.0,), weight * _number(b)), [a])
-        return self._add(node, shapes.Sum(node.name, (weight,), _number(a)), [b])
+            return self._add(node, merges.Sum(node.name, (1.0,), weight * _number(b)), [a])
+        return self._add(node, merges.Sum(node.name, (weight,), _number(a)), [b])
 
     def _scale(self, node: fx.Node, sources: list[Any], divide: bool) -> _Value:
         a, b = sources
         if isinstance(b, int | float):
             factor = 1 / float(b) if divide else float(b)
-            return self._add(node, shapes.Sum(node.name, (factor,)), [a])
+            return self._add(node, merges.Sum(node.name, (factor,)), [a])
         if isinstance(a, int | float) and not divide:
-            return self._add(node, shapes.Sum(node.name, (float(a),)), [b])
+            return self._add(node, merges.Sum(node.name, (float(a),)), [b])
         raise NetworkError(
             f"Stage '{node.name}' multiplies or divides by a value that the network computed, for "
             "which there is no rule: only products with numbers are linear."

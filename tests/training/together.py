@@ -43,6 +43,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "recurrent": {},
     "normalised": {"learner": {"update": {"normalise": "norm"}}},
     "surrogate": {"learner": {"name": "surrogate"}},
+    "surrogate, skips": {"learner": {"name": "surrogate"}, "on_non_finite": "skip"},
     "ottt": {"learner": {"name": "ottt"}, "optimizer": {"weight_decay": 0.1}},
     "rstdp": {"learner": {"name": "rstdp"}, "optimizer": {"weight_decay": 0.1}},
 }
@@ -68,9 +69,9 @@ def network(case: str) -> nn.Module:
 
 
 def data(case: str) -> Splits:
-    """Samples; for "skips" a bad one, which one of the processes sees."""
+    """Samples; where steps are skipped, a bad one among them, which one of the processes sees."""
     splits = make_splits(SIZES)
-    if case == "skips":
+    if case.endswith("skips"):
         store = splits.train
         assert isinstance(store, SpikeSet)
         start, end = store.trains.indptr[[0, store.steps]]

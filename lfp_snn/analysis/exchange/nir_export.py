@@ -45,7 +45,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
-from lfp_snn.engine import neurons, shapes, stepped, synapses
+from lfp_snn.engine import merges, neurons, shapes, stepped, synapses
 from lfp_snn.errors import NetworkError, require
 from lfp_snn.models.nir import DT
 
@@ -80,7 +80,7 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
         return ("input",) if i < 0 else sources[i]
 
     for layer in layers:
-        if isinstance(layer.stage, shapes.Sum):
+        if isinstance(layer.stage, merges.Sum):
             sources.append(_branches(layer, [of(i) for i in layer.inputs], nodes, edges))
             continue
         node = nodes[layer.name] = _node(layer, dt)
@@ -162,9 +162,9 @@ def _node(layer: Layer, dt: float) -> Any:
         raise _refuse(layer, "of neurons it has Leaky, RLeaky and Synaptic; train with one of them")
     if isinstance(stage, shapes.MaxPool):
         raise _refuse(layer, "it has no max pooling; train with average pooling (model.pool=avg)")
-    if isinstance(stage, shapes.Maximum):
+    if isinstance(stage, merges.Maximum):
         raise _refuse(layer, "its branches can only be added; merge by a sum")
-    if isinstance(stage, shapes.Concatenate):
+    if isinstance(stage, merges.Concatenate):
         raise _refuse(layer, "it has no concatenation; merge by a sum")
     raise _refuse(layer, "it has no such node")
 
@@ -310,7 +310,7 @@ def _branches(
     import nir
 
     stage = layer.stage
-    assert isinstance(stage, shapes.Sum)
+    assert isinstance(stage, merges.Sum)
     if stage.offset:
         raise _refuse(layer, "it cannot add a number; put it into the bias of a synapse")
     if any(shape != layer.shape for shape in layer.in_shapes):

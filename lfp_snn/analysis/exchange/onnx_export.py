@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
-from lfp_snn.engine import neurons, shapes, synapses
+from lfp_snn.engine import merges, neurons, shapes, synapses
 from lfp_snn.errors import NetworkError, require
 
 __all__ = ["to_onnx"]
@@ -103,12 +103,12 @@ class _Graph:
         elif isinstance(stage, shapes.Reshape):
             shape = self._constant(f"{layer.name}_shape", np.array([-1, *layer.shape], np.int64))
             self._op("Reshape", [sources[0], shape], value)
-        elif isinstance(stage, shapes.Sum):
+        elif isinstance(stage, merges.Sum):
             self._sum(layer, stage, sources, value)
-        elif isinstance(stage, shapes.Concatenate):
+        elif isinstance(stage, merges.Concatenate):
             axis = stage.axis if stage.axis < 0 else stage.axis - 1  # the graph has no time axis
             self._op("Concat", sources, value, axis=axis)
-        elif isinstance(stage, shapes.Maximum):
+        elif isinstance(stage, merges.Maximum):
             self._op("Max", sources, value)
         else:
             raise _refuse(layer, "its equations are not written there")
@@ -164,7 +164,7 @@ class _Graph:
             **options,
         )
 
-    def _sum(self, layer: Layer, stage: shapes.Sum, sources: list[str], value: str) -> None:
+    def _sum(self, layer: Layer, stage: merges.Sum, sources: list[str], value: str) -> None:
         terms = []
         for k, (weight, source) in enumerate(zip(stage.weights, sources, strict=True)):
             if weight != 1:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
 from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
-from lfp_snn.engine import neurons, shapes, synapses
+from lfp_snn.engine import merges, neurons, shapes, synapses
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
@@ -235,14 +235,14 @@ class _Plan:
             return _pool(layer, stage, widest)
         if isinstance(stage, shapes.Reshape):
             return {"op": "reshape", "shape": list(layer.shape)}, widest
-        if isinstance(stage, shapes.Sum):
+        if isinstance(stage, merges.Sum):
             if stage.offset or any(abs(weight) != 1 for weight in stage.weights):
                 raise _refuse(layer, "only sums and differences without factors are known")
             signs = [int(weight) for weight in stage.weights]
             return {"op": "add", "signs": signs, "shifts": shifts}, widest
-        if isinstance(stage, shapes.Maximum):
+        if isinstance(stage, merges.Maximum):
             return {"op": "max", "shifts": shifts}, widest
-        if isinstance(stage, shapes.Concatenate):
+        if isinstance(stage, merges.Concatenate):
             axis = stage.axis if stage.axis < 0 else stage.axis - 1  # there is no time axis
             return {"op": "concat", "shifts": shifts, "axis": axis}, widest
         raise _refuse(layer, "it is not known")

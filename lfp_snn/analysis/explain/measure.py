@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,7 +76,13 @@ class Faithfulness:
         }
 
 
-def measure(explainer: Explainer, batch: Batch, target: OfSpikes, seed: int = 0) -> Faithfulness:
+def measure(
+    explainer: Explainer,
+    batch: Batch,
+    target: OfSpikes,
+    seed: int = 0,
+    done: Callable[[float], object] = lambda share: None,
+) -> Faithfulness:
     """Measure the faithfulness of explanations on a batch.
 
     Args:
@@ -84,14 +90,18 @@ def measure(explainer: Explainer, batch: Batch, target: OfSpikes, seed: int = 0)
         batch: of spike trains, with labels.
         target: what is asked.
         seed: of random orders and of jitter.
+        done: told now and then which share of the work is done.
 
     Raises:
         DataError: the input is constant over time.
     """
     scores, found = scores_by_method(explainer, batch, target, seed)
-    curves = {
-        name: flip(explainer, batch, each, found.chosen, seed=seed) for name, each in scores.items()
-    }
+    parts = len(scores) + 2
+    curves: dict[str, Curves] = {}
+    for name, each in scores.items():
+        done((len(curves) + 1) / parts)
+        curves[name] = flip(explainer, batch, each, found.chosen, seed=seed)
+    done((parts - 1) / parts)
     stable = stability(explainer, batch, target, JITTER, seed)
     return Faithfulness(
         len(batch),

@@ -8,7 +8,6 @@ from numba import njit, prange
 from lfp_snn.backends.events.neuron import SUBTRACT_NOW, credit_step, fire
 from lfp_snn.backends.events.shares import share_out
 from lfp_snn.backends.events.simd import (
-    LANES,
     MOST,
     add_line,
     add_run,
@@ -18,6 +17,7 @@ from lfp_snn.backends.events.simd import (
     lowest_bit,
     sum_vector,
 )
+from lfp_snn.backends.events.vectors import LANES
 
 
 class Synapse(NamedTuple):

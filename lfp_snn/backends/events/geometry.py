@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lfp_snn.backends.events.simd import BLOCK, LANES
+from lfp_snn.backends.events.simd import BLOCK
+from lfp_snn.backends.events.vectors import LANES
 
 Pair = tuple[int, int]
 

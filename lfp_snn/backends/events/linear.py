@@ -25,7 +25,6 @@ from lfp_snn.backends.events.scan import (
 from lfp_snn.backends.events.shares import Shares, share_out
 from lfp_snn.backends.events.simd import (
     BLOCK,
-    LANES,
     add_rows,
     add_rows_by_sign,
     aligned_zeros,
@@ -33,6 +32,7 @@ from lfp_snn.backends.events.simd import (
     dot_by_sign,
     turn_tile,
 )
+from lfp_snn.backends.events.vectors import LANES
 from lfp_snn.backends.events.workspace import Workspace
 
 _GROUPS = 8

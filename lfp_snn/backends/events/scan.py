@@ -7,7 +7,8 @@ from numba import njit, prange
 
 from lfp_snn.backends.events.lists import Lists, lists_from_bits
 from lfp_snn.backends.events.neuron import Neuron, constants, credit_step, fire, keeps_u
-from lfp_snn.backends.events.simd import BLOCK, LANES, add_run, aligned_zeros, copy_run
+from lfp_snn.backends.events.simd import BLOCK, add_run, aligned_zeros, copy_run
+from lfp_snn.backends.events.vectors import LANES
 from lfp_snn.backends.events.workspace import Workspace
 
 

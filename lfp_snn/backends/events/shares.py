@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lfp_snn.backends.events.simd import (
+from lfp_snn.backends.events.vectors import (
     LANES,
     jump_table,
     load,

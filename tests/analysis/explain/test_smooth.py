@@ -100,8 +100,11 @@ def test_a_reward_is_that_of_each_part(smooth: SmoothExplainer, recordings: Samp
 def test_the_gradient_is_smoothed_too_for_comparison(
     smooth: SmoothExplainer, recordings: SampleSet
 ) -> None:
-    found = measure(smooth, recordings.batch(range(len(recordings))), OfClass())
+    told: list[float] = []
+    batch = recordings.batch(range(len(recordings)))
+    found = measure(smooth, batch, OfClass(), done=told.append)
     assert "gradient x input, smoothed" in found.curves
+    assert told == sorted(told) and len(told) == 6 and 0 < told[0] < told[-1] < 1
 
 
 def test_an_input_without_events_is_explained_as_it_is(

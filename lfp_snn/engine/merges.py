@@ -1,0 +1,136 @@
+"""Stages in which branches meet: sum, concatenation and maximum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage
+from lfp_snn.errors import NetworkError, ShapeError
+
+__all__ = ["Concatenate", "Maximum", "Sum"]
+
+
+def _refuse_misfits(stage: Stage, inputs: Sequence[Tensor]) -> None:
+    """Refuse branches that torch would not merge, or only by taking time or batch for a feature."""
+    frames = [tuple(x.shape[2:]) for x in inputs]
+    try:
+        torch.broadcast_shapes(*frames)
+        fit = len({len(frame) for frame in frames}) == 1
+    except RuntimeError:
+        fit = False
+    if not fit:
+        raise ShapeError(
+            f"Stage '{stage.name}' ({stage.describe()}) cannot merge branches of shapes "
+            f"{', '.join(map(str, frames))}: give them the same shape."
+        )
+
+
+class Sum(Stage):
+    """Weighted sum of branches, ``sum_k a_k x_k`` (a difference has ``a = (1, -1)``)."""
+
+    def __init__(self, name: str, weights: Sequence[float], offset: float = 0.0) -> None:
+        super().__init__(name)
+        self.weights = tuple(weights)
+        self.offset = offset
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        _refuse_misfits(self, inputs)
+        total = sum(
+            (x if a == 1 else a * x for a, x in zip(self.weights, inputs, strict=True)),
+            start=torch.zeros((), dtype=inputs[0].dtype, device=inputs[0].device),
+        )
+        return total + self.offset if self.offset else total
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        return tuple(
+            (credit if a == 1 else a * credit) if want else None
+            for a, want in zip(self.weights, wanted, strict=True)
+        )
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        """By the size of their weights."""
+        total = sum(map(abs, self.weights))
+        return tuple(relevance * (abs(a) / total if total else 0) for a in self.weights)
+
+
+class Concatenate(Stage):
+    """Branches side by side along an axis of the sample (``axis`` as in the module, 0 = batch)."""
+
+    def __init__(self, name: str, axis: int) -> None:
+        super().__init__(name)
+        if axis == 0:
+            raise NetworkError(
+                f"Stage '{name}' concatenates along the batch (axis 0); only axes of the sample "
+                "can be concatenated, for instance torch.cat([a, b], 1)."
+            )
+        self.axis = axis if axis < 0 else axis + 1
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        steps = max(x.shape[0] for x in inputs)
+        wide = [x.expand(steps, *x.shape[1:]) for x in inputs]
+        try:
+            joined = torch.cat(wide, self.axis)
+        except RuntimeError as problem:
+            shapes = ", ".join(str(tuple(x.shape[2:])) for x in inputs)
+            raise ShapeError(
+                f"Stage '{self.name}' cannot concatenate branches of shapes {shapes} along axis "
+                f"{self.axis}: all other axes must agree."
+            ) from problem
+        if joined.shape[:2] != wide[0].shape[:2]:
+            raise NetworkError(
+                f"Stage '{self.name}' concatenates along the batch; only axes of the sample can "
+                "be concatenated, for instance torch.cat([a, b], 1)."
+            )
+        run.keep(self, [x.shape[self.axis] for x in inputs])
+        return joined
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        return self.hand_on(run, credit)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        return tuple(relevance.split(run.kept[self], self.axis))
+
+
+class Maximum(Stage):
+    """Elementwise maximum of two branches; the larger takes the credit, equals share it in halves.
+
+    This is how the paper's residual SNN merges spikes: the merged value is again a spike.
+    """
+
+    @override
+    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+        _refuse_misfits(self, inputs)
+        a, b = inputs
+        run.keep(self, (a, b))
+        return torch.maximum(a, b)
+
+    @override
+    def backward(
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+    ) -> Credits:
+        return self.hand_on(run, credit)
+
+    @override
+    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+        a, b = run.kept[self]
+        tied = 0.5 * (a == b)
+        share = (a > b) + tied
+        return (relevance * share, relevance * (1 - share))
+
+    @override
+    def rule(self, rules: Rules) -> str:
+        return "larger"
