@@ -46,8 +46,7 @@ def layer_alone(synapse: nn.Module, feature: tuple[int, ...]) -> TemporalLFP:
 def step(lfp: TemporalLFP, x: Spikes, share: float) -> float:
     """Seconds of a step in which the layer takes lists up to ``share`` active."""
     lfp.forward(x, record=False)  # makes the program, and warms the buffers
-    assert lfp._events is not None
-    layer = lfp._events.nodes[0].stage
+    layer = lfp._program.nodes[0].stage
     assert isinstance(layer, EventLayer)
     layer.dense = share
     start = time.perf_counter()

@@ -22,7 +22,7 @@ neurons    what all neurons share, and leaky ones
 stepped    the other neurons: with further states, or a synapse of their own
 recurrent  that synapse
 units      stages of units without a state: activations, and the values of a readout
-serving    which rules the events backend serves
+kernels    which kernel serves which stage
 events     the same stages on lists of spikes, for the CPU
 triton     the same neurons on CUDA devices
 fixed      neurons that compute in whole numbers

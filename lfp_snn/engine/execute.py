@@ -14,7 +14,18 @@ import torch
 from torch import Tensor
 
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Relevance, Rules, Spiking, Stage, Value
+from lfp_snn.engine.stage import (
+    Credits,
+    Feedback,
+    Form,
+    Pass,
+    Relevance,
+    Rules,
+    Spiking,
+    Stage,
+    Value,
+    Wanted,
+)
 from lfp_snn.engine.synapses import BatchNorm
 from lfp_snn.spikes import Spikes
 
@@ -59,7 +70,7 @@ def run_backward(
         The credit of the input and the relevance beside it, if they are wanted and there are any.
         If they are wanted, the pass notes the relevance that arrived at each population.
     """
-    wanted = _wanted(program, of_input)
+    wanted = _wanted(program, run, rules, of_input)
     arrived: tuple[Tensor | None, Tensor | None]
     run.arrived.clear()
     credits: list[Tensor | None] = [None] * len(run.forms)
@@ -74,14 +85,17 @@ def run_backward(
             credits[k + 1] = beside[k + 1] = None
             found = _send(node.stage, run, *arrived, feedback, rules, asked)
         if of_input and isinstance(node.stage, Spiking):
-            run.arrived[node.stage.name] = _by_unit(node.stage, run, run.forms[k + 1], *arrived)
+            form = wanted[k + 1]
+            form = run.forms[k + 1] if form is None else form
+            run.arrived[node.stage.name] = _by_unit(node.stage, run, form, *arrived)
         for c, i in zip(found, cycle(node.inputs), strict=False):
-            if not wanted[i] or c is None:
+            form = wanted[i]
+            if form is None or c is None:
                 continue
             if isinstance(c, Relevance):
-                kind, fitted = beside, c.value.sum_to_size(_dense_shape(run.forms[i]))
+                kind, fitted = beside, c.value.sum_to_size(_dense_shape(form))
             else:
-                kind, fitted = credits, _fit(c, run.forms[i])
+                kind, fitted = credits, _fit(c, form)
             known = kind[i]
             kind[i] = fitted if known is None else known + fitted
         if feedback.exchange is not None:
@@ -109,7 +123,7 @@ def _send(
     relevance: Tensor | None,
     feedback: Feedback,
     rules: Rules,
-    asked: Sequence[bool],
+    asked: Wanted,
 ) -> Credits:
     """What a stage hands to its inputs: credit for credit, and relevance for relevance."""
     if relevance is None:
@@ -129,7 +143,7 @@ def _send(
 def _by_unit(
     stage: Spiking,
     run: Pass,
-    form: torch.Size | Spikes,
+    form: Form,
     credit: Tensor | None,
     relevance: Tensor | None,
 ) -> Tensor:
@@ -147,26 +161,31 @@ def _by_unit(
     return total if relevance is None else total + relevance.sum(0)
 
 
-def _form(value: Value) -> torch.Size | Spikes:
+def _form(value: Value) -> Form:
     """What must be known of a value to bring credit into its form."""
     return value.shape if isinstance(value, Tensor) else value
 
 
-def _fit(credit: Tensor, form: torch.Size | Spikes) -> Tensor:
+def _fit(credit: Tensor, form: Form) -> Tensor:
     """Credit in the form of its value: whatever axis the value was broadcast over is summed."""
     if isinstance(form, Spikes):
         return credit if credit.dim() == 1 else form.gather(credit)
     return credit.sum_to_size(form)
 
 
-def _dense_shape(form: torch.Size | Spikes) -> Sequence[int]:
+def _dense_shape(form: Form) -> Sequence[int]:
     return form.shape if isinstance(form, Spikes) else form
 
 
-def _wanted(program: Program, of_input: bool) -> list[bool]:
-    """For each value: does anything before it take feedback (or is it the input, asked for)?"""
-    wanted = [of_input]
-    for node in program.nodes:
+def _wanted(program: Program, run: Pass, rules: Rules, of_input: bool) -> list[Form | None]:
+    """For each value, in which form its credit is wanted.
+
+    It is if anything before it takes feedback (or if it is the input, and asked for).
+    """
+    wanted: list[Form | None] = [run.forms[0] if of_input else None]
+    for node, form in zip(program.nodes, run.forms[1:], strict=True):
+        below = [wanted[i] for i in node.inputs]
         learns = Feedback.wanted(*node.stage.parameters().values())
-        wanted.append(learns or any(wanted[i] for i in node.inputs))
+        asked = learns or any(each is not None for each in below)
+        wanted.append(node.stage.asks(run, rules, form, below) if asked else None)
     return wanted

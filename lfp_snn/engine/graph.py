@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lfp_snn.engine.stage import Spiking, Stage
+from lfp_snn.engine.stage import Rules, Spiking, Stage
 from lfp_snn.engine.synapses import BatchNorm, Synapse
-from lfp_snn.rules import Part
+from lfp_snn.rules import Active, Part
 
 __all__ = ["Node", "Program"]
 
@@ -33,6 +33,16 @@ class Program:
         stage = self.nodes[-1].stage
         assert isinstance(stage, Spiking)
         return stage
+
+    def active(self, rules: Rules) -> list[Active]:
+        """For each value, the input first: the entries at which credit of it is needed.
+
+        What was silent in the input has no relevance.
+        """
+        found: list[Active] = ["spikes"]
+        for node in self.nodes:
+            found.append(node.stage.active(rules, [found[i] for i in node.inputs]))
+        return found
 
     def last_used(self, k: int) -> list[int]:
         """The values that no node after node k takes, and that node k takes."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 
 __all__ = ["Concatenate", "Maximum", "Sum"]
@@ -48,10 +48,10 @@ class Sum(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return tuple(
-            (credit if a == 1 else a * credit) if want else None
+            None if want is None else credit if a == 1 else a * credit
             for a, want in zip(self.weights, wanted, strict=True)
         )
 
@@ -96,7 +96,7 @@ class Concatenate(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.hand_on(run, credit)
 
@@ -120,7 +120,7 @@ class Maximum(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.hand_on(run, credit)
 

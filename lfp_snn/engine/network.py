@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lfp_snn.backends.support import BACKENDS, unavailable
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
-from lfp_snn.engine.serving import on_spikes, refuse_rules
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
@@ -76,12 +76,11 @@ class TracedNetwork:
         )
         self.rules: Rules = assign(self.rule, self._reference.parts())
         if backend == "events":
-            refuse_rules(self.rules)
+            refuse(backend, _table(backend), self._reference, self.rules)
         if half not in (None, torch.bfloat16, torch.float16):
             raise NetworkError(f"half is {half}; expected torch.bfloat16, torch.float16 or None.")
         self.half = half
-        self._events: Program | None = None
-        self._fused: Program | None = None
+        self._plans: dict[str, Plan] = {}  # by backend, made when they are first needed
 
     @property
     def device(self) -> torch.device:
@@ -101,8 +100,9 @@ class TracedNetwork:
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
             spiking = device.type == "cpu" and bool(self._reference.neurons())
-            fits = spiking and all(map(on_spikes, self.rules.values()))
-            return "events" if fits else "torch"
+            if spiking and unknown(_table("events"), self._reference, self.rules) is None:
+                return "events"
+            return "torch"
         return self._backend
 
     def _choose_program(self) -> Program:
@@ -116,21 +116,17 @@ class TracedNetwork:
                 f"half={self.half} is an option of the triton backend, and this network runs on "
                 f"{backend}: leave it out."
             )
-        if backend == "torch":
-            return self._reference
-        if backend == "triton":
-            from lfp_snn.engine.triton import on_triton
+        if backend == "events":
+            from lfp_snn.backends.events.workspace import match_threads
 
-            self._fused = self._fused or on_triton(self._reference)
-            return self._fused
-        # Imported here, since the kernels take a second to load and others do without.
-        from lfp_snn.backends.events.workspace import match_threads
-        from lfp_snn.engine.events import on_events
+            match_threads(torch.get_num_threads())
+        return self._plan(backend).program
 
-        match_threads(torch.get_num_threads())
-        if self._events is None:
-            self._events = on_events(self._reference, self.rules)
-        return self._events
+    def _plan(self, backend: str) -> Plan:
+        """The program on the kernels of a backend."""
+        if backend not in self._plans:
+            self._plans[backend] = plan(backend, _table(backend), self._reference, self.rules)
+        return self._plans[backend]
 
     def _products(self) -> torch.autocast:
         """Within, products of synapses are of half precision if that was asked for."""
@@ -192,3 +188,19 @@ class TracedNetwork:
     def ends_in_neurons(self) -> bool:
         """Is the output that of neurons, which have membranes?"""
         return self._reference.output.stateful
+
+
+def _table(backend: str) -> Table:
+    """The kernels of a backend; that of torch is empty, it runs the reference.
+
+    Imported here, since kernels take a second to load and others do without.
+    """
+    if backend == "events":
+        from lfp_snn.engine.events import table as events
+
+        return events.TABLE
+    if backend == "triton":
+        from lfp_snn.engine import triton
+
+        return triton.TABLE
+    return ()

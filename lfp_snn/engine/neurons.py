@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import snntorch as snn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn import lif
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking
+from lfp_snn.engine.stage import Credits, Demand, Feedback, Pass, Rules, Spiking, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules.base import ratio
 
@@ -107,9 +107,20 @@ class Population(Spiking):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
+
+    @property
+    def reset(self) -> str:
+        """What a spike does to the membrane, and whether at once."""
+        reset: str = self.module.reset_mechanism
+        late = reset == "none" or getattr(self.module, "reset_delay", True)
+        return reset if late else f"{reset}, at once"
+
+    @override
+    def demand(self, rules: Rules) -> Demand:
+        return replace(super().demand(rules), reset=self.reset)
 
     @override
     def rule(self, rules: Rules) -> str:
@@ -121,9 +132,7 @@ class Population(Spiking):
 
     @override
     def describe(self) -> str:
-        reset = self.module.reset_mechanism
-        late = reset == "none" or getattr(self.module, "reset_delay", True)
-        return f"{type(self.module).__name__}({reset}{'' if late else ', at once'})"
+        return f"{type(self.module).__name__}({self.reset})"
 
 
 class Leaky(Population):
@@ -144,6 +153,14 @@ class Leaky(Population):
     def __init__(self, name: str, module: snn.Leaky) -> None:
         super().__init__(name, module)
         self.graded = is_graded(module)
+
+    @property
+    @override
+    def kind(self) -> str:
+        neuron = self.module
+        learns = any(isinstance(each, nn.Parameter) for each in (neuron.beta, neuron.threshold))
+        graded = ", graded" if self.graded else ""
+        return f"{super().kind}{graded}{', learning' if learns else ''}"
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
@@ -192,7 +209,7 @@ class Leaky(Population):
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         current, spikes, membranes, state, dynamics = run.kept[self]
         factor = self.module.graded_spikes_factor

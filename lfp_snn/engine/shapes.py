@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Value
+from lfp_snn.engine.stage import Credits, Feedback, Form, Pass, Rules, Stage, Value, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -21,6 +21,7 @@ __all__ = [
     "Dropout",
     "Identity",
     "MaxPool",
+    "Pool",
     "Reshape",
     "Size",
 ]
@@ -55,13 +56,23 @@ def _as_image_pool(pool: nn.Module) -> nn.Module:
     return pool
 
 
-class _Pool(Stage):
+class Pool(Stage):
     """A pool over maps; one-dimensional maps are images of height one."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         super().__init__(name, module)
         self.pool = _as_image_pool(module)
         self.axes = 1 if self.pool is not module else 2
+
+    @property
+    @override
+    def kind(self) -> str:
+        special = self._special()
+        return super().kind + (f", {special}" if special else "")
+
+    def _special(self) -> str:
+        """What tells its windows from the usual ones, if anything does."""
+        return ""
 
     def _maps(self, x: Tensor) -> Tensor:
         """``[T, B, C, ...] -> [N, C, H, W]``."""
@@ -84,10 +95,15 @@ class _Pool(Stage):
         return maps.reshape(*like.shape[:2], *maps.shape[1:])
 
 
-class MaxPool(_Pool):
+class MaxPool(Pool):
     """Max pooling: credit goes to the winner, the first maximum in row-major order."""
 
     pool: kernels.MaxPool
+
+    @override
+    def _special(self) -> str:
+        dilated = isinstance(self.pool, nn.MaxPool2d) and self.pool.dilation not in (1, (1, 1))
+        return "dilated" if dilated else ""
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
@@ -100,7 +116,7 @@ class MaxPool(_Pool):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.hand_on(run, credit)
 
@@ -115,10 +131,18 @@ class MaxPool(_Pool):
         return "winner"
 
 
-class AvgPool(_Pool):
+class AvgPool(Pool):
     """Average pooling, a linear stage."""
 
     pool: kernels.AvgPool
+
+    @override
+    def _special(self) -> str:
+        pool = self.pool
+        usual = not isinstance(pool, nn.AvgPool2d) or (
+            pool.count_include_pad and pool.divisor_override is None
+        )
+        return "" if usual else "with a divisor of its own"
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
@@ -131,7 +155,7 @@ class AvgPool(_Pool):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         shape, maps, pooled = run.kept[self]
         shared = kernels.avg_pool_credit(credit.reshape(pooled).contiguous(), self.pool, maps)
@@ -156,6 +180,14 @@ class Reshape(Stage):
 
     module: nn.Module
     takes_spikes = True
+    keeps_lists = True
+
+    @override
+    def asks(self, run: Pass, rules: Rules, form: Form, below: Wanted) -> Form:
+        asked = below[0]
+        if isinstance(asked, Spikes) and isinstance(form, Spikes):
+            return asked.reshape_feature(form.feature_shape)
+        return form
 
     @override
     def forward(self, run: Pass, *inputs: Value) -> Value:
@@ -178,7 +210,7 @@ class Reshape(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         # One number per entry of a list stays what it is.
         return (credit if credit.dim() == 1 else credit.reshape(run.kept[self]),)
@@ -192,6 +224,11 @@ class Identity(Stage):
     """``nn.Identity``, and whatever else changes nothing."""
 
     takes_spikes = True
+    keeps_lists = True
+
+    @override
+    def asks(self, run: Pass, rules: Rules, form: Form, below: Wanted) -> Form:
+        return form if below[0] is None else below[0]
 
     @override
     def forward(self, run: Pass, *inputs: Value) -> Value:
@@ -199,7 +236,7 @@ class Identity(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return (credit,)
 
@@ -217,6 +254,7 @@ class Dropout(Stage):
 
     module: nn.Dropout | nn.Dropout1d | nn.Dropout2d
     takes_spikes = True
+    keeps_lists = True
 
     @override
     def forward(self, run: Pass, *inputs: Value) -> Value:
@@ -239,7 +277,7 @@ class Dropout(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         mask: Tensor | None = run.kept[self][0]
         return (credit if mask is None else credit * mask,)

@@ -21,13 +21,29 @@ from typing_extensions import override
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.lif import running
-from lfp_snn.rules import Rule, Update
+from lfp_snn.rules import Active, Rule, Update, widest
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Credits", "Feedback", "Pass", "Relevance", "Rules", "Spiking", "Stage", "Value"]
+__all__ = [
+    "Credits",
+    "Demand",
+    "Feedback",
+    "Form",
+    "Pass",
+    "Relevance",
+    "Rules",
+    "Spiking",
+    "Stage",
+    "Value",
+    "Wanted",
+]
 
 #: What travels between stages.
 Value = Tensor | Spikes
+#: The form of a value or of credit: the shape ``[T, B, ...]``, or the list of its entries.
+Form = torch.Size | Spikes
+#: In what form each input's credit is wanted; None where it is not.
+Wanted = Sequence[Form | None]
 #: The rule of each synapse and population of neurons, by name.
 Rules = Mapping[str, Rule]
 
@@ -227,8 +243,30 @@ class Feedback:
                 parameter.feedback = parameter.grad = None
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What a kernel must know to serve a stage; None where that plays no part in it.
+
+    Args:
+        kind: what the stage is, see :attr:`Stage.kind`.
+        split: name of the formula at the neuron.
+        sharing: name of the formula at the synapse.
+        reset: of the membrane after a spike.
+    """
+
+    kind: str
+    split: str | None = None
+    sharing: str | None = None
+    reset: str | None = None
+
+
 class Stage(ABC):
     """One stage of a program.
+
+    **What a stage says of itself.** Kernels are found by :meth:`demand`. Where credit is needed is
+    told from the bottom up, twice: :meth:`active` by rules alone, when kernels are chosen, and
+    :meth:`asks` with the entries of a pass, when credit flows. A stage finds what its inputs ask
+    for in ``wanted``.
 
     Args:
         name: the module's path in the network, or the name that torch.fx gave to a function.
@@ -242,7 +280,46 @@ class Stage(ABC):
         self.module = module
 
     #: Does forward take Spikes as they are? Others are given tensors.
-    takes_spikes = False
+    takes_spikes: ClassVar[bool] = False
+    #: Does a list of spikes leave as a list?
+    keeps_lists: ClassVar[bool] = False
+    #: Does it leave a list of spikes, whatever it takes?
+    makes_lists: ClassVar[bool] = False
+    #: The kernel that runs it, as the program's table shows it.
+    kernel: str = "torch"
+
+    @property
+    def kind(self) -> str:
+        """What it is to a kernel: its class, and what makes it special behind a comma."""
+        return type(self).__name__
+
+    def demand(self, rules: Rules) -> Demand:
+        """What a kernel must know to serve it."""
+        return Demand(self.kind)
+
+    def active(self, rules: Rules, below: Sequence[Active]) -> Active:
+        """The entries of its value at which credit is needed, from what its inputs need.
+
+        A stage without weights hands credit on and needs it wherever one of its inputs does.
+        """
+        return widest(below)
+
+    def asks(self, run: Pass, rules: Rules, form: Form, below: Wanted) -> Form:
+        """In which form it needs credit of its value, once a pass has been run.
+
+        Args:
+            run: the recorded pass.
+            rules: of this backward pass.
+            form: of its value.
+            below: what its inputs ask for.
+
+        Returns:
+            The form of the value, unless the stage says otherwise: one number for each entry of a
+            list, since what was silent has no relevance. A population that gives credit to silent
+            neurons asks for the list of those too, with its spikes as the values of the entries,
+            and stages that hand lists on ask for what their input asks for.
+        """
+        return form
 
     @abstractmethod
     def forward(self, run: Pass, *inputs: Any) -> Value:
@@ -250,12 +327,14 @@ class Stage(ABC):
 
     @abstractmethod
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         """Credit of each input that wants it; adds this stage's sums to the feedback.
 
-        A credit may keep the time axis of ``[T, ...]`` where the input is constant, or any other
-        axis that the input broadcasts over: the program sums it to the shape of the value.
+        Credit arrives in the form that this stage :meth:`asks` for. That of an input is dense or
+        in the form that ``wanted`` holds. A dense one may keep the time axis of ``[T, ...]`` where
+        the input is constant, or any other axis that the input broadcasts over: the program sums
+        it to the shape of the value.
         """
 
     def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
@@ -302,18 +381,26 @@ class Spiking(Stage):
     #: Are they 0 or 1, or any number?
     emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 
+    @override
+    def demand(self, rules: Rules) -> Demand:
+        return Demand(self.kind, split=rules[self.name].at_neuron.name)
+
+    @override
+    def active(self, rules: Rules, below: Sequence[Active]) -> Active:
+        return rules[self.name].active
+
     @abstractmethod
     def spikes(self, run: Pass) -> Tensor:
         """Spikes or values of a recorded pass, ``[T, B, ...]``, or ``[1, B, ...]`` if constant."""
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
 
     @abstractmethod
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         """As :meth:`backward`, from the relevance ``R`` ``[T, B, ...]`` at the spikes."""

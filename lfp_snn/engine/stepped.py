@@ -7,7 +7,6 @@ spikes of the step before do. One scan forwards and one backwards serve them all
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import snntorch as snn
@@ -18,9 +17,9 @@ from typing_extensions import override
 from lfp_snn import cells
 from lfp_snn.engine.neurons import Population, reduce_to
 from lfp_snn.engine.recurrent import Recurrence
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import PLAIN
+from lfp_snn.rules import CONTRIBUTION
 
 __all__ = ["Alpha", "Lapicque", "RLeaky", "RSynaptic", "Stepped", "Synaptic"]
 
@@ -119,12 +118,12 @@ class Stepped(Population):
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         trace: _Trace = run.kept[self]
         arrived, spikes, states, first, cell = trace
         rule = rules[self.name]
-        if self.recurrence is not None and rule.variants != PLAIN:
+        if self.recurrence is not None and rule.at_synapse != CONTRIBUTION:
             raise NetworkError(
                 f"Neuron '{self.name}' ({type(self.module).__name__}) has a recurrent synapse, for "
                 f"which there is no {type(rule).__name__}: give it epsilon, norm or pass, as a "

@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Relevance, Rules, Stage
+from lfp_snn.engine.stage import Credits, Demand, Feedback, Pass, Relevance, Rules, Stage, Wanted
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import PLAIN, Rule, Variant
+from lfp_snn.rules import CONTRIBUTION, Active, Rule, Variant
 
 __all__ = ["BatchNorm", "Convolution", "Linear", "Synapse"]
 
@@ -34,6 +34,14 @@ class Synapse(Stage):
     module: nn.Linear | kernels.Convolution
 
     @override
+    def demand(self, rules: Rules) -> Demand:
+        return Demand(self.kind, sharing=rules[self.name].at_synapse.name)
+
+    @override
+    def active(self, rules: Rules, below: Sequence[Active]) -> Active:
+        return "everywhere"  # every current makes the membrane
+
+    @override
     def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         self.check(x.shape)
@@ -43,9 +51,10 @@ class Synapse(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        return (self.learn(run.kept[self], credit, feedback, rules[self.name], wanted[0]),)
+        rule, asked = rules[self.name], wanted[0] is not None
+        return (self.learn(run.kept[self], credit, feedback, rule, asked),)
 
     def learn(
         self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
@@ -56,7 +65,7 @@ class Synapse(Stage):
             The credit of the input, or its relevance, if it is wanted.
         """
         frames, credits = x.flatten(0, 1), n.flatten(0, 1)
-        if rule.variants is PLAIN:
+        if rule.at_synapse == CONTRIBUTION:
             of_input = self._plain(frames, credits, feedback, wanted)
         else:
             parts = -(-credits.numel() // _PART)
@@ -137,7 +146,7 @@ class Synapse(Stage):
     @override
     def rule(self, rules: Rules) -> str:
         rule = rules[self.name]
-        return "c = W'n" if rule.variants is PLAIN else repr(rule)
+        return "c = W'n" if rule.at_synapse == CONTRIBUTION else repr(rule)
 
     @abstractmethod
     def check(self, shape: Sequence[int]) -> None:
@@ -298,7 +307,7 @@ class BatchNorm(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         x, mean, inverse, scale = run.kept[self]
         gamma, beta = self.module.weight, self.module.bias
@@ -307,7 +316,7 @@ class BatchNorm(Stage):
             hat = (x - self._wide(mean, x)) * self._wide(inverse, x)
             feedback.add(gamma, (credit * hat).sum(others))
             feedback.add(beta, credit.sum(others))
-        return (credit * self._wide(scale, x) if wanted[0] else None,)
+        return (credit * self._wide(scale, x) if wanted[0] is not None else None,)
 
     @override
     def rule(self, rules: Rules) -> str:

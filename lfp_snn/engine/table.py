@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
+from lfp_snn.engine.graph import Program
+from lfp_snn.engine.stage import Form
 from lfp_snn.rules import Composite, Rule
 from lfp_snn.spikes import Spikes
 
@@ -16,28 +17,27 @@ if TYPE_CHECKING:
 
 __all__ = ["program_table", "stage_table"]
 
-HEADINGS = ("stage", "kind", "output", "parameters", "rule")
+HEADINGS = ("stage", "kind", "output", "parameters", "rule", "kernel")
 
 
-def program_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str:
+def program_table(lfp: TemporalLFP, program: Program, forms: Sequence[Form]) -> str:
     """A line about the whole, and :func:`stage_table`."""
     dtype = str(lfp.dtype).removeprefix("torch.")
     whole = (
         f"TemporalLFP(rule={_rule(lfp.rule)}, backend={lfp.backend}, device={lfp.device}, {dtype})"
     )
-    return f"{whole}\n{stage_table(lfp, forms)}"
+    return f"{whole}\n{stage_table(lfp, program, forms)}"
 
 
-def stage_table(lfp: TemporalLFP, forms: Sequence[torch.Size | Spikes]) -> str:
-    """Stages, shapes (known after a forward pass), parameters and the rule of each."""
+def stage_table(lfp: TemporalLFP, program: Program, forms: Sequence[Form]) -> str:
+    """Stages, shapes (known after a forward pass), parameters, rule and kernel of each."""
     rows = [HEADINGS]
-    for k, node in enumerate(lfp._program.nodes):
+    for k, node in enumerate(program.nodes):
         stage = node.stage
         output = "x".join(map(str, _shape(forms[k + 1])[2:])) if forms else "?"
         parameters = ", ".join(_value(name, p) for name, p in stage.parameters().items())
-        rows.append(
-            (stage.name, stage.describe(), output, parameters or "-", stage.rule(lfp.rules))
-        )
+        rule = stage.rule(lfp.rules)
+        rows.append((stage.name, stage.describe(), output, parameters or "-", rule, stage.kernel))
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = [
         "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
@@ -52,12 +52,12 @@ def _rule(rule: Rule | Composite) -> str:
     return type(rule).__name__ if isinstance(rule, Composite) else repr(rule)
 
 
-def _shape(form: torch.Size | Spikes) -> Sequence[int]:
+def _shape(form: Form) -> Sequence[int]:
     return form.shape if isinstance(form, Spikes) else form
 
 
 def _value(name: str, p: Tensor) -> str:
     """A scalar by its value, anything larger by its shape."""
     if p.numel() == 1:
-        return f"{name}={float(p):g}"
+        return f"{name}={float(p.detach()):g}"
     return f"{name} {'x'.join(map(str, p.shape))}"

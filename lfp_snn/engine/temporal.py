@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.chunked import (
     BUDGET,
     FLOATS_PER_NEURON,
@@ -18,11 +19,11 @@ from lfp_snn.engine.chunked import (
 )
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
+from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
-from lfp_snn.engine.serving import refuse_rules
-from lfp_snn.engine.stage import Feedback, Pass
+from lfp_snn.engine.stage import Feedback, Form, Pass
 from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rewards import StepwiseReward
@@ -265,8 +266,9 @@ class TemporalLFP(TracedNetwork):
         with torch.no_grad(), self._products():
             reward = self._prepare_reward(run, reward)
             rules = self.rules if rule is None else assign(rule, self._reference.parts())
-            if self._program is self._events:
-                refuse_rules(rules)
+            events = self._plans.get("events")
+            if events is not None and self._program is events.program:
+                events.refuse(rules)
             feedback = Feedback(self.update, self.exchange)
             if self._chunks is not None:
                 found = self._chunks.backward(reward, feedback, rules, input_relevance)
@@ -359,8 +361,19 @@ class TemporalLFP(TracedNetwork):
         return beside if relevance is None else relevance + beside
 
     def summary(self) -> str:
-        """A table of the stages: kind, shape in the last pass, parameters and rule."""
-        return stage_table(self, [] if self._pass is None else self._pass.forms)
+        """A table of the stages: kind, shape in the last pass, parameters, rule, and kernel.
+
+        Stages that a kernel computes in one pass are one row; what no kernel of the backend serves
+        runs on torch.
+        """
+        return stage_table(self, *self._shown())
 
     def __repr__(self) -> str:
-        return program_table(self, [] if self._pass is None else self._pass.forms)
+        return program_table(self, *self._shown())
+
+    def _shown(self) -> tuple[Program, Sequence[Form]]:
+        """The program of the last pass and the forms of its values, or that of the next pass."""
+        if self._pass is not None:
+            return self._program, self._pass.forms
+        can_run = unavailable(self.backend, self.device) is None
+        return self._plan(self.backend).program if can_run else self._reference, []

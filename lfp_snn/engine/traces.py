@@ -40,9 +40,9 @@ from lfp_snn.engine.fixed import FixedPoint
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.neurons import Leaky, reduce_to
 from lfp_snn.engine.shapes import Identity
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Stage
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Stage, Wanted
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import PLAIN, Rule
+from lfp_snn.rules import CONTRIBUTION, Rule
 
 __all__ = ["CARRIED", "Readout", "TracedNeurons", "TracedSynapse", "on_traces"]
 
@@ -100,7 +100,7 @@ def _refuse(program: Program, rules: Rules) -> None:
                 f"Neuron '{stage.name}' has graded spikes, for whose factor there is no trace: "
                 "build it with graded_spikes_factor=1, or train without online()."
             )
-        if isinstance(stage, synapses.Synapse) and rules[stage.name].variants != PLAIN:
+        if isinstance(stage, synapses.Synapse) and rules[stage.name].at_synapse != CONTRIBUTION:
             raise NetworkError(
                 f"Synapse '{stage.name}' has the rule {rules[stage.name]!r}, which needs the input "
                 "of each step and not a trace of it: online() knows epsilon, norm and pass."
@@ -170,13 +170,13 @@ class TracedSynapse(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         weight, bias = self.synapse.module.weight, self.synapse.module.bias
         trace, of_one = run.kept[self]
         n = credit[0]
         of_weight, _, of_input = self.synapse.products(
-            trace, n, weight, feedback=feedback.wanted(weight), credit=wanted[0]
+            trace, n, weight, feedback=feedback.wanted(weight), credit=wanted[0] is not None
         )
         feedback.add(weight, of_weight)
         if feedback.wanted(bias):
@@ -238,7 +238,7 @@ class TracedNeurons(Spiking):
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         gain, _, eligible = run.kept[self]
         for parameter, eligibility in eligible:
@@ -290,10 +290,10 @@ class Readout(TracedNeurons):
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         (n,) = super().credit_relevance(run, relevance, feedback, rules, wanted)
-        if not wanted[0]:
+        if wanted[0] is None:
             return (None,)
         assert isinstance(n, Tensor)
         weight = self.synapse.module.weight

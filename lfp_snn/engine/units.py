@@ -12,7 +12,6 @@ with sgn(0) = 1. ``docs/method.md``, "Networks without time", says why the sign 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.activations import Step
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Wanted
 from lfp_snn.rules import Rule
 
 __all__ = ["Activation", "Readout", "StepUnits"]
@@ -75,13 +74,13 @@ class Activation(Spiking):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         drive, value = run.kept[self]
         if self.rest:

@@ -21,7 +21,18 @@ each layer its own rule; :class:`Update` says what a weight makes of its feedbac
 
 from __future__ import annotations
 
-from lfp_snn.rules.base import PLAIN, EpsilonSplit, Rule, Variant
+from lfp_snn.rules.base import (
+    ACTIVE,
+    CONTRIBUTION,
+    OWN,
+    PLAIN,
+    Active,
+    EpsilonSplit,
+    Formula,
+    Rule,
+    Variant,
+    widest,
+)
 from lfp_snn.rules.composite import (
     Assignment,
     Composite,
@@ -36,9 +47,13 @@ from lfp_snn.rules.silent import Flat, WSquare, ZBox
 from lfp_snn.rules.update import Update
 
 __all__ = [
+    "ACTIVE",
     "COMPOSITES",
+    "CONTRIBUTION",
+    "OWN",
     "PLAIN",
     "RULES",
+    "Active",
     "AlphaBeta",
     "Assignment",
     "BySign",
@@ -48,6 +63,7 @@ __all__ = [
     "EpsilonPlusFlat",
     "EpsilonSplit",
     "Flat",
+    "Formula",
     "Gamma",
     "Norm",
     "Part",
@@ -59,6 +75,7 @@ __all__ = [
     "ZBox",
     "ZPlus",
     "assign",
+    "widest",
 ]
 
 #: Rules by the name that a config uses.

@@ -28,15 +28,36 @@ which is :math:`|w_{ij}| \sum x_i n_j` for LFP-epsilon and
 of the contribution. Positive reward thus strengthens what excited the neuron and weakens what
 inhibited it, whatever the rule; a silent input did neither and its synapses learn nothing, even
 under a rule that hands relevance to it. A bias is a synapse whose input is always 1.
+
+**What a rule says of itself.** The methods above are the reference, which torch carries out. A
+backend has kernels for some of these formulas and finds them by what the rule says, as data:
+
+=================== ========================================================== ================
+property            what it says                                               example
+=================== ========================================================== ================
+:attr:`.at_neuron`  the split, a :class:`Formula`: its name and parameters     ``epsilon, eps``
+:attr:`.at_synapse` how relevance is shared among synapses, the same way       ``gamma, gamma``
+:attr:`.active`     the entries of a population at which it needs credit       ``"spikes"``
+=================== ========================================================== ================
+
+A rule that says ``Formula("epsilon", {"eps": 0.2})`` is served by whatever kernel knows the formula
+"epsilon", and nothing but the rule is written. One that says :data:`OWN` (also a class that
+overrides the methods and says nothing) runs on the reference. What a formula means is fixed by the
+methods of the rules here that bear its name; a rule that says it promises the same numbers.
+
+:attr:`.active` is what a stage tells the one above it: where that must form credit on the way back.
+Relevance :math:`R = s c` needs it at spikes alone; a split in which credit itself enters, and that
+gives some to silent neurons, needs it wherever its gate is open, or everywhere. What is *learnt*
+from needs no such word: feedback is a product with the input and stays at active inputs.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -44,9 +65,52 @@ from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
 
-__all__ = ["PLAIN", "EpsilonSplit", "Rule", "Variant", "as_is", "ratio", "split_by_size"]
+__all__ = [
+    "ACTIVE",
+    "CONTRIBUTION",
+    "OWN",
+    "PLAIN",
+    "Active",
+    "EpsilonSplit",
+    "Formula",
+    "Rule",
+    "Variant",
+    "as_is",
+    "ratio",
+    "split_by_size",
+    "widest",
+]
 
 Change = Callable[[Tensor], Tensor]
+#: Entries of a value at which credit is needed on the way back: where it spiked (was not zero),
+#: where a gate is open (near the threshold, say), or everywhere.
+Active = Literal["spikes", "gate", "everywhere"]
+#: All of them, from the narrowest to the widest.
+ACTIVE: tuple[Active, ...] = ("spikes", "gate", "everywhere")
+
+
+def widest(several: Iterable[Active]) -> Active:
+    """The widest of some sets of entries; ``"spikes"`` if there are none."""
+    return max(several, key=ACTIVE.index, default="spikes")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula by its name and parameters: how a kernel is found and what it is given.
+
+    Args:
+        name: of the formula, such as ``"epsilon"``.
+        parameters: by name, numbers or words, such as ``{"eps": 0.1}``.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: What a rule says of a formula that no kernel knows: its methods are run as they are.
+OWN = Formula("its own")
+#: Relevance is shared as the current was made, ``R = x w n``: one credit for all contributions.
+CONTRIBUTION = Formula("contribution")
 
 
 def as_is(weight: Tensor) -> Tensor:
@@ -89,7 +153,37 @@ class Rule(ABC):
 
     Concrete rules are frozen dataclasses. They are applied to one layer or to all; see
     :class:`lfp_snn.rules.Composite`.
+
+    A class that overrides a method and does not say anew which formula that is has its own: what
+    its parent said is not true of it any more.
     """
+
+    #: The methods that each formula stands for.
+    _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "at_neuron": ("split",),
+        "at_synapse": ("variants", "normalise"),
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for said, methods in cls._stands_for.items():
+            if said not in vars(cls) and any(method in vars(cls) for method in methods):
+                setattr(cls, said, OWN)
+
+    @property
+    def at_neuron(self) -> Formula:
+        """The formula of :meth:`split`."""
+        return OWN
+
+    @property
+    def at_synapse(self) -> Formula:
+        """The formula of :attr:`variants` and :meth:`normalise`."""
+        return CONTRIBUTION
+
+    @property
+    def active(self) -> Active:
+        """The entries of a population with this rule at which it needs credit."""
+        return "spikes"
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -149,6 +243,11 @@ class EpsilonSplit(Rule):
                 f"{type(self).__name__}.eps is {self.eps}; expected a positive finite number such "
                 "as 1e-6."
             )
+
+    @property
+    @override
+    def at_neuron(self) -> Formula:
+        return Formula("conserving") if self.conserving else Formula("epsilon", {"eps": self.eps})
 
     @override
     def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.rules.base import EpsilonSplit, Rule, split_by_size
+from lfp_snn.rules.base import EpsilonSplit, Formula, Rule, split_by_size
 
 __all__ = ["Epsilon", "Norm", "Pass"]
 
@@ -69,6 +69,11 @@ class Norm(Rule):
     Source: zennit's Norm (the epsilon rule without an epsilon), for LIF.
     """
 
+    @property
+    @override
+    def at_neuron(self) -> Formula:
+        return Formula("by size")
+
     @override
     def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
         return (split_by_size(relevance, parts),) * len(parts)
@@ -88,6 +93,11 @@ class Pass(Rule):
 
     Source: zennit's Pass (an activation hands its relevance on unchanged), for LIF.
     """
+
+    @property
+    @override
+    def at_neuron(self) -> Formula:
+        return Formula("arrived")
 
     @override
     def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:

@@ -21,15 +21,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rules.base import EpsilonSplit, Variant, ratio
+from lfp_snn.rules.base import EpsilonSplit, Formula, Rule, Variant, ratio
 
 __all__ = ["AlphaBeta", "BySign", "Gamma", "ZPlus"]
 
@@ -55,6 +56,11 @@ BY_SIGN = (
 
 class BySign(EpsilonSplit):
     """A rule with one credit for positive and one for negative contributions."""
+
+    _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Rule._stands_for,
+        "at_synapse": (*Rule._stands_for["at_synapse"], "by_sign", "shares"),
+    }
 
     @property
     @override
@@ -117,6 +123,11 @@ class Gamma(BySign):
         if not (math.isfinite(self.gamma) and self.gamma >= 0):
             raise ConfigError(f"Gamma.gamma is {self.gamma}; expected a number of 0 or more.")
 
+    @property
+    @override
+    def at_synapse(self) -> Formula:
+        return Formula("gamma", {"gamma": self.gamma})
+
     @override
     def shares(self, n: Tensor, favouring: Tensor, opposing: Tensor) -> tuple[Tensor, Tensor]:
         current = favouring + opposing
@@ -160,6 +171,11 @@ class AlphaBeta(BySign):
                 "with beta of 0 or more, such as 2 and 1."
             )
 
+    @property
+    @override
+    def at_synapse(self) -> Formula:
+        return Formula("alpha beta", {"alpha": self.alpha, "beta": self.beta})
+
     @override
     def shares(self, n: Tensor, favouring: Tensor, opposing: Tensor) -> tuple[Tensor, Tensor]:
         arrived = n * (favouring + opposing).abs()
@@ -179,6 +195,11 @@ class ZPlus(BySign):
 
     Source: Montavon et al., Pattern Recognition 2017 (the z+ rule).
     """
+
+    @property
+    @override
+    def at_synapse(self) -> Formula:
+        return Formula("alpha beta", {"alpha": 1.0, "beta": 0.0})
 
     @override
     def shares(self, n: Tensor, favouring: Tensor, opposing: Tensor) -> tuple[Tensor, Tensor]:

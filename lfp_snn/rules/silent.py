@@ -24,7 +24,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rules.base import EpsilonSplit, Variant, ratio
+from lfp_snn.rules.base import EpsilonSplit, Formula, Variant, ratio
 from lfp_snn.rules.signed import negative, positive
 
 __all__ = ["Flat", "WSquare", "ZBox"]
@@ -52,6 +52,11 @@ class WSquare(_Measured):
 
     @property
     @override
+    def at_synapse(self) -> Formula:
+        return Formula("w square")
+
+    @property
+    @override
     def variants(self) -> tuple[Variant, ...]:
         return (Variant(1.0, torch.square, torch.square),)
 
@@ -64,6 +69,11 @@ class Flat(_Measured):
 
     Source: Lapuschkin et al., Nature Communications 2019 (the flat rule).
     """
+
+    @property
+    @override
+    def at_synapse(self) -> Formula:
+        return Formula("flat")
 
     @property
     @override
@@ -101,6 +111,11 @@ class ZBox(_Measured):
                 f"ZBox has low={self.low} and high={self.high}; expected finite bounds of the "
                 "input with low below high, such as 0 and 1."
             )
+
+    @property
+    @override
+    def at_synapse(self) -> Formula:
+        return Formula("z box", {"low": self.low, "high": self.high})
 
     @property
     @override

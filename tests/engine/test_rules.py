@@ -388,6 +388,9 @@ def test_rules_that_events_do_not_know_are_named() -> None:
     class Own(Gamma):
         """A rule by sign that shares in a way of its own."""
 
+        def shares(self, n: Tensor, favouring: Tensor, opposing: Tensor) -> tuple[Tensor, Tensor]:
+            return n, n
+
     assert TemporalLFP(csnn(), rule=Own()).backend == "torch"
     with pytest.raises(ConfigError, match="The rule is 'epsilon'"):
         lfp.backward(reward, rule="epsilon")  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ def test_repr_shows_stages_shapes_parameters_and_rules() -> None:
     assert "Epsilon(eps=1e-06)" in header
     assert "device=cpu" in header
     assert "float32" in header
-    assert headings.split() == ["stage", "kind", "output", "parameters", "rule"]
+    assert headings.split() == ["stage", "kind", "output", "parameters", "rule", "kernel"]
     assert [row.split()[0] for row in rows] == ["0", "1", "2", "3", "4", "5"]
     assert "2x2x2" in rows[0]
     assert "weight 2x1x2x2" in rows[0]

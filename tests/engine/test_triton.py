@@ -11,8 +11,9 @@ from torch import nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.backends import support
+from lfp_snn.engine.kernels import plan
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Epsilon, Gamma
+from lfp_snn.rules import Epsilon, Gamma, Norm
 from tests.engine.compare import (
     assert_near,
     assert_same_feedback,
@@ -157,3 +158,16 @@ def test_a_step_is_captured_in_a_cuda_graph() -> None:
     torch.cuda.synchronize()
     for name, feedback in feedback_of(net).items():
         torch.testing.assert_close(feedback, expected[name])
+
+
+@needs_triton
+def test_the_table_of_triton_runs_every_split_forwards_and_epsilon_both_ways() -> None:
+    from lfp_snn.engine.triton import TABLE
+
+    lfp = TemporalLFP(csnn(), backend="torch")
+    for rule, kernel in ((Epsilon(), "scans"), (Gamma(), "scans"), (Norm(), "scan forwards")):
+        planned = plan("triton", TABLE, lfp._reference, dict.fromkeys(lfp.rules, rule))
+        shown = [node.stage.kernel for node in planned.program.nodes]
+        assert shown == [
+            "torch", f"triton: {kernel}", "torch", "torch", "torch", f"triton: {kernel}",
+        ]  # fmt: skip

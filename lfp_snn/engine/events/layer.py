@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.backends.events import conv, linear
+from lfp_snn.backends.events.formulas import shares_of
 from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
 from lfp_snn.backends.events.pool import pool_bits
-from lfp_snn.backends.events.shares import ALPHA_BETA, GAMMA, Shares
+from lfp_snn.backends.events.shares import Shares
 from lfp_snn.backends.events.workspace import Workspace
-from lfp_snn.engine import synapses
+from lfp_snn.engine import shapes, synapses
 from lfp_snn.engine.events.pool import EventPool
 from lfp_snn.engine.events.stage import (
     Arrived,
@@ -27,10 +29,10 @@ from lfp_snn.engine.events.stage import (
     as_tensor,
     membranes_of,
 )
+from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Value
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Value, Wanted
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import AlphaBeta, BySign, Gamma, Rule, ZPlus
 from lfp_snn.spikes import Spikes
 
 __all__ = ["EventConvolution", "EventLayer", "EventLinear"]
@@ -74,6 +76,22 @@ class EventLayer(EventStage):
         self.by_sign = by_sign
         self.given = EventNeurons(neurons, is_output=is_output)
         self.incoming = Workspace()
+
+    @classmethod
+    def of(cls, group: Group) -> Self:
+        """The stage for a synapse, its neurons, and the pool behind them if there is one."""
+        synapse, neurons, *behind = group.stages
+        assert isinstance(synapse, synapses.Synapse)
+        assert isinstance(neurons, Leaky)
+        pools = [EventPool(pool) for pool in behind if isinstance(pool, shapes.Pool)]
+        return cls(
+            synapse,
+            neurons,
+            pools[0] if pools else None,
+            from_input=group.from_input,
+            by_sign=shares_of(group.rules[synapse.name].at_synapse) is not None,
+            is_output=group.is_output,
+        )
 
     @override
     def parameters(self) -> dict[str, Tensor]:
@@ -128,13 +146,13 @@ class EventLayer(EventStage):
 
     @override
     def send(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Sequence[bool], arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         if self in run.kept:
-            return (self.send_events(run, feedback, rules, wanted[0], arrived),)
+            return (self.send_events(run, feedback, rules, wanted[0] is not None, arrived),)
         n = self.given.of_current(run, rules, self._unpooled(run, arrived))
-        rule = rules[self.synapse.name]
-        of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, wanted[0])
+        rule, asked = rules[self.synapse.name], wanted[0] is not None
+        of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, asked)
         return (of_input.transpose(0, 1) if isinstance(of_input, Tensor) else None,)
 
     @override
@@ -163,15 +181,14 @@ class EventLayer(EventStage):
             NetworkError: the entries of the forward pass are of both signs.
         """
         rule = rules[self.synapse.name]
-        if not isinstance(rule, BySign):
-            return None
-        if _has_negative(x):
+        shares = shares_of(rule.at_synapse)
+        if shares is not None and _has_negative(x):
             raise NetworkError(
                 f"Layer '{self.synapse.name}' ran on events of both signs, which the events "
                 f"backend does not share as {rule!r} does: give the rule to TemporalLFP when it is "
                 "built, or use backend='torch'."
             )
-        return _shares(rule)
+        return shares
 
     @abstractmethod
     def can_list(self, shape: Sequence[int]) -> bool:
@@ -346,16 +363,6 @@ class EventConvolution(EventLayer):
 
 def _has_negative(x: Spikes) -> bool:
     return x.values is not None and bool((x.values < 0).any())
-
-
-def _shares(rule: Rule) -> Shares:
-    """A rule that :func:`lfp_snn.engine.serving.on_spikes` lets pass, for the kernels."""
-    if isinstance(rule, Gamma):
-        return Shares(GAMMA, rule.gamma, 1.0)
-    if isinstance(rule, AlphaBeta):
-        return Shares(ALPHA_BETA, rule.alpha, rule.beta)
-    assert isinstance(rule, ZPlus)
-    return Shares(ALPHA_BETA, 1.0, 0.0)
 
 
 def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:

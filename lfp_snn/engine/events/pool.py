@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,26 +14,35 @@ from lfp_snn.backends.events import pool as pools
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import shapes
 from lfp_snn.engine.events.stage import as_lists, as_spikes, numpy_dtype
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage
+from lfp_snn.engine.kernels import Group
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Wanted
 from lfp_snn.spikes import Spikes
 
-__all__ = ["EventPool", "has_windows"]
+__all__ = ["EventPool"]
 
 
 class EventPool(Stage):
     """A pool of spikes, on lists: a window without spikes costs nothing.
 
     Args:
-        reference: the stage that it replaces; must be one that :func:`has_windows`.
+        reference: the stage that it replaces, with windows of the usual kind.
     """
 
     takes_spikes = True
+    keeps_lists = True
 
-    def __init__(self, reference: shapes.MaxPool | shapes.AvgPool) -> None:
+    def __init__(self, reference: shapes.Pool) -> None:
         super().__init__(reference.name, reference.module)
         self.reference = reference
         self.ahead = Workspace()
         self.back = Workspace()
+
+    @classmethod
+    def of(cls, group: Group) -> Self:
+        """The stage for a group of one pool."""
+        (pool,) = group.stages
+        assert isinstance(pool, shapes.Pool)
+        return cls(pool)
 
     @override
     def rule(self, rules: Rules) -> str:
@@ -48,7 +58,7 @@ class EventPool(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return (torch.from_numpy(self.entry_credit(run, credit.numpy())),)
 
@@ -73,16 +83,6 @@ class EventPool(Stage):
         rows, columns = (_windows(reference.pool, k, n) for k, n in enumerate((height, width)))
         maximum = isinstance(reference, shapes.MaxPool)
         return pools.pooling(shape[2], (height, width), rows, columns, maximum=maximum)
-
-
-def has_windows(stage: shapes.MaxPool | shapes.AvgPool) -> bool:
-    """Do the kernels know these windows? Not if they are dilated or have a divisor of their own."""
-    pool = stage.pool
-    if isinstance(pool, nn.MaxPool2d):
-        return pool.dilation in (1, (1, 1))
-    if isinstance(pool, nn.AvgPool2d):
-        return pool.count_include_pad and pool.divisor_override is None
-    return True
 
 
 def _windows(pool: nn.Module, axis: int, size: int) -> tuple[pools.Window, ...]:

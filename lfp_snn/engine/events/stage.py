@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.backends.events import scan
+from lfp_snn.backends.events.formulas import split_of
 from lfp_snn.backends.events.lists import Lists, dense_from_lists
-from lfp_snn.backends.events.neuron import BY_SIZE, CONSERVING, Neuron, dynamics_code
+from lfp_snn.backends.events.neuron import Neuron, dynamics_code
 from lfp_snn.backends.events.workspace import Workspace
+from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Value
-from lfp_snn.rules import EpsilonSplit, Rule
+from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Value, Wanted
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -48,6 +49,8 @@ class EventStage(Spiking):
         neurons: reference stage of the neurons.
         is_output: their spikes are the output of the network; membranes are kept in every pass.
     """
+
+    makes_lists = True
 
     def __init__(self, neurons: Leaky, *, is_output: bool) -> None:
         super().__init__(neurons.name, neurons.module)
@@ -106,37 +109,37 @@ class EventStage(Spiking):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.send(run, feedback, rules, wanted, Arrived(credit=credit.numpy()))
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Sequence[bool]
+        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         reward = relevance.transpose(0, 1).flatten(2).contiguous().numpy()
         return self.send(run, feedback, rules, wanted, Arrived(reward=reward))
 
     def split(self, rules: Rules) -> float:
         """The split at the neurons, as the kernels take it."""
-        return _eps(rules[self.name])
+        return split_of(rules[self.name].at_neuron)
 
     @abstractmethod
     def send(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Sequence[bool], arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         """Credit of the input, from what arrived at the spikes."""
 
 
-def _eps(rule: Rule) -> float:
-    """The stabiliser, or what stands for another split."""
-    if isinstance(rule, EpsilonSplit):
-        return CONSERVING if rule.conserving else rule.eps
-    return BY_SIZE
-
-
 class EventNeurons(EventStage):
     """``snntorch.Leaky`` stepped from given currents; its spikes leave as lists."""
+
+    @classmethod
+    def of(cls, group: Group) -> Self:
+        """The stage for a group of neurons alone."""
+        (neurons,) = group.stages
+        assert isinstance(neurons, Leaky)
+        return cls(neurons, is_output=group.is_output)
 
     @override
     def forward(self, run: Pass, *inputs: Tensor) -> Value:
@@ -163,7 +166,7 @@ class EventNeurons(EventStage):
 
     @override
     def send(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Sequence[bool], arrived: Arrived
+        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         return (self.of_current(run, rules, arrived).transpose(0, 1),)
 

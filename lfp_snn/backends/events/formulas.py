@@ -1,0 +1,36 @@
+"""The formulas of rules as the kernels take them, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lfp_snn.backends.events.neuron import BY_SIZE, CONSERVING
+from lfp_snn.backends.events.shares import ALPHA_BETA, GAMMA, Shares
+from lfp_snn.rules import Formula
+
+__all__ = ["SHARINGS", "SPLITS", "shares_of", "split_of"]
+
+#: Splits at the neuron: ``eps``, or what stands for another one.
+SPLITS: Mapping[str, Callable[[Formula], float]] = {
+    "epsilon": lambda formula: float(formula.parameters["eps"]),
+    "conserving": lambda formula: CONSERVING,
+    "by size": lambda formula: BY_SIZE,
+}
+#: Sharings at the synapse: None for the contribution itself, or how the signs are told apart.
+SHARINGS: Mapping[str, Callable[[Formula], Shares | None]] = {
+    "contribution": lambda formula: None,
+    "gamma": lambda formula: Shares(GAMMA, formula.parameters["gamma"], 1.0),
+    "alpha beta": lambda formula: Shares(
+        ALPHA_BETA, formula.parameters["alpha"], formula.parameters["beta"]
+    ),
+}
+
+
+def split_of(formula: Formula) -> float:
+    """A split as the kernels take it."""
+    return SPLITS[formula.name](formula)
+
+
+def shares_of(formula: Formula) -> Shares | None:
+    """A sharing as the kernels take it."""
+    return SHARINGS[formula.name](formula)

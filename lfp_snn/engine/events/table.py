@@ -1,0 +1,33 @@
+"""The kernels of the events backend: which stages they serve, under which rules."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lfp_snn.backends.events.formulas import SHARINGS, SPLITS
+from lfp_snn.engine.events.layer import EventConvolution, EventLinear
+from lfp_snn.engine.events.pool import EventPool
+from lfp_snn.engine.events.stage import EventNeurons
+from lfp_snn.engine.kernels import Kernel, Table
+from lfp_snn.rules import Active
+
+__all__ = ["TABLE"]
+
+#: Credit of a list is one number for each spike in it.
+_SPIKES: tuple[Active, ...] = ("spikes",)
+_listed = partial(Kernel, active=_SPIKES)
+_layer = partial(_listed, splits=SPLITS, sharings=SHARINGS)
+#: Its kernel does not keep the membranes, as an output must.
+_convolution = partial(_layer, make=EventConvolution.of, as_output=False)
+
+#: Rows that take in more come first. Neurons that learn their decay or threshold are in none, nor
+#: are those whose spikes are graded, and pools whose windows are dilated.
+TABLE: Table = (
+    _layer("linear", ("Linear", "Leaky"), EventLinear.of),
+    _convolution("convolution, pool", ("Convolution", "Leaky", "MaxPool")),
+    _convolution("convolution, pool", ("Convolution", "Leaky", "AvgPool")),
+    _convolution("convolution", ("Convolution", "Leaky")),
+    Kernel("neurons", ("Leaky",), EventNeurons.of, splits=SPLITS),
+    _listed("pool", ("MaxPool",), EventPool.of, on_lists=True),
+    _listed("pool", ("AvgPool",), EventPool.of, on_lists=True),
+)

@@ -1,0 +1,279 @@
+"""Which kernel serves which stage: what a table says, and how a program is planned by it.
+
+Every backend has one table of :class:`Kernel` rows. A row names the stages that the kernel computes
+in one pass, the formulas (:class:`lfp_snn.rules.Formula`) and resets that it knows, and the entries
+at which it can give credit. :func:`plan` takes the first row that fits and leaves to the reference
+whatever none fits. The tables: :mod:`lfp_snn.engine.events.table`, :mod:`lfp_snn.engine.triton`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from lfp_snn.engine.graph import Node, Program
+from lfp_snn.engine.stage import Rules, Stage
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import ACTIVE, RULES, Active
+
+__all__ = ["ANY", "RESETS", "Group", "Kernel", "Plan", "Table", "plan", "refuse", "unknown"]
+
+#: The resets of leaky neurons, as :class:`~lfp_snn.engine.stage.Demand` names them.
+RESETS = frozenset({"subtract", "zero", "none", "subtract, at once", "zero, at once"})
+
+
+class _Any(Collection[str]):
+    """All names."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+#: Formulas of a kernel that does not look at them.
+ANY: Collection[str] = _Any()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Stages of a program, each fed by the one before alone, that one kernel may serve.
+
+    Args:
+        stages: in order.
+        source: the value that the first takes; 0 is the input of the network.
+        on_lists: that value arrives as a list of spikes.
+        is_output: the last is the output of the network.
+        rules: of the network.
+        active: entries of the source at which credit of it is needed.
+    """
+
+    stages: tuple[Stage, ...]
+    source: int
+    on_lists: bool
+    is_output: bool
+    rules: Rules
+    active: Active
+
+    @property
+    def from_input(self) -> bool:
+        """Does it take the input of the network?"""
+        return self.source == 0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A row of a table: what a kernel serves, and the stage that runs it.
+
+    Args:
+        name: as ``summary()`` shows it.
+        stages: the kinds of the stages that it computes in one pass, in order
+            (:attr:`lfp_snn.engine.stage.Stage.kind`).
+        make: the stage that takes the place of a group of those.
+        splits: formulas at the neuron that it knows, by name.
+        sharings: formulas at the synapse that it knows, by name.
+        resets: resets of neurons that it knows.
+        active: where it can give credit of its input.
+        as_output: whether it can be the output of the network, whose membranes are kept.
+        on_lists: whether its input must arrive as a list of spikes.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    make: Callable[[Group], Stage]
+    splits: Collection[str] = ()
+    sharings: Collection[str] = ()
+    resets: Collection[str] = RESETS
+    active: Collection[Active] = ACTIVE
+    as_output: bool = True
+    on_lists: bool = False
+
+    def serves(self, group: Group) -> bool:
+        """Does it serve these stages, under their rules?"""
+        demands = [stage.demand(group.rules) for stage in group.stages]
+        return (
+            self.stages == tuple(demand.kind for demand in demands)
+            and all(d.split is None or d.split in self.splits for d in demands)
+            and all(d.sharing is None or d.sharing in self.sharings for d in demands)
+            and all(d.reset is None or d.reset in self.resets for d in demands)
+            and group.active in self.active
+            and (self.as_output or not group.is_output)
+            and (group.on_lists or not self.on_lists)
+        )
+
+
+Table = tuple[Kernel, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A program on the kernels of a backend.
+
+    Args:
+        backend: its name.
+        table: its kernels.
+        reference: the program as it was.
+        program: the same with groups of stages on kernels.
+        served: each group with its kernel.
+    """
+
+    backend: str
+    table: Table
+    reference: Program
+    program: Program
+    served: tuple[tuple[Group, Kernel], ...]
+
+    def refuse(self, rules: Rules) -> None:
+        """Refuse other rules than those of the plan, if its kernels don't know them.
+
+        Raises:
+            NetworkError: names the layer and its rule.
+        """
+        refuse(self.backend, self.table, self.reference, rules)
+        active = self.reference.active(rules)
+        for group, kernel in self.served:
+            now = Group(
+                group.stages,
+                group.source,
+                group.on_lists,
+                group.is_output,
+                rules,
+                active[group.source],
+            )
+            if not kernel.serves(now):
+                named = next(stage for stage in group.stages if stage.name in rules)
+                raise _refusal(self.backend, self.table, named, rules)
+
+
+def unknown(table: Table, program: Program, rules: Rules) -> Stage | None:
+    """The first stage under a formula that no kernel of a table knows; None if there is none.
+
+    Such a formula may send through the network what the kernels beside it don't take (the
+    relevance of silent inputs), so that all of the network is left to the reference.
+    """
+    splits = {name for kernel in table for name in kernel.splits}
+    sharings = {name for kernel in table for name in kernel.sharings}
+    for stage in (node.stage for node in program.nodes):
+        demand = stage.demand(rules)
+        if demand.split not in (None, *splits) or demand.sharing not in (None, *sharings):
+            return stage
+    return None
+
+
+def refuse(backend: str, table: Table, program: Program, rules: Rules) -> None:
+    """Refuse rules of which a backend does not know the formulas.
+
+    Raises:
+        NetworkError: names the layer and its rule.
+    """
+    stage = unknown(table, program, rules)
+    if stage is not None:
+        raise _refusal(backend, table, stage, rules)
+
+
+def _refusal(backend: str, table: Table, stage: Stage, rules: Rules) -> NetworkError:
+    splits = {name for kernel in table for name in kernel.splits}
+    sharings = {name for kernel in table for name in kernel.sharings}
+    samples = [kind() for kind in RULES.values()]
+    known = [
+        type(rule).__name__
+        for rule in samples
+        if rule.at_neuron.name in splits and rule.at_synapse.name in sharings
+    ]
+    return NetworkError(
+        f"The {backend} backend does not know the rule {rules[stage.name]!r} of layer "
+        f"'{stage.name}': it knows {', '.join(known[:-1])} and {known[-1]}; build the TemporalLFP "
+        "with backend='torch' for others."
+    )
+
+
+def plan(backend: str, table: Table, program: Program, rules: Rules) -> Plan:
+    """A program with groups of its stages on the kernels of a table.
+
+    At each stage in order the first row is taken that fits it and those behind it.
+    """
+    return _Planner(backend, table, program, rules).plan()
+
+
+class _Planner:
+    """Walks a program once, in order."""
+
+    def __init__(self, backend: str, table: Table, program: Program, rules: Rules) -> None:
+        self.backend = backend
+        self.table = table
+        self.old = program
+        self.rules = rules
+        self.active = program.active(rules)
+        self.uses = Counter(i for node in program.nodes for i in node.inputs)
+        self.users = {i: k for k, node in enumerate(program.nodes) for i in node.inputs}
+        self.new: list[Node] = []
+        self.place = {0: 0}  # of each old value among the new ones
+        self.on_lists = {0: False}  # does an old value travel as a list of spikes?
+
+    def plan(self) -> Plan:
+        served: list[tuple[Group, Kernel]] = []
+        due: dict[int, tuple[list[int], Group, Kernel]] = {}  # at the node at which a group runs
+        taken = set[int]()
+        for k, node in enumerate(self.old.nodes):
+            found = None if k in taken else self._find(k)
+            if found is not None:
+                members, group, kernel = found
+                taken.update(members)
+                due[self._runs_at(members)] = found
+                served.append((group, kernel))
+            if k in due:
+                members, group, kernel = due[k]
+                stage = kernel.make(group)
+                stage.kernel = f"{self.backend}: {kernel.name}"
+                self._add(stage, (group.source,), members)
+            elif k not in taken:
+                self._add(node.stage, node.inputs, [k])
+        return Plan(self.backend, self.table, self.old, Program(tuple(self.new)), tuple(served))
+
+    def _find(self, k: int) -> tuple[list[int], Group, Kernel] | None:
+        """The stages from node k on that a kernel serves, and that kernel."""
+        for kernel in self.table:
+            members = self._chain(k, len(kernel.stages))
+            if members is None:
+                continue
+            (source,) = self.old.nodes[k].inputs
+            group = Group(
+                stages=tuple(self.old.nodes[member].stage for member in members),
+                source=source,
+                on_lists=self.on_lists[source],
+                is_output=members[-1] == len(self.old.nodes) - 1,
+                rules=self.rules,
+                active=self.active[source],
+            )
+            if kernel.serves(group):
+                return members, group, kernel
+        return None
+
+    def _chain(self, k: int, length: int) -> list[int] | None:
+        """So many nodes from node k on, of which each alone takes the value of the one before."""
+        members = [k]
+        while len(members) < length:
+            value = members[-1] + 1
+            if self.uses[value] != 1:
+                return None
+            members.append(self.users[value])
+        single = all(len(self.old.nodes[member].inputs) == 1 for member in members)
+        return members if single else None
+
+    def _runs_at(self, members: Sequence[int]) -> int:
+        """The place of a group in the order of the program: that of its neurons."""
+        stages = {k: self.old.nodes[k].stage.demand(self.rules) for k in members}
+        return next((k for k, demand in stages.items() if demand.split is not None), members[0])
+
+    def _add(self, stage: Stage, inputs: tuple[int, ...], members: Sequence[int]) -> None:
+        """Add a stage in the place of these nodes, of which the last gives its value."""
+        self.new.append(Node(stage, tuple(self.place[i] for i in inputs)))
+        value = members[-1] + 1
+        self.place[value] = len(self.new)
+        kept = stage.keeps_lists and self.on_lists[inputs[0]]
+        self.on_lists[value] = stage.makes_lists or kept
