@@ -255,11 +255,11 @@ def show(
         train = load_splits(settings).train
         feature, classes = train.feature_shape, len(train.classes)
     net = settings.model.build(feature, classes).eval()
-    rule = LEARNERS[settings.learner.name].from_options(net, settings.learner).engine.rule
-    engine = TemporalLFP(net, rule, backend="torch")  # a row for every layer
+    own = LEARNERS[settings.learner.name].from_options(net, settings.learner).engine
+    engine = TemporalLFP(net, own.rule, backend="torch")  # a row for every layer
     engine.forward(torch.zeros(1, 1, *feature), record=False)
     typer.echo(f"{settings.model.name} for inputs of {shape_text(feature)}, {classes} classes")
-    typer.echo(engine.summary())
+    typer.echo(engine.summary(own.kernels))
 
 
 def _input_shape(given: str) -> tuple[int, ...]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from typing_extensions import override
 
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.stage import Rules, Stage
@@ -23,21 +25,16 @@ __all__ = ["ANY", "RESETS", "Group", "Kernel", "Plan", "Table", "plan", "refuse"
 RESETS = frozenset({"subtract", "zero", "none", "subtract, at once", "zero, at once"})
 
 
-class _Any(Collection[str]):
-    """All names."""
+class _Any(frozenset[str]):
+    """Whatever the name, it is in."""
 
+    @override
     def __contains__(self, name: object) -> bool:
         return True
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
 
 #: Formulas of a kernel that does not look at them.
-ANY: Collection[str] = _Any()
+ANY = _Any()
 
 
 @dataclass(frozen=True)
@@ -128,6 +125,15 @@ class Plan:
     program: Program
     served: tuple[tuple[Group, Kernel], ...]
 
+    @property
+    def kernels(self) -> dict[str, str]:
+        """The kernel of each stage that is on one, by the stage's name in the network."""
+        return {
+            stage.name: f"{self.backend}: {kernel.name}"
+            for group, kernel in self.served
+            for stage in group.stages
+        }
+
     def refuse(self, rules: Rules) -> None:
         """Refuse other rules than those of the plan, if its kernels don't know them.
 
@@ -137,14 +143,7 @@ class Plan:
         refuse(self.backend, self.table, self.reference, rules)
         active = self.reference.active(rules)
         for group, kernel in self.served:
-            now = Group(
-                group.stages,
-                group.source,
-                group.on_lists,
-                group.is_output,
-                rules,
-                active[group.source],
-            )
+            now = replace(group, rules=rules, active=active[group.source])
             if not kernel.serves(now):
                 named = next(stage for stage in group.stages if stage.name in rules)
                 raise _refusal(self.backend, self.table, named, rules)
@@ -228,9 +227,7 @@ class _Planner:
                 served.append((group, kernel))
             if k in due:
                 members, group, kernel = due[k]
-                stage = kernel.make(group)
-                stage.kernel = f"{self.backend}: {kernel.name}"
-                self._add(stage, (group.source,), members)
+                self._add(kernel.make(group), (group.source,), members)
             elif k not in taken:
                 self._add(node.stage, node.inputs, [k])
         return Plan(self.backend, self.table, self.old, Program(tuple(self.new)), tuple(served))

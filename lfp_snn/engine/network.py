@@ -105,8 +105,8 @@ class TracedNetwork:
             return "torch"
         return self._backend
 
-    def _choose_program(self) -> Program:
-        """The program for the backend; those on kernels are made when they are first needed."""
+    def _choose_plan(self) -> Plan:
+        """The program on the kernels of the backend, made when it is first needed."""
         backend = self.backend
         reason = unavailable(backend, self.device)
         if reason is not None:
@@ -120,7 +120,7 @@ class TracedNetwork:
             from lfp_snn.backends.events.workspace import match_threads
 
             match_threads(torch.get_num_threads())
-        return self._plan(backend).program
+        return self._plan(backend)
 
     def _plan(self, backend: str) -> Plan:
         """The program on the kernels of a backend."""

@@ -285,8 +285,6 @@ class Stage(ABC):
     keeps_lists: ClassVar[bool] = False
     #: Does it leave a list of spikes, whatever it takes?
     makes_lists: ClassVar[bool] = False
-    #: The kernel that runs it, as the program's table shows it.
-    kernel: str = "torch"
 
     @property
     def kind(self) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from lfp_snn.engine.graph import Program
+from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.stage import Form
 from lfp_snn.rules import Composite, Rule
 from lfp_snn.spikes import Spikes
@@ -20,24 +20,27 @@ __all__ = ["program_table", "stage_table"]
 HEADINGS = ("stage", "kind", "output", "parameters", "rule", "kernel")
 
 
-def program_table(lfp: TemporalLFP, program: Program, forms: Sequence[Form]) -> str:
+def program_table(lfp: TemporalLFP, plan: Plan, forms: Sequence[Form]) -> str:
     """A line about the whole, and :func:`stage_table`."""
     dtype = str(lfp.dtype).removeprefix("torch.")
     whole = (
         f"TemporalLFP(rule={_rule(lfp.rule)}, backend={lfp.backend}, device={lfp.device}, {dtype})"
     )
-    return f"{whole}\n{stage_table(lfp, program, forms)}"
+    return f"{whole}\n{stage_table(lfp, plan, forms, plan.kernels)}"
 
 
-def stage_table(lfp: TemporalLFP, program: Program, forms: Sequence[Form]) -> str:
+def stage_table(
+    lfp: TemporalLFP, plan: Plan, forms: Sequence[Form], kernels: Mapping[str, str]
+) -> str:
     """Stages, shapes (known after a forward pass), parameters, rule and kernel of each."""
     rows = [HEADINGS]
-    for k, node in enumerate(program.nodes):
+    for k, node in enumerate(plan.program.nodes):
         stage = node.stage
         output = "x".join(map(str, _shape(forms[k + 1])[2:])) if forms else "?"
         parameters = ", ".join(_value(name, p) for name, p in stage.parameters().items())
         rule = stage.rule(lfp.rules)
-        rows.append((stage.name, stage.describe(), output, parameters or "-", rule, stage.kernel))
+        kernel = kernels.get(stage.name, "torch")
+        rows.append((stage.name, stage.describe(), output, parameters or "-", rule, kernel))
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = [
         "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()

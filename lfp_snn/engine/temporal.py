@@ -21,6 +21,7 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
+from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.stage import Feedback, Form, Pass
@@ -95,13 +96,18 @@ class TemporalLFP(TracedNetwork):
         super().__init__(net, rule, backend, half)
         self.memory, self.chunk, self.budget = memory, chunk, budget
         self.update = update if update is not None else Update()
-        self._program = self._reference  # of the last pass
+        self._used = self._plan("torch")  # in the last pass
         self._pass: Pass | None = None
         self._chunks: Chunks | None = None
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
         self._input: Tensor | Spikes | None = None
         #: With the processes that have the other samples of the batch, while there are any.
         self.exchange: Exchange | None = None
+
+    @property
+    def _program(self) -> Program:
+        """The program of the last pass."""
+        return self._used.program
 
     # ------------------------------------------------------------------ forwards
 
@@ -132,7 +138,7 @@ class TemporalLFP(TracedNetwork):
                 finite (checked on the CPU).
         """
         with torch.no_grad(), self._products():
-            self._program = self._choose_program()
+            self._used = self._choose_plan()
             full = self.memory == "full"
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
             run = Pass(
@@ -266,9 +272,8 @@ class TemporalLFP(TracedNetwork):
         with torch.no_grad(), self._products():
             reward = self._prepare_reward(run, reward)
             rules = self.rules if rule is None else assign(rule, self._reference.parts())
-            events = self._plans.get("events")
-            if events is not None and self._program is events.program:
-                events.refuse(rules)
+            if self._used.backend == "events":
+                self._used.refuse(rules)
             feedback = Feedback(self.update, self.exchange)
             if self._chunks is not None:
                 found = self._chunks.backward(reward, feedback, rules, input_relevance)
@@ -293,7 +298,7 @@ class TemporalLFP(TracedNetwork):
         sat out. Feedback and gradients are then those of the others, as after :meth:`backward`.
         """
         with torch.no_grad():
-            program = self._choose_program()
+            program = self._choose_plan().program
             feedback = Feedback(self.update, self.exchange)
             done = self._pass
             if done is not None and done.record and done.exchange is not None:
@@ -360,20 +365,30 @@ class TemporalLFP(TracedNetwork):
             relevance = Spikes(x.indptr, x.indices, x.shape, relevance).dense(beside.dtype)
         return beside if relevance is None else relevance + beside
 
-    def summary(self) -> str:
+    @property
+    def kernels(self) -> dict[str, str]:
+        """The kernel of each stage that is on one, by name, in the last pass or else the next."""
+        return self._shown()[0].kernels
+
+    def summary(self, kernels: Mapping[str, str] | None = None) -> str:
         """A table of the stages: kind, shape in the last pass, parameters, rule, and kernel.
 
         Stages that a kernel computes in one pass are one row; what no kernel of the backend serves
         runs on torch.
+
+        Args:
+            kernels: :attr:`kernels` of the same network elsewhere, shown in place of its own.
         """
-        return stage_table(self, *self._shown())
+        plan, forms = self._shown()
+        return stage_table(self, plan, forms, plan.kernels if kernels is None else kernels)
 
     def __repr__(self) -> str:
-        return program_table(self, *self._shown())
+        plan, forms = self._shown()
+        return program_table(self, plan, forms)
 
-    def _shown(self) -> tuple[Program, Sequence[Form]]:
-        """The program of the last pass and the forms of its values, or that of the next pass."""
+    def _shown(self) -> tuple[Plan, Sequence[Form]]:
+        """The plan of the last pass and the forms of its values, or the plan of the next pass."""
         if self._pass is not None:
-            return self._program, self._pass.forms
+            return self._used, self._pass.forms
         can_run = unavailable(self.backend, self.device) is None
-        return self._plan(self.backend).program if can_run else self._reference, []
+        return self._plan(self.backend if can_run else "torch"), []

@@ -96,6 +96,8 @@ def test_a_rule_that_says_which_formula_it_is_runs_on_the_kernel_that_knows_it()
     found = feedback(lfp)
     assert lfp.backend == "events"
     assert fresh == kernels(lfp)
+    rows = TemporalLFP(csnn(), rule=Damped(), backend="torch").summary(lfp.kernels).splitlines()
+    assert [row.split("  ")[-1].strip() for row in rows[1:4]] == ["events: convolution, pool"] * 3
     assert fresh == {
         "1": "events: convolution, pool",
         "3": "torch",
