@@ -14,7 +14,9 @@ traces     the stages of that: traces in place of the way back through time
 execute    runs a program forwards and backwards
 inputs     checks of what a user hands in
 table      a program as text
-stage      what a stage is, and what a forward pass remembers
+stage      what a stage is
+tape       what a forward pass leaves for the way back
+feedback   the sums of what parameters learn, in one process or over several
 synapses   stages that hold weights: linear, convolution, normalisation
 shapes     stages without weights: pools, reshapes, dropout
 merges     stages in which branches meet: sum, concatenation, maximum

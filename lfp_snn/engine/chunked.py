@@ -29,8 +29,7 @@ from torch import Tensor
 
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.stage import Feedback, Pass, Rules, Value
-from lfp_snn.engine.synapses import BatchNorm
+from lfp_snn.engine.stage import Feedback, Rules, Tape, Value
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -113,9 +112,9 @@ class Chunks:
         NetworkError: a normalisation takes its statistics from the batch, over all T steps.
     """
 
-    def __init__(self, program: Program, run: Pass, value: Value) -> None:
+    def __init__(self, program: Program, run: Tape, value: Value) -> None:
         for node in program.nodes:
-            if isinstance(node.stage, BatchNorm) and node.stage.of_batch:
+            if node.stage.of_batch:
                 raise NetworkError(
                     f"Stage '{node.stage.name}' normalises with the statistics of the batch over "
                     "all T steps, which chunks of time do not know: put that module into "
@@ -125,7 +124,7 @@ class Chunks:
         self.run = run
         self.value = value
         self.chunks: list[_Chunk] = []
-        self._live: Pass | None = None  # the last chunk, as it was recorded
+        self._live: Tape | None = None  # the last chunk, as it was recorded
 
     # ------------------------------------------------------------------ forwards
 
@@ -167,10 +166,10 @@ class Chunks:
         run.final_state = state
         return spikes
 
-    def _pass(self, chunk: _Chunk, *, record: bool) -> Pass:
+    def _pass(self, chunk: _Chunk, *, record: bool) -> Tape:
         run, steps = self.run, chunk.stop - chunk.start
         lengths = None if run.lengths is None else (run.lengths - chunk.start).clamp(0, steps)
-        return Pass(
+        return Tape(
             steps, run.batch, lengths, chunk.state, record=record, dtype=run.dtype, drawn=run.drawn
         )
 
@@ -220,7 +219,7 @@ class Chunks:
             for neuron in neurons
         }
 
-    def _repeated(self) -> Iterator[tuple[_Chunk, Pass, Tensor | None]]:
+    def _repeated(self) -> Iterator[tuple[_Chunk, Tape, Tensor | None]]:
         """The chunks from the last to the first, each recorded once more."""
         for chunk in reversed(self.chunks):
             value, entries = self._input(chunk)

@@ -17,7 +17,7 @@ from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Composite, Epsilon, Rule, assign
+from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
 
 __all__ = ["Layer", "TracedNetwork"]
 
@@ -47,6 +47,7 @@ class TracedNetwork:
         rule: of all stages, or a composite.
         backend: name of the kernels, or ``"auto"``.
         half: type of the products of synapses, on ``"triton"``; None for that of the network.
+        update: what a weight makes of the credit that flowed through its synapse.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -60,6 +61,7 @@ class TracedNetwork:
         rule: Rule | Composite | None,
         backend: str,
         half: torch.dtype | None,
+        update: Update | None,
     ) -> None:
         if backend not in ("auto", *BACKENDS):
             known = ", ".join(("auto", *BACKENDS))
@@ -67,16 +69,18 @@ class TracedNetwork:
         self.net = net
         self.rule: Rule | Composite = rule if rule is not None else Epsilon()
         self._backend = backend
-        self._reference: Program = build_program(net)
-        output = self._reference.output
+        self.update = update if update is not None else Update()
+        #: The stages on the reference kernels.
+        self.reference: Program = build_program(net)
+        output = self.reference.output
         readout = output.stateful and not can_spike(output.module)
         #: What the output is: spikes, membranes of a readout, or values where it has no neurons.
         self.emits: Literal["spikes", "membranes", "values"] = (
             "membranes" if readout else output.emits
         )
-        self.rules: Rules = assign(self.rule, self._reference.parts())
+        self.rules: Rules = assign(self.rule, self.reference.parts())
         if backend == "events":
-            refuse(backend, _table(backend), self._reference, self.rules)
+            refuse(backend, _table(backend), self.reference, self.rules)
         if half not in (None, torch.bfloat16, torch.float16):
             raise NetworkError(f"half is {half}; expected torch.bfloat16, torch.float16 or None.")
         self.half = half
@@ -99,8 +103,8 @@ class TracedNetwork:
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
-            spiking = device.type == "cpu" and bool(self._reference.neurons())
-            if spiking and unknown(_table("events"), self._reference, self.rules) is None:
+            spiking = device.type == "cpu" and bool(self.reference.neurons())
+            if spiking and unknown(_table("events"), self.reference, self.rules) is None:
                 return "events"
             return "torch"
         return self._backend
@@ -125,7 +129,7 @@ class TracedNetwork:
     def _plan(self, backend: str) -> Plan:
         """The program on the kernels of a backend."""
         if backend not in self._plans:
-            self._plans[backend] = plan(backend, _table(backend), self._reference, self.rules)
+            self._plans[backend] = plan(backend, _table(backend), self.reference, self.rules)
         return self._plans[backend]
 
     def _products(self) -> torch.autocast:
@@ -167,10 +171,10 @@ class TracedNetwork:
             Layer(
                 neuron.name,
                 neuron.module,
-                tuple((s.name, s.module) for s in self._reference.feeding(neuron)),
-                tuple(norm.module for norm in self._reference.norms(neuron)),
+                tuple((s.name, s.module) for s in self.reference.feeding(neuron)),
+                tuple(n.module for n in self.reference.norms(neuron) if n.module is not None),
             )
-            for neuron in self._reference.neurons()
+            for neuron in self.reference.neurons()
         )
 
     @property
@@ -181,13 +185,13 @@ class TracedNetwork:
     @property
     def without_neurons(self) -> list[str]:
         """The units that keep no state, each with what it is."""
-        stages = self._reference.spiking()
+        stages = self.reference.spiking()
         return [f"{each.name} ({each.describe()})" for each in stages if not each.stateful]
 
     @property
     def ends_in_neurons(self) -> bool:
         """Is the output that of neurons, which have membranes?"""
-        return self._reference.output.stateful
+        return self.reference.output.stateful
 
 
 def _table(backend: str) -> Table:

@@ -19,12 +19,13 @@ from lfp_snn.engine.chunked import (
 )
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
+from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
-from lfp_snn.engine.stage import Feedback, Form, Pass
+from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rewards import StepwiseReward
@@ -93,11 +94,10 @@ class TemporalLFP(TracedNetwork):
         half: torch.dtype | None = None,
     ) -> None:
         check_memory(memory, chunk, budget)
-        super().__init__(net, rule, backend, half)
+        super().__init__(net, rule, backend, half, update)
         self.memory, self.chunk, self.budget = memory, chunk, budget
-        self.update = update if update is not None else Update()
         self._used = self._plan("torch")  # in the last pass
-        self._pass: Pass | None = None
+        self._pass: Tape | None = None
         self._chunks: Chunks | None = None
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
         self._input: Tensor | Spikes | None = None
@@ -141,7 +141,7 @@ class TemporalLFP(TracedNetwork):
             self._used = self._choose_plan()
             full = self.memory == "full"
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
-            run = Pass(
+            run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
                 lengths=None,
@@ -161,7 +161,7 @@ class TemporalLFP(TracedNetwork):
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
-    def _chunk_length(self, run: Pass, value: Tensor | Spikes) -> int:
+    def _chunk_length(self, run: Tape, value: Tensor | Spikes) -> int:
         """Steps of a chunk, by the budget and by what the states of these samples take."""
         assert self._chunks is not None
         frame = torch.Size(value.shape[1:])
@@ -182,11 +182,11 @@ class TemporalLFP(TracedNetwork):
             reward: judges each step by what was seen so far; rate-coded if None.
             options: of :class:`~lfp_snn.engine.online.OnlineLFP`.
         """
-        return OnlineLFP(self, self._reference, reward, **options)
+        return OnlineLFP(self, reward, **options)
 
     # ------------------------------------------------------------------ what it saw
 
-    def _last(self) -> Pass:
+    def _last(self) -> Tape:
         if self._pass is None:
             raise NetworkError("Nothing has been run yet: call forward first.")
         return self._pass
@@ -218,7 +218,7 @@ class TemporalLFP(TracedNetwork):
         """
         rates = self._last().firing_rates()
         if self.is_readout:
-            del rates[self._reference.output.name]
+            del rates[self.reference.output.name]
         return rates
 
     def layer_spikes(self) -> dict[str, Tensor]:
@@ -271,10 +271,10 @@ class TemporalLFP(TracedNetwork):
         run = self._recorded()
         with torch.no_grad(), self._products():
             reward = self._prepare_reward(run, reward)
-            rules = self.rules if rule is None else assign(rule, self._reference.parts())
+            rules = self.rules if rule is None else assign(rule, self.reference.parts())
             if self._used.backend == "events":
                 self._used.refuse(rules)
-            feedback = Feedback(self.update, self.exchange)
+            feedback = self._feedback()
             if self._chunks is not None:
                 found = self._chunks.backward(reward, feedback, rules, input_relevance)
             else:
@@ -286,7 +286,12 @@ class TemporalLFP(TracedNetwork):
             self._drop_record(run)
         return relevance
 
-    def _drop_record(self, run: Pass) -> None:
+    def _feedback(self) -> Feedback:
+        if self.exchange is None:
+            return Feedback(self.update)
+        return SharedFeedback(self.update, self.exchange)
+
+    def _drop_record(self, run: Tape) -> None:
         run.kept.clear()
         run.record = False
         self._input = self._chunks = None
@@ -299,12 +304,12 @@ class TemporalLFP(TracedNetwork):
         """
         with torch.no_grad():
             program = self._choose_plan().program
-            feedback = Feedback(self.update, self.exchange)
+            feedback = self._feedback()
             done = self._pass
             if done is not None and done.record and done.exchange is not None:
                 self._drop_record(done)
             else:
-                run = Pass(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
+                run = Tape(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
                 sit_out_forward(program, run)
             sit_out_backward(program, feedback)
         feedback.hand_out(self.parameters())
@@ -329,7 +334,7 @@ class TemporalLFP(TracedNetwork):
         return {neuron.name: arrived[neuron.name] for neuron in self._program.spiking()
                 if neuron.name in arrived}  # fmt: skip
 
-    def _recorded(self) -> Pass:
+    def _recorded(self) -> Tape:
         if self._pass is None or not self._pass.record:
             raise NetworkError(
                 "There is no recorded forward pass: call forward (with record=True) before each "
@@ -337,7 +342,7 @@ class TemporalLFP(TracedNetwork):
             )
         return self._pass
 
-    def _prepare_reward(self, run: Pass, reward: Tensor) -> Tensor:
+    def _prepare_reward(self, run: Tape, reward: Tensor) -> Tensor:
         form = run.forms[-1]
         expected = form.shape if isinstance(form, Spikes) else tuple(form)
         if reward.shape != expected:

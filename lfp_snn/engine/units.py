@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.activations import Step
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
 from lfp_snn.rules import Rule
 
 __all__ = ["Activation", "Readout", "StepUnits"]
@@ -41,7 +41,7 @@ class Activation(Spiking):
         self.rest = float(self.value(torch.zeros((), dtype=torch.float64)))
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (z,) = inputs
         drive = self.drive(run, z.to(run.dtype))
         value = self.value(drive)
@@ -53,7 +53,7 @@ class Activation(Spiking):
         run.keep(self, (drive, value))
         return value
 
-    def drive(self, run: Pass, z: Tensor) -> Tensor:
+    def drive(self, run: Tape, z: Tensor) -> Tensor:
         """What the activation is a function of."""
         return z
 
@@ -62,25 +62,25 @@ class Activation(Spiking):
         value: Tensor = self.module(drive.clone() if getattr(self.module, "inplace", 0) else drive)
         return value
 
-    def note(self, run: Pass, value: Tensor) -> None:
+    def note(self, run: Tape, value: Tensor) -> None:
         """Count the units that are active: that give more than without any input."""
         repeats = run.steps // value.shape[0]
         run.count(self.name, (value > self.rest).sum() * repeats, value[0, 0].numel())
 
     @override
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         value: Tensor = run.kept[self][1]
         return value
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         drive, value = run.kept[self]
         if self.rest:
@@ -110,7 +110,7 @@ class StepUnits(Activation):
     emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 
     @override
-    def drive(self, run: Pass, z: Tensor) -> Tensor:
+    def drive(self, run: Tape, z: Tensor) -> Tensor:
         if not self.module.noisy:
             return z
         if self not in run.drawn:
@@ -139,7 +139,7 @@ class Readout(Activation):
         super().__init__(name, nn.Identity())
 
     @override
-    def note(self, run: Pass, value: Tensor) -> None:
+    def note(self, run: Tape, value: Tensor) -> None:
         pass
 
     @override

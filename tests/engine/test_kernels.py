@@ -203,7 +203,7 @@ def test_a_kernel_is_not_asked_for_resets_or_entries_that_it_does_not_know() -> 
 
     def served(rule: Rule, *table: Kernel) -> list[str]:
         rules = dict.fromkeys(lfp.rules, rule)
-        planned = plan("events", table, lfp._reference, rules)
+        planned = plan("events", table, lfp.reference, rules)
         return [kernel.name for _, kernel in planned.served]
 
     assert served(Epsilon(), row, neurons) == ["neurons", "linear"]
@@ -214,7 +214,7 @@ def test_a_kernel_is_not_asked_for_resets_or_entries_that_it_does_not_know() -> 
 
 
 def test_where_credit_is_needed_is_told_from_the_bottom_up() -> None:
-    program = TemporalLFP(csnn(), backend="torch")._reference
+    program = TemporalLFP(csnn(), backend="torch").reference
     rules: dict[str, Rule] = dict.fromkeys(("0", "1", "4", "5"), Epsilon())
     assert program.active(rules) == [
         "spikes",
