@@ -24,6 +24,7 @@ neurons    what all neurons share, and leaky ones
 stepped    the other neurons: with further states, or a synapse of their own
 recurrent  that synapse
 units      stages of units without a state: activations, and the values of a readout
+options    how the engine runs a network: kernels, memory, numbers
 kernels    which kernel serves which stage
 events     the same stages on lists of spikes, for the CPU
 triton     the same neurons on CUDA devices

@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -34,18 +33,10 @@ from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
 __all__ = [
-    "BUDGET",
     "FLOATS_PER_NEURON",
     "Chunks",
-    "Memory",
-    "check_memory",
     "chunk_length",
 ]
-
-#: What a pass keeps for the way back: every step, or what its chunks are repeated from.
-Memory = Literal["full", "chunked"]
-#: Bytes for one chunk and the membranes at all borders, unless told.
-BUDGET = 256 * 2**20
 
 #: Floats that a pass keeps or makes for each neuron and step, at its peak: current, spike,
 #: membrane, relevance, credit of spike and current, on the reference kernels; membrane and credit
@@ -70,25 +61,6 @@ def chunk_length(steps: int, step_bytes: int, border_bytes: int, budget: int) ->
     else:
         length = math.sqrt(border_bytes * steps / step_bytes)
     return min(steps, max(1, int(length)))
-
-
-def check_memory(memory: str, chunk: int | None, budget: int) -> None:
-    """Check what a user asks for.
-
-    Raises:
-        NetworkError: there is no such memory, or a number does not fit it.
-    """
-    if memory not in get_args(Memory):
-        raise NetworkError(
-            f"There is no memory '{memory}'; expected {', '.join(get_args(Memory))}."
-        )
-    if chunk is not None and (chunk < 1 or memory == "full"):
-        raise NetworkError(
-            f"chunk is {chunk} with memory='{memory}'; expected at least one step, and "
-            "memory='chunked', or no chunk."
-        )
-    if budget < 1:
-        raise NetworkError(f"budget is {budget}; expected a number of bytes above 0.")
 
 
 @dataclass

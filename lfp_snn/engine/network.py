@@ -10,10 +10,11 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.backends.support import BACKENDS, unavailable
+from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
@@ -45,8 +46,7 @@ class TracedNetwork:
     Args:
         net: a module whose forward is one time step.
         rule: of all stages, or a composite.
-        backend: name of the kernels, or ``"auto"``.
-        half: type of the products of synapses, on ``"triton"``; None for that of the network.
+        options: how it is run.
         update: what a weight makes of the credit that flowed through its synapse.
 
     Raises:
@@ -59,16 +59,12 @@ class TracedNetwork:
         self,
         net: nn.Module,
         rule: Rule | Composite | None,
-        backend: str,
-        half: torch.dtype | None,
+        options: EngineOptions,
         update: Update | None,
     ) -> None:
-        if backend not in ("auto", *BACKENDS):
-            known = ", ".join(("auto", *BACKENDS))
-            raise NetworkError(f"There is no backend '{backend}'; expected {known}.")
         self.net = net
         self.rule: Rule | Composite = rule if rule is not None else Epsilon()
-        self._backend = backend
+        self.options = options
         self.update = update if update is not None else Update()
         #: The stages on the reference kernels.
         self.reference: Program = build_program(net)
@@ -79,11 +75,8 @@ class TracedNetwork:
             "membranes" if readout else output.emits
         )
         self.rules: Rules = assign(self.rule, self.reference.parts())
-        if backend == "events":
-            refuse(backend, _table(backend), self.reference, self.rules)
-        if half not in (None, torch.bfloat16, torch.float16):
-            raise NetworkError(f"half is {half}; expected torch.bfloat16, torch.float16 or None.")
-        self.half = half
+        if options.backend == "events":
+            refuse(options.backend, _table(options.backend), self.reference, self.rules)
         self._plans: dict[str, Plan] = {}  # by backend, made when they are first needed
 
     @property
@@ -99,7 +92,7 @@ class TracedNetwork:
     @property
     def backend(self) -> str:
         """Name of the kernels that the next pass uses."""
-        if self._backend == "auto":
+        if self.options.backend == "auto":
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
@@ -107,7 +100,7 @@ class TracedNetwork:
             if spiking and unknown(_table("events"), self.reference, self.rules) is None:
                 return "events"
             return "torch"
-        return self._backend
+        return self.options.backend
 
     def _choose_plan(self) -> Plan:
         """The program on the kernels of the backend, made when it is first needed."""
@@ -115,9 +108,10 @@ class TracedNetwork:
         reason = unavailable(backend, self.device)
         if reason is not None:
             raise NetworkError(f"The {backend} backend cannot run: {reason}; use backend='auto'.")
-        if self.half is not None and backend != "triton":
+        half = self.options.half
+        if half is not None and backend != "triton":
             raise NetworkError(
-                f"half={self.half} is an option of the triton backend, and this network runs on "
+                f"half={half} is an option of the triton backend, and this network runs on "
                 f"{backend}: leave it out."
             )
         if backend == "events":
@@ -134,8 +128,9 @@ class TracedNetwork:
 
     def _products(self) -> torch.autocast:
         """Within, products of synapses are of half precision if that was asked for."""
-        kind = self.device.type if self.half is not None else "cpu"
-        return torch.autocast(kind, self.half or torch.bfloat16, enabled=self.half is not None)
+        half = self.options.half
+        kind = self.device.type if half is not None else "cpu"
+        return torch.autocast(kind, half or torch.bfloat16, enabled=half is not None)
 
     def _example(self) -> Tensor:
         """A tensor that lies where the network computes, in the type in which it does."""

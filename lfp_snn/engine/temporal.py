@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
-from lfp_snn.engine.chunked import (
-    BUDGET,
-    FLOATS_PER_NEURON,
-    Chunks,
-    Memory,
-    check_memory,
-    chunk_length,
-)
+from lfp_snn.engine.chunked import FLOATS_PER_NEURON, Chunks, chunk_length
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
 from lfp_snn.engine.feedback import Feedback, SharedFeedback
@@ -25,6 +18,7 @@ from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
+from lfp_snn.engine.options import BUDGET, EngineOptions, Memory
 from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.errors import NetworkError, ShapeError
@@ -93,9 +87,8 @@ class TemporalLFP(TracedNetwork):
         budget: int = BUDGET,
         half: torch.dtype | None = None,
     ) -> None:
-        check_memory(memory, chunk, budget)
-        super().__init__(net, rule, backend, half, update)
-        self.memory, self.chunk, self.budget = memory, chunk, budget
+        options = EngineOptions(backend, memory, chunk, budget, half)
+        super().__init__(net, rule, options, update)
         self._used = self._plan("torch")  # in the last pass
         self._pass: Tape | None = None
         self._chunks: Chunks | None = None
@@ -103,6 +96,17 @@ class TemporalLFP(TracedNetwork):
         self._input: Tensor | Spikes | None = None
         #: With the processes that have the other samples of the batch, while there are any.
         self.exchange: Exchange | None = None
+
+    @classmethod
+    def with_options(
+        cls,
+        net: nn.Module,
+        rule: Rule | Composite | None = None,
+        options: EngineOptions | None = None,
+        update: Update | None = None,
+    ) -> Self:
+        """The same from options in one object, as those who hand them on have them."""
+        return cls(net, rule, update=update, **vars(options or EngineOptions()))
 
     @property
     def _program(self) -> Program:
@@ -139,7 +143,7 @@ class TemporalLFP(TracedNetwork):
         """
         with torch.no_grad(), self._products():
             self._used = self._choose_plan()
-            full = self.memory == "full"
+            full = self.options.memory == "full"
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
@@ -157,7 +161,7 @@ class TemporalLFP(TracedNetwork):
                 spikes = run_forward(self._program, run, value)
             else:
                 self._chunks = Chunks(self._program, run, value)
-                spikes = self._chunks.forward(self.chunk or self._chunk_length(run, value))
+                spikes = self._chunks.forward(self.options.chunk or self._chunk_length(run, value))
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
@@ -171,7 +175,7 @@ class TemporalLFP(TracedNetwork):
         if not border:  # without neurons nothing goes from step to step
             return run.steps
         step = FLOATS_PER_NEURON[self.backend] * border
-        return chunk_length(run.steps, step, border, self.budget)
+        return chunk_length(run.steps, step, border, self.options.budget)
 
     # ------------------------------------------------------------------ step by step
 
