@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Literal, Self
 
@@ -96,11 +97,15 @@ class TracedNetwork:
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
-            spiking = device.type == "cpu" and bool(self.reference.neurons())
-            if spiking and unknown(_table("events"), self.reference, self.rules) is None:
-                return "events"
-            return "torch"
+            return "events" if device.type == "cpu" and self._fits_events else "torch"
         return self.options.backend
+
+    @cached_property
+    def _fits_events(self) -> bool:
+        """Are there neurons, and no rule that the events backend does not know?"""
+        if not self.reference.neurons():
+            return False
+        return unknown(_table("events"), self.reference, self.rules) is None
 
     def _choose_plan(self) -> Plan:
         """The program on the kernels of the backend, made when it is first needed."""

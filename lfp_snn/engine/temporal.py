@@ -14,14 +14,14 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
 from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
+from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_reward, prepare_state
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory
 from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.table import program_table, stage_table
-from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.errors import NetworkError
 from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rules import Composite, Rule, Update, assign
 from lfp_snn.spikes import Spikes
@@ -274,9 +274,9 @@ class TemporalLFP(TracedNetwork):
         """
         run = self._recorded()
         with torch.no_grad(), self._products():
-            reward = self._prepare_reward(run, reward)
+            reward = prepare_reward(reward, run, self.device)
             rules = self.rules if rule is None else assign(rule, self.reference.parts())
-            if self._used.backend == "events":
+            if rule is not None and self._used.backend == "events":
                 self._used.refuse(rules)
             feedback = self._feedback()
             if self._chunks is not None:
@@ -345,18 +345,6 @@ class TemporalLFP(TracedNetwork):
                 "backward; one backward consumes the record unless it is called with retain=True."
             )
         return self._pass
-
-    def _prepare_reward(self, run: Tape, reward: Tensor) -> Tensor:
-        form = run.forms[-1]
-        expected = form.shape if isinstance(form, Spikes) else tuple(form)
-        if reward.shape != expected:
-            raise ShapeError(
-                f"The reward has the shape {tuple(reward.shape)}; the output spikes have "
-                f"{expected}, and each of them needs one value."
-            )
-        reward = reward.to(self.device, self.dtype)
-        alive = run.running(reward.dim())
-        return reward if alive is None else reward * alive
 
     def _relevance(self, credit: Tensor | None, beside: Tensor | None) -> Tensor | None:
         """``R = x * c + r`` in the form of the input."""
