@@ -9,7 +9,7 @@ VENV   ?= .venv
 CONFIG ?= configs/digits.yaml
 ARGS   ?=
 BIN    := $(VENV)/bin
-KERNELS := -k triton tests/backends tests/engine tests/analysis/bench/test_device.py
+KERNELS := -k triton tests/backends tests/engine tests/benchmarks/test_device.py
 STAMP  := $(VENV)/.installed
 
 .PHONY: help train test test-all triton lint bench install venv clean
@@ -42,7 +42,7 @@ lint: install
 	$(BIN)/mypy
 
 bench: install
-	$(BIN)/lfp-snn bench $(ARGS)
+	$(BIN)/python -m benchmarks steps $(ARGS)
 
 install: $(STAMP)
 

@@ -4,8 +4,8 @@ The same network on MNIST (T = 1), start, data and settings, with each activatio
 by LFP with its hidden layers frozen (the control: what the output layer does with random features),
 and by backpropagation, for which a step and a sign have no derivative::
 
-    python benchmarks/activations.py --root ../shared/data/MNIST
-    python benchmarks/activations.py --root ../shared/data/MNIST relu step --seeds 5
+    python -m benchmarks activations --root ../shared/data/MNIST
+    python -m benchmarks activations --root ../shared/data/MNIST relu step --seeds 5
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ With few hidden neurons a random hidden layer is a poor one, so that the output 
 solve the task. The same network, start, data and settings are trained twice; once the hidden
 synapses are frozen::
 
-    python benchmarks/credit_reaches_hidden.py
-    python benchmarks/credit_reaches_hidden.py nmnist --root ../shared/data/NMNIST
+    python -m benchmarks credit_reaches_hidden
+    python -m benchmarks credit_reaches_hidden nmnist --root ../shared/data/NMNIST
 """
 
 from __future__ import annotations

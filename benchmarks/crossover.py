@@ -1,6 +1,6 @@
 """At which activity does the dense product beat the kernels on events?
 
-    python benchmarks/crossover.py
+    python -m benchmarks crossover
 
 For a linear layer and two convolutions, times a step of one layer (forward, feedback, and credit of
 its input) as events and by way of torch's dense product, in turn, over the share of active inputs.

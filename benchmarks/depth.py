@@ -1,6 +1,6 @@
 """Six spiking layers: does LFP still train, and what do start and homeostasis do to it?
 
-    python benchmarks/depth.py --root datasets/NMNIST --seeds 3
+    python -m benchmarks depth --root datasets/NMNIST --seeds 3
 
 N-MNIST through 2312-512-256-256-128-128-10, with the settings of `nmnist_mlp` and an equal number
 of epochs for all. `frozen` trains the last layer alone: what random features give. The validation

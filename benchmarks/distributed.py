@@ -1,6 +1,6 @@
 """Steps a second in one process and in two, of one thread each; see docs/scale.md.
 
-    python benchmarks/distributed.py [--steps 30] [--processes 1 2] [--out distributed.png]
+    python -m benchmarks distributed [--steps 30] [--processes 1 2] [--out distributed.png]
 
 The same batch of synthetic spikes, whole in one process and shared out over several that gloo joins
 on this machine. A step is feedback, clipping and Adam, as the loop of training makes it. Beside the
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.analysis.bench.problem import NETWORKS, RULE, synthetic
+from benchmarks.steps.problem import NETWORKS, RULE, synthetic
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.data import Batch
 from lfp_snn.learners.lfp import LFP

@@ -1,6 +1,6 @@
 """Micro benchmark of the event-driven kernels against dense torch kernels, interleaved.
 
-    python benchmarks/event_kernels.py [--root NMNIST/Train] [--repeats 20] [--threads 2]
+    python -m benchmarks event_kernels [--root NMNIST/Train] [--repeats 20] [--threads 2]
 
 One line per stage of mlp (2312-1000-10, batch 100) and csnn (batch 50) at T=25: median and least
 wall time in ms of ours, and of the same products by torch on dense frames (their neurons left out,

@@ -1,6 +1,6 @@
 """Are explanations by LFP faithful? Event flipping on N-MNIST, against other orders.
 
-    python benchmarks/faithfulness.py datasets/NMNIST
+    python -m benchmarks faithfulness datasets/NMNIST
 
 Removes the active entries of recordings, the most relevant first and the least relevant first, and
 measures the area between the two curves. First a rule is chosen: models of other seeds, recordings

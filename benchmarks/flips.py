@@ -1,6 +1,6 @@
 """How many spikes does another order of additions flip?
 
-    python benchmarks/flips.py --root datasets/NMNIST
+    python -m benchmarks flips --root datasets/NMNIST
 
 Sums in float32 depend on their order, so that a membrane which lies on the threshold may end up on
 its other side. Counts the spikes of every population that differ between the events backend and the

@@ -1,6 +1,6 @@
 """What int8 weights and fixed-point membranes cost on N-MNIST, and what LFP wins back.
 
-    python benchmarks/int8.py datasets/NMNIST
+    python -m benchmarks int8 datasets/NMNIST
 
 Trains the shipped network of a config for some seeds, quantises it, fine-tunes it, and checks that
 the network in integers alone gives the spikes of the quantised torch network, bit by bit.

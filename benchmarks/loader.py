@@ -1,6 +1,6 @@
 """Recordings to batches: this project's loader against tonic's ToFrame and PadTensors.
 
-    python benchmarks/loader.py --root datasets/NMNIST
+    python -m benchmarks loader --root datasets/NMNIST
 
 Ways to the same batches of N-MNIST, from files that the operating system has in memory:
 

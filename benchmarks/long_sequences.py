@@ -1,9 +1,9 @@
 """Memory of a training step against T: everything kept, chunks repeated, online, and BPTT.
 
-    python benchmarks/long_sequences.py [--steps 25 50 ...] [--chunk 100] [--out figure.png]
+    python -m benchmarks long_sequences [--steps 25 50 ...] [--chunk 100] [--out figure.png]
 
 The convolutional network on synthetic spikes, each contender in a fresh process (see
-lfp_snn/analysis/bench/memory.py): the peak above weights and input, in MiB, and beside it the input
+benchmarks/steps/memory.py): the peak above weights and input, in MiB, and beside it the input
 as it is stored. A contender whose last two points say that the next would take more than --most is
 left out from there on. Times are medians of --rounds interleaved steps, where nothing is left out.
 """
@@ -17,11 +17,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lfp_snn.analysis.bench.contenders import Contender, Ours, OursChunked, OursOnline
-from lfp_snn.analysis.bench.memory import measure_peaks
-from lfp_snn.analysis.bench.peers import SnnTorch
-from lfp_snn.analysis.bench.problem import DENSITY, SENSOR, Network, Problem, synthetic
-from lfp_snn.analysis.bench.timing import compare, threads
+from benchmarks.steps.contenders import Contender, Ours, OursChunked, OursOnline
+from benchmarks.steps.memory import measure_peaks
+from benchmarks.steps.peers import SnnTorch
+from benchmarks.steps.problem import DENSITY, SENSOR, Network, Problem, synthetic
+from benchmarks.steps.timing import compare, threads
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.spikes import Spikes
 

@@ -1,6 +1,6 @@
 """Online LFP beside exact LFP: the cosine between their updates, layer by layer, on N-MNIST.
 
-    python benchmarks/online.py --root <folder of N-MNIST> [--network mlp|csnn] [--epochs 5]
+    python -m benchmarks online --root <folder of N-MNIST> [--network mlp|csnn] [--epochs 5]
 
 Each step is rewarded by what was seen up to it (see lfp_snn/learners/online_lfp.py). Online updates
 are held against exact LFP with the same rewards, and against exact LFP with the reward of the whole
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from lfp_snn.analysis.bench.problem import NETWORKS, RULE
+from benchmarks.steps.problem import NETWORKS, RULE
 from lfp_snn.data import Batch, Loader, load
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.traces import TracedNeurons

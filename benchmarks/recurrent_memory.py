@@ -1,6 +1,6 @@
 """A task that takes memory: does the second of two cues match the first? Recurrent or not, by LFP.
 
-    python benchmarks/recurrent_memory.py --seeds 3
+    python -m benchmarks recurrent_memory --seeds 3
 
 Delayed match to sample: one of two groups of inputs fires for some steps (the cue), then nothing
 but noise for a delay, then one of the two again (the probe). Class 1 if they match; chance is 50 %.

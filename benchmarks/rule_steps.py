@@ -1,6 +1,6 @@
 """What a training step costs under each rule, on events and on torch, interleaved.
 
-    python benchmarks/rule_steps.py [--root DATA] [--repeats 15] [--threads 2] [--networks csnn]
+    python -m benchmarks rule_steps [--root DATA] [--repeats 15] [--threads 2] [--networks csnn]
 
 Forward and backward of mlp (2312-1000-10, batch 100) and csnn (batch 50) at T=25, calibrated to 5 %
 of the neurons firing: median and least wall time in ms, and processor time of all threads, which
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.steps.problem import NETWORKS, Problem, pose, recorded
 from lfp_snn import TemporalLFP
-from lfp_snn.analysis.bench.problem import NETWORKS, Problem, pose, recorded
 from lfp_snn.errors import NetworkError
 from lfp_snn.rewards import RateCoded
 from lfp_snn.rules import AlphaBeta, Epsilon, Gamma, Norm, Pass, Rule, ZPlus

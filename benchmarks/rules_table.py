@@ -1,6 +1,6 @@
 """LRP's rules side by side: a shipped config trained with each, on several datasets and seeds.
 
-    python benchmarks/rules_table.py --nmnist FOLDER --braille FOLDER --seeds 3
+    python -m benchmarks rules_table --nmnist FOLDER --braille FOLDER --seeds 3
 
 All else is as the config says: learning rate, reward, epochs. They were chosen for epsilon, so that
 the table speaks of rules at these settings. The validation part compares the rules; the test part

@@ -1,6 +1,6 @@
 """The cost of a training step as a function of spikes, T, width and devices; see docs/scale.md.
 
-    python benchmarks/scale.py [--threads 1] [--rounds 3] [--no-memory] [--out scale.png]
+    python -m benchmarks scale [--threads 1] [--rounds 3] [--no-memory] [--out scale.png]
 
 Measures a step (forward, backward, Adam) of the MLP and of the convolutional network on synthetic
 spikes over a grid of widths, T, batches and activities, and fits
@@ -27,10 +27,10 @@ import numpy.typing as npt
 import torch
 from scipy.optimize import nnls
 
-from lfp_snn.analysis.bench.contenders import Ours
-from lfp_snn.analysis.bench.memory import measure_peaks
-from lfp_snn.analysis.bench.problem import RULE, Network, Problem, synthetic
-from lfp_snn.analysis.bench.timing import threads
+from benchmarks.steps.contenders import Ours
+from benchmarks.steps.memory import measure_peaks
+from benchmarks.steps.problem import RULE, Network, Problem, synthetic
+from benchmarks.steps.timing import threads
 from lfp_snn.analysis.compare.measures import work
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.data import Batch

@@ -1,7 +1,7 @@
 """Transfer: what the digits 0 to 4 taught helps with 5 to 9. How much is it worth?
 
-    python benchmarks/transfer.py --config mnist_mlp --root datasets/MNIST
-    python benchmarks/transfer.py --config nmnist_mlp --root datasets/NMNIST --samples 25 50 100 350
+    python -m benchmarks transfer --config mnist_mlp --root datasets/MNIST
+    python -m benchmarks transfer --config nmnist_mlp --root datasets/NMNIST --samples 25 50 100 350
 
 A network learns the digits 0 to 4; its hidden layers are then the start for 5 to 9, with a fresh
 head (`transfer:` in a config). Beside it the same network from scratch, with the same samples,

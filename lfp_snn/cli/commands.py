@@ -22,7 +22,6 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from lfp_snn import __version__
-from lfp_snn.cli.bench import bench
 from lfp_snn.cli.compare import compare, sweep
 from lfp_snn.cli.convergence import convergence
 from lfp_snn.cli.data import app as data_commands
@@ -272,7 +271,6 @@ def _input_shape(given: str) -> tuple[int, ...]:
 app.command()(compare)
 app.command()(sweep)
 app.command()(convergence)
-app.command()(bench)
 app.command()(env)
 app.command()(explain)
 app.command()(export)

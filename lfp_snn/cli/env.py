@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def environment() -> dict[str, Any]:
     """Versions, devices, and for each backend and device why it cannot run there (or None)."""
     # Imported here, since the other commands need none of it.
-    from lfp_snn.analysis.bench.timing import machine
+    from lfp_snn.analysis.machine import machine
 
     here = machine()
     devices = {"cpu": f"{here['processor']}, {here['cores']} cores, {here['threads']} threads"}

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from lfp_snn.analysis.bench.contenders import Ours
-from lfp_snn.analysis.bench.problem import RULE
+from benchmarks.steps.contenders import Ours
+from benchmarks.steps.problem import RULE
 from lfp_snn.data import Batch, Loader, load
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.lfp import LFP

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfp_snn.analysis.bench.epoch import BATCH, mnist_epoch
+from benchmarks.steps.epoch import BATCH, mnist_epoch
 
 
 def test_an_epoch_trains_on_the_images_it_says(real_data) -> None:  # type: ignore[no-untyped-def]

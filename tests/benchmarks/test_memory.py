@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from lfp_snn.analysis.bench import memory
-from lfp_snn.analysis.bench.contenders import OURS, Ours
-from lfp_snn.analysis.bench.memory import Peaks, measure_peaks
-from lfp_snn.analysis.bench.peers import SnnTorch
-from lfp_snn.analysis.bench.problem import Network, synthetic
+from benchmarks.steps import memory
+from benchmarks.steps.contenders import OURS, Ours
+from benchmarks.steps.memory import Peaks, measure_peaks
+from benchmarks.steps.peers import SnnTorch
+from benchmarks.steps.problem import Network, synthetic
 
 
 def test_without_the_kernels_count_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

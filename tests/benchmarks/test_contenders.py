@@ -8,10 +8,10 @@ import pytest
 import snntorch as snn
 import torch
 
-from lfp_snn.analysis.bench import peers
-from lfp_snn.analysis.bench.contenders import Contender, Ours, OursOnTorch
-from lfp_snn.analysis.bench.peers import LfProp, SnnTorch, SpikingJelly
-from lfp_snn.analysis.bench.problem import Network, Problem, synthetic
+from benchmarks.steps import peers
+from benchmarks.steps.contenders import Contender, Ours, OursOnTorch
+from benchmarks.steps.peers import LfProp, SnnTorch, SpikingJelly
+from benchmarks.steps.problem import Network, Problem, synthetic
 
 EVERYONE = (Ours, OursOnTorch, SnnTorch, SpikingJelly, LfProp)
 NETWORKS = {"mlp": Network("mlp", {"hidden": [12]}, 3), "csnn": Network("csnn", {}, 2)}

@@ -6,10 +6,10 @@ from time import sleep
 import pytest
 import torch
 
-from lfp_snn.analysis.bench import timing
-from lfp_snn.analysis.bench.contenders import OURS, Contender
-from lfp_snn.analysis.bench.problem import Network, Problem, synthetic
-from lfp_snn.analysis.bench.timing import compare, machine, threads
+from benchmarks.steps.contenders import OURS, Contender
+from benchmarks.steps.problem import Network, Problem, synthetic
+from benchmarks.steps.timing import compare, threads
+from lfp_snn.analysis.machine import machine
 
 ORDER: list[str] = []
 
@@ -80,5 +80,5 @@ def test_threads_are_put_back() -> None:
 
 
 def test_machine_names_versions_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr("lfp_snn.analysis.machine.PACKAGES", ("torch", "no-such-package"))
     assert machine()["versions"].keys() == {"torch"}

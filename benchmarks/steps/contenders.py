@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 import torch
 
-from lfp_snn.analysis.bench.problem import RULE, Problem
+from benchmarks.steps.problem import RULE, Problem
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.rewards import RateCoded
 

@@ -1,4 +1,4 @@
-"""``lfp-snn bench``: what a training step costs, beside other toolkits."""
+"""``python -m benchmarks steps``: what a training step costs, beside other toolkits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rich.console import Console
 
 from lfp_snn.errors import RunError
 
-__all__ = ["bench"]
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 class Part(StrEnum):
@@ -32,7 +34,8 @@ class Quantity(StrEnum):
     batch = "batch"
 
 
-def bench(
+@app.command()
+def measure(
     parts: Annotated[
         list[Part] | None,
         typer.Argument(
@@ -60,10 +63,10 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="Folder for bench.json and plots.")] = None,
 ) -> None:
     """Measure a training step, ours and those of other toolkits, side by side."""
-    # Imported here, since the other commands need none of it.
-    from lfp_snn.analysis.bench import timing
-    from lfp_snn.analysis.bench.suite import Outcome, Suite
-    from lfp_snn.cli.bench_tables import machine_lines, outcome
+    # Imported here, so that --help answers at once.
+    from benchmarks.steps import timing
+    from benchmarks.steps.suite import Outcome, Suite
+    from benchmarks.steps.tables import machine_lines, outcome
 
     console = Console()
     if out is not None:
@@ -89,14 +92,14 @@ def bench(
 
         suite = Suite(root, rounds, quick, show, doing)
         console.print(machine_lines(suite.results.machine), highlight=False, soft_wrap=True)
-        measure = {
+        kinds = {
             Part.step: suite.step,
             Part.memory: suite.memory,
             Part.claims: suite.claims,
             Part.mnist_epoch: suite.mnist_epoch,
         }
         for part in chosen:
-            measure[part]()
+            kinds[part]()
         for quantity in quantities:
             suite.sweep(quantity)
     if quick:
@@ -118,10 +121,10 @@ def _on_device(
     """Our step on one device, on every backend that can run there."""
     import torch
 
-    from lfp_snn.analysis.bench import timing
-    from lfp_snn.analysis.bench.device import measure_network, measure_roof, require
-    from lfp_snn.analysis.bench.suite import Suite
-    from lfp_snn.cli.bench_tables import device_table, machine_lines
+    from benchmarks.steps import timing
+    from benchmarks.steps.device import measure_network, measure_roof, require
+    from benchmarks.steps.suite import Suite
+    from benchmarks.steps.tables import device_table, machine_lines
     from lfp_snn.training.files import write_json
 
     try:

@@ -1,4 +1,4 @@
-"""The tables that ``lfp-snn bench`` prints."""
+"""The tables that ``python -m benchmarks steps`` prints."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from lfp_snn.analysis.bench.contenders import OURS
-from lfp_snn.analysis.bench.device import DeviceStep
-from lfp_snn.analysis.bench.epoch import Epoch
-from lfp_snn.analysis.bench.memory import Peaks
-from lfp_snn.analysis.bench.suite import Outcome
-from lfp_snn.analysis.bench.sweeps import Series
-from lfp_snn.analysis.bench.timing import Comparison
+from benchmarks.steps.contenders import OURS
+from benchmarks.steps.device import DeviceStep
+from benchmarks.steps.epoch import Epoch
+from benchmarks.steps.memory import Peaks
+from benchmarks.steps.suite import Outcome
+from benchmarks.steps.sweeps import Series
+from benchmarks.steps.timing import Comparison
 from lfp_snn.cli.display import percent
 
 __all__ = ["device_table", "machine_lines", "outcome"]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lfp_snn.analysis.bench.contenders import Ours
-from lfp_snn.analysis.bench.problem import NETWORKS, Network, recorded, synthetic
+from benchmarks.steps.contenders import Ours
+from benchmarks.steps.problem import NETWORKS, Network, recorded, synthetic
 
 TINY = Network("mlp", {"hidden": [40]}, 4)
 

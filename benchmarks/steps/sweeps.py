@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lfp_snn.analysis.bench.contenders import Contender
-from lfp_snn.analysis.bench.problem import Network, Problem, synthetic
-from lfp_snn.analysis.bench.timing import Comparison, compare
+from benchmarks.steps.contenders import Contender
+from benchmarks.steps.problem import Network, Problem, synthetic
+from benchmarks.steps.timing import Comparison, compare
 
 __all__ = ["SWEEPS", "Series", "Sweep", "slope", "sweep"]
 

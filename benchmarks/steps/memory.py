@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from lfp_snn.analysis.bench.contenders import OURS, Contender
-from lfp_snn.analysis.bench.problem import Problem
+from benchmarks.steps.contenders import OURS, Contender
+from benchmarks.steps.problem import Problem
 
 __all__ = ["Peaks", "measure_peaks"]
 

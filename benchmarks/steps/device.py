@@ -27,8 +27,8 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 from typing_extensions import override
 
-from lfp_snn.analysis.bench.contenders import LEARNING_RATE
-from lfp_snn.analysis.bench.problem import RULE, Problem
+from benchmarks.steps.contenders import LEARNING_RATE
+from benchmarks.steps.problem import RULE, Problem
 from lfp_snn.backends.support import BACKENDS, unavailable
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError

@@ -1,26 +1,21 @@
-"""Interleaved timing of contenders, and what is known of the machine."""
+"""Interleaved timing of contenders."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import torch
 
-from lfp_snn.analysis.bench.contenders import OURS, Contender
-from lfp_snn.analysis.bench.problem import Problem
+from benchmarks.steps.contenders import OURS, Contender
+from benchmarks.steps.problem import Problem
+from lfp_snn.analysis.machine import mean_load
 
-__all__ = ["Comparison", "Measured", "compare", "machine", "threads"]
-
-PACKAGES = ("torch", "triton", "numpy", "numba", "snntorch", "spikingjelly", "lfprop")
+__all__ = ["Comparison", "Measured", "compare", "threads"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def compare(
     running = [each for each in contenders if each.name not in left_out]
     for each in running:
         each.prepare(problem)
-    before = _load()
+    before = mean_load()
     seconds: dict[str, list[float]] = {each.name: [] for each in running}
     for turn in range(warmup + rounds):
         for each in running:
@@ -105,7 +100,7 @@ def compare(
             elapsed = perf_counter() - start
             if turn >= warmup:
                 seconds[each.name].append(elapsed)
-    load = before, _load()
+    load = before, mean_load()
     measured = {each.name: Measured(tuple(seconds[each.name]), each.firing()) for each in running}
     return Comparison(problem.facts(), measured, left_out, rounds, warmup, load)
 
@@ -119,38 +114,3 @@ def threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def machine() -> dict[str, Any]:
-    """Processor, system, threads and versions."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
-        "load": _load(),
-    }
-
-
-def _load() -> float:
-    """Processes that want to run, mean over the last minute; 0 on systems that do not tell."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    """Its name: on Linux the kernel knows it, elsewhere Python may."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -8,21 +8,22 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lfp_snn.analysis.bench.claims import (
+from benchmarks.steps.claims import (
     Claim,
     claim_on_mnist,
     claims_on_peaks,
     claims_on_series,
     claims_on_steps,
 )
-from lfp_snn.analysis.bench.contenders import Contender, Ours, OursOnTorch
-from lfp_snn.analysis.bench.epoch import Epoch, mnist_epoch
-from lfp_snn.analysis.bench.figures import growth
-from lfp_snn.analysis.bench.memory import Peaks, measure_peaks
-from lfp_snn.analysis.bench.peers import LfProp, SnnTorch, SpikingJelly
-from lfp_snn.analysis.bench.problem import NETWORKS, Network, Problem, pose, recorded, synthetic
-from lfp_snn.analysis.bench.sweeps import SWEEPS, Series, sweep
-from lfp_snn.analysis.bench.timing import Comparison, compare, machine
+from benchmarks.steps.contenders import Contender, Ours, OursOnTorch
+from benchmarks.steps.epoch import Epoch, mnist_epoch
+from benchmarks.steps.figures import growth
+from benchmarks.steps.memory import Peaks, measure_peaks
+from benchmarks.steps.peers import LfProp, SnnTorch, SpikingJelly
+from benchmarks.steps.problem import NETWORKS, Network, Problem, pose, recorded, synthetic
+from benchmarks.steps.sweeps import SWEEPS, Series, sweep
+from benchmarks.steps.timing import Comparison, compare
+from lfp_snn.analysis.machine import machine
 from lfp_snn.analysis.plots import save
 from lfp_snn.training.files import write_json
 

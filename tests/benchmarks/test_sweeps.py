@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfp_snn.analysis.bench.claims import (
+from benchmarks.steps.claims import (
     Claim,
     claims_on_peaks,
     claims_on_series,
     claims_on_steps,
 )
-from lfp_snn.analysis.bench.contenders import OURS, OursOnTorch
-from lfp_snn.analysis.bench.figures import growth
-from lfp_snn.analysis.bench.memory import Peaks
-from lfp_snn.analysis.bench.peers import SnnTorch, SpikingJelly
-from lfp_snn.analysis.bench.problem import NETWORKS
-from lfp_snn.analysis.bench.suite import Results
-from lfp_snn.analysis.bench.sweeps import SWEEPS, Series, slope
-from lfp_snn.analysis.bench.timing import Comparison, Measured
+from benchmarks.steps.contenders import OURS, OursOnTorch
+from benchmarks.steps.figures import growth
+from benchmarks.steps.memory import Peaks
+from benchmarks.steps.peers import SnnTorch, SpikingJelly
+from benchmarks.steps.problem import NETWORKS
+from benchmarks.steps.suite import Results
+from benchmarks.steps.sweeps import SWEEPS, Series, slope
+from benchmarks.steps.timing import Comparison, Measured
 
 
 def comparison(**seconds: float) -> Comparison:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lfp_snn.analysis.bench.contenders import OURS, OursOnTorch
-from lfp_snn.analysis.bench.memory import Peaks
-from lfp_snn.analysis.bench.peers import LfProp, SnnTorch, SpikingJelly
-from lfp_snn.analysis.bench.sweeps import Series
-from lfp_snn.analysis.bench.timing import Comparison
+from benchmarks.steps.contenders import OURS, OursOnTorch
+from benchmarks.steps.memory import Peaks
+from benchmarks.steps.peers import LfProp, SnnTorch, SpikingJelly
+from benchmarks.steps.sweeps import Series
+from benchmarks.steps.timing import Comparison
 
 __all__ = ["Claim", "claims_on_peaks", "claims_on_series", "claims_on_steps", "claim_on_mnist"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from lfp_snn.analysis.bench.sweeps import Series
+from benchmarks.steps.sweeps import Series
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 
 __all__ = ["growth"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lfp_snn.analysis.bench.device import (
+from benchmarks.steps.device import (
     DeviceStep,
     Roof,
     _Traffic,
@@ -13,7 +13,7 @@ from lfp_snn.analysis.bench.device import (
     measure_roof,
     require,
 )
-from lfp_snn.analysis.bench.problem import Network, synthetic
+from benchmarks.steps.problem import Network, synthetic
 from lfp_snn.backends.support import unavailable
 from lfp_snn.errors import RunError
 

@@ -16,8 +16,8 @@ import torch
 from snntorch import functional as snn_functional
 from torch import Tensor, nn
 
-from lfp_snn.analysis.bench.contenders import LEARNING_RATE, Contender
-from lfp_snn.analysis.bench.problem import RULE, Problem
+from benchmarks.steps.contenders import LEARNING_RATE, Contender
+from benchmarks.steps.problem import RULE, Problem
 from lfp_snn.learners.unrolled import rest
 
 __all__ = ["LfProp", "SnnTorch", "SpikingJelly"]

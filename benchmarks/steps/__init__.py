@@ -14,3 +14,12 @@ the dense frames that the others need cost them nothing here.
 **Memory.** A fresh process for each contender loads its kernels on a tiny problem, then takes up
 weights and input; from there to the peak of its resident size over three steps is what counts.
 """
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Read the arguments and measure."""
+    from benchmarks.steps.command import app
+
+    app()
