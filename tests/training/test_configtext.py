@@ -76,7 +76,8 @@ def same_as_default(written: dict[str, Any], section: BaseModel, at: str = "") -
 
 
 def every_section() -> Iterator[type[Section]]:
-    yield from (Config, *KINDS.values())
+    yield Config
+    yield from KINDS.values()
     yield from (choice_of(name, dataset.options) for name, dataset in DATASETS.items())
     yield from (learner.Options for learner in LEARNERS.values())
     yield from MODELS.values()
