@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from lfp_snn import __version__
+from lfp_snn.analysis.experiments import STUDIES, load_any
 from lfp_snn.cli.compare import compare, sweep
 from lfp_snn.cli.convergence import convergence
 from lfp_snn.cli.data import app as data_commands
@@ -40,6 +42,7 @@ from lfp_snn.models.layer import as_text as shape_text
 from lfp_snn.training import Config, Interrupted, Observer, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
 from lfp_snn.training.configfile import read_mapping
+from lfp_snn.training.configtext import commented
 from lfp_snn.training.distributed import World, join, rank
 from lfp_snn.training.outofmemory import of_memory
 from lfp_snn.training.run import load_splits
@@ -200,15 +203,19 @@ def copy(
     dest: Annotated[
         Path | None, typer.Argument(metavar="[DEST]", help="File or folder; here if absent.")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Write every field, with a comment on each.")
+    ] = False,
 ) -> None:
-    """Copy a shipped config to start your own from."""
+    """Copy a shipped config to start your own from; it holds what differs from the defaults."""
     source = find_config(config)
+    text = _in_full(source) if full else source.read_text(encoding="utf-8")
     target = dest or Path(source.name)
     if target.is_dir():
         target /= source.name
     try:
         with target.open("x", encoding="utf-8") as file:
-            file.write(source.read_text(encoding="utf-8"))
+            file.write(text)
     except FileExistsError:
         raise RunError(f"{target} exists already; name another file.") from None
     except OSError as error:
@@ -219,19 +226,8 @@ def copy(
 @app.command()
 def validate(config: ConfigArgument, overrides: Overrides = None) -> None:
     """Check a config and its overrides without running anything."""
-    from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
-    from lfp_snn.analysis.convergence.plan import load_convergence
-
     path = find_config(config)
-    sections = read_mapping(path).keys()
-    if "compare" in sections:
-        load_comparison(path, overrides or [])
-    elif "sweep" in sections:
-        load_sweep(path, overrides or [])
-    elif "convergence" in sections:
-        load_convergence(path, overrides or [])
-    else:
-        load_config(path, overrides or ())
+    load_any(path, overrides or [])
     typer.echo(f"{path} is valid")
 
 
@@ -246,8 +242,14 @@ def show(
     classes: Annotated[
         int, typer.Option(min=1, help="Number of classes, with --input; else that of the data.")
     ] = 10,
+    resolved: Annotated[
+        bool, typer.Option("--config", help="Print the whole config instead, defaults included.")
+    ] = False,
 ) -> None:
     """Show the network of a config, layer by layer: shapes and parameters."""
+    if resolved:
+        typer.echo(commented(load_any(find_config(config), overrides or [])), nl=False)
+        return
     settings = _experiment(find_config(config), overrides or ())
     feature = None if shape is None else _input_shape(shape)
     if feature is None:
@@ -280,9 +282,15 @@ app.command("import")(import_network)
 app.add_typer(data_commands, name="data")
 
 
+def _in_full(path: Path) -> str:
+    """Every field of a config, under the comment at the head of the file."""
+    head = takewhile(lambda line: line.startswith("#"), path.read_text("utf-8").splitlines())
+    return commented(load_any(path, []), [line.removeprefix("#").strip() for line in head])
+
+
 def _experiment(path: Path, overrides: Sequence[str]) -> Config:
     """The config of one training."""
-    for section in read_mapping(path).keys() & {"compare", "sweep", "convergence"}:
+    for section in read_mapping(path).keys() & STUDIES.keys():
         raise ConfigError(f"{path} has a section {section}: run it with lfp-snn {section}.")
     return load_config(path, overrides)
 

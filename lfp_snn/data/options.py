@@ -69,12 +69,15 @@ class SpikeOptions(Options):
     )
 
     preprocess: list[_Step] = Field(
-        default_factory=list, description="what is done to the events before, in this order"
+        default_factory=list,
+        description="what is done to the events before, in this order, such as "
+        "[{name: downsample, factor: 2}]",
     )
 
     augment: list[_Augmentation] = Field(
         default_factory=list,
-        description="what is done to the events of training recordings at random, in this order",
+        description="what is done to the events of training recordings at random, in this order, "
+        "such as [{name: shift, pixels: 2}, {name: drop_event}]",
     )
     storage: Literal["cached", "streamed"] = Field(
         default="cached",

@@ -69,8 +69,10 @@ class Crop(Step):
     """Keeps a rectangle of the sensor, which becomes the sensor.
 
     Args:
-        top, left: its first row and column.
-        height, width: its size.
+        top: its first row.
+        left: its first column.
+        height: rows of it.
+        width: columns of it.
     """
 
     top: int

@@ -151,7 +151,8 @@ class TonicAugmentation(Augmentation):
     """A transform of tonic, as a step of augmentation; it must leave the sensor as it is.
 
     Args:
-        transform, arguments: see `TonicStep`.
+        transform: name of a class in `tonic.transforms` that makes events of events.
+        arguments: for it, without `sensor_size`.
 
     Raises:
         ConfigError: as `TonicStep`, or it changes the size of the sensor.

@@ -38,16 +38,17 @@ class LFPOptions(LearnerOptions):
     """How feedback is made.
 
     Attributes:
-        rule: how neurons and synapses hand relevance on: a name of
-            :data:`lfp_snn.rules.RULES`, or a composite that gives each layer its own. The default
+        rule: how neurons and synapses hand relevance on, by name (``lfp-snn ls rules``), or a
+            composite that gives each layer its own. The default
             is epsilon with eps 0.1, which trains better than the published 1e-6.
-        reward: what enters at the output; a name of :data:`lfp_snn.rewards.REWARDS`.
+        reward: what enters at the output, by name; ``lfp-snn ls rewards`` lists them.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
         memory: ``full`` keeps every step for the way back, ``chunked`` repeats chunks of time, for
             long sequences.
         chunk: steps of a chunk; null to choose them by what they take.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
-        homeostasis: how silent neurons are woken; ``None``: not at all.
+        homeostasis: how silent neurons are woken, such as ``{adapt: bias, target: 0.02}``;
+            ``None``: not at all.
     """
 
     name: Literal["lfp"] = "lfp"

@@ -137,7 +137,7 @@ class BoundedSoftmax(_CountReward):
 class Sigmoid(_CountReward):
     r"""The error of a logistic function of each class's own rate.
 
-    With :math:`p_c = \sigma\bigl(a (k_c - \vartheta T)\bigr)`,
+    With :math:`p_c = \sigma\bigl(a (k_c - \vartheta T)\bigr)` and :math:`\vartheta` the middle,
 
     .. math:: R_{t,y} = (1 - p_y) / T \qquad R_{t,c} = -s_{t,c}\, p_c / T
 
@@ -146,7 +146,7 @@ class Sigmoid(_CountReward):
 
     Args:
         a: > 0, how much one spike counts.
-        middle: :math:`\vartheta` in (0, 1), the rate in spikes per step that is neither yes nor no.
+        middle: the rate in spikes per step that is neither yes nor no, in (0, 1).
 
     Raises:
         ConfigError: an option is out of range.

@@ -58,10 +58,12 @@ class Settings(Section):
         device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
         calibrate: firing rate (spikes per neuron and step) to which each layer's synapses are
             scaled on the first batch, or ``None`` to leave the initial weights as they are.
-        transfer: weights to start from, and what of them learns on; ``None``: start anew.
-        learner: the learning rule, by name, and its options.
-        optimizer: the torch optimizer, by name, and its options.
-        schedule: how the learning rate goes, by name, and its options.
+        transfer: weights to start from, and what of them learns on, such as ``{source: runs/RUN,
+            fresh: ["3.*"], freeze: ["1.*"]}``; ``None``: start anew.
+        learner: the learning rule, by name, and its options; ``lfp-snn ls learners`` lists them.
+        optimizer: the torch optimizer, by name, and its options: adam or sgd.
+        schedule: how the learning rate goes, by name, and its options: one_cycle, constant,
+            cosine or step.
         epochs: passes over the training set, at most.
         batch_size: samples in a step, over all processes.
         sampling: ``shuffle``, every sample once in an epoch, or ``balanced``, every class equally
@@ -103,8 +105,8 @@ class Config(Settings):
 
     Attributes:
         name: of the experiment; run directories are named after it.
-        data: the dataset, by name, and its options.
-        model: the architecture, by name, and its options.
+        data: the dataset, by name, and its options; ``lfp-snn ls datasets`` lists them.
+        model: the architecture, by name, and its options; ``lfp-snn ls models`` lists them.
         baseline: whether to compare with logistic regression on the events summed over time.
     """
 

@@ -233,6 +233,21 @@ def test_cp_copies_once(cli: Cli, tmp_path: Path, repository: Path) -> None:
     assert "cannot be written" in cli("cp", "digits", "nowhere/x.yaml").stderr
 
 
+@pytest.mark.parametrize("name", ["digits_layers", "compare_digits"])
+def test_cp_full_writes_every_field(cli: Cli, tmp_path: Path, name: str) -> None:
+    assert cli("cp", name, "full.yaml", "--full").exit_code == 0
+    text = (tmp_path / "full.yaml").read_text()
+    assert "\nbatch_size: 50 " in text and "# samples in a step" in text
+    short = yaml.safe_load(cli("show", name, "--config").stdout)
+    assert yaml.safe_load(text) == short
+    assert "is valid" in cli("validate", "full.yaml").stdout
+
+
+def test_show_config_prints_the_resolved_one(cli: Cli) -> None:
+    shown = yaml.safe_load(cli("show", "digits", "epochs=7", "--config").stdout)
+    assert (shown["epochs"], shown["optimizer"]["name"]) == (7, "adam")
+
+
 def test_validate(cli: Cli, tmp_path: Path) -> None:
     assert "is valid" in cli("validate", "digits").stdout
     assert "is valid" in cli("validate", "compare_digits").stdout

