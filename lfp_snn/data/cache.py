@@ -4,21 +4,25 @@ An entry is a folder named by a hash of all that its content follows from: the d
 (path, size, time of change), the options, and the code of `lfp_snn.data` itself. So an entry is
 never stale: what changes makes another entry. It is built in a folder of its own and then renamed,
 so that a process sees a whole entry or none; of two that build the same one, the later discards its
-own. Each entry carries checksums; one that is damaged is built anew. The cache folder can be
-deleted at any time.
+own. What a killed process was building is removed by the next that builds. Each entry carries
+checksums; one that is damaged is built anew. The cache folder can be deleted at any time.
 
 The folder is `$LFP_SNN_CACHE`, or `datasets/.cache` under the current directory.
 """
 
+import fcntl
 import functools
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.binning import Binned, join
+from lfp_snn.errors import DataError
 
 _DTYPES = {
     "indptr": np.int64,
@@ -36,6 +41,9 @@ _DTYPES = {
 }
 
 Build = Callable[[], Iterable[Binned]]
+
+_LOCK = ".lock"  # of a folder that is being built; the system lets go of it when the process ends
+_UNLOCKED_S = 3600  # age at which a folder without a lock is nobody's
 
 
 def location() -> Path:
@@ -50,7 +58,8 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
         name: the dataset.
         files: the files that `build` reads.
         options: all else that its result depends on (anything that `json` or `repr` writes).
-        build: yields spike trains chunk by chunk; called only if the cache cannot serve.
+        build: yields spike trains chunk by chunk; called only if the cache cannot serve, and once
+            more if the disk fills while what it yields is written.
 
     Returns:
         The chunks laid end to end: read-only arrays mapped from the cache, or arrays in memory,
@@ -62,23 +71,83 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
     if found is not None:
         return found
     try:
-        location().mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=location(), prefix=f".{entry.name}-"))
-    except OSError as error:
-        return _uncached(build, error)
-    try:
-        _write(scratch, build())
-        # The mapped files outlive their names, so what is read here survives all that follows.
-        trains = _read(scratch)
-        if trains is None:
-            raise OSError("what was written cannot be read back")
-        if _key(name, files, options) == key:  # else a file changed meanwhile: keep nothing
-            _publish(scratch, entry)
-        return trains
+        with _scratch(entry.name) as scratch:
+            _write(scratch, build())
+            # The mapped files outlive their names, so what is read here survives all that follows.
+            trains = _read(scratch)
+            if trains is None:
+                raise OSError("what was written cannot be read back")
+            if _key(name, files, options) == key:  # else a file changed meanwhile: keep nothing
+                _publish(scratch, entry)
+            return trains
     except OSError as error:  # builders raise DataError, so this is the cache's own disk
         return _uncached(build, error)
+
+
+def check_whole(trains: Binned) -> None:
+    """Make sure that the files from which spike trains are mapped are as long as they were.
+
+    To read where a mapped file has been cut ends the process at once (SIGBUS), so that this is
+    asked before every batch.
+
+    Raises:
+        DataError: a file is shorter now; it is named.
+    """
+    for column in trains:
+        mapped = _mapped(column)
+        if mapped is None:
+            continue
+        held: Any = mapped
+        size = held._mmap.size()
+        if size < mapped.nbytes:
+            raise DataError(
+                f"The column {Path(str(mapped.filename)).name} of the spike trains in the cache "
+                f"{location()} was cut to {size} of its {mapped.nbytes} bytes while it was in use: "
+                "start again (a run goes on with --resume), and it is built anew."
+            )
+
+
+def _mapped(column: npt.NDArray[Any] | None) -> np.memmap[Any, Any] | None:
+    """The array on a mapped file of which this is a view; None if it is in memory."""
+    whole: Any = column
+    while isinstance(whole, np.ndarray):
+        if isinstance(whole, np.memmap) and isinstance(whole.base, mmap.mmap):
+            return whole
+        whole = whole.base
+    return None
+
+
+@contextmanager
+def _scratch(name: str) -> Iterator[Path]:
+    """A new folder to build an entry in, removed at the end if it is still there.
+
+    Raises:
+        OSError: there can be none.
+    """
+    location().mkdir(parents=True, exist_ok=True)
+    _remove_abandoned()
+    folder = Path(tempfile.mkdtemp(dir=location(), prefix=f".{name}-"))
+    try:
+        with (folder / _LOCK).open("wb") as lock:
+            with suppress(OSError):  # a disk without locks, such as some over a network
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Remove folders whose builder has been killed: nobody holds their lock."""
+    for folder in location().glob(".*-*"):
+        with suppress(OSError):
+            lock = folder / _LOCK
+            if not lock.exists():
+                if time.time() - folder.stat().st_mtime > _UNLOCKED_S:
+                    shutil.rmtree(folder)
+                continue
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
 
 
 def _key(name: str, files: Sequence[Path], options: Mapping[str, Any]) -> str:
@@ -121,7 +190,7 @@ def _write(folder: Path, chunks: Iterable[Binned]) -> None:
             content = np.ascontiguousarray(data, dtype=_DTYPES[column])
             files[column].write(content.data)
             meta[column]["length"] += len(content)
-            meta[column]["checksum"] += _checksum(content)
+            meta[column]["checksum"] = _checksum(content, meta[column]["checksum"])
 
         append("indptr", np.zeros(1))
         nnz = 0
@@ -162,12 +231,13 @@ def _map(path: Path, length: int, checksum: int) -> npt.NDArray[Any]:
     return data
 
 
-def _checksum(data: npt.NDArray[Any]) -> int:
-    """The sum of the 32-bit words: finds what disks do to files, at the speed of memory."""
-    return int(data.view(np.uint32).sum(dtype=np.uint64))
+def _checksum(data: npt.NDArray[Any], before: int = 0) -> int:
+    """CRC-32 of the bytes, going on from that of the bytes before them."""
+    return zlib.crc32(data.data, before)
 
 
 def _publish(scratch: Path, entry: Path) -> None:
+    (scratch / _LOCK).unlink()
     if entry.exists() and _read(entry) is None:  # damaged: out of the way, in one step
         with suppress(OSError):  # another process was quicker
             entry.rename(scratch / "damaged")

@@ -4,7 +4,7 @@ Two uses: sets that are larger than memory and disk, of which nothing is kept (`
 and augmentation, which acts on events before they are binned.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lfp_snn.data import cache
 from lfp_snn.data.augment import augment, needs_partners
-from lfp_snn.data.binning import bin_events
+from lfp_snn.data.binning import Binned, bin_events
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import Draw, Encoded, IntArray, SampleSet, SpikeSet, gather
@@ -140,10 +140,14 @@ def row_set(
     """
     if options.on_demand:
         return EventSet(read, options, sensor, labels, ids, classes=classes)
-    chunks = (np.arange(n, min(n + _CHUNK, len(labels))) for n in range(0, len(labels), _CHUNK))
+
+    def build() -> Iterator[Binned]:
+        for start in range(0, len(labels), _CHUNK):
+            yield options.encode(read(np.arange(start, min(start + _CHUNK, len(labels)))))
+
     content = {"encoding": options.encoding(), **(key or {})}
     return SpikeSet(
-        cache.fetch(name, files, content, lambda: (options.encode(read(rows)) for rows in chunks)),
+        cache.fetch(name, files, content, build),
         labels,
         ids,
         classes=classes,

@@ -12,6 +12,7 @@ import torch
 
 from lfp_snn.data.batch import Batch
 from lfp_snn.data.binning import Binned
+from lfp_snn.data.cache import check_whole
 from lfp_snn.data.encoders import Encoder
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.spikes import Spikes
@@ -172,6 +173,7 @@ class SpikeSet(SampleSet):
         self.trains = trains.plain()
 
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
+        check_whole(self.trains)
         return gather(self.trains, rows, self.steps, self.feature_shape)
 
     def _select(self, rows: IntArray) -> "SpikeSet":

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,10 +44,9 @@ def locked(folder: Path, *, shared: bool = False, hint: str = "") -> Iterator[Bi
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = file.read(200).decode(errors="replace").strip() or "another process"
             raise RunError(
-                f"{folder} is in use by {owner}; wait until it ends or stop it, or name another "
-                f"directory with --out{hint}."
+                f"{folder} is in use by {_holder(file)}; wait until it ends or stop it, or name "
+                f"another directory with --out{hint}."
             ) from None
         except OSError:  # a file system without locks, such as some over a network: go on unlocked
             yield file
@@ -55,9 +56,56 @@ def locked(folder: Path, *, shared: bool = False, hint: str = "") -> Iterator[Bi
 
 
 def _sign(file: BinaryIO) -> None:
-    """Say who has the lock; a full disk is no reason not to have it."""
+    """Say who has the lock, and since when; a full disk is no reason not to have it."""
     try:
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
     except OSError:
         pass
+
+
+def _holder(file: BinaryIO) -> str:
+    """The process that has the lock, in words.
+
+    Whoever took it signed the file. If that process has been killed, a child that it had started
+    still holds what it inherited; on Linux the system says which.
+    """
+    signed = file.read(200).decode(errors="replace").strip()
+    found = re.match(rf"process (\d+) on {re.escape(socket.gethostname())}\b", signed)
+    if found is None or _lives(int(found[1])):
+        return signed or "another process"
+    ended = f"which process {found[1]}, now ended, had started"
+    living = _processes_with(file)
+    if not living:
+        return f"a process {ended}"
+    return " and ".join(f"process {pid} ({command})" for pid, command in living) + f", {ended}"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _processes_with(file: BinaryIO) -> list[tuple[int, str]]:
+    """Other processes that have a file open, each with its command; none where nobody tells."""
+    own, found = os.fstat(file.fileno()), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            if any(_same(each, own) for each in (folder / "fd").iterdir()):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append((int(folder.name), command.decode(errors="replace").strip()[:100]))
+    return found
+
+
+def _same(link: Path, file: os.stat_result) -> bool:
+    with suppress(OSError):  # closed meanwhile
+        return os.path.samestat(link.stat(), file)
+    return False

@@ -28,6 +28,7 @@ from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, Sample, StepReport
 from lfp_snn.training.progress import Progress, Totals, tally
 from lfp_snn.training.result import Result
+from lfp_snn.training.resume import schedule_anew
 from lfp_snn.training.rundir import RunDir
 
 __all__ = ["SATURATED", "Trainer"]
@@ -87,8 +88,13 @@ class Trainer:
             self.run.cut_metrics(0)
         self.save()
 
-    def restore(self, run: RunDir) -> None:
+    def restore(self, run: RunDir, *, anew: bool = False) -> None:
         """Go back to the last checkpoint of a run that is not damaged, to go on from there.
+
+        Args:
+            run: the run.
+            anew: the run had another number of epochs: the learning rate goes on as if it had
+                been the one of now from the beginning.
 
         Raises:
             RunError: all checkpoints are damaged, or the last is of another network.
@@ -103,6 +109,11 @@ class Trainer:
                 damaged.append(str(error))
         else:
             raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
+        if anew:
+            self.schedule = schedule_anew(
+                self.settings, self.optimizer, len(self.loader), self.progress.step
+            )
+            self.snapshot.schedule = self.schedule
         self._saved = self.progress.step if path == run.last else None
         self.earlier_s += self.progress.wall_s
         self.metrics = self.world.on_first(lambda: run.cut_metrics(self.progress.epoch))

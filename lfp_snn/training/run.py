@@ -26,12 +26,12 @@ from torch import nn
 
 from lfp_snn.data import Batch, Splits, load, load_file
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.errors import RunError
 from lfp_snn.learners import LEARNERS, Learner
 from lfp_snn.training.calibration import calibrate
 from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Settings, pick_device
-from lfp_snn.training.configfile import dump_config, load_config, make_config, read_mapping
+from lfp_snn.training.configfile import dump_config, load_config, make_config
 from lfp_snn.training.conversion import balance
 from lfp_snn.training.distributed import join
 from lfp_snn.training.evaluation import Evaluation, evaluate
@@ -41,6 +41,7 @@ from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
 from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
+from lfp_snn.training.resume import Resumed, data_identity, find_run
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.transfer import Transfer, freeze, load_into
 
@@ -97,7 +98,8 @@ def train(
         config: for instance of :func:`~lfp_snn.training.configfile.load_config`.
         out: the run directory to make; ``None`` to keep nothing.
         splits: the data, if it is loaded already.
-        resume: go on with the run that is in ``out``; the config must be that run's.
+        resume: go on with the run that is in ``out``. Config and data must be that run's, but for
+            :data:`~lfp_snn.training.resume.MAY_CHANGE`.
         observers: told of every step and epoch.
 
     Returns, raises:
@@ -191,20 +193,25 @@ def _train(
     world = join(settings.device)
     if not world.first:
         observers = ()
-    run, finished, begun = world.on_first(lambda: _there(out, settings, resume))
-    if finished is not None:
-        return finished
+    resumed = world.on_first(lambda: _resumed(out, settings, splits, resume))
+    if resumed is not None and resumed.result is not None:
+        return resumed.result
     with ExitStack() as held:
-        if run is not None:
-            world.on_first(partial(_hold, run, held))
+        if resumed is not None:
+            world.on_first(partial(_hold, resumed.run, held))
+            world.on_first(partial(resumed.note, settings, splits))
         net.to(pick_device(settings.device))
         world.spread(net.state_dict().values())
         if settings.transfer is not None:
             freeze(net, settings.transfer.freeze)
         learner = _learner(net, settings)
-        if run is not None and begun:
+        if resumed is not None:
+            for message in resumed.warnings():
+                for observer in observers:
+                    observer.warned(message)
+        if resumed is not None and resumed.begun:
             trainer = Trainer(learner, splits, settings, observers, world=world)
-            trainer.restore(run)
+            trainer.restore(resumed.run, anew="epochs" in resumed.changed)
             return trainer.train()
         factors, messages = _prepare(net, splits, settings)
         world.spread(net.state_dict().values())
@@ -213,12 +220,24 @@ def _train(
                 observer.warned(message)
         earlier_s = time.perf_counter() - started
         trainer = Trainer(learner, splits, settings, observers, messages, earlier_s, world)
+        run = None if resumed is None else resumed.run
         if run is None and out is not None:
             info = {**_describe(learner, splits, settings, factors), "processes": world.size}
             run = world.on_first(lambda: RunDir.create(out, dump_config(settings), info))
             world.on_first(partial(_hold, run, held))
         trainer.begin(run)
         return trainer.train()
+
+
+def _resumed(out: Path | None, settings: Settings, splits: Splits, resume: bool) -> Resumed | None:
+    """The run to go on with, if one is to go on; else nothing may be in its place."""
+    if not resume:
+        if out is not None:
+            RunDir.check_new(out)
+        return None
+    resumed = find_run(out, settings)
+    resumed.check_data(splits)
+    return resumed
 
 
 def _hold(run: RunDir, held: ExitStack) -> None:
@@ -266,34 +285,6 @@ def _calibrate(
     return factors, [str(warning.message) for warning in caught]
 
 
-def _there(
-    out: Path | None, settings: Settings, resume: bool
-) -> tuple[RunDir | None, Result | None, bool]:
-    """The run to go on with, its result if it has ended, and whether it has a checkpoint."""
-    if not resume:
-        if out is not None:
-            RunDir.check_new(out)
-        return None, None, False
-    run = _to_resume(out, settings)
-    return run, Result.read(run) if run.result.exists() else None, bool(run.checkpoints())
-
-
-def _to_resume(out: Path | None, settings: Settings) -> RunDir:
-    """The run to go on with, if it is there and has the settings asked for."""
-    if out is None:
-        raise RunError("Resuming needs the run directory to go on with.")
-    run = RunDir.open(out)
-    before = make_config(type(settings), read_mapping(run.config), str(run.config))
-    old, new = before.model_dump(mode="json"), settings.model_dump(mode="json")
-    for key in old:
-        if old[key] != new[key]:
-            raise ConfigError(
-                f"{run.config} has {key}: {old[key]}, but {new[key]} is asked for; resume with "
-                f"the run's own config, or start another run."
-            )
-    return run
-
-
 def _describe(
     learner: Learner, splits: Splits, settings: Settings, factors: dict[str, float]
 ) -> dict[str, Any]:
@@ -311,6 +302,7 @@ def _describe(
         },
         "platform": platform.platform(),
         "from_config": isinstance(settings, Config),
+        "settings": settings.model_dump(mode="json"),
         "network": str(learner.net),
         "parameters": sum(p.numel() for p in learner.parameters()),
         "initial_weights": _digest(learner.net),
@@ -319,6 +311,7 @@ def _describe(
             "feature_shape": list(splits.train.feature_shape),
             "steps": splits.train.steps,
             "classes": list(splits.train.classes),
+            "identity": data_identity(splits),
         },
         "calibration": factors,
     }

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,12 @@ import pytest
 
 from lfp_snn.data import cache
 from lfp_snn.data.binning import Binned
+from lfp_snn.data.event_set import row_set
+from lfp_snn.data.events import Events
+from lfp_snn.data.options import SpikeOptions
+from lfp_snn.data.sets import SpikeSet
+from lfp_snn.errors import DataError
+from lfp_snn.spikes import Spikes
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +144,137 @@ def test_a_damaged_entry_is_built_anew(folder: Path, column: str, damage: str) -
         assert_whole(cache.fetch("set", [], {}, build))
     assert build.built == 2
     assert entries(folder) == [entry]
+
+
+def swapped_words(content: bytearray, rng: np.random.Generator) -> None:
+    words = np.frombuffer(content, np.uint32)
+    while True:
+        i, k = rng.integers(words.size, size=2)
+        if words[i] != words[k]:
+            words[[i, k]] = words[[k, i]]
+            return
+
+
+def swapped_blocks(content: bytearray, rng: np.random.Generator) -> None:
+    blocks = np.frombuffer(content, np.uint8)[: len(content) // 512 * 512].reshape(-1, 512)
+    i, k = rng.choice(len(blocks), 2, replace=False)
+    assert (blocks[i] != blocks[k]).any()
+    blocks[[i, k]] = blocks[[k, i]]
+
+
+def flipped_bit(content: bytearray, rng: np.random.Generator) -> None:
+    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+
+
+def cut(content: bytearray, rng: np.random.Generator) -> None:
+    del content[rng.integers(len(content)) :]
+
+
+@pytest.mark.parametrize("harm", [swapped_words, swapped_blocks, flipped_bit, cut])
+def test_every_harm_to_a_column_is_seen(
+    folder: Path, harm: Callable[[bytearray, np.random.Generator], None]
+) -> None:
+    draw = np.random.default_rng(0)
+    indptr = np.arange(0, 6001, 3)
+    trains = Binned(indptr, draw.integers(1000, size=6000).astype(np.int32), None)
+    cache.fetch("set", [], {}, lambda: [trains])
+    (entry,) = entries(folder)
+    file = entry / "indices"
+    whole = file.read_bytes()
+    for seed in range(70):
+        content = bytearray(whole)
+        harm(content, np.random.default_rng(seed))
+        file.write_bytes(content)
+        assert cache._read(entry) is None, seed
+    file.write_bytes(whole)
+    assert cache._read(entry) is not None
+
+
+def test_a_file_cut_while_it_is_mapped_is_told_before_the_next_batch(folder: Path) -> None:
+    for _ in range(2):  # as it was built, and as it was found
+        trains = cache.fetch("set", [], {}, Builder())
+        samples = SpikeSet(
+            trains, np.array([0, 1]), ["a", "b"], classes=("0", "1"), feature_shape=(6,), steps=2
+        ).subset([1, 0])
+        assert isinstance(x := samples.batch([0, 1]).x, Spikes)
+        assert x.nnz == 4
+        (entry,) = entries(folder)
+        content = (entry / "indices").read_bytes()
+        with (entry / "indices").open("r+b") as file:
+            file.truncate(4)
+        with pytest.raises(DataError, match=r"indices .* cut to 4 of its 16 bytes"):
+            samples.batch([0])
+        (entry / "indices").write_bytes(content)
+
+
+BUILDING = """
+import sys, time
+from lfp_snn.data import cache
+from tests.data.test_cache import Builder
+
+class Endless(Builder):
+    def __call__(self):
+        yield from super().__call__()
+        print("building", flush=True)
+        time.sleep(60)
+
+cache.fetch("set", [], {"steps": 3}, Endless())
+"""
+
+
+def test_what_a_killed_process_was_building_is_removed_and_a_living_ones_is_not(
+    folder: Path, repository: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BUILDING], cwd=repository, stdout=subprocess.PIPE, text=True
+    ) as builder:
+        assert builder.stdout is not None
+        assert builder.stdout.readline() == "building\n"
+        (scratch,) = entries(folder)
+        cache.fetch("set", [], {"steps": 2}, Builder())
+        assert scratch.exists()
+        builder.kill()
+    cache.fetch("set", [], {"steps": 4}, Builder())
+    assert not scratch.exists()
+    assert all(not (entry / ".lock").exists() for entry in entries(folder))
+
+
+def two_events(row: int) -> Events:
+    x = np.array([row % 4, (row + 1) % 4], np.int16)
+    zero = np.zeros(2, np.int16)
+    return Events(x, zero, np.array([0, 10]), zero.astype(np.uint8), (1, 1, 4))
+
+
+def test_a_disk_that_fills_as_events_are_encoded_leaves_the_data_in_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = cache._write
+
+    def full(folder: Path, chunks: Iterable[Binned]) -> None:
+        def some() -> Iterator[Binned]:
+            yield next(iter(chunks))
+            raise OSError(28, "No space left on device")
+
+        write(folder, some())
+
+    monkeypatch.setattr(cache, "_write", full)
+    monkeypatch.setattr("lfp_snn.data.event_set._CHUNK", 2)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        samples = row_set(
+            "rows",
+            lambda rows: Events.joined([two_events(int(row)) for row in rows]),
+            SpikeOptions(steps=2),
+            labels=np.zeros(5, np.int64),
+            ids=list("abcde"),
+            sensor=(1, 1, 4),
+            classes=("0",),
+        )
+    whole = SpikeOptions(steps=2).encode(Events.joined([two_events(row) for row in range(5)]))
+    assert isinstance(samples, SpikeSet)
+    assert len(whole.indices) >= 5
+    np.testing.assert_array_equal(samples.trains.indptr, whole.indptr)
+    np.testing.assert_array_equal(samples.trains.indices, whole.indices)
+    assert entries(folder) == []
 
 
 def test_a_failed_build_leaves_nothing(folder: Path) -> None:

@@ -357,8 +357,8 @@ def test_resuming_needs_the_run_and_its_settings(
     with pytest.raises(RunError, match=r"no config\.yaml"):
         fit(new_net(), splits, out=tmp_path, resume=True, **settings)
     fit(new_net(), splits, out=tmp_path / "run", **settings)
-    with pytest.raises(ConfigError, match="has epochs: 4, but 9 is asked for"):
-        fit(new_net(), splits, out=tmp_path / "run", resume=True, **{**settings, "epochs": 9})
+    with pytest.raises(ConfigError, match="has batch_size: 6, but 9 is asked for"):
+        fit(new_net(), splits, out=tmp_path / "run", resume=True, **{**settings, "batch_size": 9})
 
 
 def test_unknown_settings_are_named(net: nn.Module, splits: Splits) -> None:

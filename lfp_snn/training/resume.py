@@ -1,0 +1,204 @@
+"""Going on with a run: whether what is asked for now is what the run was begun with.
+
+A run keeps in ``run.json`` the settings it was begun with, and digests of the ids and labels of
+each part of its data. What differs from them is refused by name: a split drawn anew would turn test
+recordings into training recordings without a word. :data:`MAY_CHANGE` lists the settings that a run
+may go on with other values of; the number of threads is no setting and may change as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lfp_snn.data import SampleSet, Splits
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.training.config import Settings
+from lfp_snn.training.configfile import dump_config, make_config, read_mapping
+from lfp_snn.training.files import read_json, write_atomic, write_json
+from lfp_snn.training.result import Result
+from lfp_snn.training.rundir import RunDir
+
+__all__ = ["MAY_CHANGE", "Resumed", "data_identity", "find_run", "schedule_anew"]
+
+#: Settings of a run that may change when it is resumed.
+MAY_CHANGE = ("epochs", "workers", "device")
+
+_PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run to go on with.
+
+    Attributes:
+        run: the run directory.
+        result: what it came to, if it has ended and nothing more is asked of it.
+        begun: whether it has a checkpoint.
+        changed: the settings that may change and did, by dotted key: before and now.
+        unknown: it was made by a version that did not note settings and data.
+    """
+
+    run: RunDir
+    result: Result | None
+    begun: bool
+    changed: Mapping[str, tuple[Any, Any]]
+    unknown: bool
+
+    def check_data(self, splits: Splits) -> None:
+        """Refuse other data than the run was begun with.
+
+        Raises:
+            RunError: names the part of the data, and what of it differs.
+        """
+        known = _noted(self.run).get("data", {}).get("identity")
+        if known is None:
+            return
+        now = data_identity(splits)
+        for name, before in known.items():
+            for what, value in before.items():
+                if now.get(name, {}).get(what) != value:
+                    raise RunError(
+                        f"{self.run.path} was begun with other data: {_told(name, what)} were "
+                        f"{value} and are {now.get(name, {}).get(what)} now; bring the data back "
+                        "as they were (files, labels, split), or start another run."
+                    )
+
+    def note(self, settings: Settings, splits: Splits) -> None:
+        """Write the settings and the data that the run goes on with into it.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        if not (self.changed or self.unknown):
+            return
+        info = _noted(self.run)
+        data = {**info.get("data", {}), "identity": data_identity(splits)}
+        write_json(
+            self.run.info, {**info, "settings": settings.model_dump(mode="json"), "data": data}
+        )
+        write_atomic(self.run.config, dump_config(settings).encode())
+
+    def warnings(self) -> list[str]:
+        """What a user should know of it."""
+        if not self.unknown:
+            return []
+        return [
+            f"{self.run.path} was made by an earlier version, which did not note its data: that "
+            "they are the same cannot be checked."
+        ]
+
+
+def find_run(out: Path | None, settings: Settings) -> Resumed:
+    """The run to go on with.
+
+    Args:
+        out: its directory.
+        settings: what is asked for now.
+
+    Raises:
+        RunError: there is no such run.
+        ConfigError: its config has been edited, or other settings are asked for; the key is named.
+    """
+    if out is None:
+        raise RunError("Resuming needs the run directory to go on with.")
+    run = RunDir.open(out)
+    kind = type(settings)
+    written = make_config(kind, read_mapping(run.config), str(run.config))
+    noted = _noted(run).get("settings")
+    if noted is not None:
+        begun_with = make_config(kind, noted, str(run.info))
+        for key, before, now in _differences(begun_with, written):
+            if key not in MAY_CHANGE:
+                raise ConfigError(
+                    f"{run.config} was edited since the run began: {key} was {before!r} and is "
+                    f"{now!r} now; put it back, or start another run."
+                )
+    changed = {key: (before, now) for key, before, now in _differences(written, settings)}
+    for key, (before, now) in changed.items():
+        if key not in MAY_CHANGE:
+            raise ConfigError(
+                f"{run.config} has {key}: {before!r}, but {now!r} is asked for; resume with the "
+                f"run's own config (only {', '.join(MAY_CHANGE)} may change), or start another run."
+            )
+    more = "epochs" in changed
+    result = Result.read(run) if run.result.exists() and not more else None
+    return Resumed(run, result, bool(run.checkpoints()), changed, noted is None)
+
+
+def data_identity(splits: Splits) -> dict[str, dict[str, Any]]:
+    """Tells data from other data: of each part its size, and digests of its ids and its labels."""
+    return {name: _identity(getattr(splits, name)) for name in _PARTS}
+
+
+def schedule_anew(
+    settings: Settings, optimizer: Optimizer, steps_per_epoch: int, step: int
+) -> LRScheduler:
+    """The schedule over the epochs that are asked for now, as it stands after so many steps.
+
+    Args:
+        settings: the schedule, its peak and the epochs.
+        optimizer: whose learning rate it sets.
+        steps_per_epoch: steps of an epoch.
+        step: steps that lie behind.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = settings.optimizer.lr
+        group.pop("initial_lr", None)
+    schedule = settings.schedule.build(optimizer, settings.epochs, steps_per_epoch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the steps were made before, by another
+        for _ in range(min(step, settings.epochs * steps_per_epoch)):
+            schedule.step()
+    return schedule
+
+
+def _identity(samples: SampleSet) -> dict[str, Any]:
+    return {
+        "samples": len(samples),
+        "ids": _digest("\0".join(samples.ids).encode("utf-8", "surrogateescape")),
+        "labels": _digest(samples.labels.tobytes()),
+    }
+
+
+def _told(part: str, what: str) -> str:
+    """Where data differ, in words."""
+    if what == "samples":
+        return f"the samples of its {part} part"
+    return f"the {what} of its {part} part (by their digest)"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _noted(run: RunDir) -> dict[str, Any]:
+    """What run.json says.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    info = read_json(run.info)
+    if not isinstance(info, dict):
+        raise RunError(f"{run.info} does not describe a run.")
+    return info
+
+
+def _differences(before: Settings, now: Settings) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted key, earlier and present value of every setting that differs."""
+    yield from _differing(before.model_dump(mode="json"), now.model_dump(mode="json"), "")
+
+
+def _differing(before: Any, now: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        for name, value in before.items():
+            yield from _differing(value, now[name], f"{key}.{name}" if key else name)
+    elif before != now:
+        yield key, before, now
