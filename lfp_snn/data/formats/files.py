@@ -20,6 +20,7 @@ FORMATS: dict[str, Format] = {
         arrays.NPZ,
         matlab.FORMAT,
         prophesee.RAW_3,
+        prophesee.RAW_21,
         prophesee.RAW_2,
         prophesee.DAT,
         table.FORMAT,
