@@ -1,7 +1,7 @@
 """Events: what an event camera reports, in columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numba
@@ -69,6 +69,10 @@ class Events:
         if bool((self.t[1:] >= self.t[:-1]).all()):
             return self
         return self.only(np.argsort(self.t, kind="stable"))
+
+    def from_zero(self) -> "Events":
+        """The events of one recording with times from its earliest one on."""
+        return replace(self, t=self.t - self.t.min())
 
     def units(self) -> npt.NDArray[np.int32]:
         """Flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""

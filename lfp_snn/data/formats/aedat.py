@@ -2,11 +2,11 @@
 
 - 2.0: lines that start with `#`, then 8 bytes an event, big-endian: address and microseconds. What
   an address means depends on the chip, which the header names: DVS128 has polarity in bit 0
-  (0 is ON), x in bits 1 to 7 and y in bits 8 to 14; a DAVIS and a DVXplorer have polarity in bit 11,
-  x in bits 12 to 21 and y in bits 22 to 30, and bits 10 and 31 mark what is no contrast event. jAER
-  counts from the lower right corner; here, as everywhere, x and y begin at the upper left. Where no
-  chip is named, addresses of 16 bits are those of a DVS128, and others are refused. The clock of 32
-  bits goes round every 71 minutes.
+  (0 is ON), x in bits 1 to 7 and y in bits 8 to 14; a DAVIS and a DVXplorer have polarity in bit
+  11, x in bits 12 to 21 and y in bits 22 to 30, and bits 10 and 31 mark what is no contrast event.
+  jAER counts from the lower right corner; here, as everywhere, x and y begin at the upper left.
+  Where no chip is named, addresses of 16 bits are those of a DVS128, and others are refused. The
+  clock of 32 bits goes round every 71 minutes.
 - 3.1: lines that start with `#`, the last of them `#!END-HEADER`, then packets, little-endian: 28
   bytes that say type, size and number of the events, then the events. Polarity events (type 1) have
   a word (bit 0 valid, bit 1 polarity, bits 2 to 16 y, bits 17 to 31 x) and microseconds.
@@ -25,10 +25,10 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import (
     Format,
-    cameras_of,
     check_times,
     content,
     events_of,
+    one_camera,
     put,
     records,
     text_lines,
@@ -131,8 +131,7 @@ def write_2(events: Events, path: Path) -> None:
 
 def read_3(path: Path) -> Events:
     """All valid polarity events of an AEDAT 3.1 file of one camera."""
-    (found,) = cameras_of(path, read_cameras_3(path)).values()
-    return found
+    return one_camera(path, read_cameras_3(path))
 
 
 def read_cameras_3(path: Path) -> dict[str, Events]:

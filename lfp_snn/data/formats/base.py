@@ -41,20 +41,31 @@ class Format:
     cameras: Callable[[Path], dict[str, Events]] | None = None
 
 
-def cameras_of(path: Path, found: dict[str, Events]) -> dict[str, Events]:
-    """The events of the only camera in a file.
+def one_camera(path: Path, found: dict[str, Events], camera: str | None = None) -> Events:
+    """The events of the camera of that name, or of the only one in a file.
+
+    Args:
+        path: the file, for messages.
+        found: the events of each camera.
+        camera: its name, or what stands before the colon of it.
 
     Raises:
-        DataError: there are none, or of several, which the message names.
+        DataError: there are no events, none of that camera, or of several if none is named.
     """
     if not found:
         raise DataError(f"{path} has no events")
+    known = ", ".join(map(repr, found))
+    if camera is not None:
+        chosen = [name for name in found if camera in (name, name.partition(":")[0])]
+        if not chosen:
+            raise DataError(f"{path} has no events of a camera {camera!r}; it has {known}")
+        return found[chosen[0]]
     if len(found) > 1:
         raise DataError(
-            f"{path} has events of {len(found)} cameras: {', '.join(map(repr, found))}; say which "
-            "with camera=, or make a file of each: lfp-snn data convert --camera NAME"
+            f"{path} has events of {len(found)} cameras: {known}; make a file of each with "
+            "lfp-snn data convert --camera NAME"
         )
-    return found
+    return next(iter(found.values()))
 
 
 def content(path: Path) -> bytes:
@@ -166,7 +177,7 @@ def check_times(path: Path, events: Events, end: int) -> None:
         advice = (
             "; count from the first event on: lfp-snn data convert --from-zero"
             if fits
-            else "; write a format with times of 64 bits, such as aedat4"
+            else "; write a format with times of 64 bits, such as aedat4, hdf5 or npz"
         )
         raise DataError(
             f"{path}: this format holds times from 0 to {end - 1} us, but these run from "
