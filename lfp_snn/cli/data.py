@@ -137,11 +137,12 @@ def _recorded(file: Path, camera: str | None) -> list[tuple[str, str]]:
     events = read_recording(file, camera=camera)
     duration = (int(events.t.max()) - int(events.t.min())) / 1e6
     rate = f"{len(events) / duration:,.0f} events/s" if duration else "all at one time"
+    unsaid = ", or more: the file does not say" if events.size_from_events else ""
     backwards = int((events.t[1:] < events.t[:-1]).sum())
     return [
         ("format", form.title),
         ("events", f"{len(events):,}"),
-        ("sensor", _sensor(events.sensor)),
+        ("sensor", _sensor(events.sensor) + unsaid),
         ("duration", f"{duration:.6g} s"),
         ("rate", rate),
         ("ON", f"{events.p.mean():.1%}"),

@@ -21,6 +21,8 @@ class Events:
         sensor: (polarities, height, width), the shape of one frame.
         offsets: int64 [N+1]; recording n owns the events offsets[n] to offsets[n+1]. By default
             all events belong to one recording.
+        size_from_events: the file does not tell the sensor's size; it is at least this large, as
+            its events need.
     """
 
     x: npt.NDArray[np.int16]
@@ -29,6 +31,7 @@ class Events:
     p: npt.NDArray[np.uint8]
     sensor: tuple[int, int, int]
     offsets: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    size_from_events: bool = False
 
     def __post_init__(self) -> None:
         if not self.offsets.size:

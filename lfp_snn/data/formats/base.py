@@ -191,7 +191,7 @@ def events_of(
     y: npt.NDArray[Any],
     t: npt.NDArray[Any],
     p: npt.NDArray[Any],
-    size: tuple[int, int] | None = None,
+    size: tuple[int | None, int | None] | None = None,
     polarities: int = 2,
 ) -> Events:
     """Events from columns of any whole-number type.
@@ -202,7 +202,7 @@ def events_of(
         y: rows.
         t: microseconds.
         p: not 0 for ON.
-        size: (height, width) of the sensor; if `None`, as large as the events need.
+        size: (height, width) of the sensor; if one or both are `None`, as large as events need.
         polarities: 1 or 2.
 
     Raises:
@@ -211,7 +211,8 @@ def events_of(
     if not len(t):
         raise DataError(f"{path} has no events")
     # Compared before the cast: what is too large for a pixel must not come round as a small one.
-    height, width = size or (int(y.max()) + 1, int(x.max()) + 1)
+    told_height, told_width = size or (None, None)
+    height, width = told_height or int(y.max()) + 1, told_width or int(x.max()) + 1
     if max(height, width) > _LARGEST or min(int(x.min()), int(y.min())) < 0:
         raise DataError(
             f"{path} has an event at x={int(x.max())}, y={int(y.max())} or below zero, where no "
@@ -230,4 +231,5 @@ def events_of(
         t.astype(np.int64),
         (p != 0).astype(np.uint8),
         (polarities, height, width),
+        size_from_events=not (told_height and told_width),
     )

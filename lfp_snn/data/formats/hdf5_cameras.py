@@ -57,7 +57,7 @@ def read_cameras(path: Path, file: Any) -> dict[str, Events]:
         x, y = (_whole(path, columns[key], key) - first for key in ("x", "y"))
         if len(t):
             found[name.removesuffix(f"/{_TABLE}") or "/"] = events_of(
-                path, x, y, t, _on(path, columns["p"]), _size(path, group, file, x, y)
+                path, x, y, t, _on(path, columns["p"]), _size(group, file)
             )
     return found
 
@@ -199,8 +199,8 @@ def _offset(path: Path, group: Any, file: Any) -> int:
     return 0
 
 
-def _size(path: Path, group: Any, file: Any, x: Column, y: Column) -> tuple[int, int] | None:
-    """(height, width) as attributes tell; a side of which they say nothing as events need it."""
+def _size(group: Any, file: Any) -> tuple[int | None, int | None]:
+    """(height, width) as attributes tell; `None` for a side of which they say nothing."""
     sides: dict[str, int] = {}
     for place in (file, group.parent, group):
         told = {key.lower(): _text(value) for key, value in place.attrs.items()}
@@ -215,9 +215,7 @@ def _size(path: Path, group: Any, file: Any, x: Column, y: Column) -> tuple[int,
         for key in ("width", "height"):
             if re.fullmatch(r"\d{1,9}", told.get(key, "")):
                 sides[key] = int(told[key])
-    if not sides:
-        return None
-    return sides.get("height", int(y.max()) + 1), sides.get("width", int(x.max()) + 1)
+    return sides.get("height"), sides.get("width")
 
 
 def _text(value: Any) -> str:

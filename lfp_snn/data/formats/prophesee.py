@@ -122,7 +122,7 @@ def read_raw(path: Path) -> Events:
     order = ">" if re.search(r"endianness\W+big", header, re.I) else "<"
     words = records(path, data, start, np.dtype(f"{order}u{size}"))
     words = words.astype(words.dtype.newbyteorder("="), copy=False)
-    if name is None and not np.isin(words >> 28, _KNOWN_TYPES_2).all():
+    if name is None and not _look_like_evt2(words):
         raise DataError(
             f"{path} does not name its encoding in the header, and its words are no EVT 2.0; add "
             "a line such as '% evt 3.0' to the header if you know it"
@@ -151,6 +151,15 @@ def _encoding(header: str) -> str | None:
         return None
     number = re.fullmatch(r"(?:evt)?(\d)\.?(\d?)", name, re.I)
     return number[1] + number[2].strip("0") if number else name
+
+
+def _look_like_evt2(words: npt.NDArray[np.uint32]) -> bool:
+    """Whether words are of known types only, and times among them rise or go round."""
+    kinds = words >> 28
+    times = (words[kinds == 8] & 0xFFFFFFF).astype(np.int64)
+    fall = -np.diff(times)
+    in_order = ((fall <= 0) | (fall > 1 << 27)).all()
+    return bool(np.isin(kinds, _KNOWN_TYPES_2).all() and len(times) and in_order)
 
 
 def _halves(header: str, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
