@@ -30,7 +30,7 @@ def read(path: Path) -> Events:
     """The events of a file of one recording, of a camera or in the layout of SHD."""
     content(path)  # missing, unreadable or empty is told as everywhere
     with open_hdf5(path) as file:
-        of_cameras = not _has_units(file)
+        of_cameras = _shd(file) is None
         found = hdf5_cameras.read_cameras(path, file) if of_cameras else {}
         if of_cameras and not found and not hdf5_cameras.has_events(file):
             raise DataError(
@@ -55,9 +55,14 @@ def read_cameras(path: Path) -> dict[str, Events]:
         return hdf5_cameras.read_cameras(path, file)
 
 
-def _has_units(file: Any) -> bool:
-    group = file.get("spikes", file)
-    return {"times", "units"} <= set(group)
+def _shd(file: Any) -> Any:
+    """The group with times and units; `None` if there is none."""
+    import h5py
+
+    for group in (file.get("spikes"), file):
+        if isinstance(group, h5py.Group) and {"times", "units"} <= set(group):
+            return group
+    return None
 
 
 def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
@@ -68,8 +73,8 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
     """
     content(path)  # missing, unreadable or empty is told as everywhere
     with open_hdf5(path) as file:
-        group = file.get("spikes", file)
-        if not {"times", "units"} <= set(group):
+        group = _shd(file)
+        if group is None:
             raise DataError(f"{path} has no times and units, at the top or in a group spikes")
         times, units = group["times"], group["units"]
         check_size(path, times.nbytes + units.nbytes)
