@@ -44,6 +44,7 @@ _ENCODINGS: dict[str, tuple[int, Callable[[Any], evt.Decoded]]] = {
     "3": (2, evt.decode_3),
 }
 _KNOWN_TYPES_2 = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
+_SAMPLE = 1 << 16  # words, among which a camera sends hundreds of times
 #: Keywords that only headers of .raw files have.
 _RAW_KEYWORDS = re.compile(
     r"%\s*(evt|format|geometry|(?:camera_|plugin_)?integrator_name|plugin_name|system_ID"
@@ -167,12 +168,17 @@ def _halves(header: str, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64
 
     Where the header does not say so, the time words tell: their lower halves are empty.
     """
-    swapped = words << np.uint64(32) | words >> np.uint64(32)
-    if re.search(r"endianness\W+legacy", header, re.I):
-        return swapped
     if re.search(r"endianness\W+(little|big)", header, re.I):
         return words
-    return swapped if _empty_times(swapped) > _empty_times(words) else words
+    some = words[:_SAMPLE]
+    legacy = re.search(r"endianness\W+legacy", header, re.I) is not None
+    if legacy or _empty_times(_swapped(some)) > _empty_times(some):
+        return _swapped(words)
+    return words
+
+
+def _swapped(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    return words << np.uint64(32) | words >> np.uint64(32)
 
 
 def _empty_times(words: npt.NDArray[np.uint64]) -> int:
