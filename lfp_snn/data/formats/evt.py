@@ -40,7 +40,7 @@ class Decoded(NamedTuple):
         t: microseconds, int64 [E].
         p: uint8 [E], 1 is ON.
         orphans: events before the first time (and, in EVT 3, row), which are left out.
-        others: events of a second camera in the stream.
+        mixed: whether there are events of two cameras in the stream.
     """
 
     x: npt.NDArray[np.int32]
@@ -48,7 +48,7 @@ class Decoded(NamedTuple):
     t: npt.NDArray[np.int64]
     p: npt.NDArray[np.uint8]
     orphans: int
-    others: int
+    mixed: bool
 
 
 def decode_2(words: npt.NDArray[np.uint32]) -> Decoded:
@@ -88,7 +88,7 @@ def _evt2(words):  # type: ignore[no-untyped-def]
             kept += 1
         elif kind == 4 or kind == 5:  # those of the right camera of a pair
             others += 1
-    return x[:kept], y[:kept], t[:kept], p[:kept], orphans, others
+    return x[:kept], y[:kept], t[:kept], p[:kept], orphans, others > 0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -124,7 +124,7 @@ def _evt21(upper, lower):  # type: ignore[no-untyped-def]
                         kept += 1
                 bits >>= np.uint32(1)
                 place += 1
-    return x[:kept], y[:kept], t[:kept], p[:kept], orphans, 0
+    return x[:kept], y[:kept], t[:kept], p[:kept], orphans, False
 
 
 @numba.njit(cache=True, nogil=True)
@@ -152,16 +152,15 @@ def _evt3(words):  # type: ignore[no-untyped-def]
     carries = highs == 1
     x, y = np.empty(size, np.int32), np.empty(size, np.int32)
     t, p = np.empty(size, np.int64), np.empty(size, np.uint8)
-    kept = orphans = others = 0
+    kept = orphans = 0
     row, base, polarity = np.int64(-1), np.int64(0), np.int64(0)
     high, low, rounds = np.int64(-1), np.int64(0), np.int64(0)
-    system, second = np.int64(-1), False
+    systems = np.int64(0)
     for word in words:
         kind, value = word >> 12, np.int64(word & 0xFFF)
         if kind == 0:
             row = value & 0x7FF
-            system = value >> 11 if system < 0 else system
-            second = value >> 11 != system  # bit 11 tells the two cameras of a pair apart
+            systems |= np.int64(1) << (value >> 11)  # bit 11 tells the cameras of a pair apart
         elif kind == 3:
             base, polarity = value & 0x7FF, value >> 11
         elif kind == 6:
@@ -185,14 +184,12 @@ def _evt3(words):  # type: ignore[no-untyped-def]
                 if bits & 1:
                     if row < 0 or high < 0:
                         orphans += 1
-                    elif second:
-                        others += 1
                     else:
                         x[kept], y[kept], t[kept], p[kept] = place, row, now, on
                         kept += 1
                 bits >>= 1
                 place += 1
-    return x[:kept], y[:kept], t[:kept], p[:kept], orphans, others
+    return x[:kept], y[:kept], t[:kept], p[:kept], orphans, systems == 3
 
 
 def encode_2(events: Events) -> npt.NDArray[np.uint32]:

@@ -131,10 +131,10 @@ def read_raw(path: Path) -> Events:
     if name == "21":
         words = _halves(header, words)
     found = decode(words)
-    if found.others:
+    if found.mixed:
         raise DataError(
-            f"{path} holds the events of two cameras ({found.others:,} of the second), which "
-            "cannot be told apart afterwards; separate them with the camera's own software"
+            f"{path} holds the events of two cameras in one stream, which is not read; separate "
+            "them with the camera's own software"
         )
     if found.orphans and not len(found.t):
         raise DataError(f"{path} has no time before its events; it is damaged")
