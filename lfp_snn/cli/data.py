@@ -32,6 +32,11 @@ app = typer.Typer(no_args_is_help=True, help="Look at recordings, check and conv
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")]
 
 
+Camera = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which camera, of a file that holds several; named if not."),
+]
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `data ls` lists them.")]
 
 
@@ -64,9 +69,10 @@ def info(
     source: Annotated[
         str, typer.Argument(metavar="FILE|NAME", help="A recording, or the name of a dataset.")
     ],
+    camera: Camera = None,
 ) -> None:
     """What a recording is: format, sensor, duration, rates. Or what a dataset is."""
-    rows = _about(source) if source in DATASETS else _recorded(Path(source))
+    rows = _about(source) if source in DATASETS else _recorded(Path(source), camera)
     Console().print(two_columns(rows))
 
 
@@ -125,17 +131,18 @@ def fetch_dataset(
     typer.echo(f"{'fetched' if fetched else 'there already'}: {shown(root)}")
 
 
-def _recorded(file: Path) -> list[tuple[str, str]]:
+def _recorded(file: Path, camera: str | None) -> list[tuple[str, str]]:
     """What a recording is."""
     form = detect(file)
-    events = form.read(file)
+    events = read_recording(file, camera=camera)
     duration = (int(events.t.max()) - int(events.t.min())) / 1e6
     rate = f"{len(events) / duration:,.0f} events/s" if duration else "all at one time"
+    unsaid = ", or more: the file does not say" if events.size_from_events else ""
     backwards = int((events.t[1:] < events.t[:-1]).sum())
     return [
         ("format", form.title),
         ("events", f"{len(events):,}"),
-        ("sensor", _sensor(events.sensor)),
+        ("sensor", _sensor(events.sensor) + unsaid),
         ("duration", f"{duration:.6g} s"),
         ("rate", rate),
         ("ON", f"{events.p.mean():.1%}"),
@@ -148,11 +155,12 @@ def show(
     file: Recording,
     out: Annotated[Path | None, typer.Option(help="The PNG; by default <name>.png here.")] = None,
     gif: Annotated[Path | None, typer.Option(help="Also an animated GIF.")] = None,
+    camera: Camera = None,
 ) -> None:
     """Draw a recording: event image, slices of time, rate, pauses."""
     from lfp_snn.analysis.recording import animate, overview  # slow to import
 
-    events = read_recording(file)
+    events = read_recording(file, camera=camera)
     target = out or Path(f"{file.stem}.png")
     try:
         overview(events, file.name).savefig(target)
@@ -200,11 +208,20 @@ def convert(
     to: Annotated[
         str | None, typer.Option(help="A format; by default what the name of DEST says.")
     ] = None,
+    camera: Camera = None,
+    from_zero: Annotated[
+        bool,
+        typer.Option(
+            "--from-zero", help="Count times from the first event on, not from 1970 or a start."
+        ),
+    ] = False,
 ) -> None:
     """Write a recording in another format."""
     if dest.exists():
         raise DataError(f"{dest} exists already; name another file")
-    write_recording(read_recording(file), dest, to or _by_name(dest))
+    form = to or _by_name(dest)
+    events = read_recording(file, camera=camera)
+    write_recording(events.from_zero() if from_zero else events, dest, form)
     typer.echo(f"written: {shown(dest)}")
 
 

@@ -1,7 +1,7 @@
 """Events: what an event camera reports, in columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numba
@@ -21,6 +21,8 @@ class Events:
         sensor: (polarities, height, width), the shape of one frame.
         offsets: int64 [N+1]; recording n owns the events offsets[n] to offsets[n+1]. By default
             all events belong to one recording.
+        size_from_events: the file does not tell the sensor's size; it is at least this large, as
+            its events need.
     """
 
     x: npt.NDArray[np.int16]
@@ -29,6 +31,7 @@ class Events:
     p: npt.NDArray[np.uint8]
     sensor: tuple[int, int, int]
     offsets: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    size_from_events: bool = False
 
     def __post_init__(self) -> None:
         if not self.offsets.size:
@@ -69,6 +72,10 @@ class Events:
         if bool((self.t[1:] >= self.t[:-1]).all()):
             return self
         return self.only(np.argsort(self.t, kind="stable"))
+
+    def from_zero(self) -> "Events":
+        """The events of one recording with times from its earliest one on."""
+        return replace(self, t=self.t - self.t.min())
 
     def units(self) -> npt.NDArray[np.int32]:
         """Flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,34 @@ def test_convert_goes_there_and_back(cli: Cli, recording: Path, tmp_path: Path) 
     assert unclear.exit_code == 2 and "raw3" in unclear.stderr
     wrong = cli("data", "convert", recording, "four.raw", "--to", "raw4")
     assert wrong.exit_code == 2 and "did you mean" in wrong.stderr
+
+
+def test_convert_counts_from_zero_and_takes_one_camera(cli: Cli, recording: Path) -> None:
+    events = read_recording(recording)
+    stamps = replace(events, t=events.t + 1_700_000_000_000_000)
+    write_recording(stamps, "stamps.aedat4", "aedat4")
+    assert "0.2" in cli("data", "info", "stamps.aedat4").stdout
+    assert cli("data", "show", "stamps.aedat4").exit_code == 0
+    refused = cli("data", "convert", "stamps.aedat4", "late.raw", "--to", "raw3")
+    assert refused.exit_code == 2 and "--from-zero" in refused.stderr
+    assert not Path("late.raw").exists()
+    done = cli("data", "convert", "stamps.aedat4", "late.raw", "--to", "raw3", "--from-zero")
+    assert done.exit_code == 0
+    again = read_recording("late.raw")
+    np.testing.assert_array_equal(again.t, events.t - events.t.min())
+
+    two = Path(__file__).parents[1] / "data" / "formats" / "cases" / "aedat3-two-cameras.aedat"
+    refused = cli("data", "convert", two, "one.es")
+    assert refused.exit_code == 2 and "--camera NAME" in refused.stderr
+    assert cli("data", "convert", two, "one.es", "--camera", "2").exit_code == 0
+    assert "128 x 128" in cli("data", "info", two, "--camera", "2").stdout
+    assert len(read_recording("one.es")) == 100
+
+
+def test_info_says_where_the_size_is_from(cli: Cli, recording: Path) -> None:
+    assert "or more: the file does not say" in cli("data", "info", recording).stdout
+    assert cli("data", "convert", recording, "one.aedat4").exit_code == 0
+    assert "does not say" not in cli("data", "info", "one.aedat4").stdout
 
 
 def test_simulate_makes_recordings_of_images_and_films(cli: Cli, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 A line, then a header and packets. The header is a flatbuffer that names the compression and holds
 an XML text about the streams. A packet has 8 bytes (stream and size, little-endian) and a
 compressed flatbuffer; in one of a stream of events (`EVTS`) is a vector of 16-byte events:
-microseconds (64 bits), x, y (16 bits each), polarity (8 bits), padding. Of several streams the
-first with events is read. The index at the end of a file is not needed.
+microseconds (64 bits), x, y (16 bits each), polarity (8 bits), padding. Each stream is of a camera.
+The header says where the packets end and a table of them begins, which is not needed.
 
 A flatbuffer begins with the offset of its table; a table with that of its vtable, which lists where
 each field lies. Only what is needed of that is read here, every offset checked.
@@ -16,13 +16,13 @@ import struct
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.base import Format, content, events_of, put
+from lfp_snn.data.formats.base import Format, content, events_of, one_camera, put
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import allowance
 
@@ -31,7 +31,7 @@ _EVENT = np.dtype(
     [("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("padding", "V3")], align=False
 )
 _NONE, _LZ4, _LZ4_HIGH, _ZSTD, _ZSTD_HIGH = range(5)
-_COMPRESSION, _XML = 0, 2  # fields of the header's table
+_COMPRESSION, _TABLE_PLACE, _XML = 0, 1, 2  # fields of the header's table
 _ELEMENTS = 0  # field of an event packet's table
 
 
@@ -55,6 +55,11 @@ class _Table:
         """A 32-bit number; 0 if absent."""
         place = self.place(field)
         return 0 if place is None else self._int(place)
+
+    def long(self, field: int) -> int | None:
+        """A 64-bit number; `None` if absent."""
+        place = self.place(field)
+        return None if place is None else self._unpack("<q", place)
 
     def vector(self, field: int) -> tuple[int, int]:
         """Where a vector's (or a text's) elements begin, and how many they are."""
@@ -80,22 +85,48 @@ class _Table:
 
 
 def read(path: Path) -> Events:
-    """All events of the first stream that has any."""
+    """All events of a file of one camera."""
+    return one_camera(path, read_cameras(path))
+
+
+def read_cameras(path: Path) -> dict[str, Events]:
+    """All events of each stream that has any."""
     data = content(path)
+    if not data.startswith(_MAGIC):
+        version = data[len("#!AER-DAT") : len(_MAGIC)].split(b"\r")[0].decode("latin-1")
+        raise DataError(f"{path} is of AEDAT version {version!r}; versions 2.0, 3.1, 4.0 are read")
     try:
-        compression, streams, start = _header(data)
-        packets = _packets(path, data, start, _unpacker(path, compression), set(streams))
+        header = _header(data)
+        unpack = _unpacker(path, header.compression)
+        packets = _packets(path, data[: header.end], header.begin, unpack, set(header.streams))
     except (struct.error, ElementTree.ParseError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
-    if not packets:
-        raise DataError(f"{path} has no events")
-    stream = min(packets)
-    events = np.concatenate(packets[stream])
-    return events_of(path, events["x"], events["y"], events["t"], events["p"], streams.get(stream))
+    found = {}
+    for number, parts in sorted(packets.items()):
+        events, stream = np.concatenate(parts), header.streams[number]
+        found[f"{number}: {stream.source}" if stream.source else str(number)] = events_of(
+            path, events["x"], events["y"], events["t"], events["p"], stream.size
+        )
+    return found
 
 
-def _header(data: bytes) -> tuple[int, dict[int, tuple[int, int] | None], int]:
-    """Compression, sizes (height, width) of the event streams, and where packets begin."""
+class _Stream(NamedTuple):
+    """What the header tells of a stream of events: (height, width), and the camera."""
+
+    size: tuple[int, int] | None
+    source: str
+
+
+class _Header(NamedTuple):
+    """Compression, the event streams by number, and where packets begin and end."""
+
+    compression: int
+    streams: dict[int, _Stream]
+    begin: int
+    end: int
+
+
+def _header(data: bytes) -> _Header:
     begin = len(_MAGIC)
     (size,) = struct.unpack_from("<I", data, begin)
     begin += 4
@@ -106,19 +137,25 @@ def _header(data: bytes) -> tuple[int, dict[int, tuple[int, int] | None], int]:
     text = table.data[place : place + length].decode()
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("the header declares entities, which no camera does")
-    streams: dict[int, tuple[int, int] | None] = {}
+    streams: dict[int, _Stream] = {}
     for node in ElementTree.fromstring(text).iter("node"):
         attributes = {attr.get("key"): attr.text or "" for attr in node.findall("attr")}
         if attributes.get("typeIdentifier") == "EVTS":
-            streams[int(node.get("name", ""))] = _size(node)
-    return table.integer(_COMPRESSION), streams, begin + size
+            streams[int(node.get("name", ""))] = _stream(node)
+    end = table.long(_TABLE_PLACE)
+    if end is None or end <= 0:  # the table is written last: a recording cut off has none
+        end = len(data)
+    elif not begin + size <= end <= len(data):
+        raise ValueError(f"its table of packets is said to begin at byte {end}, outside the file")
+    return _Header(table.integer(_COMPRESSION), streams, begin + size, end)
 
 
-def _size(node: ElementTree.Element) -> tuple[int, int] | None:
+def _stream(node: ElementTree.Element) -> _Stream:
     values = {attr.get("key"): attr.text or "" for attr in node.iter("attr")}
+    size = None
     if {"sizeX", "sizeY"} <= values.keys():
-        return int(values["sizeY"]), int(values["sizeX"])
-    return None
+        size = int(values["sizeY"]), int(values["sizeX"])
+    return _Stream(size, values.get("source", ""))
 
 
 def _packets(
@@ -232,5 +269,6 @@ def _header_buffer(xml: bytes) -> bytes:
 
 
 FORMAT = Format(
-    "aedat4", "AEDAT 4", (".aedat4",), lambda head: head.startswith(b"#!AER-DAT4"), read, write
-)
+    "aedat4", "AEDAT 4", (".aedat4",), lambda head: head.startswith(b"#!AER-DAT4"), read, write,
+    read_cameras,
+)  # fmt: skip

@@ -29,6 +29,7 @@ class Format:
             content tells, but the name.
         read: all events of a file.
         write: the same in a new file.
+        cameras: the events of each camera by its name, for formats whose files may hold several.
     """
 
     name: str
@@ -37,6 +38,34 @@ class Format:
     recognises: Callable[[bytes], bool] | None
     read: Callable[[Path], Events]
     write: Callable[[Events, Path], None]
+    cameras: Callable[[Path], dict[str, Events]] | None = None
+
+
+def one_camera(path: Path, found: dict[str, Events], camera: str | None = None) -> Events:
+    """The events of the camera of that name, or of the only one in a file.
+
+    Args:
+        path: the file, for messages.
+        found: the events of each camera.
+        camera: its name, or what stands before the colon of it.
+
+    Raises:
+        DataError: there are no events, none of that camera, or of several if none is named.
+    """
+    if not found:
+        raise DataError(f"{path} has no events")
+    known = ", ".join(map(repr, found))
+    if camera is not None:
+        chosen = [name for name in found if camera in (name, name.partition(":")[0])]
+        if not chosen:
+            raise DataError(f"{path} has no events of a camera {camera!r}; it has {known}")
+        return found[chosen[0]]
+    if len(found) > 1:
+        raise DataError(
+            f"{path} has events of {len(found)} cameras: {known}; make a file of each with "
+            "lfp-snn data convert --camera NAME"
+        )
+    return next(iter(found.values()))
 
 
 def content(path: Path) -> bytes:
@@ -83,13 +112,86 @@ def records(path: Path, data: bytes, start: int, dtype: np.dtype[Any]) -> npt.ND
     return np.frombuffer(data, dtype, offset=start)
 
 
+def text_lines(path: Path, data: bytes, mark: bytes, last: tuple[bytes, ...] = ()) -> int:
+    """Where the lines of text at the beginning of a file end, and binary data begins.
+
+    Data may begin with the bytes of the mark as well, so a line counts only if it is printable text
+    that ends as the first line does.
+
+    Args:
+        path: the file, for messages.
+        data: its content.
+        mark: how each line begins.
+        last: lines after which nothing of the header follows.
+
+    Raises:
+        DataError: the first line does not end.
+    """
+    if data.startswith(mark[:1]) and b"\n" not in data:
+        raise DataError(f"{path} has a header that does not end; it is damaged")
+    end, ending = 0, b""
+    while data.startswith(mark, end):
+        stop = data.find(b"\n", end)
+        line = data[end:stop]
+        if stop < 0 or not _is_text(line) or not line.endswith(ending):
+            break
+        ending = ending or line[-1:] * line.endswith(b"\r")
+        end = stop + 1
+        if line.strip() in last:
+            break
+    return end
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        return line.decode().strip().replace("\t", " ").isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def unwrapped(t: npt.NDArray[Any], bits: int) -> npt.NDArray[np.int64]:
+    """Times of a clock of so many bits, with its rounds counted, int64 [E].
+
+    A step back by more than half a round is a round; a step on by more than half takes one back, as
+    where events lie on both sides of it.
+    """
+    t = t.astype(np.int64)
+    step, half = np.diff(t), 1 << (bits - 1)
+    back = step < -half
+    if back.any():
+        rounds = np.cumsum(back.astype(np.int64) - (step > half))
+        rounds -= np.minimum(np.minimum.accumulate(rounds), 0)
+        t[1:] += rounds << bits
+    return t
+
+
+def check_times(path: Path, events: Events, end: int) -> None:
+    """Refuse times that a format cannot hold.
+
+    Raises:
+        DataError: some are below zero, or not below the end.
+    """
+    first, last = int(events.t.min()), int(events.t.max())
+    if first < 0 or last >= end:
+        fits = last - first < end
+        advice = (
+            "; count from the first event on: lfp-snn data convert --from-zero"
+            if fits
+            else "; write a format with times of 64 bits, such as aedat4, hdf5 or npz"
+        )
+        raise DataError(
+            f"{path}: this format holds times from 0 to {end - 1} us, but these run from "
+            f"{first} to {last}{advice}"
+        )
+
+
 def events_of(
     path: Path,
     x: npt.NDArray[Any],
     y: npt.NDArray[Any],
     t: npt.NDArray[Any],
     p: npt.NDArray[Any],
-    size: tuple[int, int] | None = None,
+    size: tuple[int | None, int | None] | None = None,
     polarities: int = 2,
 ) -> Events:
     """Events from columns of any whole-number type.
@@ -100,7 +202,7 @@ def events_of(
         y: rows.
         t: microseconds.
         p: not 0 for ON.
-        size: (height, width) of the sensor; if `None`, as large as the events need.
+        size: (height, width) of the sensor; if one or both are `None`, as large as events need.
         polarities: 1 or 2.
 
     Raises:
@@ -109,7 +211,8 @@ def events_of(
     if not len(t):
         raise DataError(f"{path} has no events")
     # Compared before the cast: what is too large for a pixel must not come round as a small one.
-    height, width = size or (int(y.max()) + 1, int(x.max()) + 1)
+    told_height, told_width = size or (None, None)
+    height, width = told_height or int(y.max()) + 1, told_width or int(x.max()) + 1
     if max(height, width) > _LARGEST or min(int(x.min()), int(y.min())) < 0:
         raise DataError(
             f"{path} has an event at x={int(x.max())}, y={int(y.max())} or below zero, where no "
@@ -128,4 +231,5 @@ def events_of(
         t.astype(np.int64),
         (p != 0).astype(np.uint8),
         (polarities, height, width),
+        size_from_events=not (told_height and told_width),
     )

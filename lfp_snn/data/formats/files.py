@@ -3,8 +3,18 @@
 from pathlib import Path
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats import aedat, aedat4, arrays, hdf5, matlab, prophesee, saccades, table
-from lfp_snn.data.formats.base import HEAD, Format
+from lfp_snn.data.formats import (
+    aedat,
+    aedat4,
+    arrays,
+    event_stream,
+    hdf5,
+    matlab,
+    prophesee,
+    saccades,
+    table,
+)
+from lfp_snn.data.formats.base import HEAD, Format, one_camera
 from lfp_snn.errors import DataError
 from lfp_snn.options import nearest
 
@@ -15,11 +25,13 @@ FORMATS: dict[str, Format] = {
         aedat4.FORMAT,
         aedat.FORMAT_3,
         aedat.FORMAT_2,
+        event_stream.FORMAT,
         hdf5.FORMAT,
         arrays.NPY,
         arrays.NPZ,
         matlab.FORMAT,
         prophesee.RAW_3,
+        prophesee.RAW_21,
         prophesee.RAW_2,
         prophesee.DAT,
         table.FORMAT,
@@ -54,18 +66,28 @@ def detect(path: Path) -> Format:
     )
 
 
-def read_recording(path: Path | str, format: str | None = None) -> Events:
+def read_recording(
+    path: Path | str, format: str | None = None, camera: str | None = None
+) -> Events:
     """All events of a file.
 
     Args:
         path: the file.
         format: a name of `FORMATS`, if it is not to be told by the content.
+        camera: which camera, of a file that holds the events of several; the message of the error
+            without it names them.
 
     Raises:
-        DataError: it cannot be read, is damaged, or has no format that is known.
+        DataError: it cannot be read, is damaged, has no format that is known, or the camera is not
+            in it.
     """
     path = Path(path)
-    return (detect(path) if format is None else _named(format)).read(path)
+    form = detect(path) if format is None else _named(format)
+    if camera is None:
+        return form.read(path)
+    if form.cameras is None:
+        raise DataError(f"{path} is {form.title}, of which a file holds one camera; leave it out")
+    return one_camera(path, form.cameras(path), camera)
 
 
 def write_recording(events: Events, path: Path | str, format: str) -> None:

@@ -1,4 +1,6 @@
-"""HDF5 files in the layout of SHD: spike times and the units that spiked.
+"""HDF5 files: in the layouts of event cameras (see `hdf5_cameras`), and in that of SHD.
+
+SHD has spike times and the units that spiked:
 
 `times` in seconds and `units`, at the top or in a group `spikes`. A file of one recording has them
 as plain arrays. In SHD and SSC each row is a recording; `read_many` reads such a file, and
@@ -15,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.base import Format, content, events_of
+from lfp_snn.data.formats import hdf5_cameras
+from lfp_snn.data.formats.base import Format, content, events_of, one_camera
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_size, open_hdf5
 
@@ -24,7 +27,18 @@ _AT_ONCE = 64  # rows
 
 
 def read(path: Path) -> Events:
-    """The events of a file of one recording."""
+    """The events of a file of one recording, of a camera or in the layout of SHD."""
+    content(path)  # missing, unreadable or empty is told as everywhere
+    with open_hdf5(path) as file:
+        of_cameras = _shd(file) is None
+        found = hdf5_cameras.read_cameras(path, file) if of_cameras else {}
+        if of_cameras and not found and not hdf5_cameras.has_events(file):
+            raise DataError(
+                f"{path} has {', '.join(map(repr, file)) or 'nothing'} at the top, and no layout "
+                "that is known: x, y, t, p or a table of events in a group, or times and units"
+            )
+    if of_cameras:
+        return one_camera(path, found)
     events, _ = read_many(path)
     if events.recordings != 1:
         raise DataError(
@@ -32,6 +46,23 @@ def read(path: Path) -> Events:
             "or read them with lfp_snn.data.formats.hdf5.read_many"
         )
     return events
+
+
+def read_cameras(path: Path) -> dict[str, Events]:
+    """The events of each camera in a file, by the name of its group."""
+    content(path)
+    with open_hdf5(path) as file:
+        return hdf5_cameras.read_cameras(path, file)
+
+
+def _shd(file: Any) -> Any:
+    """The group with times and units; `None` if there is none."""
+    import h5py
+
+    for group in (file.get("spikes"), file):
+        if isinstance(group, h5py.Group) and {"times", "units"} <= set(group):
+            return group
+    return None
 
 
 def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
@@ -42,8 +73,8 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
     """
     content(path)  # missing, unreadable or empty is told as everywhere
     with open_hdf5(path) as file:
-        group = file.get("spikes", file)
-        if not {"times", "units"} <= set(group):
+        group = _shd(file)
+        if group is None:
             raise DataError(f"{path} has no times and units, at the top or in a group spikes")
         times, units = group["times"], group["units"]
         check_size(path, times.nbytes + units.nbytes)
@@ -86,30 +117,35 @@ def _rows(path: Path, dataset: Any) -> list[npt.NDArray[Any]]:
 
 
 def write(events: Events, path: Path) -> None:
-    """A file of one recording; the unit is the flat position of the pixel."""
+    """A file of one recording.
+
+    Columns x, y, t and p in a group `events`; times and units for a row of units of one polarity.
+    """
     try:
         import h5py
     except ImportError as error:
         raise DataError(
             f"writing {path} takes h5py, which is not installed: pip install 'lfp_snn[formats]'"
         ) from error
-    if events.sensor[:2] != (1, 1):
-        raise DataError(
-            f"{path}: this layout holds a row of units, but the sensor is {events.sensor}"
-        )
     try:
         with h5py.File(path, "w") as file:
-            file["spikes/times"] = events.t / _SECOND
-            file["spikes/units"] = events.x
+            if events.sensor[:2] == (1, 1):
+                file["spikes/times"] = events.t / _SECOND
+                file["spikes/units"] = events.x
+                return
+            for name in ("x", "y", "t", "p"):
+                file[f"events/{name}"] = getattr(events, name)
+            file["events"].attrs["sensor_resolution"] = events.sensor[1:]
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error})") from error
 
 
 FORMAT = Format(
     "hdf5",
-    "HDF5 (SHD)",
+    "HDF5 (cameras, SHD)",
     (".h5", ".hdf5"),
     lambda h: h.startswith(b"\x89HDF\r\n\x1a\n"),
     read,
     write,
+    read_cameras,
 )

@@ -1,9 +1,11 @@
-"""MATLAB files (version 5): the tactile recordings of ST-MNIST, or columns of events.
+"""MATLAB files: the tactile recordings of ST-MNIST, or columns of events.
 
 - `spiketrain` [taxels + 1, E]: a column an event time, +1 (ON) or -1 (OFF) in the row of a taxel,
   and the time in seconds in the last row. 100 taxels lie in a square of 10 x 10.
 - Vectors t (or ts), x, y and p (or pol), on their own or in a struct `TD` (as ATIS recordings have
   it); times in microseconds, pixels counted from 1 in `TD` as MATLAB does.
+
+Files of version 7.3 are HDF5; see `hdf5_cameras` for what is read of them.
 
 Source: See, Lim, Li et al., *ST-MNIST*, arXiv 2005.04319; the MAT-file format, level 5.
 """
@@ -18,10 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
+from lfp_snn.data.formats import hdf5
 from lfp_snn.data.formats.base import Format, content, events_of, put
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import allowance, check_size
 
+_VERSION_73 = b"MATLAB 7.3"
 _SECOND = 1_000_000
 _HEADER = 128
 _COMPRESSED = 15
@@ -30,6 +34,8 @@ _NAMES = {"t": ("t", "ts"), "x": ("x",), "y": ("y",), "p": ("p", "pol")}
 
 def read(path: Path) -> Events:
     """The events of a file."""
+    if content(path).startswith(_VERSION_73):
+        return hdf5.read(path)
     variables = _load(path)
     if "spiketrain" in variables:
         return _from_taxels(path, np.asarray(variables["spiketrain"]))
@@ -129,5 +135,10 @@ def write(events: Events, path: Path) -> None:
 
 
 FORMAT = Format(
-    "mat", "MATLAB .mat", (".mat",), lambda head: head.startswith(b"MATLAB 5"), read, write
+    "mat",
+    "MATLAB .mat",
+    (".mat",),
+    lambda head: head.startswith((b"MATLAB 5", _VERSION_73)),
+    read,
+    write,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.base import Format, content, events_of, put, records
+from lfp_snn.data.formats.base import Format, check_times, content, events_of, put, records
 from lfp_snn.errors import DataError
 
 _EVENT = np.dtype((np.uint8, 5))
@@ -32,10 +32,10 @@ def read(path: Path) -> Events:
 def write(events: Events, path: Path) -> None:
     """The same as bytes; sensors up to 256 x 240, times below 2**23 microseconds."""
     _, height, width = events.sensor
-    if width > 256 or height > _OVERFLOW_ROW or not 0 <= events.t.min() <= events.t.max() < _LATEST:
+    check_times(path, events, _LATEST)
+    if width > 256 or height > _OVERFLOW_ROW:
         raise DataError(
-            f"{path}: .bin holds 256 x 240 pixels and 8.4 seconds, but these events need "
-            f"{width} x {height} and times from {events.t.min()} to {events.t.max()} us"
+            f"{path}: .bin holds 256 x 240 pixels, but these events need {width} x {height}"
         )
     raw = np.empty((len(events), 5), np.uint8)
     raw[:, 0], raw[:, 1] = events.x, events.y
