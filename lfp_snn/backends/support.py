@@ -18,15 +18,21 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
-def unavailable(backend: str, device: torch.device) -> str | None:
+def unavailable(
+    backend: str, device: torch.device, dtype: torch.dtype = torch.float32
+) -> str | None:
     """Why a backend cannot run on a device; None if it can.
 
     Args:
         backend: one of :data:`BACKENDS`.
         device: where the network lies.
+        dtype: floating type in which it computes.
     """
     if backend == "events" and device.type != "cpu":
         return f"it runs on the CPU, and the network lies on {device}"
+    if backend == "events" and dtype not in (torch.float32, torch.float64):
+        kind = str(dtype).removeprefix("torch.")
+        return f"it computes in float32 or float64, and the network is in {kind}"
     if backend == "triton":
         if find_spec("triton") is None:
             return "Triton is not installed (pip install 'lfp_snn[triton]', on Linux)"

@@ -11,7 +11,7 @@ from lfp_snn.engine.tape import Tape, Value
 from lfp_snn.errors import NotFiniteError, ShapeError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["prepare_input", "prepare_lengths", "prepare_reward", "prepare_state"]
+__all__ = ["check_finite", "prepare_input", "prepare_lengths", "prepare_reward", "prepare_state"]
 
 
 def prepare_input(
@@ -105,11 +105,28 @@ def prepare_state(state: Mapping[str, Tensor] | None, neurons: Sequence[str]) ->
     return dict(state or {})
 
 
+def check_finite(run: Tape, output: Value) -> None:
+    """Refuse what a network has made of an input if it is not finite; on the CPU.
+
+    NaN stays in a membrane, so that only those after the last step are looked at, which costs a
+    T-th of looking at all.
+
+    Raises:
+        NotFiniteError: names the layer.
+    """
+    for name, membrane in run.final_state.items():
+        if membrane.device.type == "cpu" and not _finite(membrane):
+            raise NotFiniteError(f"The membranes of layer '{name}' are not finite")
+    if isinstance(output, Tensor) and output.device.type == "cpu" and not _finite(output):
+        raise NotFiniteError("The output of the network is not finite")
+
+
 def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
     """The reward of a recorded pass, on the device of the network and zero behind a sample's end.
 
     Raises:
         ShapeError: it has another shape than the output.
+        NotFiniteError: it holds NaN or infinity (checked on the CPU).
     """
     form = run.forms[-1]
     expected = form.shape if isinstance(form, Spikes) else tuple(form)
@@ -119,5 +136,9 @@ def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
             f"{expected}, and each of them needs one value."
         )
     reward = reward.to(device, run.dtype)
+    if device.type == "cpu" and not _finite(reward):
+        raise NotFiniteError(
+            "The reward holds NaN or infinite values: nothing can be learnt from it."
+        )
     alive = run.running(reward.dim())
     return reward if alive is None else reward * alive

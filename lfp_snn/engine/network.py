@@ -97,7 +97,8 @@ class TracedNetwork:
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
-            return "events" if device.type == "cpu" and self._fits_events else "torch"
+            able = unavailable("events", device, self.dtype) is None
+            return "events" if able and self._fits_events else "torch"
         return self.options.backend
 
     @cached_property
@@ -110,7 +111,7 @@ class TracedNetwork:
     def _choose_plan(self) -> Plan:
         """The program on the kernels of the backend, made when it is first needed."""
         backend = self.backend
-        reason = unavailable(backend, self.device)
+        reason = unavailable(backend, self.device, self.dtype)
         if reason is not None:
             raise NetworkError(f"The {backend} backend cannot run: {reason}; use backend='auto'.")
         half = self.options.half

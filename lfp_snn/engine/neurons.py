@@ -69,7 +69,7 @@ class Population(Spiking):
         self.check_fits("beta", neuron.beta, frame)
         self.check_fits("threshold", neuron.threshold, frame)
         on_cpu = neuron.threshold.device.type == "cpu"  # elsewhere a look at values would wait
-        if on_cpu and bool((neuron.threshold < 0).any()):
+        if on_cpu and not bool((neuron.threshold >= 0).all()):
             raise NetworkError(
                 f"Neuron '{self.name}' has the threshold {float(neuron.threshold.min()):g}; "
                 "expected 0 or more."

@@ -14,7 +14,13 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
 from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_reward, prepare_state
+from lfp_snn.engine.inputs import (
+    check_finite,
+    prepare_input,
+    prepare_lengths,
+    prepare_reward,
+    prepare_state,
+)
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
@@ -140,6 +146,8 @@ class TemporalLFP(TracedNetwork):
         Raises:
             ShapeError: the input does not fit the network, lies on another device, or is not
                 finite (checked on the CPU).
+            NotFiniteError: membranes or values are not, which a weight that is not finite makes
+                them as soon as its input is active (checked on the CPU, after the last step).
         """
         with torch.no_grad(), self._products():
             self._used = self._choose_plan()
@@ -162,6 +170,7 @@ class TemporalLFP(TracedNetwork):
             else:
                 self._chunks = Chunks(self._program, run, value)
                 spikes = self._chunks.forward(self.options.chunk or self._chunk_length(run, value))
+        check_finite(run, spikes)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
@@ -387,5 +396,5 @@ class TemporalLFP(TracedNetwork):
         """The plan of the last pass and the forms of its values, or the plan of the next pass."""
         if self._pass is not None:
             return self._used, self._pass.forms
-        can_run = unavailable(self.backend, self.device) is None
+        can_run = unavailable(self.backend, self.device, self.dtype) is None
         return self._plan(self.backend if can_run else "torch"), []

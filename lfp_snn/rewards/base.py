@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,6 +17,10 @@ __all__ = ["LooksAt", "Prediction", "Reward", "RewardState", "ties"]
 
 #: What of the output a reward looks at; ``any`` if its user decides.
 LooksAt = Literal["spikes", "membranes", "values", "any"]
+
+
+#: Integers, one for each sample.
+Labels = Tensor | Sequence[int] | npt.NDArray[Any]
 
 
 class Prediction(NamedTuple):
@@ -58,9 +64,9 @@ class Reward(ABC):
     def __call__(
         self,
         spikes: Tensor,
-        labels: Tensor | None = None,
+        labels: Labels | None = None,
         *,
-        lengths: Tensor | None = None,
+        lengths: Labels | None = None,
         membranes: Tensor | None = None,
         targets: Tensor | None = None,
     ) -> Tensor:
@@ -69,7 +75,8 @@ class Reward(ABC):
         Args:
             spikes: output spikes ``[T, B, C]``, 0 or 1, floating dtype; values, for rewards that
                 look at them.
-            labels: int64 ``[B]``, the true classes, for rewards that look at them.
+            labels: integers ``[B]``, the true classes, for rewards that look at them: a tensor, a
+                list or an array.
             lengths: int ``[B]``, steps of each sample; T if ``None``.
             membranes: output membranes ``[T, B, C]``, for rewards that look at them.
             targets: what the output should be, or what it earned, for rewards that look at it;
@@ -82,11 +89,12 @@ class Reward(ABC):
             ShapeError: shapes do not fit, a label is no class, or something is missing.
         """
         own = own_steps(spikes, lengths)
-        seen = Seen(spikes, labels, own, membranes, targets)
+        truth = None if labels is None else _integers("labels", labels)
+        seen = Seen(spikes, truth, own, membranes, targets)
         reward = self.reward(seen)
         if lengths is None:
             return reward
-        return reward * running(lengths.to(spikes.device), spikes.shape[0], 3)
+        return reward * running(own[:, 0], spikes.shape[0], 3)
 
     @abstractmethod
     def reward(self, seen: Seen) -> Tensor:
@@ -106,7 +114,7 @@ class Reward(ABC):
         self,
         spikes: Tensor,
         *,
-        lengths: Tensor | None = None,
+        lengths: Labels | None = None,
         membranes: Tensor | None = None,
     ) -> Prediction:
         """Classes and ties from output spikes ``[T, B, C]``; arguments as in a call."""
@@ -122,7 +130,7 @@ class StepwiseReward(Reward):
     additive: ClassVar[bool] = True
 
     def step(
-        self, spikes: Tensor, labels: Tensor, state: RewardState | None = None
+        self, spikes: Tensor, labels: Labels, state: RewardState | None = None
     ) -> tuple[Tensor, RewardState]:
         """Reward of one more step ``[B, C]`` of a stream, were it the last one.
 
@@ -138,7 +146,7 @@ class StepwiseReward(Reward):
             state = RewardState(torch.full_like(spikes, self.fresh), 0)
         return RewardState(self._gather(spikes, state), state.steps + 1)
 
-    def now(self, spikes: Tensor, labels: Tensor, seen: RewardState) -> Tensor:
+    def now(self, spikes: Tensor, labels: Labels, seen: RewardState) -> Tensor:
         """Reward of the step ``[B, C]`` that was observed last, were it the last one."""
         truth = true_classes(spikes.shape, labels, spikes.device)
         steps = torch.ones_like(spikes[:, :1]) * seen.steps
@@ -190,11 +198,12 @@ class Seen(NamedTuple):
         return None if self.targets is None else self.targets.to(self.spikes)
 
 
-def own_steps(spikes: Tensor, lengths: Tensor | None) -> Tensor:
+def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
     """Each sample's number of steps ``[B, 1]`` in the dtype of the spikes."""
     steps, batch = spikes.shape[:2]
     if lengths is None:
         return torch.full((batch, 1), steps, dtype=spikes.dtype, device=spikes.device)
+    lengths = _integers("lengths", lengths)
     if lengths.shape != (batch,):
         raise ShapeError(
             f"lengths has the shape {tuple(lengths.shape)}; expected ({batch},), one per sample."
@@ -202,15 +211,16 @@ def own_steps(spikes: Tensor, lengths: Tensor | None) -> Tensor:
     return lengths.to(spikes)[:, None]
 
 
-def true_classes(shape: torch.Size, labels: Tensor | None, device: torch.device) -> Tensor:
+def true_classes(shape: torch.Size, labels: Labels | None, device: torch.device) -> Tensor:
     """Bool ``[B, C]``, true at each sample's class."""
     batch, classes = shape[-2:]
     if labels is None:
         raise ShapeError(f"This reward needs labels: give one class for each of {batch} samples.")
-    if labels.shape != (batch,) or labels.is_floating_point():
+    labels = _integers("labels", labels)
+    if labels.shape != (batch,):
         raise ShapeError(
-            f"labels have the shape {tuple(labels.shape)} and type {labels.dtype}; expected "
-            f"integers of shape ({batch},) for outputs of shape {tuple(shape)}."
+            f"labels have the shape {tuple(labels.shape)}; expected integers of shape ({batch},), "
+            f"one class for each sample, for outputs of shape {tuple(shape)}."
         )
     labels = labels.to(device)
     truth = labels[:, None] == torch.arange(classes, device=device)
@@ -220,6 +230,24 @@ def true_classes(shape: torch.Size, labels: Tensor | None, device: torch.device)
             f"{classes} outputs: give it one output per class."
         )
     return truth
+
+
+def _integers(what: str, given: Labels) -> Tensor:
+    """Integers that a user gives as a tensor, a list or an array, as a tensor.
+
+    Raises:
+        ShapeError: they are something else; says what.
+    """
+    try:
+        found = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError):
+        raise ShapeError(
+            f"{what} are {str(given)[:80]}; expected integers, one for each sample: a tensor, a "
+            "list or an array."
+        ) from None
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise ShapeError(f"{what} are of type {found.dtype}; expected integers.")
+    return found
 
 
 def require_positive(name: str, value: float) -> None:

@@ -195,8 +195,10 @@ def poison(monkeypatch: pytest.MonkeyPatch, where: str, calls: Container[int]) -
         before = bias.detach().clone()
         with torch.no_grad():
             bias[1] = math.inf if where == "membranes" else bias[1]
-            result = inner(self, batch)
-            bias.copy_(before)
+            try:
+                result = inner(self, batch)
+            finally:
+                bias.copy_(before)
         if where == "feedback":
             first = next(self.net.parameters())
             assert first.grad is not None

@@ -248,7 +248,7 @@ class EventLinear(EventLayer):
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
         scaled = feedback.update.scales
-        of_weight = torch.empty_like(module.weight)
+        of_weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)
         found = linear.linear_backward(
             trace,
             neuron,

@@ -1,0 +1,151 @@
+"""What a user hands to a pass by hand: what is not finite, of half precision, or no tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn import TemporalLFP
+from lfp_snn.errors import NetworkError, NotFiniteError, ShapeError
+from lfp_snn.rewards import RateCoded
+
+LABELS = torch.tensor([0, 1, 2, 0])
+BACKENDS = pytest.mark.parametrize("backend", ["torch", "events"])
+
+
+def leaky(**options: Any) -> snn.Leaky:
+    return snn.Leaky(beta=0.9, init_hidden=True, **options)
+
+
+def linear() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(36, 8), leaky(), nn.Linear(8, 3), leaky(output=True))
+
+
+def convolutional() -> nn.Sequential:
+    torch.manual_seed(0)
+    head = (nn.Flatten(), nn.Linear(64, 3), leaky(output=True))
+    return nn.Sequential(nn.Unflatten(1, (1, 6, 6)), nn.Conv2d(1, 4, 3), leaky(), *head)
+
+
+NETWORKS = pytest.mark.parametrize("make", [linear, convolutional])
+
+
+def spikes() -> Tensor:
+    torch.manual_seed(1)
+    return (torch.rand(6, 4, 36) < 0.4).float()
+
+
+def feedback(net: nn.Module, backend: str, x: Tensor) -> list[Tensor]:
+    lfp = TemporalLFP(net, backend=backend)
+    out = lfp.forward(x)
+    lfp.backward(RateCoded()(out, LABELS))
+    return [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
+
+
+@BACKENDS
+@NETWORKS
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("what", ["weight", "bias"])
+def test_a_weight_that_is_not_finite_is_told(
+    make: Callable[[], nn.Sequential], backend: str, value: float, what: str
+) -> None:
+    net = make()
+    synapse = next(m for m in net if isinstance(m, nn.Linear | nn.Conv2d))
+    with torch.no_grad():
+        getattr(synapse, what).view(-1)[:2] = value
+    with pytest.raises(NotFiniteError, match=r"membranes of layer '\d' are not finite"):
+        feedback(net, backend, torch.ones(3, 4, 36))
+
+
+@BACKENDS
+@pytest.mark.parametrize("what", ["beta", "threshold"])
+def test_a_constant_that_is_not_a_number_is_told(backend: str, what: str) -> None:
+    net = linear()
+    setattr(net[1], what, torch.tensor(math.nan))
+    with pytest.raises((NotFiniteError, NetworkError), match=r"not finite|threshold nan"):
+        feedback(net, backend, spikes())
+
+
+@BACKENDS
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_reward_that_is_not_finite_is_told(backend: str, value: float) -> None:
+    net = linear()
+    lfp = TemporalLFP(net, backend=backend)
+    reward = torch.zeros_like(lfp.forward(spikes()))
+    reward[2, 1, 0] = value
+    with pytest.raises(NotFiniteError, match="reward holds NaN or infinite"):
+        lfp.backward(reward)
+    assert all(parameter.grad is None for parameter in net.parameters())
+    lfp.backward(torch.zeros_like(reward))  # the pass is not lost
+
+
+@NETWORKS
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_runs_on_torch(
+    make: Callable[[], nn.Sequential], dtype: torch.dtype
+) -> None:
+    net = make().to(dtype)
+    lfp = TemporalLFP(net)
+    assert lfp.backend == "torch"
+    assert all(grad.dtype == dtype for grad in feedback(net, "auto", spikes()))
+    with pytest.raises(NetworkError, match=r"computes in float32 or float64.*backend='auto'"):
+        TemporalLFP(net, backend="events").forward(spikes())
+
+
+@BACKENDS
+@NETWORKS
+def test_weights_that_are_not_contiguous(make: Callable[[], nn.Sequential], backend: str) -> None:
+    net, other = make(), make()
+    for module in other:
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(module, nn.Linear):
+            module.weight = nn.Parameter(module.weight.detach().t().contiguous().t())
+            module.bias = nn.Parameter(module.bias.detach().repeat_interleave(2)[::2])
+    assert not cast(nn.Linear, other[-2]).weight.is_contiguous()
+    pairs = zip(feedback(net, backend, spikes()), feedback(other, backend, spikes()), strict=True)
+    for expected, found in pairs:
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 2, 0],
+        (0, 1, 2, 0),
+        np.array([0, 1, 2, 0]),
+        np.array([0, 1, 2, 0], np.uint8),
+        LABELS.int(),
+    ],
+)
+def test_labels_of_any_kind(labels: Any) -> None:
+    out = torch.ones(6, 4, 3)
+    assert torch.equal(RateCoded()(out, labels), RateCoded()(out, LABELS))
+    lengths = [6, 3, 2, 6]
+    cut = RateCoded()(out, labels, lengths=lengths)
+    assert torch.equal(cut, RateCoded()(out, LABELS, lengths=torch.tensor(lengths)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["a", "b", "c", "d"], "expected integers, one for each sample"),
+        ([0, 1, 2], r"shape \(3,\); expected integers of shape \(4,\)"),
+        ([0, 1, 2, 3], "network has 3 outputs"),
+        ([[0], [1], [2], [0]], r"shape \(4, 1\)"),
+        ([0.0, 1.0, 2.0, 0.0], "type torch.float32; expected integers"),
+        ([True, False, True, False], "type torch.bool; expected integers"),
+        (None, "needs labels"),
+    ],
+)
+def test_labels_that_are_none_are_told(labels: Any, told: str) -> None:
+    with pytest.raises(ShapeError, match=told):
+        RateCoded()(torch.ones(6, 4, 3), labels)
