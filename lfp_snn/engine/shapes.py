@@ -260,33 +260,44 @@ class Dropout(Stage):
     def forward(self, run: Tape, *inputs: Value) -> Value:
         (x,) = inputs
         if not self.module.training:
-            run.keep(self, (None, None))
+            run.keep(self, None)
             return x
         if self not in run.drawn:
             ones = torch.ones(x.shape[1:], dtype=run.dtype, device=x.device)
             run.drawn[self] = self.module(ones)
         mask = run.drawn[self]
+        run.keep(self, mask)
         if isinstance(x, Spikes):
             # Entries that are dropped stay in the list, with the value 0.
-            entries = x.gather(mask.expand(x.shape))
-            run.keep(self, (entries, mask))
+            entries = _at_entries(mask, x)
             values = entries if x.values is None else entries * x.values
             return Spikes(x.indptr, x.indices, x.shape, values)
-        run.keep(self, (mask, mask))
         return x * mask
+
+    @override
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
+        return form if below[0] is None else below[0]
 
     @override
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        mask: Tensor | None = run.kept[self][0]
-        return (credit if mask is None else credit * mask,)
+        mask: Tensor | None = run.kept[self]
+        if mask is None:
+            return (credit,)
+        asked = wanted[0]
+        return (credit * (_at_entries(mask, asked) if isinstance(asked, Spikes) else mask),)
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         """To the units that were there; what was dropped has no relevance."""
-        mask: Tensor | None = run.kept[self][1]
+        mask: Tensor | None = run.kept[self]
         return (relevance if mask is None else relevance * (mask != 0),)
+
+
+def _at_entries(mask: Tensor, x: Spikes) -> Tensor:
+    """A mask ``[B, ...]``, the same at every step, at the entries of a list of spikes."""
+    return mask.reshape(-1)[x.positions() % mask.numel()]
 
 
 @dataclass(frozen=True)
