@@ -24,8 +24,8 @@ from torch import nn
 from lfp_snn.data import Splits
 from lfp_snn.models import build
 from lfp_snn.training import fit
+from lfp_snn.training.assembly import load_splits
 from lfp_snn.training.configfile import load_config
-from lfp_snn.training.run import load_splits
 
 CONFIG = Path(__file__).parent.parent / "configs" / "mnist_relu.yaml"
 #: By the name in the table, as a config writes them.

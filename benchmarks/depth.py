@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lfp_snn.training import fit, load_config
-from lfp_snn.training.run import load_splits
+from lfp_snn.training.assembly import build_network, load_splits, seeded
 
 CONFIG = Path(__file__).parent.parent / "configs" / "nmnist_mlp.yaml"
 HIDDEN = [512, 256, 256, 128, 128]
@@ -54,9 +54,8 @@ def run(overrides: list[str], seed: int, frozen: bool) -> tuple[float, float, fl
     """Validation and test accuracy in percent, and seconds of training."""
     config = load_config(CONFIG, [*overrides, f"seed={seed}", "device=cpu"])
     splits = load_splits(config)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
+    with seeded(config):
+        net = build_network(config, splits)
     if frozen:
         for parameter in list(net.parameters())[:-2]:
             parameter.requires_grad_(False)

@@ -17,7 +17,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lfp_snn.analysis.explain.attribute import Explainer
 from lfp_snn.analysis.explain.faithfulness import (
@@ -33,10 +32,10 @@ from lfp_snn.analysis.explain.smooth import SmoothExplainer
 from lfp_snn.analysis.explain.target import Contrast, OfClass, OfShare, OfSpikes
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Batch
-from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.learners import Learner
 from lfp_snn.rules import AlphaBeta, Composite, Epsilon, Gamma, Norm, Pass, Rule, ZPlus
 from lfp_snn.training import load_config
-from lfp_snn.training.run import fit, load_splits
+from lfp_snn.training.assembly import assemble, load_splits, seeded
 
 DEFAULT = "norm"
 RULES: dict[str, Rule | Composite] = {
@@ -67,15 +66,15 @@ def _model(name: str, root: str, seed: int, part: str, samples: int) -> tuple[Le
     """A trained model, and recordings of that part."""
     config = load_config(find_config(name), [f"data.root={root}", f"seed={seed}"])
     splits = load_splits(config)
-    torch.manual_seed(config.seed)
-    net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
-    result = fit(net, splits, **config.model_dump(exclude={"name", "data", "model", "baseline"}))
+    with seeded(config):
+        trainer = assemble(config, splits)
+        result = trainer.train()
     print(f"{name}, seed {seed}: test accuracy {result.test_accuracy:.2%}", flush=True)
     recordings = getattr(splits, part)
     count = min(samples, len(recordings))
     chosen = np.random.default_rng(0).permutation(len(recordings))[:count]
-    learner = LEARNERS[config.learner.name].from_options(net.eval(), config.learner)
-    return learner, recordings.batch(np.sort(chosen))
+    trainer.learner.net.eval()
+    return trainer.learner, recordings.batch(np.sort(chosen))
 
 
 def told(smooth: int) -> str:

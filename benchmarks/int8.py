@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-import torch
 
 from lfp_snn.analysis.exchange.finetune import quantise_run
 from lfp_snn.analysis.exchange.quantise import QuantisedLFP
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Splits
-from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.spikes import Spikes
 from lfp_snn.training import TrainedRun, load_config
-from lfp_snn.training.run import fit, load_splits
+from lfp_snn.training.assembly import assemble, load_splits, seeded
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,10 @@ class Row:
 def _measure(name: str, overrides: list[str], tune: int) -> Row:
     config = load_config(find_config(name), overrides)
     splits = load_splits(config)
-    torch.manual_seed(config.seed)
-    net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
-    settings = config.model_dump(exclude={"name", "data", "model", "baseline"})
-    fit(net, splits, **settings)
-    learner = LEARNERS[config.learner.name].from_options(net, config.learner)
-    trained = TrainedRun(config, learner, list(splits.train.classes))
+    with seeded(config):
+        trainer = assemble(config, splits)
+        trainer.train()
+    trained = TrainedRun(config, trainer.learner, list(splits.train.classes))
     quantised = quantise_run(trained, splits, tune)
     equal = _agrees(QuantisedLFP(quantised.network, LFPOptions()), splits)
     return Row(quantised.before, quantised.rounded, quantised.after, equal)

@@ -26,7 +26,7 @@ from scipy import stats
 
 from lfp_snn.data import Splits
 from lfp_snn.training import Result, fit, load_config, train
-from lfp_snn.training.run import load_splits
+from lfp_snn.training.assembly import build_network, load_splits, seeded
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 #: Overrides of the first task, and what of the second differs.
@@ -71,9 +71,8 @@ class Study:
     def run(self, way: str, samples: int, seed: int, rate: float) -> Result:
         """The second task with the first so many samples of a seed's order."""
         config = self.config("5, 6, 7, 8, 9", [f"seed={seed}"])
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            net = config.model.build(self.target.train.feature_shape, 5)
+        with seeded(config):
+            net = build_network(config, self.target)
         order = np.random.default_rng(seed).permutation(len(self.target.train))[:samples]
         splits: Splits = replace(
             self.target,

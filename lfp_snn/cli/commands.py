@@ -37,15 +37,14 @@ from lfp_snn.cli.prune import prune
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, LfpSnnError, RunError
-from lfp_snn.learners import LEARNERS
 from lfp_snn.models.layer import as_text as shape_text
 from lfp_snn.training import Config, Interrupted, Observer, Result, TrainedRun, load_config
 from lfp_snn.training import train as run_training
+from lfp_snn.training.assembly import build_learner, load_splits
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.configtext import commented
 from lfp_snn.training.distributed import World, join, rank
 from lfp_snn.training.outofmemory import of_memory
-from lfp_snn.training.run import load_splits
 from lfp_snn.training.rundir import RunDir
 
 __all__ = ["app", "main"]
@@ -256,7 +255,7 @@ def show(
         train = load_splits(settings).train
         feature, classes = train.feature_shape, len(train.classes)
     net = settings.model.build(feature, classes).eval()
-    own = LEARNERS[settings.learner.name].from_options(net, settings.learner).engine
+    own = build_learner(net, settings).engine
     engine = TemporalLFP(net, own.rule, backend="torch")  # a row for every layer
     engine.forward(torch.zeros(1, 1, *feature), record=False)
     typer.echo(f"{settings.model.name} for inputs of {shape_text(feature)}, {classes} classes")

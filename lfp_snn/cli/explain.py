@@ -16,10 +16,10 @@ from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rules import Composite, Norm, Rule
 from lfp_snn.training import TrainedRun
+from lfp_snn.training.assembly import load_splits
 from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import make_config, parse_yaml
 from lfp_snn.training.files import write_json
-from lfp_snn.training.run import load_splits
 
 if TYPE_CHECKING:
     from lfp_snn.analysis.explain.attribute import Explainer

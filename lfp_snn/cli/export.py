@@ -14,8 +14,8 @@ from lfp_snn.cli.display import percent, shown, two_columns
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.errors import RunError
 from lfp_snn.training import TrainedRun, evaluate, load_config
+from lfp_snn.training.assembly import load_splits
 from lfp_snn.training.files import read_json, write_atomic
-from lfp_snn.training.run import load_splits
 from lfp_snn.training.rundir import RunDir
 
 __all__ = ["export", "import_network"]

@@ -12,7 +12,7 @@ from rich.console import Console
 from lfp_snn.cli.display import percent, two_columns
 from lfp_snn.errors import ConfigError
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.run import load_splits
+from lfp_snn.training.assembly import load_splits
 
 __all__ = ["metrics"]
 

@@ -14,8 +14,8 @@ from lfp_snn.cli.display import shown, time_bar
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.options import nearest
 from lfp_snn.training import TrainedRun
+from lfp_snn.training.assembly import load_splits
 from lfp_snn.training.files import write_atomic
-from lfp_snn.training.run import load_splits
 
 if TYPE_CHECKING:
     from lfp_snn.analysis.prune.criteria import Criterion

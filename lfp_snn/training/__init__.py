@@ -1,5 +1,6 @@
 """Training: configuration, calibrated start, the loop, checkpoints, run directories."""
 
+from lfp_snn.training.assembly import assemble, seeded
 from lfp_snn.training.calibration import calibrate
 from lfp_snn.training.config import Config, Settings
 from lfp_snn.training.configfile import load_config
@@ -18,9 +19,11 @@ __all__ = [
     "Settings",
     "StepReport",
     "TrainedRun",
+    "assemble",
     "calibrate",
     "evaluate",
     "fit",
     "load_config",
+    "seeded",
     "train",
 ]

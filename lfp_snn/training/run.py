@@ -11,9 +11,8 @@ import platform
 import shlex
 import sys
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,15 +23,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from lfp_snn.data import Batch, Splits, load, load_file
-from lfp_snn.engine import TemporalLFP
+from lfp_snn.data import Batch, Splits, load_file
 from lfp_snn.errors import RunError
-from lfp_snn.learners import LEARNERS, Learner
-from lfp_snn.training.calibration import calibrate
+from lfp_snn.learners import Learner
+from lfp_snn.training.assembly import (
+    build_learner,
+    build_network,
+    load_splits,
+    place,
+    prepare,
+    seeded,
+)
 from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Settings, pick_device
 from lfp_snn.training.configfile import dump_config, load_config, make_config
-from lfp_snn.training.conversion import balance
 from lfp_snn.training.distributed import join
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.files import read_json
@@ -43,9 +47,8 @@ from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import Resumed, data_identity, find_run
 from lfp_snn.training.rundir import RunDir
-from lfp_snn.training.transfer import Transfer, freeze, load_into
 
-__all__ = ["TrainedRun", "fit", "load_splits", "train"]
+__all__ = ["TrainedRun", "fit", "train"]
 
 
 def fit(
@@ -80,8 +83,10 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM.
     """
     checked, path = make_config(Settings, settings, "fit"), _path(out)
-    with _own_random_numbers(checked), advised(checked, path):
-        return _train(net, splits, checked, path, resume, observers, time.perf_counter())
+    started = time.perf_counter()
+    with seeded(checked), advised(checked, path):
+        place(net, checked, join(checked.device))
+        return _train(net, splits, checked, path, resume, observers, started)
 
 
 def train(
@@ -112,15 +117,9 @@ def train(
         world.on_first(lambda: RunDir.check_new(path))  # before the work of loading data
     if splits is None:
         splits = load_splits(config)
-    with _own_random_numbers(config), advised(config, path):
-        net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
+    with seeded(config), advised(config, path):
+        net = build_network(config, splits, world)
         return _train(net, splits, config, path, resume, observers, started)
-
-
-def load_splits(config: Config) -> Splits:
-    """The data of a config; of the processes of a machine, the first fills the cache."""
-    with join(config.device).in_turn():
-        return load(config.data.name, **config.data.options())
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class TrainedRun:
             raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
         tensors, _ = load_checkpoint(run.best)
         load_net(net, tensors, run.best)
-        learner = _learner(net.to(pick_device(config.device)), config)
+        learner = build_learner(net.to(pick_device(config.device)), config)
         net.eval()
         return cls(config, learner, classes)
 
@@ -200,11 +199,7 @@ def _train(
         if resumed is not None:
             world.on_first(partial(_hold, resumed.run, held))
             world.on_first(partial(resumed.note, settings, splits))
-        net.to(pick_device(settings.device))
-        world.spread(net.state_dict().values())
-        if settings.transfer is not None:
-            freeze(net, settings.transfer.freeze)
-        learner = _learner(net, settings)
+        learner = build_learner(net, settings)
         if resumed is not None:
             for message in resumed.warnings():
                 for observer in observers:
@@ -213,16 +208,15 @@ def _train(
             trainer = Trainer(learner, splits, settings, observers, world=world)
             trainer.restore(resumed.run, anew="epochs" in resumed.changed)
             return trainer.train()
-        factors, messages = _prepare(net, splits, settings)
-        world.spread(net.state_dict().values())
+        start = prepare(net, splits, settings, world)
         for observer in observers:
-            for message in messages:
+            for message in start.warnings:
                 observer.warned(message)
         earlier_s = time.perf_counter() - started
-        trainer = Trainer(learner, splits, settings, observers, messages, earlier_s, world)
+        trainer = Trainer(learner, splits, settings, observers, start.warnings, earlier_s, world)
         run = None if resumed is None else resumed.run
         if run is None and out is not None:
-            info = {**_describe(learner, splits, settings, factors), "processes": world.size}
+            info = {**_describe(learner, splits, settings, start.factors), "processes": world.size}
             run = world.on_first(lambda: RunDir.create(out, dump_config(settings), info))
             world.on_first(partial(_hold, run, held))
         trainer.begin(run)
@@ -244,45 +238,6 @@ def _hold(run: RunDir, held: ExitStack) -> None:
     """Keep other trainings out of a run, as long as its process lives or ``held`` is open."""
     held.enter_context(locked(run.path))
     run.clean()
-
-
-def _learner(net: nn.Module, settings: Settings) -> Learner:
-    return LEARNERS[settings.learner.name].from_options(net, settings.learner)
-
-
-def _first_batch(splits: Splits, settings: Settings) -> Batch:
-    return next(settings.loader(splits.train).epoch(1)).to(pick_device(settings.device))
-
-
-def _transfer(
-    net: nn.Module, splits: Splits, settings: Settings, options: Transfer
-) -> tuple[nn.Module, ...]:
-    """Load and, if asked for, balance what was trained before; the modules that have it."""
-    loaded = load_into(net, options)
-    if options.balance is not None:
-        balance(TemporalLFP(net), _first_batch(splits, settings), options.balance, loaded)
-    return loaded
-
-
-def _prepare(
-    net: nn.Module, splits: Splits, settings: Settings
-) -> tuple[dict[str, float], list[str]]:
-    """The weights to start from: transferred, then calibrated; factors and warnings of that."""
-    kept = () if settings.transfer is None else _transfer(net, splits, settings, settings.transfer)
-    return _calibrate(net, splits, settings, kept)
-
-
-def _calibrate(
-    net: nn.Module, splits: Splits, settings: Settings, kept: Sequence[nn.Module]
-) -> tuple[dict[str, float], list[str]]:
-    """Calibrate on the first batch, the same for every learner; factors and warnings."""
-    if settings.calibrate is None:
-        return {}, []
-    batch = _first_batch(splits, settings)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RuntimeWarning)
-        factors = calibrate(TemporalLFP(net), batch, settings.calibrate, kept=kept)
-    return factors, [str(warning.message) for warning in caught]
 
 
 def _describe(
@@ -349,15 +304,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-@contextmanager
-def _own_random_numbers(settings: Settings) -> Iterator[None]:
-    """Seeded within, and the caller's random numbers untouched."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(settings.seed)
-        yield
 
 
 def _path(out: Path | str | None) -> Path | None:

@@ -14,7 +14,7 @@ from lfp_snn.analysis.exchange.integer import IntegerNetwork
 from lfp_snn.analysis.exchange.weights import load_weights
 from lfp_snn.cli import app
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.run import load_splits
+from lfp_snn.training.assembly import load_splits
 from tests.cli.conftest import SMALL, Cli
 
 

@@ -135,7 +135,7 @@ from pathlib import Path
 import torch, torch._dynamo  # which an optimizer would load in every process
 from lfp_snn.training import Observer, load_config, train
 from lfp_snn.training.checkpoint import load_checkpoint
-from lfp_snn.training.run import load_splits
+from lfp_snn.training.assembly import load_splits
 
 torch.set_num_threads(1)
 folder, wanted, changes = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]

@@ -14,8 +14,8 @@ from lfp_snn.analysis.compare.plan import Study
 from lfp_snn.data import Loader
 from lfp_snn.learners import Learner
 from lfp_snn.training import Config, Observer, TrainedRun, train
+from lfp_snn.training.assembly import load_splits
 from lfp_snn.training.files import read_json, write_json
-from lfp_snn.training.run import load_splits
 from lfp_snn.training.rundir import RunDir
 
 __all__ = ["Cell", "run_cell"]

@@ -25,8 +25,8 @@ from lfp_snn.analysis.compare.run import (
 )
 from lfp_snn.analysis.compare.tuning import Tuning, importances
 from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.training.assembly import load_splits
 from lfp_snn.training.distributed import rank
-from lfp_snn.training.run import load_splits
 
 __all__ = ["compare", "machine", "new_state", "resources", "sweep"]
 

@@ -15,7 +15,7 @@ from lfp_snn.analysis.compare.store import Store
 from lfp_snn.data import Splits
 from lfp_snn.errors import LfpSnnError, RunError
 from lfp_snn.training import Interrupted, Observer, train
-from lfp_snn.training.run import load_splits
+from lfp_snn.training.assembly import load_splits
 
 __all__ = ["Tuning", "importances", "run_trial", "session"]
 

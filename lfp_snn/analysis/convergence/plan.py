@@ -100,9 +100,5 @@ def load_convergence(path: Path, overrides: list[str]) -> Grid:
 def _study(name: str, base: dict[str, Any]) -> Study:
     """Nothing is searched: every case has the settings of the config."""
     study = Study(name=name, base=base, search=Search(trials=0), tune={})
-    if study.config({}, 0).transfer is not None:
-        raise ConfigError(
-            f"convergence {name} has a section transfer, but every network of a study starts anew: "
-            f"leave it out."
-        )
+    study.check()
     return study

@@ -10,7 +10,7 @@ from lfp_snn.analysis.compare.session import machine, new_state
 from lfp_snn.analysis.convergence.plan import Grid
 from lfp_snn.analysis.convergence.report import write_report
 from lfp_snn.analysis.convergence.results import CaseResult, Results
-from lfp_snn.training.run import load_splits
+from lfp_snn.training.assembly import load_splits
 
 __all__ = ["converge"]
 

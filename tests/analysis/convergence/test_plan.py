@@ -50,7 +50,6 @@ def test_every_rule_at_every_depth(tmp_path: Path) -> None:
         ({"depths": {"a/b": {}}}, "depths"),
         ({"against": {"name": "surogate"}}, "did you mean surrogate"),
         ({"evry": 3}, "did you mean convergence.every"),
-        ({"rules": {"old": {"transfer.source": "runs/RUN"}}}, "starts anew"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(
@@ -58,6 +57,12 @@ def test_mistakes_are_told_before_anything_runs(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_convergence(write(tmp_path, **changes), [])
+
+
+def test_a_rule_may_start_from_transferred_weights(tmp_path: Path) -> None:
+    grid = load_convergence(write(tmp_path, rules={"old": {"transfer.source": "runs/RUN"}}), [])
+    transfer = grid.cases[0].study.config({}, 0).transfer
+    assert transfer is not None and transfer.source == "runs/RUN"
 
 
 def test_a_config_without_the_section_is_refused() -> None:

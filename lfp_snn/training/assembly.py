@@ -1,0 +1,174 @@
+"""An experiment put together: network, learner, the weights to start from, and the trainer.
+
+This is the only place that builds them. Whoever trains (:func:`~lfp_snn.training.run.train`, a
+study of many trainings, a benchmark) calls :func:`assemble`, and starts from the same weights.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from lfp_snn.data import Batch, Splits, load
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.training.calibration import calibrate
+from lfp_snn.training.config import Config, Settings, pick_device
+from lfp_snn.training.conversion import balance
+from lfp_snn.training.distributed import ALONE, World, join
+from lfp_snn.training.loop import Trainer
+from lfp_snn.training.observer import Observer
+from lfp_snn.training.transfer import Transfer, freeze, load_into
+
+__all__ = [
+    "Start",
+    "assemble",
+    "build_learner",
+    "build_network",
+    "load_splits",
+    "place",
+    "prepare",
+    "seeded",
+]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What was done to the weights before the first step.
+
+    Attributes:
+        factors: by which calibration scaled each layer, by name.
+        warnings: what it warned of.
+    """
+
+    factors: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def assemble(
+    config: Config,
+    splits: Splits,
+    *,
+    observers: Sequence[Observer] = (),
+    wrap: Callable[[Learner], Learner] | None = None,
+) -> Trainer:
+    """All that a config describes, ready to :meth:`~lfp_snn.training.loop.Trainer.train`.
+
+    The network has its initial weights, or those transferred to it, and is calibrated. Random
+    numbers are drawn as they stand; within :func:`seeded` all is as ``lfp-snn train`` has it::
+
+        config = load_config(Path("my.yaml"))
+        with seeded(config):
+            result = assemble(config, load_splits(config)).train()
+
+    Args:
+        config: the experiment.
+        splits: its data, for instance of :func:`load_splits`.
+        observers: told of every step and epoch.
+        wrap: puts another learner around the one that the config names, to watch it for instance.
+
+    Raises:
+        NetworkError: the network cannot be traced, or cannot be calibrated.
+        ConfigError: learner and network do not fit, or CUDA is asked for and absent.
+        RunError: the weights to transfer cannot be read or do not fit.
+    """
+    started = time.perf_counter()
+    net = build_network(config, splits)
+    learner = build_learner(net, config)
+    start = prepare(net, splits, config)
+    if wrap is not None:
+        learner = wrap(learner)
+    taken = time.perf_counter() - started
+    return Trainer(learner, splits, config, observers, start.warnings, taken)
+
+
+def load_splits(config: Config) -> Splits:
+    """The data of a config; of the processes of a machine, the first fills the cache."""
+    with join(config.device).in_turn():
+        return load(config.data.name, **config.data.options())
+
+
+@contextmanager
+def seeded(settings: Settings) -> Iterator[None]:
+    """Within, torch's random numbers follow from the seed; the caller's are untouched after it."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(settings.seed)
+        yield
+
+
+def build_network(config: Config, splits: Splits, world: World = ALONE) -> nn.Module:
+    """The network of a config with its initial weights, on its device; frozen where it says so.
+
+    Args:
+        config: the experiment.
+        splits: its data, whose shape and classes the network takes.
+        world: the processes that train together; all get the weights of the first.
+    """
+    net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
+    return place(net, config, world)
+
+
+def place(net: nn.Module, settings: Settings, world: World = ALONE) -> nn.Module:
+    """Bring a network to the device of the settings, and freeze what they say; returns it.
+
+    Raises:
+        ConfigError: CUDA is asked for and absent, or a pattern to freeze fits nothing.
+    """
+    net.to(pick_device(settings.device))
+    world.spread(net.state_dict().values())
+    if settings.transfer is not None:
+        freeze(net, settings.transfer.freeze)
+    return net
+
+
+def build_learner(net: nn.Module, settings: Settings) -> Learner:
+    """The learner that the settings name, bound to a network."""
+    return LEARNERS[settings.learner.name].from_options(net, settings.learner)
+
+
+def prepare(net: nn.Module, splits: Splits, settings: Settings, world: World = ALONE) -> Start:
+    """Give a network the weights to start from: transferred, then calibrated on the first batch.
+
+    The same for every learner.
+
+    Raises:
+        RunError: the weights to transfer cannot be read or do not fit.
+        NetworkError: the network cannot be calibrated.
+    """
+    kept = () if settings.transfer is None else _transfer(net, splits, settings, settings.transfer)
+    start = _calibrate(net, splits, settings, kept)
+    world.spread(net.state_dict().values())
+    return start
+
+
+def _transfer(
+    net: nn.Module, splits: Splits, settings: Settings, options: Transfer
+) -> tuple[nn.Module, ...]:
+    """Load and, if asked for, balance what was trained before; the modules that have it."""
+    loaded = load_into(net, options)
+    if options.balance is not None:
+        balance(TemporalLFP(net), _first_batch(splits, settings), options.balance, loaded)
+    return loaded
+
+
+def _calibrate(
+    net: nn.Module, splits: Splits, settings: Settings, kept: Sequence[nn.Module]
+) -> Start:
+    if settings.calibrate is None:
+        return Start()
+    batch = _first_batch(splits, settings)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        factors = calibrate(TemporalLFP(net), batch, settings.calibrate, kept=kept)
+    return Start(factors, [str(warning.message) for warning in caught])
+
+
+def _first_batch(splits: Splits, settings: Settings) -> Batch:
+    return next(settings.loader(splits.train).epoch(1)).to(pick_device(settings.device))
