@@ -25,6 +25,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     real = Path(os.environ.get("LFP_SNN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
     lay_out(folder / "datasets", real)
     with pytest.MonkeyPatch.context() as patch:
+        leave_out_reports(patch)
         return lay_in(folder, patch.chdir)
 
 
@@ -45,7 +46,12 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings without their report, which takes six times as long as they do when tiny."""
-    monkeypatch.setattr("lfp_snn.cli.commands._report", lambda run: run / "report.html")
+    leave_out_reports(monkeypatch)
+
+
+def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
+    """Let trainings end without one."""
+    patch.setattr("lfp_snn.cli.commands._report", lambda run: run / "report.html")
 
 
 @pytest.fixture

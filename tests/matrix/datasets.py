@@ -24,7 +24,8 @@ from tests.data.test_braille import samples as braille_samples
 __all__ = ["lay_out"]
 
 TRAIN, TEST = 4, 1  # recordings or images of a class
-REPETITIONS = range(5)  # of a Braille letter
+FIRST = 300  # images of a part, among which those are
+REPETITIONS = range(10)  # of a Braille letter
 
 
 def lay_out(root: Path, real: Path) -> None:
@@ -42,6 +43,7 @@ def lay_out(root: Path, real: Path) -> None:
         _mnist(root / name, real / name)
     _cifar10(root / "CIFAR10", real / "CIFAR10_jpeg.zip")
     _braille(root / "braille", real / "braille")
+    _images(root / "images")
     gesture(root / "DVSGesture")
     shd(root / "SHD")
 
@@ -64,41 +66,49 @@ def _mnist(root: Path, real: Path) -> None:
         images = np.random.default_rng(0).integers(0, 256, (count, 28, 28)).astype(np.uint8)
         labels = (np.arange(count) % 10).astype(np.uint8)
         if real.is_dir():
-            every = _idx(real / f"{part}-labels-idx1-ubyte.gz", 8)
+            every = _idx(real / f"{part}-labels-idx1-ubyte.gz", 8, FIRST)
             chosen = np.concatenate([np.flatnonzero(every == n)[: count // 10] for n in range(10)])
-            images = _idx(real / f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)[chosen]
-            labels = every[chosen]
+            pixels = _idx(real / f"{part}-images-idx3-ubyte.gz", 16, FIRST * 784)
+            images, labels = pixels.reshape(-1, 28, 28)[chosen], every[chosen]
         (root / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
         (root / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
 
 
-def _idx(path: Path, header: int) -> npt.NDArray[np.uint8]:
+def _idx(path: Path, header: int, count: int) -> npt.NDArray[np.uint8]:
     with gzip.open(path) as file:
-        return np.frombuffer(file.read(), np.uint8, offset=header)
+        return np.frombuffer(file.read(header + count), np.uint8, offset=header)
+
+
+def _images(root: Path) -> None:
+    random = np.random.default_rng(0)
+    for label in ("round", "square"):
+        (root / label).mkdir(parents=True)
+        for number in range(10):
+            picture = Image.fromarray(random.integers(0, 256, (8, 8), np.uint8))
+            picture.save(root / label / f"{number}.png")
 
 
 def _cifar10(root: Path, real: Path) -> None:
     folder = root / "cifar-10-batches-bin"
     folder.mkdir(parents=True)
     for name, part, count in (("data_batch_1", "train", TRAIN), ("test_batch", "test", TEST)):
-        rows = b"".join(
-            bytes([label]) + pixels
-            for label in range(10)
-            for pixels in _photographs(real, part, label, count)
-        )
-        (folder / f"{name}.bin").write_bytes(rows)
+        photographs = _photographs(real, part, count)
+        rows = [bytes([n // count]) + each for n, each in enumerate(photographs)]
+        (folder / f"{name}.bin").write_bytes(b"".join(rows))
 
 
-def _photographs(real: Path, part: str, label: int, count: int) -> list[bytes]:
-    """So many photographs of a class, all red values first, then the green and the blue ones."""
+def _photographs(real: Path, part: str, count: int) -> list[bytes]:
+    """So many of each class, of each all red values first, then the green and the blue ones."""
     if not real.is_file():
-        random = np.random.default_rng(label)
-        return [random.integers(0, 256, 3072).astype(np.uint8).tobytes() for _ in range(count)]
+        random = np.random.default_rng(0).integers(0, 256, (10 * count, 3072)).astype(np.uint8)
+        return [each.tobytes() for each in random]
     with zipfile.ZipFile(real) as archive:
-        files = [name for name in archive.namelist() if f"{part}/" in name and name[-4:] == ".jpg"]
-        classes = sorted({name.split("/")[-2] for name in files})
-        own = sorted(name for name in files if name.split("/")[-2] == classes[label])[:count]
-        pictures = [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in own]
+        by_class: dict[str, list[str]] = {}
+        for name in archive.namelist():
+            if f"{part}/" in name and name.endswith(".jpg"):
+                by_class.setdefault(name.split("/")[-2], []).append(name)
+        chosen = [name for label in sorted(by_class) for name in by_class[label][:count]]
+        pictures = [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in chosen]
     return [picture.transpose(2, 0, 1).tobytes() for picture in pictures]
 
 

@@ -10,6 +10,7 @@ import typer
 
 from lfp_snn.cli import app
 from lfp_snn.cli.shipped import shipped_configs
+from lfp_snn.data import DATASETS
 from lfp_snn.errors import ConfigError
 from lfp_snn.training import load_config
 
@@ -73,17 +74,18 @@ def _sample(parameter: Any) -> str:
     return "word"
 
 
-def fitting(settings: Sequence[str]) -> str:
-    """The first shipped config, digits before all, to which settings mean something.
+def fitting(settings: Sequence[str]) -> list[str]:
+    """A shipped config to which settings mean something, digits before all, and what it needs.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, not even with another dataset.
     """
     shipped = shipped_configs()
-    for name in sorted(shipped, key=lambda name: name != "digits"):
+    configs = [[name] for name in sorted(shipped, key=lambda name: name != "digits")]
+    for words in [*configs, *(["digits", f"data.name={each}"] for each in DATASETS)]:
         try:
-            load_config(shipped[name], settings)
+            load_config(shipped[words[0]], [*words[1:], *settings])
         except ConfigError:
             continue
-        return name
+        return words
     raise ConfigError(f"No shipped config takes {' '.join(settings)}.")

@@ -15,7 +15,7 @@ from lfp_snn.training.configfile import read_mapping
 from tests.conftest import REPOSITORY
 from tests.matrix import parsing, shown
 from tests.matrix.parsing import fitting
-from tests.matrix.workspace import fill_in, make_small, run_cli
+from tests.matrix.workspace import MADE, fill_in, make_small, run_cli
 
 #: What is shown and not run here, by its beginning, and why. One that nothing shows is an error.
 NOT_RUN = {
@@ -62,15 +62,16 @@ NAMED = re.compile(r"(train|explain|prune|compare)( --\w+)?")
 @pytest.mark.parametrize("words", [w for k, w in _commands().items() if not NAMED.fullmatch(k)],
                          ids=" ".join)  # fmt: skip
 def test_a_command_runs(words: list[str], workspace: Path, jobs_here: None) -> None:
-    if words[0] == "cp":
-        (workspace / words[-1]).unlink(missing_ok=True)
+    for command, made in MADE.items():
+        if " ".join(words).startswith(command):
+            (workspace / made).unlink()
     before = set(workspace.rglob("*"))
     result = run_cli(make_small(words))
     assert result.exit_code == 0, result.output
     assert result.stdout.strip()
-    made = {path.name for path in set(workspace.rglob("*")) - before}
+    new = {path.name for path in set(workspace.rglob("*")) - before}
     if words[0] in ("train", "compare", "sweep", "convergence", "prune"):
-        assert "report.html" in made
+        assert "report.html" in new
     if words[0] == "train":
         (record,) = (path for path in workspace.rglob("metrics.jsonl") if path not in before)
         (metrics,) = map(json.loads, record.read_text().splitlines())
@@ -81,10 +82,10 @@ def test_a_command_runs(words: list[str], workspace: Path, jobs_here: None) -> N
 def test_settings_train(each: shown.Shown, workspace: Path, no_reports: None) -> None:
     """With the first shipped config to which they mean something."""
     words = [word.replace("data.index=...", "data.index=recordings.json") for word in each.words]
-    config = fitting(words)
+    config, *needed = fitting(words)
     if _not_run(each):
         return
-    result = run_cli(make_small(fill_in(["train", config, *words])))
+    result = run_cli(make_small(fill_in(["train", config, *needed, *words])))
     assert result.exit_code == 0, result.output
 
 

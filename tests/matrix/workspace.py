@@ -25,18 +25,17 @@ from lfp_snn.training.configfile import read_mapping
 
 __all__ = ["SMALL_DIGITS", "Workspace", "fill_in", "lay_in", "make_small", "run_cli"]
 
-#: Settings that make a training small, by the dataset of its config; T is that of the config or 4.
+#: Settings that make a training small, by its dataset; those that lie here are small already.
 SMALL = {
     "digits": ["data.train=30", "data.validation=0.1"],
-    "mnist_camera": ["data.shown=30", "data.test=10"],
-    "dvs_gesture": ["data.validation=0.25"],
-    "nmnist": ["data.validation=0.25"],
-    "mnist": ["data.validation=0.25"],
-    "fashion_mnist": ["data.validation=0.25"],
-    "cifar10": ["data.validation=0.25"],
+    "mnist_camera": ["data.shown=30", "data.test=10", "data.validation=0.25"],
 }
+OTHERS = ["data.train=null", "data.validation=0.25"]
 TINY = ["epochs=1", "batch_size=20"]
+STEPS, UNITS, WIDTH = 4, 16, 0.1  # at most
 SMALL_DIGITS = [*SMALL["digits"], *TINY, "data.steps=4", "baseline=false", "model.hidden=[16]"]
+#: What a command makes, of the things that are there for others.
+MADE = {"cp": "my.yaml", "data import": "recordings.json"}
 
 #: Arguments that make commands small, by the command.
 SMALLER = {
@@ -91,18 +90,31 @@ def make_small(words: Sequence[str]) -> list[str]:
     """The words with arguments that leave little to do."""
     command, *rest = words
     changes: list[str] = []
-    if command in ("train", "compare", "sweep", "convergence") and rest:
-        given = read_mapping(find_config(rest[0]))
-        name = given["data"]["name"]
-        steps = min(4, given["data"].get("steps", 4))
-        changes = [*SMALL.get(name, ()), *TINY, *SECTIONS.get(command, ())]
-        changes += [f"data.steps={steps}"] * ("steps" in given["data"])
+    if command in ("train", "compare", "sweep", "convergence"):
+        changes = [*_small_experiment(rest), *TINY, *SECTIONS.get(command, ())]
     extra = list(SMALLER.get(command, ()))
     if command == "train" and "--watch" in rest:
         extra += ["--port", "0"]
     if command == "explain" and "--batch" in rest:
         extra += ["--samples", "5"]
     return [command, *rest, *changes, *extra]
+
+
+def _small_experiment(words: Sequence[str]) -> list[str]:
+    """Settings that make data and network of a config with changes small."""
+    config, *changes = words
+    given = read_mapping(find_config(config))
+    data, model = given["data"], given["model"]
+    names = [word.partition("=")[2] for word in changes if word.startswith("data.name=")]
+    small = list(SMALL.get([data["name"], *names][-1], OTHERS))
+    if "steps" in data and not names:
+        small.append(f"data.steps={min(STEPS, data['steps'])}")
+    if not any(word.startswith("model=") for word in changes):
+        if "hidden" in model:
+            small.append(f"model.hidden={[UNITS for _ in model['hidden']]}")
+        if "width" in model:
+            small.append(f"model.width={WIDTH}")
+    return small
 
 
 @dataclass(frozen=True)
