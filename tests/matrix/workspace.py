@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -47,13 +46,13 @@ SMALLER = {
 }
 #: Settings that make them small, by the section of the config.
 SECTIONS = {
-    "compare": ["compare.search.trials=1", "compare.search.epochs=1"],
+    "compare": ["compare.search.trials=0"],
     "sweep": ["sweep.search.trials=2"],
     "convergence": ["convergence.every=1"],
 }
 
 #: Words of the documentation that stand for something, and what they stand for here.
-WORDS = {
+WORDS: dict[str, dict[str | None, str]] = {
     "CONFIG": {"compare": "compare_digits", "show": "digits"},
     "RUN": {None: "runs/RUN"},
     "FOLDER": {"data": "my/recordings", "bench": "datasets"},
@@ -74,7 +73,7 @@ def fill_in(words: Sequence[str]) -> list[str]:
     """The words of a shown command (without ``lfp-snn``) with something for what stands for it."""
     command, filled = words[0], [words[0]]
     for word in words[1:]:
-        meant: dict[Any, str] = WORDS.get(word, {})
+        meant = WORDS.get(word, {})
         if filled[-1] == "--out":
             filled.append(word.strip("/"))
         elif word.startswith("data.root=") and word[10:] in ("...", "FOLDER"):
