@@ -31,9 +31,9 @@ from lfp_snn.errors import LfpSnnError
 __all__ = ["AS_MAPPING", "Choice", "Section", "choice_of", "choose", "dotted", "nearest"]
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is written most like ``word``, or ``None`` if none is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known word that is written most like ``word``, or ``None`` if none is so close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return close[0] if close else None
 
 

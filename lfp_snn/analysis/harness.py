@@ -7,6 +7,7 @@ import copy
 import io
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,13 +80,14 @@ class _ByModule(AccumulatedMetric):  # type: ignore[misc]
 class _Recordings(Dataset[tuple[Tensor, int]]):
     """A set as NeuroBench takes it: dense ``[T, ...]`` and a class."""
 
-    def __init__(self, samples: SampleSet) -> None:
-        self.samples = samples
+    def __init__(self, samples: SampleSet, done: Callable[[], object]) -> None:
+        self.samples, self.done = samples, done
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        self.done()
         batch = self.samples.batch([index])
         if batch.lengths is not None:
             raise DataError(
@@ -98,9 +100,11 @@ class _Recordings(Dataset[tuple[Tensor, int]]):
 
 
 def run_harness(
-    net: nn.Module, samples: SampleSet, batch_size: int
+    net: nn.Module, samples: SampleSet, batch_size: int, done: Callable[[], object]
 ) -> tuple[dict[str, Any], dict[str, Count], float]:
     """NeuroBench's results by metric, operations by synapse, and neuron steps, all per sample.
+
+    ``done`` is called for every sample that is read.
 
     Raises:
         NetworkError: a metric failed; NeuroBench itself would go on with a zero.
@@ -121,7 +125,7 @@ def run_harness(
             _ByModule,
         ],
     ]
-    loader = DataLoader(_Recordings(samples), batch_size)
+    loader = DataLoader(_Recordings(samples, done), batch_size)
     benchmark = Benchmark(model, loader, [], [_classes], metrics)
     said = io.StringIO()
     quiet = contextlib.redirect_stderr(io.StringIO())  # its progress bar

@@ -6,6 +6,7 @@ systems*, Nature Communications 16, 2025; the package ``neurobench`` 2.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
@@ -62,13 +63,16 @@ class Metrics:
         return asdict(self)
 
 
-def measure(net: nn.Module, samples: SampleSet) -> Metrics:
+def measure(
+    net: nn.Module, samples: SampleSet, done: Callable[[], object] = lambda: None
+) -> Metrics:
     """Run NeuroBench's harness.
 
     Args:
         net: a module whose forward is one time step and that returns ``(spikes, membrane)``; it is
             not changed.
         samples: what it is run on.
+        done: called for every sample, to show how far it is.
 
     Raises:
         NetworkError: the package ``neurobench`` is not installed, one of its metrics failed, or
@@ -86,7 +90,7 @@ def measure(net: nn.Module, samples: SampleSet) -> Metrics:
             "spike: measure a network with a threshold within reach."
         )
     dense = [prod(x.shape) * x.weight[0].size for x in layers if x.weight is not None]
-    found, counts, neuron_steps = run_harness(net, samples, max(1, EXACT // max(dense)))
+    found, counts, neuron_steps = run_harness(net, samples, max(1, EXACT // max(dense)), done)
     from_input = _from_input(layers)
     synapses = [
         SynapseCount(name, count.effective, count.dense, count.binary, name in from_input)

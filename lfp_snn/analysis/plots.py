@@ -196,6 +196,8 @@ def _layer_panel(
     )
     axes.set_xlim(-0.7, steps - 0.3)
     axes.set_ylim(units - 0.5, -0.5)
+    if not len(when):  # an empty panel looks like a fault of the figure
+        axes.text(0.5, 0.5, "no spikes", transform=axes.transAxes, ha="center", va="center")
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.set_ylabel("unit")
     axes.set_title(

@@ -53,7 +53,8 @@ def _figures(record: Record) -> Iterator[Illustration]:
             "firing",
             "Firing rates",
             "Share of a layer's neurons that spike in a time step, mean over the epoch. A layer "
-            "at zero is dead and learns nothing.",
+            "at zero is dead and learns nothing. A readout, which is read by its membranes, is "
+            "not among them.",
             plots.firing_rates(record.history),
         )
     if record.sample is not None:
@@ -61,7 +62,7 @@ def _figures(record: Record) -> Iterator[Illustration]:
             "raster",
             "One sample, layer by layer",
             "Every spike of one sample; in the output the true class is shaded and the spikes of "
-            "each class are counted on the right.",
+            "each class are counted on the right. A readout never spikes: its membranes are read.",
             plots.sample_raster(record.sample, classes),
         )
     if result.get("confusion"):

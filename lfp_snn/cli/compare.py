@@ -23,17 +23,21 @@ __all__ = ["Screen", "compare", "stoppable", "sweep"]
 Config = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
 ]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as compare.search.trials=4."),
-]
+
+
+def overrides_such_as(example: str) -> Any:
+    """The changes of a config as arguments, with an example that the command takes."""
+    return typer.Argument(metavar="[KEY=VALUE]...", help=f"Changes, such as {example}.")
+
+
 Out = Annotated[
     Path | None,
     typer.Option(help="Folder for everything; by default runs/<name>. What is there goes on."),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes at a time.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads of each; by default the cores, shared out.")
+    int | None,
+    typer.Option(min=1, help="Threads of each; by default OMP_NUM_THREADS or the cores, shared."),
 ]
 
 Storage = Annotated[
@@ -48,7 +52,7 @@ Storage = Annotated[
 
 def compare(
     config: Config,
-    overrides: Overrides = None,
+    overrides: Annotated[list[str] | None, overrides_such_as("compare.search.trials=4")] = None,
     learners: Annotated[
         str | None, typer.Option(help="Names from the config, by commas; all if absent.")
     ] = None,
@@ -82,7 +86,10 @@ def compare(
         )
     console.print(_summary(results))
     for learner, line in target_rows(results):
-        console.print(f"to {percent(results.target or 0)}, {learner}: {line}", highlight=False)
+        console.print(
+            f"time to a validation accuracy of {percent(results.target or 0)}, {learner}: {line}",
+            highlight=False,
+        )
     for sentence in results.conclusions():
         console.print(f"- {sentence}", highlight=False)
     console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
@@ -94,7 +101,7 @@ def compare(
 
 def sweep(
     config: Config,
-    overrides: Overrides = None,
+    overrides: Annotated[list[str] | None, overrides_such_as("sweep.search.trials=4")] = None,
     jobs: Jobs = 1,
     threads: Threads = None,
     out: Out = None,

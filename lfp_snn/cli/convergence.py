@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lfp_snn.cli.compare import Config, Jobs, Out, Overrides, Screen, Threads, stoppable
+from lfp_snn.cli.compare import Config, Jobs, Out, Screen, Threads, overrides_such_as, stoppable
 from lfp_snn.cli.display import shown
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.errors import RunError
@@ -19,7 +19,7 @@ __all__ = ["convergence"]
 
 def convergence(
     config: Config,
-    overrides: Overrides = None,
+    overrides: Annotated[list[str] | None, overrides_such_as("convergence.every=6")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for each rule and depth.")] = 3,
     jobs: Jobs = 1,
     threads: Threads = None,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -39,7 +41,18 @@ def _classes(registry: Mapping[str, type]) -> list[tuple[str, str]]:
 
 def _first_line(documented: object) -> str:
     text = inspect.getdoc(documented) or ""
-    return text.partition("\n\n")[0].replace("\n", " ").replace("``", "")
+    return _plain(text.partition("\n\n")[0].replace("\n", " "))
+
+
+def _plain(text: str) -> str:
+    """Markup of docstrings taken away: roles such as ``:math:`x```, and what marks code."""
+    without_roles = re.sub(r":\w+:`~?([^`]*)`", lambda role: _readable(role[1]), text)
+    return without_roles.replace("`", "")
+
+
+def _readable(formula: str) -> str:
+    """A formula or a name as one would type it."""
+    return re.sub(r"\\(\w+)", r"\1", formula).replace("{", "").replace("}", "")
 
 
 def _configs() -> list[tuple[str, str]]:
@@ -47,8 +60,11 @@ def _configs() -> list[tuple[str, str]]:
 
 
 def _heading(path: Path) -> str:
-    """The first line of a config, which is a comment that says what it is."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+    """The first sentence of a config's first comment, which says what it is."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    text = " ".join(line.lstrip("# ") for line in comment)
+    return re.split(r"(?<=[.?!])\s", text, maxsplit=1)[0]
 
 
 _LISTS: dict[Kind, Callable[[], list[tuple[str, str]]]] = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from lfp_snn.cli.display import percent, two_columns
+from lfp_snn.cli.display import percent, time_bar, two_columns
 from lfp_snn.errors import ConfigError
 from lfp_snn.training import TrainedRun
 from lfp_snn.training.assembly import load_splits
@@ -36,7 +37,10 @@ def metrics(
         if samples > len(test):
             raise ConfigError(f"--samples is {samples}, but the test set has {len(test)}.")
         test = test.subset(range(samples))
-    found: Metrics = measure(trained.learner.net, test)
+    # A file of its own: while NeuroBench runs, what it prints is kept from the terminal.
+    with time_bar(Console(file=sys.stderr)) as bar:
+        task = bar.add_task("measuring", total=len(test))
+        found: Metrics = measure(trained.learner.net, test, lambda: bar.advance(task))
     if as_json:
         typer.echo(json.dumps(found.to_json()))
         return

@@ -93,8 +93,9 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path} is empty; delete it or fetch it again")
     if len(content) % _EVENT_BYTES:
         raise DataError(
-            f"{path} is truncated: it has {len(content)} bytes, which is no multiple of the "
-            f"{_EVENT_BYTES} bytes of an N-MNIST event; delete it or fetch it again"
+            f"{path} is truncated or of another format: it has {len(content)} bytes, which is no "
+            f"multiple of the {_EVENT_BYTES} bytes of an N-MNIST event; fetch it again, or write "
+            f"another format as .bin with lfp-snn data convert"
         )
     return content
 

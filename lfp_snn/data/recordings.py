@@ -21,6 +21,7 @@ from lfp_snn.errors import DataError
 
 SOURCE = "your own recordings, from an index that `lfp-snn data import` has made"
 _MILLISECOND = 1000
+_LARGER = "the recordings of the index, which the network takes, are not so large"
 _CHANGED = "it has changed since: import the folder again"
 
 
@@ -85,7 +86,7 @@ def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
     _, sensor, classes, _ = read_index(options.index)
     events = read_recording(path)
     return SpikeSet(
-        options.encode(fit(path, events, sensor, _CHANGED)),
+        options.encode(fit(path, events, sensor, _LARGER)),
         labels=np.array([-1]),
         ids=[str(path)],
         feature_shape=options.sensor(sensor),

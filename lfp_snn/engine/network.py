@@ -18,6 +18,7 @@ from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.tracing import build_program
+from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
 
@@ -177,6 +178,24 @@ class TracedNetwork:
             )
             for neuron in self.reference.neurons()
         )
+
+    @property
+    def populations(self) -> tuple[str, ...]:
+        """Names of the neurons and other units whose firing is counted, in the order they run.
+
+        A readout, which cannot spike, is not among them.
+        """
+        output = self.reference.output
+        return tuple(
+            each.name
+            for each in self.reference.spiking()
+            if each is not output or not (self.is_readout or isinstance(each, Readout))
+        )
+
+    @property
+    def output(self) -> str:
+        """Name of the units whose spikes, membranes or values are the output."""
+        return self.reference.output.name
 
     @property
     def is_readout(self) -> bool:

@@ -143,6 +143,12 @@ class OnlineLFP:
         return dict(self._state)
 
     @property
+    def membranes(self) -> dict[str, Tensor]:
+        """Membranes ``[B, ...]`` after the last step, by neuron; of several states all of them."""
+        names = (neuron.name for neuron in self.program.neurons())
+        return {name: self._state[name] for name in names if name in self._state}
+
+    @property
     def firing_rates(self) -> dict[str, float]:
         """Mean spikes per neuron and step of each population since the stream began."""
         return {} if self._whole is None else self._whole.firing_rates()

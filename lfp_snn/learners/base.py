@@ -63,13 +63,16 @@ class StepResult:
         ties: bool ``[B]``, whether the best score was shared (the lowest class was read).
         reward: mean over the samples of their summed absolute reward; for a rule that descends a
             loss, the loss.
-        firing: spikes per neuron and step of every neuron module, by name.
+        firing: spikes per neuron and step of :attr:`Learner.populations`, by name.
+        membranes: ``[B, ...]`` after the last time step, by neuron module; what became NaN within
+            the batch still is NaN there.
     """
 
     classes: Tensor
     ties: Tensor
     reward: float
-    firing: dict[str, float]
+    firing: Mapping[str, float]
+    membranes: Mapping[str, Tensor]
 
 
 class LearnerOptions(Choice):
@@ -210,9 +213,9 @@ class Learner(ABC):
         return self.run(batch).sum(0)
 
     @property
-    def firing(self) -> dict[str, float]:
-        """Spikes per neuron and step of every neuron module in the last batch run."""
-        return dict(self.engine.firing_rates)
+    def populations(self) -> tuple[str, ...]:
+        """Names of the units whose firing :meth:`feedback` tells, whatever the batch."""
+        return self.engine.populations
 
     def layer_spikes(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Spikes ``[T, B, ...]`` of every neuron module, by name."""
@@ -222,13 +225,6 @@ class Learner(ABC):
     def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:
         """Output spikes ``[T, B, C]`` of the engine, which keeps what happened if asked to."""
         return self.engine.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=record)
-
-    def membranes(self) -> Mapping[str, Tensor]:
-        """Membranes ``[B, ...]`` after the last step of the last batch, by neuron module.
-
-        What became NaN within the batch still is NaN there.
-        """
-        return self.engine.state
 
     def after_step(self) -> None:  # noqa: B027 - most rules have nothing to do here
         """Called after each optimizer step, for rules that adapt or constrain parameters."""

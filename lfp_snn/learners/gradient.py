@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ from lfp_snn.learners.losses import (
     make_loss,
     make_surrogate,
 )
-from lfp_snn.learners.unrolled import Unrolled, counted, frames, membranes, rest, set_spike
+from lfp_snn.learners.unrolled import Unrolled, counted, frames, membranes, rest, set_spike, spiking
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
 
@@ -87,7 +87,6 @@ class GradientLearner(Learner):
         self, net: nn.Module, spike: SpikeFunction, engine_options: EngineOptions | None = None
     ) -> None:
         super().__init__(TemporalLFP.with_options(net, options=engine_options))
-        self._membranes: dict[str, Tensor] = {}
         set_spike(net, spike)
 
     def check_loss(self, loss: Loss) -> None:
@@ -111,15 +110,16 @@ class GradientLearner(Learner):
         try:
             with torch.enable_grad(), counted(self.net) as counter:
                 out, loss = self.learn(inputs, batch)
-            self._membranes = membranes(self.net)
+            final = membranes(self.net)
         finally:
             rest(self.net)
         prediction = self.read(out.spikes.detach(), out.membranes.detach(), batch.lengths)
-        return StepResult(prediction.classes, prediction.ties, float(loss), counter.rates)
+        return StepResult(prediction.classes, prediction.ties, float(loss), counter.rates, final)
 
-    def membranes(self) -> Mapping[str, Tensor]:
-        """Membranes ``[B, ...]`` after the last step of the last training batch."""
-        return self._membranes
+    @property
+    def populations(self) -> tuple[str, ...]:
+        """The neurons that can spike, which alone are counted while modules are stepped."""
+        return tuple(spiking(self.net))
 
     @abstractmethod
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:

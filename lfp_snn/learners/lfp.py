@@ -148,13 +148,13 @@ class LFP(Learner, name="lfp"):
             targets=batch.targets,
         )
         prediction = self.read(spikes, membranes, batch.lengths)
-        firing = self.firing
+        firing, final = self.engine.firing_rates, self.engine.state
         if self.homeostasis is not None:
             self.homeostasis.watch(self.engine.layer_spikes(), batch.lengths)
         self.engine.backward(reward)
         self.update.apply(self.net)
         size = float(reward.abs().sum()) / len(batch.labels)
-        return StepResult(prediction.classes, prediction.ties, size, firing)
+        return StepResult(prediction.classes, prediction.ties, size, firing, final)
 
     def share(self, exchange: Exchange) -> None:
         """Learn together with other processes; statistics of the batch are those of all of it."""

@@ -114,7 +114,8 @@ class OnlineLFP(LFP, name="online_lfp"):
         session.collect()
         self.update.apply(self.net)
         classes, shared = session.predict()
-        return StepResult(classes, shared, total / len(batch.labels), session.firing_rates)
+        size, rates = total / len(batch.labels), session.firing_rates
+        return StepResult(classes, shared, size, rates, session.membranes)
 
 
 def _steps(batch: TrainingBatch) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -89,7 +89,6 @@ class RSTDP(Learner, name="rstdp"):
     def __init__(self, net: nn.Module, options: RSTDPOptions | None = None) -> None:
         self.options = options or RSTDPOptions()
         super().__init__(TemporalLFP.with_options(net, options=self.options.engine_options()))
-        self._membranes: dict[str, Tensor] = {}
         if self.engine.is_readout:
             raise NetworkError(
                 "R-STDP pairs the spikes before and behind a synapse, but the output neurons never "
@@ -107,7 +106,7 @@ class RSTDP(Learner, name="rstdp"):
         """Run the batch, reward its outputs, and pair what each synapse saw."""
         for parameter in self.net.parameters():
             parameter.grad = None
-        seen, spikes, rates = self._watch(batch)
+        seen, spikes, rates, final = self._watch(batch)
         prediction = ties(spikes.sum(0))
         by_class, overall = self._rewards(spikes, prediction.classes, batch)
         layers = self.engine.layers
@@ -119,11 +118,7 @@ class RSTDP(Learner, name="rstdp"):
             for name, synapse in layer.synapses:
                 self._pair(name, synapse, seen[name], post, gated)
         size = float(overall.abs().mean())
-        return StepResult(prediction.classes, prediction.ties, size, rates)
-
-    def membranes(self) -> Mapping[str, Tensor]:
-        """Membranes ``[B, ...]`` after the last step of the last training batch."""
-        return self._membranes
+        return StepResult(prediction.classes, prediction.ties, size, rates, final)
 
     def _rewards(self, spikes: Tensor, read: Tensor, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """Reward of each output ``[T, B, C]`` and of the whole ``[T, B]``."""
@@ -138,19 +133,26 @@ class RSTDP(Learner, name="rstdp"):
         alive = running(batch.lengths.to(p.device), steps, 2)
         return each * alive[..., None], whole * alive
 
-    def _watch(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor, dict[str, float]]:
-        """Step the network: inputs of every synapse and spikes of every neuron ``[T, B, ...]``."""
+    def _watch(
+        self, batch: TrainingBatch
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, float], dict[str, Tensor]]:
+        """Step the network.
+
+        Returns:
+            Inputs of every synapse and spikes of every neuron ``[T, B, ...]``; spikes of the
+            outputs; firing rates; membranes at the end.
+        """
         recorded: dict[str, list[Tensor]] = {}
         rest(self.net)
         try:
             with hooked(self._recording(recorded)):
                 out = unroll(self.net, frames(batch, self.engine.dtype), batch.lengths)
-            self._membranes = membranes(self.net)
+            final = membranes(self.net)
         finally:
             rest(self.net)
         seen = {name: torch.stack(values) for name, values in recorded.items()}
         rates = {layer.name: float(seen[layer.name].mean()) for layer in self.engine.layers}
-        return seen, out.spikes, rates
+        return seen, out.spikes, rates, final
 
     def _recording(self, recorded: dict[str, list[Tensor]]) -> Iterator[RemovableHandle]:
         """Hooks that keep what goes into every synapse and what every neuron sends."""

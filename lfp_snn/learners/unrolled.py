@@ -33,6 +33,7 @@ __all__ = [
     "neurons",
     "rest",
     "set_spike",
+    "spiking",
     "unroll",
 ]
 
@@ -65,6 +66,11 @@ def neurons(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     """The neuron modules of a network, by name."""
     kinds = tuple(_STATES)
     return {name: each for name, each in net.named_modules() if isinstance(each, kinds)}
+
+
+def spiking(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
+    """Those of them that can spike: whose threshold is within reach."""
+    return {name: each for name, each in neurons(net).items() if can_spike(each)}
 
 
 def set_spike(net: nn.Module, spike: Callable[[Tensor], Tensor]) -> None:
@@ -166,8 +172,7 @@ def counted(net: nn.Module) -> Iterator[FiringCounter]:
     counter = FiringCounter()
     with hooked(
         neuron.register_forward_hook(lambda _m, _x, out, name=name: counter.count(name, out))
-        for name, neuron in neurons(net).items()
-        if can_spike(neuron)
+        for name, neuron in spiking(net).items()
     ):
         yield counter
 

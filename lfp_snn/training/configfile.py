@@ -277,7 +277,8 @@ def _nearest_key(
     if beside:
         return dotted([*location, beside])
     elsewhere = {dotted.rpartition(".")[2]: dotted for dotted in known}
-    guess = nearest(key, elsewhere)
+    # Elsewhere a word that is merely alike means something else: a kernel is no learner.
+    guess = nearest(key, elsewhere, cutoff=0.8)
     return elsewhere[guess] if guess else None
 
 

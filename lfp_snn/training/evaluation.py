@@ -21,7 +21,8 @@ class Evaluation:
         accuracy: share of samples read correctly.
         ties: share of samples whose best score was shared (read as the lowest class).
         confusion: counts ``[true class][predicted class]``.
-        firing: mean spikes per neuron and step of every neuron module.
+        firing: mean spikes per neuron and step of every population, by name; of activations, the
+            share of active units. A readout, which cannot spike, is not among them.
     """
 
     accuracy: float
@@ -45,7 +46,7 @@ def evaluate(
     classes = len(samples.classes)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     ties = 0
-    firing = {layer.name: 0.0 for layer in learner.engine.layers}
+    firing = dict.fromkeys(learner.engine.populations, 0.0)
     loader = Loader(samples, batch_size, "in_order", seed=0)
     for cpu_batch in loader.epoch(0, start=world.rank, every=world.size):
         batch = cpu_batch.to(learner.device)
@@ -53,7 +54,7 @@ def evaluate(
         pairs = batch.labels * classes + prediction.classes
         confusion += torch.bincount(pairs.cpu(), minlength=classes**2).view(classes, classes)
         ties += int(prediction.ties.sum())
-        for name, rate in learner.firing.items():
+        for name, rate in learner.engine.firing_rates.items():
             firing[name] += rate * len(batch)
     firing, confusion = world.sum(firing), world.total(confusion)
     total = len(samples)

@@ -54,9 +54,9 @@ class Guard:
         if result is None:
             return None
         if not math.isfinite(result.reward):
-            output = self.learner.engine.layers[-1].name
+            output = learner.engine.output
             raise NotFiniteError(f"The reward at the output, layer {output!r}, is not finite")
-        for name, membrane in self.learner.membranes().items():
+        for name, membrane in result.membranes.items():
             if not finite(membrane):
                 raise NotFiniteError(f"The membranes of layer {name!r} are not finite")
         return result

@@ -78,6 +78,7 @@ class Trainer:
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
         if world.size > 1:
             learner.share(Buckets(world))
+        self._firing: dict[str, float] = {}  # in the last batch
         self.earlier_s = earlier_s
         self._started = time.perf_counter()
 
@@ -206,8 +207,7 @@ class Trainer:
             self.schedule.step()
             self.learner.after_step()
             limit = self.settings.clip
-            neurons = [layer.name for layer in self.learner.engine.layers]
-            told = self.world.sum(tally(result, batch.labels, neurons))
+            told = self.world.sum(tally(result, batch.labels, self.learner.populations))
             totals.add(told, norm, limit is not None and norm > limit)
             progress.skipped_in_a_row = 0
         progress.batch += 1
@@ -223,6 +223,7 @@ class Trainer:
         result: StepResult | None = None
         try:
             result = self.guard.feedback(batch)
+            self._firing = {} if result is None else dict(result.firing)
         except NotFiniteError as error:
             found = error
         if self.world.agree(None if found is None else 1) is not None:
@@ -386,7 +387,7 @@ class Trainer:
 
     def firing(self) -> dict[str, float]:
         """See :class:`~lfp_snn.training.observer.Watched`."""
-        return self.learner.firing
+        return self._firing
 
     def sample(self) -> Sample:
         """See :class:`~lfp_snn.training.observer.Watched`."""

@@ -16,17 +16,17 @@ __all__ = ["Progress", "Totals", "firing_in", "tally"]
 _FIRING = "firing of "
 
 
-def tally(step: StepResult | None, labels: Tensor, neurons: Iterable[str]) -> dict[str, float]:
+def tally(step: StepResult | None, labels: Tensor, populations: Iterable[str]) -> dict[str, float]:
     """What a step tells, summed over its samples, so that it can be summed over processes.
 
     Args:
         step: its result; ``None`` where there were no samples.
         labels: their true classes.
-        neurons: names of the neuron modules.
+        populations: names of the units whose firing a step tells.
     """
     if step is None:
         none = dict.fromkeys(("samples", "correct", "ties", "reward"), 0.0)
-        return {**none, **{_FIRING + name: 0.0 for name in neurons}}
+        return {**none, **{_FIRING + name: 0.0 for name in populations}}
     size = len(labels)
     return {
         "samples": size,

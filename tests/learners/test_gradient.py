@@ -277,8 +277,8 @@ def test_evaluation_firing_and_training_firing_agree(name: str) -> None:
     result = learner.feedback(batch)
     prediction = learner.predict(batch)
     assert torch.equal(result.classes, prediction.classes)
-    assert learner.firing.keys() == result.firing.keys()
-    for key, rate in learner.firing.items():
+    assert learner.engine.firing_rates.keys() == result.firing.keys()
+    for key, rate in learner.engine.firing_rates.items():
         assert rate == pytest.approx(result.firing[key])
 
 

@@ -70,7 +70,7 @@ def test_layer_spikes_and_firing_agree(net: Any, batch: Batch) -> None:
     learner = LFP(net, Epsilon(0.1), RateCoded())
     spikes = learner.layer_spikes(batch)
     assert [layer.shape for layer in spikes.values()] == [(8, 5, 9), (8, 5, 3)]
-    for name, rate in learner.firing.items():
+    for name, rate in learner.engine.firing_rates.items():
         assert rate == pytest.approx(float(spikes[name].mean()))
 
 

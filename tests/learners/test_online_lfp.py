@@ -55,7 +55,7 @@ def test_the_readout_learns_as_lfp_does_from_the_same_rewards(net: Any) -> None:
     assert result.reward == pytest.approx(float(rewards.abs().sum()) / BATCH, rel=1e-5)
     assert torch.equal(result.classes, lfp.predict(batch).classes)
     assert torch.equal(result.ties, lfp.predict(batch).ties)
-    assert result.firing == pytest.approx(lfp.firing)
+    assert result.firing == pytest.approx(lfp.engine.firing_rates)
 
 
 @pytest.mark.parametrize("lengths", [False, True])

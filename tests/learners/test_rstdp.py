@@ -101,7 +101,7 @@ def test_a_convolution_sums_over_its_places() -> None:
     options = RSTDPOptions(modulation="global")
     maps = RSTDP(nn.Sequential(conv, neuron()), options)
     with torch.no_grad():
-        _, post, _ = maps._watch(Batch(Spikes.from_dense(x), labels))
+        _, post, _, _ = maps._watch(Batch(Spikes.from_dense(x), labels))
     reward = torch.ones(STEPS, BATCH, 1, 1, 1, dtype=torch.float64)
     maps._pair("0", conv, x, post, reward)
     total = torch.zeros(4, 3, dtype=torch.float64)

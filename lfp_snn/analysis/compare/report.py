@@ -99,7 +99,7 @@ def target_rows(results: Results) -> Iterator[tuple[str, str]]:
 def _tables(results: Results) -> dict[str, list[tuple[str, str]]]:
     tables: dict[str, list[tuple[str, str]]] = {}
     if results.target is not None:
-        title = f"Training time to {results.target:.0%} validation accuracy"
+        title = f"Training time to a validation accuracy of {results.target:.0%}"
         tables[title] = list(target_rows(results))
     for learner in results.learners:
         if learner.tuned is not None:

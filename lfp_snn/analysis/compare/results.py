@@ -317,8 +317,8 @@ COLUMNS: Sequence[Column] = (
         _median("peak_bytes", lambda b: f"{b / 2**20:.0f}"),
     ),
     Column(
-        "epochs to 90 %",
-        "of the run's best validation accuracy",
+        "epochs to 0.9 of own best",
+        "the first whose validation accuracy is nine tenths of the run's best, whatever that is",
         _median("epochs_to_90", lambda n: f"{n:g}"),
     ),
     Column(

@@ -315,6 +315,12 @@ def _doing(cell: Cell) -> str:
     return f"seed {cell.seed}: epoch {metrics[-1]['epoch']}, {metrics[-1]['val_accuracy']:.1%}"
 
 
+def usable_threads() -> int:
+    """Threads that this process may use: what OMP_NUM_THREADS says, else one for each core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(asked) if asked.isdecimal() and int(asked) else usable_cores()
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,6 +21,7 @@ from lfp_snn.analysis.compare.run import (
     run_seeds,
     search_all,
     usable_cores,
+    usable_threads,
     workspace,
 )
 from lfp_snn.analysis.compare.tuning import Tuning, importances
@@ -42,7 +43,7 @@ def resources(jobs: int, threads: int | None, storage: str | None = None) -> Res
             "Comparisons and sweeps start their processes themselves: run them without torchrun, "
             "and share the work with other machines by --storage."
         )
-    return Resources(jobs, threads or max(1, usable_cores() // jobs), storage)
+    return Resources(jobs, threads or max(1, usable_threads() // jobs), storage)
 
 
 def compare(

@@ -16,7 +16,6 @@ where a cross-entropy minds them at once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -102,10 +101,6 @@ class Probed(Learner):
         return self.learner.predict(batch)
 
     @override
-    def membranes(self) -> Mapping[str, Tensor]:
-        return self.learner.membranes()
-
-    @override
     def after_step(self) -> None:
         self.learner.after_step()
 
@@ -119,5 +114,5 @@ class Probed(Learner):
 
     @property
     @override
-    def firing(self) -> dict[str, float]:
-        return self.learner.firing
+    def populations(self) -> tuple[str, ...]:
+        return self.learner.populations

@@ -123,7 +123,9 @@ def _difference_rows(pruned: Pruned) -> Iterator[list[str]]:
 
 
 def _percent(found: Mean, digits: int) -> str:
-    """A mean share; the interval of a few seeds may reach beyond what a share can be."""
+    """A mean share, of several seeds with its interval, cut to what a share can be."""
+    if found.seeds == 1:
+        return f"{found.value:.{digits}%}"
     low, high = max(found.low, 0.0), min(found.high, 1.0)
     return f"{found.value:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
 

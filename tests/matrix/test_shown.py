@@ -1,0 +1,128 @@
+"""What the documentation shows runs: every command, setting and option, found by being there."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lfp_snn.cli.shipped import shipped_configs
+from lfp_snn.training.configfile import read_mapping
+from tests.conftest import REPOSITORY
+from tests.matrix import parsing, shown
+from tests.matrix.conftest import leave_out_reports
+from tests.matrix.parsing import fitting
+from tests.matrix.workspace import MADE, fill_in, make_small, run_cli
+
+#: What is shown and not run here, by its beginning, and why. One that nothing shows is an error.
+NOT_RUN = {
+    "make": "makes an environment and runs everything; its targets are looked up",
+    "pip": "installs packages; its extras are looked up",
+    "python benchmarks/": "takes minutes; the script and its options are looked up",
+    "--storage postgresql": "asks for a database server; that it is an option is looked up",
+    "data.download=true": "asks for the network; that it is a setting is looked up",
+}
+
+SHIPPED = {"compare": "compare", "sweep": "sweep", "convergence": "convergence"}
+
+
+def _not_run(each: shown.Shown) -> str | None:
+    return next((start for start in NOT_RUN if str(each).startswith(start)), None)
+
+
+def _own_words(words: Sequence[str]) -> list[str]:
+    """The command of ours in a shown one, which torchrun may start, with words filled in."""
+    return fill_in(words[words.index("lfp-snn") + 1 :])
+
+
+def _of_config(path: Path) -> list[str]:
+    sections = read_mapping(path)
+    command = next((name for key, name in SHIPPED.items() if key in sections), "train")
+    return [command, path.stem]
+
+
+def _commands() -> dict[str, list[str]]:
+    """Shown commands of ours and one for every shipped config, each once."""
+    every = [
+        _own_words(each.words)
+        for each in shown.commands(REPOSITORY)
+        if "lfp-snn" in each.words and not _not_run(each)
+    ]
+    every += [_of_config(path) for path in shipped_configs().values()]
+    return {" ".join(words): words for words in every}
+
+
+#: A command that is named without what it needs, as in "the pictures of `lfp-snn explain`".
+NAMED = re.compile(r"(train|explain|prune|compare)( --\w+)?")
+
+
+@pytest.mark.parametrize("words", [w for k, w in _commands().items() if not NAMED.fullmatch(k)],
+                         ids=" ".join)  # fmt: skip
+def test_a_command_runs(
+    words: list[str], workspace: Path, jobs_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = next(each for each in _commands().values() if each[:2] == words[:2]) == words
+    if words[0] == "train" and not told:  # one report of each config
+        leave_out_reports(monkeypatch)
+    for command, made in MADE.items():
+        if " ".join(words).startswith(command):
+            (workspace / made).unlink()
+    before = set(workspace.rglob("*"))
+    result = run_cli(make_small(words))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip()
+    new = {path.name for path in set(workspace.rglob("*")) - before}
+    if words[0] in ("train", "compare", "sweep", "convergence", "prune"):
+        assert ("report.html" in new) == (words[0] != "train" or told)
+    if words[0] == "train":
+        (record,) = (path for path in workspace.rglob("metrics.jsonl") if path not in before)
+        (metrics,) = map(json.loads, record.read_text().splitlines())
+        assert metrics["feedback_norm"] > 0
+
+
+@pytest.mark.parametrize("each", shown.settings(REPOSITORY), ids=str)
+def test_settings_train(each: shown.Shown, workspace: Path, no_reports: None) -> None:
+    """With the first shipped config to which they mean something."""
+    words = [word.replace("data.index=...", "data.index=recordings.json") for word in each.words]
+    config, *needed = fitting(words)
+    if _not_run(each):
+        return
+    result = run_cli(make_small(fill_in(["train", config, *needed, *words])))
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("each", shown.options(REPOSITORY), ids=str)
+def test_an_option_is_one(each: shown.Shown) -> None:
+    assert [
+        path for path, command in parsing.commands().items() if parsing.takes(command, each.words)
+    ]
+
+
+@pytest.mark.parametrize(
+    "each", [c for c in shown.commands(REPOSITORY) if c.words[0] in ("make", "pip", "python")],
+    ids=str,
+)  # fmt: skip
+def test_what_is_not_run_is_there(each: shown.Shown) -> None:
+    assert _not_run(each)
+    program, *words = each.words
+    if program == "make":
+        makefile = (REPOSITORY / "Makefile").read_text()
+        targets = [word for word in words if "=" not in word]
+        assert [t for t in targets if not re.search(rf"^{t}:", makefile, re.M)] == []
+    elif program == "pip":
+        project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+        asked = {extra for w in words for group in re.findall(r"\[(.*)\]", w)
+                 for extra in group.split(",")}  # fmt: skip
+        assert asked <= project["optional-dependencies"].keys()
+    else:
+        script = (REPOSITORY / words[0]).read_text()
+        assert [w for w in words if w.startswith("--") and f'"{w}"' not in script] == []
+
+
+def test_nothing_is_left_out_in_vain() -> None:
+    every = [*shown.commands(REPOSITORY), *shown.settings(REPOSITORY), *shown.options(REPOSITORY)]
+    assert {start for each in every if (start := _not_run(each))} == NOT_RUN.keys()

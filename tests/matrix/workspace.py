@@ -1,0 +1,177 @@
+"""A folder in which every command of the documentation can be run, in this process and quickly.
+
+It holds what the documentation speaks of, under the names that it uses: datasets, finished runs,
+recordings, an exported network. Commands run as they are written, but for arguments that make them
+small (:func:`make_small`) and for words that stand for something (:func:`fill_in`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from lfp_snn.cli import app
+from lfp_snn.cli.shipped import find_config, shipped_configs
+from lfp_snn.data.events import Events
+from lfp_snn.data.formats import write_recording
+from lfp_snn.training.configfile import read_mapping
+
+__all__ = ["SMALL_DIGITS", "Workspace", "fill_in", "lay_in", "make_small", "run_cli"]
+
+#: Settings that make a training small, by its dataset; those that lie here are small already.
+SMALL = {
+    "digits": ["data.train=30", "data.validation=0.1"],
+    "mnist_camera": ["data.shown=30", "data.test=10", "data.validation=0.25"],
+}
+OTHERS = ["data.train=null", "data.validation=0.25"]
+TINY = ["epochs=1", "batch_size=20"]
+STEPS, UNITS, WIDTH = 4, 16, 0.1  # at most
+SMALL_DIGITS = [*SMALL["digits"], *TINY, "data.steps=4", "baseline=false", "model.hidden=[16]"]
+#: What a command makes, of the things that are there for others.
+MADE = {"cp": "my.yaml", "data import": "recordings.json"}
+
+#: Arguments that make commands small, by the command.
+SMALLER = {
+    "prune": ["--draws", "1", "--samples", "10", "--shares", "0,0.5"],
+    "metrics": ["--samples", "5"],
+    "bench": ["--quick", "--rounds", "1"],
+    "compare": ["--seeds", "1", "--jobs", "1"],
+    "convergence": ["--seeds", "1"],
+}
+#: Settings that make them small, by the section of the config.
+SECTIONS = {
+    "compare": ["compare.search.trials=0"],
+    "sweep": ["sweep.search.trials=2"],
+    "convergence": ["convergence.every=1"],
+}
+
+#: Words of the documentation that stand for something, and what they stand for here.
+WORDS: dict[str, dict[str | None, str]] = {
+    "CONFIG": {"compare": "compare_digits", "show": "digits"},
+    "RUN": {None: "runs/RUN"},
+    "FOLDER": {"data": "my/recordings", "bench": "datasets"},
+    "NAME": {None: "shd"},
+    "SRC": {None: "film.gif"},
+    "DEST": {None: "made.aedat4"},
+    "/shared/comparison": {None: "shared"},
+    "...": {"compare": "compare_digits"},
+}
+
+
+def run_cli(words: Sequence[str]) -> Result:
+    """Run ``lfp-snn`` with these words."""
+    return CliRunner().invoke(app, list(words))
+
+
+def fill_in(words: Sequence[str]) -> list[str]:
+    """The words of a shown command (without ``lfp-snn``) with something for what stands for it."""
+    command, filled = words[0], [words[0]]
+    for word in words[1:]:
+        meant = WORDS.get(word, {})
+        if filled[-1] == "--out":
+            filled.append(word.strip("/"))
+        elif word.startswith("data.root=") and word[10:] in ("...", "FOLDER"):
+            continue  # where a config looks for it by default it is
+        elif meaning := meant.get(command, meant.get(None)):
+            filled.append(meaning)
+        elif word != "...":
+            filled.append(word)
+    return filled
+
+
+def make_small(words: Sequence[str]) -> list[str]:
+    """The words with arguments that leave little to do."""
+    command, *rest = words
+    changes: list[str] = []
+    if command in ("train", "compare", "sweep", "convergence"):
+        changes = [*_small_experiment(rest), *TINY, *SECTIONS.get(command, ())]
+    extra = list(SMALLER.get(command, ()))
+    if command == "train" and "--watch" in rest:
+        extra += ["--port", "0"]
+    if command == "explain" and "--batch" in rest:
+        extra += ["--samples", "5"]
+    return [command, *rest, *changes, *extra]
+
+
+def _small_experiment(words: Sequence[str]) -> list[str]:
+    """Settings that make data and network of a config with changes small."""
+    config, *changes = words
+    given = read_mapping(find_config(config))
+    data, model = given["data"], given["model"]
+    names = [word.partition("=")[2] for word in changes if word.startswith("data.name=")]
+    small = list(SMALL.get([data["name"], *names][-1], OTHERS))
+    if "steps" in data and not names:
+        small.append(f"data.steps={min(STEPS, data['steps'])}")
+    if not any(word.startswith("model=") for word in changes):
+        if "hidden" in model:
+            small.append(f"model.hidden={[UNITS for _ in model['hidden']]}")
+        if "width" in model:
+            small.append(f"model.width={WIDTH}")
+    return small
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What the documentation speaks of, prepared once.
+
+    Args:
+        path: the folder with it.
+    """
+
+    path: Path
+
+    def enter(self, folder: Path, chdir: Callable[[Path], None]) -> None:
+        """Make an empty folder a copy of it, and go there; datasets are shared."""
+        for each in self.path.iterdir():
+            if each.name == "datasets":
+                (folder / each.name).symlink_to(each)
+            elif each.is_dir():
+                shutil.copytree(each, folder / each.name, symlinks=True)
+            else:
+                shutil.copy(each, folder)
+        chdir(folder)
+
+
+def lay_in(folder: Path, chdir: Callable[[Path], None]) -> Workspace:
+    """Prepare a workspace in a folder that has the datasets."""
+    chdir(folder)
+    random = np.random.default_rng(0)
+
+    def recording() -> Events:
+        count = 200
+        return Events(
+            random.integers(0, 34, count).astype(np.int16),
+            random.integers(0, 34, count).astype(np.int16),
+            np.sort(random.integers(0, 300_000, count)),
+            random.integers(0, 2, count).astype(np.uint8),
+            (2, 34, 34),
+        )
+
+    write_recording(recording(), folder / "recording.bin", "bin")
+    write_recording(recording(), folder / "recording.aedat4", "aedat4")
+    for label in ("left", "right"):
+        (folder / "my" / "recordings" / label).mkdir(parents=True)
+        for number in range(5):
+            file = folder / "my" / "recordings" / label / f"{number}.bin"
+            write_recording(recording(), file, "bin")
+    frames = [Image.fromarray(random.integers(0, 255, (12, 12), np.uint8)) for _ in range(3)]
+    frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:], duration=100)
+    (folder / "path" / "to").mkdir(parents=True)
+    (folder / "path" / "to" / "NMNIST").symlink_to(folder / "datasets" / "NMNIST")
+    shutil.copy(shipped_configs()["digits"], folder / "my.yaml")
+    small = make_small(["train", "digits"])
+    for number, name in enumerate(("RUN", "A", "B")):
+        _must(run_cli([*small, f"seed={number}", "--out", f"runs/{name}"]))
+    _must(run_cli(["export", "runs/A", "--to", "nir", "--out", "net.nir"]))
+    _must(run_cli(["data", "import", "my/recordings"]))
+    return Workspace(folder)
+
+
+def _must(result: Result) -> None:
+    assert result.exit_code == 0, result.output
