@@ -42,8 +42,8 @@ def _header(path: Path, data: bytes) -> int:
         line = data.find(b"\n", end)
         if line < 0:
             raise DataError(f"{path} has a header that does not end; it is damaged")
-        end = line + 1
-        if data[:end].endswith(b"#!END-HEADER\r\n") or data[:end].endswith(b"#!END-HEADER\n"):
+        text, end = data[end:line], line + 1
+        if text.rstrip(b"\r").endswith(b"#!END-HEADER"):
             break
     return end
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import Format, content, events_of, put
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import allowance
+from lfp_snn.unpacking import allowance, check_events
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _EVENT = np.dtype(
@@ -90,6 +90,7 @@ def read(path: Path) -> Events:
     if not packets:
         raise DataError(f"{path} has no events")
     stream = min(packets)
+    check_events(path, sum(map(len, packets[stream])))
     events = np.concatenate(packets[stream])
     return events_of(path, events["x"], events["y"], events["t"], events["p"], streams.get(stream))
 
@@ -115,7 +116,8 @@ def _header(data: bytes) -> tuple[int, dict[int, tuple[int, int] | None], int]:
 
 
 def _size(node: ElementTree.Element) -> tuple[int, int] | None:
-    values = {attr.get("key"): attr.text or "" for attr in node.iter("attr")}
+    """What the node `info` in that of a stream says; no deeper, so that each is looked at once."""
+    values = {attr.get("key"): attr.text or "" for attr in node.findall("node[@name='info']/attr")}
     if {"sizeX", "sizeY"} <= values.keys():
         return int(values["sizeY"]), int(values["sizeX"])
     return None

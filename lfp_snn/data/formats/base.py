@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from lfp_snn.data.events import Events
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import reading
 
 HEAD = 512
 """Bytes at the beginning of a file that tell its format."""
@@ -27,7 +29,7 @@ class Format:
         suffixes: how names of such files end.
         recognises: whether the first `HEAD` bytes of a file are of this format; `None` if no
             content tells, but the name.
-        read: all events of a file.
+        read: all events of a file; what its content trips over is told as damage to the file.
         write: the same in a new file.
     """
 
@@ -37,6 +39,20 @@ class Format:
     recognises: Callable[[bytes], bool] | None
     read: Callable[[Path], Events]
     write: Callable[[Events, Path], None]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "read", _told(self.read))
+
+
+def _told(read: Callable[..., Events]) -> Callable[..., Events]:
+    """A reader whose errors are all sentences about its file."""
+
+    @wraps(read)
+    def reader(path: Path, *args: Any, **options: Any) -> Events:
+        with reading(path):
+            return read(path, *args, **options)
+
+    return reader
 
 
 def content(path: Path) -> bytes:
