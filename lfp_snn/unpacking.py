@@ -61,11 +61,14 @@ DAMAGE = (
 
 
 @contextmanager
-def reading(path: Path | str, error: type[LfpSnnError] = DataError) -> Iterator[None]:
+def reading(
+    path: Path | str, kind: str = "", error: type[LfpSnnError] = DataError
+) -> Iterator[None]:
     """Tell as damage to a file what its content makes a reader trip over.
 
     Args:
         path: the file or folder.
+        kind: what it should be, such as "index of recordings", for the message.
         error: what is raised.
 
     Raises:
@@ -78,12 +81,15 @@ def reading(path: Path | str, error: type[LfpSnnError] = DataError) -> Iterator[
     except MemoryError as problem:
         raise error(f"{path} takes more memory than there is to read") from problem
     except DAMAGE as problem:
-        raise error(f"{path} is damaged or holds something else: {shown(problem)}") from problem
+        otherwise = f"no {kind}" if kind else "holds something else"
+        raise error(f"{path} is damaged or {otherwise}: {shown(problem)}") from problem
 
 
 def shown(problem: BaseException) -> str:
     """What another program's error says, in one short line."""
-    text = " ".join(str(problem).split()) or type(problem).__name__
+    text = " ".join(str(problem).split())
+    if not text or isinstance(problem, LookupError):  # which says no more than what is missing
+        text = f"{type(problem).__name__}({text})"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 

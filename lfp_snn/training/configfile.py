@@ -34,17 +34,30 @@ __all__ = [
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-_LONGEST = 1 << 20  # characters of a config
-_MOST_VALUES = 100_000  # in a config, with all that its aliases repeat
+_LONGEST = 1 << 17  # characters of a config
+_MOST_VALUES = 10_000  # in a config, with all that its aliases repeat
+_MOST_DIGITS = 1000  # of a number
 _SHOWN = 200  # characters of a value in a message
 
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML that reads ``1e-3`` as a number and refuses a key that stands twice.
 
-    No tag makes it build anything but plain values. Aliases may repeat only so much: a few lines
-    of them can unfold to more than any memory holds.
+    No tag makes it build anything but plain values. They are counted as they are composed, before
+    any is built. Aliases may repeat only so much: a few lines of them can unfold to more than any
+    memory holds.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.composed += 1
+        if self.composed > _MOST_VALUES:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, _found(_TOO_MANY), mark)
+        return super().compose_node(parent, index)
 
     def get_single_data(self) -> Any:
         node = self.get_single_node()
@@ -64,6 +77,25 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def plain(self, node: yaml.ScalarNode) -> Any:
+        """A number, a date or the like; what is none is told with its place."""
+        if len(node.value) > _MOST_DIGITS:
+            raise _refused(node, f"a number of more than {_MOST_DIGITS} digits")
+        try:
+            return yaml.SafeLoader.yaml_constructors[node.tag](self, node)
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            text = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}..."
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{text!r} is no {kind}", node.start_mark
+            ) from error
+
+
+for _tag in ("bool", "int", "float", "timestamp"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.plain)
+
+_TOO_MANY = f"more than {_MOST_VALUES} values"
+
 
 def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
     """How many values a node stands for, everything that aliases repeat counted each time."""
@@ -76,20 +108,24 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
     if isinstance(node, yaml.ScalarNode):
         if "\0" in inner:
             raise _refused(node, "a null character")
+        if any("\ud800" <= each <= "\udfff" for each in inner):
+            raise _refused(node, "half a character")
         inner = ()
     elif isinstance(node, yaml.MappingNode):
         inner = [each for pair in inner for each in pair]
     total = 1 + sum(_unfolded(each, known) for each in inner)
     if total > _MOST_VALUES:
-        raise _refused(node, f"more than {_MOST_VALUES} values")
+        raise _refused(node, _TOO_MANY)
     known[id(node)] = total
     return total
 
 
 def _refused(node: yaml.Node, found: str) -> yaml.constructor.ConstructorError:
-    return yaml.constructor.ConstructorError(
-        None, None, f"there is {found}, which no config needs", node.start_mark
-    )
+    return yaml.constructor.ConstructorError(None, None, _found(found), node.start_mark)
+
+
+def _found(what: str) -> str:
+    return f"there is {what}, which no config needs"
 
 
 # YAML 1.1 wants a dot and a signed exponent in a float; everybody writes 1e-3.
@@ -119,8 +155,8 @@ def parse_yaml(text: str, source: str) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not readable"
         raise ConfigError(f"{source}{where}: this is no valid YAML: {problem}.") from error
-    # A date or a number that is none, a key that is a list, brackets without end.
-    except (ValueError, TypeError, RecursionError) as error:
+    # A key that is a list, a letter that is none, brackets without end.
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"{source}: this is no valid YAML: {error}.") from error
 
 

@@ -16,7 +16,8 @@ from lfp_snn.unpacking import reading
 HEAD = 512
 """Bytes at the beginning of a file that tell its format."""
 
-_LARGEST = int(np.iinfo(np.int16).max)
+LARGEST = int(np.iinfo(np.int16).max)
+"""Pixels of a side of a sensor, at most."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def events_of(
         raise DataError(f"{path} has no events")
     # Compared before the cast: what is too large for a pixel must not come round as a small one.
     height, width = size or (int(y.max()) + 1, int(x.max()) + 1)
-    if max(height, width) > _LARGEST or min(int(x.min()), int(y.min())) < 0:
+    if max(height, width) > LARGEST or min(int(x.min()), int(y.min())) < 0:
         raise DataError(
             f"{path} has an event at x={int(x.max())}, y={int(y.max())} or below zero, where no "
             "event camera has pixels; it is damaged or of another format"

@@ -57,7 +57,7 @@ def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Descriptio
         labels, parts, starts = [], [], [0]
         for path, part in zip(paths, files, strict=True):
             with open_hdf5(path) as file:
-                own = np.asarray(file["labels"], np.int64)
+                own = _labels(path, file)
             if own.ndim != 1 or (
                 len(own) and not 0 <= own.min() <= own.max() < len(description.classes)
             ):
@@ -83,6 +83,17 @@ def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Descriptio
         return Rows(read, np.concatenate(labels), np.array(parts), paths)
 
     return find
+
+
+def _labels(path: Path, file: Any) -> IntArray:
+    """The labels of a file, as many as it has recordings, each of which takes at least a byte."""
+    labels, recordings = file["labels"], len(file["spikes/times"])
+    if labels.shape != (recordings,) or recordings > path.stat().st_size:
+        raise DataError(
+            f"{path} has labels of the shape {labels.shape} for {recordings} recordings in "
+            f"{path.stat().st_size} bytes; it is damaged"
+        )
+    return np.asarray(labels, np.int64)
 
 
 def tidigits(root: Path, description: Description) -> Rows:
