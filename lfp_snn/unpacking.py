@@ -10,6 +10,7 @@ first error as its cause. Errors that no content provokes (a name that does not 
 assertion, a missing module) pass through it, so that faults of this program stay visible.
 """
 
+import errno
 import struct
 import tokenize
 import zipfile
@@ -60,6 +61,10 @@ DAMAGE = (
 )
 
 
+#: What the machine refuses is no damage.
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+
+
 @contextmanager
 def reading(
     path: Path | str, kind: str = "", error: type[LfpSnnError] = DataError
@@ -81,6 +86,8 @@ def reading(
     except MemoryError as problem:
         raise error(f"{path} takes more memory than there is to read") from problem
     except DAMAGE as problem:
+        if isinstance(problem, OSError) and problem.errno in _OF_THE_MACHINE:
+            raise
         otherwise = f"no {kind}" if kind else "holds something else"
         raise error(f"{path} is damaged or {otherwise}: {shown(problem)}") from problem
 

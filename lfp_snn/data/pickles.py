@@ -3,7 +3,7 @@
 Some datasets come as pickles of lists, dictionaries and NumPy arrays. A pickle is a program for a
 small machine, and can name any function to be called; Python's own machine runs it. Here is another
 that knows only what builds plain values and arrays. Its instructions are parsed by `pickletools`;
-of functions it has three, its own, which stand where NumPy's are named: an array of numbers or
+of functions it has a few of its own, which stand where NumPy's are named: an array of numbers or
 texts, a scalar, and a type with its byte order. Any other instruction or name is refused.
 
 What is built is bounded before it is: by the number of instructions, by the bytes that an array is
@@ -17,6 +17,7 @@ import io
 import math
 import pickletools
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +73,13 @@ def _scalar(dtype: Any, content: Any) -> Any:
     return np.frombuffer(content, dtype)[0]
 
 
+def _encode(text: Any, encoding: Any) -> bytes:
+    """Bytes as Python 3 writes them for Python 2."""
+    if not (isinstance(text, str) and encoding in ("latin1", "latin-1")):
+        raise _Refused("it wants a text in an encoding that is not known")
+    return text.encode("latin-1")
+
+
 _NDARRAY = _Function(_ndarray)
 _NAMES = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Function(_reconstruct)
@@ -79,6 +87,7 @@ _NAMES = {
     **{(f"numpy.{core}.multiarray", "scalar"): _Function(_scalar) for core in ("core", "_core")},
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Function(_dtype),
+    ("_codecs", "encode"): _Function(_encode),
 }  # fmt: skip
 
 _PLAIN = frozenset(
@@ -329,7 +338,10 @@ def read_pickle(path: Path, text: str = "ASCII") -> Any:
             check_size(path, len(data))
             most = _FREE_INSTRUCTIONS + path.stat().st_size
         try:
-            value = _Machine(text).run(pickletools.genops(io.BytesIO(data)), most)
+            with warnings.catch_warnings():
+                # Texts with a backslash that means nothing.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                value = _Machine(text).run(pickletools.genops(io.BytesIO(data)), most)
             size = _bytes_of(value, {})
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise DataError(f"{path} is no pickle of plain data: {shown(error)}") from error

@@ -85,9 +85,8 @@ class _Loader(yaml.SafeLoader):
             return yaml.SafeLoader.yaml_constructors[node.tag](self, node)
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             kind = node.tag.rpartition(":")[2]
-            text = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}..."
             raise yaml.constructor.ConstructorError(
-                None, None, f"{text!r} is no {kind}", node.start_mark
+                None, None, f"{_cut(node.value)!r} is no {kind}", node.start_mark
             ) from error
 
 
@@ -266,7 +265,7 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     """One problem that pydantic found, as a clause: key, what was found, what is expected."""
     # A union puts the names of its members between the keys.
     location = [part for part in problem["loc"] if " " not in str(part)]
-    key = dotted(location)
+    key = _cut(dotted(location))
     context = problem.get("ctx", {})
     match problem["type"]:
         case "unknown_key":
@@ -302,7 +301,7 @@ def _unknown(
     """A key that is not known, and the one that was perhaps meant."""
     guess = _nearest_key(key, location, siblings, known)
     hint = f"did you mean {guess}?" if guess else f"known are {', '.join(siblings)}"
-    return f"{dotted([*location, key])} is no known key, {hint}"
+    return f"{_cut(dotted([*location, key]))} is no known key, {hint}"
 
 
 def _nearest_key(
@@ -331,9 +330,12 @@ def _dotted(kind: type[BaseModel]) -> list[str]:
 def _shown(value: Any) -> str:
     """A value as it is written, or the beginning of it."""
     try:
-        text = repr(value)
+        return _cut(repr(value))
     except ValueError:  # Python writes no number of thousands of digits
         return "a number of thousands of digits"
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

@@ -28,6 +28,7 @@ from lfp_snn.data import Batch, Splits, load, load_file
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.training.calibration import calibrate
 from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Settings, pick_device
@@ -155,10 +156,11 @@ class TrainedRun:
                 f"{run.best} into that network."
             )
         config = load_config(run.config, overrides)
-        net = config.model.build(shape, len(classes))
         if not run.best.exists():
             raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
         tensors, _ = load_checkpoint(run.best)
+        with no_larger_than(tensors, run.path, RunError):
+            net = config.model.build(shape, len(classes))
         load_net(net, tensors, run.best)
         learner = _learner(net.to(pick_device(config.device)), config)
         net.eval()

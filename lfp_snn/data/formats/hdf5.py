@@ -82,6 +82,8 @@ def _differ(times: npt.NDArray[Any], units: npt.NDArray[Any]) -> bool:
 
 def _rows(path: Path, dataset: Any) -> list[npt.NDArray[Any]]:
     """One array a recording, float64 for times and int64 for units."""
+    if dataset.dtype.kind not in "biufO":
+        raise DataError(f"{path} holds values of the type {dataset.dtype}; expected numbers")
     if dataset.dtype == object:
         rows, size = [], 0
         for start in range(0, len(dataset), _AT_ONCE):  # rows may be one and the same in the file
