@@ -12,6 +12,7 @@ assertion, a missing module) pass through it, so that faults of this program sta
 
 import errno
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -20,6 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from lfp_snn.errors import DataError, LfpSnnError
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "allowance",
     "check_events",
     "check_size",
+    "check_text",
     "inflated",
     "open_hdf5",
     "reading",
@@ -126,6 +131,18 @@ def check_events(path: Path, count: int) -> None:
         DataError: they are.
     """
     check_size(path, EVENT_BYTES * count)
+
+
+def check_text(path: Path | str, array: npt.NDArray[Any]) -> None:
+    """Refuse an array of texts with numbers that are no letters, on which Python would stumble.
+
+    Raises:
+        DataError: it has such.
+    """
+    if array.dtype.kind == "U" and array.size:
+        codes = np.ravel(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise DataError(f"{path} is damaged: a text has the letter {int(codes.max()):#x}")
 
 
 def inflated(path: Path, packed: bytes, already: int = 0) -> bytes:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import allowance, check_size, reading, shown
+from lfp_snn.unpacking import allowance, check_size, check_text, reading, shown
 
 _FREE_INSTRUCTIONS = 200_000  # and one more for each byte of the file
 _DEEPEST = 32
@@ -70,7 +70,9 @@ def _scalar(dtype: Any, content: Any) -> Any:
         raise _Refused("it has a number of no type")
     if len(content) != dtype.itemsize:
         raise _Refused(f"it has a number of {len(content)} bytes, expected {dtype.itemsize}")
-    return np.frombuffer(content, dtype)[0]
+    value = np.frombuffer(content, dtype)
+    check_text("it", value)
+    return value[0]
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
@@ -91,9 +93,10 @@ _NAMES = {
 }  # fmt: skip
 
 _PLAIN = frozenset(
-    "INT LONG LONG1 LONG4 BININT BININT1 BININT2 FLOAT BINFLOAT UNICODE SHORT_BINUNICODE "
-    "BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8".split()
-)
+    ("INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT",
+     "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES",
+     "BINBYTES8")
+)  # fmt: skip
 _OF_PYTHON_2 = frozenset(("STRING", "BINSTRING", "SHORT_BINSTRING"))
 _CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -275,7 +278,8 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 
 def _order(dtype: np.dtype[Any], state: Any) -> None:
     """Set the byte order of a type; all else in its state must be as it is."""
-    version, _, *rest = dtype.__reduce__()[2]  # type: ignore[misc]
+    own: Any = dtype.__reduce__()[2]
+    version, _, *rest = own
     if not (isinstance(state, tuple) and len(state) == len(rest) + 2):
         raise _Refused("it has a type with a state that is not known")
     order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
@@ -293,7 +297,9 @@ def _fill(array: np.ndarray[Any, Any], state: Any) -> None:
         raise _Refused("it has an array of no shape")
     if math.prod(shape) * dtype.itemsize != len(content):
         raise _Refused(f"it has an array of {shape} values in {len(content)} bytes")
-    array.__setstate__((1, shape, dtype, bool(fortran), content))  # type: ignore[attr-defined]
+    check_text("it", np.frombuffer(content, dtype))
+    whole: Any = (1, shape, dtype, bool(fortran), content)
+    array.__setstate__(whole)
 
 
 def _bytes_of(value: Any, known: dict[int, int], depth: int = 0) -> int:
@@ -343,7 +349,7 @@ def read_pickle(path: Path, text: str = "ASCII") -> Any:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 value = _Machine(text).run(pickletools.genops(io.BytesIO(data)), most)
             size = _bytes_of(value, {})
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        except (DataError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise DataError(f"{path} is no pickle of plain data: {shown(error)}") from error
         check_size(path, size)
         return value

@@ -38,6 +38,7 @@ _LONGEST = 1 << 17  # characters of a config
 _MOST_VALUES = 10_000  # in a config, with all that its aliases repeat
 _MOST_DIGITS = 1000  # of a number
 _SHOWN = 200  # characters of a value in a message
+_PROBLEMS = 5  # that are told at once
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,7 +56,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.composed += 1
         if self.composed > _MOST_VALUES:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, _found(_TOO_MANY), mark)
         return super().compose_node(parent, index)
 
@@ -248,8 +249,9 @@ def make_config(
         return kind.model_validate(dict(given))
     except ValidationError as error:
         known = _dotted(kind)
-        problems = [_sentence(dict(problem), known) for problem in error.errors()]
-        text = f"{source}: {'; '.join(problems)}"
+        problems = [_sentence(dict(problem), known) for problem in error.errors()[:_PROBLEMS]]
+        more = len(error.errors()) - _PROBLEMS
+        text = f"{source}: {'; '.join(problems)}{f'; and {more} more' if more > 0 else ''}"
         raise ConfigError(text if text.endswith("?") else f"{text}.") from error
 
 
@@ -269,10 +271,10 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     context = problem.get("ctx", {})
     match problem["type"]:
         case "unknown_key":
-            siblings = context["known"]
-            return "; ".join(
-                _unknown(name, location, siblings, known) for name in context["unknown"]
-            )
+            siblings, unknown = context["known"], context["unknown"]
+            told = [_unknown(name, location, siblings, known) for name in unknown[:_PROBLEMS]]
+            more = len(unknown) - _PROBLEMS
+            return "; ".join([*told, f"and {more} more"] if more > 0 else told)
         case "unknown_choice":
             guess = nearest(context["given"], context["known"])
             hint = f", did you mean {guess}?" if guess else ""

@@ -28,7 +28,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.errors import RunError
-from lfp_snn.training.files import append_line, remove_torn, sync_folder, write_atomic, write_json
+from lfp_snn.training.files import (
+    append_line,
+    check_json_size,
+    remove_torn,
+    sync_folder,
+    write_atomic,
+    write_json,
+)
 
 __all__ = ["RunDir"]
 
@@ -187,6 +194,7 @@ class RunDir:
         """All complete lines; a last one torn by a crash is passed over."""
         if not self.metrics.exists():
             return []
+        check_json_size(self.metrics)
         *complete, _ = self.metrics.read_bytes().split(b"\n")
         try:
             lines = [json.loads(line) for line in complete]

@@ -179,7 +179,13 @@ def test_it_answers_to_its_own_names_only() -> None:
         port = watch._server.server_address[1]
         for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost:9000"):
             assert b" 200 " in _asked(watch, host)
-        foreign = ("evil.example", f"evil.example:{port}", f"localhost.evil.example:{port}", "", ":")
+        foreign = (
+            "evil.example",
+            f"evil.example:{port}",
+            f"localhost.evil.example:{port}",
+            "",
+            ":",
+        )
         for host in foreign:
             assert b" 403 " in _asked(watch, host), host
         assert b" 403 " in _asked(watch)

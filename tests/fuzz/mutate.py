@@ -34,13 +34,20 @@ NUMBERS = (
 )  # fmt: skip
 WORDS = (
     "", "nan", "inf", "-inf", "1e999", "-1", "0", "9" * 30, "9" * 5000, "0x" + "f" * 500,
-    "1:" * 100 + "0.5", "null", "true", "[]", "{}", "\0", "\ud800", "\x85", "../../x", "/etc", "!!int ''",
-    "&a [*a]", "*a", "x" * 3000, "é", "%", "\r", "\n", "\t", '"', "a,b", "1" + "0" * 400, "2001-99-99",
+    "1:" * 100 + "0.5", "null", "true", "[]", "{}", "\0", "\ud800", "\x85", "../../x", "/etc",
+    "!!int ''",
+    "&a [*a]", "*a", "x" * 3000, "é", "%", "\r", "\n", "\t", '"', "a,b", "1" + "0" * 400,
+    "2001-99-99",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2.5, 1 << 31, 1 << 62, 1 << 70, -(1 << 70), 1e308, float("nan"),
-    float("inf"), "", "x", "\0", "\ud800", "../up", "9" * 400, [], {}, [[]], [None], {"a": 1}, [1] * 50,
-    {"": {}}, "a" * 5000, ["a", "a"], [1 << 40], [-1], {"name": "mlp"}, {"1": [1]},
+    float("inf"), "", "x", "\0", "\ud800", "../up", "9" * 400, [], {}, [[]], [None], {"a": 1},
+    [1] * 50,
+    {"": {}}, "a" * 5000, ["a"] * 2, [1 << 40], [-1], {"name": "mlp"}, {"1": [1]},
+)  # fmt: skip
+INSTRUCTIONS = (
+    *(bytes((n,)) for n in b"(]})N02tldRbas\x81\x85\x88\x8f"), b"h\x01", b"K\x03",
+    b"cos\nsystem\n", b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"J\xff\xff\xff\x7f",
 )  # fmt: skip
 DTYPES = ("u1", "i8", "f2", "f8", "S7", "?", "c16", ">i4", "U3")
 _COLUMNS = ("times", "units", "labels")
@@ -172,7 +179,9 @@ def _in_tree(tree: Any, rng: Random) -> Any:
 def _json(data: bytes, rng: Random, scratch: Path) -> bytes:
     """JSON, or a line of it each."""
     if rng.random() < 0.1:
-        return rng.choice((b"[" * 100_000, b'{"a":' * 20_000, b"[" + b"9" * 9000 + b"]", b"[]", b"0"))
+        return rng.choice(
+            (b"[" * 100_000, b'{"a":' * 20_000, b"[" + b"9" * 9000 + b"]", b"[]", b"0")
+        )
     if rng.random() < 0.2:
         return _text(data, rng, scratch)
     try:
@@ -217,7 +226,9 @@ def _zip(data: bytes, rng: Random, scratch: Path) -> bytes:
         case _:
             members[n] = (name, _npy(content, rng, scratch))
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+    with zipfile.ZipFile(
+        out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    ) as archive:
         for name, content in dict(members).items():
             archive.writestr(name, content)
     return out.getvalue()
@@ -229,25 +240,30 @@ def _npy(data: bytes, rng: Random, scratch: Path) -> bytes:
     np.lib.format.read_magic(file)
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     content = file.read()
-    header: dict[str, Any] = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": fortran,
-                              "shape": shape}  # fmt: skip
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header: dict[str, Any] = {"descr": descr, "fortran_order": fortran, "shape": shape}
     match rng.randrange(6):
         case 0:
             sides = list(shape) or [1]
             sides[rng.randrange(len(sides))] = rng.choice(NUMBERS)
             header["shape"] = tuple(sides)
         case 1:
-            header["descr"] = rng.choice((*DTYPES, "O", "V8", "M8[s]", [("t", "i8", (3,)), ("x", "O")]))
+            header["descr"] = rng.choice(
+                (*DTYPES, "O", "V8", "M8[s]", [("t", "i8", (3,)), ("x", "O")])
+            )
         case 2:
             header[rng.choice(list(header))] = rng.choice(VALUES)
         case 3:  # zeros or ones, which pack to next to nothing
             kind, size = np.dtype(rng.choice(("?", "u1", "i8", "f8"))), _HUGE + 1
             while size > _HUGE:
-                sides = tuple(
-                    rng.choice((0, 1, 2, 4, 64, 1000, 1 << 18)) for _ in range(rng.randrange(5))
-                )
+                ones = (0, 1, 2, 4, 64, 1000, 1 << 18)
+                sides = [rng.choice(ones) for _ in range(rng.randrange(5))]
                 size = math.prod(sides) * kind.itemsize
-            header = {"descr": kind.str, "fortran_order": bool(rng.randrange(2)), "shape": sides}
+            header = {
+                "descr": kind.str,
+                "fortran_order": bool(rng.randrange(2)),
+                "shape": tuple(sides),
+            }
             content = (b"\0" if rng.random() < 0.3 else b"\1") * size
         case 4:
             content = _bytes(content, rng, scratch)
@@ -334,11 +350,10 @@ def _hdf5(data: bytes, rng: Random, scratch: Path) -> bytes:
                 kind = rng.choice((*DTYPES[:-1], h5py.vlen_dtype(np.uint16)))
                 for each in set(names[: rng.choice((1, 3))]):
                     del file[each]
-                    made = file.create_dataset(
-                        each, (count,), kind, chunks=(min(count, 1 << 18),), compression=1
-                    )
-                    if filled and count <= 1 << 22 and kind in DTYPES[:3]:
-                        made[:] = np.ones(1, kind)
+                    solid = filled and count <= 1 << 22 and kind in DTYPES[:3]
+                    content = {"data": np.ones(count, kind)} if solid else {"dtype": kind}
+                    chunks = (min(count, 1 << 18),)
+                    file.create_dataset(each, (count,), chunks=chunks, compression=1, **content)
             case _:
                 array = np.asarray(file[name][()])
                 del file[name]
@@ -361,14 +376,14 @@ def _pickle(data: bytes, rng: Random, scratch: Path) -> bytes:
         case 2:
             parts[n], parts[other] = parts[other], parts[n]
         case 3:
-            extra = (b"(", b"]", b"}", b")", b"N", b"0", b"2", b"t", b"l", b"d", b"R", b"b", b"\x81",
-                     b"\x85", b"h\x01", b"cos\nsystem\n", b"cnumpy\nndarray\n", b"\x8f", b"a", b"s",
-                     b"J\xff\xff\xff\x7f", b"cnumpy\ndtype\n", b"\x88", b"K\x03")  # fmt: skip
-            parts[n:n] = [rng.choice(extra) * rng.choice((1, 1, 2, 5000))]
+            parts[n:n] = [rng.choice(INSTRUCTIONS) * rng.choice((1, 1, 2, 5000))]
         case 4:
             parts[n] = parts[n][:1] + _bytes(parts[n][1:], rng, scratch)
         case _:  # a list of the one before, twice, again and again
-            parts[-1:] = [b"".join(b"(h\x01h\x01lr\x01\0\0\0" for _ in range(rng.choice((3, 60)))), b"."]
+            parts[-1:] = [
+                b"".join(b"(h\x01h\x01lr\x01\0\0\0" for _ in range(rng.choice((3, 60)))),
+                b".",
+            ]
     content = b"".join(parts)
     return gzip.compress(content, 1) if packed else content
 
@@ -412,4 +427,3 @@ STRUCTURES: dict[str, Change] = {
     "text": _text, "json": _json, "yaml": _yaml, "gzip": _gzip, "zip": _zip, "npy": _npy,
     "mat": _mat, "hdf5": _hdf5, "pickle": _pickle, "safetensors": _safetensors, "aedat4": _aedat4,
 }  # fmt: skip
-

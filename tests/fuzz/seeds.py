@@ -119,7 +119,7 @@ def _arrays(root: Path) -> Iterator[Seed]:
         _file(root, f"npy:{kind}", "a.npy", content.getvalue())
         yield _recording(f"npy:{kind}", "a.npy")
     content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **columns)  # type: ignore[arg-type]
+    np.savez_compressed(content, allow_pickle=False, **columns)
     _file(root, "zip:columns", "a.npz", content.getvalue())
     yield _recording("zip:columns", "a.npz")
 
@@ -155,7 +155,12 @@ def _aedat4(root: Path) -> Iterator[Seed]:
         header[place : place + 4] = struct.pack("<i", number)
         packed = pack(packet)
         content = data[:begin] + struct.pack("<I", size) + bytes(header)
-        _file(root, f"aedat4:{name}", "a.aedat4", content + struct.pack("<ii", 0, len(packed)) + packed)
+        _file(
+            root,
+            f"aedat4:{name}",
+            "a.aedat4",
+            content + struct.pack("<ii", 0, len(packed)) + packed,
+        )
         yield _recording(f"aedat4:{name}", "a.aedat4")
 
 
@@ -299,7 +304,7 @@ def _weights(root: Path) -> Iterator[Seed]:
     save_checkpoint(_folder(root, "safetensors:checkpoint") / "a", {"a": torch.ones(3)}, {"b": [1]})
     yield Seed("safetensors:checkpoint", "a", lambda folder: load_checkpoint(folder / "a"))
     stage = {"op": "linear", "name": "a", "inputs": [-1]}
-    arrays = {"a.weight": np.ones((2, 3), np.int8), "a.bias": np.zeros(2, np.int32)}
+    arrays: dict[str, Any] = {"a.weight": np.ones((2, 3), np.int8), "a.bias": np.zeros(2, np.int32)}
     content = IntegerNetwork([stage], arrays, {"classes": ["a", "b"]}).to_bytes()
     _file(root, "zip:int8", "a.npz", content)
     yield Seed("zip:int8", "a.npz", lambda folder: IntegerNetwork.load(folder / "a.npz"))
@@ -342,9 +347,7 @@ def _a_run(run: Path) -> Path:
               "warnings": ["w"], "baseline": {"name": "b", "test_accuracy": 0.3}}  # fmt: skip
     (run / "result.json").write_text(json.dumps(result))
     spikes: dict[str, Any] = {f"spikes/{name}": np.eye(4, dtype=bool) for name in ("input", "1")}
-    np.savez_compressed(
-        run / "sample.npz", layers=["input", "1"], label=0, prediction=1, **spikes
-    )
+    np.savez_compressed(run / "sample.npz", layers=["input", "1"], label=0, prediction=1, **spikes)
     net = config.model.build((2, 6, 6), 2)
     save_checkpoint(run / "checkpoints" / "best.safetensors", net.state_dict(), {})
     return run

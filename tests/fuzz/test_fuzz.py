@@ -36,7 +36,7 @@ def worker(folder: Path, first: int, last: int, step: int = 1) -> Iterator[dict[
     while first < last:
         arguments = [str(folder), *map(str, (SEED, first, last, step))]
         with (folder / "log").open("w+") as log, subprocess.Popen(
-            ["timeout", "-s", "KILL", "3000", sys.executable, "-m", "tests.fuzz.worker", *arguments],
+            [sys.executable, "-m", "tests.fuzz.worker", *arguments],
             cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
         ) as process:  # fmt: skip
             assert process.stdout is not None
@@ -97,8 +97,14 @@ def test_twenty_thousand_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_it_sees_what_it_looks_for() -> None:
     """A crash, a traceback, memory and time are told apart from what is well."""
-    well = {"kind": "k", "number": 0, "outcome": "refused", "seconds": 0.1, "bytes": 1 << 20}
-    ill = [{"outcome": "crash (exit code -11)"}, {"outcome": "Traceback (most recent call last)"},
+    well: dict[str, Any] = {
+        "kind": "k",
+        "number": 0,
+        "outcome": "refused",
+        "seconds": 0.1,
+        "bytes": 1 << 20,
+    }
+    ill: list[dict[str, Any]] = [{"outcome": "crash (exit code -11)"}, {"outcome": "Traceback (most recent call last)"},
            {"seconds": 2.1}, {"bytes": 600 << 20}, {"outcome": "memory"}]  # fmt: skip
     counts, found = findings(iter([well, *({**well, **each} for each in ill)]))
     assert len(found) == len(ill) and counts["slow"] == counts["large"] == 1

@@ -61,7 +61,9 @@ def _tried(seed: Seed, folder: Path) -> dict[str, Any]:
     }
 
 
-def input_of(seeds: list[Seed], root: Path, seed: int, number: int, scratch: Path) -> tuple[Seed, bytes]:
+def input_of(
+    seeds: list[Seed], root: Path, seed: int, number: int, scratch: Path
+) -> tuple[Seed, bytes]:
     """The input of that number: its kind, and the content of the file."""
     rng = random.Random(f"{seed}/{number}")
     chosen = rng.choices(seeds, [each.weight for each in seeds])[0]
@@ -74,6 +76,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     seed, first, last, step = map(int, sys.argv[2:])
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
     os.environ["LFP_SNN_CACHE"] = str(folder / "cache")
     root, place = folder / "seeds", folder / "now"
     shutil.rmtree(root, ignore_errors=True)

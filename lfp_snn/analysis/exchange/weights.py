@@ -21,6 +21,8 @@ from lfp_snn.unpacking import reading
 __all__ = ["SavedNetwork", "load_weights", "weights_bytes"]
 
 _KEY = "lfp_snn"
+
+
 @dataclass(frozen=True)
 class SavedNetwork:
     """What a file of weights holds.

@@ -14,7 +14,6 @@ Source: the NumPy format, version 1 to 3.
 """
 
 import io
-import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import Format, content, events_of, put
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import check_events, check_size
+from lfp_snn.unpacking import check_events, check_size, check_text, reading
 
 _MILLISECOND = 1000
 _NAMES = {
@@ -59,19 +58,13 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises:
         DataError: it is damaged, holds Python objects, or would unpack to far more than its size.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content(path))) as archive:
-            check_size(path, sum(each.file_size for each in archive.infolist()))
-            return {
-                name.removesuffix(".npy"): _load(path, archive.read(name))
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except DataError:
-        raise
-    # A damaged archive makes zipfile and zlib trip over anything.
-    except Exception as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+    with reading(path), zipfile.ZipFile(io.BytesIO(content(path))) as archive:
+        check_size(path, sum(each.file_size for each in archive.infolist()))
+        return {
+            name.removesuffix(".npy"): _load(path, archive.read(name))
+            for name in archive.namelist()
+            if name.endswith(".npy")
+        }
 
 
 def read_npz(path: Path) -> Events:
@@ -112,7 +105,7 @@ def _dump(array: npt.NDArray[Any]) -> bytes:
 def _load(path: Path, data: bytes) -> npt.NDArray[Any]:
     """An array, its size checked against what follows its header."""
     file = io.BytesIO(data)
-    try:
+    with reading(path):
         version = np.lib.format.read_magic(file)
         readers: Mapping[tuple[int, int], Any] = {
             (1, 0): np.lib.format.read_array_header_1_0,
@@ -127,19 +120,8 @@ def _load(path: Path, data: bytes) -> npt.NDArray[Any]:
         if count < 0 or count * dtype.itemsize > len(data) - file.tell():
             raise DataError(f"{path} is truncated: its header tells of {shape} values")
         flat = np.frombuffer(data, dtype, count, file.tell())
+        check_text(path, flat)
         return flat.reshape(shape, order="F" if fortran else "C")
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        SyntaxError,
-        OverflowError,
-        RecursionError,
-        tokenize.TokenError,
-        MemoryError,
-        EOFError,
-    ) as error:
-        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
 
 
 def _columns(arrays: Mapping[str, Any]) -> dict[str, str] | None:
@@ -189,7 +171,7 @@ def _from_frames(path: Path, array: npt.NDArray[Any]) -> Events:
     _, polarities, height, width = frames.shape
     if polarities not in (1, 2):
         raise DataError(f"{path} has frames of {polarities} polarities; expected 1 or 2")
-    check_events(path, np.count_nonzero(frames))
+    check_events(path, int(np.count_nonzero(frames)))
     step, p, y, x = np.nonzero(frames)
     counts = _whole(path, frames[step, p, y, x])  # of a file of few events, little is copied
     if counts.size and (counts.min() < 0 or counts.max() > _MOST_COUNTS):

@@ -57,7 +57,7 @@ def _from_taxels(path: Path, train: npt.NDArray[Any]) -> Events:
         raise DataError(
             f"{path} has a spiketrain of the shape {train.shape}; expected [taxels + 1, E]"
         )
-    check_events(path, np.count_nonzero(train[:-1]))
+    check_events(path, int(np.count_nonzero(train[:-1])))
     spikes, seconds = train[:-1], np.asarray(train[-1], np.float64)
     if not np.isfinite(seconds).all() or np.abs(seconds).max(initial=0) > 1e9:
         raise DataError(f"{path} has times that are no seconds")
