@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +70,9 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and turn an error into a line and an exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # names of files need not be text to be shown
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except LfpSnnError as error:

@@ -76,6 +76,7 @@ def find(folder: Path) -> list[Entry]:
         hidden = any(part.startswith(".") for part in parts)
         if path.suffix.lower() in suffixes and path.is_file() and len(parts) > 1 and not hidden:
             name = "/".join(parts)
+            _check_name(name, folder)
             entries.append(Entry(name, parts[0], name))
     if not entries:
         raise DataError(
@@ -83,6 +84,15 @@ def find(folder: Path) -> list[Entry]:
             f"<class>/<file>, with files of {', '.join(sorted(suffixes))}"
         )
     return entries
+
+
+def _check_name(name: str, folder: Path) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{folder} has the file {name!a}, whose name is not UTF-8; rename it"
+        ) from error
 
 
 def read_table(path: Path, folder: Path) -> list[Entry]:

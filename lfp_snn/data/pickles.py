@@ -82,6 +82,11 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """The same of none."""
+    return b""
+
+
 _NDARRAY = _Function(_ndarray)
 _NAMES = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Function(_reconstruct)
@@ -90,6 +95,7 @@ _NAMES = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Function(_dtype),
     ("_codecs", "encode"): _Function(_encode),
+    ("__builtin__", "bytes"): _Function(_no_bytes),
 }  # fmt: skip
 
 _PLAIN = frozenset(

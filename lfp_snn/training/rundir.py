@@ -54,11 +54,17 @@ class RunDir:
 
     @classmethod
     def check_new(cls, path: Path) -> None:
-        """Refuse a path that is taken, since nothing is ever overwritten, or cannot be made.
+        """Refuse a path that is taken, since nothing is overwritten, or cannot be made.
 
         Raises:
             RunError: something is there already, or nothing can be written there.
         """
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:  # it could not be written into the report
+            raise RunError(
+                f"{ascii(str(path))} is not UTF-8: name another directory with --out."
+            ) from error
         if path.exists():
             raise RunError(
                 f"{path} exists already and nothing is overwritten: name another directory with "
