@@ -93,8 +93,8 @@ def reading(
     except DAMAGE as problem:
         if isinstance(problem, OSError) and problem.errno in _OF_THE_MACHINE:
             raise
-        otherwise = f"no {kind}" if kind else "holds something else"
-        raise error(f"{path} is damaged or {otherwise}: {shown(problem)}") from problem
+        wrong = f"no {kind} or is damaged" if kind else "damaged or holds something else"
+        raise error(f"{path} is {wrong}: {shown(problem)}") from problem
 
 
 def shown(problem: BaseException) -> str:

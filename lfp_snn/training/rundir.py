@@ -63,7 +63,7 @@ class RunDir:
             str(path).encode()
         except UnicodeEncodeError as error:  # it could not be written into the report
             raise RunError(
-                f"{ascii(str(path))} is not UTF-8: name another directory with --out."
+                f"{str(path)!a} is not UTF-8: name another directory with --out."
             ) from error
         if path.exists():
             raise RunError(
