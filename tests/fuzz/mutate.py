@@ -25,9 +25,8 @@ import numpy as np
 import yaml
 
 from lfp_snn.unpacking import DAMAGE
-from tests.fuzz.values import DTYPES, INSTRUCTIONS, NUMBERS, VALUES, WORDS
+from tests.fuzz.values import COLUMNS, DTYPES, INSTRUCTIONS, LONG_JSON, NUMBERS, VALUES, WORDS
 
-_COLUMNS = ("times", "units", "labels")
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _MOST = 1 << 20  # bytes of an input
 _HUGE = 1 << 26  # bytes to which a part of one unpacks
@@ -68,8 +67,8 @@ def _bytes(data: bytes, rng: Random, _: Path) -> bytes:
     length = min(rng.choice((1, 2, 4, 8, 16, 64, 512)), len(out) - place)
     match rng.randrange(9):
         case 0:
-            for _each in range(rng.choice((1, 1, 3, 20))):
-                out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
+            for at in rng.choices(range(len(out)), k=rng.choice((1, 1, 3, 20))):
+                out[at] ^= 1 << rng.randrange(8)
         case 1 | 2:
             size = rng.choice((1, 2, 4, 8))
             place -= place % size
@@ -156,9 +155,7 @@ def _in_tree(tree: Any, rng: Random) -> Any:
 def _json(data: bytes, rng: Random, scratch: Path) -> bytes:
     """JSON, or a line of it each."""
     if rng.random() < 0.1:
-        return rng.choice(
-            (b"[" * 100_000, b'{"a":' * 20_000, b"[" + b"9" * 9000 + b"]", b"[]", b"0")
-        )
+        return rng.choice(LONG_JSON)
     if rng.random() < 0.2:
         return _text(data, rng, scratch)
     try:
@@ -323,7 +320,7 @@ def _hdf5(data: bytes, rng: Random, scratch: Path) -> bytes:
                 file[f"{name}_3"] = rng.choice((h5py.SoftLink("/x"), h5py.ExternalLink("x", "/")))
             case 6 | 7:  # much that packs to little, or to nothing
                 count, filled = rng.choice((1 << 16, 1 << 22, 1 << 25, 1 << 28)), rng.random() < 0.4
-                names = [rng.choice(names), *(n for n in names if n.rpartition("/")[2] in _COLUMNS)]
+                names = [rng.choice(names), *(n for n in names if n.rpartition("/")[2] in COLUMNS)]
                 kind = rng.choice((*DTYPES[:-1], h5py.vlen_dtype(np.uint16)))
                 for each in set(names[: rng.choice((1, 3))]):
                     del file[each]

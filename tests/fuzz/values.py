@@ -28,3 +28,5 @@ INSTRUCTIONS = (
     b"cos\nsystem\n", b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"J\xff\xff\xff\x7f",
 )  # fmt: skip
 DTYPES = ("u1", "i8", "f2", "f8", "S7", "?", "c16", ">i4", "U3")
+COLUMNS = ("times", "units", "labels")  # that a reader of HDF5 looks for
+LONG_JSON = (b"[" * 100_000, b'{"a":' * 20_000, b"[" + b"9" * 9000 + b"]", b"[]", b"0")
