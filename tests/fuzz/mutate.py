@@ -56,9 +56,6 @@ def mutated(structure: str, data: bytes, rng: Random, scratch: Path) -> bytes:
     return data
 
 
-# ------------------------------------------------------------------------- bytes
-
-
 def _bytes(data: bytes, rng: Random, _: Path) -> bytes:
     """Bits, numbers, blocks."""
     out = bytearray(data or b"\0")
@@ -115,9 +112,6 @@ def _text(data: bytes, rng: Random, _: Path) -> bytes:
     return b"\n".join(lines)
 
 
-# ------------------------------------------------------------------------- trees
-
-
 def _in_tree(tree: Any, rng: Random) -> Any:
     """A tree of lists and mappings with one place in it changed."""
     places: list[tuple[Any, Any]] = []
@@ -172,9 +166,6 @@ def _yaml(data: bytes, rng: Random, scratch: Path) -> bytes:
         return _text(data, rng, scratch)
     tree = _in_tree(yaml.safe_load(data), rng)
     return yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass")
-
-
-# ------------------------------------------------------------------------- containers
 
 
 def _gzip(data: bytes, rng: Random, scratch: Path) -> bytes:
