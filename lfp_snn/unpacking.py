@@ -218,6 +218,12 @@ def _check_tree(path: Path, file: Any) -> None:
                     raise DataError(f"{path} keeps {item.name} in another file, which is not read")
                 size += item.nbytes
                 check_size(path, size)
+                # A text or a row of its own takes a byte at least, and each becomes an object.
+                if item.dtype.kind not in "biufc" and item.size > path.stat().st_size:
+                    raise DataError(
+                        f"{path} tells of {item.size} texts or rows in {item.name}, more than its "
+                        f"{path.stat().st_size} bytes hold"
+                    )
 
 
 def _address(group: Any) -> Any:

@@ -213,6 +213,8 @@ class _SumPool(nn.Module):
 
 def _weighted(module: Any, node: Any) -> nn.Module:
     """A synapse with the weights of a node."""
+    if np.asarray(node.weight).dtype.kind not in "biuf":
+        raise ValueError(f"its weights are of the type {np.asarray(node.weight).dtype}")
     weight = torch.from_numpy(np.ascontiguousarray(node.weight))
     module.weight = nn.Parameter(weight)
     bias = getattr(node, "bias", None)

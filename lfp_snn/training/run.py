@@ -44,6 +44,7 @@ from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.transfer import Transfer, freeze, load_into
+from lfp_snn.unpacking import DAMAGE
 
 __all__ = ["TrainedRun", "fit", "load_splits", "train"]
 
@@ -340,7 +341,7 @@ def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
         if not shape or min(shape) < 1 or not classes:
             raise ValueError("there is nothing to classify")
         return bool(info["from_config"]), shape, classes
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise RunError(f"{run.info} does not describe a run: {error!r}.") from error
 
 
