@@ -1,25 +1,114 @@
-"""Files from strangers: what unpacks without end or leads to other files is refused.
+"""Files from strangers: what unpacks without end, leads elsewhere or trips a reader is refused.
 
 A file never takes more memory than about `EXPANSION` times its size (and `FREE` bytes at least):
-formats that compress are asked how large their content is before it is unpacked.
+formats that compress, or that tell how much follows, are asked for that before it is unpacked.
+
+`reading` is the one boundary between the content of such files and the errors of this program. A
+reader checks what can be checked and says what is wrong with it; whatever else damage runs into,
+in a library or in arithmetic on numbers that no camera writes, is told as damage there, with the
+first error as its cause. Errors that no content provokes (a name that does not exist, a failed
+assertion, a missing module) pass through it, so that faults of this program stay visible.
 """
 
+import errno
+import struct
+import sys
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lfp_snn.errors import DataError
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["allowance", "check_size", "open_hdf5"]
+from lfp_snn.errors import DataError, LfpSnnError
 
-EXPANSION = 200
+__all__ = [
+    "DAMAGE",
+    "allowance",
+    "check_events",
+    "check_size",
+    "check_text",
+    "inflated",
+    "open_hdf5",
+    "reading",
+    "shown",
+]
+
+EXPANSION = 200  # times the size of a small file: frames of few events pack so well
 FREE = 1 << 26
+EXPANSION_OF_LARGE = 50
+_SMALL_ENDS = 192 << 20  # bytes to which the first factor leads at most
+EVENT_BYTES = 64  # that an event takes while columns are made of it
+
+_PIECE = 1 << 20
+_LONGEST = 200  # characters of another program's error in a message
+
+#: What damaged content makes readers trip over.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+#: What the machine refuses is no damage.
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+
+
+@contextmanager
+def reading(
+    path: Path | str, kind: str = "", error: type[LfpSnnError] = DataError
+) -> Iterator[None]:
+    """Tell as damage to a file what its content makes a reader trip over.
+
+    Args:
+        path: the file or folder.
+        kind: what it should be, such as "index of recordings", for the message.
+        error: what is raised.
+
+    Raises:
+        LfpSnnError: of that kind, naming the path; or the one that was raised within.
+    """
+    try:
+        yield
+    except LfpSnnError:
+        raise
+    except MemoryError as problem:
+        raise error(f"{path} takes more memory than there is to read") from problem
+    except DAMAGE as problem:
+        if isinstance(problem, OSError) and problem.errno in _OF_THE_MACHINE:
+            raise
+        wrong = f"no {kind} or is damaged" if kind else "damaged or holds something else"
+        raise error(f"{path} is {wrong}: {shown(problem)}") from problem
+
+
+def shown(problem: BaseException) -> str:
+    """What another program's error says, in one short line."""
+    text = " ".join(str(problem).split())
+    if not text or isinstance(problem, LookupError):  # which says no more than what is missing
+        text = f"{type(problem).__name__}({text})"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def allowance(path: Path) -> int:
     """Bytes to which the content of a file may unpack."""
-    return max(FREE, EXPANSION * path.stat().st_size)
+    size = path.stat().st_size
+    return max(FREE, min(EXPANSION * size, _SMALL_ENDS), EXPANSION_OF_LARGE * size)
 
 
 def check_size(path: Path, size: int) -> None:
@@ -30,9 +119,54 @@ def check_size(path: Path, size: int) -> None:
     """
     if size > allowance(path):
         raise DataError(
-            f"{path} would unpack to {size / 2**20:.0f} MiB, over {EXPANSION} times its size; it "
-            "is damaged or made to fill the memory"
+            f"{path} would unpack to {size / 2**20:.0f} MiB, far more than a file of "
+            f"{path.stat().st_size} bytes holds; it is damaged or made to fill the memory"
         )
+
+
+def check_events(path: Path, count: int) -> None:
+    """Refuse more events than a file of that size unpacks to, before columns are made of them.
+
+    Raises:
+        DataError: they are.
+    """
+    check_size(path, EVENT_BYTES * count)
+
+
+def check_text(path: Path | str, array: npt.NDArray[Any]) -> None:
+    """Refuse an array of texts with numbers that are no letters, on which Python would stumble.
+
+    Raises:
+        DataError: it has such.
+    """
+    if array.dtype.kind == "U" and array.size:
+        codes = np.ravel(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise DataError(f"{path} is damaged: a text has the letter {int(codes.max()):#x}")
+
+
+def inflated(path: Path, packed: bytes, already: int = 0) -> bytes:
+    """What zlib has packed, unpacked piece by piece and no further than the allowance.
+
+    Args:
+        path: the file that it is from.
+        packed: a stream of zlib.
+        already: bytes that other parts of the file have unpacked to.
+
+    Raises:
+        DataError: it is damaged or cut short, or unpacks to more than the allowance.
+    """
+    decoder, left, pieces = zlib.decompressobj(), packed, bytearray()
+    try:
+        while left and not decoder.eof:
+            pieces += decoder.decompress(left, _PIECE)
+            left = decoder.unconsumed_tail
+            check_size(path, already + len(pieces))
+    except zlib.error as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    if not decoder.eof:
+        raise DataError(f"{path} is damaged: something packed is cut short")
+    return bytes(pieces)
 
 
 @contextmanager
@@ -41,7 +175,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 
     Raises:
         DataError: it cannot be read, leads to other files, would unpack to far more than its size,
-            or h5py is not installed.
+            has a group in two places, or h5py is not installed.
     """
     try:
         import h5py
@@ -49,29 +183,51 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         raise DataError(
             f"reading {path} takes h5py, which is not installed: pip install 'lfp_snn[formats]'"
         ) from error
-    try:
-        with h5py.File(path, "r") as file:
-            _check(path, file, [], [0])
-            yield file
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
+    with reading(path), h5py.File(path, "r") as file:
+        _check_tree(path, file)
+        yield file
 
 
-def _check(path: Path, group: Any, above: list[Any], size: list[int]) -> None:
-    """Refuse what leads out of a file, back into itself, or unpacks to far more than its size."""
+def _check_tree(path: Path, file: Any) -> None:
+    """Refuse what leads out of a file, or unpacks to far more than its size.
+
+    A group is looked into once: one that hangs in two places is refused, since a few of them, one
+    in the other, make more paths than can be walked, by this or by another program.
+    """
     import h5py
 
-    if group in above:
-        raise DataError(f"{path} has a group {group.name} that holds itself")
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise DataError(f"{path} has a link {name!r} in {group.name}, which is not followed")
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            _check(path, item, [*above, group], size)
-        elif isinstance(item, h5py.Dataset):
-            if item.external or item.is_virtual:
-                raise DataError(f"{path} keeps {item.name} in another file, which is not read")
-            size[0] += item.nbytes
-            check_size(path, size[0])
+    seen, size, waiting = {_address(file)}, 0, [file]
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise DataError(
+                    f"{path} has a link {name!r} in {group.name}, which is not followed"
+                )
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                if _address(item) in seen:
+                    raise DataError(
+                        f"{path} has the group {item.name} in two places; expected a tree"
+                    )
+                seen.add(_address(item))
+                waiting.append(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise DataError(f"{path} keeps {item.name} in another file, which is not read")
+                size += item.nbytes
+                check_size(path, size)
+                # A text or a row of its own takes a byte at least, and each becomes an object.
+                if item.dtype.kind not in "biufc" and item.size > path.stat().st_size:
+                    raise DataError(
+                        f"{path} tells of {item.size} texts or rows in {item.name}, more than its "
+                        f"{path.stat().st_size} bytes hold"
+                    )
+
+
+def _address(group: Any) -> Any:
+    """What tells a group from all others of its file."""
+    import h5py
+
+    return h5py.h5o.get_info(group.id).addr

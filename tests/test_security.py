@@ -229,12 +229,22 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: !!python/name:os.system", "could not determine a constructor"),
         ("a: !!python/object/new:os.mkdir [bait]", "could not determine a constructor"),
         ("!!python/module:os", "could not determine a constructor"),
-        (LAUGHS, "more than 100000 values"),
-        (LAUGHS.replace("]\n", "]\n", 1) + "j: {<<: [{x: *i}, {x: *i}]}", "more than 100000"),
+        (LAUGHS, "more than 10000 values"),
+        (LAUGHS.replace("]\n", "]\n", 1) + "j: {<<: [{x: *i}, {x: *i}]}", "more than 10000"),
         ("&a [*a]", "holds itself"),
         ("[" * 1000, "recursion"),
         ("a: " + "9" * 5000, "no valid YAML"),
         ("a: 2001-99-99", "no valid YAML"),
+        ("a: !!int ''", "'' is no int"),
+        ("a: !!bool perhaps", "'perhaps' is no bool"),
+        ("a: !!timestamp now", "'now' is no timestamp"),
+        ("a: " + 190 * "10:" + "0.5", "is no float"),
+        ("a: " + 900 * "10:" + "0", "a number of more than 1000 digits"),
+        ("a: 0x" + "f" * 9000, "a number of more than 1000 digits"),
+        ("a: " + 11_000 * "[] ,".replace(" ", "") + "b", "no valid YAML"),
+        ("- a\n" * 11_000, "more than 10000 values"),
+        ('a: "\\ud800"', "half a character"),
+        ('a: "\\UFFFFFFFF"', "no valid YAML"),
         ("? [a]\n: 1", "no valid YAML"),
         ('a: "\\0"', "null character"),
         ("a: " + "x" * (1 << 20), "characters"),
@@ -256,7 +266,7 @@ def test_yaml_that_is_no_config(
 
 
 def test_a_number_too_long_to_be_written(cli: Cli) -> None:
-    refused(cli("validate", "digits", f"seed=0x{'f' * 9000}"), "seed is a number of thousands")
+    refused(cli("validate", "digits", f"seed=0x{'f' * 9000}"), "a number of more than 1000 digits")
     refused(cli("validate", "digits", f"name=[{'a,' * 900}a]"), "...")
 
 

@@ -18,8 +18,12 @@ from lfp_snn.errors import ConfigError, DataError, RunError
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.files import read_json
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.unpacking import reading
 
 __all__ = ["Record", "Sample", "read_run"]
+
+
+_MOST_SPIKES = 1 << 20  # of a sample
 
 
 @dataclass(frozen=True)
@@ -99,15 +103,22 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 def _read_sample(path: Path) -> Sample:
     try:
-        arrays = load_arrays(path)
-        layers = tuple(str(name) for name in arrays["layers"])
-        return Sample(
-            label=int(arrays["label"]),
-            prediction=int(arrays["prediction"]),
-            layers=layers,
-            spikes={name: arrays[f"spikes/{name}"].astype(bool) for name in layers},
-        )
-    except (DataError, ValueError, KeyError, TypeError) as error:
+        with reading(path):
+            arrays = load_arrays(path)
+            layers = tuple(str(name) for name in arrays["layers"])
+            sample = Sample(
+                label=int(arrays["label"]),
+                prediction=int(arrays["prediction"]),
+                layers=layers,
+                spikes={name: arrays[f"spikes/{name}"].astype(bool) for name in layers},
+            )
+    except DataError as error:
         raise RunError(
             f"{path} is not a sample (label, prediction, layers, spikes/<layer>): {_line(error)}."
         ) from error
+    shapes = {layer.shape[:1] for layer in sample.spikes.values() if layer.ndim == 2}
+    if len(shapes) != 1 or any(layer.ndim != 2 for layer in sample.spikes.values()):
+        raise RunError(f"{path} is not a sample: its layers are not [T, units] of one T.")
+    if sum(np.count_nonzero(layer) for layer in sample.spikes.values()) > _MOST_SPIKES:
+        raise RunError(f"{path} has more than {_MOST_SPIKES} spikes, more than can be drawn.")
+    return sample

@@ -23,6 +23,7 @@ SLICES = 8  # pictures in the strip over time
 BINS = 60
 FRAME_MS = 60
 SIDE = 272  # pixels of an animation's shorter side, at least
+MOST_PIXELS = 1 << 22  # of a sensor that is drawn; the largest event cameras have a quarter
 
 Counts = npt.NDArray[np.int64]
 
@@ -33,7 +34,15 @@ def event_image(events: Events, chosen: npt.NDArray[np.bool_] | None = None) -> 
     Args:
         events: of one recording.
         chosen: bool ``[E]``, which of them; all if ``None``.
+
+    Raises:
+        DataError: the sensor has more pixels than can be drawn.
     """
+    if np.prod(events.sensor[1:]) > MOST_PIXELS:
+        raise DataError(
+            f"a sensor of {events.sensor[2]} x {events.sensor[1]} pixels is too large to be drawn "
+            f"(more than {MOST_PIXELS} pixels); are there events far off the others?"
+        )
     units = events.units() if chosen is None else events.units()[chosen]
     size = int(np.prod(events.sensor))
     return np.bincount(units, minlength=size).reshape(events.sensor).astype(np.int64)

@@ -9,6 +9,8 @@ from typing import Any
 from lfp_snn.analysis import plots
 from lfp_snn.analysis.pages import Illustration, rows, write_page
 from lfp_snn.analysis.record import Record, read_run
+from lfp_snn.errors import RunError
+from lfp_snn.unpacking import reading
 
 __all__ = ["write_report"]
 
@@ -31,8 +33,10 @@ def write_report(run_dir: Path) -> Path:
     Raises:
         RunError: the directory is no run, or one of its files is broken.
     """
-    record = read_run(run_dir)
-    return write_page(run_dir, "report.html", _figures(record), **_content(record))
+    # A run may come from anywhere, and has texts where numbers should be, or curves of no length.
+    with reading(run_dir, "run that can be reported", RunError):
+        record = read_run(run_dir)
+        return write_page(run_dir, "report.html", _figures(record), **_content(record))
 
 
 def _figures(record: Record) -> Iterator[Illustration]:

@@ -8,8 +8,10 @@ alone and answers two addresses, the page and its state.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
@@ -31,6 +33,8 @@ HOST = "127.0.0.1"
 GAP = 0.1
 MOST_POINTS = 1200  # of a curve; beyond, every second one is dropped
 MOST_UNITS = 300  # neurons of a layer in the raster, evenly spread
+MOST_CONNECTIONS = 16  # at once; a page has one
+PATIENCE_S = 10.0  # of a connection, from its beginning to its end
 FAREWELL_S = 2.5  # for an open page to fetch the last state; it asks every second
 
 
@@ -234,8 +238,49 @@ def _raster(sample: Sample) -> dict[str, Any]:
 
 
 class _Server(ThreadingHTTPServer):
+    """Answers a few connections at once, each for a few seconds at most.
+
+    A thread stands for each connection, so that a page which is slow to ask keeps no other waiting.
+    Beyond `MOST_CONNECTIONS` they are closed unanswered, and after `PATIENCE_S` whether they have
+    asked or not: what is opened and left half open, by whomever, costs a training nothing.
+    """
+
     daemon_threads = True
     watch: Watch
+
+    def __init__(self, *args: Any) -> None:
+        self._open: dict[Any, float] = {}
+        self._guard = Lock()
+        super().__init__(*args)
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._guard:
+            taken = len(self._open) < MOST_CONNECTIONS
+            if taken:
+                self._open[request] = time.monotonic()
+        if taken:
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    @override
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._guard:
+                self._open.pop(request, None)
+
+    @override
+    def service_actions(self) -> None:
+        """Close what has been open for too long; called many times a second."""
+        late = time.monotonic() - PATIENCE_S
+        with self._guard:
+            overdue = [request for request, since in self._open.items() if since < late]
+        for request in overdue:
+            with suppress(OSError):  # it is closing by itself
+                request.shutdown(socket.SHUT_RDWR)
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -250,7 +295,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The page, its state, or nothing."""
         watch = self.server.watch
-        if self.path == "/":
+        if not _is_here(self.headers.get_all("Host", [])):
+            self.send_error(HTTPStatus.FORBIDDEN)
+        elif self.path == "/":
             self._send("text/html; charset=utf-8", watch.page)
         elif self.path == "/state.json":
             self._send("application/json", watch.answer())
@@ -268,3 +315,13 @@ class _Handler(BaseHTTPRequestHandler):
     @override
     def log_message(self, format: str, *args: Any) -> None:
         """The console belongs to the training."""
+
+
+def _is_here(hosts: list[str]) -> bool:
+    """Whether a request is for this machine, by the one name that it gives for it.
+
+    A page of another site can have its own name lead to 127.0.0.1, and its scripts then ask here as
+    if it were their own server; but they ask under that name. The port may be another where it is
+    forwarded.
+    """
+    return len(hosts) == 1 and hosts[0].partition(":")[0] in (HOST, "localhost")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from io import TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +52,7 @@ from lfp_snn.training.rundir import RunDir
 __all__ = ["app", "main"]
 
 WATCH_PORT = 8470
+_NAME = 200  # characters of a name in a message
 SIGNAL_BASE = 128  # exit code of a program that a signal stopped, by convention of shells
 
 ConfigArgument = Annotated[
@@ -68,10 +71,22 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and turn an error into a line and an exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # names of files need not be text to be shown
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except LfpSnnError as error:
             raise _told(str(error), error) from error
+        except UnicodeEncodeError as error:
+            # Linux names files with any bytes; Python keeps those that are no text as surrogates.
+            if not _is_foreign(error.object):
+                raise
+            raise _told(
+                f"The name {error.object[:_NAME]!a} is not UTF-8 and cannot be written: "
+                "rename the file or folder.",
+                error,
+            ) from error
         except KeyboardInterrupt as error:
             raise _told("Stopped.", Interrupted("", signal.SIGINT)) from error
         except OSError as error:
@@ -85,6 +100,11 @@ class _Commands(TyperGroup):
             raise _told(
                 "Memory ran out: make batch_size, data.train or the network smaller.", error
             ) from error
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether a name has bytes that are no UTF-8."""
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
 def _told(message: str, error: BaseException) -> typer.Exit:

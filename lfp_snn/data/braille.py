@@ -18,12 +18,14 @@ from lfp_snn.data.options import Options
 from lfp_snn.data.pickles import read_pickle
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import DAMAGE, check_size
 
 SOURCE = (
     "Braille letters, real readings of a tactile fingertip (Mueller-Cleve et al. 2022, CC BY 4.0)"
 )
 FILE = "tutorial5_braille_spiking_data.pkl.gz"
 TAXELS = 12
+_LARGEST = 1 << 16  # a sensor reads 0 to 255
 
 
 class BrailleOptions(Options):
@@ -58,16 +60,19 @@ def read(root: Path) -> tuple[npt.NDArray[np.float64], list[str], npt.NDArray[np
         )
     samples = read_pickle(path)
     try:
-        readings = [np.asarray(each["taxel_data"], np.float64) for each in samples]
+        readings = [np.asarray(each["taxel_data"]) for each in samples]
         letters = [str(each["letter"]) for each in samples]
         repetitions = np.array([int(each["repetition"]) for each in samples], np.int64)
-    except (TypeError, KeyError, ValueError) as error:
+    except DAMAGE as error:
         raise DataError(f"{path} holds no readings as expected: {error!r}") from error
     if not readings or any(r.ndim != 2 or r.shape[1] != TAXELS or not len(r) for r in readings):
         raise DataError(f"{path} holds readings that are not [T, {TAXELS}]")
+    if any(r.dtype.kind not in "biuf" or not (np.abs(r) < _LARGEST).all() for r in readings):
+        raise DataError(f"{path} holds readings that are no values of a sensor")
     steps = max(map(len, readings))
+    check_size(path, 2 * 8 * TAXELS * steps * len(readings))
     padded = [np.pad(r, ((0, steps - len(r)), (0, 0)), mode="edge") for r in readings]
-    return np.stack(padded), letters, repetitions
+    return np.stack(padded).astype(np.float64), letters, repetitions
 
 
 def load(options: BrailleOptions) -> Splits:

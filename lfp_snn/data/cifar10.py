@@ -14,6 +14,7 @@ from lfp_snn.data.images import ImageArray, ImageOptions, Images, Labels, image_
 from lfp_snn.data.pickles import read_pickle
 from lfp_snn.data.sets import Splits
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import DAMAGE
 
 CLASSES = (
     "airplane",
@@ -77,7 +78,7 @@ def _pickle(path: Path) -> tuple[ImageArray, Labels]:
     batch = read_pickle(path, text="bytes")
     try:
         images, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
-    except (TypeError, KeyError, ValueError, IndexError) as error:
+    except DAMAGE as error:
         raise DataError(f"{path} is no batch of CIFAR-10: it has no data and labels") from error
     shape = (len(labels), _VALUES) if labels.ndim == 1 else None
     if images.dtype != np.uint8 or images.shape != shape or labels.dtype.kind not in "iu":

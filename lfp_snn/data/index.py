@@ -14,7 +14,7 @@ import io
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.formats import FORMATS, read_recording
+from lfp_snn.data.formats.base import LARGEST
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import reading
 
 PARTS = ("train", "val", "test")
 _VERSION = 1
+_COLUMNS = ("file", "label", "group")  # of a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +76,7 @@ def find(folder: Path) -> list[Entry]:
         hidden = any(part.startswith(".") for part in parts)
         if path.suffix.lower() in suffixes and path.is_file() and len(parts) > 1 and not hidden:
             name = "/".join(parts)
+            _check_name(name, folder)
             entries.append(Entry(name, parts[0], name))
     if not entries:
         raise DataError(
@@ -82,27 +86,51 @@ def find(folder: Path) -> list[Entry]:
     return entries
 
 
+def _check_name(name: str, folder: Path) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{folder} has the file {name!a}, whose name is not UTF-8; rename it"
+        ) from error
+
+
 def read_table(path: Path, folder: Path) -> list[Entry]:
     """The files that a CSV lists, in columns file, label and perhaps group.
 
     Raises:
         DataError: it cannot be read, a column is missing, or a file leads out of the folder.
     """
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    if not rows or not {"file", "label"} <= rows[0].keys():
-        raise DataError(f"{path} needs the columns file and label (and group, if there are groups)")
-    entries = []
-    for number, row in enumerate(rows, 2):
-        file, label = (row["file"] or "").strip(), (row["label"] or "").strip()
-        if not file or not label:
-            raise DataError(f"{path}, line {number}: a file and a label are needed")
-        if not (folder / file).resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{path}, line {number}: {file} lies outside of {folder}")
-        entries.append(Entry(file, label, (row.get("group") or file).strip()))
+    with reading(path, "table of recordings"):
+        lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+        titles = [title.strip() for title in next(lines, [])]
+        if not {"file", "label"} <= set(titles):
+            raise DataError(
+                f"{path} needs the columns file and label (and group, if there are groups)"
+            )
+        # Columns that are not known are passed over, and may be many.
+        columns = {name: titles.index(name) for name in _COLUMNS if name in titles}
+        rows = [
+            (lines.line_num, {k: line[n].strip() for k, n in columns.items() if n < len(line)})
+            for line in lines
+            if line
+        ]
+    entries = [_entry(path, folder, number, row) for number, row in rows]
+    if not entries:
+        raise DataError(f"{path} lists no files")
     return entries
+
+
+def _entry(path: Path, folder: Path, number: int, row: Mapping[str, str]) -> Entry:
+    """What a line of a table says."""
+    file, label = row.get("file", ""), row.get("label", "")
+    if not file or not label:
+        raise DataError(f"{path}, line {number}: a file and a label are needed")
+    if "\0" in file:
+        raise DataError(f"{path}, line {number}: a name with a null character names no file")
+    if not (folder / file).resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path}, line {number}: {file} lies outside of {folder}")
+    return Entry(file, label, row.get("group") or file)
 
 
 def look(
@@ -201,19 +229,23 @@ def read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[
     Raises:
         DataError: it is missing, damaged, or of another version, or a file leads out of its folder.
     """
-    try:
+    if not path.exists():
+        raise DataError(
+            f"there is no index {path}: make one with lfp-snn data import FOLDER --out {path}"
+        )
+    with reading(path, "index of recordings"):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
             raise DataError(f"{path} is an index of another version; import the folder again")
         polarities, height, width = (int(side) for side in content["sensor"])
         entries = [Entry(**each) for each in content["files"]]
         folder, classes = Path(content["folder"]), [str(name) for name in content["classes"]]
-    except FileNotFoundError:
+        if not all(isinstance(each, str) for e in entries for each in dataclasses.astuple(e)):
+            raise DataError(f"{path} has an entry that is no text")
+    if not (polarities in (1, 2) and 0 < height <= LARGEST and 0 < width <= LARGEST):
         raise DataError(
-            f"there is no index {path}: make one with lfp-snn data import FOLDER --out {path}"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} is no index of recordings: {error!r}") from error
+            f"{path} tells of a sensor {(polarities, height, width)}, which no camera has"
+        )
     for entry in entries:
         inside = Path(os.path.normpath(entry.file))
         if inside.is_absolute() or inside.parts[:1] == (os.pardir,):

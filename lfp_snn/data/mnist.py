@@ -21,6 +21,7 @@ from lfp_snn.unpacking import allowance, check_size
 CLASSES = tuple(str(digit) for digit in range(10))
 SOURCE = "MNIST, images of handwritten digits (LeCun, Cortes, Burges; CC BY-SA 3.0)"
 
+_RANKS = 4  # images have 3, or 4 in colour, and labels 1
 _UINT8 = 0x08  # IDX type code, the third byte of the magic number; the fourth is the rank
 
 
@@ -75,10 +76,10 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
             check_size(path, len(content))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}); fetch it again") from error
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or content[3] == 0:
+    if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or not 0 < content[3] <= _RANKS:
         raise DataError(
             f"{path} starts with the magic number 0x{content[:4].hex()}, which is not that of an "
-            "IDX file of bytes (0x000008 and the rank)"
+            f"IDX file of bytes (0x000008 and the rank, 1 to {_RANKS})"
         )
     rank = content[3]
     start = 4 + 4 * rank

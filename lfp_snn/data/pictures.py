@@ -12,7 +12,9 @@ from lfp_snn.data.images import ImageArray, Images
 from lfp_snn.data.motion import FloatArray
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import DAMAGE, check_size
 
+_PIXEL_BYTES = 4
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -21,8 +23,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """An image file, all of whose errors are DataErrors."""
     try:
         with Image.open(path) as picture:
+            check_size(path, _PIXEL_BYTES * picture.width * picture.height)
             yield picture
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (*DAMAGE, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image ({error})") from error
 
 

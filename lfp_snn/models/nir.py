@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lfp_snn.errors import DataError, NetworkError, require
 from lfp_snn.models.nir_graph import Place, metadata_of, places_of
-from lfp_snn.unpacking import open_hdf5
+from lfp_snn.unpacking import open_hdf5, reading
 
 __all__ = ["DT", "NIRNetwork", "from_nir", "load_nir"]
 
@@ -29,20 +29,6 @@ __all__ = ["DT", "NIRNetwork", "from_nir", "load_nir"]
 DT = 1e-4
 
 FLOAT = npt.NDArray[np.float64]
-
-
-#: What reading a file that is something else trips over.
-_DAMAGE = (
-    OSError,
-    KeyError,
-    ValueError,
-    TypeError,
-    AssertionError,
-    AttributeError,
-    IndexError,
-    RuntimeError,
-    RecursionError,
-)
 
 
 def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
@@ -63,17 +49,16 @@ def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
 
     if not Path(path).exists():
         raise DataError(f"There is no file {path}.")
-    try:
-        with open_hdf5(Path(path)):
-            pass  # it refuses links to other files, and what unpacks without end
-        graph = nir.read(path)
-    except _DAMAGE as problem:
-        raise DataError(f"{path} cannot be read as NIR: {problem}.") from problem
-    try:
+    with open_hdf5(Path(path)):
+        pass  # it refuses links to other files, and what unpacks without end
+    with reading(path, "network in NIR"), np.errstate(all="ignore"):
+        try:
+            graph = nir.read(path)
+        except AssertionError as problem:  # with which the package checks what it reads
+            raise ValueError(problem) from problem
+    # Sizes and shapes that no module takes; what is not finite is told as such.
+    with reading(path, "network that can be built"), np.errstate(all="ignore"):
         return from_nir(graph, dt)
-    # Sizes and shapes that no module takes.
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, OverflowError) as problem:
-        raise DataError(f"{path} describes a network that cannot be built: {problem}.") from problem
 
 
 def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
@@ -228,6 +213,8 @@ class _SumPool(nn.Module):
 
 def _weighted(module: Any, node: Any) -> nn.Module:
     """A synapse with the weights of a node."""
+    if np.asarray(node.weight).dtype.kind not in "biuf":
+        raise ValueError(f"its weights are of the type {np.asarray(node.weight).dtype}")
     weight = torch.from_numpy(np.ascontiguousarray(node.weight))
     module.weight = nn.Parameter(weight)
     bias = getattr(node, "bias", None)
@@ -255,7 +242,7 @@ def _neuron(place: Place, dt: float, output: bool) -> nn.Module:
         beta, gain = _decay(name, node, node.tau_mem, node.r, dt)
         alpha, entering = _decay(name, node, node.tau_syn, node.w_in, dt)
         gain = gain * entering
-    if np.any(gain <= 0):
+    if not np.all(np.isfinite(gain) & (gain > 0)):
         raise _refuse(name, node, f"a current that enters with the factor {gain.min():g}, not > 0")
     known = metadata_of(node)
     dtype = {"float32": torch.float32, "float64": torch.float64}.get(
@@ -288,7 +275,7 @@ def _decay(name: str, node: Any, tau: Any, factor: Any, dt: float) -> tuple[FLOA
     """What is left of a state after a step, and the factor with which its input enters."""
     lost = np.asarray(dt / tau, np.float64)
     left = 1 - lost
-    if np.any((left < -1e-12) | (left > 1)):
+    if not np.all((left >= -1e-12) & (left <= 1)):
         raise _refuse(
             name, node, f"a decay of {left.min():g} in a step of {dt:g} s; give a dt <= tau"
         )

@@ -23,6 +23,7 @@ from lfp_snn.learners import Learner
 from lfp_snn.training.distributed import ALONE, World
 from lfp_snn.training.files import write_atomic
 from lfp_snn.training.progress import Progress
+from lfp_snn.unpacking import DAMAGE, shown
 
 __all__ = [
     "DamagedError",
@@ -66,8 +67,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise RunError(f"There is no checkpoint {path}.") from None
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
+    except (SafetensorError, *DAMAGE) as error:
+        raise _damaged(path, shown(error)) from error
     # Checkpoints of version 0.1.0 have no checksum.
     if header.get(_CHECKSUM, "") not in ("", _checksum(header[_STATE], tensors)):
         raise _damaged(path, "its checksum is another")
@@ -170,8 +171,8 @@ class Snapshot:
             self._set_random_state(_unprefixed("random", tensors))
             return Progress.from_json(state["progress"]), _unprefixed("best", tensors)
         # Whatever is missing or of another kind trips those who take it over.
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise _damaged(path, repr(error)) from error
+        except DAMAGE as error:
+            raise _damaged(path, shown(error)) from error
 
     def _random_state(self) -> dict[str, Tensor]:
         state = {"cpu": torch.get_rng_state()}

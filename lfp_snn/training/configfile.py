@@ -34,17 +34,31 @@ __all__ = [
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-_LONGEST = 1 << 20  # characters of a config
-_MOST_VALUES = 100_000  # in a config, with all that its aliases repeat
+_LONGEST = 1 << 17  # characters of a config
+_MOST_VALUES = 10_000  # in a config, with all that its aliases repeat
+_MOST_DIGITS = 1000  # of a number
 _SHOWN = 200  # characters of a value in a message
+_PROBLEMS = 5  # that are told at once
 
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML that reads ``1e-3`` as a number and refuses a key that stands twice.
 
-    No tag makes it build anything but plain values. Aliases may repeat only so much: a few lines
-    of them can unfold to more than any memory holds.
+    No tag makes it build anything but plain values. They are counted as they are composed, before
+    any is built. Aliases may repeat only so much: a few lines of them can unfold to more than any
+    memory holds.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.composed += 1
+        if self.composed > _MOST_VALUES:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, _found(_TOO_MANY), mark)
+        return super().compose_node(parent, index)
 
     def get_single_data(self) -> Any:
         node = self.get_single_node()
@@ -64,6 +78,24 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def plain(self, node: yaml.ScalarNode) -> Any:
+        """A number, a date or the like; what is none is told with its place."""
+        if len(node.value) > _MOST_DIGITS:
+            raise _refused(node, f"a number of more than {_MOST_DIGITS} digits")
+        try:
+            return yaml.SafeLoader.yaml_constructors[node.tag](self, node)
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{_cut(node.value)!r} is no {kind}", node.start_mark
+            ) from error
+
+
+for _tag in ("bool", "int", "float", "timestamp"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.plain)
+
+_TOO_MANY = f"more than {_MOST_VALUES} values"
+
 
 def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
     """How many values a node stands for, everything that aliases repeat counted each time."""
@@ -76,20 +108,24 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
     if isinstance(node, yaml.ScalarNode):
         if "\0" in inner:
             raise _refused(node, "a null character")
+        if any("\ud800" <= each <= "\udfff" for each in inner):
+            raise _refused(node, "half a character")
         inner = ()
     elif isinstance(node, yaml.MappingNode):
         inner = [each for pair in inner for each in pair]
     total = 1 + sum(_unfolded(each, known) for each in inner)
     if total > _MOST_VALUES:
-        raise _refused(node, f"more than {_MOST_VALUES} values")
+        raise _refused(node, _TOO_MANY)
     known[id(node)] = total
     return total
 
 
 def _refused(node: yaml.Node, found: str) -> yaml.constructor.ConstructorError:
-    return yaml.constructor.ConstructorError(
-        None, None, f"there is {found}, which no config needs", node.start_mark
-    )
+    return yaml.constructor.ConstructorError(None, None, _found(found), node.start_mark)
+
+
+def _found(what: str) -> str:
+    return f"there is {what}, which no config needs"
 
 
 # YAML 1.1 wants a dot and a signed exponent in a float; everybody writes 1e-3.
@@ -119,8 +155,8 @@ def parse_yaml(text: str, source: str) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not readable"
         raise ConfigError(f"{source}{where}: this is no valid YAML: {problem}.") from error
-    # A date or a number that is none, a key that is a list, brackets without end.
-    except (ValueError, TypeError, RecursionError) as error:
+    # A key that is a list, a letter that is none, brackets without end.
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"{source}: this is no valid YAML: {error}.") from error
 
 
@@ -213,8 +249,9 @@ def make_config(
         return kind.model_validate(dict(given))
     except ValidationError as error:
         known = _dotted(kind)
-        problems = [_sentence(dict(problem), known) for problem in error.errors()]
-        text = f"{source}: {'; '.join(problems)}"
+        problems = [_sentence(dict(problem), known) for problem in error.errors()[:_PROBLEMS]]
+        more = len(error.errors()) - _PROBLEMS
+        text = f"{source}: {'; '.join(problems)}{f'; and {more} more' if more > 0 else ''}"
         raise ConfigError(text if text.endswith("?") else f"{text}.") from error
 
 
@@ -230,14 +267,14 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     """One problem that pydantic found, as a clause: key, what was found, what is expected."""
     # A union puts the names of its members between the keys.
     location = [part for part in problem["loc"] if " " not in str(part)]
-    key = dotted(location)
+    key = _cut(dotted(location))
     context = problem.get("ctx", {})
     match problem["type"]:
         case "unknown_key":
-            siblings = context["known"]
-            return "; ".join(
-                _unknown(name, location, siblings, known) for name in context["unknown"]
-            )
+            siblings, unknown = context["known"], context["unknown"]
+            told = [_unknown(name, location, siblings, known) for name in unknown[:_PROBLEMS]]
+            more = len(unknown) - _PROBLEMS
+            return "; ".join([*told, f"and {more} more"] if more > 0 else told)
         case "unknown_choice":
             guess = nearest(context["given"], context["known"])
             hint = f", did you mean {guess}?" if guess else ""
@@ -266,7 +303,7 @@ def _unknown(
     """A key that is not known, and the one that was perhaps meant."""
     guess = _nearest_key(key, location, siblings, known)
     hint = f"did you mean {guess}?" if guess else f"known are {', '.join(siblings)}"
-    return f"{dotted([*location, key])} is no known key, {hint}"
+    return f"{_cut(dotted([*location, key]))} is no known key, {hint}"
 
 
 def _nearest_key(
@@ -296,9 +333,12 @@ def _dotted(kind: type[BaseModel]) -> list[str]:
 def _shown(value: Any) -> str:
     """A value as it is written, or the beginning of it."""
     try:
-        text = repr(value)
+        return _cut(repr(value))
     except ValueError:  # Python writes no number of thousands of digits
         return "a number of thousands of digits"
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

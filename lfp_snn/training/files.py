@@ -11,10 +11,18 @@ from typing import Any
 
 from lfp_snn.errors import RunError
 
-__all__ = ["append_line", "read_json", "remove_torn", "sync_folder", "write_atomic", "write_json"]
+__all__ = [
+    "append_line",
+    "check_json_size",
+    "read_json",
+    "remove_torn",
+    "sync_folder",
+    "write_atomic",
+    "write_json",
+]
 
 _TORN = ".writing-"  # in the names of files that are being written
-_MOST_JSON = 1 << 26  # bytes; what a run writes is far smaller
+_MOST_JSON = 1 << 24  # bytes; what a run writes is far smaller
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -56,14 +64,23 @@ def read_json(path: Path) -> Any:
         RunError: there is no such file, it is not JSON, or far too large.
     """
     try:
-        size = path.stat().st_size
-        if size > _MOST_JSON:
-            raise RunError(f"{path} has {size} bytes, more than any run writes; it is not read.")
+        check_json_size(path)
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"There is no file {path}; is {path.parent} a run directory?") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def check_json_size(path: Path) -> None:
+    """Refuse JSON that is too large to be of a run.
+
+    Raises:
+        RunError: it is.
+    """
+    size = path.stat().st_size
+    if size > _MOST_JSON:
+        raise RunError(f"{path} has {size} bytes, more than any run writes; it is not read.")
 
 
 def append_line(path: Path, line: str) -> None:

@@ -26,6 +26,7 @@ from torch import nn
 from lfp_snn.data import Batch, Splits, load_file
 from lfp_snn.errors import RunError
 from lfp_snn.learners import Learner
+from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.training.assembly import (
     build_learner,
     build_network,
@@ -47,6 +48,7 @@ from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import Resumed, data_identity, find_run
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.unpacking import DAMAGE
 
 __all__ = ["TrainedRun", "fit", "train"]
 
@@ -156,10 +158,11 @@ class TrainedRun:
                 f"{run.best} into that network."
             )
         config = load_config(run.config, overrides)
-        net = config.model.build(shape, len(classes))
         if not run.best.exists():
             raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
         tensors, _ = load_checkpoint(run.best)
+        with no_larger_than(tensors, run.path, RunError):
+            net = config.model.build(shape, len(classes))
         load_net(net, tensors, run.best)
         learner = build_learner(net.to(pick_device(config.device)), config)
         net.eval()
@@ -286,7 +289,7 @@ def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
         if not shape or min(shape) < 1 or not classes:
             raise ValueError("there is nothing to classify")
         return bool(info["from_config"]), shape, classes
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise RunError(f"{run.info} does not describe a run: {error!r}.") from error
 
 

@@ -28,7 +28,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.errors import RunError
-from lfp_snn.training.files import append_line, remove_torn, sync_folder, write_atomic, write_json
+from lfp_snn.training.files import (
+    append_line,
+    check_json_size,
+    remove_torn,
+    sync_folder,
+    write_atomic,
+    write_json,
+)
 
 __all__ = ["RunDir"]
 
@@ -47,11 +54,17 @@ class RunDir:
 
     @classmethod
     def check_new(cls, path: Path) -> None:
-        """Refuse a path that is taken, since nothing is ever overwritten, or cannot be made.
+        """Refuse a path that is taken, since nothing is overwritten, or cannot be made.
 
         Raises:
             RunError: something is there already, or nothing can be written there.
         """
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:  # it could not be written into the report
+            raise RunError(
+                f"{str(path)!a} is not UTF-8: name another directory with --out."
+            ) from error
         if path.exists():
             raise RunError(
                 f"{path} exists already and nothing is overwritten: name another directory with "
@@ -187,6 +200,7 @@ class RunDir:
         """All complete lines; a last one torn by a crash is passed over."""
         if not self.metrics.exists():
             return []
+        check_json_size(self.metrics)
         *complete, _ = self.metrics.read_bytes().split(b"\n")
         try:
             lines = [json.loads(line) for line in complete]

@@ -21,6 +21,7 @@ from lfp_snn.models.nir import load_nir
 from lfp_snn.options import Section
 from lfp_snn.training.checkpoint import load_checkpoint
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.unpacking import DAMAGE, shown
 
 __all__ = ["Transfer", "freeze", "load_into"]
 
@@ -126,10 +127,10 @@ def _read(source: Path) -> dict[str, Tensor]:
     try:
         with safe_open(source, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as problem:
+    except (SafetensorError, *DAMAGE) as problem:
         raise RunError(
             f"transfer.source {source} is neither a run directory nor a safetensors or .nir file "
-            f"(and what torch.save writes is a pickle, which is never read): {problem}."
+            f"(and what torch.save writes is a pickle, which is never read): {shown(problem)}."
         ) from problem
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -158,6 +161,66 @@ def test_it_is_gone_with_the_training_and_knows_two_addresses_only() -> None:
     assert watch.state()["phase"] == "stopped"
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url, timeout=5)
+
+
+def _asked(watch: Watch, *hosts: str) -> bytes:
+    """The first line of the answer to a request for the state under these names."""
+    port = watch._server.server_address[1]
+    lines = ["GET /state.json HTTP/1.1", *(f"Host: {host}" for host in hosts), "", ""]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        with connection.makefile("rb") as answer:
+            return answer.readline()
+
+
+def test_it_answers_to_its_own_names_only() -> None:
+    """Names that lead here from elsewhere are those of other sites' pages."""
+    with Watch("tiny", 0) as watch:
+        port = watch._server.server_address[1]
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost:9000"):
+            assert b" 200 " in _asked(watch, host)
+        foreign = (
+            "evil.example",
+            f"evil.example:{port}",
+            f"localhost.evil.example:{port}",
+            "",
+            ":",
+        )
+        for host in foreign:
+            assert b" 403 " in _asked(watch, host), host
+        assert b" 403 " in _asked(watch)
+        assert b" 403 " in _asked(watch, f"localhost:{port}", f"evil.example:{port}")
+
+
+def test_half_open_connections_are_few_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched, "PATIENCE_S", 0.4)
+    with Watch("tiny", 0) as watch, ExitStack() as held:
+        place = ("127.0.0.1", watch._server.server_address[1])
+        before = threading.active_count()
+        silent = []
+        for _ in range(3 * watched.MOST_CONNECTIONS):
+            silent.append(held.enter_context(socket.create_connection(place, timeout=5)))
+            with suppress(ConnectionError):
+                silent[-1].sendall(b"GET /state.json HT")
+        assert threading.active_count() <= before + watched.MOST_CONNECTIONS
+        for each in silent:  # all are ended by the server: there is nothing more to read
+            with suppress(ConnectionError):
+                assert each.recv(1) == b""
+        assert _state(watch)["phase"] == "waiting for data and calibration"
+
+
+def test_a_connection_that_asks_too_slowly_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not keep it open."""
+    monkeypatch.setattr(watched, "PATIENCE_S", 0.4)
+    with Watch("tiny", 0) as watch:
+        place = ("127.0.0.1", watch._server.server_address[1])
+        with socket.create_connection(place, timeout=5) as slow:
+            began = time.monotonic()
+            with suppress(ConnectionError):
+                while time.monotonic() - began < 4:
+                    slow.sendall(b"G")
+                    time.sleep(0.05)
+            assert time.monotonic() - began < 3
 
 
 @pytest.fixture

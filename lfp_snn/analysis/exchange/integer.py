@@ -22,6 +22,7 @@ import numpy.typing as npt
 from lfp_snn.data.formats.arrays import load_arrays
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT
 from lfp_snn.errors import DataError, ShapeError
+from lfp_snn.unpacking import DAMAGE, shown
 
 __all__ = ["GUARD_BITS", "IntegerNetwork"]
 
@@ -144,9 +145,9 @@ class IntegerNetwork:
             arrays = load_arrays(Path(path))
             known = json.loads(arrays.pop(_DESCRIPTION).tobytes())
             return cls(known["stages"], arrays, known["info"])
-        except (DataError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        except (DataError, *DAMAGE) as problem:
             raise DataError(
-                f"{path} is no network written by lfp-snn export --to int8: {problem}."
+                f"{path} is no network written by lfp-snn export --to int8: {shown(problem)}."
             ) from problem
 
 

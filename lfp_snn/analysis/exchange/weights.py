@@ -8,28 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from lfp_snn.errors import DataError
 from lfp_snn.models import MODELS, ModelOptions
+from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.training.checkpoint import copy_tensors, load_net
+from lfp_snn.unpacking import reading
 
 __all__ = ["SavedNetwork", "load_weights", "weights_bytes"]
 
 _KEY = "lfp_snn"
-#: What reading a file that is something else trips over.
-_DAMAGE = (
-    OSError,
-    SafetensorError,
-    KeyError,
-    TypeError,
-    ValueError,
-    ValidationError,
-    RecursionError,
-)
 
 
 @dataclass(frozen=True)
@@ -73,21 +64,19 @@ def load_weights(path: Path | str) -> SavedNetwork:
         DataError: the file is absent or damaged, or describes no network that is known.
         RunError: its tensors are not those of the network that it describes.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            described: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if not Path(path).exists():
+        raise DataError(f"There is no file {path}.")
+    with reading(path, "network written by lfp-snn export --to safetensors"):
+        try:
+            with safe_open(path, framework="pt") as file:
+                described: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as problem:
+            raise ValueError(problem) from problem
         options = MODELS[described["model"]["name"]].model_validate(described["model"])
-        shape, classes = tuple(described["input_shape"]), list(described["classes"])
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}.") from None
-    except _DAMAGE as problem:
-        raise DataError(
-            f"{path} is no network written by lfp-snn export --to safetensors: {problem}."
-        ) from problem
-    try:
+        shape = tuple(int(side) for side in described["input_shape"])
+        classes = [str(name) for name in described["classes"]]
+    with no_larger_than(tensors, path, DataError):
         net = options.build(shape, len(classes))
-    except (TypeError, ValueError, RuntimeError) as problem:
-        raise DataError(f"{path} describes a network that cannot be built: {problem}.") from problem
     load_net(net, tensors, path)
     return SavedNetwork(net.eval(), shape, classes)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import Format, content, events_of, one_camera, put
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import allowance
+from lfp_snn.unpacking import allowance, check_events
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _EVENT = np.dtype(
@@ -103,6 +103,7 @@ def read_cameras(path: Path) -> dict[str, Events]:
         raise DataError(f"{path} is damaged: {error}") from error
     found = {}
     for number, parts in sorted(packets.items()):
+        check_events(path, sum(map(len, parts)))
         events, stream = np.concatenate(parts), header.streams[number]
         found[f"{number}: {stream.source}" if stream.source else str(number)] = events_of(
             path, events["x"], events["y"], events["t"], events["p"], stream.size
@@ -151,7 +152,8 @@ def _header(data: bytes) -> _Header:
 
 
 def _stream(node: ElementTree.Element) -> _Stream:
-    values = {attr.get("key"): attr.text or "" for attr in node.iter("attr")}
+    """What the node `info` in that of a stream says; no deeper, so that each is looked at once."""
+    values = {attr.get("key"): attr.text or "" for attr in node.findall("node[@name='info']/attr")}
     size = None
     if {"sizeX", "sizeY"} <= values.keys():
         size = int(values["sizeY"]), int(values["sizeX"])

@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import reading
 
 HEAD = 512
 """Bytes at the beginning of a file that tell its format."""
 
-_LARGEST = int(np.iinfo(np.int16).max)
+LARGEST = int(np.iinfo(np.int16).max)
+"""Pixels of a side of a sensor, at most."""
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Format:
         suffixes: how names of such files end.
         recognises: whether the first `HEAD` bytes of a file are of this format; `None` if no
             content tells, but the name.
-        read: all events of a file.
+        read: all events of a file; what its content trips over is told as damage to the file.
         write: the same in a new file.
         cameras: the events of each camera by its name, for formats whose files may hold several.
     """
@@ -39,6 +44,11 @@ class Format:
     read: Callable[[Path], Events]
     write: Callable[[Events, Path], None]
     cameras: Callable[[Path], dict[str, Events]] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "read", _told(self.read))
+        if self.cameras is not None:
+            object.__setattr__(self, "cameras", _told(self.cameras))
 
 
 def one_camera(path: Path, found: dict[str, Events], camera: str | None = None) -> Events:
@@ -66,6 +76,17 @@ def one_camera(path: Path, found: dict[str, Events], camera: str | None = None) 
             "lfp-snn data convert --camera NAME"
         )
     return next(iter(found.values()))
+
+
+def _told(read: Callable[..., Read]) -> Callable[..., Read]:
+    """A reader whose errors are all sentences about its file."""
+
+    @wraps(read)
+    def reader(path: Path, *args: Any, **options: Any) -> Read:
+        with reading(path):
+            return read(path, *args, **options)
+
+    return reader
 
 
 def content(path: Path) -> bytes:
@@ -213,7 +234,7 @@ def events_of(
     # Compared before the cast: what is too large for a pixel must not come round as a small one.
     told_height, told_width = size or (None, None)
     height, width = told_height or int(y.max()) + 1, told_width or int(x.max()) + 1
-    if max(height, width) > _LARGEST or min(int(x.min()), int(y.min())) < 0:
+    if max(height, width) > LARGEST or min(int(x.min()), int(y.min())) < 0:
         raise DataError(
             f"{path} has an event at x={int(x.max())}, y={int(y.max())} or below zero, where no "
             "event camera has pixels; it is damaged or of another format"

@@ -20,7 +20,7 @@ from lfp_snn.data.events import Events
 from lfp_snn.data.formats import hdf5_cameras
 from lfp_snn.data.formats.base import Format, content, events_of, one_camera
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import check_size, open_hdf5
+from lfp_snn.unpacking import check_events, open_hdf5
 
 _SECOND = 1_000_000
 _AT_ONCE = 64  # rows
@@ -77,13 +77,11 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
         if group is None:
             raise DataError(f"{path} has no times and units, at the top or in a group spikes")
         times, units = group["times"], group["units"]
-        check_size(path, times.nbytes + units.nbytes)
+        check_events(path, max(times.size, units.size))
         rows_t, rows_u = _rows(path, times), _rows(path, units)
-        labels = np.asarray(file["labels"], np.int64) if "labels" in file else None
+        labels = _labels(path, file, len(rows_t))
     if len(rows_t) != len(rows_u) or any(map(_differ, rows_t, rows_u)):
         raise DataError(f"{path} has other numbers of times than of units; it is damaged")
-    if labels is not None and len(labels) != len(rows_t):
-        raise DataError(f"{path} has {len(labels)} labels for {len(rows_t)} recordings")
     if not rows_t:
         raise DataError(f"{path} has no events")
     t, unit = np.concatenate(rows_t), np.concatenate(rows_u)
@@ -98,18 +96,31 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
     return Events(flat.x, flat.y, flat.t, silent, flat.sensor, offsets.astype(np.int64)), labels
 
 
+def _labels(path: Path, file: Any, recordings: int) -> npt.NDArray[np.int64] | None:
+    """One for each recording, if the file has them; how many they are is asked first."""
+    if "labels" not in file:
+        return None
+    if file["labels"].shape != (recordings,):
+        raise DataError(
+            f"{path} has labels of the shape {file['labels'].shape} for {recordings} recordings"
+        )
+    return np.asarray(file["labels"], np.int64)
+
+
 def _differ(times: npt.NDArray[Any], units: npt.NDArray[Any]) -> bool:
     return len(times) != len(units)
 
 
 def _rows(path: Path, dataset: Any) -> list[npt.NDArray[Any]]:
     """One array a recording, float64 for times and int64 for units."""
+    if dataset.dtype.kind not in "biufO":
+        raise DataError(f"{path} holds values of the type {dataset.dtype}; expected numbers")
     if dataset.dtype == object:
         rows, size = [], 0
         for start in range(0, len(dataset), _AT_ONCE):  # rows may be one and the same in the file
             rows += list(dataset[start : start + _AT_ONCE])
-            size += sum(np.asarray(row).nbytes for row in rows[start:])
-            check_size(path, size)
+            size += sum(np.size(row) for row in rows[start:])
+            check_events(path, size)
     else:
         rows = [dataset[()]]
     kind = np.float64 if np.asarray(rows[0]).dtype.kind == "f" else np.int64

@@ -11,10 +11,9 @@ Source: See, Lim, Li et al., *ST-MNIST*, arXiv 2005.04319; the MAT-file format, 
 """
 
 import io
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +21,12 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import hdf5
 from lfp_snn.data.formats.base import Format, content, events_of, put
+from lfp_snn.data.formats.mat5 import checked
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import allowance, check_size
+from lfp_snn.unpacking import check_events
 
 _VERSION_73 = b"MATLAB 7.3"
 _SECOND = 1_000_000
-_HEADER = 128
-_COMPRESSED = 15
 _NAMES = {"t": ("t", "ts"), "x": ("x",), "y": ("y",), "p": ("p", "pol")}
 
 
@@ -51,38 +49,13 @@ def read(path: Path) -> Events:
 def _load(path: Path) -> Mapping[str, Any]:
     from scipy.io import loadmat
 
-    data = content(path)
-    _check_expansion(path, data)
+    sound = checked(path, content(path))
     try:
-        found: Mapping[str, Any] = loadmat(io.BytesIO(data), appendmat=False)
+        found: Mapping[str, Any] = loadmat(io.BytesIO(sound), appendmat=False)
     # scipy meets a damaged file with whatever its parser runs into.
     except Exception as error:
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
     return found
-
-
-def _check_expansion(path: Path, data: bytes) -> None:
-    """Unpack every compressed element piece by piece, and refuse what grows too large."""
-    order: Literal["little", "big"] = "little" if data[126:128] == b"IM" else "big"
-    place, total, most = _HEADER, 0, allowance(path)
-    while place + 8 <= len(data):
-        kind = int.from_bytes(data[place : place + 4], order)
-        size = int.from_bytes(data[place + 4 : place + 8], order)
-        if kind == _COMPRESSED:
-            decoder, left = zlib.decompressobj(), data[place + 8 : place + 8 + size]
-            try:
-                while left and not decoder.eof:
-                    total += len(decoder.decompress(left, 1 << 20))
-                    left = decoder.unconsumed_tail
-                    if total > most:
-                        check_size(path, total)
-            except zlib.error as error:
-                raise DataError(f"{path} is damaged: {error}") from error
-        else:
-            # What is not compressed tells its own size, and cannot be larger than the file.
-            if size > len(data) - place - 8:
-                raise DataError(f"{path} is truncated: an element is longer than the file")
-        place += 8 + size
 
 
 def _from_taxels(path: Path, train: npt.NDArray[Any]) -> Events:
@@ -90,6 +63,7 @@ def _from_taxels(path: Path, train: npt.NDArray[Any]) -> Events:
         raise DataError(
             f"{path} has a spiketrain of the shape {train.shape}; expected [taxels + 1, E]"
         )
+    check_events(path, int(np.count_nonzero(train[:-1])))
     spikes, seconds = train[:-1], np.asarray(train[-1], np.float64)
     if not np.isfinite(seconds).all() or np.abs(seconds).max(initial=0) > 1e9:
         raise DataError(f"{path} has times that are no seconds")
@@ -113,6 +87,7 @@ def _from_columns(path: Path, variables: Mapping[str, Any], first: int) -> Event
                 f"{path} has {own or 'nothing'}; expected spiketrain, TD, or t, x, y, p"
             )
         values = np.asarray(variables[name]).ravel()
+        check_events(path, values.size)
         if values.dtype.kind not in "biuf" or not np.isfinite(values.astype(np.float64)).all():
             raise DataError(f"{path} has a column {name} that is no column of numbers")
         if values.size and np.abs(values.astype(np.float64)).max() >= 2.0**62:

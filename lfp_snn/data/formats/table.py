@@ -14,6 +14,7 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import Format, content, events_of, put
 from lfp_snn.errors import DataError
+from lfp_snn.unpacking import shown
 
 _SECOND = 1_000_000
 _COLUMNS = ("t", "x", "y", "p")
@@ -85,7 +86,9 @@ def _numbers(path: Path, name: str, texts: list[str]) -> npt.NDArray[np.float64]
     try:
         values = np.array(texts, np.float64)
     except ValueError as error:
-        raise DataError(f"{path} has a column {name} with what is no number: {error}") from error
+        raise DataError(
+            f"{path} has a column {name} with what is no number: {shown(error)}"
+        ) from error
     if not np.isfinite(values).all() or np.abs(values).max() >= 2.0**62:
         raise DataError(f"{path} has a value in column {name} that no event has")
     return values

@@ -57,7 +57,7 @@ def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Descriptio
         labels, parts, starts = [], [], [0]
         for path, part in zip(paths, files, strict=True):
             with open_hdf5(path) as file:
-                own = np.asarray(file["labels"], np.int64)
+                own = _labels(path, file)
             if own.ndim != 1 or (
                 len(own) and not 0 <= own.min() <= own.max() < len(description.classes)
             ):
@@ -83,6 +83,17 @@ def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Descriptio
         return Rows(read, np.concatenate(labels), np.array(parts), paths)
 
     return find
+
+
+def _labels(path: Path, file: Any) -> IntArray:
+    """The labels of a file, as many as it has recordings, each of which takes at least a byte."""
+    labels, recordings = file["labels"], len(file["spikes/times"])
+    if labels.shape != (recordings,) or recordings > path.stat().st_size:
+        raise DataError(
+            f"{path} has labels of the shape {labels.shape} for {recordings} recordings in "
+            f"{path.stat().st_size} bytes; it is damaged"
+        )
+    return np.asarray(labels, np.int64)
 
 
 def tidigits(root: Path, description: Description) -> Rows:
@@ -157,13 +168,15 @@ def _spikes(
     path: Path, seconds: npt.NDArray[Any], units: npt.NDArray[Any], sensor: tuple[int, int, int]
 ) -> Events:
     """Spikes of one recording, in seconds and units."""
-    seconds, unit = np.asarray(seconds, np.float64), np.asarray(units).astype(np.int64)
+    if np.asarray(seconds).dtype.kind not in "iuf" or np.asarray(units).dtype.kind not in "iuf":
+        raise DataError(f"{path} has a recording that is not of numbers")
+    seconds, unit = np.asarray(seconds, np.float64), np.asarray(units, np.float64)
     if seconds.shape != unit.shape or seconds.ndim != 1 or not len(unit):
         raise DataError(f"{path} has a recording of {seconds.shape} times and {unit.shape} units")
     if not np.isfinite(seconds).all() or np.abs(seconds).max() > 1e9:
         raise DataError(f"{path} has times that are no seconds")
     if not 0 <= unit.min() <= unit.max() < sensor[2]:
-        raise DataError(f"{path} has a unit {unit.max()}; expected 0 to {sensor[2] - 1}")
+        raise DataError(f"{path} has a unit {unit.max():g}; expected 0 to {sensor[2] - 1}")
     nothing = np.zeros(len(unit), np.uint8)
     t = (seconds * _SECOND).astype(np.int64)
     return Events(unit.astype(np.int16), nothing.astype(np.int16), t, nothing, sensor)
