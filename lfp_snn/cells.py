@@ -155,11 +155,10 @@ class Cell(ABC):
         decayed = self.dynamics.decayed(kept)
         compared = self.dynamics.compared(entering, w)
         direct = self.direct(rule, arriving, compared)
-        later = rule.take(handed, kept, decayed, entering)
-        m = direct + self.dynamics.stays(compared) * later
+        m = direct + self.dynamics.stays(compared) * rule.take(kept, decayed, entering) * handed
         if arriving.relevance is not None:
             m = m + rule.split(arriving.relevance, kept, decayed, entering)[1]
-        return self.open(w) * m, rule.hand(m, decayed, self.dynamics.follows(w)), direct
+        return self.open(w) * m, rule.hand(decayed, self.dynamics.follows(w)) * m, direct
 
 
 @dataclass(frozen=True)
@@ -243,8 +242,8 @@ class Synaptic(Cell):
         decayed = self.alpha * y
         now = decayed + arrived
         of_y, kept, direct = self.rescale_membrane(rule, arriving, handed[1], w, now)
-        n = of_y + rule.take(handed[0], y, decayed, arrived)
-        states = torch.stack([rule.hand(n, decayed, self.alpha), kept])
+        n = of_y + rule.take(y, decayed, arrived) * handed[0]
+        states = torch.stack([rule.hand(decayed, self.alpha) * n, kept])
         return Handed(n, states, torch.stack([n, of_y])), direct
 
     @override
@@ -337,15 +336,14 @@ class Alpha(Cell):
         m = direct
         if arriving.relevance is not None:
             m = m + rule.split(arriving.relevance, nothing, nothing, raised, lowered)[1]
-        later = rule.take(handed[0], e, old_e, arrived)
+        later = rule.take(e, old_e, arrived) * handed[0]
         n_e = o * (self.tau * m + later)
         # A subtraction zeroes the inhibitory current, too.
-        n_j = -o * self.tau * m + (1 if reset == "none" else 1 - r) * rule.take(
-            handed[1], j, old_j, arrived
-        )
+        stays = 1 if reset == "none" else 1 - r
+        n_j = -o * self.tau * m + stays * rule.take(j, old_j, arrived) * handed[1]
         # What a reset takes from the membrane is no share of it, but it grew with the current.
-        of_j = rule.hand(n_j, old_j, beta) - rule.hand(m, nothing, taken)
-        states = torch.stack([rule.hand(n_e, old_e, self.alpha), of_j, nothing])
+        of_j = rule.hand(old_j, beta) * n_j - rule.hand(nothing, taken) * m
+        states = torch.stack([rule.hand(old_e, self.alpha) * n_e, of_j, nothing])
         return Handed(n_e + n_j, states, torch.stack([n_j, o * m, o * m, later])), direct
 
     @override

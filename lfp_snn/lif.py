@@ -246,21 +246,20 @@ def rescale(
     Returns:
         ``n`` ``[T, B, ...]`` and that numerator for the chunk of time before.
     """
-    currents = currents.expand_as(membranes)
-    first = torch.zeros_like(membranes[0]) if state is None else state
+    previous = _before(membranes, state)
+    v = dynamics.kept(previous)
+    decayed = dynamics.beta * v
+    n = direct if relevance is None else direct + rule.split(relevance, v, decayed, currents)[1]
+    takes = rule.take(v, decayed, currents)
+    if dynamics.at_once:
+        takes = takes * dynamics.stays(dynamics.compared(currents, previous))
+    takes = torch.as_tensor(takes).expand_as(n)
+    hands = rule.hand(decayed, dynamics.follows(previous))
+    n = n.clone()
     handed = torch.zeros_like(membranes[0]) if carried is None else carried
-    n = torch.empty_like(membranes)
     for t in reversed(range(len(membranes))):
-        previous = membranes[t - 1] if t else first
-        v = dynamics.kept(previous)
-        decayed = dynamics.beta * v
-        later = rule.take(handed, v, decayed, currents[t])
-        if dynamics.at_once:
-            later = dynamics.stays(dynamics.compared(currents[t], previous)) * later
-        n[t] = direct[t] + later
-        if relevance is not None:
-            n[t] += rule.split(relevance[t], v, decayed, currents[t])[1]
-        handed = rule.hand(n[t], decayed, dynamics.follows(previous))
+        n[t] += takes[t] * handed
+        handed = hands[t] * n[t]
     return n, handed
 
 

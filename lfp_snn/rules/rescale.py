@@ -136,27 +136,23 @@ class Rescale(Rule):
             slope = slope * opened
         return torch.where(threshold.isinf(), 1.0, slope)
 
-    def hand(self, credit: Tensor, part: Tensor, factor: Tensor) -> Tensor:
-        """What a state hands to the state before, whose kept part it holds.
+    def hand(self, part: Tensor, factor: Tensor) -> Tensor:
+        """What a state hands to the state before for each unit of its credit.
 
         Args:
-            credit: of the state.
             part: what is left in it of the state before.
             factor: by how much that grows with the state before, resets held fixed.
         """
-        return credit * (part if self.carry == "reference" else factor)
+        return part if self.carry == "reference" else factor
 
-    def take(self, handed: Tensor, kept: Tensor, *parts: Tensor) -> Tensor:
-        """The credit of a state from what the step that follows handed to it.
+    def take(self, kept: Tensor, *parts: Tensor) -> Tensor | float:
+        """The credit of a state for each unit of what the step that follows handed to it.
 
         Args:
-            handed: of :meth:`hand`.
             kept: what was kept of the state before, before it decayed.
             parts: what the state is made of.
         """
-        if self.carry == "decay":
-            return handed
-        return handed / membrane_size(kept, parts, self.eps)
+        return 1 / membrane_size(kept, parts, self.eps) if self.carry == "reference" else 1.0
 
     # ------------------------------------------------------------------ at the synapse
 
