@@ -151,7 +151,7 @@ class LFP(Learner, name="lfp"):
         firing, final = self.engine.firing_rates, self.engine.state
         if self.homeostasis is not None:
             self.homeostasis.watch(self.engine.layer_spikes(), batch.lengths)
-        self.engine.backward(reward)
+        self.engine.backward(reward, as_credit=self.reward.is_credit)
         self.update.apply(self.net)
         size = float(reward.abs().sum()) / len(batch.labels)
         return StepResult(prediction.classes, prediction.ties, size, firing, final)

@@ -61,6 +61,17 @@ class Reward(ABC):
 
     looks_at: ClassVar[LooksAt] = "spikes"
 
+    @property
+    def is_credit(self) -> bool:
+        """Is the reward credit of the output at every step, silent or not, and no relevance?
+
+        Relevance, as published, has its place at the spikes: what a spike did is good or bad.
+        Credit says what a spike would be worth, at every step; a rule that knows silence
+        (:class:`lfp_snn.rules.Rescale`) makes credit of the membrane of it. Hand the word on:
+        ``lfp.backward(reward(spikes, labels), as_credit=reward.is_credit)``.
+        """
+        return False
+
     def __call__(
         self,
         spikes: Tensor,
