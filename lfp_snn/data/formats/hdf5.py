@@ -60,7 +60,7 @@ def _shd(file: Any) -> Any:
     import h5py
 
     for group in (file.get("spikes"), file):
-        if isinstance(group, h5py.Group) and {"times", "units"} <= set(group):
+        if isinstance(group, h5py.Group) and {"times", "units"} <= group.keys():
             return group
     return None
 
