@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,7 +120,11 @@ def import_network(
     from lfp_snn.engine import TemporalLFP
     from lfp_snn.models.nir import load_nir
 
-    net = load_nir(file, dt).eval()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        net = load_nir(file, dt).eval()
+    for each in told:
+        typer.echo(f"note: {each.message}", err=True)
     accuracy = None
     if config is not None:
         settings = load_config(find_config(config), overrides or ())
