@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,11 @@ def import_network(
     as_json: bool,
 ) -> None:
     """Read a network from NIR; see :func:`lfp_snn.cli.declared.import_network`."""
-    net = load_nir(file, dt).eval()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        net = load_nir(file, dt).eval()
+    for each in told:
+        typer.echo(f"note: {each.message}", err=True)
     accuracy = None
     if config is not None:
         settings = load_config(find_config(config), overrides or ())

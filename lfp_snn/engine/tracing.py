@@ -17,6 +17,7 @@ from torch import fx, nn
 
 from lfp_snn.activations import Sign, Step
 from lfp_snn.engine import merges, shapes
+from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
@@ -174,6 +175,7 @@ class _Builder:
         kind = type(module).__name__
         if type(module) in REFUSED:
             raise NetworkError(f"Neuron '{name}' ({kind}) {REFUSED[type(module)]}.")
+        refuse_computed_weights(name, module)
         if type(module) not in MODULES:
             raise NetworkError(
                 f"Stage '{name}' ({kind}) has no rule. Rules exist for "
