@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_imports_point_downwards(repository: Path) -> None:
             if LEVEL[part] >= LEVEL[own] and not same:
                 upwards.append(f"lfp_snn.{name} imports {imported}")
     assert upwards == []
+
+
+def test_no_imports_go_round_in_a_circle(repository: Path) -> None:
+    trees = dict(_modules(repository))
+    below: dict[str, set[str]] = {}
+    for name, tree in trees.items():
+        dotted = (each.removeprefix("lfp_snn.") for each in _imports(tree, name))
+        # Names that are no modules are from the module that stands before them.
+        found = {each if each in trees else each.rpartition(".")[0] for each in dotted}
+        below[name] = (found & set(trees)) - {name}
+    tuple(TopologicalSorter(below).static_order())  # raises CycleError, which names the circle
 
 
 def test_the_mathematics_knows_neither_files_nor_modules(repository: Path) -> None:

@@ -14,7 +14,9 @@ traces     the stages of that: traces in place of the way back through time
 execute    runs a program forwards and backwards
 inputs     checks of what a user hands in
 table      a program as text
-stage      what a stage is, and what a forward pass remembers
+stage      what a stage is
+tape       what a forward pass leaves for the way back
+feedback   the sums of what parameters learn, in one process or over several
 synapses   stages that hold weights: linear, convolution, normalisation
 shapes     stages without weights: pools, reshapes, dropout
 merges     stages in which branches meet: sum, concatenation, maximum
@@ -22,6 +24,7 @@ neurons    what all neurons share, and leaky ones
 stepped    the other neurons: with further states, or a synapse of their own
 recurrent  that synapse
 units      stages of units without a state: activations, and the values of a readout
+options    how the engine runs a network: kernels, memory, numbers
 kernels    which kernel serves which stage
 events     the same stages on lists of spikes, for the CPU
 triton     the same neurons on CUDA devices

@@ -22,31 +22,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from lfp_snn.engine.execute import run_backward, run_forward
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.stage import Feedback, Pass, Rules, Value
-from lfp_snn.engine.synapses import BatchNorm
+from lfp_snn.engine.stage import Feedback, Rules, Tape, Value
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
 __all__ = [
-    "BUDGET",
     "FLOATS_PER_NEURON",
     "Chunks",
-    "Memory",
-    "check_memory",
     "chunk_length",
 ]
-
-#: What a pass keeps for the way back: every step, or what its chunks are repeated from.
-Memory = Literal["full", "chunked"]
-#: Bytes for one chunk and the membranes at all borders, unless told.
-BUDGET = 256 * 2**20
 
 #: Floats that a pass keeps or makes for each neuron and step, at its peak: current, spike,
 #: membrane, relevance, credit of spike and current, on the reference kernels; membrane and credit
@@ -73,25 +63,6 @@ def chunk_length(steps: int, step_bytes: int, border_bytes: int, budget: int) ->
     return min(steps, max(1, int(length)))
 
 
-def check_memory(memory: str, chunk: int | None, budget: int) -> None:
-    """Check what a user asks for.
-
-    Raises:
-        NetworkError: there is no such memory, or a number does not fit it.
-    """
-    if memory not in get_args(Memory):
-        raise NetworkError(
-            f"There is no memory '{memory}'; expected {', '.join(get_args(Memory))}."
-        )
-    if chunk is not None and (chunk < 1 or memory == "full"):
-        raise NetworkError(
-            f"chunk is {chunk} with memory='{memory}'; expected at least one step, and "
-            "memory='chunked', or no chunk."
-        )
-    if budget < 1:
-        raise NetworkError(f"budget is {budget}; expected a number of bytes above 0.")
-
-
 @dataclass
 class _Chunk:
     """Steps ``start`` to ``stop``, and the membranes before the first of them."""
@@ -113,9 +84,9 @@ class Chunks:
         NetworkError: a normalisation takes its statistics from the batch, over all T steps.
     """
 
-    def __init__(self, program: Program, run: Pass, value: Value) -> None:
+    def __init__(self, program: Program, run: Tape, value: Value) -> None:
         for node in program.nodes:
-            if isinstance(node.stage, BatchNorm) and node.stage.of_batch:
+            if node.stage.of_batch:
                 raise NetworkError(
                     f"Stage '{node.stage.name}' normalises with the statistics of the batch over "
                     "all T steps, which chunks of time do not know: put that module into "
@@ -125,7 +96,7 @@ class Chunks:
         self.run = run
         self.value = value
         self.chunks: list[_Chunk] = []
-        self._live: Pass | None = None  # the last chunk, as it was recorded
+        self._live: Tape | None = None  # the last chunk, as it was recorded
 
     # ------------------------------------------------------------------ forwards
 
@@ -167,10 +138,10 @@ class Chunks:
         run.final_state = state
         return spikes
 
-    def _pass(self, chunk: _Chunk, *, record: bool) -> Pass:
+    def _pass(self, chunk: _Chunk, *, record: bool) -> Tape:
         run, steps = self.run, chunk.stop - chunk.start
         lengths = None if run.lengths is None else (run.lengths - chunk.start).clamp(0, steps)
-        return Pass(
+        return Tape(
             steps, run.batch, lengths, chunk.state, record=record, dtype=run.dtype, drawn=run.drawn
         )
 
@@ -231,7 +202,7 @@ class Chunks:
             for neuron in neurons
         }
 
-    def _repeated(self) -> Iterator[tuple[_Chunk, Pass, Tensor | None]]:
+    def _repeated(self) -> Iterator[tuple[_Chunk, Tape, Tensor | None]]:
         """The chunks from the last to the first, each recorded once more."""
         for chunk in reversed(self.chunks):
             value, entries = self._input(chunk)

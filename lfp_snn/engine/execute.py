@@ -19,21 +19,20 @@ from lfp_snn.engine.stage import (
     Credits,
     Feedback,
     Form,
-    Pass,
     Relevance,
     Rules,
     Spiking,
     Stage,
+    Tape,
     Value,
     Wanted,
 )
-from lfp_snn.engine.synapses import BatchNorm
 from lfp_snn.spikes import Spikes
 
 __all__ = ["run_backward", "run_forward", "sit_out_backward", "sit_out_forward"]
 
 
-def run_forward(program: Program, run: Pass, value: Value) -> Value:
+def run_forward(program: Program, run: Tape, value: Value) -> Value:
     """Run all stages on the input of the network; returns the output, for every step."""
     values: list[Value | None] = [value]
     dense: dict[int, Tensor] = {}
@@ -64,7 +63,7 @@ def run_forward(program: Program, run: Pass, value: Value) -> Value:
 
 def run_backward(
     program: Program,
-    run: Pass,
+    run: Tape,
     reward: Tensor,
     feedback: Feedback,
     rules: Rules,
@@ -117,16 +116,15 @@ def run_backward(
                 kind, fitted = credits, _fit(each, form)
             known = kind[i]
             kind[i] = fitted if known is None else known + fitted
-        if feedback.exchange is not None:
+        if feedback.shared:
             feedback.complete(program.first_used(k))
     return credits[0], beside[0]
 
 
-def sit_out_forward(program: Program, run: Pass) -> None:
+def sit_out_forward(program: Program, run: Tape) -> None:
     """Take part in what processes exchange during a forward pass, without a sample."""
     for node in program.nodes:
-        if isinstance(node.stage, BatchNorm):
-            node.stage.sit_out(run)
+        node.stage.sit_out(run)
 
 
 def sit_out_backward(program: Program, feedback: Feedback) -> None:
@@ -137,7 +135,7 @@ def sit_out_backward(program: Program, feedback: Feedback) -> None:
 
 def _send(
     stage: Stage,
-    run: Pass,
+    run: Tape,
     credit: Tensor | None,
     relevance: Tensor | None,
     feedback: Feedback,
@@ -159,7 +157,7 @@ def _send(
 
 def _by_unit(
     stage: Spiking,
-    run: Pass,
+    run: Tape,
     form: Form,
     credit: Tensor | None,
     relevance: Tensor | None,
@@ -194,7 +192,7 @@ def _dense_shape(form: Form) -> Sequence[int]:
     return form.shape if isinstance(form, Spikes) else form
 
 
-def _wanted(program: Program, run: Pass, rules: Rules, of_input: bool) -> list[Form | None]:
+def _wanted(program: Program, run: Tape, rules: Rules, of_input: bool) -> list[Form | None]:
     """For each value, in which form its credit is wanted.
 
     It is if anything before it takes feedback (or if it is the input, and asked for).

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lfp_snn.engine.stage import Rules, Spiking, Stage
-from lfp_snn.engine.synapses import BatchNorm, Synapse
+from lfp_snn.engine.synapses import Synapse
 from lfp_snn.rules import Active, Part
 
 __all__ = ["Node", "Program"]
@@ -78,9 +78,9 @@ class Program:
         """The synapses whose currents reach a neuron without passing another one, in order."""
         return [stage for stage in self._before(neuron) if isinstance(stage, Synapse)]
 
-    def norms(self, neuron: Stage) -> list[BatchNorm]:
+    def norms(self, neuron: Stage) -> list[Stage]:
         """The normalisations between a neuron and the synapses that feed it, in order."""
-        return [stage for stage in self._before(neuron) if isinstance(stage, BatchNorm)]
+        return [stage for stage in self._before(neuron) if stage.normalises]
 
     def _before(self, neuron: Stage) -> list[Stage]:
         """What lies before a neuron, up to its synapses or to other neurons, in order."""

@@ -1,4 +1,4 @@
-"""Checks of what a user hands to a forward pass."""
+"""Checks of what a user hands to a pass."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lfp_snn.engine.stage import Value
+from lfp_snn.engine.tape import Tape, Value
 from lfp_snn.errors import NotFiniteError, ShapeError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["prepare_input", "prepare_lengths", "prepare_state"]
+__all__ = ["prepare_input", "prepare_lengths", "prepare_reward", "prepare_state"]
 
 
 def prepare_input(
@@ -103,3 +103,21 @@ def prepare_state(state: Mapping[str, Tensor] | None, neurons: Sequence[str]) ->
             f"{', '.join(neurons)}, as in lfp.state."
         )
     return dict(state or {})
+
+
+def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
+    """The reward of a recorded pass, on the device of the network and zero behind a sample's end.
+
+    Raises:
+        ShapeError: it has another shape than the output.
+    """
+    form = run.forms[-1]
+    expected = form.shape if isinstance(form, Spikes) else tuple(form)
+    if reward.shape != expected:
+        raise ShapeError(
+            f"The reward has the shape {tuple(reward.shape)}; the output spikes have "
+            f"{expected}, and each of them needs one value."
+        )
+    reward = reward.to(device, run.dtype)
+    alive = run.running(reward.dim())
+    return reward if alive is None else reward * alive

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 
 __all__ = ["Concatenate", "Maximum", "Sum"]
@@ -38,7 +38,7 @@ class Sum(Stage):
         self.offset = offset
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         _refuse_misfits(self, inputs)
         total = sum(
             (x if a == 1 else a * x for a, x in zip(self.weights, inputs, strict=True)),
@@ -48,7 +48,7 @@ class Sum(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return tuple(
             None if want is None else credit if a == 1 else a * credit
@@ -56,7 +56,7 @@ class Sum(Stage):
         )
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         """By the size of their weights."""
         total = sum(map(abs, self.weights))
         return tuple(relevance * (abs(a) / total if total else 0) for a in self.weights)
@@ -75,7 +75,7 @@ class Concatenate(Stage):
         self.axis = axis if axis < 0 else axis + 1
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         steps = max(x.shape[0] for x in inputs)
         wide = [x.expand(steps, *x.shape[1:]) for x in inputs]
         try:
@@ -96,12 +96,12 @@ class Concatenate(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.hand_on(run, credit)
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         return tuple(relevance.split(run.kept[self], self.axis))
 
 
@@ -112,7 +112,7 @@ class Maximum(Stage):
     """
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         _refuse_misfits(self, inputs)
         a, b = inputs
         run.keep(self, (a, b))
@@ -120,12 +120,12 @@ class Maximum(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.hand_on(run, credit)
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         a, b = run.kept[self]
         tied = 0.5 * (a == b)
         share = (a > b) + tied

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.backends.support import BACKENDS, unavailable
+from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Composite, Epsilon, Rule, assign
+from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
 
 __all__ = ["Layer", "TracedNetwork"]
 
@@ -45,8 +47,8 @@ class TracedNetwork:
     Args:
         net: a module whose forward is one time step.
         rule: of all stages, or a composite.
-        backend: name of the kernels, or ``"auto"``.
-        half: type of the products of synapses, on ``"triton"``; None for that of the network.
+        options: how it is run.
+        update: what a weight makes of the credit that flowed through its synapse.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -58,28 +60,24 @@ class TracedNetwork:
         self,
         net: nn.Module,
         rule: Rule | Composite | None,
-        backend: str,
-        half: torch.dtype | None,
+        options: EngineOptions,
+        update: Update | None,
     ) -> None:
-        if backend not in ("auto", *BACKENDS):
-            known = ", ".join(("auto", *BACKENDS))
-            raise NetworkError(f"There is no backend '{backend}'; expected {known}.")
         self.net = net
         self.rule: Rule | Composite = rule if rule is not None else Epsilon()
-        self._backend = backend
-        self._reference: Program = build_program(net)
-        output = self._reference.output
+        self.options = options
+        self.update = update if update is not None else Update()
+        #: The stages on the reference kernels.
+        self.reference: Program = build_program(net)
+        output = self.reference.output
         readout = output.stateful and not can_spike(output.module)
         #: What the output is: spikes, membranes of a readout, or values where it has no neurons.
         self.emits: Literal["spikes", "membranes", "values"] = (
             "membranes" if readout else output.emits
         )
-        self.rules: Rules = assign(self.rule, self._reference.parts())
-        if backend == "events":
-            refuse(backend, _table(backend), self._reference, self.rules)
-        if half not in (None, torch.bfloat16, torch.float16):
-            raise NetworkError(f"half is {half}; expected torch.bfloat16, torch.float16 or None.")
-        self.half = half
+        self.rules: Rules = assign(self.rule, self.reference.parts())
+        if options.backend == "events":
+            refuse(options.backend, _table(options.backend), self.reference, self.rules)
         self._plans: dict[str, Plan] = {}  # by backend, made when they are first needed
 
     @property
@@ -95,15 +93,19 @@ class TracedNetwork:
     @property
     def backend(self) -> str:
         """Name of the kernels that the next pass uses."""
-        if self._backend == "auto":
+        if self.options.backend == "auto":
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
-            spiking = device.type == "cpu" and bool(self._reference.neurons())
-            if spiking and unknown(_table("events"), self._reference, self.rules) is None:
-                return "events"
-            return "torch"
-        return self._backend
+            return "events" if device.type == "cpu" and self._fits_events else "torch"
+        return self.options.backend
+
+    @cached_property
+    def _fits_events(self) -> bool:
+        """Are there neurons, and no rule that the events backend does not know?"""
+        if not self.reference.neurons():
+            return False
+        return unknown(_table("events"), self.reference, self.rules) is None
 
     def _choose_plan(self) -> Plan:
         """The program on the kernels of the backend, made when it is first needed."""
@@ -111,9 +113,10 @@ class TracedNetwork:
         reason = unavailable(backend, self.device)
         if reason is not None:
             raise NetworkError(f"The {backend} backend cannot run: {reason}; use backend='auto'.")
-        if self.half is not None and backend != "triton":
+        half = self.options.half
+        if half is not None and backend != "triton":
             raise NetworkError(
-                f"half={self.half} is an option of the triton backend, and this network runs on "
+                f"half={half} is an option of the triton backend, and this network runs on "
                 f"{backend}: leave it out."
             )
         if backend == "events":
@@ -125,13 +128,14 @@ class TracedNetwork:
     def _plan(self, backend: str) -> Plan:
         """The program on the kernels of a backend."""
         if backend not in self._plans:
-            self._plans[backend] = plan(backend, _table(backend), self._reference, self.rules)
+            self._plans[backend] = plan(backend, _table(backend), self.reference, self.rules)
         return self._plans[backend]
 
     def _products(self) -> torch.autocast:
         """Within, products of synapses are of half precision if that was asked for."""
-        kind = self.device.type if self.half is not None else "cpu"
-        return torch.autocast(kind, self.half or torch.bfloat16, enabled=self.half is not None)
+        half = self.options.half
+        kind = self.device.type if half is not None else "cpu"
+        return torch.autocast(kind, half or torch.bfloat16, enabled=half is not None)
 
     def _example(self) -> Tensor:
         """A tensor that lies where the network computes, in the type in which it does."""
@@ -167,10 +171,10 @@ class TracedNetwork:
             Layer(
                 neuron.name,
                 neuron.module,
-                tuple((s.name, s.module) for s in self._reference.feeding(neuron)),
-                tuple(norm.module for norm in self._reference.norms(neuron)),
+                tuple((s.name, s.module) for s in self.reference.feeding(neuron)),
+                tuple(n.module for n in self.reference.norms(neuron) if n.module is not None),
             )
-            for neuron in self._reference.neurons()
+            for neuron in self.reference.neurons()
         )
 
     @property
@@ -181,13 +185,13 @@ class TracedNetwork:
     @property
     def without_neurons(self) -> list[str]:
         """The units that keep no state, each with what it is."""
-        stages = self._reference.spiking()
+        stages = self.reference.spiking()
         return [f"{each.name} ({each.describe()})" for each in stages if not each.stateful]
 
     @property
     def ends_in_neurons(self) -> bool:
         """Is the output that of neurons, which have membranes?"""
-        return self._reference.output.stateful
+        return self.reference.output.stateful
 
 
 def _table(backend: str) -> Table:

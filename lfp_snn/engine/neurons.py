@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lfp_snn import lif
 from lfp_snn.cells import Arriving
-from lfp_snn.engine.stage import Credits, Demand, Feedback, Pass, Rules, Spiking, Wanted
+from lfp_snn.engine.stage import Credits, Demand, Feedback, Rules, Spiking, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Rescale
 from lfp_snn.rules.base import ratio
@@ -110,7 +110,7 @@ class Population(Spiking):
 
     @override
     def receive(
-        self, run: Pass, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         rule = rules[self.name]
         if isinstance(rule, Rescale):
@@ -118,7 +118,7 @@ class Population(Spiking):
         return super().receive(run, arriving, feedback, rules, wanted)
 
     @abstractmethod
-    def rescale(self, run: Pass, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
+    def rescale(self, run: Tape, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
         """As :meth:`receive`, under a rule that credits silent neurons."""
 
     def _learn_distance(self, direct: Tensor, feedback: Feedback) -> None:
@@ -179,7 +179,7 @@ class Leaky(Population):
         return f"{super().kind}{graded}{', learning' if learns else ''}"
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (current,) = inputs
         dynamics = self.dynamics(current.shape[1:], run.dtype)
         state = self.initial(run, current.shape[1:])
@@ -203,12 +203,12 @@ class Leaky(Population):
         return value
 
     def step(
-        self, run: Pass, current: Tensor, dynamics: lif.Dynamics, state: Tensor | None
+        self, run: Tape, current: Tensor, dynamics: lif.Dynamics, state: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Spikes and membranes ``[T, B, ...]``, and the membrane after the last step."""
         return lif.forward(current, dynamics, state, steps=run.steps, lengths=run.lengths)
 
-    def initial(self, run: Pass, frame: torch.Size) -> Tensor | None:
+    def initial(self, run: Tape, frame: torch.Size) -> Tensor | None:
         """The membrane ``[B, ...]`` before the first step."""
         state = run.state.get(self.name)
         if state is not None and state.shape != frame:
@@ -219,13 +219,13 @@ class Leaky(Population):
         return state
 
     @override
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         spikes: Tensor = run.kept[self][1]
         return self._sent(spikes.to(run.dtype))
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         current, spikes, membranes, state, dynamics = run.kept[self]
         factor = self.module.graded_spikes_factor
@@ -245,7 +245,7 @@ class Leaky(Population):
         return self.learn(run, n, feedback)
 
     @override
-    def rescale(self, run: Pass, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
+    def rescale(self, run: Tape, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
         current, spikes, membranes, state, dynamics = run.kept[self]
         current = current.to(run.dtype)
         factor = self.module.graded_spikes_factor
@@ -274,7 +274,7 @@ class Leaky(Population):
         )
         return self.learn(run, n, feedback)
 
-    def learn(self, run: Pass, n: Tensor, feedback: Feedback) -> Credits:
+    def learn(self, run: Tape, n: Tensor, feedback: Feedback) -> Credits:
         """Add to the feedback of decay and threshold; hands the credit of the current on."""
         _, _, membranes, state, dynamics = run.kept[self]
         beta, threshold = self.module.beta, self.module.threshold

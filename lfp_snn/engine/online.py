@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from lfp_snn.engine.execute import run_backward, run_forward
-from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import prepare_input
-from lfp_snn.engine.stage import Feedback, Pass, Stage
-from lfp_snn.engine.synapses import BatchNorm
+from lfp_snn.engine.network import TracedNetwork
+from lfp_snn.engine.stage import Feedback, Stage, Tape
 from lfp_snn.engine.traces import on_traces
 from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.rewards import Prediction, RateCoded, RewardState, StepwiseReward, ties
 from lfp_snn.spikes import Spikes
-
-if TYPE_CHECKING:
-    from lfp_snn.engine.temporal import TemporalLFP
 
 __all__ = ["OnlineLFP"]
 
@@ -40,7 +35,6 @@ class OnlineLFP:
 
     Args:
         lfp: the network with its rules.
-        program: its stages, on the reference kernels.
         reward: judges steps by labels, and reads the prediction.
         carry: the constant of the traces, in [0, 1); None to take it from the decay of the neurons.
         window: over how many steps evidence fades, for streams in which nothing tells where one
@@ -64,8 +58,7 @@ class OnlineLFP:
 
     def __init__(
         self,
-        lfp: TemporalLFP,
-        program: Program,
+        lfp: TracedNetwork,
         reward: StepwiseReward | None = None,
         *,
         carry: float | None = None,
@@ -84,12 +77,12 @@ class OnlineLFP:
             )
         self.lfp = lfp
         self.window = window
-        self.program = on_traces(program, lfp.rules, carry)
+        self.program = on_traces(lfp.reference, lfp.rules, carry)
         self._state: dict[str, Tensor] = dict(state or {})
-        self._drawn: dict[Stage, Tensor] = {}
-        self._last: Pass | None = None
+        self._drawn: dict[Hashable, Tensor] = {}
+        self._last: Tape | None = None
         self._spikes = torch.empty(0)  # of the output, in the last step
-        self._whole: Pass | None = None  # what was counted since the stream began
+        self._whole: Tape | None = None  # what was counted since the stream began
         self._shape: tuple[int, ...] | None = None
         self._feedback = Feedback(lfp.update)
 
@@ -119,7 +112,7 @@ class OnlineLFP:
             constant = None if isinstance(x, Spikes) else 1
             value = prepare_input(x, constant, lfp.device, lfp.dtype)
             self._check_shape(value.shape)
-            run = Pass(
+            run = Tape(
                 steps=1,
                 batch=value.shape[1],
                 lengths=self._check_running(running, value.shape[1]),
@@ -178,6 +171,7 @@ class OnlineLFP:
         for name, old in self._state.items():
             self._state[name] = renewed(old, self.reward.fresh if name == EVIDENCE else 0.0)
         for stage, mask in self._drawn.items():
+            assert isinstance(stage, Stage)
             assert stage.module is not None
             self._drawn[stage] = renewed(mask, stage.module(torch.ones_like(mask)))
 
@@ -232,7 +226,7 @@ class OnlineLFP:
 
     # ------------------------------------------------------------------ what is remembered
 
-    def _step(self) -> Pass:
+    def _step(self) -> Tape:
         if self._last is None:
             raise NetworkError("There is no step to learn from: call step first.")
         return self._last
@@ -242,7 +236,7 @@ class OnlineLFP:
             raise NetworkError("Nothing was seen yet: call step first.")
         return RewardState(self._state[EVIDENCE], self._state[STEPS])
 
-    def _remember(self, run: Pass) -> None:
+    def _remember(self, run: Tape) -> None:
         """Take over states and traces of a step, and gather its evidence."""
         spikes = self._spikes
         evidence, steps = (self._state.get(name) for name in (EVIDENCE, STEPS))
@@ -259,7 +253,7 @@ class OnlineLFP:
         self._state = run.final_state | now
         if self._whole is None:
             nothing = torch.zeros(run.batch, dtype=torch.int64, device=spikes.device)
-            self._whole = Pass(0, run.batch, nothing, {}, record=False, dtype=run.dtype)
+            self._whole = Tape(0, run.batch, nothing, {}, record=False, dtype=run.dtype)
         assert self._whole.lengths is not None
         self._whole.lengths = self._whole.lengths + (1 if run.lengths is None else run.lengths)
         self._whole.add_counts(run)
@@ -295,7 +289,7 @@ class OnlineLFP:
 
     def _refuse_batch_statistics(self) -> None:
         for stage in (node.stage for node in self.program.nodes):
-            if isinstance(stage, BatchNorm) and stage.of_batch:
+            if stage.of_batch:
                 raise NetworkError(
                     f"Stage '{stage.name}' normalises with the statistics of the batch over all "
                     "steps, which a stream does not know: put that module into evaluation mode."

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
-from lfp_snn.engine.stage import Credits, Feedback, Form, Pass, Rules, Stage, Value, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Stage, Tape, Value, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -106,7 +106,7 @@ class MaxPool(Pool):
         return "dilated" if dilated else ""
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         maps = self._maps(x)
         with self._fitting(x):
@@ -116,12 +116,12 @@ class MaxPool(Pool):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.hand_on(run, credit)
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         shape, maps, winners = run.kept[self]
         routed = kernels.max_pool_credit(relevance.reshape(winners.shape), winners, maps)
         return (routed.view(shape),)
@@ -145,7 +145,7 @@ class AvgPool(Pool):
         return "" if usual else "with a divisor of its own"
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         maps = self._maps(x)
         with self._fitting(x):
@@ -155,14 +155,14 @@ class AvgPool(Pool):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         shape, maps, pooled = run.kept[self]
         shared = kernels.avg_pool_credit(credit.reshape(pooled).contiguous(), self.pool, maps)
         return (shared.reshape(shape),)
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         """Evenly over the inputs of each window, padding left out."""
         _, maps, pooled = run.kept[self]
         covered = kernels.avg_pool(relevance.new_ones((1, 1, *maps[2:])), self.pool)
@@ -183,14 +183,14 @@ class Reshape(Stage):
     keeps_lists = True
 
     @override
-    def asks(self, run: Pass, rules: Rules, form: Form, below: Wanted) -> Form:
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
         asked = below[0]
         if isinstance(asked, Spikes) and isinstance(form, Spikes):
             return asked.reshape_feature(form.feature_shape)
         return form
 
     @override
-    def forward(self, run: Pass, *inputs: Value) -> Value:
+    def forward(self, run: Tape, *inputs: Value) -> Value:
         (x,) = inputs
         probe = torch.empty((2, *x.shape[2:]), device="meta")
         try:
@@ -210,13 +210,13 @@ class Reshape(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         # One number per entry of a list stays what it is.
         return (credit if credit.dim() == 1 else credit.reshape(run.kept[self]),)
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         return (relevance.reshape(run.kept[self]),)
 
 
@@ -227,21 +227,21 @@ class Identity(Stage):
     keeps_lists = True
 
     @override
-    def asks(self, run: Pass, rules: Rules, form: Form, below: Wanted) -> Form:
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
         return form if below[0] is None else below[0]
 
     @override
-    def forward(self, run: Pass, *inputs: Value) -> Value:
+    def forward(self, run: Tape, *inputs: Value) -> Value:
         return inputs[0]
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return (credit,)
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         return (relevance,)
 
 
@@ -257,36 +257,47 @@ class Dropout(Stage):
     keeps_lists = True
 
     @override
-    def forward(self, run: Pass, *inputs: Value) -> Value:
+    def forward(self, run: Tape, *inputs: Value) -> Value:
         (x,) = inputs
         if not self.module.training:
-            run.keep(self, (None, None))
+            run.keep(self, None)
             return x
         if self not in run.drawn:
             ones = torch.ones(x.shape[1:], dtype=run.dtype, device=x.device)
             run.drawn[self] = self.module(ones)
         mask = run.drawn[self]
+        run.keep(self, mask)
         if isinstance(x, Spikes):
             # Entries that are dropped stay in the list, with the value 0.
-            entries = x.gather(mask.expand(x.shape))
-            run.keep(self, (entries, mask))
+            entries = _at_entries(mask, x)
             values = entries if x.values is None else entries * x.values
             return Spikes(x.indptr, x.indices, x.shape, values)
-        run.keep(self, (mask, mask))
         return x * mask
 
     @override
-    def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        mask: Tensor | None = run.kept[self][0]
-        return (credit if mask is None else credit * mask,)
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
+        return form if below[0] is None else below[0]
 
     @override
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def backward(
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        mask: Tensor | None = run.kept[self]
+        if mask is None:
+            return (credit,)
+        asked = wanted[0]
+        return (credit * (_at_entries(mask, asked) if isinstance(asked, Spikes) else mask),)
+
+    @override
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         """To the units that were there; what was dropped has no relevance."""
-        mask: Tensor | None = run.kept[self][1]
+        mask: Tensor | None = run.kept[self]
         return (relevance if mask is None else relevance * (mask != 0),)
+
+
+def _at_entries(mask: Tensor, x: Spikes) -> Tensor:
+    """A mask ``[B, ...]``, the same at every step, at the entries of a list of spikes."""
+    return mask.reshape(-1)[x.positions() % mask.numel()]
 
 
 @dataclass(frozen=True)

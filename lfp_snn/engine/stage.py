@@ -10,39 +10,33 @@ value, and a relevance is ``value * credit``. Rules that hand relevance to silen
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.cells import Arriving
-from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.feedback import Feedback
+from lfp_snn.engine.tape import Form, Tape, Value
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.lif import running
-from lfp_snn.rules import Active, Rule, Update, widest
-from lfp_snn.spikes import Spikes
+from lfp_snn.rules import Active, Rule, widest
 
 __all__ = [
     "Credits",
     "Demand",
     "Feedback",
     "Form",
-    "Pass",
     "Relevance",
     "Rules",
     "Spiking",
     "Stage",
+    "Tape",
     "Value",
     "Wanted",
 ]
 
-#: What travels between stages.
-Value = Tensor | Spikes
-#: The form of a value or of credit: the shape ``[T, B, ...]``, or the list of its entries.
-Form = torch.Size | Spikes
 #: In what form each input's credit is wanted; None where it is not.
 Wanted = Sequence[Form | None]
 #: The rule of each synapse and population of neurons, by name.
@@ -58,190 +52,6 @@ class Relevance:
 
 #: Credit for each input of a stage, or its relevance; None where it was not wanted.
 Credits = tuple[Tensor | Relevance | None, ...]
-
-
-@dataclass
-class Pass:
-    """One forward pass: its sizes, what its stages keep for the way back, and what they measured.
-
-    Args:
-        steps: T.
-        batch: B.
-        lengths: steps of each sample ``[B]``, or None if all run for T.
-        state: membranes before the first step, by neuron.
-        record: whether a backward pass may follow.
-        dtype: floating type of the network.
-        kept: what each stage needs on the way back.
-        final_state: membranes after the last step, by neuron.
-        forms: shape of each value of the program, the input first, or its list of entries.
-        membranes: of the neuron that ran last, ``[T, B, C]``.
-        carried: ``M`` ``[B, ...]`` by neuron: on the way back, what the steps that follow hand to
-            a neuron, and once it has run, what it hands to the steps before.
-        drawn: what stages drew at random, once for all chunks of a sequence.
-        arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
-        exchange: with the processes that have the other samples of the batch, if there are any.
-    """
-
-    steps: int
-    batch: int
-    lengths: Tensor | None
-    state: dict[str, Tensor]
-    record: bool
-    dtype: torch.dtype
-    kept: dict[Stage, Any] = field(default_factory=dict)
-    final_state: dict[str, Tensor] = field(default_factory=dict)
-    forms: list[torch.Size | Spikes] = field(default_factory=list)
-    membranes: Tensor | None = None
-    carried: dict[str, Tensor] = field(default_factory=dict)
-    drawn: dict[Stage, Tensor] = field(default_factory=dict)
-    arrived: dict[str, Tensor] = field(default_factory=dict)
-    exchange: Exchange | None = None
-    _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
-
-    def running(self, dims: int) -> Tensor | None:
-        """Bool ``[T, B, 1, ...]``, true until a sample's end; None if all run for T."""
-        return None if self.lengths is None else running(self.lengths, self.steps, dims)
-
-    def every_step(self, value: Tensor) -> Tensor:
-        """``[T, B, ...]``, also where a value is constant over time."""
-        return value.expand(self.steps, *value.shape[1:])
-
-    def keep(self, stage: Stage, what: Any) -> None:
-        """Keep something for the way back, if there will be one."""
-        if self.record:
-            self.kept[stage] = what
-
-    def count(self, neuron: str, spikes: Tensor, units: int) -> None:
-        """Note how often a population of so many neurons has fired."""
-        self._spikes[neuron] = (spikes, units)
-
-    def add_counts(self, chunk: Pass) -> None:
-        """Add the spikes that were counted in a chunk of this pass."""
-        for name, (spikes, units) in chunk._spikes.items():
-            known = self._spikes.get(name)
-            self._spikes[name] = (spikes if known is None else known[0] + spikes, units)
-
-    def firing_rates(self) -> dict[str, float]:
-        """Mean spikes per neuron and step, over the steps that the samples run."""
-        steps = self.steps * self.batch if self.lengths is None else int(self.lengths.sum())
-        return {
-            name: float(count) / (steps * units) for name, (count, units) in self._spikes.items()
-        }
-
-
-class Feedback:
-    """Feedback of parameters over their uses, ``|p| * sum n * du/dp``.
-
-    Most stages hand in the sum of each use; the factor is applied once, when all are in. Among
-    several processes, sums leave for the others as soon as they are complete, while credit still
-    flows through the layers before.
-
-    Args:
-        update: what is made of the sums instead.
-        exchange: with other processes, if there are any.
-    """
-
-    def __init__(self, update: Update | None = None, exchange: Exchange | None = None) -> None:
-        self.update = Update() if update is None else update
-        self.exchange = exchange
-        #: Is more to come for every parameter, of earlier chunks of time?
-        self.held = False
-        self._sums: dict[nn.Parameter, Tensor] = {}
-        self._scaled: dict[nn.Parameter, Tensor] = {}
-        self._sent: dict[nn.Parameter, None] = {}
-        self._own: set[int] = set()  # sums that were made here, to which more is added in place
-
-    @staticmethod
-    def wanted(*parameters: Tensor | None) -> bool:
-        """Does any of these take feedback?"""
-        return any(isinstance(p, nn.Parameter) and p.requires_grad for p in parameters)
-
-    def add(self, parameter: Tensor | None, total: Tensor | None, *, scaled: bool = False) -> None:
-        """Add one use of a parameter; what takes no feedback is dropped.
-
-        Args:
-            parameter: may be a buffer or None, which takes none.
-            total: ``sum n * du/dp`` of this use.
-            scaled: ``total`` is feedback already; it is handed over and not copied.
-        """
-        if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
-            return
-        assert parameter not in self._sent, "its sum has already been sent"
-        totals = self._scaled if scaled else self._sums
-        known = totals.get(parameter)
-        if known is None:
-            totals[parameter] = total
-        elif id(known) in self._own:
-            known.add_(total)
-        else:
-            totals[parameter] = known + total
-            self._own.add(id(totals[parameter]))
-
-    def complete(self, parameters: Iterable[Tensor]) -> None:
-        """Send the sums of parameters that nothing will be added to, to be summed over processes.
-
-        What has been sent is left alone. Every process says this of the same parameters in the
-        same order, whether or not it has anything for them.
-        """
-        if self.exchange is None or self.held:
-            return
-        with torch.inference_mode(False), torch.no_grad():
-            for p in parameters:
-                if isinstance(p, nn.Parameter) and p.requires_grad and p not in self._sent:
-                    self._sent[p] = None
-                    for part in self._parts(p):
-                        self.exchange.add(part, like=p)
-
-    def _parts(self, p: nn.Parameter) -> tuple[Tensor | None, ...]:
-        """What is summed over processes: feedback, or what it is made of if it is not linear."""
-        total, scaled = self._sums.get(p), self._scaled.get(p)
-        if not self.update.linear:
-            return total, scaled
-        own = None if total is None else self.update.feedback(p, total)
-        return (scaled if own is None else own if scaled is None else own + scaled,)
-
-    def _receive(self, exchange: Exchange) -> None:
-        """Put the sums over all processes in the place of those of this one."""
-        found = iter(exchange.collect())
-        self._sums, self._scaled = {}, {}
-        kinds = (self._scaled,) if self.update.linear else (self._sums, self._scaled)
-        for p in self._sent:
-            for kind in kinds:
-                total = next(found)
-                if total is not None:
-                    kind[p] = total
-
-    def collect(self) -> dict[nn.Parameter, Tensor]:
-        """The feedback of every parameter, as ordinary tensors."""
-        with torch.inference_mode(False), torch.no_grad():
-            if self.exchange is not None:
-                self._receive(self.exchange)
-            feedback = {p: self.update.feedback(p, total) for p, total in self._sums.items()}
-            for p, total in self._scaled.items():
-                feedback[p] = feedback[p] + total if p in feedback else total
-        return feedback
-
-    def hand_out(self, parameters: Iterable[nn.Parameter], *, accumulate: bool = False) -> None:
-        """Set ``feedback`` and ``grad = -feedback`` of parameters, or add to what is there.
-
-        Without ``accumulate``, feedback of those that got none is taken away: what was frozen
-        since an earlier pass would still be moved by its old gradient.
-        """
-        parameters = list(parameters)
-        self.complete(parameters)  # what no stage names as its own goes last
-        totals = self.collect()
-        with torch.inference_mode(False), torch.no_grad():
-            for parameter, total in totals.items():
-                known: Tensor | None = getattr(parameter, "feedback", None)
-                grad = parameter.grad
-                feedback = known + total if accumulate and known is not None else total
-                parameter.feedback = feedback  # type: ignore[attr-defined]
-                parameter.grad = grad - total if accumulate and grad is not None else -total
-        if accumulate:
-            return
-        for parameter in parameters:
-            if parameter not in totals and hasattr(parameter, "feedback"):
-                parameter.feedback = parameter.grad = None
 
 
 @dataclass(frozen=True)
@@ -287,6 +97,14 @@ class Stage(ABC):
     #: Does it leave a list of spikes, whatever it takes?
     makes_lists: ClassVar[bool] = False
 
+    #: Does it normalise currents?
+    normalises: ClassVar[bool] = False
+
+    @property
+    def of_batch(self) -> bool:
+        """Does its value at a step depend on the other samples and on later steps?"""
+        return False
+
     @property
     def kind(self) -> str:
         """What it is to a kernel: its class, and what makes it special behind a comma."""
@@ -303,7 +121,7 @@ class Stage(ABC):
         """
         return widest(below)
 
-    def asks(self, run: Pass, rules: Rules, form: Form, below: Wanted) -> Form:
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
         """In which form it needs credit of its value, once a pass has been run.
 
         Args:
@@ -321,12 +139,12 @@ class Stage(ABC):
         return form
 
     @abstractmethod
-    def forward(self, run: Pass, *inputs: Any) -> Value:
+    def forward(self, run: Tape, *inputs: Any) -> Value:
         """The value of this stage."""
 
     @abstractmethod
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         """Credit of each input that wants it; adds this stage's sums to the feedback.
 
@@ -336,7 +154,10 @@ class Stage(ABC):
         it to the shape of the value.
         """
 
-    def hand_on(self, run: Pass, relevance: Tensor) -> tuple[Tensor, ...]:
+    def sit_out(self, run: Tape) -> None:  # noqa: B027 - most stages exchange nothing
+        """Take part in what processes exchange forwards, where this one has no sample."""
+
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         """Relevance of each input from a relevance ``r`` of this stage's value, of its shape.
 
         Raises:
@@ -389,17 +210,17 @@ class Spiking(Stage):
         return rules[self.name].active
 
     @abstractmethod
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         """Spikes or values of a recorded pass, ``[T, B, ...]``, or ``[1, B, ...]`` if constant."""
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.receive(run, Arriving(credit), feedback, rules, wanted)
 
     def receive(
-        self, run: Pass, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         """As :meth:`backward`, from credit and relevance ``[T, B, ...]``.
 
@@ -415,6 +236,6 @@ class Spiking(Stage):
 
     @abstractmethod
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         """As :meth:`backward`, from the relevance ``R`` ``[T, B, ...]`` at the spikes."""

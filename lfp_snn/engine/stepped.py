@@ -18,7 +18,7 @@ from typing_extensions import override
 from lfp_snn import cells
 from lfp_snn.engine.neurons import Population, reduce_to
 from lfp_snn.engine.recurrent import Recurrence
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import CONTRIBUTION, Rescale, Rule
 
@@ -69,7 +69,7 @@ class Stepped(Population):
         return value.detach().clamp(0, 1).to(dtype)
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (current,) = inputs
         frame = current.shape[1:]
         cell = self.cell(frame, current.dtype)
@@ -99,7 +99,7 @@ class Stepped(Population):
         run.keep(self, _Trace(arrived, spikes, states, first, cell))
         return spikes
 
-    def _first(self, run: Pass, current: Tensor, cell: cells.Cell) -> Tensor:
+    def _first(self, run: Tape, current: Tensor, cell: cells.Cell) -> Tensor:
         """The states before the first step, and with a recurrent synapse the spikes."""
         expected = (cell.states + (self.recurrence is not None), *current.shape[1:])
         state = run.state.get(self.name)
@@ -113,13 +113,13 @@ class Stepped(Population):
         return state
 
     @override
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         spikes: Tensor = run.kept[self].spikes
         return spikes
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         trace: _Trace = run.kept[self]
         rule = rules[self.name]
@@ -132,7 +132,7 @@ class Stepped(Population):
 
     @override
     def rescale(
-        self, run: Pass, rule: Rescale, arriving: cells.Arriving, feedback: Feedback
+        self, run: Tape, rule: Rescale, arriving: cells.Arriving, feedback: Feedback
     ) -> Credits:
         trace: _Trace = run.kept[self]
         credit, relevance, at_output = arriving
@@ -152,7 +152,7 @@ class Stepped(Population):
 
     def _scan(
         self,
-        run: Pass,
+        run: Tape,
         rule: Rule,
         back: Callable[[int, Tensor, Tensor, Tensor], cells.Handed],
         feedback: Feedback,

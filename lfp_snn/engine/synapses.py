@@ -13,12 +13,11 @@ from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.engine.stage import Credits, Demand, Feedback, Pass, Relevance, Rules, Stage, Wanted
+from lfp_snn.engine.stage import Credits, Demand, Feedback, Relevance, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, Active, Rule, Variant
 
 __all__ = ["BatchNorm", "Convolution", "Linear", "Synapse"]
-
 
 #: Currents worked on at a time where a rule needs variants of them, which bounds their memory.
 _PART = 2**20
@@ -42,7 +41,7 @@ class Synapse(Stage):
         return "everywhere"  # every current makes the membrane
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         self.check(x.shape)
         run.keep(self, x)
@@ -51,7 +50,7 @@ class Synapse(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         rule, asked = rules[self.name], wanted[0] is not None
         return (self.learn(run.kept[self], credit, feedback, rule, asked),)
@@ -288,13 +287,14 @@ class BatchNorm(Stage):
     """
 
     module: nn.BatchNorm1d | nn.BatchNorm2d
+    normalises = True
     _dims: ClassVar[dict[type[nn.Module], tuple[int, ...]]] = {
         nn.BatchNorm1d: (3, 4),
         nn.BatchNorm2d: (5,),
     }
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         if x.dim() not in self._dims[type(self.module)] or x.shape[2] != self.module.num_features:
             raise self.misfit(f"{self.module.num_features} channels", x.shape)
@@ -307,7 +307,7 @@ class BatchNorm(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         x, mean, inverse, scale = run.kept[self]
         gamma, beta = self.module.weight, self.module.bias
@@ -323,6 +323,7 @@ class BatchNorm(Stage):
         return "folded"
 
     @property
+    @override
     def of_batch(self) -> bool:
         """Are the statistics those of the batch, over all T steps?"""
         norm = self.module
@@ -331,7 +332,7 @@ class BatchNorm(Stage):
     def _wide(self, per_channel: Tensor, x: Tensor) -> Tensor:
         return per_channel.view(-1, *(1,) * (x.dim() - 3))
 
-    def _statistics(self, run: Pass, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _statistics(self, run: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and ``1 / sqrt(var + eps)`` per channel."""
         norm = self.module
         if norm.training or norm.running_mean is None or norm.running_var is None:
@@ -347,7 +348,8 @@ class BatchNorm(Stage):
             mean, variance = norm.running_mean, norm.running_var
         return mean, (variance + norm.eps).rsqrt()
 
-    def sit_out(self, run: Pass) -> None:
+    @override
+    def sit_out(self, run: Tape) -> None:
         """Take part in the statistics of a batch of which this process has no sample."""
         if not self.of_batch:
             return
@@ -358,7 +360,7 @@ class BatchNorm(Stage):
         if self.module.training and self.module.track_running_stats:
             self._track(*found)
 
-    def _frames(self, run: Pass, x: Tensor) -> tuple[Tensor, int]:
+    def _frames(self, run: Tape, x: Tensor) -> tuple[Tensor, int]:
         """The frames ``[N, C, ...]`` that count, and how often each of them is shown."""
         constant = x.shape[0] == 1
         if run.lengths is None:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from lfp_snn.engine.kernels import Plan
+from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.stage import Form
 from lfp_snn.rules import Composite, Rule
 from lfp_snn.spikes import Spikes
-
-if TYPE_CHECKING:
-    from lfp_snn.engine.temporal import TemporalLFP
 
 __all__ = ["program_table", "stage_table"]
 
 HEADINGS = ("stage", "kind", "output", "parameters", "rule", "kernel")
 
 
-def program_table(lfp: TemporalLFP, plan: Plan, forms: Sequence[Form]) -> str:
+def program_table(lfp: TracedNetwork, plan: Plan, forms: Sequence[Form]) -> str:
     """A line about the whole, and :func:`stage_table`."""
     dtype = str(lfp.dtype).removeprefix("torch.")
-    whole = (
-        f"TemporalLFP(rule={_rule(lfp.rule)}, backend={lfp.backend}, device={lfp.device}, {dtype})"
-    )
-    return f"{whole}\n{stage_table(lfp, plan, forms, plan.kernels)}"
+    how = f"rule={_rule(lfp.rule)}, backend={lfp.backend}, device={lfp.device}, {dtype}"
+    return f"{type(lfp).__name__}({how})\n{stage_table(lfp, plan, forms, plan.kernels)}"
 
 
 def stage_table(
-    lfp: TemporalLFP, plan: Plan, forms: Sequence[Form], kernels: Mapping[str, str]
+    lfp: TracedNetwork, plan: Plan, forms: Sequence[Form], kernels: Mapping[str, str]
 ) -> str:
     """Stages, shapes (known after a forward pass), parameters, rule and kernel of each."""
     rows = [HEADINGS]

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
-from lfp_snn.engine.chunked import (
-    BUDGET,
-    FLOATS_PER_NEURON,
-    Chunks,
-    Memory,
-    check_memory,
-    chunk_length,
-)
+from lfp_snn.engine.chunked import FLOATS_PER_NEURON, Chunks, chunk_length
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
+from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_state
+from lfp_snn.engine.inputs import prepare_input, prepare_lengths, prepare_reward, prepare_state
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
-from lfp_snn.engine.stage import Feedback, Form, Pass
+from lfp_snn.engine.options import BUDGET, EngineOptions, Memory
+from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.table import program_table, stage_table
-from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.errors import NetworkError
 from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rules import Composite, Rule, Update, assign
 from lfp_snn.spikes import Spikes
@@ -92,17 +87,26 @@ class TemporalLFP(TracedNetwork):
         budget: int = BUDGET,
         half: torch.dtype | None = None,
     ) -> None:
-        check_memory(memory, chunk, budget)
-        super().__init__(net, rule, backend, half)
-        self.memory, self.chunk, self.budget = memory, chunk, budget
-        self.update = update if update is not None else Update()
+        options = EngineOptions(backend, memory, chunk, budget, half)
+        super().__init__(net, rule, options, update)
         self._used = self._plan("torch")  # in the last pass
-        self._pass: Pass | None = None
+        self._pass: Tape | None = None
         self._chunks: Chunks | None = None
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
         self._input: Tensor | Spikes | None = None
         #: With the processes that have the other samples of the batch, while there are any.
         self.exchange: Exchange | None = None
+
+    @classmethod
+    def with_options(
+        cls,
+        net: nn.Module,
+        rule: Rule | Composite | None = None,
+        options: EngineOptions | None = None,
+        update: Update | None = None,
+    ) -> Self:
+        """The same from options in one object, as those who hand them on have them."""
+        return cls(net, rule, update=update, **vars(options or EngineOptions()))
 
     @property
     def _program(self) -> Program:
@@ -139,9 +143,9 @@ class TemporalLFP(TracedNetwork):
         """
         with torch.no_grad(), self._products():
             self._used = self._choose_plan()
-            full = self.memory == "full"
+            full = self.options.memory == "full"
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
-            run = Pass(
+            run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
                 lengths=None,
@@ -157,11 +161,11 @@ class TemporalLFP(TracedNetwork):
                 spikes = run_forward(self._program, run, value)
             else:
                 self._chunks = Chunks(self._program, run, value)
-                spikes = self._chunks.forward(self.chunk or self._chunk_length(run, value))
+                spikes = self._chunks.forward(self.options.chunk or self._chunk_length(run, value))
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
-    def _chunk_length(self, run: Pass, value: Tensor | Spikes) -> int:
+    def _chunk_length(self, run: Tape, value: Tensor | Spikes) -> int:
         """Steps of a chunk, by the budget and by what the states of these samples take."""
         assert self._chunks is not None
         frame = torch.Size(value.shape[1:])
@@ -171,7 +175,7 @@ class TemporalLFP(TracedNetwork):
         if not border:  # without neurons nothing goes from step to step
             return run.steps
         step = FLOATS_PER_NEURON[self.backend] * border
-        return chunk_length(run.steps, step, border, self.budget)
+        return chunk_length(run.steps, step, border, self.options.budget)
 
     # ------------------------------------------------------------------ step by step
 
@@ -182,11 +186,11 @@ class TemporalLFP(TracedNetwork):
             reward: judges each step by what was seen so far; rate-coded if None.
             options: of :class:`~lfp_snn.engine.online.OnlineLFP`.
         """
-        return OnlineLFP(self, self._reference, reward, **options)
+        return OnlineLFP(self, reward, **options)
 
     # ------------------------------------------------------------------ what it saw
 
-    def _last(self) -> Pass:
+    def _last(self) -> Tape:
         if self._pass is None:
             raise NetworkError("Nothing has been run yet: call forward first.")
         return self._pass
@@ -218,7 +222,7 @@ class TemporalLFP(TracedNetwork):
         """
         rates = self._last().firing_rates()
         if self.is_readout:
-            del rates[self._reference.output.name]
+            del rates[self.reference.output.name]
         return rates
 
     def layer_spikes(self) -> dict[str, Tensor]:
@@ -274,11 +278,11 @@ class TemporalLFP(TracedNetwork):
         """
         run = self._recorded()
         with torch.no_grad(), self._products():
-            reward = self._prepare_reward(run, reward)
-            rules = self.rules if rule is None else assign(rule, self._reference.parts())
-            if self._used.backend == "events":
+            reward = prepare_reward(reward, run, self.device)
+            rules = self.rules if rule is None else assign(rule, self.reference.parts())
+            if rule is not None and self._used.backend == "events":
                 self._used.refuse(rules)
-            feedback = Feedback(self.update, self.exchange)
+            feedback = self._feedback()
             if self._chunks is not None:
                 found = self._chunks.backward(reward, feedback, rules, input_relevance, as_credit)
             else:
@@ -292,7 +296,12 @@ class TemporalLFP(TracedNetwork):
             self._drop_record(run)
         return relevance
 
-    def _drop_record(self, run: Pass) -> None:
+    def _feedback(self) -> Feedback:
+        if self.exchange is None:
+            return Feedback(self.update)
+        return SharedFeedback(self.update, self.exchange)
+
+    def _drop_record(self, run: Tape) -> None:
         run.kept.clear()
         run.record = False
         self._input = self._chunks = None
@@ -305,12 +314,12 @@ class TemporalLFP(TracedNetwork):
         """
         with torch.no_grad():
             program = self._choose_plan().program
-            feedback = Feedback(self.update, self.exchange)
+            feedback = self._feedback()
             done = self._pass
             if done is not None and done.record and done.exchange is not None:
                 self._drop_record(done)
             else:
-                run = Pass(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
+                run = Tape(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
                 sit_out_forward(program, run)
             sit_out_backward(program, feedback)
         feedback.hand_out(self.parameters())
@@ -335,25 +344,13 @@ class TemporalLFP(TracedNetwork):
         return {neuron.name: arrived[neuron.name] for neuron in self._program.spiking()
                 if neuron.name in arrived}  # fmt: skip
 
-    def _recorded(self) -> Pass:
+    def _recorded(self) -> Tape:
         if self._pass is None or not self._pass.record:
             raise NetworkError(
                 "There is no recorded forward pass: call forward (with record=True) before each "
                 "backward; one backward consumes the record unless it is called with retain=True."
             )
         return self._pass
-
-    def _prepare_reward(self, run: Pass, reward: Tensor) -> Tensor:
-        form = run.forms[-1]
-        expected = form.shape if isinstance(form, Spikes) else tuple(form)
-        if reward.shape != expected:
-            raise ShapeError(
-                f"The reward has the shape {tuple(reward.shape)}; the output spikes have "
-                f"{expected}, and each of them needs one value."
-            )
-        reward = reward.to(self.device, self.dtype)
-        alive = run.running(reward.dim())
-        return reward if alive is None else reward * alive
 
     def _relevance(self, credit: Tensor | None, beside: Tensor | None) -> Tensor | None:
         """``R = x * c + r`` in the form of the input."""

@@ -40,7 +40,7 @@ from lfp_snn.engine.fixed import FixedPoint
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.neurons import Leaky, reduce_to
 from lfp_snn.engine.shapes import Identity
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Stage, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, Rescale, Rule
 
@@ -113,7 +113,7 @@ def _refuse(program: Program, rules: Rules) -> None:
             )
 
 
-def _follow(run: Pass, name: str, now: Tensor, carry: Tensor | float) -> Tensor:
+def _follow(run: Tape, name: str, now: Tensor, carry: Tensor | float) -> Tensor:
     """One step of a trace, ``now + carry * before``; it stands still where a sample does."""
     before = run.state.get(name)
     following = now if before is None else now + carry * before
@@ -160,7 +160,7 @@ class TracedSynapse(Stage):
         return CARRIED * float(torch.stack(decays).mean())
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         current = self.synapse.forward(run, x)
         carry = self.factor()
@@ -176,7 +176,7 @@ class TracedSynapse(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         weight, bias = self.synapse.module.weight, self.synapse.module.bias
         trace, of_one = run.kept[self]
@@ -210,7 +210,7 @@ class TracedNeurons(Spiking):
         self.unit_rule = rule
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (current,) = inputs
         spikes = self.neurons.forward(run, current)
         _, _, membranes, state, dynamics = run.kept[self.neurons]
@@ -223,7 +223,7 @@ class TracedNeurons(Spiking):
         return spikes
 
     def _eligible(
-        self, run: Pass, gain: Tensor, handed: Tensor, before: Tensor, dynamics: lif.Dynamics
+        self, run: Tape, gain: Tensor, handed: Tensor, before: Tensor, dynamics: lif.Dynamics
     ) -> list[tuple[Tensor, Tensor]]:
         """Parameters of these neurons that learn, with the eligibility ``[B, ...]`` of each."""
         beta, threshold = self.neurons.module.beta, self.neurons.module.threshold
@@ -239,12 +239,12 @@ class TracedNeurons(Spiking):
         return found
 
     @override
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         return self.neurons.spikes(run)
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         gain, _, eligible = run.kept[self]
         for parameter, eligibility in eligible:
@@ -280,7 +280,7 @@ class Readout(TracedNeurons):
         self.synapse = synapse
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         spikes = super().forward(run, self.synapse.forward(run, x))
         gain, handed, eligible = run.kept[self]
@@ -296,7 +296,7 @@ class Readout(TracedNeurons):
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         (n,) = super().credit_relevance(run, relevance, feedback, rules, wanted)
         if wanted[0] is None:

@@ -9,7 +9,7 @@ from lfp_snn import lif
 from lfp_snn.backends.triton import scan
 from lfp_snn.engine.kernels import ANY, Group, Kernel, Table
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Tape, Wanted
 
 __all__ = ["TABLE", "FusedLeaky"]
 
@@ -26,13 +26,13 @@ class FusedLeaky(Leaky):
 
     @override
     def step(
-        self, run: Pass, current: Tensor, dynamics: lif.Dynamics, state: Tensor | None
+        self, run: Tape, current: Tensor, dynamics: lif.Dynamics, state: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         return scan.forward(current, dynamics, state, steps=run.steps, lengths=run.lengths)
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         if rules[self.name].at_neuron.name not in SPLITS:
             return super().backward(run, credit, feedback, rules, wanted)
@@ -40,13 +40,13 @@ class FusedLeaky(Leaky):
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         if rules[self.name].at_neuron.name not in SPLITS:
             return super().credit_relevance(run, relevance, feedback, rules, wanted)
         return self.learn(run, self._send(run, relevance, None, rules), feedback)
 
-    def _send(self, run: Pass, arrived: Tensor, spikes: Tensor | None, rules: Rules) -> Tensor:
+    def _send(self, run: Tape, arrived: Tensor, spikes: Tensor | None, rules: Rules) -> Tensor:
         """Credit of the current, from credit of the spikes, or from relevance without them."""
         current, _, membranes, state, dynamics = run.kept[self]
         n, run.carried[self.name] = scan.credit(

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from lfp_snn.activations import Step
 from lfp_snn.cells import Arriving
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
 from lfp_snn.rules import Rescale, Rule
 
 __all__ = ["Activation", "Readout", "StepUnits"]
@@ -42,7 +42,7 @@ class Activation(Spiking):
         self.rest = float(self.value(torch.zeros((), dtype=torch.float64)))
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Tensor:
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (z,) = inputs
         drive = self.drive(run, z.to(run.dtype))
         value = self.value(drive)
@@ -54,7 +54,7 @@ class Activation(Spiking):
         run.keep(self, (drive, value))
         return value
 
-    def drive(self, run: Pass, z: Tensor) -> Tensor:
+    def drive(self, run: Tape, z: Tensor) -> Tensor:
         """What the activation is a function of."""
         return z
 
@@ -63,19 +63,19 @@ class Activation(Spiking):
         value: Tensor = self.module(drive.clone() if getattr(self.module, "inplace", 0) else drive)
         return value
 
-    def note(self, run: Pass, value: Tensor) -> None:
+    def note(self, run: Tape, value: Tensor) -> None:
         """Count the units that are active: that give more than without any input."""
         repeats = run.steps // value.shape[0]
         run.count(self.name, (value > self.rest).sum() * repeats, value[0, 0].numel())
 
     @override
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         value: Tensor = run.kept[self][1]
         return value
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         drive, value = run.kept[self]
         if self.rest:
@@ -105,7 +105,7 @@ class StepUnits(Activation):
     emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 
     @override
-    def drive(self, run: Pass, z: Tensor) -> Tensor:
+    def drive(self, run: Tape, z: Tensor) -> Tensor:
         if not self.module.noisy:
             return z
         if self not in run.drawn:
@@ -124,7 +124,7 @@ class StepUnits(Activation):
 
     @override
     def receive(
-        self, run: Pass, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         rule = rules[self.name]
         credit, relevance, at_output = arriving
@@ -147,7 +147,7 @@ class Readout(Activation):
         super().__init__(name, nn.Identity())
 
     @override
-    def note(self, run: Pass, value: Tensor) -> None:
+    def note(self, run: Tape, value: Tensor) -> None:
         pass
 
     @override

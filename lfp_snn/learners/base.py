@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import MembraneCoded, Prediction, ties
-from lfp_snn.rules import Composite, Rule, Update
 from lfp_snn.spikes import Spikes
 
 __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
@@ -74,7 +73,17 @@ class StepResult:
 
 
 class LearnerOptions(Choice):
-    """Options of a learner; each learner has its own subclass, with its own name."""
+    """Options of a learner; each learner has its own subclass, with its own name.
+
+    Attributes:
+        backend: the kernels behind the engine, ``auto`` to pick by device and activity.
+    """
+
+    backend: str = "auto"
+
+    def engine_options(self) -> EngineOptions:
+        """How the engine runs."""
+        return EngineOptions(self.backend)
 
 
 class Learner(ABC):
@@ -84,16 +93,10 @@ class Learner(ABC):
     implement :meth:`from_options` and :meth:`feedback`.
 
     Args:
-        net: a module whose forward is one time step.
-        rule: of the engine, for learners that send feedback through it.
-        backend: the kernels behind the engine.
-        update: of the engine, from credit to feedback.
-        memory: what the engine keeps of a pass, see :class:`~lfp_snn.TemporalLFP`.
-        chunk: steps of a chunk of time.
+        engine: runs the network, and sends feedback through it for learners that ask for that.
 
     Raises:
-        NetworkError: the network cannot be traced, a stage has no rule, or the learner is for
-            neurons only and the network has others.
+        NetworkError: the learner is for neurons only and the network has other units.
     """
 
     Options: ClassVar[type[LearnerOptions]]
@@ -112,18 +115,9 @@ class Learner(ABC):
             raise TypeError(f"{cls.__name__}.Options.name must be Literal[{name!r}]")
         LEARNERS[name] = cls
 
-    def __init__(
-        self,
-        net: nn.Module,
-        rule: Rule | Composite | None = None,
-        backend: str = "auto",
-        update: Update | None = None,
-        *,
-        memory: Memory = "full",
-        chunk: int | None = None,
-    ) -> None:
-        self.net = net
-        self.engine = TemporalLFP(net, rule, backend, update, memory=memory, chunk=chunk)
+    def __init__(self, engine: TemporalLFP) -> None:
+        self.engine = engine
+        self.net = engine.net
         if self.neurons_only and (others := self.engine.without_neurons):
             raise NetworkError(
                 f"{type(self).__name__} trains spiking neurons alone, but the network has other "

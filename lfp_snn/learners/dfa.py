@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
@@ -46,7 +47,7 @@ class DFA(GradientLearner, name="dfa"):
         spike: the step function with its surrogate derivative.
         seed: of the random matrices, drawn in the order of the layers.
         scale: their standard deviation times the root of the number of classes.
-        backend: the kernels that evaluate the network.
+        engine_options: how the engine, which evaluates the network, runs.
 
     Source: Nokland, *Direct Feedback Alignment Provides Learning in Deep Neural Networks*, NeurIPS
     2016; for spiking networks Samadi, Lillicrap, Tweed, Neural Computation 2017.
@@ -62,9 +63,9 @@ class DFA(GradientLearner, name="dfa"):
         spike: SpikeFunction,
         seed: int = 0,
         scale: float = 1.0,
-        backend: str = "auto",
+        engine_options: EngineOptions | None = None,
     ) -> None:
-        super().__init__(net, spike, backend)
+        super().__init__(net, spike, engine_options)
         self.check_loss(loss)
         self.loss = loss
         self.seed = seed
@@ -81,7 +82,7 @@ class DFA(GradientLearner, name="dfa"):
             options.make_surrogate(),
             options.feedback_seed,
             options.feedback_scale,
-            options.backend,
+            options.engine_options(),
         )
 
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:

@@ -9,6 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import (
@@ -35,7 +37,6 @@ class LossOptions(LearnerOptions):
 
     loss: LossName = "ce_count_loss"
     loss_options: dict[str, float | bool] = Field(default_factory=dict)
-    backend: str = "auto"
 
     def make_loss(self) -> Loss:
         """The loss."""
@@ -79,11 +80,13 @@ class GradientLearner(Learner):
     Args:
         net: a module whose forward is one time step.
         spike: turns ``membrane - threshold`` into spikes.
-        backend: the kernels that evaluate the network.
+        engine_options: how the engine, which evaluates the network, runs.
     """
 
-    def __init__(self, net: nn.Module, spike: SpikeFunction, backend: str = "auto") -> None:
-        super().__init__(net, backend=backend)
+    def __init__(
+        self, net: nn.Module, spike: SpikeFunction, engine_options: EngineOptions | None = None
+    ) -> None:
+        super().__init__(TemporalLFP.with_options(net, options=engine_options))
         self._membranes: dict[str, Tensor] = {}
         set_spike(net, spike)
 

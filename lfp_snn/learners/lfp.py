@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.chunked import Memory
 from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.options import EngineOptions, Memory
 from lfp_snn.errors import ConfigError, NotFiniteError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
@@ -55,11 +55,14 @@ class LFPOptions(LearnerOptions):
     reward: Annotated[Choice, choose("reward", reward_sections, "rate_coded"), AS_MAPPING] = Field(
         default_factory=lambda: reward_sections()["rate_coded"](name="rate_coded")
     )
-    backend: str = "auto"
     memory: Memory = "full"
     chunk: int | None = Field(default=None, ge=1)
     update: UpdateOptions = UpdateOptions()
     homeostasis: HomeostasisOptions | None = None
+
+    @override
+    def engine_options(self) -> EngineOptions:
+        return EngineOptions(self.backend, self.memory, self.chunk)
 
 
 def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
@@ -92,11 +95,9 @@ class LFP(Learner, name="lfp"):
         net: a module whose forward is one time step.
         rule: how neurons and synapses hand relevance on, for instance ``Epsilon(0.1)``.
         reward: the reward at the output spikes, for instance ``RateCoded()``.
-        backend: the kernels behind the engine.
+        engine_options: how the engine runs: kernels and memory.
         update: what is made of the feedback.
         homeostasis: how silent neurons are woken; none are if ``None``.
-        memory: see :class:`~lfp_snn.TemporalLFP`, as chunk.
-        chunk: steps of a chunk.
 
     Raises:
         NetworkError: the network cannot be traced, a stage has no rule, or homeostasis finds no
@@ -112,15 +113,12 @@ class LFP(Learner, name="lfp"):
         net: nn.Module,
         rule: Rule | Composite,
         reward: Reward,
-        backend: str = "auto",
+        engine_options: EngineOptions | None = None,
         update: UpdateOptions | None = None,
         homeostasis: HomeostasisOptions | None = None,
-        *,
-        memory: Memory = "full",
-        chunk: int | None = None,
     ) -> None:
         self.update = update if update is not None else UpdateOptions()
-        super().__init__(net, rule, backend, self.update.rule(), memory=memory, chunk=chunk)
+        super().__init__(TemporalLFP.with_options(net, rule, engine_options, self.update.rule()))
         _refuse_other_output(reward, self.engine)
         self.reward = reward
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
@@ -132,11 +130,9 @@ class LFP(Learner, name="lfp"):
             net,
             options.rule.make(),
             options.reward.make(),
-            options.backend,
+            options.engine_options(),
             options.update,
             options.homeostasis,
-            memory=options.memory,
-            chunk=options.chunk,
         )
 
     def feedback(self, batch: TrainingBatch) -> StepResult:

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.engine.online import OnlineLFP as Session
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.lfp import LFP, reward_sections
 from lfp_snn.learners.rule_options import RuleChoice, default_rule
@@ -44,7 +45,6 @@ class OnlineLFPOptions(LearnerOptions):
         default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
     )
     carry: float | None = Field(default=None, ge=0, lt=1)
-    backend: str = "auto"
     update: UpdateOptions = UpdateOptions()
 
 
@@ -61,7 +61,8 @@ class OnlineLFP(LFP, name="online_lfp"):
         rule: how neurons and synapses hand relevance on, for instance ``Epsilon(0.1)``.
         reward: judges each step, for instance ``RateCoded()``.
         carry: the constant of the traces.
-        backend: the kernels that evaluate the network.
+        engine_options: how the engine runs: kernels and memory, where the network is
+            evaluated; learning runs on the reference kernels.
         update: what is made of the feedback.
 
     Raises:
@@ -77,10 +78,10 @@ class OnlineLFP(LFP, name="online_lfp"):
         rule: Rule | Composite,
         reward: StepwiseReward,
         carry: float | None = None,
-        backend: str = "auto",
+        engine_options: EngineOptions | None = None,
         update: UpdateOptions | None = None,
     ) -> None:
-        super().__init__(net, rule, reward, backend, update)
+        super().__init__(net, rule, reward, engine_options, update)
         self.stepwise = reward
         self.carry = carry
         self._begin()  # refuses at once what it cannot train
@@ -93,7 +94,7 @@ class OnlineLFP(LFP, name="online_lfp"):
             options.rule.make(),
             options.reward.make(),
             options.carry,
-            options.backend,
+            options.engine_options(),
             options.update,
         )
 

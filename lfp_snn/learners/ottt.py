@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner
 from lfp_snn.learners.losses import SpikeFunction, SurrogateName, make_surrogate
@@ -37,7 +38,6 @@ class OTTTOptions(LearnerOptions):
     surrogate: SurrogateName = "atan"
     slope: float | None = Field(default=None, gt=0)
     trace: float | None = Field(default=None, ge=0, lt=1)
-    backend: str = "auto"
 
     def check(self) -> None:
         """Raise if the surrogate cannot be shaped."""
@@ -64,7 +64,7 @@ class OTTT(GradientLearner, name="ottt"):
         spike: the step function with its surrogate derivative.
         evidence: ``spikes`` or ``counts``, what the loss looks at.
         trace: :math:`\lambda`; ``None`` for the neurons' own decay.
-        backend: the kernels that evaluate the network.
+        engine_options: how the engine, which evaluates the network, runs.
 
     Source: Xiao, Meng, Zhang, He, Lin, *Online Training Through Time for Spiking Neural Networks*,
     NeurIPS 2022.
@@ -79,9 +79,9 @@ class OTTT(GradientLearner, name="ottt"):
         spike: SpikeFunction,
         evidence: str = "counts",
         trace: float | None = None,
-        backend: str = "auto",
+        engine_options: EngineOptions | None = None,
     ) -> None:
-        super().__init__(net, spike, backend)
+        super().__init__(net, spike, engine_options)
         self.evidence = evidence
         self._decays: dict[nn.Module, float] = {}
         for layer in self.engine.layers:
@@ -93,7 +93,7 @@ class OTTT(GradientLearner, name="ottt"):
     def from_options(cls, net: nn.Module, options: Any) -> OTTT:
         """Bind surrogate and trace to ``net``."""
         spike = make_surrogate(options.surrogate, options.slope)
-        return cls(net, spike, options.evidence, options.trace, options.backend)
+        return cls(net, spike, options.evidence, options.trace, options.engine_options())
 
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
         """One step after the other; nothing of a step is kept but traces and counts."""

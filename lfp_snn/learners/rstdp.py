@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import step
@@ -47,7 +48,6 @@ class RSTDPOptions(LearnerOptions):
     a_minus: float = Field(default=-0.2, le=0)
     layers: Literal["all", "last"] = "all"
     modulation: Literal["class", "global"] = "class"
-    backend: str = "auto"
 
 
 class RSTDP(Learner, name="rstdp"):
@@ -88,7 +88,7 @@ class RSTDP(Learner, name="rstdp"):
 
     def __init__(self, net: nn.Module, options: RSTDPOptions | None = None) -> None:
         self.options = options or RSTDPOptions()
-        super().__init__(net, backend=self.options.backend)
+        super().__init__(TemporalLFP.with_options(net, options=self.options.engine_options()))
         self._membranes: dict[str, Tensor] = {}
         if self.engine.is_readout:
             raise NetworkError(

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
@@ -40,7 +41,7 @@ class BPTT(GradientLearner, name="surrogate"):
         loss: on the outputs.
         spike: the step function with its surrogate derivative.
         truncate: see :class:`BPTTOptions`.
-        backend: the kernels that evaluate the network.
+        engine_options: how the engine, which evaluates the network, runs.
 
     Source: Neftci, Mostafa, Zenke, *Surrogate Gradient Learning in Spiking Neural Networks*, IEEE
     Signal Processing Magazine 2019; Eshraghian et al., Proceedings of the IEEE 2023 (snntorch).
@@ -54,9 +55,9 @@ class BPTT(GradientLearner, name="surrogate"):
         loss: Loss,
         spike: SpikeFunction,
         truncate: int | None = None,
-        backend: str = "auto",
+        engine_options: EngineOptions | None = None,
     ) -> None:
-        super().__init__(net, spike, backend)
+        super().__init__(net, spike, engine_options)
         self.check_loss(loss)
         self.loss = loss
         self.truncate = truncate
@@ -65,7 +66,11 @@ class BPTT(GradientLearner, name="surrogate"):
     def from_options(cls, net: nn.Module, options: Any) -> BPTT:
         """Bind loss and surrogate to ``net``."""
         return cls(
-            net, options.make_loss(), options.make_surrogate(), options.truncate, options.backend
+            net,
+            options.make_loss(),
+            options.make_surrogate(),
+            options.truncate,
+            options.engine_options(),
         )
 
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:

@@ -18,12 +18,11 @@ options    what every architecture shares
 basic      ``mlp`` and ``csnn``
 published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
 listed     ``layers``: a network written down as a list, layer by layer
-layer      what such a layer is, and how it is read from a config
+layer      what such a layer is, how a config writes one, and modules from a list of them
 kinds      the kinds with one module: synapses, pools, shapes
 neurons    those that are neurons
 units      those that are activations
 branches   the kinds that hold branches of layers
-assemble   from such a list to modules: shapes, and errors that name the position
 ========== ===========================================================================
 """
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.layer import AnyLayer, Layer, Shape, as_text
-
-if TYPE_CHECKING:
-    from lfp_snn.models.assemble import Assembly
+from lfp_snn.models.layer import AnyLayer, Assembly, Layer, Shape, as_text
 
 __all__ = ["Merge", "Parallel", "Residual"]
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PlainValidator
 from torch import nn
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.layer import Layer, Shape, Size, axes_of, bad_option, per_axis, sizes_of, whole
+from lfp_snn.models.layer import (
+    Assembly,
+    Layer,
+    Shape,
+    Size,
+    axes_of,
+    bad_option,
+    per_axis,
+    sizes_of,
+    whole,
+)
 from lfp_snn.models.options import PositiveInt
-
-if TYPE_CHECKING:
-    from lfp_snn.models.assemble import Assembly
 
 __all__ = [
     "AdaptiveAvgPool",

@@ -1,4 +1,4 @@
-"""What a layer is, and how one is read from a config and written to it.
+"""What a layer is, how one is read from a config and written to it, and how several become modules.
 
 A layer is a mapping whose one key says what it is and whose other keys are its options:
 ``{conv: 12, kernel: 5}``. A kind that needs no number may stand alone, ``lif``, and takes its
@@ -9,8 +9,9 @@ each axis.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import PlainSerializer, PlainValidator
@@ -19,14 +20,13 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.models.options import ModelOptions
 from lfp_snn.options import Section, nearest
-
-if TYPE_CHECKING:
-    from lfp_snn.models.assemble import Assembly
 
 __all__ = [
     "KINDS",
     "AnyLayer",
+    "Assembly",
     "Layer",
     "Shape",
     "Size",
@@ -75,6 +75,52 @@ class Layer(Section):
                 return tuple(module(torch.empty((2, *shape))).shape[1:])
             except RuntimeError as problem:
                 raise ShapeError(str(problem).splitlines()[0].rstrip(".")) from problem
+
+
+class _Nested(ShapeError):
+    """An error within a layer, whose message begins with a position there."""
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What the layers of one network share.
+
+    Args:
+        options: of the network; they say what neurons are like where a layer does not.
+        classes: number of classes.
+    """
+
+    options: ModelOptions
+    classes: int
+
+    def flow(self, layers: Sequence[Layer], shape: Shape, where: str) -> list[Shape]:
+        """Shapes from the input to the output, that of the input first.
+
+        Args:
+            layers: in the order in which they run.
+            shape: of the input, without time and batch.
+            where: the key that holds the list, for errors.
+
+        Raises:
+            ShapeError: a layer cannot take what comes to it; names its position and kind.
+        """
+        shapes = [shape]
+        for k, layer in enumerate(layers):
+            try:
+                shapes.append(layer.out(shapes[-1], self))
+            except _Nested as problem:
+                raise _Nested(f"{where}[{k}].{problem}") from problem
+            except ShapeError as problem:
+                raise _Nested(
+                    f"{where}[{k}] ({layer.kind}) cannot take its input of "
+                    f"{as_text(shapes[-1])}: {problem}."
+                ) from problem
+        return shapes
+
+    def modules(self, layers: Sequence[Layer], shape: Shape, where: str) -> list[nn.Module]:
+        """The modules with initial weights; arguments and errors as of :meth:`flow`."""
+        shapes = self.flow(layers, shape, where)
+        return [layer.module(x, self) for layer, x in zip(layers, shapes[:-1], strict=True)]
 
 
 #: Kinds of layers by the key that says what they are; filled as they are defined.

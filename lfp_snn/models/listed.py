@@ -11,8 +11,7 @@ from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
 from lfp_snn.models import kinds, neurons, units  # noqa: F401 - defining a kind makes it known
-from lfp_snn.models.assemble import Assembly
-from lfp_snn.models.layer import AnyLayer, as_text
+from lfp_snn.models.layer import AnyLayer, Assembly, as_text
 from lfp_snn.models.options import ModelOptions
 
 __all__ = ["Layers"]

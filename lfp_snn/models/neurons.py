@@ -7,7 +7,7 @@ convolution with a ``kernel``), or ``one`` to one.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import snntorch as snn
 from pydantic import Field
@@ -15,11 +15,8 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.layer import Layer, Shape
+from lfp_snn.models.layer import Assembly, Layer, Shape
 from lfp_snn.models.options import PositiveInt, Reset
-
-if TYPE_CHECKING:
-    from lfp_snn.models.assemble import Assembly
 
 __all__ = ["Alpha", "Lapicque", "Lif", "Neurons", "RLif", "RSynaptic", "Readout", "Synaptic"]
 

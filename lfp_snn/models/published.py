@@ -18,10 +18,9 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.assemble import Assembly
 from lfp_snn.models.branches import Residual
 from lfp_snn.models.kinds import BatchNorm, Conv, Dropout, Flatten, Linear, MaxPool
-from lfp_snn.models.layer import Layer
+from lfp_snn.models.layer import Assembly, Layer
 from lfp_snn.models.neurons import Lif
 from lfp_snn.models.options import ModelOptions
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from torch import nn
 from typing_extensions import override
 
 from lfp_snn import activations
-from lfp_snn.models.layer import Layer, Shape
-
-if TYPE_CHECKING:
-    from lfp_snn.models.assemble import Assembly
+from lfp_snn.models.layer import Assembly, Layer, Shape
 
 __all__ = ["Activation", "LeakyReLU", "Step"]
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
-from lfp_snn.engine.chunked import Memory, chunk_length
+from lfp_snn.engine.chunked import chunk_length
+from lfp_snn.engine.options import Memory
 from lfp_snn.errors import NetworkError
 from tests.engine.compare import (
     BACKENDS,

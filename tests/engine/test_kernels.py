@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lfp_snn import TemporalLFP
+from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.engine.events import table as events
+from lfp_snn.engine.events.stage import EventNeurons
 from lfp_snn.engine.kernels import Group, Kernel, plan
 from lfp_snn.engine.neurons import Leaky
+from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import (
     ACTIVE,
@@ -204,7 +206,7 @@ def test_a_kernel_is_not_asked_for_resets_or_entries_that_it_does_not_know() -> 
 
     def served(rule: Rule, *table: Kernel) -> list[str]:
         rules = dict.fromkeys(lfp.rules, rule)
-        planned = plan("events", table, lfp._reference, rules)
+        planned = plan("events", table, lfp.reference, rules)
         return [kernel.name for _, kernel in planned.served]
 
     assert served(Epsilon(), row, neurons) == ["neurons", "linear"]
@@ -215,7 +217,7 @@ def test_a_kernel_is_not_asked_for_resets_or_entries_that_it_does_not_know() -> 
 
 
 def test_where_credit_is_needed_is_told_from_the_bottom_up() -> None:
-    program = TemporalLFP(csnn(), backend="torch")._reference
+    program = TemporalLFP(csnn(), backend="torch").reference
     rules: dict[str, Rule] = dict.fromkeys(("0", "1", "4", "5"), Epsilon())
     assert program.active(rules) == [
         "spikes",
@@ -228,6 +230,71 @@ def test_where_credit_is_needed_is_told_from_the_bottom_up() -> None:
     assert program.active(rules)[2:5] == ["gate"] * 3
     assert widest(["gate", "everywhere", "spikes"]) == "everywhere"
     assert widest([]) == "spikes"
+
+
+@dataclass(frozen=True, repr=False)
+class Everywhere(Epsilon):
+    """The epsilon rule, by another name, with credit everywhere."""
+
+    @property
+    def at_neuron(self) -> Formula:
+        return Formula("everywhere", {"eps": self.eps})
+
+    @property
+    def active(self) -> Active:
+        return "everywhere"
+
+
+class AskingNeurons(EventNeurons):
+    """Neurons on lists that ask for credit of silent neurons too, and then leave it."""
+
+    def split(self, rules: Rules) -> float:
+        return float(rules[self.name].at_neuron.parameters["eps"])
+
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
+        assert isinstance(form, Spikes)
+        whole = Spikes.from_dense(torch.ones(form.shape, dtype=run.dtype))
+        fired = whole.gather(form.dense(run.dtype))
+        self.asked = Spikes(whole.indptr, whole.indices, whole.shape, fired)
+        return self.asked
+
+    def backward(
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        asked = self.asked
+        assert asked.values is not None
+        assert credit.shape == asked.values.shape
+        fired = asked.values > 0
+        assert (credit[~fired] != 0).any()
+        return super().backward(run, credit[fired], feedback, rules, wanted)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_neurons_are_given_credit_where_they_ask_for_it(
+    train: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Kernel("asking", ("Leaky",), AskingNeurons.of, splits=("everywhere",))
+    monkeypatch.setattr(events, "TABLE", (*events.TABLE, row))
+    rule = Composite((Assignment(Everywhere(0.1), name="0"),), default=Epsilon(0.1))
+    behind = [nn.Identity(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(16, 3), leaky()]
+    net = nn.Sequential(leaky(), *behind).double()
+    found = []
+    for backend in ("events", "torch"):
+        torch.manual_seed(3)
+        lfp = TemporalLFP(net, rule, backend).train(train)
+        spikes = lfp.forward(2 * trains().double())
+        reward = torch.linspace(-1, 1, spikes.numel(), dtype=torch.float64).view_as(spikes)
+        relevance = lfp.backward(reward, input_relevance=True)
+        assert relevance is not None
+        grads = [p.grad for p in lfp.parameters() if p.grad is not None]
+        found.append([relevance, *grads, *lfp.neuron_relevance.values()])
+    # The linear layer, which its kernel would serve at spikes alone, ran on the reference.
+    assert TemporalLFP(net, rule, "events").kernels == {
+        "0": "events: asking",
+        "5": "events: neurons",
+    }
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_what_no_kernel_knows_is_refused_with_what_is_known() -> None:

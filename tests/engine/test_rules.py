@@ -128,7 +128,7 @@ def assert_on_kernels(lfp: TemporalLFP) -> None:
     run, stages = lfp._recorded(), [node.stage for node in lfp._program.nodes]
     assert not any(isinstance(stage, Synapse) for stage in stages)
     layers = [stage for stage in stages if isinstance(stage, EventLayer)]
-    assert len(layers) == len(lfp._reference.spiking())
+    assert len(layers) == len(lfp.reference.spiking())
     assert all(layer in run.kept for layer in layers if layer.dense == 1)
 
 
@@ -421,7 +421,7 @@ def test_an_assignment_that_fits_nothing_is_an_error() -> None:
         ConfigError, match=r"name 'features\.\*', which fits no layer.*0 \(Linear\)"
     ):
         TemporalLFP(mlp(), rule=Composite((Assignment(Gamma(), name="features.*"),)))
-    parts = TemporalLFP(mlp())._reference.parts()
+    parts = TemporalLFP(mlp()).reference.parts()
     assert assign(EpsilonPlusFlat(), parts)["0"] == Flat()  # without convolutions, and no error
     with pytest.raises(ConfigError, match="to nothing"):
         Assignment(Gamma())

@@ -401,6 +401,6 @@ def test_the_table_shows_what_they_hold() -> None:
         ("RSynaptic one to one", {"alpha", "beta", "threshold", "V"}),
     ):
         lfp = TemporalLFP(make(kind))
-        stage = next(s for s in lfp._reference.spiking() if isinstance(s, Stepped))
+        stage = next(s for s in lfp.reference.spiking() if isinstance(s, Stepped))
         assert set(stage.parameters()) == shown
         assert stage.describe() == f"{kind.split()[0]}(subtract)"

@@ -166,6 +166,6 @@ def test_the_table_of_triton_runs_every_split_forwards_and_epsilon_both_ways() -
 
     lfp = TemporalLFP(csnn(), backend="torch")
     for rule, kernel in ((Epsilon(), "scans"), (Gamma(), "scans"), (Norm(), "scan forwards")):
-        planned = plan("triton", TABLE, lfp._reference, dict.fromkeys(lfp.rules, rule))
+        planned = plan("triton", TABLE, lfp.reference, dict.fromkeys(lfp.rules, rule))
         assert planned.kernels == dict.fromkeys(("1", "5"), f"triton: {kernel}")
         assert len(planned.program.nodes) == 6

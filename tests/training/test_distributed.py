@@ -159,7 +159,7 @@ def test_sums_leave_from_the_last_layer_to_the_first_while_credit_flows() -> Non
     told: list[str] = []
     names = {id(p): name for name, p in net.named_parameters()}
 
-    kept: Any = engine._reference.nodes[0].stage
+    kept: Any = engine.reference.nodes[0].stage
     backward = kept.backward
 
     def first_layer(*given: Any) -> Any:

@@ -13,6 +13,7 @@ import torch
 from lfp_snn.analysis.bench.contenders import Ours
 from lfp_snn.analysis.bench.problem import RULE
 from lfp_snn.data import Batch, Loader, load
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.models import build
 from lfp_snn.rewards import RateCoded
@@ -70,7 +71,7 @@ def _train(parts: list[Loader], most: int | None) -> Epoch:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = build("mlp", parts[0].samples.feature_shape, 10, hidden=[HIDDEN])
-    learner = LFP(net, RULE, RateCoded(), Ours.backend)
+    learner = LFP(net, RULE, RateCoded(), EngineOptions(Ours.backend))
     optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, fused=True)
     images, right = 0, 0
     start = perf_counter()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lfp_snn.engine import neurons, shapes, synapses
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.stage import Pass, Stage
+from lfp_snn.engine.stage import Stage, Tape
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
@@ -104,7 +104,7 @@ def _shapes(
 ) -> list[tuple[int, ...]]:
     """Shape of every value of a program, found by running one silent sample."""
     first = next(iter(net.parameters()), torch.empty(0))
-    run = Pass(1, 1, None, {}, record=False, dtype=first.dtype)
+    run = Tape(1, 1, None, {}, record=False, dtype=first.dtype)
     with torch.no_grad():
         run_forward(program, run, torch.zeros(1, 1, *input_shape).to(first))
     # The reference program passes tensors on, never lists of spikes.

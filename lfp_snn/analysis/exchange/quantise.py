@@ -31,6 +31,7 @@ from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
 from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
 from lfp_snn.engine import merges, neurons, shapes, synapses
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
+from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.learners.lfp import LFP, LFPOptions
@@ -144,7 +145,7 @@ class QuantisedLFP(LFP):
 
     def __init__(self, quantised: QuantisedNetwork, options: LFPOptions) -> None:
         rule, reward = options.rule.make(), options.reward.make()
-        super().__init__(quantised.net, rule, reward, "torch", options.update)
+        super().__init__(quantised.net, rule, reward, EngineOptions("torch"), options.update)
         self.quantised = quantised
 
     def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:

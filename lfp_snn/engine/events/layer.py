@@ -31,7 +31,7 @@ from lfp_snn.engine.events.stage import (
 )
 from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Value, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Value, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -105,7 +105,7 @@ class EventLayer(EventStage):
         return " + ".join(stage.describe() for stage in stages)
 
     @override
-    def forward(self, run: Pass, *inputs: Value) -> Value:
+    def forward(self, run: Tape, *inputs: Value) -> Value:
         (x,) = inputs
         self.synapse.check(x.shape)
         events = self._as_events(run, x)
@@ -120,10 +120,10 @@ class EventLayer(EventStage):
         spikes = self.given.step(run, current.view(*frames.shape[:2], *current.shape[1:]))
         return spikes if isinstance(spikes, Tensor) else self._pooled(run, spikes)
 
-    def _pooled(self, run: Pass, spikes: Spikes) -> Spikes:
+    def _pooled(self, run: Tape, spikes: Spikes) -> Spikes:
         return spikes if self.pool is None else self.pool.forward(run, spikes)
 
-    def _as_events(self, run: Pass, x: Value) -> Spikes | None:
+    def _as_events(self, run: Tape, x: Value) -> Spikes | None:
         """The input as a list, where that is the better way."""
         if not self.can_list(x.shape):
             return None
@@ -138,7 +138,7 @@ class EventLayer(EventStage):
         return None if self.by_sign and _has_negative(x) else x
 
     @override
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         if self not in run.kept:
             return self.given.spikes(run)
         out, frame = self.fired(run)
@@ -146,7 +146,7 @@ class EventLayer(EventStage):
 
     @override
     def send(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         if self in run.kept:
             return (self.send_events(run, feedback, rules, wanted[0] is not None, arrived),)
@@ -159,7 +159,7 @@ class EventLayer(EventStage):
     def rule(self, rules: Rules) -> str:
         return f"{self.synapse.rule(rules)}, {super().rule(rules)}"
 
-    def _unpooled(self, run: Pass, arrived: Arrived) -> Arrived:
+    def _unpooled(self, run: Tape, arrived: Arrived) -> Arrived:
         """What arrived at the pool behind, as it reaches the spikes."""
         if self.pool is None or arrived.credit is None:
             return arrived
@@ -195,17 +195,17 @@ class EventLayer(EventStage):
         """Do the kernels take lists of that dense shape?"""
 
     @abstractmethod
-    def run_events(self, run: Pass, x: Spikes, *, was_tensor: bool) -> Value:
+    def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
         """The forward pass over lists."""
 
     @abstractmethod
     def send_events(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         """The backward pass over lists."""
 
     @abstractmethod
-    def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
+    def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
         """Spikes of the neurons in a recorded pass, and the shape of their frame."""
 
 
@@ -220,7 +220,7 @@ class EventLinear(EventLayer):
         return len(shape) == 3
 
     @override
-    def run_events(self, run: Pass, x: Spikes, *, was_tensor: bool) -> Value:
+    def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
         module = self.synapse.module
         frame = torch.Size((x.batch, module.out_features))
         neuron = self.constants(frame, run.dtype)
@@ -243,7 +243,7 @@ class EventLinear(EventLayer):
 
     @override
     def send_events(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
@@ -268,7 +268,7 @@ class EventLinear(EventLayer):
         return self.hand_back(x, found.credit, was_tensor)
 
     @override
-    def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
+    def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
         trace = run.kept[self][0]
         return trace.neurons.out, (self.synapse.module.out_features,)
 
@@ -302,7 +302,7 @@ class EventConvolution(EventLayer):
         )
 
     @override
-    def run_events(self, run: Pass, x: Spikes, *, was_tensor: bool) -> Value:
+    def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
         module, shape = self.synapse.module, self.shape(x.feature_shape)
         maps = shape.out_size if len(module.kernel_size) == 2 else shape.out_size[1:]
         frame = torch.Size((x.batch, shape.outputs, *maps))
@@ -329,7 +329,7 @@ class EventConvolution(EventLayer):
 
     @override
     def send_events(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor, frame, fused = run.kept[self]
         module, scaled = self.synapse.module, feedback.update.scales
@@ -354,7 +354,7 @@ class EventConvolution(EventLayer):
         return self.hand_back(x, found.credit, was_tensor)
 
     @override
-    def fired(self, run: Pass) -> tuple[Lists, Sequence[int]]:
+    def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
         trace, _, _, _, frame, _ = run.kept[self]
         order = geometry(trace.shape).order
         out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())

@@ -15,7 +15,7 @@ from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import shapes
 from lfp_snn.engine.events.stage import as_lists, as_spikes, numpy_dtype
 from lfp_snn.engine.kernels import Group
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Stage, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Wanted
 from lfp_snn.spikes import Spikes
 
 __all__ = ["EventPool"]
@@ -49,7 +49,7 @@ class EventPool(Stage):
         return self.reference.rule(rules)
 
     @override
-    def forward(self, run: Pass, *inputs: Spikes) -> Spikes:
+    def forward(self, run: Tape, *inputs: Spikes) -> Spikes:
         (x,) = inputs
         given, tables = as_lists(x), self.tables(x.shape)
         out = pools.pool_forward(given, tables, run.steps, numpy_dtype(run.dtype), self.ahead)
@@ -58,11 +58,11 @@ class EventPool(Stage):
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return (torch.from_numpy(self.entry_credit(run, credit.numpy())),)
 
-    def entry_credit(self, run: Pass, credit: np.ndarray) -> np.ndarray:
+    def entry_credit(self, run: Tape, credit: np.ndarray) -> np.ndarray:
         """Credit per entry of the input from the credit per entry of what was pooled."""
         given, out, tables = run.kept[self]
         return pools.pool_backward(given, out, credit, tables, run.steps, self.back)

@@ -19,7 +19,7 @@ from lfp_snn.backends.events.neuron import Neuron, dynamics_code
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Pass, Rules, Spiking, Value, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Value, Wanted
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -81,7 +81,7 @@ class EventStage(Spiking):
         beta, threshold = (value.reshape(-1).numpy() for value in per_neuron)
         return Neuron(beta, threshold, dynamics_code(dynamics.reset, dynamics.delay))
 
-    def start(self, run: Pass, frame: torch.Size) -> dict[str, Any]:
+    def start(self, run: Tape, frame: torch.Size) -> dict[str, Any]:
         """Arguments of a forward kernel that are the same for all."""
         state = self.neurons.initial(run, frame)
         return {
@@ -90,32 +90,32 @@ class EventStage(Spiking):
             "record": run.record or self.is_output,
         }
 
-    def carried(self, run: Pass, frame: Sequence[int]) -> np.ndarray:
+    def carried(self, run: Tape, frame: Sequence[int]) -> np.ndarray:
         """``M`` ``[B, N]`` from the steps that follow, which a kernel replaces by its own."""
         known = run.carried.get(self.name)
         handed = torch.zeros(tuple(frame), dtype=run.dtype) if known is None else known.clone()
         run.carried[self.name] = handed
         return handed.view(frame[0], -1).numpy()
 
-    def finish(self, run: Pass, frame: torch.Size, state: np.ndarray, fired: int) -> None:
+    def finish(self, run: Tape, frame: torch.Size, state: np.ndarray, fired: int) -> None:
         """Note the state ``[B, N]`` after the last step, and how many spikes there were."""
         run.final_state[self.name] = torch.from_numpy(state.copy()).view(frame)
         run.count(self.name, torch.tensor(fired), frame[1:].numel())
 
-    def emit(self, run: Pass, out: Lists, frame: torch.Size) -> Value:
+    def emit(self, run: Tape, out: Lists, frame: torch.Size) -> Value:
         """The spikes as they leave the stage: lists for other stages, a tensor for the user."""
         shape = (run.steps, *frame)
         return as_tensor(out, shape, run.dtype) if self.is_output else as_spikes(out, shape)
 
     @override
     def backward(
-        self, run: Pass, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         return self.send(run, feedback, rules, wanted, Arrived(credit=credit.numpy()))
 
     @override
     def credit_relevance(
-        self, run: Pass, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         reward = relevance.transpose(0, 1).flatten(2).contiguous().numpy()
         return self.send(run, feedback, rules, wanted, Arrived(reward=reward))
@@ -126,7 +126,7 @@ class EventStage(Spiking):
 
     @abstractmethod
     def send(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         """Credit of the input, from what arrived at the spikes."""
 
@@ -142,11 +142,11 @@ class EventNeurons(EventStage):
         return cls(neurons, is_output=group.is_output)
 
     @override
-    def forward(self, run: Pass, *inputs: Tensor) -> Value:
+    def forward(self, run: Tape, *inputs: Tensor) -> Value:
         (current,) = inputs
         return self.step(run, current.transpose(0, 1).contiguous())
 
-    def step(self, run: Pass, current: Tensor) -> Value:
+    def step(self, run: Tape, current: Tensor) -> Value:
         """Spikes from currents ``[B, T, ...]``, or ``[B, 1, ...]`` if they are constant."""
         frame = torch.Size((current.shape[0], *current.shape[2:]))
         neuron = self.constants(frame, current.dtype)
@@ -160,17 +160,17 @@ class EventNeurons(EventStage):
         return self.emit(run, trace.out, frame)
 
     @override
-    def spikes(self, run: Pass) -> Tensor:
+    def spikes(self, run: Tape) -> Tensor:
         trace, _, shape = run.kept[self]
         return as_tensor(trace.out, (run.steps, shape[0], *shape[2:]), run.dtype)
 
     @override
     def send(
-        self, run: Pass, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         return (self.of_current(run, rules, arrived).transpose(0, 1),)
 
-    def of_current(self, run: Pass, rules: Rules, arrived: Arrived) -> Tensor:
+    def of_current(self, run: Tape, rules: Rules, arrived: Arrived) -> Tensor:
         """Credit of the currents in their shape ``[B, T, ...]``, or ``[B, 1, ...]`` (summed)."""
         trace, neuron, shape = run.kept[self]
         layout = "frames" if shape[1] == run.steps else "summed"

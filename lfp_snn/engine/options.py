@@ -1,0 +1,61 @@
+"""How the engine runs a network: on which kernels, in how much memory, in which numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from lfp_snn.backends.support import BACKENDS
+from lfp_snn.errors import NetworkError
+
+__all__ = ["BUDGET", "EngineOptions", "Memory"]
+
+#: What a pass keeps for the way back: every step, or what its chunks are repeated from.
+Memory = Literal["full", "chunked"]
+#: Bytes for one chunk and the membranes at all borders, unless told.
+BUDGET = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the engine runs a network, whatever the network and the rule are.
+
+    Args:
+        backend: name of the kernels, or ``"auto"``; see :class:`~lfp_snn.TemporalLFP`, as the
+            others.
+        memory: ``"full"`` or ``"chunked"``.
+        chunk: steps of a chunk; None to choose as many as the budget allows.
+        budget: bytes for one chunk and the membranes at all borders.
+        half: type of the products of synapses, on ``"triton"``; None for that of the network.
+
+    Raises:
+        NetworkError: there is no such backend, memory or type, or a number does not fit it.
+    """
+
+    backend: str = "auto"
+    memory: Memory = "full"
+    chunk: int | None = None
+    budget: int = BUDGET
+    half: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory not in get_args(Memory):
+            raise NetworkError(
+                f"There is no memory '{self.memory}'; expected {', '.join(get_args(Memory))}."
+            )
+        if self.chunk is not None and (self.chunk < 1 or self.memory == "full"):
+            raise NetworkError(
+                f"chunk is {self.chunk} with memory='{self.memory}'; expected at least one step, "
+                "and memory='chunked', or no chunk."
+            )
+        if self.budget < 1:
+            raise NetworkError(f"budget is {self.budget}; expected a number of bytes above 0.")
+        if self.backend not in ("auto", *BACKENDS):
+            known = ", ".join(("auto", *BACKENDS))
+            raise NetworkError(f"There is no backend '{self.backend}'; expected {known}.")
+        if self.half not in (None, torch.bfloat16, torch.float16):
+            raise NetworkError(
+                f"half is {self.half}; expected torch.bfloat16, torch.float16 or None."
+            )
