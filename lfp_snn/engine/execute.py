@@ -13,6 +13,7 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
+from lfp_snn.cells import Arriving
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import (
     Credits,
@@ -94,7 +95,8 @@ def run_backward(
         if node.stage is program.output:
             output = program.output
             c, r = (reward, None) if as_credit else (None, reward)
-            found = output.receive(run, c, r, feedback, rules, asked, at_output=True)
+            entering = Arriving(c, r, at_output=True)
+            found = output.receive(run, entering, feedback, rules, asked)
             arrived = None, output.spikes(run) * reward if as_credit and of_input else reward
         else:
             arrived = credits[k + 1], beside[k + 1]
@@ -144,7 +146,7 @@ def _send(
     if relevance is None:
         return () if credit is None else stage.backward(run, credit, feedback, rules, asked)
     if isinstance(stage, Spiking):
-        return stage.receive(run, credit, relevance, feedback, rules, asked)
+        return stage.receive(run, Arriving(credit, relevance), feedback, rules, asked)
     handed = tuple(map(Relevance, stage.hand_on(run, relevance)))
     return (
         handed

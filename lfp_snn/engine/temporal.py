@@ -266,9 +266,8 @@ class TemporalLFP(TracedNetwork):
         Args:
             reward: ``[T, B, C]``, the relevance that enters at the output neurons or values.
             as_credit: the reward is credit of the output at every step, silent or not
-                (:attr:`lfp_snn.rewards.Reward.is_credit`), and not relevance. The rule
-                :class:`~lfp_snn.rules.Rescale` counts the output against a reference then, without
-                a gate. All other rules know relevance alone, and take it as such.
+                (:attr:`lfp_snn.rewards.Reward.is_credit`). :class:`~lfp_snn.rules.Rescale` then
+                counts the output against a reference; other rules take it as relevance.
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.
