@@ -21,7 +21,14 @@ from rich.table import Table
 
 from lfp_snn.cli.display import shown, two_columns
 from lfp_snn.data import DATASETS
-from lfp_snn.data.formats import FORMATS, detect, read_recording, write_recording
+from lfp_snn.data.formats import (
+    FORMATS,
+    Layout,
+    detect,
+    read_mixed,
+    read_recording,
+    write_recording,
+)
 from lfp_snn.data.published import DESCRIPTIONS
 from lfp_snn.errors import DataError
 
@@ -35,6 +42,24 @@ Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")]
 Camera = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Which camera, of a file that holds several; named if not."),
+]
+
+ColumnOrder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="What the columns of text and arrays are, as x,y,p,t or t,channel; - for one that is "
+        "passed over. By default as the file tells.",
+    ),
+]
+
+TimeUnit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT",
+        help="Of times in text, arrays and MATLAB files: s, ms, us or ns. By default as the file "
+        "tells.",
+    ),
 ]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `data ls` lists them.")]
@@ -70,9 +95,12 @@ def info(
         str, typer.Argument(metavar="FILE|NAME", help="A recording, or the name of a dataset.")
     ],
     camera: Camera = None,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
 ) -> None:
     """What a recording is: format, sensor, duration, rates. Or what a dataset is."""
-    rows = _about(source) if source in DATASETS else _recorded(Path(source), camera)
+    layout = Layout.of(column_order, time_unit)
+    rows = _about(source) if source in DATASETS else _recorded(Path(source), camera, layout)
     Console().print(two_columns(rows))
 
 
@@ -131,10 +159,10 @@ def fetch_dataset(
     typer.echo(f"{'fetched' if fetched else 'there already'}: {shown(root)}")
 
 
-def _recorded(file: Path, camera: str | None) -> list[tuple[str, str]]:
+def _recorded(file: Path, camera: str | None, layout: Layout) -> list[tuple[str, str]]:
     """What a recording is."""
     form = detect(file)
-    events = read_recording(file, camera=camera)
+    events = read_recording(file, camera=camera, layout=layout)
     duration = (int(events.t.max()) - int(events.t.min())) / 1e6
     rate = f"{len(events) / duration:,.0f} events/s" if duration else "all at one time"
     unsaid = ", or more: the file does not say" if events.size_from_events else ""
@@ -156,11 +184,13 @@ def show(
     out: Annotated[Path | None, typer.Option(help="The PNG; by default <name>.png here.")] = None,
     gif: Annotated[Path | None, typer.Option(help="Also an animated GIF.")] = None,
     camera: Camera = None,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
 ) -> None:
     """Draw a recording: event image, slices of time, rate, pauses."""
     from lfp_snn.analysis.recording import animate, overview  # slow to import
 
-    events = read_recording(file, camera=camera)
+    events = read_recording(file, camera=camera, layout=Layout.of(column_order, time_unit))
     target = out or Path(f"{file.stem}.png")
     try:
         overview(events, file.name).savefig(target)
@@ -175,6 +205,8 @@ def show(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Recordings, at any depth.")],
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
 ) -> None:
     """Read every recording in a folder, and list all that are damaged."""
     if not folder.is_dir():
@@ -184,13 +216,13 @@ def check(
     if not files:
         raise DataError(f"{folder} has no recordings: no file of {', '.join(sorted(suffixes))}")
     console = Console()
+    layout = Layout.of(column_order, time_unit)
     formats: Counter[str] = Counter()
     bad: list[str] = []
     for file in track(files, "reading", console=console, transient=True):
         try:
-            form = detect(file)
-            form.read(file)
-            formats[form.title] += 1
+            read_mixed(file, layout)
+            formats[detect(file).title] += 1
         except DataError as error:
             bad.append(str(error))
     for title, count in formats.items():
@@ -209,6 +241,8 @@ def convert(
         str | None, typer.Option(help="A format; by default what the name of DEST says.")
     ] = None,
     camera: Camera = None,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
     from_zero: Annotated[
         bool,
         typer.Option(
@@ -220,7 +254,7 @@ def convert(
     if dest.exists():
         raise DataError(f"{dest} exists already; name another file")
     form = to or _by_name(dest)
-    events = read_recording(file, camera=camera)
+    events = read_recording(file, camera=camera, layout=Layout.of(column_order, time_unit))
     write_recording(events.from_zero() if from_zero else events, dest, form)
     typer.echo(f"written: {shown(dest)}")
 
@@ -300,19 +334,24 @@ def import_folder(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")
     ] = False,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
     dry: Annotated[bool, typer.Option("--dry", help="Show what is there; write nothing.")] = False,
 ) -> None:
     """Look at your own recordings and write an index, to train on with data.name=recordings.
 
     All windows of a recording, and all recordings of a group (a subject, a session), end up in one
-    part.
+    part. The order of columns and the unit of time are kept in the index.
     """
     from lfp_snn.data import index
 
-    console = Console()
+    console, layout = Console(), Layout.of(column_order, time_unit)
     entries = index.find(folder) if table is None else index.read_table(table, folder)
     seen = index.look(
-        folder, entries, lambda all: track(all, "reading", console=console, transient=True)
+        folder,
+        entries,
+        lambda all: track(all, "reading", console=console, transient=True),
+        layout,
     )
     for line in seen.bad:
         console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
@@ -321,7 +360,7 @@ def import_folder(
     if seen.bad and not skip_bad:
         raise DataError(f"{len(seen.bad)} files cannot be read; mend them, or give --skip-bad")
     if not dry:
-        index.write_index(out, folder, seen, parted)
+        index.write_index(out, folder, seen, parted, layout)
         typer.echo(f"index: {shown(out)}; train with data.name=recordings data.index={out}")
 
 

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lfp_snn.data.formats import FORMATS, read_recording
+from lfp_snn.data.formats import AS_IT_IS, FORMATS, Layout, read_mixed
 from lfp_snn.data.formats.base import LARGEST
 from lfp_snn.data.splits import stratified
-from lfp_snn.errors import DataError
+from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.unpacking import reading
 
 PARTS = ("train", "val", "test")
@@ -134,7 +134,10 @@ def _entry(path: Path, folder: Path, number: int, row: Mapping[str, str]) -> Ent
 
 
 def look(
-    folder: Path, entries: Sequence[Entry], track: Callable[[Sequence[Entry]], Iterable[Entry]]
+    folder: Path,
+    entries: Sequence[Entry],
+    track: Callable[[Sequence[Entry]], Iterable[Entry]],
+    layout: Layout = AS_IT_IS,
 ) -> Seen:
     """Read every file once.
 
@@ -142,6 +145,7 @@ def look(
         folder: to which the files are relative.
         entries: the files.
         track: yields the entries, and may show how far it is.
+        layout: columns and unit of time of files that do not tell them.
 
     Raises:
         DataError: none can be read, or they have fewer than two classes.
@@ -150,7 +154,7 @@ def look(
     sensor = [1, 1, 1]
     for entry in track(entries):
         try:
-            events = read_recording(folder / entry.file)
+            events = read_mixed(folder / entry.file, layout)
         except DataError as error:
             bad.append(str(error))
             continue
@@ -201,8 +205,10 @@ def draw_parts(entries: Sequence[Entry], validation: float, test: float, seed: i
     return [dataclasses.replace(entry, part=part[entry.group]) for entry in entries]
 
 
-def write_index(path: Path, folder: Path, seen: Seen, entries: Sequence[Entry]) -> None:
-    """Write an index; files are kept relative to `folder`.
+def write_index(
+    path: Path, folder: Path, seen: Seen, entries: Sequence[Entry], layout: Layout = AS_IT_IS
+) -> None:
+    """Write an index; files are kept relative to `folder`, and the layout that they were read in.
 
     Raises:
         DataError: it is there already, or cannot be written.
@@ -213,6 +219,8 @@ def write_index(path: Path, folder: Path, seen: Seen, entries: Sequence[Entry]) 
         "sensor": list(seen.sensor),
         "classes": sorted({entry.label for entry in entries}),
         "files": [dataclasses.asdict(entry) for entry in entries],
+        "column_order": ",".join(layout.order) or None,
+        "time_unit": layout.unit,
     }
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -253,6 +261,20 @@ def read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[
     if any(entry.part not in PARTS or entry.label not in classes for entry in entries):
         raise DataError(f"{path} names a part or a class that it does not have")
     return folder, (polarities, height, width), classes, entries
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout in which the files of an index are read.
+
+    Raises:
+        DataError: the index cannot be read, or the layout is none.
+    """
+    with reading(path, "index of recordings"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return Layout.of(content.get("column_order"), content.get("time_unit"))
+        except ConfigError as error:
+            raise DataError(f"{path} is damaged: {error}") from error
 
 
 def summary(seen: Seen, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, file_set, fit
-from lfp_snn.data.formats import read_recording
-from lfp_snn.data.index import PARTS, read_index
+from lfp_snn.data.formats import Layout, read_mixed
+from lfp_snn.data.index import PARTS, read_index, read_layout
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
@@ -49,6 +49,7 @@ def load(options: RecordingsOptions) -> Splits:
     if options.window_ms is not None and options.window_events is not None:
         raise DataError("data.window_ms and data.window_events exclude each other")
     folder, sensor, classes, entries = read_index(options.index)
+    layout = read_layout(options.index)
     missing = [entry.file for entry in entries if not (folder / entry.file).is_file()]
     if missing and options.on_bad_file == "error":
         raise DataError(f"{folder / missing[0]} of the index {options.index} is missing")
@@ -58,10 +59,14 @@ def load(options: RecordingsOptions) -> Splits:
         [folder / entry.file for entry in entries],
         np.array([index[entry.label] for entry in entries], np.int64),
         [entry.file for entry in entries],
-        lambda paths: _read(paths, sensor, options),
+        lambda paths: _read(paths, sensor, layout, options),
         single=False,
     )
-    key = {"sensor": sensor, "windows": (options.window_ms, options.window_events)}
+    key = {
+        "sensor": sensor,
+        "windows": (options.window_ms, options.window_events),
+        "layout": (layout.order, layout.unit),
+    }
     samples, owners = file_set(
         "recordings", files, options, sensor=sensor, classes=tuple(classes), key=key
     )
@@ -84,7 +89,7 @@ def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
         DataError: the index or the file cannot be read, or its sensor is larger.
     """
     _, sensor, classes, _ = read_index(options.index)
-    events = read_recording(path)
+    events = read_mixed(path, read_layout(options.index))
     return SpikeSet(
         options.encode(fit(path, events, sensor, _LARGER)),
         labels=np.array([-1]),
@@ -106,11 +111,14 @@ def _some(labels: npt.NDArray[np.int64], options: RecordingsOptions) -> npt.NDAr
 
 
 def _read(
-    paths: Sequence[Path], sensor: tuple[int, int, int], options: RecordingsOptions
+    paths: Sequence[Path],
+    sensor: tuple[int, int, int],
+    layout: Layout,
+    options: RecordingsOptions,
 ) -> Events:
     """All windows of a recording."""
     (path,) = paths
-    events = cut(read_recording(path), options.window_ms, options.window_events)
+    events = cut(read_mixed(path, layout), options.window_ms, options.window_events)
     return fit(path, events, sensor, _CHANGED)
 
 

@@ -88,18 +88,18 @@ def read_recording(
     """
     path = Path(path)
     form = detect(path) if format is None else _named(format)
-    if layout:
-        if form.columns is None:
+    if layout and form.columns is None:
+        raise DataError(
+            f"{path} is {form.title}, which tells its columns and times itself; leave their order "
+            "and unit out"
+        )
+    if camera is not None:
+        if form.cameras is None:
             raise DataError(
-                f"{path} is {form.title}, which tells its columns and times itself; leave their "
-                "order and unit out"
+                f"{path} is {form.title}, of which a file holds one camera; leave it out"
             )
-        return form.columns(path, layout)
-    if camera is None:
-        return form.read(path)
-    if form.cameras is None:
-        raise DataError(f"{path} is {form.title}, of which a file holds one camera; leave it out")
-    return one_camera(path, form.cameras(path), camera)
+        return one_camera(path, form.cameras(path), camera)
+    return form.columns(path, layout) if layout and form.columns else form.read(path)
 
 
 def read_mixed(path: Path, layout: Layout) -> Events:
