@@ -18,7 +18,13 @@ import numpy as np
 
 from lfp_snn.data.formats import read_recording
 
-WAYS = ("whole", "seconds", "savetxt", "utf-16", "words")
+FORMS: dict[str, Callable[[int, int, int, int], str]] = {
+    "whole": lambda t, x, y, p: f"{t},{x},{y},{p}",
+    "seconds": lambda t, x, y, p: f"{t / 1e6:.9f} {x} {y} {p}",
+    "savetxt": lambda t, x, y, p: f"{t:.18e} {x:.18e} {y:.18e} {p:.18e}",
+    "utf-16": lambda t, x, y, p: f"{t},{x},{y},{p}",
+    "words": lambda t, x, y, p: f"{t},{x},{y},{'ON' if p else 'OFF'}",
+}
 
 
 def main() -> None:
@@ -32,7 +38,7 @@ def main() -> None:
         return
     print(f"{'written as':<12} {'MB':>6} {'s':>6} {'bytes an event, above the start':>32}")
     with tempfile.TemporaryDirectory() as folder:
-        for way in WAYS:
+        for way in FORMS:
             path = Path(folder) / f"{way}.txt"
             _write(path, way, chosen.lines)
             command = [sys.executable, "-m", "benchmarks", "text_events", "--read", str(path)]
@@ -66,12 +72,7 @@ def _write(path: Path, way: str, lines: int) -> None:
     t = np.sort(rng.integers(0, 30 * lines, lines))
     x, y, p = rng.integers(0, 640, lines), rng.integers(0, 480, lines), rng.integers(0, 2, lines)
     rows = zip(t.tolist(), x.tolist(), y.tolist(), p.tolist(), strict=True)
-    forms: dict[str, Callable[..., str]] = {
-        "seconds": lambda t, x, y, p: f"{t / 1e6:.9f} {x} {y} {p}",
-        "savetxt": lambda t, x, y, p: f"{t:.18e} {x:.18e} {y:.18e} {p:.18e}",
-        "words": lambda t, x, y, p: f"{t},{x},{y},{'ON' if p else 'OFF'}",
-    }
-    form = forms.get(way, lambda t, x, y, p: f"{t},{x},{y},{p}")
+    form = FORMS[way]
     with path.open("w", encoding="utf-16" if way == "utf-16" else "utf-8") as file:
         file.writelines(form(*row) + "\n" for row in rows)
 

@@ -25,6 +25,7 @@ MOST_MARKS = 20_000  # in a raster
 FEW_CHANNELS = 128  # of which each has room for a stroke in a raster; of more, a dot
 FRAME_MS = 60
 SIDE = 272  # pixels of an animation's shorter side, at least
+BAND = 34  # rows of an animation of channels
 MOST_PIXELS = 1 << 22  # of a sensor that is drawn; the largest event cameras have a quarter
 
 Counts = npt.NDArray[np.int64]
@@ -114,9 +115,13 @@ def animate(events: Events, path: Path, frames: int = 40) -> None:
     """
     images = [image for _, image in _slices(events, frames)]
     brightest = max(int(image.max()) for image in images) or 1
-    zoom = max(1, SIDE // min(events.sensor[1:]))
+    _, height, width = events.sensor
+    if height == 1:  # channels lie side by side, as a band
+        rows, columns = BAND, max(1, SIDE // width)
+    else:
+        rows = columns = max(1, SIDE // min(height, width))
     pictures = [
-        Image.fromarray(_coloured(image, brightest).repeat(zoom, 0).repeat(zoom, 1))
+        Image.fromarray(_coloured(image, brightest).repeat(rows, 0).repeat(columns, 1))
         for image in images
     ]
     try:

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from lfp_snn.cli.display import shown, two_columns
 from lfp_snn.data import DATASETS
+from lfp_snn.data.events import sensor_text
 from lfp_snn.data.formats import (
     FORMATS,
     Layout,
@@ -49,7 +50,7 @@ ColumnOrder = Annotated[
     typer.Option(
         metavar="NAMES",
         help="What the columns of text and arrays are, as x,y,p,t or t,channel; - for one that is "
-        "passed over. By default as the file tells.",
+        "passed over. For files without titles, and by default told by the numbers.",
     ),
 ]
 
@@ -57,8 +58,8 @@ TimeUnit = Annotated[
     str | None,
     typer.Option(
         metavar="UNIT",
-        help="Of times in text, arrays and MATLAB files: s, ms, us or ns. By default as the file "
-        "tells.",
+        help="Of times in text, arrays and MATLAB files: s, ms, us or ns. By default told by the "
+        "titles, or by the numbers.",
     ),
 ]
 
@@ -111,7 +112,7 @@ def _about(name: str) -> list[tuple[str, str]]:
     rows = [("dataset", name), ("what", DATASETS[name].source)]
     if known is not None:
         rows += [
-            ("sensor", _sensor(known.sensor)),
+            ("sensor", sensor_text(known.sensor)),
             ("classes", ", ".join(known.classes) or "the folders that are there"),
             ("recordings", " + ".join(f"{count:,}" for count in known.recordings)),
             ("split", known.split),
@@ -127,11 +128,6 @@ def _about(name: str) -> list[tuple[str, str]]:
 
 def _steps(options: Any) -> str:
     return ", ".join(str(each.make()) for each in options.preprocess) or "nothing"
-
-
-def _sensor(sensor: tuple[int, int, int]) -> str:
-    polarities, height, width = sensor
-    return f"{width} x {height}, {polarities} polarit{'y' if polarities == 1 else 'ies'}"
 
 
 @app.command("fetch")
@@ -167,13 +163,14 @@ def _recorded(file: Path, camera: str | None, layout: Layout) -> list[tuple[str,
     rate = f"{len(events) / duration:,.0f} events/s" if duration else "all at one time"
     unsaid = ", or more: the file does not say" if events.size_from_events else ""
     backwards = int((events.t[1:] < events.t[:-1]).sum())
+    on = [("ON", f"{events.p.mean():.1%}")] if events.sensor[0] == 2 else []
     return [
         ("format", form.title),
         ("events", f"{len(events):,}"),
-        ("sensor", _sensor(events.sensor) + unsaid),
+        ("sensor", sensor_text(events.sensor) + unsaid),
         ("duration", f"{duration:.6g} s"),
         ("rate", rate),
-        ("ON", f"{events.p.mean():.1%}"),
+        *on,
         ("times that run backwards", f"{backwards:,}"),
     ]
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lfp_snn.data.events import sensor_text
 from lfp_snn.data.formats import AS_IT_IS, FORMATS, Layout, read_mixed
 from lfp_snn.data.formats.base import LARGEST
 from lfp_snn.data.splits import stratified
@@ -285,7 +286,7 @@ def summary(seen: Seen, entries: Sequence[Entry]) -> dict[str, Any]:
     few, many = min(balance.values()), max(balance.values())
     return {
         "recordings": f"{len(entries):,}",
-        "sensor": f"{seen.sensor[2]} x {seen.sensor[1]}, {seen.sensor[0]} polarities",
+        "sensor": sensor_text(seen.sensor),
         "duration, median": _spread(seen.durations, "s"),
         "events, median": _spread(seen.counts, ""),
         "rate, median": _spread(rates, "events/s"),

@@ -70,7 +70,7 @@ def read_npz(path: Path, layout: Layout = AS_IT_IS) -> Events:
         places, unit = roles(path, list(arrays))
         names = list(arrays)
         found = {role: np.ravel(arrays[names[place]]) for role, place in places.items()}
-        return events(path, found, layout.unit or unit)
+        return events(path, found, unit or layout.unit)
     ranks = {name: _likeness(name, array) for name, array in arrays.items()}
     best = max(ranks.values(), default=0)
     first = [name for name, rank in ranks.items() if rank == best]

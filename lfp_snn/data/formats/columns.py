@@ -1,8 +1,8 @@
 """Columns of numbers become events: which column is what, in which unit, and what is ON.
 
 Files of text, of NumPy and of MATLAB say little about their columns. This is the one place where
-it is decided, by what is given (`Layout`), else by titles, else by what is plausible; where
-several readings are, the file is refused with a sentence that names them.
+it is decided: by titles, else by what is given (`Layout`), else by what is plausible; where several
+readings are, the file is refused with a sentence that names them.
 
 **Columns.** A recording of a camera has t, x and y, and p unless all its events are of one kind. A
 recording without pixels (a cochlea, a radar, units of EMG) has t and a channel, and perhaps p; a
@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import LARGEST, events_of
-from lfp_snn.data.formats.layout import ADVICE, AS_IT_IS, PASSED_OVER, Layout, roles
+from lfp_snn.data.formats.layout import ADVICE, AS_IT_IS, PASSED_OVER, Layout, names_events, roles
 from lfp_snn.data.formats.times import microseconds
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_events
@@ -51,18 +51,18 @@ def titled(
     Args:
         path: the file, for messages.
         columns: numbers [E] by title, in the order of the file.
-        layout: what is given; an order goes before the titles.
+        layout: what is given; its order is taken where the titles name no events.
         size: (height, width) of the sensor where the file tells it.
 
     Raises:
         DataError: a column is missing or holds what no event has, or the unit is not clear.
     """
     values = list(columns.values())
-    if layout.order:
+    if layout.order and not names_events(list(columns)):
         return untitled(path, values, layout, size)
     places, unit = roles(path, list(columns))
     found = {role: values[place] for role, place in places.items()}
-    return events(path, found, layout.unit or unit, size)
+    return events(path, found, unit or layout.unit, size)
 
 
 def untitled(

@@ -33,7 +33,7 @@ _WITH_UNIT = re.compile(r"(\w+?)(?:\s*[\[(]\s*(\w+)\s*[\])]|(?:[ _]|_in_)([^\W_]
 
 @dataclass(frozen=True)
 class Layout:
-    """How to read a file that does not say it itself.
+    """How to read a file that does not say it itself; what its titles say goes before.
 
     Args:
         order: what the columns of a table, or the axes of a dense array, are: of t, x, y, p,

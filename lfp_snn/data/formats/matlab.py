@@ -61,7 +61,7 @@ def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
             columns |= {key: columns[key] - 1 for key in ("x", "y") if key in columns}
     else:
         columns = _columns(path, variables)
-    return titled(path, columns, Layout(unit=layout.unit))  # variables have no order
+    return titled(path, columns, layout)
 
 
 def _load(path: Path) -> Mapping[str, Any]:

@@ -204,10 +204,11 @@ def test_times_that_count_are_no_index(read: Callable[..., Events]) -> None:
         read(np.stack([n, n * 3, n % 5, n % 2], 1))
 
 
-def test_titles_give_way_to_an_order_and_an_index_is_passed_over(
+def test_titles_go_before_an_order_and_an_index_is_passed_over(
     rows: npt.NDArray[Any], read: Callable[..., Events]
 ) -> None:
     assert columns(read("a,b,c,d\n" + text(rows), order="t,x,y,p")) == columns(read(rows))
+    assert columns(read("t,x,y,p\n" + text(rows), order="x,y,p,t")) == columns(read(rows))
     counted = np.column_stack([np.arange(400), rows])
     assert columns(read(counted)) == columns(read(rows))
     assert columns(read(text(counted + np.array([1, 0, 0, 0, 0])))) == columns(read(rows))
