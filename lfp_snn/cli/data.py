@@ -58,7 +58,7 @@ TimeUnit = Annotated[
     str | None,
     typer.Option(
         metavar="UNIT",
-        help="Of times in text, arrays and MATLAB files: s, ms, us or ns. By default told by the "
+        help="Of times in text, arrays, MATLAB and HDF5: s, ms, us or ns. By default told by the "
         "titles, or by the numbers.",
     ),
 ]

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import hdf5_cameras
 from lfp_snn.data.formats.base import Format, content, events_of, one_camera
+from lfp_snn.data.formats.layout import AS_IT_IS, Layout
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_events, open_hdf5
 
@@ -26,12 +27,20 @@ _SECOND = 1_000_000
 _AT_ONCE = 64  # rows
 
 
-def read(path: Path) -> Events:
-    """The events of a file of one recording, of a camera or in the layout of SHD."""
+def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
+    """The events of a file of one recording, of a camera or in the layout of SHD.
+
+    Args:
+        path: the file.
+        layout: the unit of the times of a camera, if it is none that they tell.
+
+    Raises:
+        DataError: it cannot be read, has no events, or those of several recordings or cameras.
+    """
     content(path)  # missing, unreadable or empty is told as everywhere
     with open_hdf5(path) as file:
         of_cameras = _shd(file) is None
-        found = hdf5_cameras.read_cameras(path, file) if of_cameras else {}
+        found = hdf5_cameras.read_cameras(path, file, layout.unit) if of_cameras else {}
         if of_cameras and not found and not hdf5_cameras.has_events(file):
             raise DataError(
                 f"{path} has {', '.join(map(repr, file)) or 'nothing'} at the top, and no layout "
@@ -159,4 +168,5 @@ FORMAT = Format(
     read,
     write,
     read_cameras,
+    columns=read,
 )

@@ -43,12 +43,7 @@ def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
         DataError: it cannot be read, or has no events.
     """
     if content(path).startswith(_VERSION_73):
-        if layout:
-            raise DataError(
-                f"{path} is of MATLAB 7.3, which tells its columns and times; leave their order "
-                "and unit out"
-            )
-        return hdf5.read(path)
+        return hdf5.read(path, layout)
     variables = _load(path)
     if "spiketrain" in variables:
         return _from_taxels(path, np.asarray(variables["spiketrain"]))

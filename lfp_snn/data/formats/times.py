@@ -21,7 +21,7 @@ ADVICE = "say in which unit, as in --time-unit ms"
 
 _WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _SINCE_1970 = (1e9, 2.2e9)  # seconds: from 2001 to 2039
-_LATEST = 2.0**62  # microseconds
+_LATEST = 1e17  # microseconds: 3000 years, as only counts of something else reach
 _DAY = 86_400.0
 _SHORTEST = 1e-3  # seconds: shorter recordings speak for a longer unit
 _RATES = (10.0, 1e9)  # events a second

@@ -345,7 +345,8 @@ def test_numbers_are_those_of_python(read: Callable[..., Events]) -> None:
         np.testing.assert_array_equal(read_t, np.rint(t * 1e6))
     large = [4_611_686_018_427_387 * 1000 - 7, -12_345_678_901_234_567, 0]
     whole = "\n".join(f"{each},1,1,0" for each in large)
-    assert read("t,x,y,p\n" + whole).t.tolist() == large
+    assert read("t,x,y,p\n" + whole, unit="ns").t.tolist() == [each // 1000 for each in large]
+    assert read("t,x,y,p\n10000000000000007,1,1,0").t.tolist() == [10_000_000_000_000_007]
 
 
 def test_lines_across_the_pieces_of_a_file(tmp_path: Path) -> None:
