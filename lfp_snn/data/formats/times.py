@@ -52,11 +52,14 @@ def microseconds(
         return values.astype(np.int64)
     whole = values.dtype.kind != "f" or not (values % 1).any()
     span = float(values.min()), float(values.max())
-    if unit is None:
+    if unit is None and max(map(abs, span)) * UNITS["ns"] < _LATEST:
         tell = _unit_of_whole if whole else _unit_of_broken
         unit = tell(path, values, span, camera)
-    if max(map(abs, span)) * UNITS[unit] >= _LATEST:
-        raise DataError(f"{path} has times up to {span[1]:g} {_WORDS[unit]}, which no event has")
+    if unit is None or max(map(abs, span)) * UNITS[unit] >= _LATEST:
+        of = _WORDS[unit] if unit else "of any unit"
+        raise DataError(
+            f"{path} has times from {span[0]:g} to {span[1]:g} {of}, which no event has"
+        )
     if values.dtype.kind == "f":
         return np.rint(values.astype(np.float64) * UNITS[unit]).astype(np.int64)
     if unit == "ns":

@@ -111,7 +111,7 @@ def test_the_size_is_taken_from_attributes(attrs: dict[str, Any], tmp_path: Path
         ({"x": X, "y": Y, "t": T, "p": np.array([-1, 0, 1, 0])}, "polarities such as"),
         ({"x": X + 0.5, "y": Y, "t": T, "p": P}, "x that is no pixel's"),
         ({"x": X, "y": Y, "t": T * np.nan, "p": P}, "times that are no numbers"),
-        ({"x": X, "y": Y, "t": T * 10**12, "p": P}, "times up to .* microseconds, which no event"),
+        ({"x": X, "y": Y, "t": T * 10**12, "p": P}, "times from .* microseconds, which no event"),
         ({"x": X, "y": Y, "t": T / 2000, "p": P}, "it is not clear whether they are"),
         ({"x": X, "y": Y[1:], "t": T, "p": P}, "different lengths"),
         ({"x": np.array([b"a"] * 4), "y": Y, "t": T, "p": P}, "a column of numbers"),
