@@ -48,6 +48,7 @@ from lfp_snn.training.configtext import commented
 from lfp_snn.training.distributed import World, join, rank
 from lfp_snn.training.outofmemory import of_memory
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.wholefiles import write_whole
 
 __all__ = ["app", "main"]
 
@@ -233,8 +234,7 @@ def copy(
     if target.is_dir():
         target /= source.name
     try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_whole(target, text.encode(), new=True)
     except FileExistsError:
         raise RunError(f"{target} exists already; name another file.") from None
     except OSError as error:

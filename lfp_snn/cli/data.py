@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from rich.table import Table
 from lfp_snn.cli.display import shown, two_columns
 from lfp_snn.data import DATASETS
 from lfp_snn.data.formats import FORMATS, detect, read_recording, write_recording
+from lfp_snn.data.formats.base import put
 from lfp_snn.data.published import DESCRIPTIONS
 from lfp_snn.errors import DataError
 
@@ -162,10 +164,12 @@ def show(
 
     events = read_recording(file, camera=camera)
     target = out or Path(f"{file.stem}.png")
+    drawing = io.BytesIO()
     try:
-        overview(events, file.name).savefig(target)
-    except (OSError, ValueError) as error:
+        overview(events, file.name).savefig(drawing, format=target.suffix.lower()[1:] or "png")
+    except ValueError as error:
         raise DataError(f"{target} cannot be written ({error})") from error
+    put(target, drawing.getvalue())
     typer.echo(f"drawn: {shown(target)}")
     if gif is not None:
         animate(events, gif)

@@ -26,6 +26,7 @@ from lfp_snn.data.formats.base import LARGEST
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import reading
+from lfp_snn.wholefiles import write_whole
 
 PARTS = ("train", "val", "test")
 _VERSION = 1
@@ -215,8 +216,7 @@ def write_index(path: Path, folder: Path, seen: Seen, entries: Sequence[Entry]) 
         "files": [dataclasses.asdict(entry) for entry in entries],
     }
     try:
-        with path.open("x", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
+        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False).encode(), new=True)
     except FileExistsError:
         raise DataError(f"{path} exists already; name another file with --out") from None
     except OSError as error:
