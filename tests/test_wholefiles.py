@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import lfp_snn.wholefiles
 from lfp_snn.analysis.recording import animate
+from lfp_snn.data.entries import Entry
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import FORMATS, read_recording, write_recording
-from lfp_snn.data.index import Entry, Seen, write_index
+from lfp_snn.data.index import Seen, write_index
 from lfp_snn.errors import DataError, RunError
 from lfp_snn.training.files import write_atomic
 from lfp_snn.wholefiles import write_whole
@@ -54,7 +54,7 @@ def break_writing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None
 
         return Half()
 
-    monkeypatch.setattr(lfp_snn.wholefiles.os, "fdopen", half)
+    monkeypatch.setattr(os, "fdopen", half)
 
 
 def no_space() -> OSError:

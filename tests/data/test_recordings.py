@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from lfp_snn.data import load
+from lfp_snn.data.entries import Entry, find, read_table
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import write_recording
-from lfp_snn.data.index import Entry, draw_parts, find, look, read_table, write_index
+from lfp_snn.data.index import look, write_index
+from lfp_snn.data.parts import draw_parts
 from lfp_snn.data.recordings import cut
 from lfp_snn.errors import DataError
 from lfp_snn.models import build
@@ -169,8 +171,8 @@ def test_wrong_indices_are_told(folder: Path, tmp_path: Path) -> None:
 
 
 def test_too_little_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="each part needs one"):
-        draw_parts([Entry("a", "x", "a"), Entry("b", "y", "b")], 0.2, 0.2, 0)
+    with pytest.raises(DataError, match="to train and to test each need one"):
+        draw_parts([Entry("a", "x", "a"), Entry("b", "y", "a")], 0.2, 0.2, 0)
     (tmp_path / "one" / "only").mkdir(parents=True)
     write_recording(recording(0, 0), tmp_path / "one" / "only" / "a.npy", "npy")
     with pytest.raises(DataError, match="one class only"):
