@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lfp_snn.data.entries import Entry, find, read_table
-from lfp_snn.data.parts import draw_parts, of_folders, part_named
+from lfp_snn.data.entries import Entry, find, part_named, read_table
+from lfp_snn.data.parts import draw_parts, of_folders
 from lfp_snn.errors import DataError
 
 

@@ -19,15 +19,24 @@ from lfp_snn.data.formats import read_recording, write_recording
 from lfp_snn.data.index import look, write_index
 from lfp_snn.data.parts import draw_parts
 from lfp_snn.data.recordings import between
-from lfp_snn.errors import DataError
+from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.models import build
-from lfp_snn.training import Result, fit
+from lfp_snn.training import Result, fit, load_config
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.rundir import RunDir
 from tests.cli.conftest import Cli, cli  # noqa: F401 - the fixture
 from tests.data.test_recordings import SIDE, recording
 
-TRAIN = ("train", "digits", "data.name=recordings", "data.index=mine.json", "data.steps=5",
-         "model.hidden=[8]", "epochs=3", "batch_size=4", "device=cpu", "calibrate=null")  # fmt: skip
+TRAIN = (
+    "train", "digits", "data.name=recordings", "data.index=mine.json", "data.steps=5",
+    "model.hidden=[8]", "epochs=3", "batch_size=4", "device=cpu", "calibrate=null",
+)  # fmt: skip
+
+
+IMPORT = (
+    "data", "import", "mine", "--table", "numbers.csv", "--targets", "x,y",
+    "--validate-by", "time", "--out", "mine.json",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -72,8 +81,10 @@ def test_two_sessions_train_without_validation(cli: Cli, folder: Path) -> None: 
     assert more.exit_code == 0, more.stderr
     assert json.loads(Path("run/result.json").read_text())["best_epoch"] == 4
     assert cli("evaluate", "run").exit_code == 0
-    refused = cli("sweep", *TRAIN[1:], "--out", "sweep")
-    assert refused.exit_code == 2
+    config = load_config(Path("run/config.yaml"))
+    assert len(load_classes(config).train) == 6
+    with pytest.raises(ConfigError, match="this chooses by validation"):
+        load_classes(config, validated=True)
 
 
 def test_by_hand_too_the_last_weights_are_tested(folder: Path) -> None:
@@ -149,8 +160,7 @@ def test_targets_are_learnt(cli: Cli, folder: Path) -> None:  # noqa: F811
     text = Path("table.csv").read_text().splitlines()
     rows = [line.split(",") for line in text]
     Path("numbers.csv").write_text("\n".join(",".join([r[0], r[2], *r[3:]]) for r in rows))
-    done = cli("data", "import", folder, "--table", "numbers.csv", "--targets", "x,y",
-               "--validate-by", "time", "--out", "mine.json")  # fmt: skip
+    done = cli(*IMPORT)
     assert done.exit_code == 0 and "none, but 2 targets" in done.stdout, done.stderr
     refused = cli(*TRAIN, "--out", "no")
     assert refused.exit_code == 2 and "membrane_target" in refused.stderr
@@ -173,6 +183,12 @@ def test_targets_are_learnt(cli: Cli, folder: Path) -> None:  # noqa: F811
         for name in ("left", "right")
     )
     assert left["x"] > 0.1 and right["x"] < -0.1
+    lines = Path("numbers.csv").read_text().replace("0.1", "0.2", 1)
+    Path("numbers.csv").write_text(lines)
+    Path("mine.json").unlink()
+    assert cli(*IMPORT).exit_code == 0
+    other = cli(*TRAIN, *options, "epochs=31", "--out", "run", "--resume")
+    assert other.exit_code == 2 and "the targets of its train part" in other.stderr
     refused = cli("metrics", "run")
     assert refused.exit_code == 2 and "targets and no classes" in refused.stderr
 
