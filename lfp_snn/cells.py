@@ -11,6 +11,12 @@ A delayed reset to zero takes, in all of these, what arrives at that step too: w
 .. math:: u_t = o_t (\beta w_{t-1} + I_t)
 
 so that where :math:`o_t = 0` nothing made the membrane, and no credit passes.
+
+Under :class:`lfp_snn.rules.Rescale` (:meth:`Cell.rescale`) credit takes the place of relevance
+within a step: the membrane has the credit :math:`m_t = a_t c_t + R_t / D_t + k_t m_{t+1}` with the
+:math:`u_t` that was compared, every state that enters it linearly has that times its factor, and
+only what crosses from step to step is carried as the rule says, state by state: with ``v`` the
+state before, ``p`` the state, and the decay of that state in the place of beta.
 """
 
 from __future__ import annotations
@@ -25,9 +31,23 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.lif import Dynamics
-from lfp_snn.rules import Rule
+from lfp_snn.rules import Rescale, Rule
 
-__all__ = ["Alpha", "Cell", "Handed", "Membrane", "Synaptic"]
+__all__ = ["Alpha", "Arriving", "Cell", "Handed", "Membrane", "Synaptic"]
+
+
+class Arriving(NamedTuple):
+    """What arrives at a population under a rule that credits silent neurons.
+
+    Attributes:
+        credit: ``c`` at the spikes and where they are missing, or None.
+        relevance: ``R`` that came beside it, or None.
+        gated: whether the gate of the rule counts; it does not at the output.
+    """
+
+    credit: Tensor | None
+    relevance: Tensor | None
+    gated: bool = True
 
 
 class Handed(NamedTuple):
@@ -35,7 +55,7 @@ class Handed(NamedTuple):
 
     Attributes:
         arrived: credit of what arrived, ``n`` ``[B, ...]``.
-        states: relevance of the states before, ``[S, B, ...]``.
+        states: relevance of the states before, ``[S, B, ...]``, or what a carry makes of it.
         credits: credit at each place where a parameter enters, for :meth:`Cell.sums`.
     """
 
@@ -75,6 +95,23 @@ class Cell(ABC):
         """
 
     @abstractmethod
+    def rescale(
+        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+    ) -> tuple[Handed, Tensor]:
+        """The way back through one step under a rule that credits silent neurons.
+
+        Args:
+            rule: says what credit at the spike is at the membrane, and what is carried.
+            arriving: ``c_t`` and ``R_t`` ``[B, ...]``.
+            handed: to the states after, from the step that follows, by the carry of the rule.
+            arrived: ``I_t``.
+            before: the states before.
+
+        Returns:
+            What it hands back, and ``a c``, what credit says of the distance to the threshold.
+        """
+
+    @abstractmethod
     def sums(self, credits: Tensor, arrived: Tensor, before: Tensor) -> Mapping[str, Tensor]:
         """``n_t du_t/dp`` of every step and unit, ``[T, B, ...]``, for each parameter by name.
 
@@ -103,6 +140,26 @@ class Cell(ABC):
         of_kept, of_arrived = rule.split(relevance, kept, decayed, o * arrived)
         return o * of_arrived, decayed * of_kept
 
+    def direct(self, rule: Rescale, arriving: Arriving, compared: Tensor) -> Tensor:
+        """``a c``, credit of the membrane by credit at the spike."""
+        if arriving.credit is None:
+            return torch.zeros_like(compared)
+        slope = rule.slope(compared, self.dynamics.threshold, gated=arriving.gated)
+        return slope * arriving.credit
+
+    def rescale_membrane(
+        self, rule: Rescale, arriving: Arriving, handed: Tensor, w: Tensor, arrived: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Credit of what arrived at a leaky membrane, what the membrane hands on, and ``a c``."""
+        kept, entering = self.dynamics.kept(w), self.open(w) * arrived
+        decayed = self.dynamics.decayed(kept)
+        compared = self.dynamics.compared(entering, w)
+        direct = self.direct(rule, arriving, compared)
+        m = direct + self.dynamics.stays(compared) * rule.take(kept, decayed, entering) * handed
+        if arriving.relevance is not None:
+            m = m + rule.split(arriving.relevance, kept, decayed, entering)[1]
+        return self.open(w) * m, rule.hand(decayed, self.dynamics.follows(w)) * m, direct
+
 
 @dataclass(frozen=True)
 class Membrane(Cell):
@@ -125,6 +182,13 @@ class Membrane(Cell):
     ) -> Handed:
         n, kept = self.at_membrane(rule, relevance + handed[0], before[0], arrived)
         return Handed(n, kept[None], n[None])
+
+    @override
+    def rescale(
+        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+    ) -> tuple[Handed, Tensor]:
+        n, kept, direct = self.rescale_membrane(rule, arriving, handed[0], before[0], arrived)
+        return Handed(n, kept[None], n[None]), direct
 
     @override
     def sums(self, credits: Tensor, arrived: Tensor, before: Tensor) -> Mapping[str, Tensor]:
@@ -169,6 +233,18 @@ class Synaptic(Cell):
         of_y, kept = self.at_membrane(rule, relevance + handed[1], w, now)
         of_kept, n = rule.split(now * of_y + handed[0], y, decayed, arrived)
         return Handed(n, torch.stack([decayed * of_kept, kept]), torch.stack([n, of_y]))
+
+    @override
+    def rescale(
+        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+    ) -> tuple[Handed, Tensor]:
+        y, w = before
+        decayed = self.alpha * y
+        now = decayed + arrived
+        of_y, kept, direct = self.rescale_membrane(rule, arriving, handed[1], w, now)
+        n = of_y + rule.take(y, decayed, arrived) * handed[0]
+        states = torch.stack([rule.hand(decayed, self.alpha) * n, kept])
+        return Handed(n, states, torch.stack([n, of_y])), direct
 
     @override
     def sums(self, credits: Tensor, arrived: Tensor, before: Tensor) -> Mapping[str, Tensor]:
@@ -245,6 +321,30 @@ class Alpha(Cell):
         later = rule.split(handed[0], e, old_e, arrived)[1]
         states = torch.stack([old_e * of_old_e, old_j * of_old_j, nothing])
         return Handed(n_e + n_j, states, torch.stack([n_j, of_e, of_j, later]))
+
+    @override
+    def rescale(
+        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+    ) -> tuple[Handed, Tensor]:
+        e, j, u = before
+        beta, reset = self.dynamics.beta, self.dynamics.reset
+        nothing, r = torch.zeros_like(u), (u > self.dynamics.threshold).to(u.dtype)
+        o, taken = self.open(u), r if reset == "subtract" else nothing
+        old_e, old_j = self.alpha * e, beta * j
+        raised, lowered = o * self.tau * (old_e + arrived), -o * self.tau * (old_j + arrived)
+        direct = self.direct(rule, arriving, raised + lowered - taken * j)
+        m = direct
+        if arriving.relevance is not None:
+            m = m + rule.split(arriving.relevance, nothing, nothing, raised, lowered)[1]
+        later = rule.take(e, old_e, arrived) * handed[0]
+        n_e = o * (self.tau * m + later)
+        # A subtraction zeroes the inhibitory current, too.
+        stays = 1 if reset == "none" else 1 - r
+        n_j = -o * self.tau * m + stays * rule.take(j, old_j, arrived) * handed[1]
+        # What a reset takes from the membrane is no share of it, but it grew with the current.
+        of_j = rule.hand(old_j, beta) * n_j - rule.hand(nothing, taken) * m
+        states = torch.stack([rule.hand(old_e, self.alpha) * n_e, of_j, nothing])
+        return Handed(n_e + n_j, states, torch.stack([n_j, o * m, o * m, later])), direct
 
     @override
     def sums(self, credits: Tensor, arrived: Tensor, before: Tensor) -> Mapping[str, Tensor]:

@@ -32,6 +32,9 @@ arrived, by a credit for each:
 
 :math:`n_t` is the *credit* of the current: what a synapse multiplies with its input to learn, and
 with its weight to pass credit on.
+
+:class:`lfp_snn.rules.Rescale` takes credit at the spike and makes credit of the membrane of it,
+also where the neuron was silent; :func:`rescale` is its scan.
 """
 
 from __future__ import annotations
@@ -42,9 +45,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lfp_snn.rules import Rule
+from lfp_snn.rules import Rescale, Rule
 
-__all__ = ["Dynamics", "Reset", "credit", "forward", "parameter_feedback", "running"]
+__all__ = [
+    "Dynamics",
+    "Reset",
+    "compared",
+    "credit",
+    "forward",
+    "parameter_feedback",
+    "rescale",
+    "running",
+]
 
 Reset = Literal["subtract", "zero", "none"]
 
@@ -71,23 +83,45 @@ class Dynamics:
             return torch.where(previous > self.threshold, 0, previous)
         return previous
 
+    @property
+    def at_once(self) -> bool:
+        """Does a reset act in the step of its spike, so that ``w`` is not ``u``?"""
+        return self.reset != "none" and not self.delay
+
     def decayed(self, kept: Tensor) -> Tensor:
         """``beta * v_t``, what is left of the kept part after one step."""
         return self.beta * kept
 
-    def step(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        """One time step: ``I_t, w_{t-1} -> s_t, w_t``, spikes in the dtype of the current."""
+    def compared(self, current: Tensor, previous: Tensor) -> Tensor:
+        """``u_t``, what is compared with the threshold."""
         integrated = self.decayed(self.kept(previous)) + current
         if self.reset != "subtract":
-            spike = (integrated > self.threshold).to(current.dtype)
-            silenced = self.reset == "zero" and not self.delay
-            return spike, (1 - spike) * integrated if silenced else integrated
-        pending = (previous > self.threshold).to(current.dtype)
-        membrane = integrated - pending * self.threshold
+            return integrated
+        return integrated - (previous > self.threshold).to(current.dtype) * self.threshold
+
+    def step(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        """One time step: ``I_t, w_{t-1} -> s_t, w_t``, spikes in the dtype of the current."""
+        membrane = self.compared(current, previous)
         spike = (membrane > self.threshold).to(current.dtype)
-        if not self.delay:
-            membrane = membrane - (spike - pending) * self.threshold
-        return spike, membrane
+        if not self.at_once:
+            return spike, membrane
+        if self.reset == "zero":
+            return spike, (1 - spike) * membrane
+        pending = (previous > self.threshold).to(current.dtype)
+        return spike, membrane - (spike - pending) * self.threshold
+
+    def follows(self, previous: Tensor) -> Tensor:
+        """``beta dv_t / dw_{t-1}``: how far what is left grows with the membrane, resets fixed."""
+        whole = self.beta.expand_as(previous)
+        if self.reset == "zero" and self.delay:
+            return torch.where(previous > self.threshold, 0, whole)
+        return whole
+
+    def stays(self, compared: Tensor) -> Tensor | float:
+        """``dw_t / du_t``, resets fixed: 0 where a spike zeroes the membrane at once, else 1."""
+        if self.reset == "zero" and not self.delay:
+            return (compared <= self.threshold).to(compared.dtype)
+        return 1.0
 
 
 def running(lengths: Tensor, steps: int, dims: int) -> Tensor:
@@ -171,6 +205,70 @@ def credit(
     return n, handed
 
 
+def compared(
+    membranes: Tensor, currents: Tensor, dynamics: Dynamics, state: Tensor | None = None
+) -> Tensor:
+    """``u`` ``[T, B, ...]``, what was compared with the threshold; arguments as in :func:`credit`.
+
+    After a sample's end it is no membrane that ever was.
+    """
+    if not dynamics.at_once:
+        return membranes
+    return dynamics.compared(currents, _before(membranes, state))
+
+
+def rescale(
+    direct: Tensor,
+    relevance: Tensor | None,
+    membranes: Tensor,
+    currents: Tensor,
+    dynamics: Dynamics,
+    rule: Rescale,
+    state: Tensor | None = None,
+    carried: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Credit of the currents under :class:`lfp_snn.rules.Rescale`, by one scan backwards.
+
+    .. math:: n_t = a_t c_t + R_t / D_t + k_t n_{t+1}
+
+    Args:
+        direct: ``a c`` ``[T, B, ...]``, the slope times credit at the spikes; zero after a
+            sample's end.
+        relevance: ``R`` ``[T, B, ...]`` that came beside it, or None.
+        membranes: ``w`` of :func:`forward`.
+        currents: as given to :func:`forward`.
+        dynamics: constants of the population.
+        rule: says what a membrane hands to the one before.
+        state: the membrane before the first step, as given to :func:`forward`.
+        carried: numerator of ``k_t n_{t+1}`` ``[B, ...]`` from the chunk of time that follows:
+            ``M``, or ``n`` times the decay; zero if ``None``.
+
+    Returns:
+        ``n`` ``[T, B, ...]`` and that numerator for the chunk of time before.
+    """
+    previous = _before(membranes, state)
+    v = dynamics.kept(previous)
+    decayed = dynamics.beta * v
+    n = direct if relevance is None else direct + rule.split(relevance, v, decayed, currents)[1]
+    takes = rule.take(v, decayed, currents)
+    if dynamics.at_once:
+        takes = takes * dynamics.stays(dynamics.compared(currents, previous))
+    takes = torch.as_tensor(takes).expand_as(n)
+    hands = rule.hand(decayed, dynamics.follows(previous))
+    n = n.clone()
+    handed = torch.zeros_like(membranes[0]) if carried is None else carried
+    for t in reversed(range(len(membranes))):
+        n[t] += takes[t] * handed
+        handed = hands[t] * n[t]
+    return n, handed
+
+
+def _before(membranes: Tensor, state: Tensor | None) -> Tensor:
+    """``w_{t-1}`` ``[T, B, ...]`` of every step."""
+    first = torch.zeros_like(membranes[:1]) if state is None else state[None]
+    return torch.cat([first, membranes[:-1]])
+
+
 def parameter_feedback(
     n: Tensor,
     membranes: Tensor,
@@ -187,8 +285,7 @@ def parameter_feedback(
     The second is zero unless the reset subtracts. The caller reduces both from the shape of one
     frame ``[...]`` to that of its parameter and multiplies with the parameter's size.
     """
-    first = torch.zeros_like(membranes[:1]) if state is None else state[None]
-    previous = torch.cat([first, membranes[:-1]])
+    previous = _before(membranes, state)
     of_beta = (n * dynamics.kept(previous)).sum((0, 1))
     if dynamics.reset != "subtract":
         return of_beta, torch.zeros_like(of_beta)

@@ -224,6 +224,59 @@ def _check_tree(path: Path, file: Any) -> None:
                         f"{path} tells of {item.size} texts or rows in {item.name}, more than its "
                         f"{path.stat().st_size} bytes hold"
                     )
+                if item.dtype.hasobject:
+                    size += _bytes_of_rows(path, item)
+                    check_size(path, size)
+
+
+_GZIP = 1  # number of that filter
+_REFERENCE = np.dtype([("length", "<u4"), ("heap", "V12")])  # to a row of its own length
+
+
+def _bytes_of_rows(path: Path, dataset: Any) -> int:
+    """Bytes of the rows of a dataset, each of its own length, by what the file tells of them.
+
+    The HDF5 library makes room for a row before it looks whether there is one. Rows are never
+    packed, so that none can be longer than the file; the list of them can be packed by gzip.
+    """
+    import h5py
+
+    kind = h5py.check_vlen_dtype(dataset.dtype)
+    if kind is None:
+        raise DataError(f"{path} has values in {dataset.name} that are no numbers and no texts")
+    each = 1 if kind in (str, bytes) else np.dtype(kind).itemsize
+    total = 0
+    for raw in _stored(path, dataset):
+        whole = len(raw) // _REFERENCE.itemsize
+        lengths = np.frombuffer(raw, _REFERENCE, whole)["length"].astype(np.int64)
+        if lengths.max(initial=0) * each > path.stat().st_size:
+            raise DataError(f"{path} has a row in {dataset.name} that is longer than the file")
+        total += int(lengths.sum()) * each
+    return total
+
+
+def _stored(path: Path, dataset: Any) -> Iterator[bytes]:
+    """What a file holds of a dataset, part by part, unpacked."""
+    if dataset.chunks is None:
+        with path.open("rb") as file:
+            place = dataset.id.get_offset()
+            if place is not None:
+                file.seek(place)
+                yield file.read(min(dataset.id.get_storage_size(), path.stat().st_size))
+        return
+    filters = dataset.id.get_create_plist()
+    names = [filters.get_filter(n)[0] for n in range(filters.get_nfilters())]
+    for number in range(dataset.id.get_num_chunks()):
+        chunk = dataset.id.get_chunk_info(number)
+        if chunk.size > path.stat().st_size:
+            raise DataError(f"{path} has a part of {dataset.name} that is longer than the file")
+        left_out, raw = dataset.id.read_direct_chunk(chunk.chunk_offset)
+        used = [name for n, name in enumerate(names) if not left_out >> n & 1]
+        if used == [_GZIP]:
+            raw = inflated(path, raw)
+        elif used:
+            raise DataError(f"{path} has {dataset.name} packed in a way that is not known")
+        yield raw
 
 
 def _address(group: Any) -> Any:

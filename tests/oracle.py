@@ -20,6 +20,9 @@ Backwards from the last step, ``R`` the relevance at the spike and ``M`` that at
     n = (R + M) / (|v| + |p - v| + eps)      M = n*beta*v      feedback(p) = |p| * sum n * du/dp
 
 That is LFP-epsilon; ``tests/oracle_rules.py`` has the other rules, for the layers that are named.
+Neurons under Rescale take the credit ``c`` at the spike also where there is none::
+
+    n_t = a_t c_t + R_t / D_t + k_t n_{t+1}     a = gate / (|u - theta| + theta + eps)
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tests.oracle_rules import OracleRule, Synapse, shares, split
+from tests.oracle_rules import OracleRule, Rescaling, Synapse, credits, shares, split
 
 Array = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -154,9 +157,11 @@ class Linear(Node):
                     )
                     for term in terms
                 ]
-                for term, synapse, relevance in zip(
-                    terms, synapses, shares(rule, synapses, n), strict=True
+                each = shares if rule.of_silent else credits
+                for term, synapse, share in zip(
+                    terms, synapses, each(rule, synapses, n), strict=True
                 ):
+                    relevance = share if rule.of_silent else share * synapse.x
                     if term.parameter is not None:
                         name, entry = term.parameter
                         direction = np.sign(n) * np.sign(synapse.x)
@@ -165,8 +170,8 @@ class Linear(Node):
                         continue
                     if rule.of_silent:
                         term.source.extra[t, b, term.i] += relevance
-                    elif synapse.x:
-                        term.source.credit[t, b, term.i] += relevance / synapse.x
+                    else:
+                        term.source.credit[t, b, term.i] += share
 
 
 @dataclass(eq=False)
@@ -279,6 +284,7 @@ class Moment(NamedTuple):
     kept: float
     current: float
     reset: float
+    compared: float
 
 
 @dataclass(eq=False)
@@ -316,27 +322,65 @@ class Leaky(Node):
         u = p - theta * r if self.reset == "subtract" else p
         s = float(u > theta)
         self.value[t, b, j] = s
-        self.moments[t, b, j] = Moment(v, current, r)
+        self.moments[t, b, j] = Moment(v, current, r, u)
         if self.delay or self.reset == "none":
             return u
         return u - theta * (s - r) if self.reset == "subtract" else (1 - s) * u
 
     def backward(self, network: Network) -> None:
+        rule = network.rules.get(self.name, OracleRule("epsilon", network.eps))
+        if rule.rescale is not None:
+            self.rescale(network, rule.rescale)
+            return
         for b, j in product(range(network.batch), range(self.units)):
             handed_on = 0.0
             for t in reversed(range(network.lengths[b])):
-                v, current, r = self.moments[t, b, j]
+                v, current, r, _ = self.moments[t, b, j]
                 relevance = network.reward_at(self, t, b, j)
                 relevance += self.value[t, b, j] * self.credit[t, b, j] + self.extra[t, b, j]
-                rule = network.rules.get(self.name, OracleRule("epsilon", network.eps))
                 handed_on, n = split(rule, relevance + handed_on, v, self.beta[j] * v, current)
                 self.source.credit[t, b, j] += n
-                if self.beta_of is not None:
-                    name, entry = self.beta_of[j]
-                    network.feedback[name][entry] += abs(self.beta[j]) * n * v
-                if self.theta_of is not None and self.reset == "subtract":
-                    name, entry = self.theta_of[j]
-                    network.feedback[name][entry] -= abs(self.theta[j]) * n * r
+                self.learn(network, j, n * v, n * r if self.reset == "subtract" else 0.0)
+
+    def learn(self, network: Network, j: int, of_beta: float, against_theta: float) -> None:
+        if self.beta_of is not None:
+            name, entry = self.beta_of[j]
+            network.feedback[name][entry] += abs(self.beta[j]) * of_beta
+        if self.theta_of is not None:
+            name, entry = self.theta_of[j]
+            network.feedback[name][entry] -= abs(self.theta[j]) * against_theta
+
+    def rescale(self, network: Network, rule: Rescaling) -> None:
+        """``n_t = a_t c_t + R_t / D_t + k_t n_{t+1}``, with credit for silent neurons."""
+        at_output = self is network.nodes[-1]
+        for b, j in product(range(network.batch), range(self.units)):
+            beta, theta, last = float(self.beta[j]), float(self.theta[j]), network.lengths[b] - 1
+            n = 0.0
+            for t in reversed(range(last + 1)):
+                v, current, r, u = self.moments[t, b, j]
+                credit, relevance = self.credit[t, b, j], self.extra[t, b, j]
+                reward = network.reward_at(self, t, b, j)
+                if network.reward_is_credit:
+                    credit += reward
+                else:
+                    relevance += reward
+                size = rule.size(v, beta * v + current)
+                k = 0.0
+                if t < last:
+                    later = self.moments[t + 1, b, j]
+                    if rule.carry == "reference":
+                        k = beta * later.kept / size
+                    elif self.reset == "zero" and self.delay:
+                        k = beta * (1 - later.reset)
+                    elif self.reset == "zero":
+                        k = beta * (1 - float(u > theta))
+                    else:
+                        k = beta
+                direct = rule.slope(u, theta, not at_output) * credit
+                n = direct + relevance / size + k * n
+                self.source.credit[t, b, j] += n
+                taken = n * r if self.reset == "subtract" else 0.0
+                self.learn(network, j, n * v, taken + direct)
 
 
 @dataclass(eq=False)
@@ -394,6 +438,7 @@ class Network:
             for name, parameter in module.named_parameters()
         }
         self.feedback = {name: np.zeros(value.size) for name, value in self.parameters.items()}
+        self.reward_is_credit = False
         self.input = Input(shape)
         self.nodes: list[Node] = [self.input]
 
@@ -416,8 +461,9 @@ class Network:
             node.credit, node.extra = self.zeros(node.units), self.zeros(node.units)
         return self.nodes[-1].value.reshape(self.steps, self.batch, *self.nodes[-1].shape)
 
-    def send_back(self, reward: Array) -> None:
+    def send_back(self, reward: Array, *, as_credit: bool = False) -> None:
         """Send the reward ``[T, B, ...]`` at the last node back to parameters and input."""
+        self.reward_is_credit = as_credit
         self.reward = reward.reshape(self.steps, self.batch, -1)
         for node in reversed(self.nodes):
             node.backward(self)

@@ -171,3 +171,96 @@ class Population:
     def _size(self, kept: Any, made: Any) -> Any:
         """``|v| + |p - v| + eps``."""
         return abs(kept) + abs(made - kept) + self.eps
+
+
+@dataclass
+class Rescaled(Population):
+    """The same neurons under the Rescale rule, at the output (no gate), from docs/method.md.
+
+    ``m`` is the credit of the membrane, ``n`` that of each current before it; later steps have been
+    filled in when a step is reached.
+
+    Args:
+        carry: reference or decay.
+    """
+
+    carry: str = "reference"
+
+    def send_credit(self, credit: Array, relevance: Array) -> Array:
+        """Adds the feedback of the sample to ``sums``; returns the relevance of its input."""
+        steps, units = len(self.x), self.units
+        self.m, self.n_first, self.n_second = (np.zeros((steps + 1, units)) for _ in range(3))
+        n = np.zeros((steps + 1, units))
+        found = np.zeros_like(self.x)
+        for t in reversed(range(steps)):
+            for j in range(units):
+                c = credit[t, j] + sum(self.recurrent[k, j] * n[t + 1, k] for k in range(units))
+                back = self._rescale_alpha if self.kind == "Alpha" else self._rescale
+                n[t, j] = back(t, j, c, relevance[t, j])
+                of_current = self.gain * n[t, j]
+                self.sums["bias"][j] += of_current
+                self.sums["recurrent_bias"][j] += of_current
+                for i in range(self.inputs):
+                    self.sums["weight"][j, i] += of_current * self.x[t, i]
+                    found[t, i] += self.x[t, i] * self.weight[j, i] * of_current
+                for k in range(units):
+                    self.sums["recurrent"][j, k] += of_current * self.spk[t, k]
+        return found
+
+    def _carried(self, credit: Any, decay: Any, kept: Any, before: Any, made: Any) -> Any:
+        """``k n`` of a state from its credit a step later, where ``kept`` of it was kept."""
+        if self.carry == "reference":
+            return credit * decay * kept / self._size(before, made)
+        return credit * decay
+
+    def _slope(self, u: Any, j: int) -> Any:
+        return 1 / (abs(u - self.theta[j]) + self.theta[j] + self.eps)
+
+    def _taken(self, t: int, j: int) -> bool:
+        """Does a reset take the membrane at that step? After the last there is none."""
+        return t < len(self.x) and self.reset == "zero" and bool(self.pending[t, j])
+
+    def _rescale(self, t: int, j: int, c: Any, relevance: Any) -> Any:
+        r, beta = self.pending[t, j], self.beta[j]
+        on = 0.0 if self._taken(t, j) else 1.0
+        synaptic = self.kind in ("Synaptic", "RSynaptic")
+        came = self.first[t + 1, j] if synaptic else self.came[t, j]
+        kept = on * self.mem[t, j]
+        made = beta * kept + on * came
+        u = made - self.theta[j] * r if self.reset == "subtract" else made
+        direct = self._slope(u, j) * c
+        later = 0.0 if self._taken(t + 1, j) else self.m[t + 1, j]
+        if self.reset == "zero" and not self.delay and u > self.theta[j]:
+            later = 0.0
+        carried = self._carried(later, beta, self.mem[t + 1, j], kept, made)
+        self.m[t, j] = direct + relevance / self._size(kept, made) + carried
+        of_came = on * self.m[t, j]
+        self.sums["beta"][j] += of_came * kept
+        self.sums["threshold"][j] -= direct + (of_came * r if self.reset == "subtract" else 0.0)
+        if not synaptic:
+            return of_came
+        before, now = self.first[t, j], self.first[t + 1, j]
+        carried = self._carried(self.n_first[t + 1, j], self.alpha[j], now, before, now)
+        self.n_first[t, j] = of_came + carried
+        self.sums["alpha"][j] += self.n_first[t, j] * before
+        return self.n_first[t, j]
+
+    def _rescale_alpha(self, t: int, j: int, c: Any, relevance: Any) -> Any:
+        r, exc, inh = self.pending[t, j], self.first[t, j], self.second[t, j]
+        on = 0.0 if self._taken(t, j) else 1.0
+        tau, alpha, beta = self.tau(self.beta[j], j).real, self.alpha[j], self.beta[j]
+        raised, lowered = alpha * exc + self.came[t, j], beta * inh + self.came[t, j]
+        direct = self._slope(self.mem[t + 1, j], j) * c
+        m = direct + relevance / self._size(0.0, on * tau * (raised - lowered))
+        of_exc = self._carried(self.n_first[t + 1, j], alpha, self.first[t + 1, j], exc, raised)
+        of_inh = self._carried(self.n_second[t + 1, j], beta, self.second[t + 1, j], inh, lowered)
+        if self.carry == "decay" and self.reset == "subtract" and t + 1 < len(self.x):
+            of_inh -= self.pending[t + 1, j] * self.m[t + 1, j]
+        self.m[t, j] = m
+        self.n_first[t, j] = on * (tau * m + of_exc)
+        keeps = 1.0 if self.reset == "none" else 1 - r
+        self.n_second[t, j] = -on * tau * m + keeps * of_inh
+        slope = self.tau(self.beta[j] + 1e-30j, j).imag / 1e-30
+        self.sums["beta"][j] += self.n_second[t, j] * inh + on * m * (raised - lowered) * slope
+        self.sums["threshold"][j] -= direct + (r * of_exc if self.reset == "subtract" else 0.0)
+        return self.n_first[t, j] + self.n_second[t, j]

@@ -9,8 +9,28 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
+class Rescaling(NamedTuple):
+    """What a neuron under the Rescale rule counts by."""
+
+    gate: str = "positive"
+    carry: str = "reference"
+    eps: float = 0.1
+
+    def slope(self, u: float, theta: float, gated: bool) -> float:
+        """What a unit of credit at the spike, or at its absence, is at the membrane."""
+        x = u - theta
+        opened = {"positive": u > 0, "window": abs(x) < theta}[self.gate]
+        return 1 / (abs(x) + theta + self.eps) if opened or not gated else 0.0
+
+    def size(self, before: float, made: float) -> float:
+        return abs(before) + abs(made - before) + self.eps
+
+
 class OracleRule(NamedTuple):
-    """A rule by its name, with whatever numbers it has."""
+    """A rule by its name, with whatever numbers it has.
+
+    With ``rescale`` its neurons are under that rule, and the name says how synapses share.
+    """
 
     name: str
     eps: float = 1e-6
@@ -20,6 +40,7 @@ class OracleRule(NamedTuple):
     beta: float = 0.0
     low: float = 0.0
     high: float = 1.0
+    rescale: Rescaling | None = None
 
     @property
     def of_silent(self) -> bool:
@@ -60,30 +81,46 @@ def split(
     return n * decayed, n
 
 
+def credits(rule: OracleRule, synapses: Sequence[Synapse], n: float) -> list[float]:
+    """What a unit of each input takes of the ``n * I`` of the current; a silent one too.
+
+    A silent input counts as one that is positive, as a spike would be.
+    """
+    if rule.name in ("epsilon", "norm", "pass"):
+        return [n * s.w for s in synapses]
+    current = sum(s.z for s in synapses)
+    favours = [sign(s.w if s.x >= 0 else -s.w) == sign(current) for s in synapses]
+    if rule.name == "gamma":
+        factors = [1 + rule.gamma if each else 1.0 for each in favours]
+        total = sum(f * s.z for f, s in zip(factors, synapses, strict=True))
+        return [
+            divide(f * s.w, total) * n * current for f, s in zip(factors, synapses, strict=True)
+        ]
+    assert rule.name in ("alpha_beta", "zplus")
+    alpha, beta = (1.0, 0.0) if rule.name == "zplus" else (rule.alpha, rule.beta)
+    favouring = sum(s.z for s in synapses if sign(s.z) == sign(current))
+    opposing = sum(s.z for s in synapses if sign(s.z) == -sign(current))
+    if not opposing:
+        alpha = 1.0
+    return [
+        divide(alpha * s.w, favouring) * n * current
+        if each
+        else -divide(beta * s.w, opposing) * n * current
+        for each, s in zip(favours, synapses, strict=True)
+    ]
+
+
 def shares(rule: OracleRule, synapses: Sequence[Synapse], n: float) -> list[float]:
     """The relevance that goes through each synapse, of the ``n * I`` of the current."""
-    if rule.name in ("epsilon", "norm", "pass"):
-        return [n * s.z for s in synapses]
+    if not rule.of_silent:
+        return [c * s.x for c, s in zip(credits(rule, synapses, n), synapses, strict=True)]
     current = sum(s.z for s in synapses)
-    if rule.name in ("alpha_beta", "zplus"):
-        alpha, beta = (1.0, 0.0) if rule.name == "zplus" else (rule.alpha, rule.beta)
-        favouring = sum(s.z for s in synapses if sign(s.z) == sign(current))
-        opposing = sum(s.z for s in synapses if sign(s.z) == -sign(current))
-        if not opposing:
-            alpha = 1.0
-        return [
-            divide(alpha * s.z, favouring) * n * current
-            if sign(s.z) == sign(current)
-            else -divide(beta * s.z, opposing) * n * current
-            for s in synapses
-        ]
-    measures = [measure(rule, s, current) for s in synapses]
+    measures = [measure(rule, s) for s in synapses]
     return [divide(m, sum(measures)) * n * current for m in measures]
 
 
-def measure(rule: OracleRule, s: Synapse, current: float) -> float:
-    if rule.name == "gamma":
-        return s.z * (1 + rule.gamma) if sign(s.z) == sign(current) else s.z
+def measure(rule: OracleRule, s: Synapse) -> float:
+    """Of the rules that reach silent inputs."""
     if rule.name == "wsquare":
         return s.w**2
     if rule.name == "flat":

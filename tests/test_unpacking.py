@@ -7,12 +7,13 @@ import os
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from lfp_snn.data.entries import read_table
 from lfp_snn.data.formats import aedat4, read_recording
-from lfp_snn.data.index import read_table
 from lfp_snn.errors import DataError, RunError
 from lfp_snn.unpacking import allowance, check_events, check_text, inflated, open_hdf5, reading
 
@@ -80,6 +81,37 @@ def test_groups_in_two_places_and_datasets_in_many(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["d"] = file["a/b"]
     with pytest.raises(DataError, match="in two places"), open_hdf5(tmp_path / "a.h5"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{}, {"chunks": (7,)}, {"chunks": (7,), "compression": "gzip", "shuffle": True}],
+)
+def test_rows_of_their_own_length(tmp_path: Path, stored: dict[str, Any]) -> None:
+    """A length that the file tells of is compared with the file before the library sees it."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        rows = file.create_dataset("a", (40,), h5py.vlen_dtype(np.uint16), **stored)
+        for n in range(40):
+            rows[n] = np.arange(n)
+        file["text"] = ["a", "bb"]
+    with open_hdf5(tmp_path / "a.h5") as file:
+        assert file["a"][39].tolist() == list(range(39))
+    content = (tmp_path / "a.h5").read_bytes()
+    if "compression" not in stored:
+        with h5py.File(tmp_path / "a.h5") as file:
+            first = file["a"]
+            place = first.id.get_chunk_info(0).byte_offset if stored else first.id.get_offset()
+        lying = content[: place + 16] + b"\xff\xff\xff\x7f" + content[place + 20 :]
+        (tmp_path / "b.h5").write_bytes(lying)
+        with pytest.raises(DataError, match="longer than the file"), open_hdf5(tmp_path / "b.h5"):
+            pass
+
+
+def test_more_rows_than_bytes(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", (1 << 20,), h5py.vlen_dtype(np.uint16), chunks=(1 << 16,))
+    with pytest.raises(DataError, match="more than its"), open_hdf5(tmp_path / "a.h5"):
         pass
 
 

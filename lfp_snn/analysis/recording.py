@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 
 from lfp_snn.analysis.plots import COLOURS, INK, WIDTH, style
 from lfp_snn.data import Events
+from lfp_snn.data.formats.base import put
 from lfp_snn.errors import DataError
 
 __all__ = ["animate", "event_image", "overview"]
@@ -124,10 +126,11 @@ def animate(events: Events, path: Path, frames: int = 40) -> None:
         Image.fromarray(_coloured(image, brightest).repeat(rows, 0).repeat(columns, 1))
         for image in images
     ]
-    try:
-        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror or error})") from error
+    content = io.BytesIO()
+    pictures[0].save(
+        content, "gif", save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0
+    )
+    put(path, content.getvalue())
 
 
 def _slices(events: Events, number: int) -> Iterator[tuple[int, Counts]]:

@@ -19,6 +19,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 from rich.console import Console
@@ -48,6 +49,7 @@ from lfp_snn.training.configtext import commented
 from lfp_snn.training.distributed import World, join, rank
 from lfp_snn.training.outofmemory import of_memory
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.wholefiles import write_whole
 
 __all__ = ["app", "main"]
 
@@ -171,6 +173,10 @@ def train(
 def evaluate(run: RunArgument, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Test the best weights of a run once more."""
     evaluation = TrainedRun.open(run, overrides or ()).evaluate()
+    if evaluation.error is not None:
+        told = json.dumps({"test_error": evaluation.error})
+        typer.echo(told if as_json else f"test error  {evaluation.error:.4g}")
+        return
     if as_json:
         typer.echo(json.dumps({"test_accuracy": evaluation.accuracy, "test_ties": evaluation.ties}))
         return
@@ -187,9 +193,18 @@ def predict(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say which class a recording is of, and how often each output spiked (or its membrane)."""
+    """Say which class a recording is of, and how often each output spiked (or its membrane).
+
+    A network that has learnt numbers says the numbers.
+    """
     trained = TrainedRun.open(run)
     batch = trained.read(file)
+    if batch.targets is not None:
+        estimate = trained.learner.estimate(batch)[0].tolist()
+        said = {name: round(each, 4) for name, each in zip(trained.classes, estimate, strict=True)}
+        told = json.dumps({"file": str(file), "targets": said})
+        typer.echo(told if as_json else "  ".join(f"{name}: {n}" for name, n in said.items()))
+        return
     prediction = trained.learner.predict(batch)
     evidence, numbers = "spikes", trained.learner.counts(batch)[0].long().tolist()
     if trained.learner.engine.is_readout:
@@ -233,8 +248,7 @@ def copy(
     if target.is_dir():
         target /= source.name
     try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_whole(target, text.encode(), new=True)
     except FileExistsError:
         raise RunError(f"{target} exists already; name another file.") from None
     except OSError as error:
@@ -354,7 +368,8 @@ def _train(
             f"lfp-snn train {run}/config.yaml --out {run} --resume",
             signal.SIGINT,
         ) from None
-    if config.baseline and result.baseline is None and world.first:
+    several = len(np.unique(splits.train.labels)) > 1  # one class, or targets: nothing to tell
+    if config.baseline and result.baseline is None and several and world.first:
         from lfp_snn.analysis.baseline import logistic_baseline  # slow to import
 
         name = "logistic regression on events summed over time"

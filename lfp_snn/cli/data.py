@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +33,8 @@ from lfp_snn.data.formats import (
     read_recording,
     write_recording,
 )
+from lfp_snn.data.formats.base import put
+from lfp_snn.data.notices import notices
 from lfp_snn.data.published import DESCRIPTIONS
 from lfp_snn.errors import DataError
 
@@ -189,10 +194,12 @@ def show(
 
     events = read_recording(file, camera=camera, layout=Layout.of(column_order, time_unit))
     target = out or Path(f"{file.stem}.png")
+    drawing = io.BytesIO()
     try:
-        overview(events, file.name).savefig(target)
-    except (OSError, ValueError) as error:
+        overview(events, file.name).savefig(drawing, format=target.suffix.lower()[1:] or "png")
+    except ValueError as error:
         raise DataError(f"{target} cannot be written ({error})") from error
+    put(target, drawing.getvalue())
     typer.echo(f"drawn: {shown(target)}")
     if gif is not None:
         animate(events, gif)
@@ -205,7 +212,7 @@ def check(
     column_order: ColumnOrder = None,
     time_unit: TimeUnit = None,
 ) -> None:
-    """Read every recording in a folder, and list all that are damaged."""
+    """Read every recording in a folder; list all that are damaged, and what is odd about others."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
     suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
@@ -216,18 +223,31 @@ def check(
     layout = Layout.of(column_order, time_unit)
     formats: Counter[str] = Counter()
     bad: list[str] = []
+    odd = [f"{path} has no recordings" for path in _without(files, folder)]
     for file in track(files, "reading", console=console, transient=True):
         try:
-            read_mixed(file, layout)
+            events = read_mixed(file, layout)
             formats[detect(file).title] += 1
+            odd += [f"{file}: {notice}" for notice in notices(events)]
         except DataError as error:
             bad.append(str(error))
     for title, count in formats.items():
         console.print(f"{count} good: {title}", highlight=False)
-    for line in bad:
-        console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
+    _list(console, "warning", odd)
+    _list(console, "bad", bad)
     if bad:
         raise DataError(f"{len(bad)} of {len(files)} recordings in {folder} cannot be read")
+
+
+def _without(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Folders in which there is none of the files, at any depth; the outermost of each branch."""
+    used = {parent for file in files for parent in file.parents}
+    unused = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_dir() and path not in used and not path.name.startswith(".")
+    ]
+    return [path for path in unused if path.parent in used]
 
 
 @app.command()
@@ -316,17 +336,40 @@ def simulate(
     typer.echo(f"written: {shown(dest)}")
 
 
+class ValidateBy(StrEnum):
+    """What is held out of the training part to validate."""
+
+    groups = "groups"
+    time = "time"
+
+
 @app.command("import")
 def import_folder(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="<class>/<file>, at any depth.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="<class>/<file>, or train, val and test of them; at any depth."
+        ),
+    ],
     table: Annotated[
-        Path | None, typer.Option(help="A CSV of file, label and perhaps group, instead.")
+        Path | None,
+        typer.Option(help="A CSV of file, label and perhaps group and part, instead."),
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Columns of the table to learn as numbers, as x,y."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The index to write.")] = Path("recordings.json"),
-    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the groups to test.")] = 0.2,
+    test: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the groups to test, if none are given.")
+    ] = 0.2,
     validation: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the others to validate.")
+        float, typer.Option(min=0, max=1, help="Share of the others to validate; 0: none.")
     ] = 0.125,
+    validate_by: Annotated[
+        ValidateBy,
+        typer.Option(help="time: the share is the last stretch of each training recording."),
+    ] = ValidateBy.groups,
     seed: Annotated[int, typer.Option(min=0, help="Draws the parts.")] = 0,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")
@@ -338,27 +381,44 @@ def import_folder(
     """Look at your own recordings and write an index, to train on with data.name=recordings.
 
     All windows of a recording, and all recordings of a group (a subject, a session), end up in one
-    part. The order of columns and the unit of time are kept in the index.
+    part. A part that the table or the folders give stays. The order of columns and the unit of time
+    are kept in the index.
     """
-    from lfp_snn.data import index
+    from lfp_snn.data import entries, index, parts
 
     console, layout = Console(), Layout.of(column_order, time_unit)
-    entries = index.find(folder) if table is None else index.read_table(table, folder)
+    names = [] if targets is None else [name.strip() for name in targets.split(",")]
+    if names and table is None:
+        raise DataError("--targets names columns of a table; give one with --table")
+    found = (
+        parts.of_folders(entries.find(folder))
+        if table is None
+        else entries.read_table(table, folder, names)
+    )
     seen = index.look(
         folder,
-        entries,
+        found,
         lambda all: track(all, "reading", console=console, transient=True),
         layout,
     )
-    for line in seen.bad:
-        console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
-    parted = index.draw_parts(seen.entries, validation, test, seed)
-    console.print(two_columns(index.summary(seen, parted).items()))
+    _list(console, "bad", seen.bad)
+    by_time = validate_by is ValidateBy.time
+    if by_time and validation >= 1:
+        raise DataError("--validation 1 leaves no time to train on; give a share below 1")
+    parted = parts.draw_parts(seen.entries, 0 if by_time else validation, test, seed)
+    block = validation if by_time else 0.0
+    _list(console, "warning", [*seen.notices, *index.notices_of_parts(folder, parted, block)])
+    console.print(two_columns(index.summary(seen, parted, block).items()))
     if seen.bad and not skip_bad:
         raise DataError(f"{len(seen.bad)} files cannot be read; mend them, or give --skip-bad")
     if not dry:
-        index.write_index(out, folder, seen, parted, layout)
+        index.write_index(out, folder, seen, parted, names, block, layout)
         typer.echo(f"index: {shown(out)}; train with data.name=recordings data.index={out}")
+
+
+def _list(console: Console, kind: str, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(f"{kind}: {line}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _by_name(path: Path) -> str:

@@ -14,7 +14,7 @@ from lfp_snn.cli.display import percent, shown, two_columns
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.errors import RunError
 from lfp_snn.training import TrainedRun, evaluate, load_config
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import read_json, write_atomic
 from lfp_snn.training.rundir import RunDir
 
@@ -90,7 +90,7 @@ def _content(
 def _int8(trained: TrainedRun, finetune: int) -> tuple[bytes, list[tuple[str, str]]]:
     from lfp_snn.analysis.exchange.finetune import quantise_run
 
-    quantised = quantise_run(trained, load_splits(trained.config), finetune)
+    quantised = quantise_run(trained, load_classes(trained.config), finetune)
     info: dict[str, Any] = {"classes": trained.classes, "test_accuracy": quantised.to_json()}
     rows = [
         ("test accuracy, float32", percent(quantised.before, 2)),
@@ -126,7 +126,7 @@ def import_network(
         from lfp_snn.learners.lfp import LFP, LFPOptions
 
         learner = LFP.from_options(net, LFPOptions())
-        accuracy = evaluate(learner, load_splits(settings).test, settings.batch_size).accuracy
+        accuracy = evaluate(learner, load_classes(settings).test, settings.batch_size).accuracy
     if as_json:
         typer.echo(json.dumps({"input_shape": list(net.input_shape), "test_accuracy": accuracy}))
         return

@@ -13,7 +13,7 @@ from rich.console import Console
 from lfp_snn.cli.display import percent, time_bar, two_columns
 from lfp_snn.errors import ConfigError
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 
 __all__ = ["metrics"]
 
@@ -32,7 +32,7 @@ def metrics(
     from lfp_snn.analysis.metrics import Metrics, measure
 
     trained = TrainedRun.open(run, overrides or ())
-    test = load_splits(trained.config).test
+    test = load_classes(trained.config).test
     if samples is not None:
         if samples > len(test):
             raise ConfigError(f"--samples is {samples}, but the test set has {len(test)}.")

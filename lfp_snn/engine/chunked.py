@@ -156,9 +156,14 @@ class Chunks:
     # ------------------------------------------------------------------ backwards
 
     def backward(
-        self, reward: Tensor, feedback: Feedback, rules: Rules, of_input: bool
+        self,
+        reward: Tensor,
+        feedback: Feedback,
+        rules: Rules,
+        of_input: bool,
+        as_credit: bool = False,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Send a reward ``[T, B, C]`` back; returns what ``run_backward`` does."""
+        """Send a reward ``[T, B, C]`` back; arguments and result are those of ``run_backward``."""
         carried: dict[str, Tensor] = {}
         credit: Tensor | None = None
         beside: Tensor | None = None
@@ -167,7 +172,13 @@ class Chunks:
             part.carried = carried
             feedback.held = chunk.start > 0
             of_entries, of_places = run_backward(
-                self.program, part, reward[chunk.start : chunk.stop], feedback, rules, of_input
+                self.program,
+                part,
+                reward[chunk.start : chunk.stop],
+                feedback,
+                rules,
+                of_input,
+                as_credit,
             )
             carried = part.carried
             for name, total in part.arrived.items():

@@ -61,9 +61,24 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
 
 
 def run_backward(
-    program: Program, run: Tape, reward: Tensor, feedback: Feedback, rules: Rules, of_input: bool
+    program: Program,
+    run: Tape,
+    reward: Tensor,
+    feedback: Feedback,
+    rules: Rules,
+    of_input: bool,
+    as_credit: bool = False,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Send a reward back through all stages.
+
+    Args:
+        program: the stages.
+        run: the recorded pass.
+        reward: ``[T, B, C]``.
+        feedback: to which stages add.
+        rules: of the stages.
+        of_input: whether credit of the input is wanted.
+        as_credit: the reward is credit of the output at every step, and no relevance.
 
     Returns:
         The credit of the input and the relevance beside it, if they are wanted and there are any.
@@ -77,8 +92,10 @@ def run_backward(
     for k, node in reversed(list(enumerate(program.nodes))):
         asked = [wanted[i] for i in node.inputs]
         if node.stage is program.output:
-            arrived = None, reward
-            found = program.output.credit_relevance(run, reward, feedback, rules, asked)
+            output = program.output
+            c, r = (reward, None) if as_credit else (None, reward)
+            found = output.receive(run, c, r, feedback, rules, asked, at_output=True)
+            arrived = None, output.spikes(run) * reward if as_credit and of_input else reward
         else:
             arrived = credits[k + 1], beside[k + 1]
             credits[k + 1] = beside[k + 1] = None
@@ -87,14 +104,14 @@ def run_backward(
             form = wanted[k + 1]
             form = run.forms[k + 1] if form is None else form
             run.arrived[node.stage.name] = _by_unit(node.stage, run, form, *arrived)
-        for c, i in zip(found, cycle(node.inputs), strict=False):
+        for each, i in zip(found, cycle(node.inputs), strict=False):
             form = wanted[i]
-            if form is None or c is None:
+            if form is None or each is None:
                 continue
-            if isinstance(c, Relevance):
-                kind, fitted = beside, c.value.sum_to_size(_dense_shape(form))
+            if isinstance(each, Relevance):
+                kind, fitted = beside, each.value.sum_to_size(_dense_shape(form))
             else:
-                kind, fitted = credits, _fit(c, form)
+                kind, fitted = credits, _fit(each, form)
             known = kind[i]
             kind[i] = fitted if known is None else known + fitted
         if feedback.shared:
@@ -127,9 +144,7 @@ def _send(
     if relevance is None:
         return () if credit is None else stage.backward(run, credit, feedback, rules, asked)
     if isinstance(stage, Spiking):
-        if credit is not None:
-            relevance = relevance + stage.spikes(run) * credit
-        return stage.credit_relevance(run, relevance, feedback, rules, asked)
+        return stage.receive(run, credit, relevance, feedback, rules, asked)
     handed = tuple(map(Relevance, stage.hand_on(run, relevance)))
     return (
         handed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn import lif
+from lfp_snn.cells import Arriving
 from lfp_snn.engine.stage import Credits, Demand, Feedback, Rules, Spiking, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.rules import Rescale
 from lfp_snn.rules.base import ratio
 
 __all__ = ["Leaky", "Population", "can_spike", "is_graded", "reduce_to"]
@@ -106,10 +109,32 @@ class Population(Spiking):
             )
 
     @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    def receive(
+        self,
+        run: Tape,
+        credit: Tensor | None,
+        relevance: Tensor | None,
+        feedback: Feedback,
+        rules: Rules,
+        wanted: Wanted,
+        *,
+        at_output: bool = False,
     ) -> Credits:
-        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
+        rule = rules[self.name]
+        if isinstance(rule, Rescale):
+            arriving = Arriving(credit, relevance, gated=not at_output)
+            return self.rescale(run, rule, arriving, feedback)
+        return super().receive(run, credit, relevance, feedback, rules, wanted, at_output=at_output)
+
+    @abstractmethod
+    def rescale(self, run: Tape, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
+        """As :meth:`receive`, under a rule that credits silent neurons."""
+
+    def _learn_distance(self, direct: Tensor, feedback: Feedback) -> None:
+        """Feedback of the threshold from ``a c`` ``[T, B, ...]``, credit of ``u - theta``."""
+        threshold = self.module.threshold
+        if feedback.wanted(threshold):
+            feedback.add(threshold, -reduce_to(direct.sum((0, 1)), threshold))
 
     @property
     def reset(self) -> str:
@@ -223,6 +248,34 @@ class Leaky(Population):
             current.to(run.dtype),
             dynamics,
             rules[self.name],
+            state,
+            run.carried.get(self.name),
+        )
+        return self.learn(run, n, feedback)
+
+    @override
+    def rescale(self, run: Tape, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
+        current, spikes, membranes, state, dynamics = run.kept[self]
+        current = current.to(run.dtype)
+        factor = self.module.graded_spikes_factor
+        credit, relevance, gated = arriving
+        if feedback.wanted(factor):
+            total = torch.zeros_like(membranes) if credit is None else spikes * credit
+            if relevance is not None:
+                total = total + ratio(spikes * relevance, self._factor(relevance))
+            feedback.add(factor, reduce_to(total.sum((0, 1)), factor))
+        direct = torch.zeros_like(membranes)
+        if credit is not None:
+            compared = lif.compared(membranes, current, dynamics, state)
+            direct = rule.slope(compared, dynamics.threshold, gated=gated) * self._sent(credit)
+            self._learn_distance(direct, feedback)
+        n, run.carried[self.name] = lif.rescale(
+            direct,
+            relevance,
+            membranes,
+            current,
+            dynamics,
+            rule,
             state,
             run.carried.get(self.name),
         )

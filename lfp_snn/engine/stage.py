@@ -216,7 +216,38 @@ class Spiking(Stage):
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
+        return self.receive(run, credit, None, feedback, rules, wanted)
+
+    def receive(
+        self,
+        run: Tape,
+        credit: Tensor | None,
+        relevance: Tensor | None,
+        feedback: Feedback,
+        rules: Rules,
+        wanted: Wanted,
+        *,
+        at_output: bool = False,
+    ) -> Credits:
+        """As :meth:`backward`, from a dense credit, a relevance beside it, or both.
+
+        By default credit becomes relevance at the spikes. At the output it is a reward, which is
+        relevance as it is, also where the output is silent.
+
+        Args:
+            run: the recorded pass.
+            credit: ``c`` ``[T, B, ...]``, or None.
+            relevance: ``R`` ``[T, B, ...]``, or None; of the two at least one is given.
+            feedback: to which this stage adds.
+            rules: of the stages.
+            wanted: in what form credit of each input is.
+            at_output: whether this is the output, and what arrives the reward.
+        """
+        if credit is not None:
+            arrived = credit if at_output else self.spikes(run) * credit
+            relevance = arrived if relevance is None else relevance + arrived
+        assert relevance is not None
+        return self.credit_relevance(run, relevance, feedback, rules, wanted)
 
     @abstractmethod
     def credit_relevance(

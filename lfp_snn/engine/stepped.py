@@ -7,6 +7,7 @@ spikes of the step before do. One scan forwards and one backwards serve them all
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import snntorch as snn
@@ -19,7 +20,7 @@ from lfp_snn.engine.neurons import Population, reduce_to
 from lfp_snn.engine.recurrent import Recurrence
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import CONTRIBUTION
+from lfp_snn.rules import CONTRIBUTION, Rescale, Rule
 
 __all__ = ["Alpha", "Lapicque", "RLeaky", "RSynaptic", "Stepped", "Synaptic"]
 
@@ -121,24 +122,68 @@ class Stepped(Population):
         self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         trace: _Trace = run.kept[self]
-        arrived, spikes, states, first, cell = trace
         rule = rules[self.name]
+
+        def back(t: int, handed: Tensor, later: Tensor, before: Tensor) -> cells.Handed:
+            total = relevance[t] + trace.spikes[t] * later[0] if len(later) else relevance[t]
+            return trace.cell.credit(rule, total, handed, trace.arrived[t], before)
+
+        return self._scan(run, rule, back, feedback)
+
+    @override
+    def rescale(
+        self, run: Tape, rule: Rescale, arriving: cells.Arriving, feedback: Feedback
+    ) -> Credits:
+        trace: _Trace = run.kept[self]
+        credit, relevance, gated = arriving
+        direct = torch.zeros_like(trace.arrived)
+
+        def back(t: int, handed: Tensor, later: Tensor, before: Tensor) -> cells.Handed:
+            c = None if credit is None else credit[t]
+            if len(later):
+                c = later[0] if c is None else c + later[0]
+            now = cells.Arriving(c, None if relevance is None else relevance[t], gated)
+            found, direct[t] = trace.cell.rescale(rule, now, handed, trace.arrived[t], before)
+            return found
+
+        found = self._scan(run, rule, back, feedback)
+        self._learn_distance(direct, feedback)
+        return found
+
+    def _scan(
+        self,
+        run: Tape,
+        rule: Rule,
+        back: Callable[[int, Tensor, Tensor, Tensor], cells.Handed],
+        feedback: Feedback,
+    ) -> Credits:
+        """The way back through all steps, the last one first.
+
+        Args:
+            run: the recorded pass.
+            rule: of the neurons.
+            back: the way back through step t, from what the step that follows hands to the states
+                and, as credit ``[1, B, ...]`` where there is a recurrent synapse, to the spikes,
+                and from the states before.
+            feedback: to which decays, threshold and recurrent synapse add.
+        """
+        trace: _Trace = run.kept[self]
+        arrived, spikes, states, first, cell = trace
         if self.recurrence is not None and rule.at_synapse != CONTRIBUTION:
             raise NetworkError(
                 f"Neuron '{self.name}' ({type(self.module).__name__}) has a recurrent synapse, for "
-                f"which there is no {type(rule).__name__}: give it epsilon, norm or pass, as a "
+                f"which there is no {rule!r}: give it epsilon, norm, pass or rescale, as a "
                 "composite can."
             )
         n, credits = torch.empty_like(arrived), []
         learns = feedback.wanted(*self.module.parameters(recurse=False))
-        # What the steps that follow this chunk of time hand back: relevance of the states, and
-        # behind it the credit of the last spikes.
+        # What the steps that follow this chunk of time hand back: to the states, and behind that
+        # the credit of the last spikes.
         carried = run.carried.get(self.name, torch.zeros_like(first))
         handed, later = carried[: cell.states], carried[cell.states :]
         for t in reversed(range(len(arrived))):
             before = states[:, t - 1] if t else first[: cell.states]
-            total = relevance[t] + spikes[t] * later[0] if len(later) else relevance[t]
-            n[t], handed, each = cell.credit(rule, total, handed, arrived[t], before)
+            n[t], handed, each = back(t, handed, later, before)
             if learns:
                 credits.append(each)
             if self.recurrence is not None:

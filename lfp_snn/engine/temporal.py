@@ -252,6 +252,7 @@ class TemporalLFP(TracedNetwork):
         self,
         reward: Tensor,
         *,
+        as_credit: bool = False,
         input_relevance: bool = False,
         accumulate: bool = False,
         retain: bool = False,
@@ -264,6 +265,10 @@ class TemporalLFP(TracedNetwork):
 
         Args:
             reward: ``[T, B, C]``, the relevance that enters at the output neurons or values.
+            as_credit: the reward is credit of the output at every step, silent or not
+                (:attr:`lfp_snn.rewards.Reward.is_credit`), and not relevance. The rule
+                :class:`~lfp_snn.rules.Rescale` counts the output against a reference then, without
+                a gate. All other rules know relevance alone, and take it as such.
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.
@@ -289,10 +294,12 @@ class TemporalLFP(TracedNetwork):
                 self._used.refuse(rules)
             feedback = self._feedback()
             if self._chunks is not None:
-                found = self._chunks.backward(reward, feedback, rules, input_relevance)
+                found = self._chunks.backward(reward, feedback, rules, input_relevance, as_credit)
             else:
                 run.carried.clear()
-                found = run_backward(self._program, run, reward, feedback, rules, input_relevance)
+                found = run_backward(
+                    self._program, run, reward, feedback, rules, input_relevance, as_credit
+                )
             relevance = self._relevance(*found)
         feedback.hand_out(self.parameters(), accumulate=accumulate)
         if not retain:

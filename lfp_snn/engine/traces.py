@@ -42,7 +42,7 @@ from lfp_snn.engine.neurons import Leaky, reduce_to
 from lfp_snn.engine.shapes import Identity
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import CONTRIBUTION, Rule
+from lfp_snn.rules import CONTRIBUTION, Rescale, Rule
 
 __all__ = ["CARRIED", "Readout", "TracedNeurons", "TracedSynapse", "on_traces"]
 
@@ -94,6 +94,12 @@ def _refuse(program: Program, rules: Rules) -> None:
             raise NetworkError(
                 f"Neuron '{stage.name}' ({stage.describe()}) is none for which there are traces: "
                 "online() knows Leaky; for long sequences of others take memory='chunked'."
+            )
+        if isinstance(stage, Spiking) and isinstance(rules[stage.name], Rescale):
+            raise NetworkError(
+                f"Neuron '{stage.name}' has the rule {rules[stage.name]!r}, for which there are no "
+                "traces: online() knows rules that credit neurons at their spikes, such as "
+                "epsilon; for long sequences take memory='chunked'."
             )
         if isinstance(stage, Leaky) and stage.graded:
             raise NetworkError(

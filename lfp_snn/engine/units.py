@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from lfp_snn.activations import Step
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
-from lfp_snn.rules import Rule
+from lfp_snn.rules import Rescale, Rule
 
 __all__ = ["Activation", "Readout", "StepUnits"]
 
@@ -73,12 +73,6 @@ class Activation(Spiking):
         return value
 
     @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        return self.credit_relevance(run, self.spikes(run) * credit, feedback, rules, wanted)
-
-    @override
     def credit_relevance(
         self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
@@ -126,6 +120,28 @@ class StepUnits(Activation):
         nothing = torch.zeros_like(drive)
         *_, n = rule.split(relevance, nothing, nothing, drive)
         return n
+
+    @override
+    def receive(
+        self,
+        run: Tape,
+        credit: Tensor | None,
+        relevance: Tensor | None,
+        feedback: Feedback,
+        rules: Rules,
+        wanted: Wanted,
+        *,
+        at_output: bool = False,
+    ) -> Credits:
+        rule = rules[self.name]
+        if credit is None or not isinstance(rule, Rescale):
+            return super().receive(
+                run, credit, relevance, feedback, rules, wanted, at_output=at_output
+            )
+        drive = run.kept[self][0]
+        threshold = torch.as_tensor(self.module.threshold).to(drive)
+        n = rule.slope(drive, threshold, gated=not at_output) * credit
+        return (n if relevance is None else n + self.credit(rule, relevance, drive),)
 
     @override
     def describe(self) -> str:

@@ -151,7 +151,7 @@ class LFP(Learner, name="lfp"):
         firing, final = self.engine.firing_rates, self.engine.state
         if self.homeostasis is not None:
             self.homeostasis.watch(self.engine.layer_spikes(), batch.lengths)
-        self.engine.backward(reward)
+        self.engine.backward(reward, as_credit=self.reward.is_credit)
         self.update.apply(self.net)
         size = float(reward.abs().sum()) / len(batch.labels)
         return StepResult(prediction.classes, prediction.ties, size, firing, final)
@@ -184,6 +184,11 @@ class LFP(Learner, name="lfp"):
         if self.engine.is_readout and self.reward.looks_at != "membranes":
             return super().read(spikes, membranes, lengths)
         return self.reward.predict(spikes, lengths=lengths, membranes=membranes)
+
+    @property
+    def regresses(self) -> bool:
+        """As the reward can."""
+        return self.reward.regresses
 
     def after_step(self) -> None:
         """Wake silent neurons, if that is asked for."""

@@ -20,12 +20,49 @@ from pydantic import Field
 from typing_extensions import override
 
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
-from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite
+from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Rescale
+from lfp_snn.rules.rescale import Carry, Gate
 
-__all__ = ["RULE_SECTIONS", "CompositeOptions", "LayerRule", "RuleChoice", "default_rule"]
+__all__ = [
+    "RULE_SECTIONS",
+    "CompositeOptions",
+    "LayerRule",
+    "RescaleOptions",
+    "RuleChoice",
+    "default_rule",
+]
 
-_RULES = {name: choice_of(name, rule) for name, rule in RULES.items()}
+# Rescale holds another rule, and has a section of its own below.
+_RULES = {name: choice_of(name, rule) for name, rule in RULES.items() if rule is not Rescale}
 _Rule = Annotated[Choice, choose("rule", lambda: _RULES, "epsilon"), AS_MAPPING]
+
+
+class RescaleOptions(Choice):
+    """Neurons counted against a reference; see :class:`lfp_snn.rules.Rescale`.
+
+    Attributes:
+        gate: positive or window, where credit passes.
+        carry: reference or decay, what a membrane takes from the step that follows.
+        eps: stabiliser.
+        synapse: the rule by which synapses share.
+    """
+
+    name: Literal["rescale"] = "rescale"
+    gate: Gate = "positive"
+    carry: Carry = "reference"
+    eps: float = 0.1
+    synapse: _Rule = Field(default_factory=lambda: _RULES["epsilon"](name="epsilon"))
+
+    @override
+    def make(self) -> Rescale:
+        return Rescale(self.gate, self.carry, self.eps, self.synapse.make())
+
+    @override
+    def check(self) -> None:
+        self.make()
+
+
+_RULES["rescale"] = RescaleOptions
 
 
 class LayerRule(Section):

@@ -28,6 +28,12 @@ __all__ = ["DT", "NIRNetwork", "from_nir", "load_nir"]
 #: Seconds of a step, what snntorch and SpikingJelly assume where a file does not say.
 DT = 1e-4
 
+_SMALL = frozenset(
+    ("dilation", "end_dim", "groups", "input_shape", "input_type", "kernel_size", "output_type",
+     "padding", "shape", "start_dim", "stride")
+)  # fmt: skip
+_MOST_SIZES = 64
+
 FLOAT = npt.NDArray[np.float64]
 
 
@@ -49,8 +55,8 @@ def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
 
     if not Path(path).exists():
         raise DataError(f"There is no file {path}.")
-    with open_hdf5(Path(path)):
-        pass  # it refuses links to other files, and what unpacks without end
+    with open_hdf5(Path(path)) as file:  # it refuses links, and what unpacks without end
+        _check_sizes(Path(path), file)
     with reading(path, "network in NIR"), np.errstate(all="ignore"):
         try:
             graph = nir.read(path)
@@ -59,6 +65,16 @@ def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
     # Sizes and shapes that no module takes; what is not finite is told as such.
     with reading(path, "network that can be built"), np.errstate(all="ignore"):
         return from_nir(graph, dt)
+
+
+def _check_sizes(path: Path, file: Any) -> None:
+    """Refuse shapes and strides of thousands of numbers, of which the package makes lists."""
+
+    def check(name: str, item: Any) -> None:
+        if name.rpartition("/")[2] in _SMALL and getattr(item, "size", 0) > _MOST_SIZES:
+            raise DataError(f"{path} has {item.size} numbers in {name}; expected a few")
+
+    file.visititems(check)
 
 
 def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
@@ -213,8 +229,9 @@ class _SumPool(nn.Module):
 
 def _weighted(module: Any, node: Any) -> nn.Module:
     """A synapse with the weights of a node."""
-    if np.asarray(node.weight).dtype.kind not in "biuf":
-        raise ValueError(f"its weights are of the type {np.asarray(node.weight).dtype}")
+    for given in (node.weight, getattr(node, "bias", None)):
+        if given is not None and np.asarray(given).dtype.kind not in "biuf":
+            raise ValueError(f"its weights are of the type {np.asarray(given).dtype}")
     weight = torch.from_numpy(np.ascontiguousarray(node.weight))
     module.weight = nn.Parameter(weight)
     bias = getattr(node, "bias", None)

@@ -55,11 +55,24 @@ class Reward(ABC):
     lets settings name it.
 
     Attributes:
+        regresses: can its targets be numbers to learn, and no class be known?
         looks_at: what of the output. Neurons have spikes and membranes, a readout, whose neurons
             never spike, membranes alone, and a network that ends in no neurons values alone.
     """
 
     looks_at: ClassVar[LooksAt] = "spikes"
+    regresses: ClassVar[bool] = False
+
+    @property
+    def is_credit(self) -> bool:
+        """Is the reward credit of the output at every step, silent or not, and no relevance?
+
+        Relevance, as published, has its place at the spikes: what a spike did is good or bad.
+        Credit says what a spike would be worth, at every step; a rule that knows silence
+        (:class:`lfp_snn.rules.Rescale`) makes credit of the membrane of it. Hand the word on:
+        ``lfp.backward(reward(spikes, labels), as_credit=reward.is_credit)``.
+        """
+        return False
 
     def __call__(
         self,
@@ -187,13 +200,17 @@ class Seen(NamedTuple):
     def output_target(self) -> Tensor | None:
         """The targets, if there are any, as one number per output and step ``[T, B, C]``.
 
+        Targets ``[B, C]`` hold at every step.
+
         Raises:
             ShapeError: they do not have the shape of the output.
         """
+        if self.targets is not None and self.targets.shape == self.spikes.shape[1:]:
+            return self.targets.to(self.spikes).expand_as(self.spikes)
         if self.targets is not None and self.targets.shape != self.spikes.shape:
             raise ShapeError(
                 f"The targets have the shape {tuple(self.targets.shape)}; expected that of the "
-                f"output, {tuple(self.spikes.shape)} (steps, samples, outputs)."
+                f"output, {tuple(self.spikes.shape)} (steps, samples, outputs), or without steps."
             )
         return None if self.targets is None else self.targets.to(self.spikes)
 

@@ -1,7 +1,16 @@
-"""Rewards that are a function of spike counts."""
+r"""Rewards that are a function of spike counts.
+
+As published they punish a wrong class at its spikes, :math:`-s_{t,c}\, e_c`: relevance, which what
+was silent has none of. With ``at_silence`` the factor :math:`s_{t,c}` is left out, and the reward
+is *credit*: at every step, what a spike would be worth there, :math:`1 - p_y` or :math:`-p_c`. That
+is what :class:`lfp_snn.rules.Rescale` counts an output against its reference by. Both forms go with
+every rule: a rule that knows relevance alone takes the credit as relevance, at silent steps too,
+and Rescale counts a relevance as Epsilon does.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +28,20 @@ from lfp_snn.rewards.base import (
 __all__ = ["BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class _CountReward(StepwiseReward):
-    """A reward that is a function of the spikes, their counts ``[B, C]`` and the steps ``[B, 1]``.
+    """What all of them share: two functions of the counts ``[B, C]`` and the steps ``[B, 1]``.
 
-    The same function gives the reward of a whole sequence of spikes ``[T, B, C]``.
+    Args:
+        at_silence: punish a wrong class at every step, without the factor ``s``: credit.
     """
+
+    at_silence: bool = False
+
+    @property
+    @override
+    def is_credit(self) -> bool:
+        return self.at_silence
 
     @override
     def reward(self, seen: Seen) -> Tensor:
@@ -32,6 +50,16 @@ class _CountReward(StepwiseReward):
     @override
     def _gather(self, spikes: Tensor, before: RewardState) -> Tensor:
         return before.evidence + spikes
+
+    @override
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        wanted, unwanted = self._errors(evidence, steps, truth)
+        places = torch.ones_like(spikes) if self.at_silence else spikes
+        return torch.where(truth, wanted, -places * unwanted) / steps
+
+    @abstractmethod
+    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the counts ``[B, C]`` fall short of a true class, and exceed another."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +77,16 @@ class RateCoded(_CountReward):
     The true class y is rewarded at every step, also where it is silent; the others are punished
     at their spikes. The prediction is the class with the most spikes.
 
+    Args:
+        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+
     Source: Weber et al., TMLR 2025, section on spiking networks.
     """
 
     @override
-    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         half = torch.div(steps, 2, rounding_mode="floor")
-        wanted = 1 - torch.sigmoid(evidence - half)
-        unwanted = 1 - torch.sigmoid(steps - evidence - half)
-        return torch.where(truth, wanted, -spikes * unwanted) / steps
+        return 1 - torch.sigmoid(counts - half), 1 - torch.sigmoid(steps - counts - half)
 
 
 @dataclass(frozen=True)
@@ -70,6 +99,7 @@ class SoftmaxRate(_CountReward):
 
     Args:
         a: > 0, how much one spike counts.
+        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
 
     Raises:
         ConfigError: ``a`` is not positive.
@@ -81,9 +111,9 @@ class SoftmaxRate(_CountReward):
         require_positive("SoftmaxRate.a", self.a)
 
     @override
-    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        p = torch.softmax(self.a * evidence, -1)
-        return torch.where(truth, 1 - p, -spikes * p) / steps
+    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        p = torch.softmax(self.a * counts, -1)
+        return 1 - p, p
 
 
 @dataclass(frozen=True)
@@ -104,6 +134,7 @@ class BoundedSoftmax(_CountReward):
         a: > 0, how much one spike counts.
         lower: l, in [0, upper): probabilities below it count as 0.
         upper: u, in (lower, 1]: probabilities above it count as 1.
+        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
 
     Raises:
         ConfigError: an option is out of range.
@@ -127,10 +158,10 @@ class BoundedSoftmax(_CountReward):
             )
 
     @override
-    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        p = torch.softmax(self.a * evidence, -1)
+    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        p = torch.softmax(self.a * counts, -1)
         p = torch.where(p > self.upper, 1.0, torch.where(p < self.lower, 0.0, p))
-        return torch.where(truth, 1 - p, -spikes * p) / steps
+        return 1 - p, p
 
 
 @dataclass(frozen=True)
@@ -147,6 +178,7 @@ class Sigmoid(_CountReward):
     Args:
         a: > 0, how much one spike counts.
         middle: the rate in spikes per step that is neither yes nor no, in (0, 1).
+        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
 
     Raises:
         ConfigError: an option is out of range.
@@ -167,9 +199,9 @@ class Sigmoid(_CountReward):
             )
 
     @override
-    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        p = torch.sigmoid(self.a * (evidence - self.middle * steps))
-        return torch.where(truth, 1 - p, -spikes * p) / steps
+    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        p = torch.sigmoid(self.a * (counts - self.middle * steps))
+        return 1 - p, p
 
 
 @dataclass(frozen=True)
@@ -184,14 +216,16 @@ class Misclassification(_CountReward):
     A class that spikes as often as the true one is in its way as well: ties are read by index,
     which is no knowledge. A sample read rightly and alone gets nothing.
 
+    Args:
+        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+
     Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025,
     :math:`-\operatorname{sign}(o_c) [o_c > o_y]` at logits o. Punishment alone would silence a
     spiking network, so the true class is rewarded while it is beaten.
     """
 
     @override
-    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        own = torch.where(truth, evidence, 0).sum(-1, keepdim=True)
-        beats = ~truth & (evidence >= own)
-        beaten = beats.any(-1, keepdim=True).to(spikes.dtype)
-        return torch.where(truth, beaten, -spikes * beats) / steps
+    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        own = torch.where(truth, counts, 0).sum(-1, keepdim=True)
+        beats = (~truth & (counts >= own)).to(counts.dtype)
+        return beats.any(-1, keepdim=True).to(counts.dtype), beats

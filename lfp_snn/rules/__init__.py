@@ -13,6 +13,7 @@ ZPlus        only what favours the current           nothing      eps or exact  
 WSquare      the square of its weight                their share  eps or exact   ``silent``
 Flat         the same for all                        their share  eps or exact   ``silent``
 ZBox         above the worst input within bounds     their share  eps or exact   ``silent``
+Rescale      as any of these                                      silent, too    ``rescale``
 ============ ======================================= ============ ============== ==============
 
 The equations that all have in common are in :mod:`lfp_snn.rules.base`; :class:`Composite` gives
@@ -42,6 +43,7 @@ from lfp_snn.rules.composite import (
     assign,
 )
 from lfp_snn.rules.neuron import Epsilon, Norm, Pass
+from lfp_snn.rules.rescale import Rescale
 from lfp_snn.rules.signed import AlphaBeta, BySign, Gamma, ZPlus
 from lfp_snn.rules.silent import Flat, WSquare, ZBox
 from lfp_snn.rules.update import Update
@@ -68,6 +70,7 @@ __all__ = [
     "Norm",
     "Part",
     "Pass",
+    "Rescale",
     "Rule",
     "Update",
     "Variant",
@@ -89,6 +92,7 @@ RULES: dict[str, type[Rule]] = {
     "wsquare": WSquare,
     "flat": Flat,
     "zbox": ZBox,
+    "rescale": Rescale,
 }
 #: Composites by the name that a config uses, beside ``composite``, which lists its own layers.
 COMPOSITES: dict[str, type[Composite]] = {

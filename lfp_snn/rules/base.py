@@ -76,6 +76,7 @@ __all__ = [
     "Rule",
     "Variant",
     "as_is",
+    "membrane_size",
     "ratio",
     "split_by_size",
     "widest",
@@ -254,9 +255,7 @@ class EpsilonSplit(Rule):
         if self.conserving:
             share = split_by_size(relevance, parts)
             return tuple(part.sign() * share for part in parts)
-        membrane = sum(parts[1:], start=parts[0])
-        credit = relevance / (kept.abs() + (membrane - kept).abs() + self.eps)
-        return (credit,) * len(parts)
+        return (relevance / membrane_size(kept, parts, self.eps),) * len(parts)
 
     def __repr__(self) -> str:
         """Name and parameters; ``eps`` only where it counts."""
@@ -268,6 +267,12 @@ class EpsilonSplit(Rule):
 def ratio(a: Tensor, b: Tensor) -> Tensor:
     """``a / b`` with ``0 / 0 = 0``; also 0 where only b is 0: nothing is there to take it."""
     return torch.where(b == 0, 0, a / torch.where(b == 0, 1, b))
+
+
+def membrane_size(kept: Tensor, parts: Sequence[Tensor], eps: float) -> Tensor:
+    """``D = |v| + |p - v| + eps``: what a membrane kept and what made it, by size."""
+    membrane = sum(parts[1:], start=parts[0])
+    return kept.abs() + (membrane - kept).abs() + eps
 
 
 def split_by_size(relevance: Tensor, parts: Sequence[Tensor]) -> Tensor:

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from lfp_snn.data import load
+from lfp_snn.data.entries import Entry, find, read_table
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import Layout, write_recording
-from lfp_snn.data.index import Entry, draw_parts, find, look, read_table, write_index
+from lfp_snn.data.index import look, write_index
+from lfp_snn.data.parts import draw_parts
 from lfp_snn.data.recordings import cut
 from lfp_snn.errors import DataError
 from lfp_snn.models import build
@@ -169,8 +171,8 @@ def test_wrong_indices_are_told(folder: Path, tmp_path: Path) -> None:
 
 
 def test_too_little_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="each part needs one"):
-        draw_parts([Entry("a", "x", "a"), Entry("b", "y", "b")], 0.2, 0.2, 0)
+    with pytest.raises(DataError, match="to train and to test each need one"):
+        draw_parts([Entry("a", "x", "a"), Entry("b", "y", "a")], 0.2, 0.2, 0)
     (tmp_path / "one" / "only").mkdir(parents=True)
     write_recording(recording(0, 0), tmp_path / "one" / "only" / "a.npy", "npy")
     with pytest.raises(DataError, match="one class only"):
@@ -254,7 +256,7 @@ def test_a_layout_is_for_the_files_that_need_one(folder: Path) -> None:
     layout = Layout.of("y,x,p,t", "us")
     seen = look(folder, find(folder), lambda each: each, layout)
     path = folder.parent / "again.json"
-    write_index(path, folder, seen, draw_parts(seen.entries, 0.25, 0.2, 0), layout)
+    write_index(path, folder, seen, draw_parts(seen.entries, 0.25, 0.2, 0), layout=layout)
     after = load("recordings", index=path, steps=5)
     rows = np.arange(len(before.train))
     one, two = (each.train.batch(rows).x for each in (before, after))

@@ -28,6 +28,7 @@ from lfp_snn.rules import (
     Formula,
     Gamma,
     Pass,
+    Rescale,
     Rule,
     ZPlus,
     widest,
@@ -181,7 +182,7 @@ def test_every_rule_says_what_it_is() -> None:
     for kind in RULES.values():
         rule = kind()
         assert OWN not in (rule.at_neuron, rule.at_synapse)
-        assert rule.active == "spikes"
+        assert rule.active == ("gate" if isinstance(rule, Rescale) else "spikes")
         assert (rule.at_synapse == CONTRIBUTION) == (rule.variants == Epsilon().variants)
     assert ZPlus().at_synapse == AlphaBeta(1.0, 0.0).at_synapse
     assert Epsilon(0.1).at_neuron == Gamma(eps=0.1).at_neuron

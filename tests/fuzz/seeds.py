@@ -28,6 +28,7 @@ from lfp_snn.analysis.report import write_report
 from lfp_snn.data import Events, load
 from lfp_snn.data import braille as braille_data
 from lfp_snn.data.cifar10 import read as read_cifar10
+from lfp_snn.data.entries import read_table
 from lfp_snn.data.formats import (
     AS_IT_IS,
     FORMATS,
@@ -36,7 +37,7 @@ from lfp_snn.data.formats import (
     read_recording,
     write_recording,
 )
-from lfp_snn.data.index import read_index, read_table
+from lfp_snn.data.index import read_index
 from lfp_snn.data.mnist import read_idx
 from lfp_snn.data.pictures import read_still
 from lfp_snn.data.published.split import NAME as SPLIT

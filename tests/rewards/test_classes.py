@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lfp_snn.rewards import (
     REWARDS,
     BoundedSoftmax,
     FirstSpike,
+    Function,
     MembraneCoded,
     MembraneTarget,
     Misclassification,
@@ -105,6 +107,18 @@ def misclassification(trains: list[list[int]], label: int, c: int, t: int) -> fl
     return -trains[c][t] * (sum(trains[c]) >= sum(trains[label])) / len(trains[c])
 
 
+class Heard(list[int]):
+    """A train that reads as a spike at every step, and counts as it is."""
+
+    def __getitem__(self, t: Any) -> Any:
+        return 1
+
+
+def at_silence(equation: Equation) -> Equation:
+    """The equation without the factor ``s``."""
+    return lambda trains, label, c, t: equation([Heard(each) for each in trains], label, c, t)
+
+
 EQUATIONS: list[tuple[StepwiseReward, Equation]] = [
     (RateCoded(), rate_coded),
     (SoftmaxRate(), softmax_rate(1.0)),
@@ -116,6 +130,11 @@ EQUATIONS: list[tuple[StepwiseReward, Equation]] = [
     (Misclassification(), misclassification),
     (FirstSpike(), first_spike(15.0)),
     (FirstSpike(a=2.0), first_spike(2.0)),
+    (RateCoded(at_silence=True), at_silence(rate_coded)),
+    (SoftmaxRate(a=0.3, at_silence=True), at_silence(softmax_rate(0.3))),
+    (BoundedSoftmax(at_silence=True), at_silence(bounded_softmax(1.0, 0.05, 0.95))),
+    (Sigmoid(0.4, 0.2, at_silence=True), at_silence(sigmoid(0.4, 0.2))),
+    (Misclassification(at_silence=True), at_silence(misclassification)),
 ]
 every_reward = pytest.mark.parametrize("reward", [each for each, _ in EQUATIONS], ids=repr)
 
@@ -174,6 +193,14 @@ def test_samples_count_over_their_own_steps(
         assert (prediction.classes[b], prediction.ties[b]) == (alone.classes[0], alone.ties[0])
 
 
+def test_a_reward_says_whether_it_is_credit() -> None:
+    for reward in (each() for each in REWARDS.values()):
+        assert not reward.is_credit
+    counts = (RateCoded, SoftmaxRate, BoundedSoftmax, Sigmoid, Misclassification)
+    assert all(each(at_silence=True).is_credit for each in counts)
+    assert not Function(lambda spikes, *_: spikes).is_credit
+
+
 @every_dtype
 @pytest.mark.parametrize("name", ["mlp", "mlp_deep", "cnn"])
 def test_rate_coded_equals_the_published_reward(name: str, dtype: torch.dtype) -> None:
@@ -213,13 +240,13 @@ def test_a_stream_may_be_read_again(reward: StepwiseReward) -> None:
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**16), density=st.floats(0, 1), steps=st.integers(1, 6))
 def test_signs(reward: Reward, seed: int, density: float, steps: int) -> None:
-    """The true class is never punished, no other is ever rewarded, nor where it is silent."""
+    """The true class is never punished, no other ever rewarded; silence is judged by credit."""
     spikes, labels = outputs(steps, seed=seed, density=density)
     truth = torch.nn.functional.one_hot(labels, 4).bool().expand_as(spikes)
     given_reward = reward(spikes, labels)
     assert (given_reward[truth] >= 0).all()
     assert (given_reward[~truth] <= 0).all()
-    assert not given_reward[~truth & (spikes == 0)].any()
+    assert reward.is_credit or not given_reward[~truth & (spikes == 0)].any()
     assert given_reward.abs().sum((0, 2)).max() <= 4
 
 

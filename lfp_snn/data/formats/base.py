@@ -13,6 +13,7 @@ from lfp_snn.data.events import Events
 from lfp_snn.data.formats.layout import Layout
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import reading
+from lfp_snn.wholefiles import write_whole
 
 HEAD = 512
 """Bytes at the beginning of a file that tell its format."""
@@ -110,15 +111,15 @@ def content(path: Path) -> bytes:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file.
+    """Write a file, whole or not at all.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: it cannot be written; what was there before is intact.
     """
     try:
-        path.write_bytes(data)
+        write_whole(path, data)
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror})") from error
+        raise DataError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 def records(path: Path, data: bytes, start: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

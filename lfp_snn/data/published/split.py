@@ -5,7 +5,6 @@ a recording that was tested on once always is, also when others come later or ar
 """
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy.typing as npt
 
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import reading
+from lfp_snn.unpacking import DAMAGE, shown
+from lfp_snn.wholefiles import write_whole
 
 NAME = "split.json"
 _SHARE = 1 / 5
@@ -52,7 +52,7 @@ def tested(root: Path, ids: Sequence[str], labels: npt.NDArray[np.int64]) -> npt
 def _read(path: Path) -> dict[str, bool]:
     if not path.exists():
         return {}
-    with reading(path, "stored split (restore it, or move it away to draw a new one)"):
+    try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
             raise DataError(f"{path} is a split of another version; move it away to draw anew")
@@ -60,6 +60,10 @@ def _read(path: Path) -> dict[str, bool]:
             **{str(name): True for name in content["test"]},
             **{str(name): False for name in content["train"]},
         }
+    except DAMAGE as error:
+        raise DataError(
+            f"{path} is damaged ({shown(error)}); restore it, or move it away to draw a new split"
+        ) from error
 
 
 def _write(path: Path, known: dict[str, bool]) -> None:
@@ -69,10 +73,8 @@ def _write(path: Path, known: dict[str, bool]) -> None:
         "test": sorted(name for name, test in known.items() if test),
         "train": sorted(name for name, test in known.items() if not test),
     }
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(json.dumps(content, indent=0), encoding="utf-8")
-        scratch.replace(path)
+        write_whole(path, json.dumps(content, indent=0).encode())
     except OSError as error:
         warnings.warn(
             f"the split cannot be kept in {path} ({error.strerror}); it is drawn anew in each run, "

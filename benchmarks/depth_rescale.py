@@ -1,0 +1,111 @@
+"""Six spiking layers: published LFP, Rescale in its forms, and the surrogate, on validation.
+
+    python benchmarks/depth_rescale.py --root datasets/MNIST --seeds 2
+
+The network and the data are those of the config `compare_mnist_deep`: 5000 images of MNIST as a
+constant current, 784-512-256-256-128-128-10, six epochs. For each way the validation part chooses
+the learning rate with seed 0; what is printed is the accuracy on the validation part, and nothing
+is looked up on the test part. "Output" is the reward without its spike factor, counted at the
+output neurons; "gate" is the credit of silent hidden neurons.
+"""
+
+import argparse
+import os
+import statistics
+from pathlib import Path
+
+import torch
+
+from lfp_snn.training import fit
+from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.config import Config
+from lfp_snn.training.configfile import apply_overrides, make_config, read_mapping
+
+CONFIG = Path(__file__).parent.parent / "configs" / "compare_mnist_deep.yaml"
+EPSILON = "{name: epsilon, eps: 0.1}"
+SPEAKS = "learner.reward.at_silence=true"
+
+
+def rescale(gate: str, carry: str) -> str:
+    """The rule for all layers."""
+    return f"learner.rule={{name: rescale, gate: {gate}, carry: {carry}}}"
+
+
+def at(first: str, last: str) -> str:
+    """One rule for the output, and another for all layers before it."""
+    layers = f"[{{position: last, rule: {last}}}]"
+    return f"learner.rule={{name: composite, layers: {layers}, default: {first}}}"
+
+
+WAYS: dict[str, list[str]] = {
+    "lfp": [f"learner.rule={EPSILON}"],
+    "lfp, softmax": [f"learner.rule={EPSILON}", "learner.reward.name=softmax_rate"],
+    "output as relevance": [f"learner.rule={EPSILON}", SPEAKS],
+    "output": [at(EPSILON, "{name: rescale}"), SPEAKS],
+    "gate": [rescale("positive", "reference")],
+    "positive, reference": [rescale("positive", "reference"), SPEAKS],
+    "positive, decay": [rescale("positive", "decay"), SPEAKS],
+    "window, reference": [
+        at("{name: rescale, gate: window}", "{name: rescale, gate: positive}"),
+        SPEAKS,
+    ],
+    "window, decay": [
+        at("{name: rescale, gate: window, carry: decay}", "{name: rescale, carry: decay}"),
+        SPEAKS,
+    ],
+    "positive, reference, softmax": [
+        rescale("positive", "reference"),
+        SPEAKS,
+        "learner.reward.name=softmax_rate",
+    ],
+    "surrogate": ["learner={name: surrogate}", "clip=null"],
+    "surrogate, mse": ["learner={name: surrogate, loss: mse_count_loss}", "clip=null"],
+}
+
+
+def main() -> None:
+    """Train all, and print a row as soon as its seeds are done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--rates", nargs="*", default=["0.001", "0.003", "0.006"])
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--set", nargs="*", default=[], help="further overrides of the config")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    plan = read_mapping(CONFIG)
+    del plan["compare"]
+    common = [f"data.root={args.root}", f"epochs={args.epochs}", "device=cpu", *args.set]
+    splits = load_splits(make_config(Config, apply_overrides(plan, common)))
+
+    def run(way: str, rate: str, seed: int) -> tuple[float, float]:
+        """Accuracy on the validation part in percent, and seconds of training."""
+        overrides = [*common, *WAYS[way], f"optimizer.lr={rate}", f"seed={seed}"]
+        config = make_config(Config, apply_overrides(plan, overrides))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
+        names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
+        result = fit(net, splits, **config.model_dump(mode="json", include=names))
+        return 100 * result.val_accuracy, result.train_s
+
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, one thread\n")
+    print("| way | learning rate | validation, % | each | training, s |")
+    print("| --- | --- | --- | --- | --- |", flush=True)
+    for way in args.ways:
+        first = {rate: run(way, rate, 0) for rate in args.rates}
+        rate = max(args.rates, key=lambda each: first[each][0])
+        runs = [first[rate], *(run(way, rate, seed) for seed in range(1, args.seeds))]
+        accuracy, seconds = (list(column) for column in zip(*runs, strict=True))
+        each = " ".join(f"{value:.1f}" for value in accuracy)
+        tried = ", ".join(f"{rate}: {first[rate][0]:.1f}" for rate in args.rates)
+        print(
+            f"| {way} | {rate} ({tried}) | {statistics.fmean(accuracy):.2f} | {each} "
+            f"| {statistics.median(seconds):.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
