@@ -18,6 +18,7 @@ from lfp_snn.training import Config, load_config
 from lfp_snn.training.assembly import build_learner, load_splits
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.configtext import commented
+from lfp_snn.wholefiles import write_whole
 
 __all__ = ["copy", "experiment", "show", "validate"]
 
@@ -30,8 +31,7 @@ def copy(config: str, dest: Path | None, full: bool) -> None:
     if target.is_dir():
         target /= source.name
     try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_whole(target, text.encode(), new=True)
     except FileExistsError:
         raise RunError(f"{target} exists already; name another file.") from None
     except OSError as error:

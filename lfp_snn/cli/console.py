@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +15,9 @@ __all__ = ["percent", "shown", "time_bar", "two_columns"]
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as a percentage."""
+    """A share as a percentage; a dash where there is none (NaN)."""
+    if math.isnan(share):
+        return "-"
     return f"{100 * share:.{digits}f} %"
 
 

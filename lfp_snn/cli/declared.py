@@ -135,7 +135,10 @@ def predict(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say which class a recording is of, and how often each output spiked (or its membrane)."""
+    """Say which class a recording is of, and how often each output spiked (or its membrane).
+
+    A network that has learnt numbers says the numbers.
+    """
 
 
 @runs("lfp_snn.cli.listing:list_names")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +10,42 @@ import typer
 
 from lfp_snn.cli.declared import Command, runs
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "ValidateBy"]
 
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")]
+
+
 Camera = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Which camera, of a file that holds several; named if not."),
 ]
+
+ColumnOrder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="What the columns of text and arrays are, as x,y,p,t or t,channel; - for one that is "
+        "passed over. For files without titles, and by default told by the numbers.",
+    ),
+]
+
+TimeUnit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT",
+        help="Of times in text, arrays, MATLAB and HDF5: s, ms, us or ns. By default told by the "
+        "titles, or by the numbers.",
+    ),
+]
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `data ls` lists them.")]
+
+
+class ValidateBy(StrEnum):
+    """What is held out of the training part to validate."""
+
+    groups = "groups"
+    time = "time"
 
 
 @runs("lfp_snn.cli.data:list_datasets")
@@ -30,6 +59,8 @@ def info(
         str, typer.Argument(metavar="FILE|NAME", help="A recording, or the name of a dataset.")
     ],
     camera: Camera = None,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
 ) -> None:
     """What a recording is: format, sensor, duration, rates. Or what a dataset is."""
 
@@ -48,6 +79,8 @@ def show(
     out: Annotated[Path | None, typer.Option(help="The PNG; by default <name>.png here.")] = None,
     gif: Annotated[Path | None, typer.Option(help="Also an animated GIF.")] = None,
     camera: Camera = None,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
 ) -> None:
     """Draw a recording: event image, slices of time, rate, pauses."""
 
@@ -55,8 +88,10 @@ def show(
 @runs("lfp_snn.cli.data:check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Recordings, at any depth.")],
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
 ) -> None:
-    """Read every recording in a folder, and list all that are damaged."""
+    """Read every recording in a folder; list all that are damaged, and what is odd about others."""
 
 
 @runs("lfp_snn.cli.data:convert")
@@ -67,6 +102,8 @@ def convert(
         str | None, typer.Option(help="A format; by default what the name of DEST says.")
     ] = None,
     camera: Camera = None,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
     from_zero: Annotated[
         bool,
         typer.Option(
@@ -121,25 +158,44 @@ def simulate(
 
 @runs("lfp_snn.cli.data:import_folder")
 def import_folder(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="<class>/<file>, at any depth.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="<class>/<file>, or train, val and test of them; at any depth."
+        ),
+    ],
     table: Annotated[
-        Path | None, typer.Option(help="A CSV of file, label and perhaps group, instead.")
+        Path | None,
+        typer.Option(help="A CSV of file, label and perhaps group and part, instead."),
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Columns of the table to learn as numbers, as x,y."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The index to write.")] = Path("recordings.json"),
-    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the groups to test.")] = 0.2,
+    test: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the groups to test, if none are given.")
+    ] = 0.2,
     validation: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the others to validate.")
+        float, typer.Option(min=0, max=1, help="Share of the others to validate; 0: none.")
     ] = 0.125,
+    validate_by: Annotated[
+        ValidateBy,
+        typer.Option(help="time: the share is the last stretch of each training recording."),
+    ] = ValidateBy.groups,
     seed: Annotated[int, typer.Option(min=0, help="Draws the parts.")] = 0,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")
     ] = False,
+    column_order: ColumnOrder = None,
+    time_unit: TimeUnit = None,
     dry: Annotated[bool, typer.Option("--dry", help="Show what is there; write nothing.")] = False,
 ) -> None:
     """Look at your own recordings and write an index, to train on with data.name=recordings.
 
     All windows of a recording, and all recordings of a group (a subject, a session), end up in one
-    part.
+    part. A part that the table or the folders give stays. The order of columns and the unit of time
+    are kept in the index.
     """
 
 

@@ -53,14 +53,23 @@ class Display(Observer):
     def epoch_ended(self, metrics: Mapping[str, Any]) -> None:
         """Print the epoch; a star marks weights that are kept, being as good as any so far."""
         firing = "  ".join(f"{name}: {percent(rate)}" for name, rate in metrics["firing"].items())
-        better = metrics["val_accuracy"] >= self._best
-        self._best = max(self._best, metrics["val_accuracy"])
         self._print(
             f"epoch {metrics['epoch']:>{len(str(self.epochs))}}/{self.epochs}  "
-            f"train {percent(metrics['train_accuracy']):>7}  "
-            f"val {percent(metrics['val_accuracy']):>7}{'*' if better else ' '}  "
+            f"{self._figures(metrics)}  "
             f"firing {firing}  {metrics['epoch_s']:.1f} s"
         )
+
+    def _figures(self, metrics: Mapping[str, Any]) -> str:
+        """Accuracies of training and validation, or the error where there are no classes."""
+        if "val_error" in metrics:
+            error = metrics["val_error"]
+            return "no val" if error is None else f"val error {error:.4g}"
+        train, val = f"train {percent(metrics['train_accuracy']):>7}", metrics["val_accuracy"]
+        if val is None:
+            return f"{train}  no val"
+        better = val >= self._best
+        self._best = max(self._best, val)
+        return f"{train}  val {percent(val):>7}{'*' if better else ' '}"
 
     def warned(self, message: str) -> None:
         """Print the warning."""
@@ -82,12 +91,16 @@ class Display(Observer):
 def result_table(result: Result) -> Table:
     """The table at the end of a training."""
     sizes = result.samples
+    what = "accuracy" if result.test_error is None else "error"
+    validated = _figure(result.val_accuracy, result.val_error)
+    chosen = f"{validated}  of {sizes['val']}, in epoch {result.best_epoch}"
+    unchosen = f"none; the last epoch, {result.best_epoch}, was tested"
     rows = [
-        ("test accuracy", f"{percent(result.test_accuracy, 2)}  of {sizes['test']}"),
         (
-            "validation accuracy",
-            f"{percent(result.val_accuracy, 2)}  of {sizes['val']}, in epoch {result.best_epoch}",
+            f"test {what}",
+            f"{_figure(result.test_accuracy, result.test_error)}  of {sizes['test']}",
         ),
+        (f"validation {what}", chosen if result.validated else unchosen),
     ]
     if result.baseline is not None:
         accuracy = percent(result.baseline["test_accuracy"], 2)
@@ -102,3 +115,8 @@ def result_table(result: Result) -> Table:
         ("in all", f"{result.wall_s:.1f} s"),
     ]
     return two_columns(rows)
+
+
+def _figure(accuracy: float, error: float | None) -> str:
+    """An accuracy, or an error where there are no classes."""
+    return percent(accuracy, 2) if error is None else f"{error:.4g}"

@@ -31,7 +31,7 @@ from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rules import Composite, Norm, Rule
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import make_config, parse_yaml
 from lfp_snn.training.files import write_json
@@ -68,7 +68,7 @@ def explain(
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
     if batch or faithfulness:
-        part = getattr(load_splits(trained.config), split.value)
+        part = getattr(load_classes(trained.config), split.value)
         part = _some(part, samples, split.value)
         if batch:
             _batch(explainer, part, folder, split.value)
@@ -149,7 +149,7 @@ def _samples(
     if hasattr(data, "storage"):  # reads the recordings themselves, to find each event
         streamed = data.model_copy(update={"storage": "streamed"})
         config = config.model_copy(update={"data": streamed})
-    part = getattr(load_splits(config), split)
+    part = getattr(load_classes(config), split)
     explanation.check_indices(indices, part, split)
     found = explanation.explain(explainer, part, indices, target)
     for index, each in zip(indices, found, strict=True):

@@ -23,7 +23,7 @@ from lfp_snn.errors import RunError
 from lfp_snn.learners.lfp import LFP, LFPOptions
 from lfp_snn.models.nir import load_nir
 from lfp_snn.training import TrainedRun, evaluate, load_config
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import read_json, write_atomic
 from lfp_snn.training.rundir import RunDir
 
@@ -71,7 +71,7 @@ def _content(
 
 
 def _int8(trained: TrainedRun, finetune: int) -> tuple[bytes, list[tuple[str, str]]]:
-    quantised = quantise_run(trained, load_splits(trained.config), finetune)
+    quantised = quantise_run(trained, load_classes(trained.config), finetune)
     info: dict[str, Any] = {"classes": trained.classes, "test_accuracy": quantised.to_json()}
     rows = [
         ("test accuracy, float32", percent(quantised.before, 2)),
@@ -99,7 +99,7 @@ def import_network(
     if config is not None:
         settings = load_config(find_config(config), overrides or ())
         learner = LFP.from_options(net, LFPOptions())
-        accuracy = evaluate(learner, load_splits(settings).test, settings.batch_size).accuracy
+        accuracy = evaluate(learner, load_classes(settings).test, settings.batch_size).accuracy
     if as_json:
         typer.echo(json.dumps({"input_shape": list(net.input_shape), "test_accuracy": accuracy}))
         return

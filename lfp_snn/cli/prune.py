@@ -19,7 +19,7 @@ from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.options import nearest
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import write_atomic
 
 __all__ = ["prune"]
@@ -52,7 +52,7 @@ def prune(
     refuse_unlike({path: each.config for path, each in trained.items()})
     folder = out or (paths[0] / "prune" if len(paths) == 1 else Path("runs") / "prune")
     _make(folder)
-    splits = load_splits(trained[paths[0]].config)
+    splits = load_classes(trained[paths[0]].config)
     console = Console()
     orders = sum(draws if each == "random" else 1 for each in options.criteria)
     found = []

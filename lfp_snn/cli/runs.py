@@ -18,6 +18,10 @@ __all__ = ["evaluate", "predict"]
 def evaluate(run: Path, overrides: Sequence[str] | None, as_json: bool) -> None:
     """Test once more; see :func:`lfp_snn.cli.declared.evaluate`."""
     evaluation = TrainedRun.open(run, overrides or ()).evaluate()
+    if evaluation.error is not None:
+        told = json.dumps({"test_error": evaluation.error})
+        typer.echo(told if as_json else f"test error  {evaluation.error:.4g}")
+        return
     if as_json:
         typer.echo(json.dumps({"test_accuracy": evaluation.accuracy, "test_ties": evaluation.ties}))
         return
@@ -32,6 +36,12 @@ def predict(run: Path, file: Path, as_json: bool) -> None:
     """Read the class of a recording; see :func:`lfp_snn.cli.declared.predict`."""
     trained = TrainedRun.open(run)
     batch = trained.read(file)
+    if batch.targets is not None:
+        estimate = trained.learner.estimate(batch)[0].tolist()
+        said = {name: round(each, 4) for name, each in zip(trained.classes, estimate, strict=True)}
+        told = json.dumps({"file": str(file), "targets": said})
+        typer.echo(told if as_json else "  ".join(f"{name}: {n}" for name, n in said.items()))
+        return
     prediction = trained.learner.predict(batch)
     evidence, numbers = "spikes", trained.learner.counts(batch)[0].long().tolist()
     if trained.learner.engine.is_readout:

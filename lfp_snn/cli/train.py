@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from lfp_snn.analysis.report import write_report
@@ -96,7 +97,8 @@ def _train(
             f"lfp-snn train {run}/config.yaml --out {run} --resume",
             signal.SIGINT,
         ) from None
-    if config.baseline and result.baseline is None and world.first:
+    several = len(np.unique(splits.train.labels)) > 1  # one class, or targets: nothing to tell
+    if config.baseline and result.baseline is None and several and world.first:
         from lfp_snn.analysis.baseline import logistic_baseline  # slow to import
 
         name = "logistic regression on events summed over time"

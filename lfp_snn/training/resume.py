@@ -165,6 +165,7 @@ def _identity(samples: SampleSet) -> dict[str, Any]:
         "samples": len(samples),
         "ids": _digest("\0".join(samples.ids).encode("utf-8", "surrogateescape")),
         "labels": _digest(samples.labels.tobytes()),
+        **({} if samples.targets is None else {"targets": _digest(samples.targets.tobytes())}),
     }
 
 
