@@ -27,6 +27,7 @@ LAYERS = (
     {"training"},
     {"analysis"},
     {"cli"},
+    {"__main__"},
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 MODULE_OF = {"pillow": "PIL", "pyyaml": "yaml", "scikit_learn": "sklearn"}

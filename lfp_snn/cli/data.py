@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -19,30 +19,30 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lfp_snn.cli.display import shown, two_columns
-from lfp_snn.data import DATASETS
+from lfp_snn.analysis.recording import animate, overview
+from lfp_snn.cli.console import shown, two_columns
+from lfp_snn.data import DATASETS, index
+from lfp_snn.data.camera import Camera
 from lfp_snn.data.formats import FORMATS, detect, read_recording, write_recording
 from lfp_snn.data.published import DESCRIPTIONS
+from lfp_snn.data.published.fetch import fetch
+from lfp_snn.data.simulated import simulate_file
 from lfp_snn.errors import DataError
 
-__all__ = ["app"]
-
-app = typer.Typer(no_args_is_help=True, help="Look at recordings, check and convert them.")
-
-Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")]
-
-
-Camera = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Which camera, of a file that holds several; named if not."),
+__all__ = [
+    "check",
+    "convert",
+    "fetch_dataset",
+    "import_folder",
+    "info",
+    "list_datasets",
+    "show",
+    "simulate",
 ]
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `data ls` lists them.")]
 
-
-@app.command("ls")
 def list_datasets() -> None:
-    """The datasets by name: sensor, classes, recordings, licence, and what is here."""
+    """The datasets by name; see :mod:`lfp_snn.cli.declared_data`."""
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "what", "sensor", "classes", "recordings", "licence", "here"):
         table.add_column(heading)
@@ -64,14 +64,8 @@ def list_datasets() -> None:
     Console().print(table)
 
 
-@app.command()
-def info(
-    source: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help="A recording, or the name of a dataset.")
-    ],
-    camera: Camera = None,
-) -> None:
-    """What a recording is: format, sensor, duration, rates. Or what a dataset is."""
+def info(source: str, camera: str | None) -> None:
+    """What a recording or a dataset is; see :mod:`lfp_snn.cli.declared_data`."""
     rows = _about(source) if source in DATASETS else _recorded(Path(source), camera)
     Console().print(two_columns(rows))
 
@@ -106,14 +100,8 @@ def _sensor(sensor: tuple[int, int, int]) -> str:
     return f"{width} x {height}, {polarities} polarit{'y' if polarities == 1 else 'ies'}"
 
 
-@app.command("fetch")
-def fetch_dataset(
-    name: Name,
-    to: Annotated[Path | None, typer.Option(help="The folder; by default that of `info`.")] = None,
-) -> None:
-    """Fetch a published dataset. What is there already is left as it is; a download goes on."""
-    from lfp_snn.data.published.fetch import fetch
-
+def fetch_dataset(name: str, to: Path | None) -> None:
+    """Fetch a published dataset; see :mod:`lfp_snn.cli.declared_data`."""
     if name not in DESCRIPTIONS:
         known = ", ".join(DESCRIPTIONS)
         raise DataError(f"{name!r} cannot be fetched; these can: {known}")
@@ -150,16 +138,13 @@ def _recorded(file: Path, camera: str | None) -> list[tuple[str, str]]:
     ]
 
 
-@app.command()
 def show(
-    file: Recording,
-    out: Annotated[Path | None, typer.Option(help="The PNG; by default <name>.png here.")] = None,
-    gif: Annotated[Path | None, typer.Option(help="Also an animated GIF.")] = None,
-    camera: Camera = None,
+    file: Path,
+    out: Path | None,
+    gif: Path | None,
+    camera: str | None,
 ) -> None:
-    """Draw a recording: event image, slices of time, rate, pauses."""
-    from lfp_snn.analysis.recording import animate, overview  # slow to import
-
+    """Draw a recording; see :mod:`lfp_snn.cli.declared_data`."""
     events = read_recording(file, camera=camera)
     target = out or Path(f"{file.stem}.png")
     try:
@@ -172,11 +157,8 @@ def show(
         typer.echo(f"drawn: {shown(gif)}")
 
 
-@app.command()
-def check(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Recordings, at any depth.")],
-) -> None:
-    """Read every recording in a folder, and list all that are damaged."""
+def check(folder: Path) -> None:
+    """Read every recording in a folder; see :mod:`lfp_snn.cli.declared_data`."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
     suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
@@ -201,22 +183,14 @@ def check(
         raise DataError(f"{len(bad)} of {len(files)} recordings in {folder} cannot be read")
 
 
-@app.command()
 def convert(
-    file: Recording,
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The file to make.")],
-    to: Annotated[
-        str | None, typer.Option(help="A format; by default what the name of DEST says.")
-    ] = None,
-    camera: Camera = None,
-    from_zero: Annotated[
-        bool,
-        typer.Option(
-            "--from-zero", help="Count times from the first event on, not from 1970 or a start."
-        ),
-    ] = False,
+    file: Path,
+    dest: Path,
+    to: str | None,
+    camera: str | None,
+    from_zero: bool,
 ) -> None:
-    """Write a recording in another format."""
+    """Write a recording in another format; see :mod:`lfp_snn.cli.declared_data`."""
     if dest.exists():
         raise DataError(f"{dest} exists already; name another file")
     form = to or _by_name(dest)
@@ -225,49 +199,19 @@ def convert(
     typer.echo(f"written: {shown(dest)}")
 
 
-@app.command()
 def simulate(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="SRC", help="An image, an animated GIF, or a folder of frames."),
-    ],
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The recording to make.")],
-    to: Annotated[
-        str | None, typer.Option(help="A format; by default what the name of DEST says.")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            max=4096,
-            help="Longer side of the sensor; by default 34 for an image, else that of the frames.",
-        ),
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=1e-3, help="Frames a second; by default as a GIF says.")
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=1e-3, help="Contrast threshold, in log intensity.")
-    ] = 0.35,
-    mismatch: Annotated[
-        float, typer.Option(min=0, max=1, help="Relative spread of the thresholds of the pixels.")
-    ] = 0.1,
-    noise_hz: Annotated[
-        float, typer.Option(min=0, help="Events without a cause, per pixel and second.")
-    ] = 0.3,
-    refractory_ms: Annotated[
-        float, typer.Option(min=0, help="A pixel and polarity that sent an event rests so long.")
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the thresholds and the noise.")] = 0,
+    source: Path,
+    dest: Path,
+    to: str | None,
+    size: int | None,
+    fps: float | None,
+    threshold: float,
+    mismatch: float,
+    noise_hz: float,
+    refractory_ms: float,
+    seed: int,
 ) -> None:
-    """Make a recording of an image or a film with a simulated event camera.
-
-    An image is looked at with the three saccades of N-MNIST, 300 ms in all; a film lasts from its
-    first frame to its last.
-    """
-    from lfp_snn.data.camera import Camera
-    from lfp_snn.data.simulated import simulate_file
-
+    """Make a recording with a simulated event camera; see :mod:`lfp_snn.cli.declared_data`."""
     if dest.exists():
         raise DataError(f"{dest} exists already; name another file")
     form = to or _by_name(dest)
@@ -285,30 +229,17 @@ def simulate(
     typer.echo(f"written: {shown(dest)}")
 
 
-@app.command("import")
 def import_folder(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="<class>/<file>, at any depth.")],
-    table: Annotated[
-        Path | None, typer.Option(help="A CSV of file, label and perhaps group, instead.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The index to write.")] = Path("recordings.json"),
-    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the groups to test.")] = 0.2,
-    validation: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the others to validate.")
-    ] = 0.125,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the parts.")] = 0,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")
-    ] = False,
-    dry: Annotated[bool, typer.Option("--dry", help="Show what is there; write nothing.")] = False,
+    folder: Path,
+    table: Path | None,
+    out: Path,
+    test: float,
+    validation: float,
+    seed: int,
+    skip_bad: bool,
+    dry: bool,
 ) -> None:
-    """Look at your own recordings and write an index, to train on with data.name=recordings.
-
-    All windows of a recording, and all recordings of a group (a subject, a session), end up in one
-    part.
-    """
-    from lfp_snn.data import index
-
+    """Write an index of your own recordings; see :mod:`lfp_snn.cli.declared_data`."""
     console = Console()
     entries = index.find(folder) if table is None else index.read_table(table, folder)
     seen = index.look(

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 from rich.table import Table
 
+from lfp_snn.cli.console import percent, time_bar, two_columns
 from lfp_snn.training import Observer, Result, StepReport
 
-__all__ = ["Display", "percent", "result_table", "time_bar", "two_columns"]
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share as a percentage."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def time_bar(console: Console) -> Progress:
-    """A bar that tells the time left, on terminals only."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+__all__ = ["Display", "result_table"]
 
 
 class Display(Observer):
@@ -121,21 +102,3 @@ def result_table(result: Result) -> Table:
         ("in all", f"{result.wall_s:.1f} s"),
     ]
     return two_columns(rows)
-
-
-def two_columns(rows: Iterable[tuple[str, str]]) -> Table:
-    """A plain table of names and values."""
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(escape(name), escape(value))
-    return table
-
-
-def shown(path: Path) -> str:
-    """A path as one would type it from here."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
