@@ -228,6 +228,16 @@ def convergence(
     """
 
 
+@runs("lfp_snn.cli.bench:bench")
+def bench(
+    config: ConfigName,
+    overrides: Changes = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps that are timed.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a training step of a config here: time, memory, data, and where the time goes."""
+
+
 @runs("lfp_snn.cli.env:env")
 def env(as_json: AsJson = False) -> None:
     """Print versions, devices, and which backends can run here or why they cannot."""
@@ -384,6 +394,7 @@ COMMANDS: dict[str, Command] = {
     "compare": compare,
     "sweep": sweep,
     "convergence": convergence,
+    "bench": bench,
     "env": env,
     "explain": explain,
     "export": export,
