@@ -18,12 +18,20 @@ from lfp_snn.errors import NetworkError
 __all__ = ["refuse_computed_weights"]
 
 
-def refuse_computed_weights(name: str, module: nn.Module) -> None:
-    """Refuse a module whose weight or bias is no parameter of its own.
+def refuse_computed_weights(net: nn.Module) -> None:
+    """Refuse a network with a module whose weight or bias is no parameter of its own.
+
+    Asked for again at each pass: a network that is pruned between two passes still has its old
+    weight, which nothing would train any more.
 
     Raises:
         NetworkError: names the module, what computes its weight, and how to make that permanent.
     """
+    for name, module in net.named_modules():
+        _refuse_computed(name or type(net).__name__, module)
+
+
+def _refuse_computed(name: str, module: nn.Module) -> None:
     if parametrize.is_parametrized(module):
         (key, *_) = module.parametrizations  # type: ignore[misc]
         steps: nn.Module = module.parametrizations[key]  # type: ignore[index, assignment]

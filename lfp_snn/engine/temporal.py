@@ -149,8 +149,8 @@ class TemporalLFP(TracedNetwork):
         Raises:
             ShapeError: the input does not fit the network, lies on another device, or is not
                 finite (checked on the CPU).
-            NotFiniteError: membranes or values are not, which a weight that is not finite makes
-                them as soon as its input is active (checked on the CPU, after the last step).
+            NotFiniteError: membranes, values or parameters are not (checked on the CPU, after
+                the last step).
         """
         with torch.no_grad(), self._products():
             self._used = self._choose_plan()
@@ -175,7 +175,7 @@ class TemporalLFP(TracedNetwork):
                 self._chunks = Chunks(self._program, run, value)
                 known = self.options.budget, self.backend, self._border_bytes
                 spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
-        check_finite(run, spikes)
+        check_finite(run, spikes, self.net)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 

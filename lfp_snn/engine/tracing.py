@@ -54,6 +54,7 @@ def build_program(net: nn.Module) -> Program:
     """
     if not isinstance(net, nn.Module):
         raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
+    refuse_computed_weights(net)
     tracer = _Tracer()
     root = nn.Sequential(net) if tracer.is_leaf_module(net, "") else net
     with _undisturbed(root):
@@ -175,7 +176,6 @@ class _Builder:
         kind = type(module).__name__
         if type(module) in REFUSED:
             raise NetworkError(f"Neuron '{name}' ({kind}) {REFUSED[type(module)]}.")
-        refuse_computed_weights(name, module)
         if type(module) not in MODULES:
             raise NetworkError(
                 f"Stage '{name}' ({kind}) has no rule. Rules exist for "

@@ -75,7 +75,7 @@ class Trainer:
         self.parameters = list(learner.parameters())
         self.optimizer = settings.optimizer.build(self.parameters)
         self.schedule = settings.schedule.build(self.optimizer, settings.epochs, len(self.loader))
-        self.progress = Progress(warnings=list(warnings))
+        self.progress = Progress(settings.epochs, warnings=list(warnings))
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
@@ -94,13 +94,13 @@ class Trainer:
             self.run.cut_metrics(0)
         self.save()
 
-    def restore(self, run: RunDir, *, anew: bool = False) -> None:
+    def restore(self, run: RunDir, epochs: int) -> None:
         """Go back to the last checkpoint of a run that is not damaged, to go on from there.
 
         Args:
             run: the run.
-            anew: the run had another number of epochs: the learning rate goes on as if it had
-                been the one of now from the beginning.
+            epochs: that its learning rate went over, if the checkpoint does not say; where they
+                are others now, it goes on as if they had been those of now from the beginning.
 
         Raises:
             RunError: all checkpoints are damaged, or the last is of another network.
@@ -115,6 +115,8 @@ class Trainer:
                 damaged.append(str(error))
         else:
             raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
+        anew = (self.progress.epochs or epochs) != self.settings.epochs
+        self.progress.epochs = self.settings.epochs
         if anew:
             self.schedule = schedule_anew(
                 self.settings, self.optimizer, len(self.loader), self.progress.step
@@ -126,6 +128,8 @@ class Trainer:
         self._save_best()
         for message in damaged:
             self._say(f"{message} Training goes on from the one before, {path}.")
+        if anew:
+            self.save()
 
     def save(self) -> None:
         """Write the checkpoint to resume from, if there is a run directory.

@@ -105,6 +105,7 @@ class Progress:
     """How far a training is.
 
     Attributes:
+        epochs: epochs over which the learning rate goes; 0 in checkpoints that did not say.
         epoch: epochs completed.
         batch: batches done of the epoch under way.
         step: optimizer steps done, those that were passed over included.
@@ -120,6 +121,7 @@ class Progress:
         totals: sums of the epoch under way.
     """
 
+    epochs: int = 0
     epoch: int = 0
     batch: int = 0
     step: int = 0

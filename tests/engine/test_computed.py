@@ -86,6 +86,36 @@ def test_computed_weights_are_refused_and_train_once_they_are_permanent(
     assert not bool(weight.grad[weight == 0].any())  # under |w| what is pruned stays so
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize("backend", ["torch", "events"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_network_that_is_changed_between_two_passes_is_refused_until_it_is_permanent(
+    case: str, backend: str
+) -> None:
+    change, told, remove = CASES[case]
+    net, synapse = network("linear", lambda module: module)
+    lfp = TemporalLFP(net, backend=backend)
+    x = (torch.rand(8, 4, 1, 6, 6) < 0.5).float()
+    lfp.forward(x)
+    change(synapse)
+    with pytest.raises(NetworkError, match=rf"Module '1' .*{told}"):
+        lfp.forward(x)
+    remove(synapse)
+    lfp.backward(RateCoded()(lfp.forward(x), [0, 1, 2, 0]))
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.parametrize("neuron", [snn.RLeaky, snn.RSynaptic])
+def test_a_loop_whose_weight_is_computed_is_refused(neuron: Any) -> None:
+    constants = {"alpha": 0.5} if neuron is snn.RSynaptic else {}
+    net, _ = network("linear", lambda module: module)
+    net[2] = neuron(beta=0.9, linear_features=8, init_hidden=True, **constants)
+    TemporalLFP(net)
+    parametrizations.spectral_norm(net[2].recurrent)  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match=r"Module '2\.recurrent' computes 'weight'"):
+        TemporalLFP(net)
+
+
 def test_a_weight_that_is_an_ordinary_tensor_is_refused() -> None:
     net, synapse = network("linear", lambda module: module)
     del synapse.weight
