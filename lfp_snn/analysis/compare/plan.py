@@ -186,6 +186,16 @@ class Study(Section):
             changes["epochs"] = epochs
         return make_config(Config, apply_changes(self.base, changes), f"learner {self.name}")
 
+    def asks_the_same(self, other: Study) -> bool:
+        """Whether two studies come to the same trainings, whatever of the defaults each writes.
+
+        Raises:
+            ConfigError: one of them does not fit.
+        """
+        parts = ("name", "search", "tune")
+        alike = all(getattr(self, part) == getattr(other, part) for part in parts)
+        return alike and self.config({}, 0) == other.config({}, 0)
+
     def check(self) -> None:
         """Try the config at the corners of the space.
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from pydantic import ValidationError
+
 from lfp_snn.analysis.compare.cells import Cell
 from lfp_snn.analysis.compare.jobs import Job, Outcome, run_jobs
 from lfp_snn.analysis.compare.plan import Study
 from lfp_snn.analysis.compare.store import Store, claim
 from lfp_snn.analysis.compare.tuning import Tuning, session
-from lfp_snn.errors import RunError
+from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training.files import read_json, write_json
 from lfp_snn.training.lock import locked
 
@@ -110,7 +112,8 @@ def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> I
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
     with locked(folder, shared=shared, hint=", or let all share it with --storage") as lock:
         known = read_json(plan) if plan.exists() else {}
-        differing = sorted(key for key in asked if known.get(key, asked[key]) != asked[key])
+        pairs = {key: (known.get(key, now), now) for key, now in asked.items()}
+        differing = sorted(key for key, pair in pairs.items() if not _same(*pair))
         if differing:
             raise RunError(
                 f"{folder} holds a comparison with another {' and '.join(differing)}: name another "
@@ -119,6 +122,18 @@ def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> I
         if not all(known.get(key) == asked[key] for key in asked):
             write_json(plan, {**known, **asked})
         yield lock
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether the same is asked for; of studies, which may write defaults or leave them out."""
+    if before == now:
+        return True
+    if not (isinstance(before, dict) and isinstance(now, dict) and "base" in before.keys() & now):
+        return False
+    try:
+        return Study.model_validate(before).asks_the_same(Study.model_validate(now))
+    except (ConfigError, ValidationError):  # of a version that knew other settings
+        return False
 
 
 def search_all(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
+from lfp_snn.analysis.compare.plan import Search, Study, load_comparison, load_sweep
 from lfp_snn.cli.shipped import shipped_configs
 from lfp_snn.errors import ConfigError
 
@@ -101,3 +101,13 @@ def test_shipped_comparisons_are_valid_at_every_corner(name: str) -> None:
 def test_the_shipped_sweep_is_valid_at_every_corner() -> None:
     study = load_sweep(shipped_configs()["sweep_digits"], [])
     assert len(study.tune) >= 3 and study.search.trials >= 10
+
+
+def test_a_study_is_the_same_whatever_of_the_defaults_it_writes() -> None:
+    base = {"name": "x", "data": {"name": "digits"}, "model": {"name": "mlp"}}
+    written = {**base, "epochs": 20, "optimizer": {"name": "adam", "lr": 0.003}}
+    parts: dict[str, Any] = {"name": "lfp", "search": Search(), "tune": {}}
+    short = Study(base=base, **parts)
+    assert short.asks_the_same(Study(base=written, **parts))
+    assert not short.asks_the_same(Study(base={**written, "epochs": 21}, **parts))
+    assert not short.asks_the_same(Study(base=base, **{**parts, "search": Search(trials=3)}))
