@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lfp_snn import activations, lif, rewards, rules
+from lfp_snn import activations, lif, norms, rewards, rules
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import LfpSnnError
 from lfp_snn.spikes import Spikes
@@ -22,6 +22,7 @@ __all__ = [
     "Spikes",
     "TemporalLFP",
     "activations",
+    "norms",
     "calibrate",
     "fit",
     "lif",

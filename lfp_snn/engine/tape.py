@@ -41,6 +41,8 @@ class Tape:
         drawn: what stages drew at random, once for all chunks of a sequence.
         arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
         exchange: with the processes that have the other samples of the batch, if there are any.
+        start: steps of the sequence before the first of this pass.
+        again: these steps were run before, and running statistics have seen them.
     """
 
     steps: int
@@ -57,6 +59,8 @@ class Tape:
     drawn: dict[Hashable, Tensor] = field(default_factory=dict)
     arrived: dict[str, Tensor] = field(default_factory=dict)
     exchange: Exchange | None = None
+    start: int = 0
+    again: bool = False
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def running(self, dims: int) -> Tensor | None:
