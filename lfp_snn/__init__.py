@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lfp_snn import activations, lif, rewards, rules
+    from lfp_snn import activations, lif, norms, rewards, rules
     from lfp_snn.engine import TemporalLFP
     from lfp_snn.errors import LfpSnnError
     from lfp_snn.models.nir import load_nir
@@ -22,6 +22,7 @@ __all__ = [
     "Spikes",
     "TemporalLFP",
     "activations",
+    "norms",
     "calibrate",
     "fit",
     "lif",

@@ -19,7 +19,7 @@ import lfp_snn
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
     {"errors"},
-    {"options", "spikes", "unpacking", "activations", "wholefiles"},
+    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles"},
     {"lif", "cells", "rules", "rewards"},
     {"backends"},
     {"engine", "data", "models"},

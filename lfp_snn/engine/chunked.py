@@ -81,12 +81,20 @@ class Chunks:
         value: the input, in the dtype in which it is stored.
 
     Raises:
-        NetworkError: a normalisation takes its statistics from the batch, over all T steps.
+        NetworkError: a normalisation takes its statistics from the batch, over all T steps, or
+            step by step from one that several processes share.
     """
 
     def __init__(self, program: Program, run: Tape, value: Value) -> None:
         for node in program.nodes:
-            if node.stage.of_batch:
+            measured = node.stage.measured
+            if measured == "step" and run.exchange is not None:
+                raise NetworkError(
+                    f"Stage '{node.stage.name}' normalises every step with the statistics of a "
+                    "batch that several processes share, which chunks of time do not exchange: use "
+                    "memory='full' there."
+                )
+            if measured == "sequence":
                 raise NetworkError(
                     f"Stage '{node.stage.name}' normalises with the statistics of the batch over "
                     "all T steps, which chunks of time do not know: put that module into "
@@ -119,7 +127,7 @@ class Chunks:
 
     def _border_bytes(self) -> int:
         """What the states of all neurons take, from a pass over the first step."""
-        probe = self._pass(_Chunk(0, 1, self.run.state), record=False)
+        probe = self._pass(_Chunk(0, 1, self.run.state), record=False, again=True)
         run_forward(self.program, probe, self._input(_Chunk(0, 1, {}))[0])
         return sum(state.nbytes for state in probe.final_state.values())
 
@@ -155,7 +163,7 @@ class Chunks:
         run.final_state = state
         return spikes
 
-    def _pass(self, chunk: _Chunk, *, record: bool) -> Tape:
+    def _pass(self, chunk: _Chunk, *, record: bool, again: bool = False) -> Tape:
         run, steps = self.run, chunk.stop - chunk.start
         lengths = None if run.lengths is None else (run.lengths - chunk.start).clamp(0, steps)
         return Tape(
@@ -167,6 +175,8 @@ class Chunks:
             dtype=run.dtype,
             drawn=run.drawn,
             stopwatch=run.stopwatch,
+            start=chunk.start,
+            again=again,
         )
 
     def _input(self, chunk: _Chunk) -> tuple[Value, Tensor | None]:
@@ -232,7 +242,7 @@ class Chunks:
             value, entries = self._input(chunk)
             part, self._live = self._live, None
             if part is None:
-                part = self._pass(chunk, record=True)
+                part = self._pass(chunk, record=True, again=True)
                 run_forward(self.program, part, value)
             yield chunk, part, entries
             part.kept.clear()

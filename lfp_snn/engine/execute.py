@@ -130,9 +130,15 @@ def sit_out_forward(program: Program, run: Tape) -> None:
         node.stage.sit_out(run)
 
 
-def sit_out_backward(program: Program, feedback: Feedback) -> None:
+def sit_out_backward(program: Program, run: Tape, feedback: Feedback) -> None:
     """Take part in what processes exchange during a backward pass, without a sample."""
-    for k in reversed(range(len(program.nodes))):
+    learning = [False]  # for each value, the input first: does anything before it take feedback?
+    for node in program.nodes:
+        own = Feedback.wanted(*node.stage.parameters().values())
+        learning.append(own or any(learning[i] for i in node.inputs))
+    for k, node in reversed(list(enumerate(program.nodes))):
+        if learning[node.inputs[0]]:
+            node.stage.sit_out_backward(run)
         feedback.complete(program.first_used(k))
 
 

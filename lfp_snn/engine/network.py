@@ -70,7 +70,7 @@ class TracedNetwork:
         self.options = options
         self.update = update if update is not None else Update()
         #: The stages on the reference kernels.
-        self.reference: Program = build_program(net)
+        self.reference: Program = build_program(net, options.statistics)
         output = self.reference.output
         readout = output.stateful and not can_spike(output.module)
         #: What the output is: spikes, membranes of a readout, or values where it has no neurons.

@@ -104,9 +104,9 @@ class OnlineLFP:
 
         Raises:
             ShapeError: the frame does not fit the network, or differs in shape from those before.
-            NetworkError: a normalisation takes its statistics from the batch.
+            NetworkError: a normalisation takes its statistics from what it normalises.
         """
-        self._refuse_batch_statistics()
+        self._refuse_statistics()
         lfp = self.lfp
         with torch.no_grad():
             constant = None if isinstance(x, Spikes) else 1
@@ -293,10 +293,15 @@ class OnlineLFP:
             )
         return running.to(self.lfp.device, torch.int64)
 
-    def _refuse_batch_statistics(self) -> None:
+    def _refuse_statistics(self) -> None:
         for stage in (node.stage for node in self.program.nodes):
-            if stage.of_batch:
+            if stage.measured == "sequence":
                 raise NetworkError(
                     f"Stage '{stage.name}' normalises with the statistics of the batch over all "
                     "steps, which a stream does not know: put that module into evaluation mode."
+                )
+            if stage.measured is not None:
+                raise NetworkError(
+                    f"Stage '{stage.name}' ({stage.describe()}) normalises anew at every step, for "
+                    "which there are no traces: take a batch normalisation in evaluation mode."
                 )

@@ -10,10 +10,12 @@ import torch
 from lfp_snn.backends.support import BACKENDS
 from lfp_snn.errors import NetworkError
 
-__all__ = ["BUDGET", "EngineOptions", "Memory"]
+__all__ = ["BUDGET", "EngineOptions", "Memory", "Statistics"]
 
 #: What a pass keeps for the way back: every step, or what its chunks are repeated from.
 Memory = Literal["full", "chunked"]
+#: Credit at a normalisation: its statistics held fixed, or through them as well.
+Statistics = Literal["fixed", "through"]
 #: Bytes for one chunk and the membranes at all borders, unless told.
 BUDGET = 256 * 2**20
 
@@ -29,9 +31,11 @@ class EngineOptions:
         chunk: steps of a chunk; None to choose as many as the budget allows.
         budget: bytes for one chunk and the membranes at all borders.
         half: type of the products of synapses, on ``"triton"``; None for that of the network.
+        statistics: ``"fixed"`` or ``"through"``.
 
     Raises:
-        NetworkError: there is no such backend, memory or type, or a number does not fit it.
+        NetworkError: there is no such backend, memory, type or statistics, or a number does not
+            fit it.
     """
 
     backend: str = "auto"
@@ -39,11 +43,17 @@ class EngineOptions:
     chunk: int | None = None
     budget: int = BUDGET
     half: torch.dtype | None = None
+    statistics: Statistics = "fixed"
 
     def __post_init__(self) -> None:
         if self.memory not in get_args(Memory):
             raise NetworkError(
                 f"There is no memory '{self.memory}'; expected {', '.join(get_args(Memory))}."
+            )
+        if self.statistics not in get_args(Statistics):
+            raise NetworkError(
+                f"There are no statistics '{self.statistics}'; expected "
+                f"{', '.join(get_args(Statistics))}."
             )
         if self.chunk is not None and (self.chunk < 1 or self.memory == "full"):
             raise NetworkError(

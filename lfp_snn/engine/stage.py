@@ -28,6 +28,7 @@ __all__ = [
     "Demand",
     "Feedback",
     "Form",
+    "Measured",
     "Relevance",
     "Rules",
     "Spiking",
@@ -50,6 +51,9 @@ class Relevance:
     value: Tensor
 
 
+#: Of what a normalisation takes statistics: each sample at each step; a step, over the batch, with
+#: what belongs to that step alone; the whole sequence, over the batch.
+Measured = Literal["frame", "step", "sequence"]
 #: Credit for each input of a stage, or its relevance; None where it was not wanted.
 Credits = tuple[Tensor | Relevance | None, ...]
 
@@ -101,9 +105,9 @@ class Stage(ABC):
     normalises: ClassVar[bool] = False
 
     @property
-    def of_batch(self) -> bool:
-        """Does its value at a step depend on the other samples and on later steps?"""
-        return False
+    def measured(self) -> Measured | None:
+        """Of what it takes statistics, if it does."""
+        return None
 
     @property
     def kind(self) -> str:
@@ -156,6 +160,9 @@ class Stage(ABC):
 
     def sit_out(self, run: Tape) -> None:  # noqa: B027 - most stages exchange nothing
         """Take part in what processes exchange forwards, where this one has no sample."""
+
+    def sit_out_backward(self, run: Tape) -> None:  # noqa: B027
+        """The same on the way back, where credit of its input is wanted."""
 
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         """Relevance of each input from a relevance ``r`` of this stage's value, of its shape.

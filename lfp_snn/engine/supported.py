@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from lfp_snn.activations import Sign, Step
-from lfp_snn.engine import fixed, neurons, shapes, stepped, synapses, units
+from lfp_snn.engine import batch_norms, fixed, neurons, norms, shapes, stepped, synapses, units
 from lfp_snn.engine.stage import Stage
+from lfp_snn.norms import PerStep
 
 __all__ = [
     "ACTIVATIONS",
@@ -51,8 +52,14 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Linear: synapses.Linear,
     nn.Conv1d: synapses.Convolution,
     nn.Conv2d: synapses.Convolution,
-    nn.BatchNorm1d: synapses.BatchNorm,
-    nn.BatchNorm2d: synapses.BatchNorm,
+    nn.BatchNorm1d: batch_norms.BatchNorm,
+    nn.BatchNorm2d: batch_norms.BatchNorm,
+    nn.ModuleList: batch_norms.BatchNormTT,  # what snntorch.BatchNormTT1d and BatchNormTT2d make
+    PerStep: batch_norms.BatchNormTT,
+    nn.LayerNorm: norms.LayerNorm,
+    nn.GroupNorm: norms.GroupNorm,
+    nn.InstanceNorm1d: norms.InstanceNorm,
+    nn.InstanceNorm2d: norms.InstanceNorm,
     nn.MaxPool1d: shapes.MaxPool,
     nn.MaxPool2d: shapes.MaxPool,
     nn.AdaptiveMaxPool1d: shapes.MaxPool,

@@ -1,23 +1,20 @@
-"""Stages that hold weights: linear layers, convolutions, batch normalisation."""
+"""Stages that hold weights: linear layers and convolutions."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import chain
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
-from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.stage import Credits, Demand, Feedback, Relevance, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, Active, Rule, Variant
 
-__all__ = ["BatchNorm", "Convolution", "Linear", "Synapse"]
+__all__ = ["Convolution", "Linear", "Synapse"]
 
 #: Currents worked on at a time where a rule needs variants of them, which bounds their memory.
 _PART = 2**20
@@ -265,135 +262,3 @@ def _padding(name: str, module: kernels.Convolution) -> tuple[int, ...]:
             "odd kernel or give the padding as a number."
         )
     return tuple(total // 2 for total in totals)
-
-
-class BatchNorm(Stage):
-    r"""``nn.BatchNorm1d`` or ``nn.BatchNorm2d``, folded into the synapse before it.
-
-    With its statistics held fixed, normalisation is a linear stage,
-
-    .. math:: y = a x + d, \quad a = \gamma / \sqrt{\mathrm{var} + \epsilon},
-              \quad d = \beta_{bn} - a\,\mathrm{mean}
-
-    so a synapse followed by it acts as one with the weights :math:`aW`, and credit flows as
-    through those: :math:`c = a n`. Scale and shift learn like any parameter,
-    :math:`|\gamma| \sum n \hat x` and :math:`|\beta_{bn}| \sum n`; a shift that starts at zero
-    (torch's default) therefore never learns.
-
-    While training, the statistics are those of the batch over all T steps and B samples (steps
-    after a sample's end left out), and no credit flows through them. The running statistics are
-    updated once per forward call, not once per step. In eval mode the running ones are used. Where
-    several processes share a batch, the statistics are those of all its samples.
-    """
-
-    module: nn.BatchNorm1d | nn.BatchNorm2d
-    normalises = True
-    _dims: ClassVar[dict[type[nn.Module], tuple[int, ...]]] = {
-        nn.BatchNorm1d: (3, 4),
-        nn.BatchNorm2d: (5,),
-    }
-
-    @override
-    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
-        (x,) = inputs
-        if x.dim() not in self._dims[type(self.module)] or x.shape[2] != self.module.num_features:
-            raise self.misfit(f"{self.module.num_features} channels", x.shape)
-        mean, inverse = self._statistics(run, x)
-        gamma, beta = self.module.weight, self.module.bias
-        scale = inverse if gamma is None else inverse * gamma
-        run.keep(self, (x, mean, inverse, scale))
-        y = (x - self._wide(mean, x)) * self._wide(scale, x)
-        return y if beta is None else y + self._wide(beta, x)
-
-    @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        x, mean, inverse, scale = run.kept[self]
-        gamma, beta = self.module.weight, self.module.bias
-        others = [axis for axis in range(x.dim()) if axis != 2]
-        if feedback.wanted(gamma, beta):
-            hat = (x - self._wide(mean, x)) * self._wide(inverse, x)
-            feedback.add(gamma, (credit * hat).sum(others))
-            feedback.add(beta, credit.sum(others))
-        return (credit * self._wide(scale, x) if wanted[0] is not None else None,)
-
-    @override
-    def rule(self, rules: Rules) -> str:
-        return "folded"
-
-    @property
-    @override
-    def of_batch(self) -> bool:
-        """Are the statistics those of the batch, over all T steps?"""
-        norm = self.module
-        return norm.training or norm.running_mean is None or norm.running_var is None
-
-    def _wide(self, per_channel: Tensor, x: Tensor) -> Tensor:
-        return per_channel.view(-1, *(1,) * (x.dim() - 3))
-
-    def _statistics(self, run: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and ``1 / sqrt(var + eps)`` per channel."""
-        norm = self.module
-        if norm.training or norm.running_mean is None or norm.running_var is None:
-            frames, repeats = self._frames(run, x)
-            axes = [axis for axis in range(frames.dim()) if axis != 1]
-            variance, mean = torch.var_mean(frames, axes, correction=0)
-            count = repeats * frames.numel() // frames.shape[1]
-            if run.exchange is not None:
-                mean, variance, count = _of_all(run.exchange, mean, variance, count)
-            if norm.training and norm.track_running_stats:
-                self._track(mean, variance, count)
-        else:
-            mean, variance = norm.running_mean, norm.running_var
-        return mean, (variance + norm.eps).rsqrt()
-
-    @override
-    def sit_out(self, run: Tape) -> None:
-        """Take part in the statistics of a batch of which this process has no sample."""
-        if not self.of_batch:
-            return
-        assert run.exchange is not None
-        like = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
-        nothing = torch.zeros(self.module.num_features, dtype=run.dtype, device=like.device)
-        found = _of_all(run.exchange, nothing, nothing, 0)
-        if self.module.training and self.module.track_running_stats:
-            self._track(*found)
-
-    def _frames(self, run: Tape, x: Tensor) -> tuple[Tensor, int]:
-        """The frames ``[N, C, ...]`` that count, and how often each of them is shown."""
-        constant = x.shape[0] == 1
-        if run.lengths is None:
-            return x.flatten(0, 1), run.steps if constant else 1
-        if constant:
-            return x[0].repeat_interleave(run.lengths, 0), 1
-        alive = run.running(2)
-        assert alive is not None
-        return x[alive], 1
-
-    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics as torch does, with the unbiased variance."""
-        norm = self.module
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.num_batches_tracked is not None
-        norm.num_batches_tracked += 1
-        momentum = norm.momentum
-        if momentum is None:
-            momentum = 1.0 / float(norm.num_batches_tracked)
-        norm.running_mean.lerp_(mean, momentum)
-        norm.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
-
-
-def _of_all(
-    exchange: Exchange, mean: Tensor, variance: Tensor, count: int
-) -> tuple[Tensor, Tensor, int]:
-    """Mean, variance and number of the samples of all processes, from those of each.
-
-    In float64, in which the difference of squares costs float32 nothing.
-    """
-    m, v = mean.double(), variance.double()
-    sums = exchange.sum(torch.cat([count * m, count * (v + m * m), m.new_tensor([count])]))
-    total = int(sums[-1])
-    m, square = (sums[:-1] / total).chunk(2)
-    return m.to(mean.dtype), (square - m * m).clamp(min=0).to(mean.dtype), total

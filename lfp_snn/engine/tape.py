@@ -44,6 +44,8 @@ class Tape:
         arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
         exchange: with the processes that have the other samples of the batch, if there are any.
         stopwatch: of what its stages take, if that is asked for.
+        start: steps of the sequence before the first of this pass.
+        again: these steps were run before, and running statistics have seen them.
     """
 
     steps: int
@@ -61,6 +63,8 @@ class Tape:
     arrived: dict[str, Tensor] = field(default_factory=dict)
     exchange: Exchange | None = None
     stopwatch: Stopwatch | None = None
+    start: int = 0
+    again: bool = False
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:

@@ -24,7 +24,7 @@ from lfp_snn.engine.inputs import (
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
-from lfp_snn.engine.options import BUDGET, EngineOptions, Memory
+from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Statistics
 from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.stopwatch import Stopwatch
 from lfp_snn.engine.table import program_table, stage_table
@@ -65,6 +65,9 @@ class TemporalLFP(TracedNetwork):
         half: bfloat16 or float16 for the products of synapses, on ``"triton"``; membranes, credit
             and the sums within a product stay in float32. None for the type of the network.
             float16 ends at 65504, which credit passes where eps is as small as 1e-6.
+        statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
+            ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
+            update goes where the normalisation cancels it.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -93,8 +96,9 @@ class TemporalLFP(TracedNetwork):
         chunk: int | None = None,
         budget: int = BUDGET,
         half: torch.dtype | None = None,
+        statistics: Statistics = "fixed",
     ) -> None:
-        options = EngineOptions(backend, memory, chunk, budget, half)
+        options = EngineOptions(backend, memory, chunk, budget, half, statistics)
         super().__init__(net, rule, options, update)
         self._used = self._plan("torch")  # in the last pass
         self._pass: Tape | None = None
@@ -155,6 +159,8 @@ class TemporalLFP(TracedNetwork):
         with torch.no_grad(), self._products():
             self._used = self._choose_plan()
             full = self.options.memory == "full"
+            if state:
+                self._refuse_steps()
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
@@ -178,6 +184,16 @@ class TemporalLFP(TracedNetwork):
         check_finite(run, spikes, self.net)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+
+    def _refuse_steps(self) -> None:
+        """Refuse to continue a stream whose steps have something of their own."""
+        for stage in (node.stage for node in self._program.nodes):
+            if stage.measured == "step":
+                raise NetworkError(
+                    f"Stage '{stage.name}' ({stage.describe()}) has a normalisation of its own for "
+                    "each step, and a state does not tell at which one it stands: give the whole "
+                    "sequence in one call."
+                )
 
     # ------------------------------------------------------------------ step by step
 
@@ -319,11 +335,12 @@ class TemporalLFP(TracedNetwork):
             feedback = self._feedback()
             done = self._pass
             if done is not None and done.record and done.exchange is not None:
+                run = done
                 self._drop_record(done)
             else:
                 run = Tape(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
                 sit_out_forward(program, run)
-            sit_out_backward(program, feedback)
+            sit_out_backward(program, run, feedback)
         feedback.hand_out(self.parameters())
 
     @property

@@ -19,6 +19,8 @@ from lfp_snn.activations import Sign, Step
 from lfp_snn.engine import merges, shapes
 from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.graph import Node, Program
+from lfp_snn.engine.norms import Norm
+from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
     ACTIVATIONS,
@@ -35,6 +37,7 @@ from lfp_snn.engine.supported import (
 )
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
+from lfp_snn.norms import PerStep
 
 __all__ = ["build_program"]
 
@@ -45,8 +48,12 @@ ONE_STEP = (
 )
 
 
-def build_program(net: nn.Module) -> Program:
+def build_program(net: nn.Module, statistics: Statistics = "fixed") -> Program:
     """Trace one time step of a module.
+
+    Args:
+        net: the module.
+        statistics: how credit goes through normalisations.
 
     Raises:
         NetworkError: the forward cannot be traced, a stage has no rule, or the output is more
@@ -64,7 +71,7 @@ def build_program(net: nn.Module) -> Program:
             raise NetworkError(
                 f"The forward of {type(net).__name__} cannot be traced ({problem}); {ONE_STEP}."
             ) from problem
-    return _Builder(root).program(graph)
+    return _Builder(root, statistics).program(graph)
 
 
 class _Tracer(fx.Tracer):
@@ -74,7 +81,7 @@ class _Tracer(fx.Tracer):
     """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        own = (snn.SpikingNeuron, Step, Sign, *REFUSED)
+        own = (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED)
         return isinstance(m, own) or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -126,8 +133,9 @@ def _arguments(node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
 class _Builder:
     """Turns the nodes of a traced graph into stages, one by one."""
 
-    def __init__(self, root: nn.Module) -> None:
+    def __init__(self, root: nn.Module, statistics: Statistics) -> None:
         self.root = root
+        self.statistics = statistics
         self.nodes: list[Node] = []
         self.known: dict[fx.Node, object] = {}
         self.calls: Counter[str] = Counter()
@@ -193,6 +201,8 @@ class _Builder:
         again = f" (call {self.calls[name]})" if self.calls[name] > 1 else ""
         unit = type(module) is Step or type(module) in ACTIVATIONS
         stage = MODULES[type(module)](name + again * unit, module)
+        if isinstance(stage, Norm):
+            stage.through = self.statistics == "through"
         pair = is_neuron and (module.output or not module.init_hidden)
         self._add(node, stage, [source], pair=bool(pair))
 

@@ -19,6 +19,7 @@ from lfp_snn.activations import Step
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.lif import running
+from lfp_snn.norms import PerStep
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -90,8 +91,14 @@ def change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
 
 
 def rest(net: nn.Module) -> None:
-    """Put the neurons of this network, and of no other, to rest; drops the graph they hold."""
+    """Put the neurons of this network, and of no other, to rest; drops the graph they hold.
+
+    Normalisations of each step begin with the first.
+    """
     change_states(net, torch.zeros_like)
+    for module in net.modules():
+        if isinstance(module, PerStep):
+            module.rest()
 
 
 def membranes(net: nn.Module) -> dict[str, Tensor]:

@@ -216,7 +216,7 @@ def test_a_state_threaded_by_hand_is_refused() -> None:
     ("layer", "kind"),
     [
         (nn.Softmax(-1), "Softmax"),
-        (nn.LayerNorm(4), "LayerNorm"),
+        (nn.LocalResponseNorm(4), "LocalResponseNorm"),
         (snn.DeltaLeaky(beta=0.9, init_hidden=True), "DeltaLeaky"),
         (nn.ConvTranspose1d(4, 4, 1), "ConvTranspose1d"),
     ],

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine import neurons, shapes, synapses
+from lfp_snn.engine import batch_norms, neurons, norms, shapes, synapses
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import Stage, Tape
@@ -122,7 +122,7 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[Layer]:
         if isinstance(stage, shapes.Dropout | shapes.Identity):
             place[k + 1] = inputs[0]
             continue
-        if isinstance(stage, synapses.BatchNorm):
+        if type(stage) is batch_norms.BatchNorm:
             before = layers[inputs[0]] if inputs[0] >= 0 else None
             if before is None or before.weight is None or uses.count(node.inputs[0]) != 1:
                 raise NetworkError(
@@ -133,6 +133,11 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[Layer]:
             layers[inputs[0]] = _folded(before, stage.module)
             place[k + 1] = inputs[0]
             continue
+        if isinstance(stage, norms.Norm):
+            raise NetworkError(
+                f"Stage '{stage.name}' ({stage.describe()}) normalises anew at every step, so it "
+                "cannot be folded into the weights before it: take nn.BatchNorm1d or BatchNorm2d."
+            )
         weight = bias = None
         if isinstance(stage, synapses.Synapse):
             weight = _numpy(stage.module.weight)

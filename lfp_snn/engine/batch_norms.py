@@ -1,0 +1,260 @@
+"""Normalisations whose statistics are of a batch: over all its steps, or step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lfp_snn.engine.norms import Moments, Norm
+from lfp_snn.engine.stage import Feedback, Measured, Tape
+from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.norms import PerStep
+
+__all__ = ["BatchNorm", "BatchNormTT"]
+
+
+class BatchNorm(Norm):
+    """``nn.BatchNorm1d`` or ``nn.BatchNorm2d``: a channel over T steps, B samples and space.
+
+    While training, or without running statistics, those of the batch are taken, of its frames that
+    run (steps after a sample's end left out). The running ones move once per forward call, not once
+    per step. Where several processes share a batch, the statistics are those of all its samples,
+    and so are the means on the way back.
+    """
+
+    module: Any
+    _dims: ClassVar[dict[type[nn.Module], tuple[int, ...]]] = {
+        nn.BatchNorm1d: (3, 4),
+        nn.BatchNorm2d: (5,),
+    }
+
+    @property
+    @override
+    def measured(self) -> Measured | None:
+        return "sequence" if self._measures else None
+
+    @property
+    def _measures(self) -> bool:
+        """Are the statistics those of the batch?"""
+        return all(
+            norm.training or norm.running_mean is None or norm.running_var is None
+            for norm in self.norms
+        )
+
+    @property
+    def norms(self) -> list[Any]:
+        """The modules that hold statistics, one for each set of steps over which they are taken."""
+        return [self.module]
+
+    def _norms(self, run: Tape) -> list[Any]:
+        """Those of the steps of this pass."""
+        return self.norms
+
+    def _axes(self, x: Tensor) -> list[int]:
+        """The axes over which statistics are taken."""
+        return [axis for axis in range(x.dim()) if axis != 2]
+
+    @override
+    def taken(self, run: Tape, x: Tensor) -> Tensor:
+        norm = self.norms[0]
+        if x.dim() not in self._dims[type(norm)] or x.shape[2] != norm.num_features:
+            raise self.misfit(f"{norm.num_features} channels", x.shape)
+        return x
+
+    @override
+    def shown(self, run: Tape, x: Tensor) -> Tensor | None:
+        constant = len(x) == 1
+        if run.lengths is None:
+            return x.new_tensor(run.steps) if constant and run.steps != 1 else None
+        dims = x.dim()
+        if constant:
+            return run.lengths.to(x.dtype).view(1, -1, *(1,) * (dims - 2))
+        alive = run.running(dims)
+        return None if alive is None else alive.to(x.dtype)
+
+    @override
+    def moments(self, run: Tape, x: Tensor) -> Moments:
+        norms = self._norms(run)
+        spread = (len(norms), 1, -1, *(1,) * (x.dim() - 3))
+        if self._measures:
+            mean, variance, count = self._of_batch(run, x)
+            if not run.again:
+                self._track(norms, mean, variance, count)
+        else:
+            mean, variance = (
+                torch.stack([getattr(norm, name) for norm in norms])
+                for name in ("running_mean", "running_var")
+            )
+            count = None
+        inverse = (variance + norms[0].eps).rsqrt()
+        if count is not None:
+            count = count.view(len(norms), 1, 1, *(1,) * (x.dim() - 3))
+        return mean.view(spread), inverse.view(spread), count
+
+    def _of_batch(self, run: Tape, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and variance ``[S, C]`` of the frames that run, and their number ``[S, 1]``."""
+        axes, shown = self._axes(x), self.shown(run, x)
+        sets = len(self._norms(run))
+        places = x.numel() // (sets * x.shape[2])
+        if shown is None or run.lengths is None:
+            variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+            repeats = run.steps // len(x) if sets == 1 else 1
+            count = x.new_full((sets, 1), places * repeats)
+        else:
+            frames = shown.expand(*x.shape[:2], *shown.shape[2:]).sum(axes).view(sets, 1)
+            count = frames * x[0, 0, 0].numel()
+            divisor = count.clamp(min=1).view(sets, 1, 1, *(1,) * (x.dim() - 3))
+            mean = (x * shown).sum(axes, keepdim=True) / divisor
+            variance = ((x - mean).square() * shown).sum(axes, keepdim=True) / divisor
+        mean, variance = mean.view(sets, -1), variance.view(sets, -1)
+        if run.exchange is None:
+            return mean, variance, count
+        return self._of_all(run, mean, variance, count)
+
+    def _of_all(
+        self, run: Tape, mean: Tensor, variance: Tensor, count: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of the samples of all processes, from those of each.
+
+        In float64, in which the difference of squares costs float32 nothing.
+        """
+        m, v, n = mean.double(), variance.double(), count.double()
+        first, second, total = self._sum(run, n * m, n * (v + m * m), n.expand_as(m))
+        count = total[:, :1].clamp(min=1)
+        m = first / count
+        variance = (second / count - m * m).clamp(min=0)
+        return m.to(mean.dtype), variance.to(mean.dtype), total[:, :1].to(mean.dtype)
+
+    def _sum(self, run: Tape, *parts: Tensor) -> Tensor:
+        """Sums ``[k, S, C]`` over all processes; how many steps a process runs plays no part."""
+        assert run.exchange is not None
+        own = torch.stack(parts)
+        whole = own.new_zeros(len(parts), len(self.norms), own.shape[2], dtype=torch.float64)
+        whole[:, : own.shape[1]] = own
+        return run.exchange.sum(whole)[:, : own.shape[1]]
+
+    @override
+    def means(self, run: Tape, a: Tensor, b: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        totals = [each.sum(self._axes(each), keepdim=True) for each in (a, b)]
+        if run.exchange is not None:
+            shape, (sets, channels) = totals[0].shape, (len(totals[0]), totals[0].shape[2])
+            summed = self._sum(run, *(each.view(sets, channels) for each in totals))
+            totals = [each.to(a.dtype).view(shape) for each in summed]
+        divisor = count.clamp(min=1)
+        return totals[0] / divisor, totals[1] / divisor
+
+    @override
+    def sit_out(self, run: Tape) -> None:
+        if not self._measures:
+            return
+        nothing = self._nothing(run)
+        found = self._of_all(run, nothing, nothing, nothing[:, :1])
+        self._track(self.norms, *found)
+
+    @override
+    def sit_out_backward(self, run: Tape) -> None:
+        if self._measures and self.through:
+            nothing = self._nothing(run)
+            self._sum(run, nothing, nothing)
+
+    def _nothing(self, run: Tape) -> Tensor:
+        """The sums ``[S, C]`` of a process without a sample."""
+        like = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
+        features = self.norms[0].num_features
+        return torch.zeros(len(self.norms), features, dtype=run.dtype, device=like.device)
+
+    def _track(self, norms: Sequence[Any], mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Move the running statistics as torch does, with the unbiased variance."""
+        unbiased = variance * (count / (count - 1).clamp(min=1))
+        for norm, m, v, n in zip(norms, mean, unbiased, count, strict=False):
+            if not (norm.training and norm.track_running_stats):
+                continue
+            ran = n[0] > 0  # at a late step none may run any more
+            norm.num_batches_tracked += ran
+            share = norm.momentum
+            if share is None:
+                share = 1 / norm.num_batches_tracked.to(m.dtype).clamp(min=1)
+            weight = ran.to(m.dtype) * share
+            norm.running_mean.lerp_(m, weight)
+            norm.running_var.lerp_(v, weight)
+
+
+class BatchNormTT(BatchNorm):
+    """``snntorch.BatchNormTT1d`` or ``BatchNormTT2d``: a channel at a step, over B and space.
+
+    Every step has a normalisation of its own, with statistics, scale and shift (if it has one) of
+    its own. The list that snntorch makes cannot be called: put it into a network of one step as it
+    is for :class:`~lfp_snn.TemporalLFP` alone, or within :class:`lfp_snn.norms.PerStep`, which also
+    runs step by step.
+
+    Raises:
+        NetworkError: the list holds anything but normalisations over batches of the same size.
+    """
+
+    module: Any
+
+    def __init__(self, name: str, module: Any) -> None:
+        super().__init__(name, module)
+        norms = self.norms
+        kinds = {(type(norm), getattr(norm, "num_features", 0)) for norm in norms}
+        if len(kinds) != 1 or type(norms[0]) not in self._dims:
+            held = ", ".join(sorted({type(norm).__name__ for norm in norms})) or "nothing"
+            raise NetworkError(
+                f"Stage '{name}' is a list of {held}, for which there is no rule: only a list of "
+                "normalisations for each step, such as snntorch.BatchNormTT1d(features, steps), "
+                "stands in the place of a stage."
+            )
+
+    @property
+    @override
+    def norms(self) -> list[Any]:
+        return list(self.module.norms if isinstance(self.module, PerStep) else self.module)
+
+    @override
+    def _norms(self, run: Tape) -> list[Any]:
+        return self.norms[run.start : run.start + run.steps]
+
+    @property
+    @override
+    def measured(self) -> Measured | None:
+        return "step"
+
+    @override
+    def _axes(self, x: Tensor) -> list[int]:
+        return [axis for axis in range(x.dim()) if axis not in (0, 2)]
+
+    @override
+    def taken(self, run: Tape, x: Tensor) -> Tensor:
+        if run.start + run.steps > len(self.norms):
+            raise ShapeError(
+                f"Stage '{self.name}' has normalisations for {len(self.norms)} steps, but runs for "
+                f"{run.start + run.steps} or more: build it with as many as the input has."
+            )
+        return run.every_step(super().taken(run, x))
+
+    @override
+    def wide(self, run: Tape, name: str, x: Tensor) -> Tensor | None:
+        each = [getattr(norm, name) for norm in self._norms(run)]
+        if any(parameter is None for parameter in each):
+            return None
+        return torch.stack(each).detach().view(len(each), 1, -1, *(1,) * (x.dim() - 3))
+
+    @override
+    def learn(self, run: Tape, feedback: Feedback, n: Tensor, hat: Tensor) -> None:
+        products = n * hat
+        for t, norm in enumerate(self._norms(run)):
+            feedback.add(norm.weight, self.per_entry(products[t : t + 1]))
+            feedback.add(norm.bias, self.per_entry(n[t : t + 1]))
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return dict(self.module.named_parameters())
+
+    @override
+    def describe(self) -> str:
+        return f"{type(self.norms[0]).__name__} per step"

@@ -1,0 +1,238 @@
+r"""Normalisations, folded into the synapse before them.
+
+All of them are, with the statistics of a set of values of which :math:`x` is one,
+
+.. math:: y = \gamma \hat x + \beta_n, \qquad
+          \hat x = (x - \mathrm{mean}) / \sqrt{\mathrm{var} + \epsilon}
+
+=================== ===================================== ==========================
+module              statistics of                         in eval mode
+=================== ===================================== ==========================
+BatchNorm1d, 2d     a channel, over T, B and space        running ones, if it has any
+BatchNormTT1d, 2d   a channel at a step, over B and space the same
+LayerNorm           a sample at a step, over last axes    the same as in training
+GroupNorm           a sample at a step, over a group      the same as in training
+InstanceNorm1d, 2d  a sample at a step, over space        the same as in training
+=================== ===================================== ==========================
+
+Scale and shift learn like any parameter from the credit :math:`n` of the value,
+:math:`|\gamma| \sum n \hat x` and :math:`|\beta_n| \sum n`; a shift that is exactly zero (torch's
+default) therefore never learns: draw it, as ``nn.init.uniform_(norm.bias, -0.1, 0.1)``.
+
+**Credit of what was normalised**, :data:`lfp_snn.engine.options.Statistics`. With its statistics
+*fixed*, a normalisation is linear and a synapse followed by it acts as one with the weights
+:math:`\gamma W / \sqrt{\mathrm{var} + \epsilon}`. *Through* them, with :math:`m = \gamma n` and
+means over the same set of values,
+
+.. math:: c = \frac{m - \mathrm{mean}(m) - \hat x\, \mathrm{mean}(m \hat x)}
+          {\sqrt{\mathrm{var} + \epsilon}}
+
+which leaves out what the normalisation would cancel, and is what autograd makes of :math:`n`.
+    The first two are in :mod:`lfp_snn.engine.batch_norms`. Statistics that were not taken from
+    these values (running ones) are fixed either way.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lfp_snn.engine.stage import Credits, Feedback, Measured, Rules, Stage, Tape, Wanted
+from lfp_snn.errors import NetworkError
+from lfp_snn.rules import Active
+
+__all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "Moments", "Norm"]
+
+#: Mean and ``1 / sqrt(var + eps)`` of each value, and of how many values those are: None if they
+#: are not of these values.
+Moments = tuple[Tensor, Tensor, Tensor | int | None]
+
+
+class Norm(Stage):
+    """What all normalisations share; see the module."""
+
+    module: nn.Module
+    normalises = True
+    #: Does credit flow through the statistics?
+    through: bool = False
+
+    @property
+    @override
+    def kind(self) -> str:
+        return super().kind + (", through" if self.through else "")
+
+    @override
+    def active(self, rules: Rules, below: Sequence[Active]) -> Active:
+        return "everywhere"  # scale and shift learn at every value, and statistics are of all
+
+    @override
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
+        x = self.taken(run, *inputs)
+        mean, inverse, count = self.moments(run, x)
+        gamma, beta = (self.wide(run, name, x) for name in ("weight", "bias"))
+        run.keep(self, (x, mean, inverse, count))
+        y = (x - mean) * (inverse if gamma is None else inverse * gamma)
+        return y if beta is None else y + beta
+
+    @override
+    def backward(
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        x, mean, inverse, count = run.kept[self]
+        gamma = self.wide(run, "weight", x)
+        learns = feedback.wanted(*self.parameters().values())
+        through = wanted[0] is not None and self.through and count is not None
+        hat = (x - mean) * inverse if learns or through else None
+        if learns and hat is not None:
+            self.learn(run, feedback, credit, hat)
+        if wanted[0] is None:
+            return (None,)
+        if not through or hat is None:
+            return (credit * (inverse if gamma is None else inverse * gamma),)
+        n = credit if gamma is None else credit * gamma
+        mean_n, mean_product = self.means(run, n, n * hat, count)
+        common = mean_n + hat * mean_product
+        shown = self.shown(run, x)
+        return ((n - (common if shown is None else common * shown)) * inverse,)
+
+    def shown(self, run: Tape, x: Tensor) -> Tensor | None:
+        """How often each frame of a value counts in the means, ``[T, B, 1, ...]``; None if once."""
+        return None
+
+    def learn(self, run: Tape, feedback: Feedback, n: Tensor, hat: Tensor) -> None:
+        """The sums of scale and shift."""
+        scale: Any = self.module.weight
+        shift: Any = self.module.bias
+        feedback.add(scale, None if scale is None else self.per_entry(n * hat))
+        feedback.add(shift, None if shift is None else self.per_entry(n))
+
+    def per_entry(self, total: Tensor) -> Tensor:
+        """Sum values ``[T, B, C, ...]`` to the shape of scale and shift, one per channel."""
+        return total.sum([axis for axis in range(total.dim()) if axis != 2])
+
+    def wide(self, run: Tape, name: str, x: Tensor) -> Tensor | None:
+        """Scale or shift as it broadcasts over values."""
+        parameter: Any = getattr(self.module, name)
+        return None if parameter is None else parameter.detach().view(-1, *(1,) * (x.dim() - 3))
+
+    @abstractmethod
+    def taken(self, run: Tape, x: Tensor) -> Tensor:
+        """The values, once it is checked that the module can take them."""
+
+    @abstractmethod
+    def moments(self, run: Tape, x: Tensor) -> Moments:
+        """The statistics, as they broadcast over the values."""
+
+    @abstractmethod
+    def means(self, run: Tape, a: Tensor, b: Tensor, count: Any) -> tuple[Tensor, Tensor]:
+        """Means of two, over the sets of values that the statistics are of."""
+
+    @override
+    def rule(self, rules: Rules) -> str:
+        return "folded, through statistics" if self.through else "folded"
+
+
+# ------------------------------------------------------------------------ of each sample
+
+
+class _OfSample(Norm):
+    """Statistics of each sample at each step: the batch and other steps play no part."""
+
+    module: Any
+
+    @property
+    @override
+    def measured(self) -> Measured | None:
+        return "frame"
+
+    @override
+    def moments(self, run: Tape, x: Tensor) -> Moments:
+        mean = self.mean(x)
+        inverse = (self.mean((x - mean).square()) + self.module.eps).rsqrt()
+        return mean, inverse, 1
+
+    @override
+    def means(self, run: Tape, a: Tensor, b: Tensor, count: Any) -> tuple[Tensor, Tensor]:
+        return self.mean(a), self.mean(b)
+
+    @abstractmethod
+    def mean(self, x: Tensor) -> Tensor:
+        """Means as they broadcast over the values."""
+
+
+class LayerNorm(_OfSample):
+    """``nn.LayerNorm``: over the last axes."""
+
+    @override
+    def taken(self, run: Tape, x: Tensor) -> Tensor:
+        shape = tuple(self.module.normalized_shape)
+        if x.dim() < len(shape) + 2 or tuple(x.shape[-len(shape) :]) != shape:
+            raise self.misfit(f"the last axes {shape}", x.shape)
+        return x
+
+    @override
+    def mean(self, x: Tensor) -> Tensor:
+        axes = len(self.module.normalized_shape)
+        return x.mean(tuple(range(-axes, 0)), keepdim=True)
+
+    @override
+    def wide(self, run: Tape, name: str, x: Tensor) -> Tensor | None:
+        parameter = getattr(self.module, name)
+        return None if parameter is None else parameter.detach()
+
+    @override
+    def per_entry(self, total: Tensor) -> Tensor:
+        return total.sum_to_size(self.module.normalized_shape)
+
+
+class GroupNorm(_OfSample):
+    """``nn.GroupNorm``: over the channels of a group, and space."""
+
+    @override
+    def taken(self, run: Tape, x: Tensor) -> Tensor:
+        if x.dim() < 3 or x.shape[2] != self.module.num_channels:
+            raise self.misfit(f"{self.module.num_channels} channels", x.shape)
+        return x
+
+    @override
+    def mean(self, x: Tensor) -> Tensor:
+        groups, channels = self.module.num_groups, self.module.num_channels
+        found = x.reshape(*x.shape[:2], groups, -1).mean(-1)
+        each = found.repeat_interleave(channels // groups, 2)
+        return each.view(*each.shape, *(1,) * (x.dim() - 3))
+
+
+class InstanceNorm(_OfSample):
+    """``nn.InstanceNorm1d`` or ``nn.InstanceNorm2d``: a channel, over space.
+
+    Raises:
+        NetworkError: it keeps running statistics.
+    """
+
+    _dims: ClassVar[dict[type[nn.Module], int]] = {nn.InstanceNorm1d: 4, nn.InstanceNorm2d: 5}
+
+    def __init__(self, name: str, module: Any) -> None:
+        super().__init__(name, module)
+        if module.track_running_stats:
+            raise NetworkError(
+                f"Stage '{name}' ({type(module).__name__}) keeps running statistics of what it "
+                "normalises sample by sample, for which there is no rule: build it with "
+                "track_running_stats=False, or take a batch normalisation."
+            )
+
+    @override
+    def taken(self, run: Tape, x: Tensor) -> Tensor:
+        norm = self.module
+        if x.dim() != self._dims[type(norm)]:
+            raise self.misfit(f"channels of {self._dims[type(norm)] - 3}-dimensional maps", x.shape)
+        if norm.affine and x.shape[2] != norm.num_features:
+            raise self.misfit(f"{norm.num_features} channels", x.shape)
+        return x
+
+    @override
+    def mean(self, x: Tensor) -> Tensor:
+        return x.mean(tuple(range(3, x.dim())), keepdim=True)

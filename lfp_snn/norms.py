@@ -1,0 +1,52 @@
+"""Normalisations of their own for each time step, in a network whose forward is one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lfp_snn.errors import ShapeError
+
+__all__ = ["PerStep"]
+
+
+class PerStep(nn.Module):
+    """The list that ``snntorch.BatchNormTT1d`` or ``BatchNormTT2d`` makes, as a module.
+
+    It keeps the step as neurons keep their membrane: each call takes the next normalisation of the
+    list, from the first after :meth:`rest`. :class:`~lfp_snn.TemporalLFP` and all learners begin
+    with the first.
+
+    Args:
+        norms: one for each step.
+
+    Raises:
+        ShapeError: when called more often than there are normalisations, without a rest.
+
+    Example::
+
+        nn.Sequential(nn.Linear(784, 100, bias=False), PerStep(snn.BatchNormTT1d(100, steps=25)),
+                      snn.Leaky(beta=0.9, init_hidden=True), ...)
+    """
+
+    def __init__(self, norms: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(norms)
+        self.step = 0
+
+    def rest(self) -> None:
+        """Begin with the first step again."""
+        self.step = 0
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        if self.step >= len(self.norms):
+            raise ShapeError(
+                f"PerStep holds normalisations for {len(self.norms)} steps and was called once "
+                "more: build it with as many as the input has, and call rest() between sequences."
+            )
+        y: Tensor = self.norms[self.step](x)
+        self.step += 1
+        return y
