@@ -27,7 +27,14 @@ PROGRAM = """
 import json, sys, time
 from pathlib import Path
 from typer.testing import CliRunner
+from importlib import import_module
 from lfp_snn.cli import app
+from lfp_snn.cli.declared import COMMANDS
+from lfp_snn.cli.declared_data import COMMANDS as DATA_COMMANDS
+
+# What a command imports, an empty one takes as well.
+for command in (*COMMANDS.values(), *DATA_COMMANDS.values()):
+    import_module(command.work.partition(":")[0])
 
 for arguments in json.loads(sys.argv[1]):
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak of memory
