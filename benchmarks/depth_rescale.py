@@ -45,14 +45,8 @@ WAYS: dict[str, list[str]] = {
     "gate": [rescale("positive", "reference")],
     "positive, reference": [rescale("positive", "reference"), SPEAKS],
     "positive, decay": [rescale("positive", "decay"), SPEAKS],
-    "window, reference": [
-        at("{name: rescale, gate: window}", "{name: rescale, gate: positive}"),
-        SPEAKS,
-    ],
-    "window, decay": [
-        at("{name: rescale, gate: window, carry: decay}", "{name: rescale, carry: decay}"),
-        SPEAKS,
-    ],
+    "window, reference": [rescale("window", "reference"), SPEAKS],
+    "window, decay": [rescale("window", "decay"), SPEAKS],
     "positive, reference, softmax": [
         rescale("positive", "reference"),
         SPEAKS,

@@ -6,15 +6,15 @@ neurons.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lfp_snn import activations, lif, norms, rewards, rules
-from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import LfpSnnError
-from lfp_snn.spikes import Spikes
-
 if TYPE_CHECKING:
+    from lfp_snn import activations, lif, norms, rewards, rules
+    from lfp_snn.engine import TemporalLFP
+    from lfp_snn.errors import LfpSnnError
     from lfp_snn.models.nir import load_nir
+    from lfp_snn.spikes import Spikes
     from lfp_snn.training import calibrate, fit
 
 __all__ = [
@@ -22,26 +22,36 @@ __all__ = [
     "Spikes",
     "TemporalLFP",
     "activations",
-    "norms",
     "calibrate",
     "fit",
     "lif",
     "load_nir",
+    "norms",
     "rewards",
     "rules",
 ]
 
 __version__ = "0.1.0"
 
+#: Where each public name is found. It is imported when it is first asked for: torch takes a second,
+#: which the help of the command line does without.
+_FROM = {
+    "LfpSnnError": "lfp_snn.errors",
+    "Spikes": "lfp_snn.spikes",
+    "TemporalLFP": "lfp_snn.engine",
+    "calibrate": "lfp_snn.training",
+    "fit": "lfp_snn.training",
+    "load_nir": "lfp_snn.models.nir",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # Training imports the datasets and pydantic, which the engine alone does not need.
-    if name in ("calibrate", "fit"):
-        from lfp_snn import training
-
-        return getattr(training, name)
-    if name == "load_nir":
-        from lfp_snn.models.nir import load_nir
-
-        return load_nir
+    if name in _FROM:
+        return getattr(import_module(_FROM[name]), name)
+    if name in __all__:
+        return import_module(f"lfp_snn.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -37,17 +37,17 @@ __all__ = ["Alpha", "Arriving", "Cell", "Handed", "Membrane", "Synaptic"]
 
 
 class Arriving(NamedTuple):
-    """What arrives at a population under a rule that credits silent neurons.
+    """What arrives at a population on the way back: credit, relevance beside it, or both.
 
     Attributes:
         credit: ``c`` at the spikes and where they are missing, or None.
-        relevance: ``R`` that came beside it, or None.
-        gated: whether the gate of the rule counts; it does not at the output.
+        relevance: ``R``, or None.
+        at_output: whether this is the output of the network, and what arrives the reward.
     """
 
-    credit: Tensor | None
-    relevance: Tensor | None
-    gated: bool = True
+    credit: Tensor | None = None
+    relevance: Tensor | None = None
+    at_output: bool = False
 
 
 class Handed(NamedTuple):
@@ -144,7 +144,7 @@ class Cell(ABC):
         """``a c``, credit of the membrane by credit at the spike."""
         if arriving.credit is None:
             return torch.zeros_like(compared)
-        slope = rule.slope(compared, self.dynamics.threshold, gated=arriving.gated)
+        slope = rule.slope(compared, self.dynamics.threshold, gated=not arriving.at_output)
         return slope * arriving.credit
 
     def rescale_membrane(

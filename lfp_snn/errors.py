@@ -35,6 +35,18 @@ class RunError(LfpSnnError):
     """A run directory cannot be made, written, read or resumed."""
 
 
+class Interrupted(RunError):
+    """Training was asked to stop, and did so with everything saved.
+
+    Attributes:
+        signum: the signal that asked.
+    """
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
 def require(package: str, extra: str) -> None:
     """Say how to install a package that an extra brings.
 

@@ -19,7 +19,7 @@ import lfp_snn
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
     {"errors"},
-    {"options", "spikes", "unpacking", "activations", "norms"},
+    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles"},
     {"lif", "cells", "rules", "rewards"},
     {"backends"},
     {"engine", "data", "models"},
@@ -27,6 +27,7 @@ LAYERS = (
     {"training"},
     {"analysis"},
     {"cli"},
+    {"__main__"},
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 MODULE_OF = {"pillow": "PIL", "pyyaml": "yaml", "scikit_learn": "sklearn"}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lfp_snn.data.entries import read_table
 from lfp_snn.data.formats import aedat4, read_recording
-from lfp_snn.data.index import read_table
 from lfp_snn.errors import DataError, RunError
 from lfp_snn.unpacking import allowance, check_events, check_text, inflated, open_hdf5, reading
 

@@ -131,6 +131,24 @@ def accuracy_curves(
         return figure
 
 
+def error_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Error of the validation over the epochs.
+
+    Args:
+        history: one mapping an epoch, with ``epoch`` and ``val_error``.
+    """
+    with style():
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
+        colour, dash = STYLES[0]
+        values = _series(history, "val_error")
+        axes.plot(_series(history, "epoch"), values, dash, color=colour, marker="o")
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("error")
+        epoch_axis(axes)
+        return figure
+
+
 def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Mean spikes per neuron and step of each layer over the epochs.
 
@@ -209,6 +227,8 @@ def _verdict(sample: Sample, classes: Sequence[str]) -> str:
     def named(index: int) -> str:
         return _short(classes[index]) if 0 <= index < len(classes) else str(index)
 
+    if sample.label < 0:
+        return "targets, no class"
     right = "right" if sample.label == sample.prediction else "wrong"
     return f"class {named(sample.label)}, read as {named(sample.prediction)} ({right})"
 
@@ -217,7 +237,8 @@ def _name_outputs(axes: Axes, sample: Sample, classes: Sequence[str]) -> None:
     """Class names on the left, the true class shaded, spike counts on the right."""
     axes.set_yticks(range(len(classes)), labels=[*map(_short, classes)], fontsize=8)
     axes.set_ylabel("class")
-    axes.axhspan(sample.label - 0.5, sample.label + 0.5, color=INK, alpha=0.12, linewidth=0)
+    if sample.label >= 0:
+        axes.axhspan(sample.label - 0.5, sample.label + 0.5, color=INK, alpha=0.12, linewidth=0)
     counts = axes.secondary_yaxis("right")
     totals = sample.spikes[sample.layers[-1]].sum(0)
     counts.set_yticks(range(len(classes)), labels=[str(n) for n in totals], fontsize=8)

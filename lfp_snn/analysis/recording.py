@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 
 from lfp_snn.analysis.plots import COLOURS, INK, WIDTH, style
 from lfp_snn.data import Events
+from lfp_snn.data.formats.base import put
 from lfp_snn.errors import DataError
 
 __all__ = ["animate", "event_image", "overview"]
@@ -21,8 +23,11 @@ __all__ = ["animate", "event_image", "overview"]
 ON, OFF = COLOURS[1], COLOURS[0]
 SLICES = 8  # pictures in the strip over time
 BINS = 60
+MOST_MARKS = 20_000  # in a raster
+FEW_CHANNELS = 128  # of which each has room for a stroke in a raster; of more, a dot
 FRAME_MS = 60
 SIDE = 272  # pixels of an animation's shorter side, at least
+BAND = 34  # rows of an animation of channels
 MOST_PIXELS = 1 << 22  # of a sensor that is drawn; the largest event cameras have a quarter
 
 Counts = npt.NDArray[np.int64]
@@ -51,10 +56,15 @@ def event_image(events: Events, chosen: npt.NDArray[np.bool_] | None = None) -> 
 def overview(events: Events, name: str = "") -> Figure:
     """A recording on a page: all events by polarity, slices of time, rate, pauses.
 
+    Of a recording without pixels, which is one row of channels: a raster, events of each channel,
+    rate, pauses.
+
     Args:
         events: of one recording.
         name: what to call it.
     """
+    if events.sensor[1] == 1:
+        return _raster_page(events, name)
     with style(**{"axes.grid": False}):
         figure = Figure(figsize=(WIDTH, 7.2), layout="constrained")
         grid = figure.add_gridspec(3, SLICES, height_ratios=(2.2, 1, 1.5))
@@ -67,15 +77,31 @@ def overview(events: Events, name: str = "") -> Figure:
             axes.set_title(f"{start / 1000:.0f} ms", fontsize=8)
         _rate(figure.add_subplot(grid[2, :half]), events)
         _pauses(figure.add_subplot(grid[2, half:]), events)
-        duration = (events.t.max() - events.t.min()) / 1000
-        figure.suptitle(
-            f"{name}  {len(events):,} events, {duration:,.1f} ms, "
-            f"{events.sensor[2]} x {events.sensor[1]}",
-            x=0.01,
-            ha="left",
-            fontsize=11,
-        )
+        _caption(figure, events, name, f"{events.sensor[2]} x {events.sensor[1]}")
         return figure
+
+
+def _raster_page(events: Events, name: str) -> Figure:
+    with style(**{"axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, 6.4), layout="constrained")
+        grid = figure.add_gridspec(2, 4, height_ratios=(2.4, 1.5))
+        raster = figure.add_subplot(grid[0, :3])
+        _raster(raster, events)
+        _channels(figure.add_subplot(grid[0, 3], sharey=raster), events)
+        _rate(figure.add_subplot(grid[1, :2]), events)
+        _pauses(figure.add_subplot(grid[1, 2:]), events, "channel")
+        _caption(figure, events, name, f"{events.sensor[2]} channels")
+        return figure
+
+
+def _caption(figure: Figure, events: Events, name: str, size: str) -> None:
+    duration = (int(events.t.max()) - int(events.t.min())) / 1000
+    figure.suptitle(
+        f"{name}  {len(events):,} events, {duration:,.1f} ms, {size}",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
 
 
 def animate(events: Events, path: Path, frames: int = 40) -> None:
@@ -91,15 +117,20 @@ def animate(events: Events, path: Path, frames: int = 40) -> None:
     """
     images = [image for _, image in _slices(events, frames)]
     brightest = max(int(image.max()) for image in images) or 1
-    zoom = max(1, SIDE // min(events.sensor[1:]))
+    _, height, width = events.sensor
+    if height == 1:  # channels lie side by side, as a band
+        rows, columns = BAND, max(1, SIDE // width)
+    else:
+        rows = columns = max(1, SIDE // min(height, width))
     pictures = [
-        Image.fromarray(_coloured(image, brightest).repeat(zoom, 0).repeat(zoom, 1))
+        Image.fromarray(_coloured(image, brightest).repeat(rows, 0).repeat(columns, 1))
         for image in images
     ]
-    try:
-        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror or error})") from error
+    content = io.BytesIO()
+    pictures[0].save(
+        content, "gif", save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0
+    )
+    put(path, content.getvalue())
 
 
 def _slices(events: Events, number: int) -> Iterator[tuple[int, Counts]]:
@@ -170,12 +201,50 @@ def _in_space_and_time(axes: Any, events: Events) -> None:
     axes.set_title("x, y and time")
 
 
+def _raster(axes: Axes, events: Events) -> None:
+    """A mark for each event, or for one of so many, at its time and channel."""
+    every = -(-len(events) // MOST_MARKS)
+    part = slice(None, None, every)
+    t = (events.t[part] - events.t.min()) / 1000
+    for label, chosen, colour in _by_polarity(events):
+        axes.plot(
+            t[chosen[part]],
+            events.x[part][chosen[part]],
+            linestyle="none",
+            marker="|" if events.sensor[2] <= FEW_CHANNELS else ",",
+            color=colour,
+            label=label,
+            rasterized=True,
+        )
+    axes.set_ylim(-0.5, events.sensor[2] - 0.5)
+    axes.set_xlabel("ms")
+    axes.set_ylabel("channel")
+    axes.set_title("raster" if every == 1 else f"raster, every {every}th event")
+
+
+def _channels(axes: Axes, events: Events) -> None:
+    """Events of each channel."""
+    counts = event_image(events)[:, 0]
+    edges = np.arange(events.sensor[2] + 1) - 0.5
+    for part, (_, _, colour) in zip(counts[::-1], _by_polarity(events), strict=True):
+        axes.stairs(part, edges, orientation="horizontal", color=colour)
+    axes.tick_params(labelleft=False)
+    axes.set_xlabel("events")
+    axes.set_title("of each channel")
+
+
+def _by_polarity(events: Events) -> list[tuple[str, npt.NDArray[np.bool_], str]]:
+    """Name, events and colour of each polarity, ON first; of all events if there is one."""
+    if events.sensor[0] == 1:
+        return [("events", np.ones(len(events), np.bool_), OFF)]
+    return [("ON", events.p > 0, ON), ("OFF", events.p == 0, OFF)]
+
+
 def _rate(axes: Axes, events: Events) -> None:
     t = (events.t - events.t.min()) / 1000
     edges = np.linspace(0, max(float(t.max()), 1e-3), BINS + 1)
     width_s = (edges[1] - edges[0]) / 1000
-    parts = [("ON", events.p > 0, ON), ("OFF", events.p == 0, OFF)]
-    for label, chosen, colour in parts if events.sensor[0] == 2 else [("events", t >= 0, OFF)]:
+    for label, chosen, colour in _by_polarity(events):
         counts, _ = np.histogram(t[chosen], edges)
         axes.stairs(counts / width_s / 1000, edges, color=colour, label=label)
     axes.set_xlabel("ms")
@@ -184,8 +253,8 @@ def _rate(axes: Axes, events: Events) -> None:
     axes.legend(fontsize=8)
 
 
-def _pauses(axes: Axes, events: Events) -> None:
-    """Time from an event to the next of the same pixel and polarity."""
+def _pauses(axes: Axes, events: Events, place: str = "pixel") -> None:
+    """Time from an event to the next of the same place and polarity."""
     order = np.lexsort((events.t, events.units()))
     units, t = events.units()[order], events.t[order]
     pauses = np.diff(t)[units[1:] == units[:-1]] / 1000
@@ -197,4 +266,4 @@ def _pauses(axes: Axes, events: Events) -> None:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.set_xlabel("ms")
     axes.set_ylabel("pauses")
-    axes.set_title("time to the next event of a pixel")
+    axes.set_title(f"time to the next event of a {place}")

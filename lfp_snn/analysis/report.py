@@ -43,16 +43,30 @@ def _figures(record: Record) -> Iterator[Illustration]:
     """Name, title, caption and figure of all that the run has data for."""
     result = record.result or {}
     classes = [str(name) for name in result.get("classes", ())]
-    if record.history:
+    if any(epoch.get("val_error") is not None for epoch in record.history):
+        yield (
+            "error",
+            "Error",
+            "Root of the mean squared difference of outputs and targets, on the validation part.",
+            plots.error_curve(record.history),
+        )
+    if any(epoch.get("train_accuracy") is not None for epoch in record.history):
+        validated = any(epoch.get("val_accuracy") is not None for epoch in record.history)
         yield (
             "accuracy",
             "Accuracy",
             "Training accuracy is read during an epoch, while the weights change; validation "
-            "accuracy at its end. The star is the epoch whose weights were kept and tested.",
+            "accuracy at its end. "
+            + (
+                "The star is the epoch whose weights were kept and tested."
+                if validated
+                else "Nothing validated: the weights of the last epoch were tested."
+            ),
             plots.accuracy_curves(
                 record.history, result.get("best_epoch"), _baseline(result).get("test_accuracy")
             ),
         )
+    if record.history:
         yield (
             "firing",
             "Firing rates",

@@ -8,6 +8,7 @@ alone and answers two addresses, the page and its state.
 from __future__ import annotations
 
 import json
+import math
 import socket
 import sys
 import time
@@ -126,7 +127,7 @@ class Watch(Observer):
         self._noted = now
         point = {
             "step": report.step,
-            "accuracy": report.accuracy,
+            "accuracy": _known(report.accuracy),
             "firing": self._training.firing(),
             "norm": self._training.feedback_norms(),
         }
@@ -175,7 +176,7 @@ class Watch(Observer):
                 "allEpochs": report.steps // max(1, report.batches),
                 "step": report.step,
                 "steps": report.steps,
-                "accuracy": report.accuracy,
+                "accuracy": _known(report.accuracy),
                 "secondsLeft": self._seconds_left(report),
             }
         state["points"] = {
@@ -325,3 +326,8 @@ def _is_here(hosts: list[str]) -> bool:
     forwarded.
     """
     return len(hosts) == 1 and hosts[0].partition(":")[0] in (HOST, "localhost")
+
+
+def _known(accuracy: float) -> float | None:
+    """An accuracy as JSON has it, which knows no NaN: there is none where there are no classes."""
+    return None if math.isnan(accuracy) else accuracy

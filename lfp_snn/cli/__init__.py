@@ -1,5 +1,5 @@
 """The command line ``lfp-snn``."""
 
-from lfp_snn.cli.commands import app, main
+from lfp_snn.cli.app import app, main
 
 __all__ = ["app", "main"]

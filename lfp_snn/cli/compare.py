@@ -7,74 +7,37 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from lfp_snn.cli.display import percent, shown
+from lfp_snn.analysis.compare import session
+from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
+from lfp_snn.analysis.compare.report import summary_rows, target_rows
+from lfp_snn.analysis.compare.results import COLUMNS
+from lfp_snn.cli.console import percent, shown
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.errors import RunError
+from lfp_snn.errors import Interrupted, RunError
 
 __all__ = ["Screen", "compare", "stoppable", "sweep"]
 
-Config = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
-]
-
-
-def overrides_such_as(example: str) -> Any:
-    """The changes of a config as arguments, with an example that the command takes."""
-    return typer.Argument(metavar="[KEY=VALUE]...", help=f"Changes, such as {example}.")
-
-
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder for everything; by default runs/<name>. What is there goes on."),
-]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes at a time.")]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="Threads of each; by default OMP_NUM_THREADS or the cores, shared."),
-]
-
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        metavar="journal|URL",
-        help="Share the work with other machines: each runs the same command, with --out on a "
-        "folder that all of them see. Trials are kept in a journal there, or in a database.",
-    ),
-]
-
 
 def compare(
-    config: Config,
-    overrides: Annotated[list[str] | None, overrides_such_as("compare.search.trials=4")] = None,
-    learners: Annotated[
-        str | None, typer.Option(help="Names from the config, by commas; all if absent.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each learner.")] = 5,
-    jobs: Jobs = 1,
-    threads: Threads = None,
-    out: Out = None,
-    storage: Storage = None,
+    config: str,
+    overrides: Sequence[str] | None,
+    learners: str | None,
+    seeds: int,
+    jobs: int,
+    threads: int | None,
+    out: Path | None,
+    storage: str | None,
 ) -> None:
-    """Compare learning rules: each tuned with the same budget, then trained with several seeds.
-
-    Stop it with Ctrl-C and start it again with the same command: what is finished is kept. Several
-    processes at a time are quicker, but their times are those of a shared machine.
-    """
-    # Imported here, since Optuna is slow to load and the other commands need none of it.
-    from lfp_snn.analysis.compare import session
-    from lfp_snn.analysis.compare.plan import load_comparison
-    from lfp_snn.analysis.compare.report import target_rows
-
+    """Compare learning rules; see :func:`lfp_snn.cli.declared.compare`."""
     only = None if learners is None else [name.strip() for name in learners.split(",")]
     path = find_config(config)
-    comparison, studies = load_comparison(path, overrides or [], only)
+    comparison, studies = load_comparison(path, list(overrides or ()), only)
     name = str(studies[0].base.get("name", path.stem))
     folder = out or Path("runs") / name
     console = Console()
@@ -100,19 +63,16 @@ def compare(
 
 
 def sweep(
-    config: Config,
-    overrides: Annotated[list[str] | None, overrides_such_as("sweep.search.trials=4")] = None,
-    jobs: Jobs = 1,
-    threads: Threads = None,
-    out: Out = None,
-    storage: Storage = None,
+    config: str,
+    overrides: Sequence[str] | None,
+    jobs: int,
+    threads: int | None,
+    out: Path | None,
+    storage: str | None,
 ) -> None:
-    """Search the settings of one learner on validation data, and show which of them matter."""
-    from lfp_snn.analysis.compare import session
-    from lfp_snn.analysis.compare.plan import load_sweep
-
+    """Search the settings of one learner; see :func:`lfp_snn.cli.declared.sweep`."""
     path = find_config(config)
-    study = load_sweep(path, overrides or [])
+    study = load_sweep(path, list(overrides or ()))
     folder = out or Path("runs") / str(study.base.get("name", path.stem))
     console = Console()
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
@@ -139,8 +99,6 @@ class stoppable:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
         if kind is KeyboardInterrupt:
-            from lfp_snn.training import Interrupted
-
             raise Interrupted(
                 f"Stopped; {self.folder} keeps what is finished, and the same command goes on.",
                 self._signum,
@@ -207,9 +165,6 @@ def _progress(states: Sequence[Any]) -> Table:
 
 def _summary(results: Any) -> Table:
     """The columns that fit a terminal."""
-    from lfp_snn.analysis.compare.report import summary_rows
-    from lfp_snn.analysis.compare.results import COLUMNS
-
     table = Table("learner", *(column.title for column in COLUMNS[:6]), box=None, pad_edge=False)
     for name, cells in summary_rows(results):
         table.add_row(name, *cells[:6])

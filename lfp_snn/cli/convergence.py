@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from lfp_snn.cli.compare import Config, Jobs, Out, Screen, Threads, overrides_such_as, stoppable
-from lfp_snn.cli.display import shown
+from lfp_snn.analysis.compare.session import resources
+from lfp_snn.analysis.convergence.plan import load_convergence
+from lfp_snn.analysis.convergence.report import SUMMARY_TITLES, summary_rows
+from lfp_snn.analysis.convergence.session import converge
+from lfp_snn.cli.compare import Screen, stoppable
+from lfp_snn.cli.console import shown
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.errors import RunError
 
@@ -18,24 +21,16 @@ __all__ = ["convergence"]
 
 
 def convergence(
-    config: Config,
-    overrides: Annotated[list[str] | None, overrides_such_as("convergence.every=6")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each rule and depth.")] = 3,
-    jobs: Jobs = 1,
-    threads: Threads = None,
-    out: Out = None,
+    config: str,
+    overrides: Sequence[str] | None,
+    seeds: int,
+    jobs: int,
+    threads: int | None,
+    out: Path | None,
 ) -> None:
-    """Study how rules converge: reward over steps, and how updates lie to a gradient by layer.
-
-    Stop it with Ctrl-C and start it again with the same command: what is finished is kept.
-    """
-    from lfp_snn.analysis.compare.session import resources  # slow to load
-    from lfp_snn.analysis.convergence.plan import load_convergence
-    from lfp_snn.analysis.convergence.report import SUMMARY_TITLES, summary_rows
-    from lfp_snn.analysis.convergence.session import converge
-
+    """Study how rules converge; see :func:`lfp_snn.cli.declared.convergence`."""
     path = find_config(config)
-    grid = load_convergence(path, overrides or [])
+    grid = load_convergence(path, list(overrides or ()))
     name = str(grid.cases[0].study.base.get("name", path.stem))
     folder = out or Path("runs") / name
     console = Console()

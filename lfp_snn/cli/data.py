@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -19,30 +21,41 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lfp_snn.cli.display import shown, two_columns
-from lfp_snn.data import DATASETS
-from lfp_snn.data.formats import FORMATS, detect, read_recording, write_recording
+from lfp_snn.analysis.recording import animate, overview
+from lfp_snn.cli.console import shown, two_columns
+from lfp_snn.cli.declared_data import ValidateBy
+from lfp_snn.data import DATASETS, entries, index, parts
+from lfp_snn.data.camera import Camera
+from lfp_snn.data.events import sensor_text
+from lfp_snn.data.formats import (
+    FORMATS,
+    Layout,
+    detect,
+    read_mixed,
+    read_recording,
+    write_recording,
+)
+from lfp_snn.data.formats.base import put
+from lfp_snn.data.notices import notices
 from lfp_snn.data.published import DESCRIPTIONS
+from lfp_snn.data.published.fetch import fetch
+from lfp_snn.data.simulated import simulate_file
 from lfp_snn.errors import DataError
 
-__all__ = ["app"]
-
-app = typer.Typer(no_args_is_help=True, help="Look at recordings, check and convert them.")
-
-Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")]
-
-
-Camera = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Which camera, of a file that holds several; named if not."),
+__all__ = [
+    "check",
+    "convert",
+    "fetch_dataset",
+    "import_folder",
+    "info",
+    "list_datasets",
+    "show",
+    "simulate",
 ]
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `data ls` lists them.")]
 
-
-@app.command("ls")
 def list_datasets() -> None:
-    """The datasets by name: sensor, classes, recordings, licence, and what is here."""
+    """The datasets by name; see :mod:`lfp_snn.cli.declared_data`."""
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "what", "sensor", "classes", "recordings", "licence", "here"):
         table.add_column(heading)
@@ -64,15 +77,15 @@ def list_datasets() -> None:
     Console().print(table)
 
 
-@app.command()
 def info(
-    source: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help="A recording, or the name of a dataset.")
-    ],
-    camera: Camera = None,
+    source: str,
+    camera: str | None,
+    column_order: str | None,
+    time_unit: str | None,
 ) -> None:
-    """What a recording is: format, sensor, duration, rates. Or what a dataset is."""
-    rows = _about(source) if source in DATASETS else _recorded(Path(source), camera)
+    """What a recording or a dataset is; see :mod:`lfp_snn.cli.declared_data`."""
+    layout = Layout.of(column_order, time_unit)
+    rows = _about(source) if source in DATASETS else _recorded(Path(source), camera, layout)
     Console().print(two_columns(rows))
 
 
@@ -83,7 +96,7 @@ def _about(name: str) -> list[tuple[str, str]]:
     rows = [("dataset", name), ("what", DATASETS[name].source)]
     if known is not None:
         rows += [
-            ("sensor", _sensor(known.sensor)),
+            ("sensor", sensor_text(known.sensor)),
             ("classes", ", ".join(known.classes) or "the folders that are there"),
             ("recordings", " + ".join(f"{count:,}" for count in known.recordings)),
             ("split", known.split),
@@ -101,19 +114,8 @@ def _steps(options: Any) -> str:
     return ", ".join(str(each.make()) for each in options.preprocess) or "nothing"
 
 
-def _sensor(sensor: tuple[int, int, int]) -> str:
-    polarities, height, width = sensor
-    return f"{width} x {height}, {polarities} polarit{'y' if polarities == 1 else 'ies'}"
-
-
-@app.command("fetch")
-def fetch_dataset(
-    name: Name,
-    to: Annotated[Path | None, typer.Option(help="The folder; by default that of `info`.")] = None,
-) -> None:
-    """Fetch a published dataset. What is there already is left as it is; a download goes on."""
-    from lfp_snn.data.published.fetch import fetch
-
+def fetch_dataset(name: str, to: Path | None) -> None:
+    """Fetch a published dataset; see :mod:`lfp_snn.cli.declared_data`."""
     if name not in DESCRIPTIONS:
         known = ", ".join(DESCRIPTIONS)
         raise DataError(f"{name!r} cannot be fetched; these can: {known}")
@@ -131,52 +133,51 @@ def fetch_dataset(
     typer.echo(f"{'fetched' if fetched else 'there already'}: {shown(root)}")
 
 
-def _recorded(file: Path, camera: str | None) -> list[tuple[str, str]]:
+def _recorded(file: Path, camera: str | None, layout: Layout) -> list[tuple[str, str]]:
     """What a recording is."""
     form = detect(file)
-    events = read_recording(file, camera=camera)
+    events = read_recording(file, camera=camera, layout=layout)
     duration = (int(events.t.max()) - int(events.t.min())) / 1e6
     rate = f"{len(events) / duration:,.0f} events/s" if duration else "all at one time"
     unsaid = ", or more: the file does not say" if events.size_from_events else ""
     backwards = int((events.t[1:] < events.t[:-1]).sum())
+    on = [("ON", f"{events.p.mean():.1%}")] if events.sensor[0] == 2 else []
     return [
         ("format", form.title),
         ("events", f"{len(events):,}"),
-        ("sensor", _sensor(events.sensor) + unsaid),
+        ("sensor", sensor_text(events.sensor) + unsaid),
         ("duration", f"{duration:.6g} s"),
         ("rate", rate),
-        ("ON", f"{events.p.mean():.1%}"),
+        *on,
         ("times that run backwards", f"{backwards:,}"),
     ]
 
 
-@app.command()
 def show(
-    file: Recording,
-    out: Annotated[Path | None, typer.Option(help="The PNG; by default <name>.png here.")] = None,
-    gif: Annotated[Path | None, typer.Option(help="Also an animated GIF.")] = None,
-    camera: Camera = None,
+    file: Path,
+    out: Path | None,
+    gif: Path | None,
+    camera: str | None,
+    column_order: str | None,
+    time_unit: str | None,
 ) -> None:
-    """Draw a recording: event image, slices of time, rate, pauses."""
-    from lfp_snn.analysis.recording import animate, overview  # slow to import
-
-    events = read_recording(file, camera=camera)
+    """Draw a recording; see :mod:`lfp_snn.cli.declared_data`."""
+    events = read_recording(file, camera=camera, layout=Layout.of(column_order, time_unit))
     target = out or Path(f"{file.stem}.png")
+    drawing = io.BytesIO()
     try:
-        overview(events, file.name).savefig(target)
-    except (OSError, ValueError) as error:
+        overview(events, file.name).savefig(drawing, format=target.suffix.lower()[1:] or "png")
+    except ValueError as error:
         raise DataError(f"{target} cannot be written ({error})") from error
+    put(target, drawing.getvalue())
     typer.echo(f"drawn: {shown(target)}")
     if gif is not None:
         animate(events, gif)
         typer.echo(f"drawn: {shown(gif)}")
 
 
-@app.command()
-def check(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Recordings, at any depth.")],
-) -> None:
-    """Read every recording in a folder, and list all that are damaged."""
+def check(folder: Path, column_order: str | None, time_unit: str | None) -> None:
+    """Read every recording in a folder; see :mod:`lfp_snn.cli.declared_data`."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
     suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
@@ -184,90 +185,67 @@ def check(
     if not files:
         raise DataError(f"{folder} has no recordings: no file of {', '.join(sorted(suffixes))}")
     console = Console()
+    layout = Layout.of(column_order, time_unit)
     formats: Counter[str] = Counter()
     bad: list[str] = []
+    odd = [f"{path} has no recordings" for path in _without(files, folder)]
     for file in track(files, "reading", console=console, transient=True):
         try:
-            form = detect(file)
-            form.read(file)
-            formats[form.title] += 1
+            events = read_mixed(file, layout)
+            formats[detect(file).title] += 1
+            odd += [f"{file}: {notice}" for notice in notices(events)]
         except DataError as error:
             bad.append(str(error))
     for title, count in formats.items():
         console.print(f"{count} good: {title}", highlight=False)
-    for line in bad:
-        console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
+    _list(console, "warning", odd)
+    _list(console, "bad", bad)
     if bad:
         raise DataError(f"{len(bad)} of {len(files)} recordings in {folder} cannot be read")
 
 
-@app.command()
+def _without(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Folders in which there is none of the files, at any depth; the outermost of each branch."""
+    used = {parent for file in files for parent in file.parents}
+    unused = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_dir() and path not in used and not path.name.startswith(".")
+    ]
+    return [path for path in unused if path.parent in used]
+
+
 def convert(
-    file: Recording,
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The file to make.")],
-    to: Annotated[
-        str | None, typer.Option(help="A format; by default what the name of DEST says.")
-    ] = None,
-    camera: Camera = None,
-    from_zero: Annotated[
-        bool,
-        typer.Option(
-            "--from-zero", help="Count times from the first event on, not from 1970 or a start."
-        ),
-    ] = False,
+    file: Path,
+    dest: Path,
+    to: str | None,
+    camera: str | None,
+    column_order: str | None,
+    time_unit: str | None,
+    from_zero: bool,
 ) -> None:
-    """Write a recording in another format."""
+    """Write a recording in another format; see :mod:`lfp_snn.cli.declared_data`."""
     if dest.exists():
         raise DataError(f"{dest} exists already; name another file")
     form = to or _by_name(dest)
-    events = read_recording(file, camera=camera)
+    events = read_recording(file, camera=camera, layout=Layout.of(column_order, time_unit))
     write_recording(events.from_zero() if from_zero else events, dest, form)
     typer.echo(f"written: {shown(dest)}")
 
 
-@app.command()
 def simulate(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="SRC", help="An image, an animated GIF, or a folder of frames."),
-    ],
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The recording to make.")],
-    to: Annotated[
-        str | None, typer.Option(help="A format; by default what the name of DEST says.")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            max=4096,
-            help="Longer side of the sensor; by default 34 for an image, else that of the frames.",
-        ),
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=1e-3, help="Frames a second; by default as a GIF says.")
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=1e-3, help="Contrast threshold, in log intensity.")
-    ] = 0.35,
-    mismatch: Annotated[
-        float, typer.Option(min=0, max=1, help="Relative spread of the thresholds of the pixels.")
-    ] = 0.1,
-    noise_hz: Annotated[
-        float, typer.Option(min=0, help="Events without a cause, per pixel and second.")
-    ] = 0.3,
-    refractory_ms: Annotated[
-        float, typer.Option(min=0, help="A pixel and polarity that sent an event rests so long.")
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the thresholds and the noise.")] = 0,
+    source: Path,
+    dest: Path,
+    to: str | None,
+    size: int | None,
+    fps: float | None,
+    threshold: float,
+    mismatch: float,
+    noise_hz: float,
+    refractory_ms: float,
+    seed: int,
 ) -> None:
-    """Make a recording of an image or a film with a simulated event camera.
-
-    An image is looked at with the three saccades of N-MNIST, 300 ms in all; a film lasts from its
-    first frame to its last.
-    """
-    from lfp_snn.data.camera import Camera
-    from lfp_snn.data.simulated import simulate_file
-
+    """Make a recording with a simulated event camera; see :mod:`lfp_snn.cli.declared_data`."""
     if dest.exists():
         raise DataError(f"{dest} exists already; name another file")
     form = to or _by_name(dest)
@@ -285,44 +263,54 @@ def simulate(
     typer.echo(f"written: {shown(dest)}")
 
 
-@app.command("import")
 def import_folder(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="<class>/<file>, at any depth.")],
-    table: Annotated[
-        Path | None, typer.Option(help="A CSV of file, label and perhaps group, instead.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The index to write.")] = Path("recordings.json"),
-    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the groups to test.")] = 0.2,
-    validation: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the others to validate.")
-    ] = 0.125,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the parts.")] = 0,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")
-    ] = False,
-    dry: Annotated[bool, typer.Option("--dry", help="Show what is there; write nothing.")] = False,
+    folder: Path,
+    table: Path | None,
+    targets: str | None,
+    out: Path,
+    test: float,
+    validation: float,
+    validate_by: ValidateBy,
+    seed: int,
+    skip_bad: bool,
+    column_order: str | None,
+    time_unit: str | None,
+    dry: bool,
 ) -> None:
-    """Look at your own recordings and write an index, to train on with data.name=recordings.
-
-    All windows of a recording, and all recordings of a group (a subject, a session), end up in one
-    part.
-    """
-    from lfp_snn.data import index
-
-    console = Console()
-    entries = index.find(folder) if table is None else index.read_table(table, folder)
-    seen = index.look(
-        folder, entries, lambda all: track(all, "reading", console=console, transient=True)
+    """Write an index of your own recordings; see :mod:`lfp_snn.cli.declared_data`."""
+    console, layout = Console(), Layout.of(column_order, time_unit)
+    names = [] if targets is None else [name.strip() for name in targets.split(",")]
+    if names and table is None:
+        raise DataError("--targets names columns of a table; give one with --table")
+    found = (
+        parts.of_folders(entries.find(folder))
+        if table is None
+        else entries.read_table(table, folder, names)
     )
-    for line in seen.bad:
-        console.print(f"bad: {line}", highlight=False, soft_wrap=True, markup=False)
-    parted = index.draw_parts(seen.entries, validation, test, seed)
-    console.print(two_columns(index.summary(seen, parted).items()))
+    seen = index.look(
+        folder,
+        found,
+        lambda all: track(all, "reading", console=console, transient=True),
+        layout,
+    )
+    _list(console, "bad", seen.bad)
+    by_time = validate_by is ValidateBy.time
+    if by_time and validation >= 1:
+        raise DataError("--validation 1 leaves no time to train on; give a share below 1")
+    parted = parts.draw_parts(seen.entries, 0 if by_time else validation, test, seed)
+    block = validation if by_time else 0.0
+    _list(console, "warning", [*seen.notices, *index.notices_of_parts(folder, parted, block)])
+    console.print(two_columns(index.summary(seen, parted, block).items()))
     if seen.bad and not skip_bad:
         raise DataError(f"{len(seen.bad)} files cannot be read; mend them, or give --skip-bad")
     if not dry:
-        index.write_index(out, folder, seen, parted)
+        index.write_index(out, folder, seen, parted, names, block, layout)
         typer.echo(f"index: {shown(out)}; train with data.name=recordings data.index={out}")
+
+
+def _list(console: Console, kind: str, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(f"{kind}: {line}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _by_name(path: Path) -> str:

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 from rich.table import Table
 
+from lfp_snn.cli.console import percent, time_bar, two_columns
 from lfp_snn.training import Observer, Result, StepReport
 
-__all__ = ["Display", "percent", "result_table", "time_bar", "two_columns"]
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share as a percentage."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def time_bar(console: Console) -> Progress:
-    """A bar that tells the time left, on terminals only."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+__all__ = ["Display", "result_table"]
 
 
 class Display(Observer):
@@ -72,14 +53,23 @@ class Display(Observer):
     def epoch_ended(self, metrics: Mapping[str, Any]) -> None:
         """Print the epoch; a star marks weights that are kept, being as good as any so far."""
         firing = "  ".join(f"{name}: {percent(rate)}" for name, rate in metrics["firing"].items())
-        better = metrics["val_accuracy"] >= self._best
-        self._best = max(self._best, metrics["val_accuracy"])
         self._print(
             f"epoch {metrics['epoch']:>{len(str(self.epochs))}}/{self.epochs}  "
-            f"train {percent(metrics['train_accuracy']):>7}  "
-            f"val {percent(metrics['val_accuracy']):>7}{'*' if better else ' '}  "
+            f"{self._figures(metrics)}  "
             f"firing {firing}  {metrics['epoch_s']:.1f} s"
         )
+
+    def _figures(self, metrics: Mapping[str, Any]) -> str:
+        """Accuracies of training and validation, or the error where there are no classes."""
+        if "val_error" in metrics:
+            error = metrics["val_error"]
+            return "no val" if error is None else f"val error {error:.4g}"
+        train, val = f"train {percent(metrics['train_accuracy']):>7}", metrics["val_accuracy"]
+        if val is None:
+            return f"{train}  no val"
+        better = val >= self._best
+        self._best = max(self._best, val)
+        return f"{train}  val {percent(val):>7}{'*' if better else ' '}"
 
     def warned(self, message: str) -> None:
         """Print the warning."""
@@ -101,12 +91,16 @@ class Display(Observer):
 def result_table(result: Result) -> Table:
     """The table at the end of a training."""
     sizes = result.samples
+    what = "accuracy" if result.test_error is None else "error"
+    validated = _figure(result.val_accuracy, result.val_error)
+    chosen = f"{validated}  of {sizes['val']}, in epoch {result.best_epoch}"
+    unchosen = f"none; the last epoch, {result.best_epoch}, was tested"
     rows = [
-        ("test accuracy", f"{percent(result.test_accuracy, 2)}  of {sizes['test']}"),
         (
-            "validation accuracy",
-            f"{percent(result.val_accuracy, 2)}  of {sizes['val']}, in epoch {result.best_epoch}",
+            f"test {what}",
+            f"{_figure(result.test_accuracy, result.test_error)}  of {sizes['test']}",
         ),
+        (f"validation {what}", chosen if result.validated else unchosen),
     ]
     if result.baseline is not None:
         accuracy = percent(result.baseline["test_accuracy"], 2)
@@ -123,19 +117,6 @@ def result_table(result: Result) -> Table:
     return two_columns(rows)
 
 
-def two_columns(rows: Iterable[tuple[str, str]]) -> Table:
-    """A plain table of names and values."""
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(escape(name), escape(value))
-    return table
-
-
-def shown(path: Path) -> str:
-    """A path as one would type it from here."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+def _figure(accuracy: float, error: float | None) -> str:
+    """An accuracy, or an error where there are no classes."""
+    return percent(accuracy, 2) if error is None else f"{error:.4g}"

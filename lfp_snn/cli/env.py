@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import typer
@@ -12,8 +12,6 @@ from lfp_snn import __version__
 from lfp_snn.backends.support import BACKENDS, interpreted, unavailable
 
 __all__ = ["env", "environment"]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def environment() -> dict[str, Any]:
@@ -45,8 +43,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def env(as_json: AsJson = False) -> None:
-    """Print versions, devices, and which backends can run here or why they cannot."""
+def env(as_json: bool) -> None:
+    """Print versions, devices and backends; see :func:`lfp_snn.cli.declared.env`."""
     found = environment()
     if as_json:
         typer.echo(json.dumps(found))

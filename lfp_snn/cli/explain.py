@@ -2,102 +2,59 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import numpy as np
 import typer
 from rich.console import Console
 
-from lfp_snn.cli.display import shown, time_bar, two_columns
+from lfp_snn.analysis.explain import explanation, page, pictures, sheet, tables
+from lfp_snn.analysis.explain.attribute import Explainer
+from lfp_snn.analysis.explain.measure import JITTER, figure_of_curves, measure
+from lfp_snn.analysis.explain.smooth import SmoothExplainer
+from lfp_snn.analysis.explain.target import (
+    Contrast,
+    OfClass,
+    OfLabel,
+    OfReward,
+    OfShare,
+    OfSpikes,
+    Target,
+    class_number,
+)
+from lfp_snn.cli.console import shown, time_bar, two_columns
+from lfp_snn.cli.declared import Asked, Part
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rules import Composite, Norm, Rule
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import make_config, parse_yaml
 from lfp_snn.training.files import write_json
 
-if TYPE_CHECKING:
-    from lfp_snn.analysis.explain.attribute import Explainer
-    from lfp_snn.analysis.explain.target import OfSpikes, Target
-
 __all__ = ["explain"]
 
 
-class Part(StrEnum):
-    """Parts of a dataset."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-
-
-class Asked(StrEnum):
-    """What can be explained."""
-
-    of_class = "class"
-    contrast = "contrast"
-    share = "share"
-    reward = "reward"
-
-
 def explain(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
-    ] = None,
-    sample: Annotated[
-        list[int] | None, typer.Option(help="Number of a sample; may be given again. Default 0.")
-    ] = None,
-    split: Annotated[Part, typer.Option(help="The part of the data.")] = Part.test,
-    target: Annotated[
-        Asked,
-        typer.Option(
-            help="class: why did it spike; contrast: why it and not another; share: why it rather "
-            "than any other; reward: what training would send back."
-        ),
-    ] = Asked.of_class,
-    of_class: Annotated[
-        str | None, typer.Option("--class", help="The class; by default that which was read.")
-    ] = None,
-    against: Annotated[
-        str | None, typer.Option(help="The other class; by default the runner-up.")
-    ] = None,
-    rule: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="A name of `lfp-snn ls rules`, a mapping such as '{name: gamma, gamma: 0.5}', or "
-            "'run' for that of the training; by default norm.",
-        ),
-    ] = None,
-    smooth: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="TIMES",
-            help="Mean over so many times four copies of a recording, each without a random "
-            "quarter of its events, which is more faithful; 0: of the recording as it is, quicker.",
-        ),
-    ] = 4,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="A whole split: class means and mistakes.")
-    ] = False,
-    faithfulness: Annotated[
-        bool, typer.Option("--faithfulness", help="Measure what removing events does.")
-    ] = False,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="So many, with --batch or --faithfulness.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; by default RUN/explain.")] = None,
+    run: Path,
+    overrides: Sequence[str] | None,
+    sample: Sequence[int] | None,
+    split: Part,
+    target: Asked,
+    of_class: str | None,
+    against: str | None,
+    rule: str | None,
+    smooth: int,
+    batch: bool,
+    faithfulness: bool,
+    samples: int | None,
+    out: Path | None,
 ) -> None:
-    """Show which input events made a run decide as it did."""
-    from lfp_snn.analysis.explain.target import OfSpikes
-
+    """Show which events made a run decide; see :func:`lfp_snn.cli.declared.explain`."""
     if samples is not None and not (batch or faithfulness):
         raise ConfigError("--samples is for --batch and --faithfulness; name samples by --sample.")
     if sample and (batch or faithfulness):
@@ -111,7 +68,7 @@ def explain(
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
     if batch or faithfulness:
-        part = getattr(load_splits(trained.config), split.value)
+        part = getattr(load_classes(trained.config), split.value)
         part = _some(part, samples, split.value)
         if batch:
             _batch(explainer, part, folder, split.value)
@@ -120,13 +77,10 @@ def explain(
                 raise ConfigError("--faithfulness measures --target class, contrast or share.")
             _faithfulness(explainer, part, asked, folder, split.value)
         return
-    _samples(trained, explainer, split.value, sample or [0], asked, folder)
+    _samples(trained, explainer, split.value, list(sample or [0]), asked, folder)
 
 
 def _explainer(trained: TrainedRun, rule: Rule | Composite, smooth: int) -> Explainer:
-    from lfp_snn.analysis.explain.attribute import Explainer
-    from lfp_snn.analysis.explain.smooth import SmoothExplainer
-
     if smooth:
         return SmoothExplainer(trained.learner, rule, smooth)
     return Explainer(trained.learner, rule)
@@ -156,14 +110,6 @@ def _rule(given: str | None, trained: TrainedRun) -> Rule | Composite:
 def _target(
     kind: Asked, of_class: str | None, against: str | None, classes: list[str], explainer: Explainer
 ) -> Target:
-    from lfp_snn.analysis.explain.target import (
-        Contrast,
-        OfClass,
-        OfReward,
-        OfShare,
-        class_number,
-    )
-
     if against is not None and kind is not Asked.contrast:
         raise ConfigError("--against is for --target contrast.")
     if kind is Asked.reward:
@@ -199,13 +145,11 @@ def _samples(
     target: Target,
     folder: Path,
 ) -> None:
-    from lfp_snn.analysis.explain import explanation, page, pictures, tables
-
     config, data = trained.config, trained.config.data
     if hasattr(data, "storage"):  # reads the recordings themselves, to find each event
         streamed = data.model_copy(update={"storage": "streamed"})
         config = config.model_copy(update={"data": streamed})
-    part = getattr(load_splits(config), split)
+    part = getattr(load_classes(config), split)
     explanation.check_indices(indices, part, split)
     found = explanation.explain(explainer, part, indices, target)
     for index, each in zip(indices, found, strict=True):
@@ -225,34 +169,26 @@ def _samples(
 
 
 def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> None:
-    from lfp_snn.analysis.explain import sheet
-    from lfp_snn.analysis.explain.explanation import explain as explain_all
-    from lfp_snn.analysis.explain.pictures import write_png
-    from lfp_snn.analysis.explain.target import OfClass, OfLabel
-
     with time_bar(Console()) as bar:
-        every = explain_all(explainer, part, range(len(part)), OfClass())
+        every = explanation.explain(explainer, part, range(len(part)), OfClass())
         found = list(bar.track(every, len(part), description="explaining"))
         wrong = [n for n, each in enumerate(found) if 0 <= each.label != each.prediction]
-        again = explain_all(explainer, part, wrong, OfLabel())
+        again = explanation.explain(explainer, part, wrong, OfLabel())
         true = list(bar.track(again, len(wrong), description="explaining mistakes"))
     means = sheet.class_means(found)
-    write_png(sheet.means_figure(means, part.classes), folder / f"{split}-classes.png")
+    pictures.write_png(sheet.means_figure(means, part.classes), folder / f"{split}-classes.png")
     sheet.write_means(means, part.classes, folder / f"{split}-classes.npz")
     sheet.write_rows(found, folder / f"{split}.csv")
     typer.echo(f"{len(found)} samples, {len(wrong)} misread: {shown(folder)}/{split}-classes.png")
     worst = sheet.mistakes([found[n] for n in wrong], true)
     if worst:
-        write_png(sheet.mistakes_figure(worst), folder / f"{split}-mistakes.png")
+        pictures.write_png(sheet.mistakes_figure(worst), folder / f"{split}-mistakes.png")
         typer.echo(f"the most confident mistakes: {shown(folder)}/{split}-mistakes.png")
 
 
 def _faithfulness(
     explainer: Explainer, part: SampleSet, target: OfSpikes, folder: Path, split: str
 ) -> None:
-    from lfp_snn.analysis.explain.measure import JITTER, figure_of_curves, measure
-    from lfp_snn.analysis.explain.pictures import write_png
-
     batch = part.batch(range(len(part))).to(explainer.engine.device)
     with time_bar(Console()) as bar:
         task = bar.add_task("removing events", total=1)
@@ -267,6 +203,6 @@ def _faithfulness(
         (f"stability, jitter of {JITTER:g} step", str(found.stability)),
     ]
     Console().print(two_columns(rows))
-    write_png(figure_of_curves([found]), folder / f"{split}-faithfulness.png")
+    pictures.write_png(figure_of_curves([found]), folder / f"{split}-faithfulness.png")
     write_json(folder / f"{split}-faithfulness.json", found.to_json())
     typer.echo(f"drawn: {shown(folder)}/{split}-faithfulness.png")

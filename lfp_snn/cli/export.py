@@ -3,56 +3,45 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 
-from lfp_snn.cli.display import percent, shown, two_columns
+from lfp_snn.analysis.exchange.finetune import quantise_run
+from lfp_snn.analysis.exchange.nir_export import meaning_lost, nir_bytes, to_nir
+from lfp_snn.analysis.exchange.onnx_export import to_onnx
+from lfp_snn.analysis.exchange.weights import weights_bytes
+from lfp_snn.cli.console import percent, shown, two_columns
+from lfp_snn.cli.declared import Format
 from lfp_snn.cli.shipped import find_config
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError
+from lfp_snn.learners.lfp import LFP, LFPOptions
+from lfp_snn.models.nir import load_nir
 from lfp_snn.training import TrainedRun, evaluate, load_config
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import read_json, write_atomic
 from lfp_snn.training.rundir import RunDir
 
 __all__ = ["export", "import_network"]
 
 
-class Format(StrEnum):
-    """What a network can be exported to."""
-
-    nir = "nir"
-    onnx = "onnx"
-    safetensors = "safetensors"
-    int8 = "int8"
-
-
 SUFFIX = {Format.int8: "int8.npz"}
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config, for int8 its data."),
-    ] = None,
-    to: Annotated[
-        Format,
-        typer.Option(
-            help="nir: for other simulators; onnx: one time step; safetensors: weights that say "
-            "what network they are of; int8: integer weights and fixed-point membranes."
-        ),
-    ] = Format.nir,
-    out: Annotated[Path | None, typer.Option(help="File; by default RUN/network.<format>.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    finetune: Annotated[
-        int, typer.Option(min=0, metavar="EPOCHS", help="int8: fine-tune with LFP so long.")
-    ] = 0,
+    run: Path,
+    overrides: Sequence[str] | None,
+    to: Format,
+    out: Path | None,
+    force: bool,
+    finetune: int,
 ) -> None:
-    """Write the best weights of a run in a format of exchange."""
+    """Write a network in a format of exchange; see :func:`lfp_snn.cli.declared.export`."""
     if finetune and to is not Format.int8:
         raise RunError("--finetune is for --to int8; the other formats change no weights.")
     target = out or run / f"network.{SUFFIX.get(to, to.value)}"
@@ -72,25 +61,17 @@ def _content(
     """What to write, and what to tell."""
     net = trained.learner.net
     if to is Format.nir:
-        from lfp_snn.analysis.exchange.nir_export import meaning_lost, nir_bytes, to_nir
-
         graph = to_nir(net, shape)
         return nir_bytes(graph), [("note", line) for line in meaning_lost(net)]
     if to is Format.onnx:
-        from lfp_snn.analysis.exchange.onnx_export import to_onnx
-
         return to_onnx(net, shape), []
     if to is Format.safetensors:
-        from lfp_snn.analysis.exchange.weights import weights_bytes
-
         return weights_bytes(net, trained.config.model, shape, trained.classes), []
     return _int8(trained, finetune)
 
 
 def _int8(trained: TrainedRun, finetune: int) -> tuple[bytes, list[tuple[str, str]]]:
-    from lfp_snn.analysis.exchange.finetune import quantise_run
-
-    quantised = quantise_run(trained, load_splits(trained.config), finetune)
+    quantised = quantise_run(trained, load_classes(trained.config), finetune)
     info: dict[str, Any] = {"classes": trained.classes, "test_accuracy": quantised.to_json()}
     rows = [
         ("test accuracy, float32", percent(quantised.before, 2)),
@@ -102,31 +83,23 @@ def _int8(trained: TrainedRun, finetune: int) -> tuple[bytes, list[tuple[str, st
 
 
 def import_network(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A network in NIR (.nir).")],
-    config: Annotated[
-        str | None,
-        typer.Argument(metavar="[CONFIG]", help="A config whose test set it is tried on."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the config.")
-    ] = None,
-    dt: Annotated[
-        float | None, typer.Option(help="Seconds of a step; by default what the file says.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    file: Path,
+    config: str | None,
+    overrides: Sequence[str] | None,
+    dt: float | None,
+    as_json: bool,
 ) -> None:
-    """Read a network from NIR, show its stages and, with a config, test it."""
-    from lfp_snn.engine import TemporalLFP
-    from lfp_snn.models.nir import load_nir
-
-    net = load_nir(file, dt).eval()
+    """Read a network from NIR; see :func:`lfp_snn.cli.declared.import_network`."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        net = load_nir(file, dt).eval()
+    for each in told:
+        typer.echo(f"note: {each.message}", err=True)
     accuracy = None
     if config is not None:
         settings = load_config(find_config(config), overrides or ())
-        from lfp_snn.learners.lfp import LFP, LFPOptions
-
         learner = LFP.from_options(net, LFPOptions())
-        accuracy = evaluate(learner, load_splits(settings).test, settings.batch_size).accuracy
+        accuracy = evaluate(learner, load_classes(settings).test, settings.batch_size).accuracy
     if as_json:
         typer.echo(json.dumps({"input_shape": list(net.input_shape), "test_accuracy": accuracy}))
         return

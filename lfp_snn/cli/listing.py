@@ -6,28 +6,25 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from rich.console import Console
+
+from lfp_snn.cli.console import two_columns
+from lfp_snn.cli.declared import Kind
 from lfp_snn.cli.shipped import shipped_configs
-from lfp_snn.data import DATASETS
-from lfp_snn.learners import LEARNERS
-from lfp_snn.models import MODELS
-from lfp_snn.rewards import REWARDS
-from lfp_snn.rules import COMPOSITES, RULES
 
-__all__ = ["Kind", "entries"]
+__all__ = ["entries", "list_names"]
 
 
-class Kind(StrEnum):
-    """Kinds of things that have names."""
-
-    configs = "configs"
-    models = "models"
-    datasets = "datasets"
-    learners = "learners"
-    rules = "rules"
-    rewards = "rewards"
+def list_names(kind: Kind | None) -> None:
+    """List names; see :func:`lfp_snn.cli.declared.ls`."""
+    console = Console()
+    for each in Kind if kind is None else (kind,):
+        console.print(f"[bold]{each.value}[/]")
+        console.print(two_columns((f"  {name}", line) for name, line in entries(each)))
 
 
 def entries(kind: Kind) -> Iterable[tuple[str, str]]:
@@ -67,11 +64,19 @@ def _heading(path: Path) -> str:
     return re.split(r"(?<=[.?!])\s", text, maxsplit=1)[0]
 
 
+def _registry(module: str, *names: str) -> dict[str, Any]:
+    """The registries of those names in a module, imported now: no list needs the others."""
+    found = import_module(module)
+    return {name: each for known in names for name, each in getattr(found, known).items()}
+
+
 _LISTS: dict[Kind, Callable[[], list[tuple[str, str]]]] = {
     Kind.configs: _configs,
-    Kind.models: lambda: _classes(MODELS),
-    Kind.datasets: lambda: [(name, dataset.source) for name, dataset in DATASETS.items()],
-    Kind.learners: lambda: _classes(LEARNERS),
-    Kind.rules: lambda: _classes({**RULES, **COMPOSITES}),
-    Kind.rewards: lambda: _classes(REWARDS),
+    Kind.models: lambda: _classes(_registry("lfp_snn.models", "MODELS")),
+    Kind.datasets: lambda: [
+        (name, dataset.source) for name, dataset in _registry("lfp_snn.data", "DATASETS").items()
+    ],
+    Kind.learners: lambda: _classes(_registry("lfp_snn.learners", "LEARNERS")),
+    Kind.rules: lambda: _classes(_registry("lfp_snn.rules", "RULES", "COMPOSITES")),
+    Kind.rewards: lambda: _classes(_registry("lfp_snn.rewards", "REWARDS")),
 }

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from lfp_snn.cli.display import percent, time_bar, two_columns
+from lfp_snn.analysis.metrics import Metrics, measure
+from lfp_snn.cli.console import percent, time_bar, two_columns
 from lfp_snn.errors import ConfigError
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 
 __all__ = ["metrics"]
 
 
-def metrics(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
-    ] = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="So many test samples; by default all of them.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Measure a run with NeuroBench, and estimate its energy."""
-    from lfp_snn.analysis.metrics import Metrics, measure
-
+def metrics(run: Path, overrides: Sequence[str] | None, samples: int | None, as_json: bool) -> None:
+    """Measure a run; see :func:`lfp_snn.cli.declared.metrics`."""
     trained = TrainedRun.open(run, overrides or ())
-    test = load_splits(trained.config).test
+    test = load_classes(trained.config).test
     if samples is not None:
         if samples > len(test):
             raise ConfigError(f"--samples is {samples}, but the test set has {len(test)}.")

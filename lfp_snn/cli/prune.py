@@ -4,64 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from lfp_snn.cli.display import shown, time_bar
+from lfp_snn.analysis.exchange.weights import weights_bytes
+from lfp_snn.analysis.prune.criteria import Criterion
+from lfp_snn.analysis.prune.curve import SHARES, Options, prune_run, rankings
+from lfp_snn.analysis.prune.ranking import Scope
+from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_report
+from lfp_snn.analysis.prune.results import Pruned, refuse_unlike
+from lfp_snn.cli.console import shown, time_bar
+from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.options import nearest
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import write_atomic
-
-if TYPE_CHECKING:
-    from lfp_snn.analysis.prune.criteria import Criterion
-    from lfp_snn.analysis.prune.curve import Options
-    from lfp_snn.analysis.prune.results import Pruned
-    from lfp_snn.data import SampleSet
 
 __all__ = ["prune"]
 
 
 def prune(
-    runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN... [KEY=VALUE]...", help="Runs, and changes of their configs."),
-    ],
-    criteria: Annotated[
-        str, typer.Option(help="Of magnitude, relevance and random, by commas.")
-    ] = "magnitude,relevance,random",
-    shares: Annotated[
-        str | None, typer.Option(help="Shares to prune, by commas; rising, and 0 first.")
-    ] = None,
-    scope: Annotated[
-        str,
-        typer.Option(help="global: weights of all layers compete; layer: those of each by itself."),
-    ] = "global",
-    draws: Annotated[int, typer.Option(min=1, help="Random orders for each run.")] = 5,
-    samples: Annotated[
-        int, typer.Option(min=1, help="Training samples through which relevance is sent.")
-    ] = 300,
-    save: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, metavar="SHARE", help="Write the networks with that share pruned too."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder; by default RUN/prune, and runs/prune for several runs."),
-    ] = None,
+    runs: Sequence[str],
+    criteria: str,
+    shares: str | None,
+    scope: str,
+    draws: int,
+    samples: int,
+    save: float | None,
+    out: Path | None,
 ) -> None:
-    """Prune trained networks: what is left of accuracy, and which learner's prune better."""
-    from lfp_snn.analysis.prune.curve import SHARES, Options, prune_run
-    from lfp_snn.analysis.prune.ranking import Scope
-    from lfp_snn.analysis.prune.report import write_report
-    from lfp_snn.analysis.prune.results import Pruned, refuse_unlike
-
+    """Prune trained networks; see :func:`lfp_snn.cli.declared.prune`."""
     options = Options(
         criteria=_criteria(criteria),
         shares=SHARES if shares is None else _numbers(shares),
@@ -78,7 +52,7 @@ def prune(
     refuse_unlike({path: each.config for path, each in trained.items()})
     folder = out or (paths[0] / "prune" if len(paths) == 1 else Path("runs") / "prune")
     _make(folder)
-    splits = load_splits(trained[paths[0]].config)
+    splits = load_classes(trained[paths[0]].config)
     console = Console()
     orders = sum(draws if each == "random" else 1 for each in options.criteria)
     found = []
@@ -99,8 +73,6 @@ def prune(
 
 
 def _criteria(given: str) -> tuple[Criterion, ...]:
-    from lfp_snn.analysis.prune.criteria import Criterion
-
     known = [each.value for each in Criterion]
     return tuple(
         Criterion(_known("--criteria", name.strip(), known))
@@ -141,9 +113,6 @@ def _save(
     trained: TrainedRun, train: SampleSet, options: Options, share: float, folder: Path
 ) -> None:
     """Write the network as each criterion would prune it, but for random ones."""
-    from lfp_snn.analysis.exchange.weights import weights_bytes
-    from lfp_snn.analysis.prune.curve import rankings
-
     config, net = trained.config, trained.learner.net
     for criterion in options.criteria:
         if criterion == "random":
@@ -156,8 +125,6 @@ def _save(
 
 
 def _summary(pruned: Pruned) -> Table:
-    from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows
-
     table = Table(*SUMMARY_TITLES, box=None, pad_edge=False)
     for row in summary_rows(pruned):
         table.add_row(*row)

@@ -21,7 +21,7 @@ class Batch:
         ids: name of each sample.
         steps: T of a constant current; None for spike trains, which know theirs.
         targets: for rewards that look at them, float: output trains or membranes to reach,
-            [T, B, C], or one number per sample, [B].
+            [T, B, C], or [B, C] at every step, or one number per sample, [B] or [B, 1].
     """
 
     x: Spikes | Tensor

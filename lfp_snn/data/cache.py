@@ -16,6 +16,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -43,6 +44,7 @@ _DTYPES = {
 Build = Callable[[], Iterable[Binned]]
 
 _LOCK = ".lock"  # of a folder that is being built; the system lets go of it when the process ends
+_SCRATCH = re.compile(r"\..+-[0-9a-f]{24}-[a-z0-9_]{8}")  # nothing else is ever removed
 _UNLOCKED_S = 3600  # age at which a folder without a lock is nobody's
 
 
@@ -139,10 +141,13 @@ def _scratch(name: str) -> Iterator[Path]:
 def _remove_abandoned() -> None:
     """Remove folders whose builder has been killed: nobody holds their lock."""
     for folder in location().glob(".*-*"):
+        if not _SCRATCH.fullmatch(folder.name):  # the cache may lie in a folder with other things
+            continue
         with suppress(OSError):
             lock = folder / _LOCK
             if not lock.exists():
-                if time.time() - folder.stat().st_mtime > _UNLOCKED_S:
+                latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+                if time.time() - latest > _UNLOCKED_S:
                     shutil.rmtree(folder)
                 continue
             with lock.open("rb") as file:

@@ -84,6 +84,13 @@ class Events:
         return flat
 
 
+def sensor_text(sensor: tuple[int, int, int]) -> str:
+    """A sensor (polarities, height, width) in words; a row of pixels is channels."""
+    polarities, height, width = sensor
+    size = f"{width} channels" if height == 1 and width > 1 else f"{width} x {height}"
+    return f"{size}, {polarities} polarit{'y' if polarities == 1 else 'ies'}"
+
+
 @numba.njit(cache=True, nogil=True)
 def _flat(p, y, x, height, width):  # type: ignore[no-untyped-def]
     flat = np.empty(len(p), np.int32)  # one pass; numpy would take five

@@ -1,45 +1,59 @@
 """The index of one's own recordings: what was found in a folder, and which part each file is in.
 
 `look` reads every file once, and `write_index` keeps what it found: sensor, classes, files with
-label, group and part. The dataset `lfp_snn.data.recordings` is read from such an index, so that a
-split is drawn once and stays.
+label, group, part and targets. The dataset `lfp_snn.data.recordings` is read from such an index, so
+that a split is drawn once and stays.
 
 **No leakage.** Parts are drawn by group: a recording is a group of its own unless a table says
 otherwise (a subject, a session).
 """
 
-import csv
 import dataclasses
-import io
 import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lfp_snn.data.formats import FORMATS, read_recording
+from lfp_snn.data.entries import PARTS, Entry, part_named
+from lfp_snn.data.events import sensor_text
+from lfp_snn.data.formats import AS_IT_IS, Layout, read_mixed
 from lfp_snn.data.formats.base import LARGEST
-from lfp_snn.data.splits import stratified
-from lfp_snn.errors import DataError
+from lfp_snn.data.notices import notices
+from lfp_snn.data.parts import shared_groups
+from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.unpacking import reading
+from lfp_snn.wholefiles import write_whole
 
-PARTS = ("train", "val", "test")
 _VERSION = 1
-_COLUMNS = ("file", "label", "group")  # of a table
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """A file of an index: where it is, its class, its group, and its part."""
+class Index:
+    """What an index says.
 
-    file: str
-    label: str
-    group: str
-    part: str = "train"
+    Args:
+        folder: where the files are.
+        sensor: (polarities, height, width) that holds all of them.
+        classes: names of the classes; of the targets, where files have no classes.
+        entries: the files.
+        targets: names of the numbers to learn.
+        validation_time: share of each training recording, its last stretch of time, that
+            validates; 0 where other recordings do, or none.
+        layout: columns and unit of time of files that do not tell them.
+    """
+
+    folder: Path
+    sensor: tuple[int, int, int]
+    classes: list[str]
+    entries: list[Entry]
+    targets: list[str]
+    validation_time: float = 0.0
+    layout: Layout = AS_IT_IS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +66,7 @@ class Seen:
         durations: seconds of each.
         counts: events of each.
         bad: why the others cannot be read.
+        notices: what is odd about those that can, each with the name of its file.
     """
 
     entries: list[Entry]
@@ -59,82 +74,14 @@ class Seen:
     durations: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
     bad: list[str]
-
-
-def find(folder: Path) -> list[Entry]:
-    """The recordings in folder/<class>/..., each a group of its own.
-
-    Raises:
-        DataError: there are none.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no folder")
-    suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
-    entries = []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.suffix.lower() in suffixes and path.is_file() and len(parts) > 1 and not hidden:
-            name = "/".join(parts)
-            _check_name(name, folder)
-            entries.append(Entry(name, parts[0], name))
-    if not entries:
-        raise DataError(
-            f"{folder} has no recordings in folders of their class: expected "
-            f"<class>/<file>, with files of {', '.join(sorted(suffixes))}"
-        )
-    return entries
-
-
-def _check_name(name: str, folder: Path) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{folder} has the file {name!a}, whose name is not UTF-8; rename it"
-        ) from error
-
-
-def read_table(path: Path, folder: Path) -> list[Entry]:
-    """The files that a CSV lists, in columns file, label and perhaps group.
-
-    Raises:
-        DataError: it cannot be read, a column is missing, or a file leads out of the folder.
-    """
-    with reading(path, "table of recordings"):
-        lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
-        titles = [title.strip() for title in next(lines, [])]
-        if not {"file", "label"} <= set(titles):
-            raise DataError(
-                f"{path} needs the columns file and label (and group, if there are groups)"
-            )
-        # Columns that are not known are passed over, and may be many.
-        columns = {name: titles.index(name) for name in _COLUMNS if name in titles}
-        rows = [
-            (lines.line_num, {k: line[n].strip() for k, n in columns.items() if n < len(line)})
-            for line in lines
-            if line
-        ]
-    entries = [_entry(path, folder, number, row) for number, row in rows]
-    if not entries:
-        raise DataError(f"{path} lists no files")
-    return entries
-
-
-def _entry(path: Path, folder: Path, number: int, row: Mapping[str, str]) -> Entry:
-    """What a line of a table says."""
-    file, label = row.get("file", ""), row.get("label", "")
-    if not file or not label:
-        raise DataError(f"{path}, line {number}: a file and a label are needed")
-    if "\0" in file:
-        raise DataError(f"{path}, line {number}: a name with a null character names no file")
-    if not (folder / file).resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{path}, line {number}: {file} lies outside of {folder}")
-    return Entry(file, label, row.get("group") or file)
+    notices: list[str] = dataclasses.field(default_factory=list)
 
 
 def look(
-    folder: Path, entries: Sequence[Entry], track: Callable[[Sequence[Entry]], Iterable[Entry]]
+    folder: Path,
+    entries: Sequence[Entry],
+    track: Callable[[Sequence[Entry]], Iterable[Entry]],
+    layout: Layout = AS_IT_IS,
 ) -> Seen:
     """Read every file once.
 
@@ -142,15 +89,16 @@ def look(
         folder: to which the files are relative.
         entries: the files.
         track: yields the entries, and may show how far it is.
+        layout: columns and unit of time of files that do not tell them.
 
     Raises:
-        DataError: none can be read, or they have fewer than two classes.
+        DataError: none can be read, or they have fewer than two classes and no targets.
     """
-    good, durations, counts, bad = [], [], [], []
+    good, durations, counts, bad, odd = [], [], [], [], list[str]()
     sensor = [1, 1, 1]
     for entry in track(entries):
         try:
-            events = read_recording(folder / entry.file)
+            events = read_mixed(folder / entry.file, layout)
         except DataError as error:
             bad.append(str(error))
             continue
@@ -158,51 +106,80 @@ def look(
         sensor = [max(pair) for pair in zip(sensor, events.sensor, strict=True)]
         durations.append((int(events.t.max()) - int(events.t.min())) / 1e6)
         counts.append(len(events))
+        odd += [f"{entry.file}: {notice}" for notice in notices(events)]
     if not good:
         raise DataError(f"none of {len(bad)} files in {folder} can be read; the first: {bad[0]}")
-    if len({entry.label for entry in good}) < 2:
+    if not good[0].targets and len({entry.label for entry in good}) < 2:
         raise DataError(f"{folder} has one class only ({good[0].label}); at least two are needed")
     polarities, height, width = sensor
     return Seen(
-        good, (polarities, height, width), np.array(durations), np.array(counts, np.int64), bad
+        good, (polarities, height, width), np.array(durations), np.array(counts, np.int64), bad, odd
     )
 
 
-def draw_parts(entries: Sequence[Entry], validation: float, test: float, seed: int) -> list[Entry]:
-    """The entries, each with its part; stratified, and a group never in two parts.
+def notices_of_parts(
+    folder: Path, entries: Sequence[Entry], validation_time: float = 0.0
+) -> list[str]:
+    """What a user should know of classes and parts.
 
-    A group counts as its most frequent class.
+    Folders without recordings, classes with one recording or without any to train, groups in
+    several parts, and that nothing validates.
 
     Args:
-        entries: the files.
-        validation: share of the groups that are not tested on, to validate.
-        test: share of the groups, to test.
-        seed: draws the parts.
-
-    Raises:
-        DataError: a part is left empty.
+        folder: the folder that was looked at.
+        entries: what of it can be read, with parts.
+        validation_time: see :class:`Index`.
     """
-    members: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        members[entry.group].append(entry.label)
-    groups = sorted(members)
-    classes = sorted({entry.label for entry in entries})
-    main = [classes.index(Counter(members[group]).most_common(1)[0][0]) for group in groups]
-    tested = round(len(groups) * test)
-    validated = round((len(groups) - tested) * validation)
-    sizes = [len(groups) - tested - validated, validated, tested]
-    if min(sizes) < 1:
-        raise DataError(
-            f"{len(groups)} groups are split into {sizes[0]} to train, {sizes[1]} to validate and "
-            f"{sizes[2]} to test; each part needs one"
+    found = [f"{empty} has no recordings that can be read" for empty in _empty(folder, entries)]
+    for label, count in sorted(Counter(entry.label for entry in entries if entry.label).items()):
+        if count == 1:
+            found.append(f"the class {label} has one recording, which is in one part alone")
+    trained = {entry.label for entry in entries if entry.part == "train"}
+    for label in sorted({entry.label for entry in entries} - trained):
+        found.append(f"the class {label} has no recording to train on")
+    if not validation_time and not any(entry.part == "val" for entry in entries):
+        found.append(
+            "nothing validates: the weights of the last epoch will be tested; or let a stretch of "
+            "each training recording validate, with --validate-by time"
         )
-    rows = stratified(np.array(main), sizes, seed)
-    part = {groups[row]: name for name, each in zip(PARTS, rows, strict=True) for row in each}
-    return [dataclasses.replace(entry, part=part[entry.group]) for entry in entries]
+    for group in shared_groups(entries):
+        found.append(f"the group {group} is in several parts, as they were given")
+    return found
 
 
-def write_index(path: Path, folder: Path, seen: Seen, entries: Sequence[Entry]) -> None:
+def _empty(folder: Path, entries: Sequence[Entry]) -> list[Path]:
+    """Folders at the top, or of classes within those of parts, of which nothing is listed."""
+    used = {parent for entry in entries for parent in (folder / entry.file).parents}
+    tops = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    inner = [path for top in tops if part_named(top.name) for path in sorted(top.iterdir())]
+    return [
+        path
+        for path in (*tops, *inner)
+        if path.is_dir() and not path.name.startswith(".") and path not in used
+    ]
+
+
+def write_index(
+    path: Path,
+    folder: Path,
+    seen: Seen,
+    entries: Sequence[Entry],
+    targets: Sequence[str] = (),
+    validation_time: float = 0.0,
+    layout: Layout = AS_IT_IS,
+) -> None:
     """Write an index; files are kept relative to `folder`.
+
+    The folder is kept relative to the index too, so that both can be moved together.
+
+    Args:
+        path: the index to make.
+        folder: where the files are.
+        seen: what looking at them has shown.
+        entries: the files, with parts.
+        targets: names of the targets.
+        validation_time: see :class:`Index`.
+        layout: see :class:`Index`.
 
     Raises:
         DataError: it is there already, or cannot be written.
@@ -210,21 +187,30 @@ def write_index(path: Path, folder: Path, seen: Seen, entries: Sequence[Entry]) 
     content = {
         "version": _VERSION,
         "folder": str(folder.resolve()),
+        "from_here": os.path.relpath(folder.resolve(), path.resolve().parent),
         "sensor": list(seen.sensor),
-        "classes": sorted({entry.label for entry in entries}),
+        "classes": sorted({entry.label for entry in entries} - {""}) or list(targets),
+        "targets": list(targets),
+        "validation_time": validation_time,
         "files": [dataclasses.asdict(entry) for entry in entries],
+        "column_order": ",".join(layout.order) or None,
+        "time_unit": layout.unit,
     }
     try:
-        with path.open("x", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
+        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False).encode(), new=True)
     except FileExistsError:
         raise DataError(f"{path} exists already; name another file with --out") from None
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror})") from error
 
 
-def read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[Entry]]:
-    """Folder, sensor, classes and files of an index.
+def read_index(path: Path, root: Path | None = None) -> Index:
+    """What an index says.
+
+    Args:
+        path: the index.
+        root: where the recordings are, if they were moved without it. By default where they lie
+            from the index on, as when it was made, else at the place where they were then.
 
     Raises:
         DataError: it is missing, damaged, or of another version, or a file leads out of its folder.
@@ -238,10 +224,12 @@ def read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[
         if content["version"] != _VERSION:
             raise DataError(f"{path} is an index of another version; import the folder again")
         polarities, height, width = (int(side) for side in content["sensor"])
-        entries = [Entry(**each) for each in content["files"]]
+        targets = [str(name) for name in content.get("targets", ())]
+        entries = [_entry(path, each, len(targets)) for each in content["files"]]
         folder, classes = Path(content["folder"]), [str(name) for name in content["classes"]]
-        if not all(isinstance(each, str) for e in entries for each in dataclasses.astuple(e)):
-            raise DataError(f"{path} has an entry that is no text")
+        moved = path.parent / str(content.get("from_here", folder))
+        block = float(content.get("validation_time", 0))
+        layout = _layout(path, content)
     if not (polarities in (1, 2) and 0 < height <= LARGEST and 0 < width <= LARGEST):
         raise DataError(
             f"{path} tells of a sensor {(polarities, height, width)}, which no camera has"
@@ -250,26 +238,56 @@ def read_index(path: Path) -> tuple[Path, tuple[int, int, int], list[str], list[
         inside = Path(os.path.normpath(entry.file))
         if inside.is_absolute() or inside.parts[:1] == (os.pardir,):
             raise DataError(f"{path} names the file {entry.file}, outside of its folder {folder}")
-    if any(entry.part not in PARTS or entry.label not in classes for entry in entries):
+    known = {*classes, ""} if targets else set(classes)
+    if any(entry.part not in PARTS or entry.label not in known for entry in entries):
         raise DataError(f"{path} names a part or a class that it does not have")
-    return folder, (polarities, height, width), classes, entries
+    if not 0 <= block < 1:
+        raise DataError(f"{path} has validation_time {block:g}; expected a share below 1")
+    if root is None and entries and (moved / entries[0].file).is_file():
+        folder = moved
+    return Index(
+        root or folder, (polarities, height, width), classes, entries, targets, block, layout
+    )
 
 
-def summary(seen: Seen, entries: Sequence[Entry]) -> dict[str, Any]:
+def _layout(path: Path, content: dict[str, Any]) -> Layout:
+    """The layout in which the files of an index are read."""
+    try:
+        return Layout.of(content.get("column_order"), content.get("time_unit"))
+    except ConfigError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def _entry(path: Path, content: dict[str, Any], targets: int) -> Entry:
+    """A file of an index."""
+    numbers = tuple(float(number) for number in content.pop("targets", ()))
+    entry = Entry(**content, targets=numbers)
+    if not all(isinstance(each, str) for each in content.values()):
+        raise DataError(f"{path} has an entry that is no text")
+    if len(numbers) != targets or not np.isfinite(numbers).all():
+        raise DataError(f"{path} has other targets for {entry.file} than it names")
+    return entry
+
+
+def summary(seen: Seen, entries: Sequence[Entry], validation_time: float = 0.0) -> dict[str, Any]:
     """What an import found, for a table."""
     balance = Counter(entry.label for entry in entries)
     parts = Counter(entry.part for entry in entries)
     rates = seen.counts / np.maximum(seen.durations, 1e-6)
     few, many = min(balance.values()), max(balance.values())
+    classes = f"{len(balance)}, with {few} to {many} recordings each"
+    late = f" (the last {validation_time:.4g} of the time of train)" if validation_time else ""
+    if set(balance) == {""}:
+        classes = f"none, but {len(entries[0].targets)} targets"
     return {
         "recordings": f"{len(entries):,}",
-        "sensor": f"{seen.sensor[2]} x {seen.sensor[1]}, {seen.sensor[0]} polarities",
+        "sensor": sensor_text(seen.sensor),
         "duration, median": _spread(seen.durations, "s"),
         "events, median": _spread(seen.counts, ""),
         "rate, median": _spread(rates, "events/s"),
-        "classes": f"{len(balance)}, with {few} to {many} recordings each",
+        "classes": classes,
         "groups": f"{len({entry.group for entry in entries}):,}",
-        "parts": ", ".join(f"{name} {parts[name]}" for name in PARTS),
+        "parts": ", ".join(f"{name} {parts[name]}" for name in PARTS) + late,
         "bad files": str(len(seen.bad)),
     }
 

@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -66,6 +66,7 @@ class SampleSet(ABC):
         self.classes = classes
         self.feature_shape = feature_shape
         self.steps = steps
+        self._all_targets: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -86,6 +87,26 @@ class SampleSet(ABC):
         """A name for each sample."""
         return tuple(self._all_ids[row] for row in self._rows)
 
+    @property
+    def targets(self) -> npt.NDArray[np.float32] | None:
+        """Numbers to learn of each sample, float32 [N, D]; None if there are none."""
+        return None if self._all_targets is None else self._all_targets[self._rows]
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether samples have targets and no classes: outputs are numbers, and none is right."""
+        return self._all_targets is not None and bool((self._all_labels < 0).all())
+
+    def aiming_at(self, targets: npt.NDArray[np.float32]) -> Self:
+        """The same set with targets.
+
+        Args:
+            targets: of each row of the store, float32 [N, D].
+        """
+        aiming = copy.copy(self)
+        aiming._all_targets = targets
+        return aiming
+
     def batch(self, indices: Positions, draw: Draw | None = None) -> Batch:
         """The samples at these positions of the set, in this order.
 
@@ -95,17 +116,21 @@ class SampleSet(ABC):
         """
         rows = self._rows[np.asarray(indices, dtype=np.int64)]
         x, lengths, labels = self._encode(rows, draw)
+        targets = None if self._all_targets is None else self._all_targets[rows]
         return Batch(
             x,
             torch.from_numpy(self._all_labels[rows] if labels is None else labels),
             lengths=None if lengths is None else torch.from_numpy(lengths),
             ids=tuple(self._all_ids[row] for row in rows),
             steps=None if isinstance(x, Spikes) else self.steps,
+            targets=None if targets is None else torch.from_numpy(targets),
         )
 
     def subset(self, indices: Positions) -> "SampleSet":
         """The set of the samples at these positions of this set."""
-        return self._select(self._rows[np.asarray(indices, dtype=np.int64)])
+        chosen = self._select(self._rows[np.asarray(indices, dtype=np.int64)])
+        chosen._all_targets = self._all_targets
+        return chosen
 
     def keep(self, names: Sequence[int | str]) -> Self:
         """The set of the samples of some classes, numbered in the order of their names.
@@ -115,6 +140,8 @@ class SampleSet(ABC):
         Raises:
             ConfigError: a name is not one of the classes, or stands there twice.
         """
+        if self.is_regression:
+            raise ConfigError("data.classes is set, but the samples have targets and no classes.")
         wanted = [str(name) for name in names]
         for name in wanted:
             if name not in self.classes:
@@ -262,6 +289,8 @@ def _pieces(column: npt.NDArray[Any], pieces: list[slice]) -> npt.NDArray[Any]:
 class Splits:
     """The three parts of a dataset, and what it is.
 
+    `val` may be empty: then the weights of the last epoch are tested.
+
     `info` has `name`, `source` (one phrase: what it is and from whom, for reports) and `sizes`
     (samples in each part).
     """
@@ -283,13 +312,15 @@ class Splits:
         source: str,
     ) -> "Splits":
         """Cuts one set into three."""
-        sizes = {"train": len(train), "val": len(val), "test": len(test)}
-        return cls(
-            train=samples.subset(train),
-            val=samples.subset(val),
-            test=samples.subset(test),
-            info={"name": name, "source": source, "sizes": sizes},
-        )
+        rows = {"train": train, "val": val, "test": test}
+        parts = {part: samples.subset(each) for part, each in rows.items()}
+        return cls.joined(parts, name=name, source=source)
+
+    @classmethod
+    def joined(cls, parts: Mapping[str, SampleSet], *, name: str, source: str) -> "Splits":
+        """Three sets of one kind, by the names of their parts."""
+        sizes = {part: len(each) for part, each in parts.items()}
+        return cls(**parts, info={"name": name, "source": source, "sizes": sizes})
 
     def keep(self, names: Sequence[int | str]) -> "Splits":
         """The samples of some classes, numbered in the order of their names.
@@ -300,7 +331,7 @@ class Splits:
         """
         parts = {name: getattr(self, name).keep(names) for name in ("train", "val", "test")}
         for name, part in parts.items():
-            if not len(part):
+            if not len(part) and len(getattr(self, name)):
                 raise DataError(f"data.classes leaves nothing of the {name} part.")
         sizes = {name: len(part) for name, part in parts.items()}
         return Splits(**parts, info={**self.info, "sizes": sizes})

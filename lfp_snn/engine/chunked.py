@@ -108,7 +108,24 @@ class Chunks:
 
     # ------------------------------------------------------------------ forwards
 
-    def border_bytes(self) -> int:
+    def length(self, budget: int, backend: str, known: dict[torch.Size, int]) -> int:
+        """Steps of a chunk, by the budget and by what the states of these samples take.
+
+        Args:
+            budget: bytes for one chunk and the membranes at all borders.
+            backend: name of the kernels.
+            known: bytes of the states by the shape of a frame of the input; added to.
+        """
+        frame = torch.Size(self.value.shape[1:])
+        if frame not in known:
+            known[frame] = self._border_bytes()
+        border = known[frame]
+        if not border:  # without neurons nothing goes from step to step
+            return self.run.steps
+        step = FLOATS_PER_NEURON[backend] * border
+        return chunk_length(self.run.steps, step, border, budget)
+
+    def _border_bytes(self) -> int:
         """What the states of all neurons take, from a pass over the first step."""
         probe = self._pass(_Chunk(0, 1, self.run.state), record=False, again=True)
         run_forward(self.program, probe, self._input(_Chunk(0, 1, {}))[0])
@@ -150,9 +167,17 @@ class Chunks:
         run, steps = self.run, chunk.stop - chunk.start
         lengths = None if run.lengths is None else (run.lengths - chunk.start).clamp(0, steps)
         return Tape(
-            steps, run.batch, lengths, chunk.state, record=record, dtype=run.dtype,
-            drawn=run.drawn, start=chunk.start, again=again,
-        )  # fmt: skip
+            steps,
+            run.batch,
+            lengths,
+            chunk.state,
+            record=record,
+            dtype=run.dtype,
+            drawn=run.drawn,
+            start=chunk.start,
+            again=again,
+            stopwatch=run.stopwatch,
+        )
 
     def _input(self, chunk: _Chunk) -> tuple[Value, Tensor | None]:
         """The input of a chunk, and which entries of the whole list those of its list are."""

@@ -13,6 +13,7 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
+from lfp_snn.cells import Arriving
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import (
     Credits,
@@ -48,7 +49,8 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
     run.forms.append(_form(value))
     for k, node in enumerate(program.nodes):
         inputs = [take(i, node.stage.takes_spikes) for i in node.inputs]
-        value = node.stage.forward(run, *inputs)
+        with run.timed(node.stage.name, "forward"):
+            value = node.stage.forward(run, *inputs)
         values.append(value)
         run.forms.append(_form(value))
         for i in program.last_used(k):
@@ -94,12 +96,15 @@ def run_backward(
         if node.stage is program.output:
             output = program.output
             c, r = (reward, None) if as_credit else (None, reward)
-            found = output.receive(run, c, r, feedback, rules, asked, at_output=True)
+            entering = Arriving(c, r, at_output=True)
+            with run.timed(output.name, "backward"):
+                found = output.receive(run, entering, feedback, rules, asked)
             arrived = None, output.spikes(run) * reward if as_credit and of_input else reward
         else:
             arrived = credits[k + 1], beside[k + 1]
             credits[k + 1] = beside[k + 1] = None
-            found = _send(node.stage, run, *arrived, feedback, rules, asked)
+            with run.timed(node.stage.name, "backward"):
+                found = _send(node.stage, run, *arrived, feedback, rules, asked)
         if of_input and isinstance(node.stage, Spiking):
             form = wanted[k + 1]
             form = run.forms[k + 1] if form is None else form
@@ -150,7 +155,7 @@ def _send(
     if relevance is None:
         return () if credit is None else stage.backward(run, credit, feedback, rules, asked)
     if isinstance(stage, Spiking):
-        return stage.receive(run, credit, relevance, feedback, rules, asked)
+        return stage.receive(run, Arriving(credit, relevance), feedback, rules, asked)
     handed = tuple(map(Relevance, stage.hand_on(run, relevance)))
     return (
         handed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lfp_snn.engine.tape import Tape, Value
 from lfp_snn.errors import NotFiniteError, ShapeError
@@ -105,20 +105,24 @@ def prepare_state(state: Mapping[str, Tensor] | None, neurons: Sequence[str]) ->
     return dict(state or {})
 
 
-def check_finite(run: Tape, output: Value) -> None:
-    """Refuse what a network has made of an input if it is not finite; on the CPU.
+def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
+    """Refuse a network, and what it has made of an input, if it is not finite; on the CPU.
 
     NaN stays in a membrane, so that only those after the last step are looked at, which costs a
-    T-th of looking at all.
+    T-th of looking at all. A weight whose input was silent, or an infinite one before a reset to
+    zero, leaves no trace in them and would make the feedback NaN: parameters are looked at too.
 
     Raises:
-        NotFiniteError: names the layer.
+        NotFiniteError: names the layer or the parameter.
     """
     for name, membrane in run.final_state.items():
         if membrane.device.type == "cpu" and not _finite(membrane):
             raise NotFiniteError(f"The membranes of layer '{name}' are not finite")
     if isinstance(output, Tensor) and output.device.type == "cpu" and not _finite(output):
         raise NotFiniteError("The output of the network is not finite")
+    for name, parameter in net.named_parameters():
+        if parameter.device.type == "cpu" and not _finite(parameter.detach()):
+            raise NotFiniteError(f"The parameter '{name}' is not finite")
 
 
 def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
+from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
@@ -111,6 +112,7 @@ class TracedNetwork:
 
     def _choose_plan(self) -> Plan:
         """The program on the kernels of the backend, made when it is first needed."""
+        refuse_computed_weights(self.net)
         backend = self.backend
         reason = unavailable(backend, self.device, self.dtype)
         if reason is not None:

@@ -110,21 +110,12 @@ class Population(Spiking):
 
     @override
     def receive(
-        self,
-        run: Tape,
-        credit: Tensor | None,
-        relevance: Tensor | None,
-        feedback: Feedback,
-        rules: Rules,
-        wanted: Wanted,
-        *,
-        at_output: bool = False,
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         rule = rules[self.name]
         if isinstance(rule, Rescale):
-            arriving = Arriving(credit, relevance, gated=not at_output)
             return self.rescale(run, rule, arriving, feedback)
-        return super().receive(run, credit, relevance, feedback, rules, wanted, at_output=at_output)
+        return super().receive(run, arriving, feedback, rules, wanted)
 
     @abstractmethod
     def rescale(self, run: Tape, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
@@ -258,7 +249,7 @@ class Leaky(Population):
         current, spikes, membranes, state, dynamics = run.kept[self]
         current = current.to(run.dtype)
         factor = self.module.graded_spikes_factor
-        credit, relevance, gated = arriving
+        credit, relevance, at_output = arriving
         if feedback.wanted(factor):
             total = torch.zeros_like(membranes) if credit is None else spikes * credit
             if relevance is not None:
@@ -267,7 +258,9 @@ class Leaky(Population):
         direct = torch.zeros_like(membranes)
         if credit is not None:
             compared = lif.compared(membranes, current, dynamics, state)
-            direct = rule.slope(compared, dynamics.threshold, gated=gated) * self._sent(credit)
+            direct = rule.slope(compared, dynamics.threshold, gated=not at_output) * self._sent(
+                credit
+            )
             self._learn_distance(direct, feedback)
         n, run.carried[self.name] = lif.rescale(
             direct,

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lfp_snn.cells import Arriving
 from lfp_snn.engine.feedback import Feedback
 from lfp_snn.engine.tape import Form, Tape, Value
 from lfp_snn.errors import NetworkError, ShapeError
@@ -223,33 +224,17 @@ class Spiking(Stage):
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        return self.receive(run, credit, None, feedback, rules, wanted)
+        return self.receive(run, Arriving(credit), feedback, rules, wanted)
 
     def receive(
-        self,
-        run: Tape,
-        credit: Tensor | None,
-        relevance: Tensor | None,
-        feedback: Feedback,
-        rules: Rules,
-        wanted: Wanted,
-        *,
-        at_output: bool = False,
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        """As :meth:`backward`, from a dense credit, a relevance beside it, or both.
+        """As :meth:`backward`, from credit and relevance ``[T, B, ...]``.
 
-        By default credit becomes relevance at the spikes. At the output it is a reward, which is
-        relevance as it is, also where the output is silent.
-
-        Args:
-            run: the recorded pass.
-            credit: ``c`` ``[T, B, ...]``, or None.
-            relevance: ``R`` ``[T, B, ...]``, or None; of the two at least one is given.
-            feedback: to which this stage adds.
-            rules: of the stages.
-            wanted: in what form credit of each input is.
-            at_output: whether this is the output, and what arrives the reward.
+        Unless the stage says otherwise, credit becomes relevance at the spikes. At the output it is
+        a reward, which is relevance as it is, also where the output is silent.
         """
+        credit, relevance, at_output = arriving
         if credit is not None:
             arrived = credit if at_output else self.spikes(run) * credit
             relevance = arrived if relevance is None else relevance + arrived

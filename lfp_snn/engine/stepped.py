@@ -135,14 +135,14 @@ class Stepped(Population):
         self, run: Tape, rule: Rescale, arriving: cells.Arriving, feedback: Feedback
     ) -> Credits:
         trace: _Trace = run.kept[self]
-        credit, relevance, gated = arriving
+        credit, relevance, at_output = arriving
         direct = torch.zeros_like(trace.arrived)
 
         def back(t: int, handed: Tensor, later: Tensor, before: Tensor) -> cells.Handed:
             c = None if credit is None else credit[t]
             if len(later):
                 c = later[0] if c is None else c + later[0]
-            now = cells.Arriving(c, None if relevance is None else relevance[t], gated)
+            now = cells.Arriving(c, None if relevance is None else relevance[t], at_output)
             found, direct[t] = trace.cell.rescale(rule, now, handed, trace.arrived[t], before)
             return found
 

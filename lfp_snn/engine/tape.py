@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.stopwatch import Stopwatch, Way
 from lfp_snn.lif import running
 from lfp_snn.spikes import Spikes
 
@@ -43,6 +45,7 @@ class Tape:
         exchange: with the processes that have the other samples of the batch, if there are any.
         start: steps of the sequence before the first of this pass.
         again: these steps were run before, and running statistics have seen them.
+        stopwatch: of what its stages take, if that is asked for.
     """
 
     steps: int
@@ -61,7 +64,12 @@ class Tape:
     exchange: Exchange | None = None
     start: int = 0
     again: bool = False
+    stopwatch: Stopwatch | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+
+    def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:
+        """Within, what a stage does is timed if there is a stopwatch."""
+        return nullcontext() if self.stopwatch is None else self.stopwatch.time(stage, way)
 
     def running(self, dims: int) -> Tensor | None:
         """Bool ``[T, B, 1, ...]``, true until a sample's end; None if all run for T."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
-from lfp_snn.engine.chunked import FLOATS_PER_NEURON, Chunks, chunk_length
+from lfp_snn.engine.chunked import Chunks
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
 from lfp_snn.engine.feedback import Feedback, SharedFeedback
@@ -26,6 +26,7 @@ from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Statistics
 from lfp_snn.engine.stage import Form, Tape
+from lfp_snn.engine.stopwatch import Stopwatch
 from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.errors import NetworkError
 from lfp_snn.rewards import StepwiseReward
@@ -106,6 +107,8 @@ class TemporalLFP(TracedNetwork):
         self._input: Tensor | Spikes | None = None
         #: With the processes that have the other samples of the batch, while there are any.
         self.exchange: Exchange | None = None
+        #: Adds up what each stage takes, while there is one.
+        self.stopwatch: Stopwatch | None = None
 
     @classmethod
     def with_options(
@@ -150,8 +153,8 @@ class TemporalLFP(TracedNetwork):
         Raises:
             ShapeError: the input does not fit the network, lies on another device, or is not
                 finite (checked on the CPU).
-            NotFiniteError: membranes or values are not, which a weight that is not finite makes
-                them as soon as its input is active (checked on the CPU, after the last step).
+            NotFiniteError: membranes, values or parameters are not (checked on the CPU, after
+                the last step).
         """
         with torch.no_grad(), self._products():
             self._used = self._choose_plan()
@@ -167,6 +170,7 @@ class TemporalLFP(TracedNetwork):
                 record=record,
                 dtype=self.dtype,
                 exchange=self.exchange,
+                stopwatch=self.stopwatch,
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
             # What an earlier pass kept is freed before this one needs memory.
@@ -175,8 +179,9 @@ class TemporalLFP(TracedNetwork):
                 spikes = run_forward(self._program, run, value)
             else:
                 self._chunks = Chunks(self._program, run, value)
-                spikes = self._chunks.forward(self.options.chunk or self._chunk_length(run, value))
-        check_finite(run, spikes)
+                known = self.options.budget, self.backend, self._border_bytes
+                spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
+        check_finite(run, spikes, self.net)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
@@ -189,18 +194,6 @@ class TemporalLFP(TracedNetwork):
                     "each step, and a state does not tell at which one it stands: give the whole "
                     "sequence in one call."
                 )
-
-    def _chunk_length(self, run: Tape, value: Tensor | Spikes) -> int:
-        """Steps of a chunk, by the budget and by what the states of these samples take."""
-        assert self._chunks is not None
-        frame = torch.Size(value.shape[1:])
-        if frame not in self._border_bytes:
-            self._border_bytes[frame] = self._chunks.border_bytes()
-        border = self._border_bytes[frame]
-        if not border:  # without neurons nothing goes from step to step
-            return run.steps
-        step = FLOATS_PER_NEURON[self.backend] * border
-        return chunk_length(run.steps, step, border, self.options.budget)
 
     # ------------------------------------------------------------------ step by step
 
@@ -282,9 +275,8 @@ class TemporalLFP(TracedNetwork):
         Args:
             reward: ``[T, B, C]``, the relevance that enters at the output neurons or values.
             as_credit: the reward is credit of the output at every step, silent or not
-                (:attr:`lfp_snn.rewards.Reward.is_credit`), and not relevance. The rule
-                :class:`~lfp_snn.rules.Rescale` counts the output against a reference then, without
-                a gate. All other rules know relevance alone, and take it as such.
+                (:attr:`lfp_snn.rewards.Reward.is_credit`). :class:`~lfp_snn.rules.Rescale` then
+                counts the output against a reference; other rules take it as relevance.
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.

@@ -17,6 +17,7 @@ from torch import fx, nn
 
 from lfp_snn.activations import Sign, Step
 from lfp_snn.engine import merges, shapes
+from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.norms import Norm
 from lfp_snn.engine.options import Statistics
@@ -60,6 +61,7 @@ def build_program(net: nn.Module, statistics: Statistics = "fixed") -> Program:
     """
     if not isinstance(net, nn.Module):
         raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
+    refuse_computed_weights(net)
     tracer = _Tracer()
     root = nn.Sequential(net) if tracer.is_leaf_module(net, "") else net
     with _undisturbed(root):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.activations import Step
+from lfp_snn.cells import Arriving
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
 from lfp_snn.rules import Rescale, Rule
 
@@ -123,21 +124,12 @@ class StepUnits(Activation):
 
     @override
     def receive(
-        self,
-        run: Tape,
-        credit: Tensor | None,
-        relevance: Tensor | None,
-        feedback: Feedback,
-        rules: Rules,
-        wanted: Wanted,
-        *,
-        at_output: bool = False,
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         rule = rules[self.name]
+        credit, relevance, at_output = arriving
         if credit is None or not isinstance(rule, Rescale):
-            return super().receive(
-                run, credit, relevance, feedback, rules, wanted, at_output=at_output
-            )
+            return super().receive(run, arriving, feedback, rules, wanted)
         drive = run.kept[self][0]
         threshold = torch.as_tensor(self.module.threshold).to(drive)
         n = rule.slope(drive, threshold, gated=not at_output) * credit

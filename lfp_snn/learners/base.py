@@ -25,6 +25,8 @@ from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import MembraneCoded, Prediction, ties
+from lfp_snn.rewards.base import own_steps
+from lfp_snn.rewards.readout import mean_membranes
 from lfp_snn.spikes import Spikes
 
 __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
@@ -207,6 +209,16 @@ class Learner(ABC):
         if self.engine.is_readout:
             return MembraneCoded().predict(spikes, lengths=lengths, membranes=membranes)
         return ties(spikes.sum(0))
+
+    @property
+    def regresses(self) -> bool:
+        """Can it learn targets that are numbers, where no class is known?"""
+        return False
+
+    def estimate(self, batch: TrainingBatch) -> Tensor:
+        """What the outputs say in numbers, their mean membranes ``[B, C]``, without learning."""
+        spikes = self.run(batch)
+        return mean_membranes(self.engine.membranes, spikes, own_steps(spikes, batch.lengths))
 
     def counts(self, batch: TrainingBatch) -> Tensor:
         """Spike counts of the outputs ``[B, C]``."""

@@ -188,6 +188,11 @@ class LFP(Learner, name="lfp"):
             return super().read(spikes, membranes, lengths)
         return self.reward.predict(spikes, lengths=lengths, membranes=membranes)
 
+    @property
+    def regresses(self) -> bool:
+        """As the reward can."""
+        return self.reward.regresses
+
     def after_step(self) -> None:
         """Wake silent neurons, if that is asked for."""
         if self.homeostasis is not None:

@@ -9,7 +9,9 @@ runs no code of the file.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,12 @@ def _check_sizes(path: Path, file: Any) -> None:
 
 
 def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
-    """As :func:`load_nir`, from a ``nir.NIRGraph``."""
+    """As :func:`load_nir`, from a ``nir.NIRGraph``.
+
+    An ``IF`` integrates ``R I`` over a step of ``dt``. Where neither the file nor the caller says
+    what a step is, simulators without units (sinabs) mean the threshold as it stands, in steps; a
+    warning says so.
+    """
     import nir
 
     if not isinstance(graph, nir.NIRGraph):
@@ -88,7 +95,8 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
             f"The NIR graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
             "expected one of each."
         )
-    step = float(metadata_of(graph).get("dt", DT)) if dt is None else dt
+    given = metadata_of(graph).get("dt") if dt is None else dt
+    step = DT if given is None else float(given)
     places = places_of(graph)
     (source,), (target,) = graph.inputs, graph.outputs
     (last,) = (place.inputs for place in places if place.name == target)
@@ -99,11 +107,34 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
         )
     stages = [
         (place, _module(place, step, output=place.name == last[0]))
-        for place in places
+        for place in _timed(places, step, stated=given is not None)
         if place.name not in (source, target)
     ]
     shape = tuple(int(n) for n in np.atleast_1d(graph.nodes[source].input_type["input"]))
     return NIRNetwork(source, stages, shape)
+
+
+def _timed(places: Sequence[Place], dt: float, *, stated: bool) -> list[Place]:
+    """The nodes; R of those that integrate per step given per second, if the file says none."""
+    import nir
+
+    found, in_steps = [], []
+    for place in places:
+        # With R = 1 / dt a current enters unscaled, as programs write it that think in seconds.
+        if not stated and isinstance(place.node, nir.IF) and not np.allclose(place.node.r * dt, 1):
+            node = nir.IF(place.node.r / dt, place.node.v_threshold, place.node.v_reset)
+            node.metadata = place.node.metadata
+            in_steps.append(place.name)
+            place = replace(place, node=node)
+        found.append(place)
+    if in_steps:
+        warnings.warn(
+            "The file does not say how long a step is: the thresholds of "
+            f"{', '.join(in_steps)} (IF) are taken as they stand, in steps and not in seconds; "
+            "give dt if that is wrong.",
+            stacklevel=3,
+        )
+    return found
 
 
 class NIRNetwork(nn.Module):
@@ -274,14 +305,17 @@ def _neuron(place: Place, dt: float, output: bool) -> nn.Module:
         "output": output,
     }
     if place.loop is not None:
-        if alpha is not None:
+        if alpha is None:
+            return _recurrent(name, place.loop, snn.RLeaky, options, dtype)
+        if not options["reset_delay"]:
             raise _refuse(
                 name,
                 node,
-                "a loop, and recurrent neurons with a synaptic current of their own (RSynaptic) "
-                "have no rule here",
+                "a loop and a reset at once, at which snntorch's RSynaptic fails; it resets one "
+                "step after the spike",
             )
-        return _recurrent(name, place.loop, options, dtype)
+        options["alpha"] = _constant(alpha)
+        return _recurrent(name, place.loop, snn.RSynaptic, options, dtype)
     neuron: nn.Module = (
         snn.Leaky(**options) if alpha is None else snn.Synaptic(alpha=_constant(alpha), **options)
     )
@@ -299,18 +333,20 @@ def _decay(name: str, node: Any, tau: Any, factor: Any, dt: float) -> tuple[FLOA
     return left, lost * factor
 
 
-def _recurrent(name: str, loop: Any, options: dict[str, Any], dtype: torch.dtype) -> nn.Module:
-    """Neurons that hear their own spikes a step later, through the synapse ``loop``."""
+def _recurrent(
+    name: str, loop: Any, kind: Any, options: dict[str, Any], dtype: torch.dtype
+) -> nn.Module:
+    """Neurons ``kind`` that hear their own spikes a step later, through the synapse ``loop``."""
     import nir
 
     neuron: Any
     if isinstance(loop, nir.Scale) or metadata_of(loop).get("recurrent") == "one_to_one":
         factors = loop.scale if isinstance(loop, nir.Scale) else np.diag(loop.weight)
-        neuron = snn.RLeaky(V=_constant(factors, dtype), all_to_all=False, **options)
+        neuron = kind(V=_constant(factors, dtype), all_to_all=False, **options)
     else:
         synapse: Any = _synapse(name, loop)
         if isinstance(synapse, nn.Linear):
-            neuron = snn.RLeaky(linear_features=synapse.out_features, **options)
+            neuron = kind(linear_features=synapse.out_features, **options)
         else:
             kernel = synapse.kernel_size
             plain = synapse.stride == synapse.dilation == (1, 1) and synapse.groups == 1
@@ -318,10 +354,10 @@ def _recurrent(name: str, loop: Any, options: dict[str, Any], dtype: torch.dtype
                 raise _refuse(
                     name,
                     loop,
-                    "stride, dilation, groups or a padding that no RLeaky of snntorch has",
+                    f"stride, dilation, groups or padding that no {kind.__name__} has in snntorch",
                 )
             channels = synapse.out_channels
-            neuron = snn.RLeaky(conv2d_channels=channels, kernel_size=kernel, **options)
+            neuron = kind(conv2d_channels=channels, kernel_size=kernel, **options)
         neuron.recurrent = synapse
     made: nn.Module = neuron
     return made

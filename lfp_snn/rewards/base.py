@@ -55,11 +55,13 @@ class Reward(ABC):
     lets settings name it.
 
     Attributes:
+        regresses: can its targets be numbers to learn, and no class be known?
         looks_at: what of the output. Neurons have spikes and membranes, a readout, whose neurons
             never spike, membranes alone, and a network that ends in no neurons values alone.
     """
 
     looks_at: ClassVar[LooksAt] = "spikes"
+    regresses: ClassVar[bool] = False
 
     @property
     def is_credit(self) -> bool:
@@ -198,13 +200,17 @@ class Seen(NamedTuple):
     def output_target(self) -> Tensor | None:
         """The targets, if there are any, as one number per output and step ``[T, B, C]``.
 
+        Targets ``[B, C]`` hold at every step.
+
         Raises:
             ShapeError: they do not have the shape of the output.
         """
+        if self.targets is not None and self.targets.shape == self.spikes.shape[1:]:
+            return self.targets.to(self.spikes).expand_as(self.spikes)
         if self.targets is not None and self.targets.shape != self.spikes.shape:
             raise ShapeError(
                 f"The targets have the shape {tuple(self.targets.shape)}; expected that of the "
-                f"output, {tuple(self.spikes.shape)} (steps, samples, outputs)."
+                f"output, {tuple(self.spikes.shape)} (steps, samples, outputs), or without steps."
             )
         return None if self.targets is None else self.targets.to(self.spikes)
 

@@ -61,12 +61,12 @@ class Scalar(Reward):
         if seen.targets is None:
             correct = seen.truth.gather(-1, acted[:, None])[:, 0]
             return self.wrong + (self.right - self.wrong) * correct.to(seen.spikes.dtype)
-        if seen.targets.shape != (batch,):
+        if seen.targets.shape not in ((batch,), (batch, 1)):
             raise ShapeError(
                 f"The targets have the shape {tuple(seen.targets.shape)}; expected ({batch},), one "
                 "number per sample."
             )
-        return seen.targets
+        return seen.targets.view(batch)
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ class MembraneTarget(Reward):
     A membrane that lies too low is rewarded and one that lies too high is punished, at every step:
     at the last layer a reward acts on the membrane whether it spikes or not. Bounded by 1 / T.
 
-    The target is ``targets`` ``[T, B, C]`` if they are given; otherwise the labels make one:
-    ``high`` for the true class and ``low`` for the others. The class is read from the mean
-    membrane. Spikes of the output neurons reset their membranes, so that a target near or above
-    the threshold cannot be held: give them a threshold out of reach, or none to reset.
+    The target is ``targets`` if they are given, ``[T, B, C]``, or ``[B, C]`` for all steps;
+    otherwise the labels make one: ``high`` for the true class and ``low`` for the others. The class
+    is read from the mean membrane. Spikes of the output neurons reset their membranes, so that a
+    target near or above the threshold cannot be held: give them a threshold out of reach, or none
+    to reset.
 
     Args:
         scale: g > 0, the difference that is rewarded in full.
@@ -48,6 +49,7 @@ class MembraneTarget(Reward):
     high: float = 0.8
     low: float = 0.0
     looks_at: ClassVar[LooksAt] = "membranes"
+    regresses: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_positive("MembraneTarget.scale", self.scale)

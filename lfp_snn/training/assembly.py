@@ -17,6 +17,7 @@ from torch import nn
 
 from lfp_snn.data import Batch, Splits, load
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
 from lfp_snn.training.calibration import calibrate
 from lfp_snn.training.config import Config, Settings, pick_device
@@ -31,6 +32,7 @@ __all__ = [
     "assemble",
     "build_learner",
     "build_network",
+    "load_classes",
     "load_splits",
     "place",
     "prepare",
@@ -92,6 +94,30 @@ def load_splits(config: Config) -> Splits:
     """The data of a config; of the processes of a machine, the first fills the cache."""
     with join(config.device).in_turn():
         return load(config.data.name, **config.data.options())
+
+
+def load_classes(config: Config, *, validated: bool = False) -> Splits:
+    """The data of a config, for what compares or explains classes.
+
+    Args:
+        config: the experiment.
+        validated: a part to validate is needed too.
+
+    Raises:
+        ConfigError: samples have targets and no classes, or nothing validates.
+    """
+    splits = load_splits(config)
+    if splits.train.is_regression:
+        raise ConfigError(
+            "The samples have targets and no classes, but this reads classes; train, evaluate and "
+            "predict take targets."
+        )
+    if validated and not len(splits.val):
+        raise ConfigError(
+            "Nothing validates, but this chooses by validation; let a stretch of each training "
+            "recording validate with data.validation_time=0.125."
+        )
+    return splits
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,23 +13,28 @@ from lfp_snn.training.distributed import ALONE, World
 
 __all__ = ["Evaluation", "evaluate"]
 
+_SQUARES = "squared differences"  # among the names of populations, which have no spaces
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """What a network does on a set.
 
     Attributes:
-        accuracy: share of samples read correctly.
+        accuracy: share of samples read correctly; NaN where samples have targets and no classes.
         ties: share of samples whose best score was shared (read as the lowest class).
         confusion: counts ``[true class][predicted class]``.
         firing: mean spikes per neuron and step of every population, by name; of activations, the
             share of active units. A readout, which cannot spike, is not among them.
+        error: root of the mean squared difference of outputs and targets, where there are no
+            classes.
     """
 
     accuracy: float
     ties: float
     confusion: list[list[int]]
     firing: dict[str, float]
+    error: float | None = None
 
 
 def evaluate(
@@ -43,6 +49,8 @@ def evaluate(
         world: processes that share out the batches; all of them get the figures of the whole set.
     """
     learner.net.eval()
+    if samples.is_regression:
+        return _evaluate_numbers(learner, samples, batch_size, world)
     classes = len(samples.classes)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     ties = 0
@@ -64,3 +72,23 @@ def evaluate(
         confusion=confusion.tolist(),
         firing={name: rate / total for name, rate in firing.items()},
     )
+
+
+def _evaluate_numbers(
+    learner: Learner, samples: SampleSet, batch_size: int, world: World
+) -> Evaluation:
+    """The error of a network whose outputs are numbers."""
+    squares = 0.0
+    firing = dict.fromkeys(learner.engine.populations, 0.0)
+    loader = Loader(samples, batch_size, "in_order", seed=0)
+    for cpu_batch in loader.epoch(0, start=world.rank, every=world.size):
+        batch = cpu_batch.to(learner.device)
+        estimate = learner.estimate(batch)
+        assert batch.targets is not None
+        squares += float((estimate - batch.targets).square().mean(-1).sum())
+        for name, rate in learner.engine.firing_rates.items():
+            firing[name] += rate * len(batch)
+    told = world.sum({**firing, _SQUARES: squares})
+    squares, total = told.pop(_SQUARES), len(samples)
+    firing = {name: rate / total for name, rate in told.items()}
+    return Evaluation(math.nan, 0.0, [], firing, math.sqrt(squares / total))

@@ -5,23 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from lfp_snn.errors import RunError
+from lfp_snn.wholefiles import TORN, sync_folder, write_whole
 
 __all__ = [
     "append_line",
     "check_json_size",
     "read_json",
     "remove_torn",
-    "sync_folder",
     "write_atomic",
     "write_json",
 ]
 
-_TORN = ".writing-"  # in the names of files that are being written
 _MOST_JSON = 1 << 24  # bytes; what a run writes is far smaller
 
 
@@ -32,23 +30,10 @@ def write_atomic(path: Path, content: bytes) -> None:
         RunError: it cannot be written, for instance as the disk is full. What was there before is
             intact, and nothing else is left behind.
     """
-    temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}{_TORN}", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        write_whole(path, content)
     except OSError as error:
         raise RunError(_cannot_write(path, error)) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -110,23 +95,6 @@ def _cannot_write(path: Path, error: OSError) -> str:
 
 def remove_torn(folder: Path) -> None:
     """Remove what a killed process was writing; no other may be writing there now."""
-    for path in folder.glob(f".*{_TORN}*"):
+    for path in folder.glob(f".*{TORN}*"):
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename last; on systems that cannot open folders it does so by itself."""
-    with contextlib.suppress(PermissionError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,21 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lfp_snn.errors import RunError
+from lfp_snn.errors import Interrupted
 
 __all__ = ["Interrupted", "Pending", "deferred_signals"]
-
-
-class Interrupted(RunError):
-    """Training was asked to stop, and did so with everything saved.
-
-    Attributes:
-        signum: the signal that asked.
-    """
-
-    def __init__(self, message: str, signum: int) -> None:
-        super().__init__(message)
-        self.signum = signum
 
 
 class Pending:

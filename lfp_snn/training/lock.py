@@ -72,14 +72,13 @@ def _holder(file: BinaryIO) -> str:
     still holds what it inherited; on Linux the system says which.
     """
     signed = file.read(200).decode(errors="replace").strip()
-    found = re.match(rf"process (\d+) on {re.escape(socket.gethostname())}\b", signed)
+    here = re.escape(socket.gethostname())
+    found = re.match(rf"process (\d+) on {here}(?!\S)(?P<since> since .*)?", signed)
     if found is None or _lives(int(found[1])):
         return signed or "another process"
-    ended = f"which process {found[1]}, now ended, had started"
-    living = _processes_with(file)
-    if not living:
-        return f"a process {ended}"
-    return " and ".join(f"process {pid} ({command})" for pid, command in living) + f", {ended}"
+    living = [f"process {pid} ({command})" for pid, command in _processes_with(file)]
+    names = " and ".join(living) or "a process"
+    return f"{names}{found['since'] or ''}, which process {found[1]}, now ended, had started"
 
 
 def _lives(pid: int) -> bool:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lfp_snn.data import Batch, SampleSet, Splits
-from lfp_snn.errors import NotFiniteError, RunError
+from lfp_snn.errors import ConfigError, NotFiniteError, RunError
 from lfp_snn.learners import Learner, StepResult
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.checkpoint import DamagedError, Snapshot, copy_tensors, save_checkpoint
@@ -60,6 +60,11 @@ class Trainer:
         earlier_s: float = 0.0,
         world: World = ALONE,
     ) -> None:
+        if splits.train.is_regression and not learner.regresses:
+            raise ConfigError(
+                "The samples have targets and no classes, which this learner or its reward cannot "
+                "learn; take learner.name=lfp with learner.reward.name=membrane_target."
+            )
         self.learner = learner
         self.splits = splits
         self.settings = settings
@@ -70,7 +75,7 @@ class Trainer:
         self.parameters = list(learner.parameters())
         self.optimizer = settings.optimizer.build(self.parameters)
         self.schedule = settings.schedule.build(self.optimizer, settings.epochs, len(self.loader))
-        self.progress = Progress(warnings=list(warnings))
+        self.progress = Progress(settings.epochs, warnings=list(warnings))
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
@@ -89,13 +94,13 @@ class Trainer:
             self.run.cut_metrics(0)
         self.save()
 
-    def restore(self, run: RunDir, *, anew: bool = False) -> None:
+    def restore(self, run: RunDir, epochs: int) -> None:
         """Go back to the last checkpoint of a run that is not damaged, to go on from there.
 
         Args:
             run: the run.
-            anew: the run had another number of epochs: the learning rate goes on as if it had
-                been the one of now from the beginning.
+            epochs: that its learning rate went over, if the checkpoint does not say; where they
+                are others now, it goes on as if they had been those of now from the beginning.
 
         Raises:
             RunError: all checkpoints are damaged, or the last is of another network.
@@ -110,6 +115,8 @@ class Trainer:
                 damaged.append(str(error))
         else:
             raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
+        anew = (self.progress.epochs or epochs) != self.settings.epochs
+        self.progress.epochs = self.settings.epochs
         if anew:
             self.schedule = schedule_anew(
                 self.settings, self.optimizer, len(self.loader), self.progress.step
@@ -121,6 +128,8 @@ class Trainer:
         self._save_best()
         for message in damaged:
             self._say(f"{message} Training goes on from the one before, {path}.")
+        if anew:
+            self.save()
 
     def save(self) -> None:
         """Write the checkpoint to resume from, if there is a run directory.
@@ -144,7 +153,7 @@ class Trainer:
 
     def _save_best(self) -> None:
         if self.run is not None and self.best:
-            best = {"epoch": self.progress.best_epoch, "accuracy": self.progress.best_accuracy}
+            best = {"epoch": self.progress.best_epoch, "accuracy": self._best_accuracy()}
             save_checkpoint(self.run.best, self.best, best)
 
     def train(self) -> Result:
@@ -159,6 +168,11 @@ class Trainer:
         for observer in self.observers:
             observer.attached(self)
             observer.started(self._report())
+        if not len(self.splits.val):
+            self._say(
+                "Nothing validates: the weights of the last epoch are tested, and patience stops "
+                "nothing."
+            )
         with deferred_signals(self._stopping) as pending:
             while not self._finished():
                 self._epoch(pending)
@@ -277,7 +291,7 @@ class Trainer:
         progress = self.progress
         # Machines that round differently drift apart; here all go on from the same weights.
         self.world.spread(self.learner.net.state_dict().values())
-        validation = evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
+        validation = self._validate()
         totals, progress.totals = progress.totals, Totals()
         seconds = time.perf_counter() - start
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -287,18 +301,16 @@ class Trainer:
             "step": progress.step,
             "lr": totals.lr,
             **totals.means(),
-            "val_accuracy": validation.accuracy,
-            "val_ties": validation.ties,
+            "val_accuracy": None if validation is None else _known(validation.accuracy),
+            "val_ties": None if validation is None else validation.ties,
             "epoch_s": seconds,
             "wall_s": self._wall_s(),
         }
-        rose = validation.accuracy > progress.best_accuracy
-        progress.stale = 0 if rose else progress.stale + 1
-        # A small validation set ties often. Of equal weights those that learnt longer are kept:
-        # the learning rate has come down, and the training samples are told apart more clearly.
-        better = validation.accuracy >= progress.best_accuracy
+        if self.splits.train.is_regression:
+            metrics |= {"train_accuracy": None, "train_ties": None}
+            metrics["val_error"] = None if validation is None else validation.error
+        better = progress.judge(validation)
         if better:
-            progress.best_epoch, progress.best_accuracy = progress.epoch, validation.accuracy
             self.best = copy_tensors(self.learner.net.state_dict())
         self._warn(metrics["firing"])
         self.metrics.append(metrics)
@@ -310,6 +322,16 @@ class Trainer:
             self._save_best()
         for observer in self.observers:
             observer.epoch_ended(metrics)
+
+    def _validate(self) -> Evaluation | None:
+        """What the network does on the validation part, if there is one."""
+        if not len(self.splits.val):
+            return None
+        return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
+
+    def _best_accuracy(self) -> float | None:
+        """Of the weights that are kept, on the validation part, if there is any."""
+        return None if self.progress.best_accuracy < 0 else self.progress.best_accuracy
 
     def _warn(self, firing: dict[str, float]) -> None:
         """Say once of each neuron module that it is silent or saturated."""
@@ -361,7 +383,7 @@ class Trainer:
         splits = self.splits
         return Result(
             test_accuracy=test.accuracy,
-            val_accuracy=self.progress.best_accuracy,
+            val_accuracy=math.nan if (best := self._best_accuracy()) is None else best,
             best_epoch=self.progress.best_epoch,
             seed=self.settings.seed,
             wall_s=self._wall_s(),
@@ -374,6 +396,8 @@ class Trainer:
             warnings=list(self.progress.warnings),
             metrics=self.metrics,
             run=None if self.run is None else self.run.path,
+            test_error=test.error,
+            val_error=self.progress.best_error,
         )
 
     def feedback_norms(self) -> dict[str, float]:
@@ -392,7 +416,7 @@ class Trainer:
     def sample(self) -> Sample:
         """See :class:`~lfp_snn.training.observer.Watched`."""
         self.learner.net.eval()  # no dropout, which would draw random numbers; a step undoes it
-        return self._sample(self.splits.val)
+        return self._sample(self.splits.val if len(self.splits.val) else self.splits.train)
 
     def _sample(self, samples: SampleSet) -> Sample:
         """What the network does with the first sample of a set."""
@@ -406,15 +430,25 @@ class Trainer:
 
     def _report(self) -> StepReport:
         progress = self.progress
-        totals = progress.totals
         return StepReport(
             epoch=progress.epoch + 1,
             batch=progress.batch,
             batches=len(self.loader),
             step=progress.step,
             steps=self.settings.epochs * len(self.loader),
-            accuracy=totals.accuracy if totals.samples else 0.0,
+            accuracy=self._accuracy(),
         )
+
+    def _accuracy(self) -> float:
+        """Of training in the epoch under way; NaN where there are no classes."""
+        if self.splits.train.is_regression:
+            return math.nan
+        return self.progress.totals.accuracy if self.progress.totals.samples else 0.0
 
     def _wall_s(self) -> float:
         return self.earlier_s + time.perf_counter() - self._started
+
+
+def _known(value: float) -> float | None:
+    """A number as JSON has it, which knows no NaN."""
+    return None if math.isnan(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from lfp_snn.learners import StepResult
+from lfp_snn.training.evaluation import Evaluation
 
 __all__ = ["Progress", "Totals", "firing_in", "tally"]
 
@@ -103,31 +105,58 @@ class Progress:
     """How far a training is.
 
     Attributes:
+        epochs: epochs over which the learning rate goes; 0 in checkpoints that did not say.
         epoch: epochs completed.
         batch: batches done of the epoch under way.
         step: optimizer steps done, those that were passed over included.
         skipped_in_a_row: steps passed over since the last that was not.
-        best_epoch: epoch of the best validation accuracy so far, of equal ones the latest; 0
-            before there is one.
-        best_accuracy: that accuracy.
-        stale: epochs since it rose.
+        best_epoch: epoch of the best validation so far, of equal ones the latest; the last epoch
+            where nothing validates; 0 before there is one.
+        best_accuracy: its accuracy; -1 where there is none.
+        best_error: its error, where samples have targets and no classes.
+        stale: epochs since it became better.
         wall_s: seconds since the start, over all sessions.
         train_s: seconds of the completed epochs, their validation included.
         warnings: what was warned of.
         totals: sums of the epoch under way.
     """
 
+    epochs: int = 0
     epoch: int = 0
     batch: int = 0
     step: int = 0
     skipped_in_a_row: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
+    best_error: float | None = None
     stale: int = 0
     wall_s: float = 0.0
     train_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
+
+    def judge(self, validation: Evaluation | None) -> bool:
+        """Note how good the weights of the epoch are, and tell whether they are to be kept.
+
+        A small validation set ties often. Of equal weights those that learnt longer are kept: the
+        learning rate has come down, and the training samples are told apart more clearly. Where
+        nothing validates, those of the last epoch are.
+        """
+        if validation is None:
+            self.best_epoch = self.epoch
+            return True
+        if validation.error is None:
+            before, now = self.best_accuracy, validation.accuracy
+        else:
+            before = -math.inf if self.best_error is None else -self.best_error
+            now = -validation.error
+        self.stale = 0 if now > before else self.stale + 1
+        if now < before:
+            return False
+        self.best_epoch, self.best_error = self.epoch, validation.error
+        if validation.error is None:
+            self.best_accuracy = validation.accuracy
+        return True
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers, texts, lists and dictionaries."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from lfp_snn.training.rundir import RunDir
 __all__ = ["Result"]
 
 _ELSEWHERE = ("metrics", "run")
+_OPTIONAL = ("baseline", "test_error", "val_error")
+_ACCURACIES = ("test_accuracy", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,12 @@ class Result:
     """What a training came to; all fields but ``metrics`` and ``run`` are those of result.json.
 
     Attributes:
-        test_accuracy: share of the test set read correctly, with the best weights.
-        val_accuracy: that of the validation set, by which the best weights were chosen.
-        best_epoch: the epoch they are of; of equal ones the latest.
+        test_accuracy: share of the test set read correctly, with the best weights; NaN where
+            samples have targets and no classes.
+        val_accuracy: that of the validation set, by which the best weights were chosen; NaN where
+            nothing validates, or there are no classes.
+        best_epoch: the epoch they are of; of equal ones the latest; the last where nothing
+            validates.
         seed: of the run.
         wall_s: seconds from the start to the result, over all sessions.
         train_s: seconds of the epochs, validation included.
@@ -35,6 +41,9 @@ class Result:
         metrics: one mapping an epoch, as in metrics.jsonl.
         run: the run directory, if there is one.
         baseline: ``name`` and ``test_accuracy`` of what the run is compared with, if anything.
+        test_error: root of the mean squared difference of outputs and targets on the test set,
+            where samples have no classes.
+        val_error: that of the validation set, by which the best weights were chosen.
     """
 
     test_accuracy: float
@@ -52,12 +61,23 @@ class Result:
     metrics: list[dict[str, Any]] = field(repr=False)
     run: Path | None
     baseline: dict[str, Any] | None = None
+    test_error: float | None = None
+    val_error: float | None = None
+
+    @property
+    def validated(self) -> bool:
+        """Whether the weights were chosen by a validation set."""
+        return self.samples["val"] > 0
 
     def to_json(self) -> dict[str, Any]:
-        """The content of result.json."""
+        """The content of result.json; NaN is null there."""
         content = {key: value for key, value in asdict(self).items() if key not in _ELSEWHERE}
-        if self.baseline is None:
-            del content["baseline"]
+        for key in _OPTIONAL:
+            if content[key] is None:
+                del content[key]
+        for key in _ACCURACIES:
+            if math.isnan(content[key]):
+                content[key] = None
         return content
 
     def write(self) -> None:
@@ -79,6 +99,8 @@ class Result:
         """
         content = read_json(run.result)
         try:
+            for key in _ACCURACIES:
+                content[key] = math.nan if content[key] is None else content[key]
             return cls(**content, metrics=run.read_metrics(), run=run.path)
-        except TypeError as error:
+        except (KeyError, TypeError) as error:
             raise RunError(f"{run.result} is no result of this version: {error}.") from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +42,16 @@ class Resumed:
         run: the run directory.
         result: what it came to, if it has ended and nothing more is asked of it.
         begun: whether it has a checkpoint.
-        changed: the settings that may change and did, by dotted key: before and now.
+        epochs: that it was begun with.
+        changed: dotted keys of the settings that may change and did.
         unknown: it was made by a version that did not note settings and data.
     """
 
     run: RunDir
     result: Result | None
     begun: bool
-    changed: Mapping[str, tuple[Any, Any]]
+    epochs: int
+    changed: Collection[str]
     unknown: bool
 
     def check_data(self, splits: Splits) -> None:
@@ -74,11 +76,15 @@ class Resumed:
     def note(self, settings: Settings, splits: Splits) -> None:
         """Write the settings and the data that the run goes on with into it.
 
+        The result of fewer epochs is none of the run that goes on, and is removed first.
+
         Raises:
             RunError: they cannot be written.
         """
         if not (self.changed or self.unknown):
             return
+        if "epochs" in self.changed:
+            self.run.result.unlink(missing_ok=True)
         info = _noted(self.run)
         data = {**info.get("data", {}), "identity": data_identity(splits)}
         write_json(
@@ -113,24 +119,25 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
     kind = type(settings)
     written = make_config(kind, read_mapping(run.config), str(run.config))
     noted = _noted(run).get("settings")
-    if noted is not None:
-        begun_with = make_config(kind, noted, str(run.info))
-        for key, before, now in _differences(begun_with, written):
-            if key not in MAY_CHANGE:
-                raise ConfigError(
-                    f"{run.config} was edited since the run began: {key} was {before!r} and is "
-                    f"{now!r} now; put it back, or start another run."
-                )
-    changed = {key: (before, now) for key, before, now in _differences(written, settings)}
-    for key, (before, now) in changed.items():
+    begun_with = written if noted is None else make_config(kind, noted, str(run.info))
+    for key, before, now in _differences(begun_with, written):
+        if key not in MAY_CHANGE:
+            raise ConfigError(
+                f"{run.config} was edited since the run began: {key} was {before!r} and is "
+                f"{now!r} now; put it back, or start another run."
+            )
+    for key, before, now in _differences(written, settings):
         if key not in MAY_CHANGE:
             raise ConfigError(
                 f"{run.config} has {key}: {before!r}, but {now!r} is asked for; resume with the "
                 f"run's own config (only {', '.join(MAY_CHANGE)} may change), or start another run."
             )
-    more = "epochs" in changed
-    result = Result.read(run) if run.result.exists() and not more else None
-    return Resumed(run, result, bool(run.checkpoints()), changed, noted is None)
+    # Not what is written: a number of epochs that was edited there is a change as well.
+    changed = [key for key, _, _ in _differences(begun_with, settings)]
+    ended = run.result.exists() and "epochs" not in changed
+    result = Result.read(run) if ended else None
+    begun = bool(run.checkpoints())
+    return Resumed(run, result, begun, begun_with.epochs, changed, noted is None)
 
 
 def data_identity(splits: Splits) -> dict[str, dict[str, Any]]:
@@ -165,6 +172,7 @@ def _identity(samples: SampleSet) -> dict[str, Any]:
         "samples": len(samples),
         "ids": _digest("\0".join(samples.ids).encode("utf-8", "surrogateescape")),
         "labels": _digest(samples.labels.tobytes()),
+        **({} if samples.targets is None else {"targets": _digest(samples.targets.tobytes())}),
     }
 
 

@@ -201,7 +201,6 @@ def _train(
     with ExitStack() as held:
         if resumed is not None:
             world.on_first(partial(_hold, resumed.run, held))
-            world.on_first(partial(resumed.note, settings, splits))
         learner = build_learner(net, settings)
         if resumed is not None:
             for message in resumed.warnings():
@@ -209,7 +208,8 @@ def _train(
                     observer.warned(message)
         if resumed is not None and resumed.begun:
             trainer = Trainer(learner, splits, settings, observers, world=world)
-            trainer.restore(resumed.run, anew="epochs" in resumed.changed)
+            trainer.restore(resumed.run, resumed.epochs)
+            world.on_first(partial(resumed.note, settings, splits))
             return trainer.train()
         start = prepare(net, splits, settings, world)
         for observer in observers:
@@ -222,6 +222,8 @@ def _train(
             info = {**_describe(learner, splits, settings, start.factors), "processes": world.size}
             run = world.on_first(lambda: RunDir.create(out, dump_config(settings), info))
             world.on_first(partial(_hold, run, held))
+        elif resumed is not None:
+            world.on_first(partial(resumed.note, settings, splits))
         trainer.begin(run)
         return trainer.train()
 

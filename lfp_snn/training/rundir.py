@@ -32,10 +32,10 @@ from lfp_snn.training.files import (
     append_line,
     check_json_size,
     remove_torn,
-    sync_folder,
     write_atomic,
     write_json,
 )
+from lfp_snn.wholefiles import sync_folder
 
 __all__ = ["RunDir"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lfp_snn.analysis import logistic_baseline
+from lfp_snn.analysis.baseline import logistic_baseline
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.data.sets import Draw, Encoded
 from lfp_snn.spikes import Spikes

@@ -10,7 +10,8 @@ import pytest
 from matplotlib import colors
 from matplotlib.figure import Figure
 
-from lfp_snn.analysis import Sample, plots
+from lfp_snn.analysis import plots
+from lfp_snn.analysis.record import Sample
 from tests.analysis.conftest import CLASSES, LAYERS, history, sample
 
 

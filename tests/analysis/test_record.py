@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lfp_snn.analysis import read_run
+from lfp_snn.analysis.record import read_run
 from lfp_snn.errors import RunError
 from tests.analysis.conftest import LAYERS, STEPS, Run, history, sample
 

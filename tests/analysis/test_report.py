@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lfp_snn.analysis import write_report
+from lfp_snn.analysis.report import write_report
 from tests.analysis.conftest import Run, write_run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -81,7 +81,7 @@ def test_a_training_is_watched_where_it_says(cli: Cli, monkeypatch: pytest.Monke
             asked.append(answer.read())
         raise RunError("told by the test.")
 
-    monkeypatch.setattr("lfp_snn.cli.commands.run_training", look)
+    monkeypatch.setattr("lfp_snn.cli.train.run_training", look)
     result = cli("train", "digits", *SMALL, "--out", "watched", "--watch", "--port", 0)
     assert "told by the test" in result.stderr
     assert re.search(r"^watch: http://127\.0\.0\.1:\d+/$", result.output, re.M)
@@ -104,7 +104,7 @@ def test_a_page_that_cannot_be_served_starts_no_training(cli: Cli, tmp_path: Pat
 def test_the_run_directory_is_named_after_the_config(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lfp_snn.cli.commands.run_training", _fail)
+    monkeypatch.setattr("lfp_snn.cli.train.run_training", _fail)
     result = cli("train", "digits", *SMALL)
     assert result.exit_code == 2
     assert "run: runs/digits-20" in result.output
@@ -115,7 +115,7 @@ def _fail(*_: Any, **__: Any) -> None:
 
 
 def test_an_error_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lfp_snn.cli.commands.run_training", _fail)
+    monkeypatch.setattr("lfp_snn.cli.train.run_training", _fail)
     assert cli("train", "digits", *SMALL).stderr == "error: two lines.\n"
 
 

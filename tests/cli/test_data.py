@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 from PIL import Image
 
 from lfp_snn.analysis.recording import event_image, overview
@@ -138,3 +139,49 @@ def test_simulate_says_what_is_wrong(
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "still.png")
     done = cli("data", "simulate", *arguments)
     assert done.exit_code == 2 and message in done.stderr
+
+
+def test_a_recording_of_channels_is_drawn_as_a_raster(cli: Cli, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    t, channel = np.sort(rng.integers(0, 200_000, 300)), rng.integers(0, 6, 300)
+    t[0], t[-1], channel[0] = 0, 200_000, 5
+    for name, columns in (("emg.csv", (t, channel)), ("signed.csv", (t, channel, t % 2))):
+        titles = ",".join(("time", "channel", "p")[: len(columns)])
+        np.savetxt(name, np.stack(columns, 1), "%d", ",", header=titles, comments="")
+        assert cli("data", "show", name, "--gif", "emg.gif").exit_code == 0
+        with Image.open((tmp_path / name).with_suffix(".png")) as picture:
+            assert picture.size[1] < picture.size[0]  # wider than a page of pixels is
+        with Image.open(tmp_path / "emg.gif") as film:
+            assert film.size == (6 * 45, 34) and film.n_frames > 1  # type: ignore[attr-defined]
+    page = overview(read_recording("emg.csv"))
+    raster, per_channel = page.axes[:2]
+    assert raster.get_title(loc="left") == "raster"
+    (marks,) = raster.get_lines()
+    np.testing.assert_array_equal(np.asarray(marks.get_xdata()), t / 1000)
+    np.testing.assert_array_equal(marks.get_ydata(), channel)
+    (steps,) = per_channel.patches
+    assert isinstance(steps, StepPatch)
+    np.testing.assert_array_equal(steps.get_data()[0], np.bincount(channel))
+    shown = cli("data", "info", "emg.csv").stdout
+    assert "6 channels, 1 polarity" in shown and "ON" not in shown
+
+
+def test_files_that_do_not_tell_their_columns(cli: Cli, tmp_path: Path) -> None:
+    """Each command that reads a file by hand takes their order and unit."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(0, 30, 50) for _ in range(4)], 1)
+    rows[:, 2] %= 2
+    np.savetxt(tmp_path / "odd.txt", rows, "%d")
+    layout = ("--column-order", "x,y,p,t", "--time-unit", "ms")
+    for command in (
+        ("info", "odd.txt"), ("show", "odd.txt"), ("check", "."), ("convert", "odd.txt", "odd.es"),
+    ):  # fmt: skip
+        refused = cli("data", *command)
+        assert refused.exit_code == 2 and "--column-order" in refused.stdout + refused.stderr
+        assert cli("data", *command, *layout).exit_code == 0
+    order = np.argsort(rows[:, 3], kind="stable")
+    assert read_recording("odd.es").t.tolist() == (rows[order, 3] * 1000).tolist()
+    needless = cli("data", "info", "odd.es", *layout)
+    assert needless.exit_code == 2 and "tells its columns" in needless.stderr
+    wrong = cli("data", "info", "odd.txt", "--time-unit", "weeks")
+    assert wrong.exit_code == 2 and "no unit of time 'weeks'" in wrong.stderr

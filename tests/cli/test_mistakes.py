@@ -82,7 +82,7 @@ def fail_with(error: BaseException) -> Any:
 def test_what_the_machine_refuses_is_one_line(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
 ) -> None:
-    monkeypatch.setattr("lfp_snn.cli.commands.load_splits", fail_with(error))
+    monkeypatch.setattr("lfp_snn.cli.train.load_splits", fail_with(error))
     result = cli(*TRAIN, "--out", "run")
     assert result.exit_code == code
     assert result.stderr.startswith(told) and result.stderr.count("\n") == 1
@@ -91,7 +91,7 @@ def test_what_the_machine_refuses_is_one_line(
 def test_errors_of_the_program_itself_are_shown_whole(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lfp_snn.cli.commands.load_splits", fail_with(RuntimeError("a fault")))
+    monkeypatch.setattr("lfp_snn.cli.train.load_splits", fail_with(RuntimeError("a fault")))
     assert isinstance(cli(*TRAIN, "--out", "run").exception, RuntimeError)
 
 

@@ -239,6 +239,24 @@ def test_what_a_killed_process_was_building_is_removed_and_a_living_ones_is_not(
     assert all(not (entry / ".lock").exists() for entry in entries(folder))
 
 
+def test_nothing_else_in_the_folder_of_the_cache_is_removed(folder: Path) -> None:
+    """It may be a home directory; what a killed process of the version before left is removed."""
+    others = [folder / ".my-settings", folder / ".a-b-12345678", folder / "notes-old"]
+    cache.fetch("set", [], {}, Builder())
+    (entry,) = entries(folder)
+    left, fresh = (folder / f".{entry.name}-{end}" for end in ("abcd_123", "abcd_456"))
+    for each in (*others, left, fresh):
+        each.mkdir()
+        (each / "indices").write_text("of long ago")
+        os.utime(each / "indices", (0, 0))
+        os.utime(each, (0, 0))
+    (fresh / "indices").write_text("still written")  # by a builder without locks
+    os.utime(fresh, (0, 0))
+    cache.fetch("set", [], {"steps": 2}, Builder())
+    assert all((each / "indices").exists() for each in (*others, fresh))
+    assert not left.exists()
+
+
 def two_events(row: int) -> Events:
     x = np.array([row % 4, (row + 1) % 4], np.int16)
     zero = np.zeros(2, np.int16)

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from lfp_snn.data import load
+from lfp_snn.data.entries import Entry, find, read_table
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats import write_recording
-from lfp_snn.data.index import Entry, draw_parts, find, look, read_table, write_index
+from lfp_snn.data.formats import Layout, write_recording
+from lfp_snn.data.index import look, write_index
+from lfp_snn.data.parts import draw_parts
 from lfp_snn.data.recordings import cut
 from lfp_snn.errors import DataError
 from lfp_snn.models import build
@@ -169,8 +171,8 @@ def test_wrong_indices_are_told(folder: Path, tmp_path: Path) -> None:
 
 
 def test_too_little_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="each part needs one"):
-        draw_parts([Entry("a", "x", "a"), Entry("b", "y", "b")], 0.2, 0.2, 0)
+    with pytest.raises(DataError, match="to train and to test each need one"):
+        draw_parts([Entry("a", "x", "a"), Entry("b", "y", "a")], 0.2, 0.2, 0)
     (tmp_path / "one" / "only").mkdir(parents=True)
     write_recording(recording(0, 0), tmp_path / "one" / "only" / "a.npy", "npy")
     with pytest.raises(DataError, match="one class only"):
@@ -195,3 +197,67 @@ def test_the_command_line_goes_all_the_way(cli: Cli, folder: Path) -> None:  # n
     refused = cli("data", "import", folder, "--out", "two.json")
     assert refused.exit_code == 2 and "--skip-bad" in refused.stderr
     assert cli("data", "import", folder, "--out", "two.json", "--skip-bad").exit_code == 0
+
+
+def test_channels_without_pixels_are_imported_and_learnt(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
+    """Text, `.npy` and `.npz` of channel and milliseconds: read by what is given, and learnt so."""
+    for label, name in enumerate(("low", "high")):
+        (tmp_path / "units" / name).mkdir(parents=True)
+        for number in range(9):
+            rng = np.random.default_rng([label, number])
+            t = np.sort(rng.integers(0, 200_000, 120)) / 1000
+            channel = rng.integers(0, 4, 120) + 4 * label
+            channel[0] = 4 * label + 3
+            path = tmp_path / "units" / name / f"r{number}"
+            rows = np.stack([channel, t], 1)
+            if number % 3 == 0:
+                np.savetxt(f"{path}.txt", rows)
+            elif number % 3 == 1:
+                np.save(f"{path}.npy", rows)
+            else:
+                np.savez(f"{path}.npz", events=rows)
+    refused = cli("data", "import", tmp_path / "units", "--out", "u.json")
+    assert refused.exit_code == 2 and "--time-unit" in refused.stderr
+    wrong = cli("data", "import", tmp_path / "units", "--column-order", "channel,when")
+    assert wrong.exit_code == 2 and "no column 'when'" in wrong.stderr
+    layout = ("--column-order", "channel,t", "--time-unit", "ms")
+    done = cli(
+        "data", "import", tmp_path / "units", "--out", "u.json", "--validation", "0.25", *layout
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "8 channels, 1 polarity" in done.stdout and "0.19" in done.stdout
+    splits = load("recordings", index=Path("u.json"), steps=4)
+    assert splits.train.feature_shape == (1, 1, 8)
+    trained = cli(
+        "train", "digits", "data.name=recordings", "data.index=u.json", "data.steps=4",
+        "model.name=mlp", "model.hidden=[32]", "calibrate=0.1", "optimizer.lr=0.01",
+        "epochs=12", "batch_size=4", "device=cpu", "--out", "run",
+    )  # fmt: skip
+    assert trained.exit_code == 0, trained.stderr
+    result = json.loads(Path("run/result.json").read_text())
+    assert result["test_accuracy"] == 1.0
+    one = tmp_path / "units" / "high" / "r0.txt"
+    assert "class high" in " ".join(cli("predict", "run", one).stdout.split())
+    assert "8 channels" in cli("data", "info", one, *layout).stdout
+    content = json.loads(Path("u.json").read_text())
+    assert (content["column_order"], content["time_unit"]) == ("channel,t", "ms")
+    content["time_unit"] = "weeks"
+    Path("v.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="no unit of time 'weeks'"):
+        load("recordings", index=Path("v.json"), steps=4)
+
+
+def test_a_layout_is_for_the_files_that_need_one(folder: Path) -> None:
+    """The others of the folder, which tell their columns, are read as they say."""
+    before = load("recordings", index=index_of(folder), steps=5)
+    for path in folder.glob("*/*.npy"):
+        array = np.load(path)
+        np.save(path, np.stack([array[key] for key in ("y", "x", "p", "t")], 1))
+    layout = Layout.of("y,x,p,t", "us")
+    seen = look(folder, find(folder), lambda each: each, layout)
+    path = folder.parent / "again.json"
+    write_index(path, folder, seen, draw_parts(seen.entries, 0.25, 0.2, 0), layout=layout)
+    after = load("recordings", index=path, steps=5)
+    rows = np.arange(len(before.train))
+    one, two = (each.train.batch(rows).x for each in (before, after))
+    assert before.train.ids == after.train.ids and one == two

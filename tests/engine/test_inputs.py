@@ -66,6 +66,32 @@ def test_a_weight_that_is_not_finite_is_told(
 
 
 @BACKENDS
+@NETWORKS
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_weight_that_is_not_finite_is_told_though_its_input_is_silent(
+    make: Callable[[], Any], backend: str, value: float
+) -> None:
+    net = make()
+    with torch.no_grad():
+        net[-2].weight[0, 0] = value
+        net[-5 if len(net) > 4 else 0].bias[0] = -10  # what feeds it never fires
+    with pytest.raises(NotFiniteError, match=r"parameter '\d\.weight'|membranes of layer"):
+        feedback(net, backend, spikes())
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@BACKENDS
+def test_an_infinite_weight_is_told_though_a_reset_to_zero_hides_it(backend: str) -> None:
+    net: Any = nn.Sequential(nn.Linear(36, 3), leaky(output=True, reset_mechanism="zero"))
+    with torch.no_grad():
+        net[0].weight[0, 0] = math.inf
+    x = torch.zeros(4, 4, 36)
+    x[0] = 1
+    with pytest.raises(NotFiniteError, match=r"parameter '0\.weight'|membranes of layer '1'"):
+        feedback(net, backend, x)
+
+
+@BACKENDS
 @pytest.mark.parametrize("what", ["beta", "threshold"])
 def test_a_constant_that_is_not_a_number_is_told(backend: str, what: str) -> None:
     net = linear()

@@ -28,8 +28,16 @@ from lfp_snn.analysis.report import write_report
 from lfp_snn.data import Events, load
 from lfp_snn.data import braille as braille_data
 from lfp_snn.data.cifar10 import read as read_cifar10
-from lfp_snn.data.formats import FORMATS, aedat4, read_recording, write_recording
-from lfp_snn.data.index import read_index, read_table
+from lfp_snn.data.entries import read_table
+from lfp_snn.data.formats import (
+    AS_IT_IS,
+    FORMATS,
+    Layout,
+    aedat4,
+    read_recording,
+    write_recording,
+)
+from lfp_snn.data.index import read_index
 from lfp_snn.data.mnist import read_idx
 from lfp_snn.data.pictures import read_still
 from lfp_snn.data.published.split import NAME as SPLIT
@@ -92,8 +100,8 @@ def _file(root: Path, kind: str, name: str, content: bytes) -> None:
     (_folder(root, kind) / name).write_bytes(content)
 
 
-def _recording(kind: str, name: str) -> Seed:
-    return Seed(kind, name, lambda folder: read_recording(folder / name))
+def _recording(kind: str, name: str, layout: Layout = AS_IT_IS) -> Seed:
+    return Seed(kind, name, lambda folder: read_recording(folder / name, layout=layout))
 
 
 _STRUCTURES = {"npy": "npy", "npz": "zip", "mat": "mat", "hdf5": "hdf5", "table": "text"}
@@ -112,24 +120,46 @@ def _arrays(root: Path) -> Iterator[Seed]:
     rng = np.random.default_rng(1)
     frames = rng.integers(0, 3, (6, 2, 5, 5)).astype(np.int64)
     columns = {"x": [1, 2], "y": [3, 4], "timestamps": [10, 20], "polarity": [-1, 1]}
-    for kind, array in {"frames": frames, "rows": rng.integers(0, 9, (8, 4)),
-                        "trains": frames[:, :, 0] > 0, "floats": frames / 2}.items():  # fmt: skip
+    rows = np.stack(
+        [np.sort(rng.integers(0, 99, 8)), *rng.integers(0, 9, (2, 8)), np.arange(8) % 2]
+    )
+    for kind, array in {"frames": frames, "rows": rows.T, "seconds": rows.T * [1e-6, 1, 1, 1],
+                        "floats": frames * 1.0}.items():  # fmt: skip
         content = io.BytesIO()
         np.save(content, array)
         _file(root, f"npy:{kind}", "a.npy", content.getvalue())
         yield _recording(f"npy:{kind}", "a.npy")
+    content = io.BytesIO()
+    np.save(content, frames[:, :, 0] > 0)
+    _file(root, "npy:trains", "a.npy", content.getvalue())
+    yield _recording("npy:trains", "a.npy", Layout.of("channel,p,t", None))
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **columns)
     _file(root, "zip:columns", "a.npz", content.getvalue())
     yield _recording("zip:columns", "a.npz")
 
 
+def _texts(root: Path) -> Iterator[Seed]:
+    """Text in ways that the writer does not use."""
+    rows = [(5, 3, 2, 1), (70, 6, 4, 0), (71, 9, 1, 1)]
+    plain = "\n".join(",".join(map(str, row)) for row in rows)
+    for kind, content in {
+        "utf-16": ("t,x,y,p\n" + plain).encode("utf-16"),
+        "words": b'"t","x","y","p"\n' + plain.replace(",1\n", ",ON\n").encode(),
+        "size": b"240 180\n" + plain.replace(",", " ").encode(),
+        "channels": b"# t_ms channel\n0.5 3\n1.25e0 7\n",
+    }.items():
+        _file(root, f"text:{kind}", "a.csv", content)
+        yield _recording(f"text:{kind}", "a.csv")
+
+
 def _matlab(root: Path) -> Iterator[Seed]:
     rng = np.random.default_rng(2)
     train = np.vstack([rng.integers(-1, 2, (16, 20)), np.sort(rng.random(20))])
-    td = {name: rng.integers(1, 30, 12) for name in ("x", "y", "p", "ts")}
+    td = {name: rng.integers(1, 30, 12) for name in ("x", "y", "ts")}
+    td["p"] = rng.integers(1, 3, 12)
     more = {"text": "words", "cell": np.array([1, "two"], object), "z": np.array([1 + 2j])}
-    columns = {**{name: rng.integers(1, 30, 12) for name in ("x", "y", "p", "t")}, **more}
+    columns = {**td, **more}
     contents = {"train": {"spiketrain": train}, "struct": {"TD": td}, "columns": columns}
     for name, variables in contents.items():
         for packed in (True, False):
@@ -354,6 +384,6 @@ def _a_run(run: Path) -> Path:
 
 
 _MAKERS: tuple[Callable[[Path], Iterator[Seed]], ...] = (
-    _formats, _arrays, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _indices, _configs,
+    _formats, _arrays, _texts, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _indices, _configs,
     _weights, _runs,
 )  # fmt: skip

@@ -13,7 +13,7 @@ from lfp_snn.learners import LEARNERS, Learner, LearnerOptions
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.models import build
 from lfp_snn.rewards import RateCoded, SoftmaxRate
-from lfp_snn.rules import COMPOSITES, RULES, Epsilon, Gamma, Update, ZBox
+from lfp_snn.rules import COMPOSITES, RULES, Epsilon, Gamma, Rescale, Update, ZBox
 from lfp_snn.spikes import Spikes
 
 
@@ -173,9 +173,30 @@ def test_every_rule_has_a_name_in_a_config_and_learns(net: Any, batch: Batch, na
     assert any(bool(grad.any()) for grad in grads)
 
 
+def test_rescale_holds_a_rule_for_synapses_and_goes_with_credit(net: Any, batch: Batch) -> None:
+    described = {"name": "rescale", "carry": "decay", "synapse": {"name": "gamma", "gamma": 0.5}}
+    given = {"name": "lfp", "rule": described, "reward": {"name": "rate_coded", "at_silence": True}}
+    options = LEARNERS["lfp"].Options.model_validate(given)
+    assert LEARNERS["lfp"].Options.model_validate(options.model_dump(mode="json")) == options
+    learner = LEARNERS["lfp"].from_options(net, options)
+    assert set(learner.engine.rules.values()) == {Rescale(carry="decay", synapse=Gamma(0.5))}
+    learner.feedback(batch)
+    found = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+    # The reward enters as credit: by hand the same.
+    reward = RateCoded(at_silence=True)
+    spikes = learner.engine.forward(batch.x, steps=batch.steps, lengths=batch.lengths)
+    learner.engine.backward(reward(spikes, batch.labels, lengths=batch.lengths), as_credit=True)
+    assert len(found) == len(list(net.parameters()))
+    for grad, parameter in zip(found, net.parameters(), strict=True):
+        assert torch.equal(grad, parameter.grad)
+    assert found[0].any()
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
+        ({"name": "rescale", "gate": "open"}, "gate"),
+        ({"name": "rescale", "eps": -1.0}, "Rescale.eps is -1"),
         ({"name": "gamma", "gamma": -1.0}, "Gamma.gamma is -1"),
         ({"name": "zplus", "alpha": 1.0}, "unknown keys"),
         ({"name": "composite", "layers": []}, "at least 1"),

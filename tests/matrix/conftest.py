@@ -51,7 +51,7 @@ def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
     """Let trainings end without one."""
-    patch.setattr("lfp_snn.cli.commands._report", lambda run: run / "report.html")
+    patch.setattr("lfp_snn.cli.train.write_report", lambda run: run / "report.html")
 
 
 @pytest.fixture

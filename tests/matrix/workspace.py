@@ -40,7 +40,7 @@ MADE = {"cp": "my.yaml", "data import": "recordings.json"}
 SMALLER = {
     "prune": ["--draws", "1", "--samples", "10", "--shares", "0,0.5"],
     "metrics": ["--samples", "5"],
-    "bench": ["--quick", "--rounds", "1"],
+    "bench": ["--steps", "1"],
     "compare": ["--seeds", "1", "--jobs", "1"],
     "convergence": ["--seeds", "1"],
 }
@@ -55,7 +55,7 @@ SECTIONS = {
 WORDS: dict[str, dict[str | None, str]] = {
     "CONFIG": {"compare": "compare_digits", "show": "digits"},
     "RUN": {None: "runs/RUN"},
-    "FOLDER": {"data": "my/recordings", "bench": "datasets"},
+    "FOLDER": {"data": "my/recordings"},
     "NAME": {None: "shd"},
     "SRC": {None: "film.gif"},
     "DEST": {None: "made.aedat4"},

@@ -124,12 +124,38 @@ def _cuba(**changes: object) -> Any:
         (_loop(nir.Linear(np.eye(2)), edges=[*LOOP, ("input", "back")]), "recurrent .among back"),
         (_loop(nir.Linear(np.eye(2)), edges=[*LOOP, ("back", "output")]), "recurrent .among back"),
         (_loop(_lif()), "recurrent .among back, lif, output"),
-        (_loop(nir.Linear(np.eye(2)), _cuba()), "'lif' .CubaLIF. has a loop, .*RSynaptic"),
+        (_loop(nir.Linear(np.eye(2)), _cuba()), "'lif' .CubaLIF. has a loop and a reset at once"),
     ],
 )
 def test_other_recurrence_is_refused(graph: Any, message: str) -> None:
     with pytest.raises(NetworkError, match=message):
         from_nir(graph)
+
+
+def test_a_synaptic_loop_that_resets_a_step_later_is_rsynaptic() -> None:
+    weight = np.array([[0.5, -1.5], [1.5, 0.25]])
+    late = _cuba()
+    late.metadata = {"reset_mechanism": "subtract", "reset_delay": 1}
+    net = from_nir(_loop(nir.Linear(weight), late))
+    (neuron,) = (m for m in net.modules() if isinstance(m, snn.RSynaptic))
+    assert float(neuron.alpha) == 0.5 and float(neuron.beta) == 0.75
+    assert torch.equal(neuron.recurrent.weight, torch.from_numpy(weight))
+
+
+def test_integrators_of_a_file_without_seconds_keep_their_thresholds() -> None:
+    """As sinabs writes them: R = 1, a threshold in the unit of the weights, and no dt."""
+    graph = _graph(nir.IF(np.ones(2), np.array([1.5, 1.5])))
+    with pytest.warns(UserWarning, match=r"not say how long a step is: .*thresholds of if \(IF\)"):
+        net = from_nir(graph)
+    (neuron,) = _neurons(net)
+    assert float(neuron.beta) == 1 and float(neuron.threshold) == 1.5
+    assert TemporalLFP(net).forward(torch.ones(4, 1, 3)).sum() > 0
+    # Who says what a step is, is believed: R dt = 1e-3 of a current arrives in a step.
+    (slow,) = _neurons(from_nir(graph, dt=1e-3))
+    assert float(slow.threshold) == pytest.approx(1500)
+    # And so is who writes the R of a step, as snntorch and SpikingJelly do.
+    (fast,) = _neurons(from_nir(_graph(nir.IF(np.full(2, 1 / DT), np.array([1.5, 1.5])))))
+    assert float(fast.threshold) == 1.5
 
 
 def test_a_foreign_graph_resets_to_zero_at_once() -> None:

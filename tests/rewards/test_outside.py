@@ -68,6 +68,9 @@ def test_nothing_is_given_after_the_end() -> None:
 def test_one_number_per_sample() -> None:
     with pytest.raises(ShapeError, match=r"shape \(4,\); expected \(5,\), one number per sample"):
         Scalar()(outputs(), targets=torch.ones(4))
+    numbers = torch.linspace(-1, 1, 5)
+    column = Scalar()(outputs(), targets=numbers[:, None])  # as a table of one target gives them
+    assert torch.equal(column, Scalar()(outputs(), targets=numbers))
 
 
 def test_a_network_learns_from_right_and_wrong_alone() -> None:

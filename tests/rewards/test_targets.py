@@ -203,3 +203,13 @@ def test_targets_move_with_their_batch() -> None:
     batch = Batch(trains(0), torch.zeros(5, dtype=torch.int64), targets=trains(1)).to("meta")
     assert batch.targets is not None
     assert batch.targets.device.type == "meta"
+
+
+def test_targets_without_steps_hold_at_every_step() -> None:
+    spikes, membranes, held = trains(0), values(0), values(1)[0]
+    every = held.expand_as(membranes)
+    reward = MembraneTarget()
+    one, other = (reward(spikes, membranes=membranes, targets=each) for each in (held, every))
+    assert torch.equal(one, other) and bool(one.any())
+    with pytest.raises(ShapeError, match="or without steps"):
+        reward(spikes, membranes=membranes, targets=held[:, :1])

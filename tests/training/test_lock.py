@@ -42,7 +42,8 @@ def test_a_child_that_outlives_who_took_it_is_named(tmp_path: Path, repository: 
         child = int(parent.stdout.readline())
         parent.kill()
     try:
-        told = rf"in use by process {child} \(.*worker\), which process {parent.pid}, now ended"
+        held = rf"in use by process {child} \(.*worker\) since 20\S+ \S+, "
+        told = held + f"which process {parent.pid}, now ended"
         with pytest.raises(RunError, match=told), locked(tmp_path):
             pass
     finally:

@@ -17,7 +17,8 @@ import yaml
 from lfp_snn.data import SampleSet, SpikeSet, Splits
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training import Interrupted, fit
-from lfp_snn.training.checkpoint import load_checkpoint
+from lfp_snn.training.checkpoint import load_checkpoint, save_checkpoint
+from lfp_snn.training.observer import StepReport
 from lfp_snn.training.resume import MAY_CHANGE
 from tests.training.conftest import make_splits
 from tests.training.test_loop import Listener, Stop, new_net, same, weights
@@ -70,6 +71,22 @@ def renamed(splits: Splits) -> Splits:
 
 def larger(_: Splits) -> Splits:
     return make_splits((42, 15, 16))
+
+
+def strip_notes(run: Path) -> None:
+    """What the version before wrote: the same files, without the two notes in run.json."""
+    info = json.loads((run / "run.json").read_text())
+    del info["settings"], info["data"]["identity"]
+    (run / "run.json").write_text(json.dumps(info))
+
+
+class Died(Exception):
+    """A process that ends without a word, before anything more is saved."""
+
+
+class Dies(Listener):
+    def stepped(self, report: StepReport) -> None:
+        raise Died
 
 
 @pytest.mark.parametrize(
@@ -158,13 +175,44 @@ def test_a_finished_run_goes_on_for_more_epochs(
     assert state["progress"]["epoch"] == 5
 
 
+def test_epochs_edited_in_the_run_are_a_change_as_if_asked_for(
+    splits: Splits, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    fit(new_net(), splits, out=tmp_path / "run", **settings)
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    (tmp_path / "run/config.yaml").write_text(yaml.safe_dump({**config, "epochs": 5}))
+    longer = {**settings, "epochs": 5}
+    resumed = fit(new_net(), splits, out=tmp_path / "run", resume=True, **longer)
+    straight = fit(new_net(), splits, **longer)
+    rates = [[line["lr"] for line in result.metrics] for result in (resumed, straight)]
+    assert len(rates[0]) == 5
+    np.testing.assert_allclose(rates[0][4:], rates[1][4:], rtol=1e-12)
+
+
+@pytest.mark.parametrize("version_before", [False, True])
+def test_a_run_that_went_on_for_more_epochs_and_stopped_goes_on_for_as_many(
+    splits: Splits, settings: dict[str, Any], tmp_path: Path, version_before: bool
+) -> None:
+    run, longer = tmp_path / "run", {**settings, "epochs": 6}
+    fit(new_net(), splits, out=run, **settings)
+    if version_before:
+        tensors, state = load_checkpoint(run / "checkpoints/last.safetensors")
+        del state["progress"]["epochs"]
+        save_checkpoint(run / "checkpoints/last.safetensors", tensors, state)
+        strip_notes(run)
+    with pytest.raises(Died):
+        fit(new_net(), splits, out=run, resume=True, observers=[Dies()], **longer)
+    resumed = fit(new_net(), splits, out=run, resume=True, **longer)
+    straight = fit(new_net(), splits, **longer)
+    rates = [[line["lr"] for line in result.metrics] for result in (resumed, straight)]
+    assert len(rates[0]) == 6
+    np.testing.assert_allclose(rates[0][4:], rates[1][4:], rtol=1e-12)
+
+
 def test_a_run_of_the_version_before_goes_on_with_a_warning(
     splits: Splits, settings: dict[str, Any], stopped: Path
 ) -> None:
-    # What that version wrote: the same files, without the two notes in run.json.
-    info = json.loads((stopped / "run.json").read_text())
-    del info["settings"], info["data"]["identity"]
-    (stopped / "run.json").write_text(json.dumps(info))
+    strip_notes(stopped)
     resumed, listener = new_net(5), Listener()
     fit(resumed, splits, out=stopped, resume=True, observers=[listener], **settings)
     assert any("made by an earlier version" in message for message in listener.warnings)

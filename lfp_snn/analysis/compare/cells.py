@@ -14,7 +14,7 @@ from lfp_snn.analysis.compare.plan import Study
 from lfp_snn.data import Loader
 from lfp_snn.learners import Learner
 from lfp_snn.training import Config, Observer, TrainedRun, train
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import read_json, write_json
 from lfp_snn.training.rundir import RunDir
 
@@ -87,7 +87,7 @@ def run_cell(cell: Cell, study: Study, values: Mapping[str, Any]) -> None:
         LfpSnnError: as training does.
     """
     config = study.config(values, cell.seed)
-    splits = load_splits(config)
+    splits = load_classes(config, validated=True)
     steps = _Steps()
     before = measures.resident_bytes()
     result = train(

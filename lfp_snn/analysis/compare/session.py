@@ -26,7 +26,7 @@ from lfp_snn.analysis.compare.run import (
 )
 from lfp_snn.analysis.compare.tuning import Tuning, importances
 from lfp_snn.errors import ConfigError, RunError
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.distributed import rank
 
 __all__ = ["compare", "machine", "new_state", "resources", "sweep"]
@@ -74,7 +74,8 @@ def compare(
         DataError: the data cannot be read.
     """
     first = studies[0].config({}, 0)
-    data = dict(load_splits(first).info)  # fails here if it fails, and fills the cache for all
+    # Fails here if it fails, and fills the cache for all.
+    data = dict(load_classes(first, validated=True).info)
     # More seeds or other processes at a time go on with what is there. Anything else, more trials
     # included, would put cells of different settings side by side.
     asked = {
@@ -105,7 +106,7 @@ def sweep(
     Raises:
         RunError: no trial was completed, or as :func:`compare`.
     """
-    data = dict(load_splits(study.config({}, 0)).info)
+    data = dict(load_classes(study.config({}, 0), validated=True).info)
     states = {study.name: new_state(study, 0)}
     asked = {"threads": using.threads, "sweep": study.model_dump(mode="json")}
     with workspace(folder, asked, using.storage is not None) as lock:

@@ -15,7 +15,7 @@ from lfp_snn.analysis.compare.store import Store
 from lfp_snn.data import Splits
 from lfp_snn.errors import LfpSnnError, RunError
 from lfp_snn.training import Interrupted, Observer, train
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 
 __all__ = ["Tuning", "importances", "run_trial", "session"]
 
@@ -187,7 +187,8 @@ def _try(loaded: optuna.Study, trial: Trial, study: Study) -> None:
     values = suggest(trial, study.tune)
     try:
         config = study.config(values, study.search.seed, study.search.epochs)
-        data = load_splits(config)  # anew each time: the search may be over the data's options
+        # Anew each time: the search may be over the data's options.
+        data = load_classes(config, validated=True)
         unseen = Splits(data.train, data.val, data.val, data.info)
         result = train(config, splits=unseen, observers=[_Pruning(trial)])
     except optuna.TrialPruned:

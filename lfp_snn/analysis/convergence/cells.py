@@ -8,7 +8,7 @@ from lfp_snn.analysis.compare.cells import Cell
 from lfp_snn.analysis.compare.plan import Study
 from lfp_snn.analysis.convergence.plan import Convergence
 from lfp_snn.analysis.convergence.probe import Probed
-from lfp_snn.training.assembly import assemble, load_splits, seeded
+from lfp_snn.training.assembly import assemble, load_classes, seeded
 
 __all__ = ["run_cell"]
 
@@ -23,7 +23,7 @@ def run_cell(cell: Cell, study: Study, options: Convergence) -> None:
         LfpSnnError: as training does.
     """
     config = study.config({}, cell.seed)
-    splits = load_splits(config)
+    splits = load_classes(config, validated=True)
     with seeded(config):
         trainer = assemble(
             config, splits, wrap=lambda each: Probed(each, options.against, options.every)

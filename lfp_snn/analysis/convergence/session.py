@@ -10,7 +10,7 @@ from lfp_snn.analysis.compare.session import machine, new_state
 from lfp_snn.analysis.convergence.plan import Grid
 from lfp_snn.analysis.convergence.report import write_report
 from lfp_snn.analysis.convergence.results import CaseResult, Results
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import load_classes
 
 __all__ = ["converge"]
 
@@ -37,7 +37,7 @@ def converge(
     """
     studies = [case.study for case in grid.cases]
     # Fails here if it fails, and fills the cache for all.
-    data = dict(load_splits(studies[0].config({}, 0)).info)
+    data = dict(load_classes(studies[0].config({}, 0), validated=True).info)
     probe = grid.options.model_dump(mode="json", include={"against", "every"})
     asked = {
         **probe,

@@ -77,7 +77,9 @@ def fine_tune(
     """
     net = learner.net
     start = copy_tensors(net.state_dict())
-    at_start = evaluate(learner, splits.val, config.batch_size).accuracy
+    at_start = -1.0  # where nothing validates, the weights of the last epoch stay
+    if len(splits.val):
+        at_start = evaluate(learner, splits.val, config.batch_size).accuracy
     changes: dict[str, Any] = {
         "epochs": epochs,
         "patience": None,

@@ -17,7 +17,8 @@ A neuron that does not leak (:math:`\beta = 1`) is an ``IF``, :math:`\dot v = R 
 :math:`w_{in} = 1 / (1 - \alpha)`. Constants are written in float64: they come back exactly.
 
 Recurrence is a cycle of the graph. ``RLeaky`` becomes its neurons and its own synapse, each feeding
-the other; what goes round arrives a step later, as in snntorch. One to one is a ``Linear`` with a
+the other, and ``RSynaptic`` its ``CubaLIF`` likewise; what goes round arrives a step later, as in
+snntorch. One to one is a ``Linear`` with a
 diagonal, which most simulators read, or a ``Scale`` of maps.
 
 NIR has one reset, at once to a value: that is snntorch's ``zero`` without delay. What other
@@ -88,7 +89,7 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
         node.metadata = {**node.metadata, "module": layer.stage.name}
         edges += [(source, layer.name) for source in of(layer.inputs[0])]
         sources.append((layer.name,))
-        if isinstance(layer.stage, stepped.RLeaky):
+        if isinstance(layer.stage, stepped.RLeaky | stepped.RSynaptic):
             loop = f"{layer.name}.recurrent"  # no other name has a dot
             nodes[loop] = _loop(layer, layer.stage)
             edges += [(layer.name, loop), (loop, layer.name)]
@@ -105,7 +106,7 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
 
 def meaning_lost(net: nn.Module) -> list[str]:
     """What another simulator will not do as this network does, one sentence a kind of neuron."""
-    loops = [n.recurrent for n in net.modules() if isinstance(n, snn.RLeaky)]
+    loops = [n.recurrent for n in net.modules() if isinstance(n, snn.RLeaky | snn.RSynaptic)]
     biased = [
         "Recurrent neurons with a bias in their loop: it acts from the first step on, as NIR means "
         "it, but simulators whose loops are silent in that step (SpikingJelly) leave it out there."
@@ -113,7 +114,7 @@ def meaning_lost(net: nn.Module) -> list[str]:
     differing = {
         (n.reset_mechanism, bool(n.reset_delay))
         for n in net.modules()
-        if isinstance(n, snn.Leaky | snn.RLeaky | snn.Synaptic)
+        if isinstance(n, snn.Leaky | snn.RLeaky | snn.Synaptic | snn.RSynaptic)
         and (n.reset_mechanism != "zero" or n.reset_delay)
     }
     return biased + [
@@ -154,12 +155,13 @@ def _node(layer: Layer, dt: float) -> Any:
         return _average(layer, stage.pool)
     if isinstance(stage, shapes.Reshape):
         return _flatten(layer)
-    if type(stage) is stepped.Synaptic:
+    if isinstance(stage, stepped.Synaptic):  # RSynaptic is one; its loop is a node too
         return _synaptic(layer, stage, dt)
     if isinstance(stage, neurons.Leaky | stepped.RLeaky):  # the loop of the latter is a node too
         return _leaky(layer, stage, dt)
     if isinstance(stage, neurons.Population):
-        raise _refuse(layer, "of neurons it has Leaky, RLeaky and Synaptic; train with one of them")
+        known = "Leaky, RLeaky, Synaptic and RSynaptic"
+        raise _refuse(layer, f"of neurons it has {known}; train with one of them")
     if isinstance(stage, shapes.MaxPool):
         raise _refuse(layer, "it has no max pooling; train with average pooling (model.pool=avg)")
     if isinstance(stage, merges.Maximum):
@@ -285,7 +287,7 @@ def _constants(layer: Layer, stage: neurons.Population) -> tuple[FLOAT, FLOAT, d
     return beta, threshold, metadata
 
 
-def _loop(layer: Layer, stage: stepped.RLeaky) -> Any:
+def _loop(layer: Layer, stage: stepped.RLeaky | stepped.RSynaptic) -> Any:
     """The synapse through which neurons hear their own spikes."""
     import nir
 

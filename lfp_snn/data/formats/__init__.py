@@ -5,6 +5,22 @@ by its name only where the content says nothing.
 """
 
 from lfp_snn.data.formats.base import Format
-from lfp_snn.data.formats.files import FORMATS, detect, read_recording, write_recording
+from lfp_snn.data.formats.files import (
+    FORMATS,
+    detect,
+    read_mixed,
+    read_recording,
+    write_recording,
+)
+from lfp_snn.data.formats.layout import AS_IT_IS, Layout
 
-__all__ = ["FORMATS", "Format", "detect", "read_recording", "write_recording"]
+__all__ = [
+    "AS_IT_IS",
+    "FORMATS",
+    "Format",
+    "Layout",
+    "detect",
+    "read_mixed",
+    "read_recording",
+    "write_recording",
+]

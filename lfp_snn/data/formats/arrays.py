@@ -1,14 +1,13 @@
 """NumPy files: structured events, frames, or dense spike arrays; `.npy`, or the same in an `.npz`.
 
-- A structured array with the fields t, x, y and p (names as in tonic; `ts`, `timestamp`, `pol` and
-  `polarity` are understood): events; t in microseconds.
-- An array of whole numbers `[E, 4]`: events, in columns t, x, y, p.
-- `[T, H, W]` or `[T, P, H, W]`: frames. A count of n at step t becomes n events at t milliseconds.
-- `[channels, polarity, T]` with one or two polarities: dense spike trains, an event at t
-  milliseconds for each.
+- A structured array with fields as `columns` knows them by name: events.
+- An array of numbers `[E, 2]`, `[E, 3]` or `[E, 4]`: events, in columns that are told apart by
+  what they hold.
+- `[T, P, H, W]`, or `[T, H, W]` of more than two rows: frames. A count of n at step t becomes n
+  events at t milliseconds. Other dense arrays, such as spike trains `[channels, polarity, T]` or
+  `[T, polarity, channels]`, say nothing about their axes: the order of these is to be given.
 
-In an `.npz` the first array that is one of these is read, or columns named t, x, y and p. Nothing
-is unpickled.
+In an `.npz`, columns by name are read, or the one array that has events. Nothing is unpickled.
 
 Source: the NumPy format, version 1 to 3.
 """
@@ -24,17 +23,14 @@ import numpy.typing as npt
 
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import Format, content, events_of, put
+from lfp_snn.data.formats.columns import columns_of, events, titled, untitled
+from lfp_snn.data.formats.layout import AS_IT_IS, PASSED_OVER, Layout, names_events, roles
+from lfp_snn.data.formats.times import microseconds
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_events, check_size, check_text, reading
 
-_MILLISECOND = 1000
-_NAMES = {
-    "t": ("t", "ts", "time", "times", "timestamp", "timestamps"),
-    "x": ("x", "xs"),
-    "y": ("y", "ys"),
-    "p": ("p", "ps", "pol", "polarity", "polarities"),
-}
-_EVENT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1")])
+_TYPES = {"t": "<i8", "x": "<i2", "y": "<i2", "p": "u1", "channel": "<i2"}
+_MOST_COLUMNS = 5  # an index, t, x, y and p; what is wider may be dense
 _MOST_COUNTS = 1 << 20  # in one place and step
 
 
@@ -47,9 +43,9 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     return _load(path, content(path))
 
 
-def read_npy(path: Path) -> Events:
-    """The events of an array."""
-    return _events(path, load_array(path))
+def read_npy(path: Path, layout: Layout = AS_IT_IS) -> Events:
+    """The events of an array; see `table.read`."""
+    return _events(path, load_array(path), layout)
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -67,32 +63,57 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         }
 
 
-def read_npz(path: Path) -> Events:
-    """The events of the first array that has any, or of columns."""
+def read_npz(path: Path, layout: Layout = AS_IT_IS) -> Events:
+    """The events of the array that has any, or of columns by name; see `table.read`."""
     arrays = load_arrays(path)
-    if _columns(arrays) is not None:
-        return _from_columns(path, arrays)
-    for array in arrays.values():
-        if array.dtype.names or array.ndim >= 2:
-            return _events(path, array)
-    raise DataError(f"{path} has no array of events; expected one, or columns t, x, y and p")
+    if names_events(list(arrays)):
+        places, unit = roles(path, list(arrays))
+        names = list(arrays)
+        found = {role: np.ravel(arrays[names[place]]) for role, place in places.items()}
+        return events(path, found, unit or layout.unit)
+    ranks = {name: _likeness(name, array) for name, array in arrays.items()}
+    best = max(ranks.values(), default=0)
+    first = [name for name, rank in ranks.items() if rank == best]
+    if not best:
+        raise DataError(f"{path} has no array of events; expected one, or columns t, x, y and p")
+    if len(first) > 1:
+        raise DataError(
+            f"{path} has several arrays that may be the events: {', '.join(first)[:200]}; call "
+            "one of them events, or keep it alone"
+        )
+    return _events(path, arrays[first[0]], layout)
 
 
-def write_npy(events: Events, path: Path) -> None:
+def _likeness(name: str, array: npt.NDArray[Any]) -> int:
+    """How much an array looks like events: by its name, else by its shape; 0 for not at all."""
+    if array.dtype.names:
+        return 5 if names_events(array.dtype.names) else 0
+    if array.dtype.kind not in "biuf" or array.ndim not in (2, 3, 4):
+        return 0
+    if name.lower() in ("events", "event", "spikes"):
+        return 4
+    if array.ndim == 2:
+        return {4: 3, 3: 1, 2: 1}.get(array.shape[1], 1)
+    return 2
+
+
+def write_npy(recording: Events, path: Path) -> None:
     """A structured array."""
-    put(path, _dump(_structured(events)))
+    put(path, _dump(_structured(recording)))
 
 
-def write_npz(events: Events, path: Path) -> None:
+def write_npz(recording: Events, path: Path) -> None:
     """A structured array called `events`, compressed."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, events=_structured(events))
+    np.savez_compressed(buffer, events=_structured(recording))
     put(path, buffer.getvalue())
 
 
-def _structured(events: Events) -> npt.NDArray[Any]:
-    raw = np.empty(len(events), _EVENT)
-    raw["t"], raw["x"], raw["y"], raw["p"] = events.t, events.x, events.y, events.p
+def _structured(recording: Events) -> npt.NDArray[Any]:
+    columns = columns_of(recording)
+    raw = np.empty(len(recording), [(name, _TYPES[name]) for name in columns])
+    for name, values in columns.items():
+        raw[name] = values
     return raw
 
 
@@ -124,37 +145,20 @@ def _load(path: Path, data: bytes) -> npt.NDArray[Any]:
         return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _columns(arrays: Mapping[str, Any]) -> dict[str, str] | None:
-    """The names by which t, x, y and p go, if all are there."""
-    lower = {name.lower(): name for name in arrays}
-    found = {key: lower[each] for key, names in _NAMES.items() for each in names if each in lower}
-    return found if found.keys() == _NAMES.keys() else None
-
-
-def _from_columns(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Events:
-    names = _columns(arrays)
-    assert names is not None
-    check_events(path, max(arrays[name].size for name in names.values()))
-    t, x, y, p = (_whole(path, np.ravel(arrays[names[key]])) for key in ("t", "x", "y", "p"))
-    if not len(t) == len(x) == len(y) == len(p):
-        raise DataError(f"{path} has columns of different lengths; it is damaged")
-    return events_of(path, x, y, t, p > 0)
-
-
-def _events(path: Path, array: npt.NDArray[Any]) -> Events:
+def _events(path: Path, array: npt.NDArray[Any], layout: Layout) -> Events:
     if array.dtype.names:
-        columns = {name: array[name] for name in array.dtype.names}
-        if _columns(columns) is None:
-            raise DataError(f"{path} has the fields {', '.join(columns)}; expected t, x, y and p")
-        return _from_columns(path, columns)
+        columns = {name: np.ravel(array[name]) for name in array.dtype.names}
+        return titled(path, columns, layout)
     if array.dtype.kind not in "biuf":
         raise DataError(f"{path} holds values of the type {array.dtype}; expected numbers")
-    if array.ndim == 2 and array.shape[1] == 4:
+    axes = layout.order if len(layout.order) == array.ndim else ()
+    if array.ndim == 2 and (
+        len(layout.order) == array.shape[1] or (not axes and 1 < array.shape[1] <= _MOST_COLUMNS)
+    ):
         check_events(path, len(array))
-        t, x, y, p = (_whole(path, column) for column in array.T)
-        return events_of(path, x, y, t, p > 0)
-    if array.ndim in (3, 4):
-        return _from_frames(path, array)
+        return untitled(path, list(array.T), layout)
+    if axes or array.ndim in (2, 3, 4):
+        return _from_dense(path, array, axes or _axes(path, array), layout.unit)
     raise DataError(
         f"{path} holds an array of the shape {array.shape}; expected events [E, 4] (t, x, y, p), "
         "frames [T, H, W] or [T, P, H, W], spike trains [channels, polarity, T], or a structured "
@@ -162,39 +166,71 @@ def _events(path: Path, array: npt.NDArray[Any]) -> Events:
     )
 
 
-def _from_frames(path: Path, array: npt.NDArray[Any]) -> Events:
-    """Frames, or `[channels, polarity, T]`, whose second side is a polarity."""
-    if array.ndim == 3 and array.shape[1] in (1, 2):
-        frames = array.transpose(2, 1, 0)[:, :, None, :]  # channels lie side by side
-    else:
-        frames = array[:, None] if array.ndim == 3 else array
-    _, polarities, height, width = frames.shape
+def _axes(path: Path, array: npt.NDArray[Any]) -> tuple[str, ...]:
+    """What the axes of a dense array are, where its shape tells it."""
+    shape = array.shape
+    if array.ndim == 4 and shape[1] in (1, 2) and shape[3] not in (1, 2):
+        return ("t", "p", "y", "x")
+    if array.ndim == 3 and shape[1] > 2:
+        return ("t", "y", "x")
+    may = ("t,channel or channel,t", "t,p,channel or channel,p,t", "t,p,y,x or t,y,x,p")
+    if array.ndim == 4 and not {shape[1], shape[3]} & {1, 2}:
+        raise DataError(
+            f"{path} has frames of {shape[1]} polarities; expected 1 or 2, as [T, P, H, W]"
+        )
+    raise DataError(
+        f"{path} holds an array of the shape {shape}, which is no [E, 4] of events; if it is "
+        f"dense, say what its axes are, as in --column-order {may[array.ndim - 2]}"
+    )
+
+
+def _from_dense(
+    path: Path, array: npt.NDArray[Any], axes: tuple[str, ...], unit: str | None
+) -> Events:
+    """Events of counts in steps of a millisecond, or of the unit that is given."""
+    if PASSED_OVER in axes:
+        raise DataError(f"{path} holds a dense array, of which no axis can be passed over")
+    check_events(path, int(np.count_nonzero(array)))
+    ordered = np.moveaxis(array, axes.index("t"), 0)
+    rest = [axis for axis in axes if axis != "t"]
+    step, *places = np.nonzero(ordered)
+    counts = ordered[(step, *places)]  # of a file of few events, little is copied
+    if counts.size and not (counts.min() >= 0 and counts.max() <= _MOST_COUNTS):
+        raise DataError(f"{path} has frames with values from {counts.min()} to {counts.max()}")
+    if counts.dtype.kind == "f" and (counts % 1).any():
+        raise DataError(f"{path} has frames of broken numbers; expected counts of events")
+    counts = counts.astype(np.int64)
+    check_events(path, int(counts.sum()))
+    at = {
+        axis: np.repeat(each, counts)
+        for axis, each in zip(["t", *rest], [step, *places], strict=True)
+    }
+    sides = dict(zip(rest, ordered.shape[1:], strict=True))
+    polarities = sides.get("p", 1)
     if polarities not in (1, 2):
         raise DataError(f"{path} has frames of {polarities} polarities; expected 1 or 2")
-    check_events(path, int(np.count_nonzero(frames)))
-    step, p, y, x = np.nonzero(frames)
-    counts = _whole(path, frames[step, p, y, x])  # of a file of few events, little is copied
-    if counts.size and (counts.min() < 0 or counts.max() > _MOST_COUNTS):
-        raise DataError(f"{path} has frames with values from {counts.min()} to {counts.max()}")
-    check_events(path, int(counts.sum()))
-    step, p, y, x = (np.repeat(each, counts) for each in (step, p, y, x))
-    return events_of(path, x, y, step * _MILLISECOND, p, (height, width), polarities)
-
-
-def _whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Numbers as int64; times in a file of floats are rounded down."""
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise DataError(f"{path} holds NaN or infinite values")
-    if values.dtype.kind not in "biuf":
-        raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers")
-    if values.size and float(np.abs(values.astype(np.float64)).max()) >= 2.0**62:
-        raise DataError(f"{path} holds a value that no time or place has")
-    return values.astype(np.int64)
+    none = np.zeros(len(at["t"]), np.int8)
+    x, y = (at["channel"], none) if "channel" in at else (at["x"], at["y"])
+    size = (1, sides["channel"]) if "channel" in sides else (sides["y"], sides["x"])
+    t = microseconds(path, at["t"], unit or "ms")
+    return events_of(path, x, y, t, at.get("p", none), size, polarities)
 
 
 NPY = Format(
-    "npy", "NumPy .npy", (".npy",), lambda h: h.startswith(b"\x93NUMPY"), read_npy, write_npy
+    "npy",
+    "NumPy .npy",
+    (".npy",),
+    lambda head: head.startswith(b"\x93NUMPY"),
+    read_npy,
+    write_npy,
+    columns=read_npy,
 )
 NPZ = Format(
-    "npz", "NumPy .npz", (".npz",), lambda h: h.startswith(b"PK\x03\x04"), read_npz, write_npz
+    "npz",
+    "NumPy .npz",
+    (".npz",),
+    lambda head: head.startswith(b"PK\x03\x04"),
+    read_npz,
+    write_npz,
+    columns=read_npz,
 )

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.events import Events
+from lfp_snn.data.formats.layout import Layout
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import reading
+from lfp_snn.wholefiles import write_whole
 
 HEAD = 512
 """Bytes at the beginning of a file that tell its format."""
@@ -35,6 +37,8 @@ class Format:
         read: all events of a file; what its content trips over is told as damage to the file.
         write: the same in a new file.
         cameras: the events of each camera by its name, for formats whose files may hold several.
+        columns: the events in columns and a unit that are given, for formats that do not always
+            tell them (a `Layout`).
     """
 
     name: str
@@ -44,11 +48,13 @@ class Format:
     read: Callable[[Path], Events]
     write: Callable[[Events, Path], None]
     cameras: Callable[[Path], dict[str, Events]] | None = None
+    columns: Callable[[Path, Layout], Events] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "read", _told(self.read))
-        if self.cameras is not None:
-            object.__setattr__(self, "cameras", _told(self.cameras))
+        for name in ("cameras", "columns"):
+            if (each := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _told(each))
 
 
 def one_camera(path: Path, found: dict[str, Events], camera: str | None = None) -> Events:
@@ -105,15 +111,15 @@ def content(path: Path) -> bytes:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file.
+    """Write a file, whole or not at all.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: it cannot be written; what was there before is intact.
     """
     try:
-        path.write_bytes(data)
+        write_whole(path, data)
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror})") from error
+        raise DataError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 def records(path: Path, data: bytes, start: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -15,6 +15,7 @@ from lfp_snn.data.formats import (
     table,
 )
 from lfp_snn.data.formats.base import HEAD, Format, one_camera
+from lfp_snn.data.formats.layout import AS_IT_IS, Layout
 from lfp_snn.errors import DataError
 from lfp_snn.options import nearest
 
@@ -30,11 +31,11 @@ FORMATS: dict[str, Format] = {
         arrays.NPY,
         arrays.NPZ,
         matlab.FORMAT,
+        table.FORMAT,  # before .raw: both may begin with comments after %
         prophesee.RAW_3,
         prophesee.RAW_21,
         prophesee.RAW_2,
         prophesee.DAT,
-        table.FORMAT,
         saccades.FORMAT,
     )
 }
@@ -67,7 +68,10 @@ def detect(path: Path) -> Format:
 
 
 def read_recording(
-    path: Path | str, format: str | None = None, camera: str | None = None
+    path: Path | str,
+    format: str | None = None,
+    camera: str | None = None,
+    layout: Layout = AS_IT_IS,
 ) -> Events:
     """All events of a file.
 
@@ -76,18 +80,36 @@ def read_recording(
         format: a name of `FORMATS`, if it is not to be told by the content.
         camera: which camera, of a file that holds the events of several; the message of the error
             without it names them.
+        layout: what the columns are and in which unit the times, of a file that does not say it.
 
     Raises:
-        DataError: it cannot be read, is damaged, has no format that is known, or the camera is not
-            in it.
+        DataError: it cannot be read, is damaged, has no format that is known, the camera is not in
+            it, or its columns, unit or polarity are not clear.
     """
     path = Path(path)
     form = detect(path) if format is None else _named(format)
-    if camera is None:
-        return form.read(path)
-    if form.cameras is None:
-        raise DataError(f"{path} is {form.title}, of which a file holds one camera; leave it out")
-    return one_camera(path, form.cameras(path), camera)
+    if layout and form.columns is None:
+        raise DataError(
+            f"{path} is {form.title}, which tells its columns and times itself; leave their order "
+            "and unit out"
+        )
+    if camera is not None:
+        if form.cameras is None:
+            raise DataError(
+                f"{path} is {form.title}, of which a file holds one camera; leave it out"
+            )
+        return one_camera(path, form.cameras(path), camera)
+    return form.columns(path, layout) if layout and form.columns else form.read(path)
+
+
+def read_mixed(path: Path, layout: Layout) -> Events:
+    """All events of a file among others, where the layout is meant for those that need one.
+
+    Raises:
+        DataError: see `read_recording`.
+    """
+    form = detect(path)
+    return form.read(path) if form.columns is None else form.columns(path, layout)
 
 
 def write_recording(events: Events, path: Path | str, format: str) -> None:

@@ -10,6 +10,7 @@ Source: Cramer, Stradmann, Schemmel, Zenke, IEEE Transactions on Neural Networks
 Systems 2020 (Heidelberg datasets).
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy.typing as npt
 
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import hdf5_cameras
-from lfp_snn.data.formats.base import Format, content, events_of, one_camera
+from lfp_snn.data.formats.base import Format, content, events_of, one_camera, put
+from lfp_snn.data.formats.layout import AS_IT_IS, Layout
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_events, open_hdf5
 
@@ -26,12 +28,20 @@ _SECOND = 1_000_000
 _AT_ONCE = 64  # rows
 
 
-def read(path: Path) -> Events:
-    """The events of a file of one recording, of a camera or in the layout of SHD."""
+def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
+    """The events of a file of one recording, of a camera or in the layout of SHD.
+
+    Args:
+        path: the file.
+        layout: the unit of the times of a camera, if it is none that they tell.
+
+    Raises:
+        DataError: it cannot be read, has no events, or those of several recordings or cameras.
+    """
     content(path)  # missing, unreadable or empty is told as everywhere
     with open_hdf5(path) as file:
         of_cameras = _shd(file) is None
-        found = hdf5_cameras.read_cameras(path, file) if of_cameras else {}
+        found = hdf5_cameras.read_cameras(path, file, layout.unit) if of_cameras else {}
         if of_cameras and not found and not hdf5_cameras.has_events(file):
             raise DataError(
                 f"{path} has {', '.join(map(repr, file)) or 'nothing'} at the top, and no layout "
@@ -60,7 +70,7 @@ def _shd(file: Any) -> Any:
     import h5py
 
     for group in (file.get("spikes"), file):
-        if isinstance(group, h5py.Group) and {"times", "units"} <= set(group):
+        if isinstance(group, h5py.Group) and {"times", "units"} <= group.keys():
             return group
     return None
 
@@ -138,17 +148,16 @@ def write(events: Events, path: Path) -> None:
         raise DataError(
             f"writing {path} takes h5py, which is not installed: pip install 'lfp_snn[formats]'"
         ) from error
-    try:
-        with h5py.File(path, "w") as file:
-            if events.sensor[:2] == (1, 1):
-                file["spikes/times"] = events.t / _SECOND
-                file["spikes/units"] = events.x
-                return
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        if events.sensor[:2] == (1, 1):
+            file["spikes/times"] = events.t / _SECOND
+            file["spikes/units"] = events.x
+        else:
             for name in ("x", "y", "t", "p"):
                 file[f"events/{name}"] = getattr(events, name)
             file["events"].attrs["sensor_resolution"] = events.sensor[1:]
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error})") from error
+    put(path, buffer.getvalue())
 
 
 FORMAT = Format(
@@ -159,4 +168,5 @@ FORMAT = Format(
     read,
     write,
     read_cameras,
+    columns=read,
 )

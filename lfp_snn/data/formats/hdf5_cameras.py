@@ -7,9 +7,9 @@ Of the groups in a file, those with events are found by what they hold:
   needed), the `events/{xs,ys,ts,ps}` of tools for event-based video, variables of MATLAB;
 - a table `events` with fields of these names: Prophesee's `CD/events`;
 - an array `events` [N, 4]: t, x, y, p as v2e writes it, or x, y, t, p as MVSEC has it in
-  `davis/left` and `davis/right`. The column that rises is the time.
+  `davis/left` and `davis/right`.
 
-Times that are whole numbers are microseconds, others seconds. The sensor's size is that of the
+Orders, units of time and polarities are told as in `columns`. The sensor's size is that of the
 attributes `sensor_resolution`, `geometry` or `width` and `height`, else what the events need.
 
 Source: the documentation of DSEC, v2e, MVSEC and of Prophesee's HDF5 files; the MAT-file format,
@@ -26,10 +26,11 @@ import numpy.typing as npt
 
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import events_of
+from lfp_snn.data.formats.columns import is_on, order_of
+from lfp_snn.data.formats.times import microseconds
 from lfp_snn.errors import DataError
 
-_SECOND = 1_000_000
-_LATEST = 1e17  # microseconds: 3000 years, as only a count of nanoseconds would reach
+_LATEST = 1e17  # microseconds of an offset: 3000 years
 _NAMES = {
     "x": ("x", "xs"),
     "y": ("y", "ys"),
@@ -43,8 +44,13 @@ _STRUCT_OF_MATLAB = "TD"  # counts its pixels from 1
 Column = npt.NDArray[Any]
 
 
-def read_cameras(path: Path, file: Any) -> dict[str, Events]:
+def read_cameras(path: Path, file: Any, unit: str | None = None) -> dict[str, Events]:
     """The events of each group of an open HDF5 file that has any, by the group's name.
+
+    Args:
+        path: the file, for messages.
+        file: the same, open.
+        unit: of its times; `None`: told by them.
 
     Raises:
         DataError: there is none, or what is there is no column, time or polarity of events.
@@ -53,11 +59,11 @@ def read_cameras(path: Path, file: Any) -> dict[str, Events]:
     for group, columns in _groups(path, file):
         name = group.name.strip("/")
         first = int(name.rpartition("/")[2] == _STRUCT_OF_MATLAB)
-        t = _microseconds(path, columns["t"]) + _offset(path, group, file)
+        t = microseconds(path, columns["t"], unit) + _offset(path, group, file)
         x, y = (_whole(path, columns[key], key) - first for key in ("x", "y"))
         if len(t):
             found[name.removesuffix(f"/{_TABLE}") or "/"] = events_of(
-                path, x, y, t, _on(path, columns["p"]), _size(group, file)
+                path, x, y, t, is_on(path, columns["p"]), _size(group, file)
             )
     return found
 
@@ -144,14 +150,9 @@ def _table(path: Path, dataset: Any) -> Mapping[str, Column]:
             "[N, 4] or fields x, y, t, p"
         )
     values = _values(path, dataset)
-    rises = [bool((np.diff(values[:, n].astype(np.float64)) >= 0).all()) for n in (0, 2)]
-    if not set(np.unique(values[:, 3])) <= {-1, 0, 1} or sum(rises) != 1:
-        raise DataError(
-            f"{path} has {dataset.name} of four columns of which it is not clear which is what: "
-            "expected t, x, y, p or x, y, t, p with one rising column, the time, and polarities "
-            "0 and 1 or -1 and 1"
-        )
-    order = "txyp" if rises[0] else "xytp"
+    if not len(values):
+        return {key: values[:, n] for n, key in enumerate("txyp")}
+    order = order_of(path, list(values.T))
     return {key: values[:, n] for n, key in enumerate(order)}
 
 
@@ -160,32 +161,11 @@ def _finite(path: Path, values: Column, key: str) -> None:
         raise DataError(f"{path} has a value in {key} that is no number")
 
 
-def _microseconds(path: Path, values: Column) -> npt.NDArray[np.int64]:
-    _finite(path, values, "t")
-    if values.dtype.kind == "f" and (values % 1).any():
-        values = np.rint(values.astype(np.float64) * _SECOND)
-    if values.size and float(np.abs(values.astype(np.float64)).max()) >= _LATEST:
-        raise DataError(f"{path} has times that are neither seconds nor microseconds")
-    return values.astype(np.int64)
-
-
 def _whole(path: Path, values: Column, key: str) -> npt.NDArray[np.int64]:
     _finite(path, values, key)
     if values.dtype.kind == "f" and ((values % 1).any() or np.abs(values).max(initial=0) > 2**31):
         raise DataError(f"{path} has a value in {key} that is no pixel's")
     return values.astype(np.int64)
-
-
-def _on(path: Path, values: Column) -> npt.NDArray[np.bool_]:
-    """Which events are ON: of the polarities 0 and 1, -1 and 1, or 1 and 2."""
-    kinds = set(np.unique(values).tolist())
-    if kinds <= {-1, 0, 1} and not {-1, 0} <= kinds:
-        return np.asarray(values > 0)
-    if kinds == {1, 2}:
-        return np.asarray(values == 2)
-    raise DataError(
-        f"{path} has polarities such as {sorted(kinds)[:4]}; expected 0 and 1, -1 and 1, or 1 and 2"
-    )
 
 
 def _offset(path: Path, group: Any, file: Any) -> int:

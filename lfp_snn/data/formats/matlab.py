@@ -2,8 +2,9 @@
 
 - `spiketrain` [taxels + 1, E]: a column an event time, +1 (ON) or -1 (OFF) in the row of a taxel,
   and the time in seconds in the last row. 100 taxels lie in a square of 10 x 10.
-- Vectors t (or ts), x, y and p (or pol), on their own or in a struct `TD` (as ATIS recordings have
-  it); times in microseconds, pixels counted from 1 in `TD` as MATLAB does.
+- Vectors t, x, y and p, or t and channel (names and units as in `columns`), on their own or in a
+  struct `TD` (as ATIS recordings and the code that comes with N-MNIST have it). Pixels are counted
+  from 1 in a `TD` in which none is 0, as MATLAB does.
 
 Files of version 7.3 are HDF5; see `hdf5_cameras` for what is read of them.
 
@@ -21,19 +22,28 @@ import numpy.typing as npt
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import hdf5
 from lfp_snn.data.formats.base import Format, content, events_of, put
+from lfp_snn.data.formats.columns import columns_of, titled
+from lfp_snn.data.formats.layout import AS_IT_IS, Layout, names_events, roles
 from lfp_snn.data.formats.mat5 import checked
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_events
 
 _VERSION_73 = b"MATLAB 7.3"
 _SECOND = 1_000_000
-_NAMES = {"t": ("t", "ts"), "x": ("x",), "y": ("y",), "p": ("p", "pol")}
 
 
-def read(path: Path) -> Events:
-    """The events of a file."""
+def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
+    """The events of a file.
+
+    Args:
+        path: the file.
+        layout: the unit of its times, if it is none that they tell.
+
+    Raises:
+        DataError: it cannot be read, or has no events.
+    """
     if content(path).startswith(_VERSION_73):
-        return hdf5.read(path)
+        return hdf5.read(path, layout)
     variables = _load(path)
     if "spiketrain" in variables:
         return _from_taxels(path, np.asarray(variables["spiketrain"]))
@@ -41,9 +51,12 @@ def read(path: Path) -> Events:
         fields = variables["TD"]
         if not (isinstance(fields, np.ndarray) and fields.dtype.names and fields.size == 1):
             raise DataError(f"{path} has a variable TD that is no struct")
-        columns = {name: fields.ravel()[0][name] for name in fields.dtype.names}
-        return _from_columns(path, columns, first=1)
-    return _from_columns(path, variables, first=0)
+        columns = _columns(path, {name: fields.ravel()[0][name] for name in fields.dtype.names})
+        if min(columns[key].min(initial=1) for key in ("x", "y") if key in columns) >= 1:
+            columns |= {key: columns[key] - 1 for key in ("x", "y") if key in columns}
+    else:
+        columns = _columns(path, variables)
+    return titled(path, columns, layout)
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -77,35 +90,27 @@ def _from_taxels(path: Path, train: npt.NDArray[Any]) -> Events:
     )  # fmt: skip
 
 
-def _from_columns(path: Path, variables: Mapping[str, Any], first: int) -> Events:
-    columns = {}
-    for key, names in _NAMES.items():
-        name = next((each for each in names if each in variables), None)
-        if name is None:
-            own = ", ".join(each for each in variables if not each.startswith("__"))
-            raise DataError(
-                f"{path} has {own or 'nothing'}; expected spiketrain, TD, or t, x, y, p"
-            )
-        values = np.asarray(variables[name]).ravel()
+def _columns(path: Path, variables: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    """The variables that are columns of events."""
+    names = [name for name in variables if not name.startswith("__")]
+    if not names_events(names):
+        raise DataError(
+            f"{path} has {', '.join(names)[:100] or 'nothing'}; expected spiketrain, TD, or t, x, "
+            "y, p"
+        )
+    places, _ = roles(path, names)
+    columns = {names[place]: np.ravel(variables[names[place]]) for place in places.values()}
+    for values in columns.values():
         check_events(path, values.size)
-        if values.dtype.kind not in "biuf" or not np.isfinite(values.astype(np.float64)).all():
-            raise DataError(f"{path} has a column {name} that is no column of numbers")
-        if values.size and np.abs(values.astype(np.float64)).max() >= 2.0**62:
-            raise DataError(f"{path} has a value in {name} that no time or place has")
-        columns[key] = values.astype(np.int64)
-    if len({len(each) for each in columns.values()}) > 1:
-        raise DataError(f"{path} has columns of different lengths")
-    return events_of(
-        path, columns["x"] - first, columns["y"] - first, columns["t"], columns["p"] > 0
-    )
+    return columns
 
 
 def write(events: Events, path: Path) -> None:
-    """Vectors t, x, y and p."""
+    """Vectors t, x, y and p, or as many of them as the sensor has."""
     from scipy.io import savemat
 
     buffer = io.BytesIO()
-    savemat(buffer, {"t": events.t, "x": events.x, "y": events.y, "p": events.p})
+    savemat(buffer, columns_of(events))
     put(path, buffer.getvalue())
 
 
@@ -116,4 +121,5 @@ FORMAT = Format(
     lambda head: head.startswith((b"MATLAB 5", _VERSION_73)),
     read,
     write,
+    columns=read,
 )

@@ -5,7 +5,6 @@ a recording that was tested on once always is, also when others come later or ar
 """
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import DAMAGE, shown
+from lfp_snn.wholefiles import write_whole
 
 NAME = "split.json"
 _SHARE = 1 / 5
@@ -73,10 +73,8 @@ def _write(path: Path, known: dict[str, bool]) -> None:
         "test": sorted(name for name, test in known.items() if test),
         "train": sorted(name for name, test in known.items() if not test),
     }
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(json.dumps(content, indent=0), encoding="utf-8")
-        scratch.replace(path)
+        write_whole(path, json.dumps(content, indent=0).encode())
     except OSError as error:
         warnings.warn(
             f"the split cannot be kept in {path} ({error.strerror}); it is drawn anew in each run, "

@@ -54,7 +54,7 @@ def network(kind: str, **options: Any) -> nn.Module:
         net = build("mlp", INPUT, 10, hidden=[20], **options)
     elif kind == "csnn":
         net = build("csnn", (2, 16, 16), 10, pool="avg", **options)
-    elif kind in ("recurrent", "one_to_one", "synaptic"):
+    elif kind in ("recurrent", "one_to_one", "synaptic", "synaptic_recurrent"):
         reset = {"reset_mechanism": options.pop("reset", "subtract")} | options
         net = _with_memory(kind, {"beta": 0.875, "threshold": 1.0, "init_hidden": True} | reset)
     else:
@@ -88,6 +88,11 @@ def _with_memory(kind: str, options: dict[str, Any]) -> nn.Module:
         first = snn.RLeaky(V=factors[:4].view(4, 1, 1), all_to_all=False, **options | several)
         second = snn.RLeaky(V=factors, all_to_all=False, **options)
         output = snn.RLeaky(V=-0.5, all_to_all=False, output=True, **options)
+    elif kind == "synaptic_recurrent":
+        alpha = several["beta"] - 0.125
+        first = snn.RSynaptic(alpha, conv2d_channels=4, kernel_size=3, **options | several)
+        second = snn.RSynaptic(torch.arange(20) / 32, linear_features=20, **options)
+        output = snn.RSynaptic(0.5, V=-0.5, all_to_all=False, output=True, **options)
     else:
         first = snn.Synaptic(alpha=several["beta"] - 0.125, **options | several)
         second = snn.Synaptic(alpha=torch.arange(20) / 32, **options)

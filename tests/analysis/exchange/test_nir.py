@@ -47,6 +47,18 @@ def test_spikes_are_the_same_after_a_round_trip(
     assert differing == 0 if kind != "residual" else differing < 0.002
 
 
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+def test_recurrent_synaptic_neurons_come_back(reset: str, tmp_path: Path) -> None:
+    """As the others, with the only delay of reset that snntorch's RSynaptic has."""
+    net = network("synaptic_recurrent", reset=reset)
+    x = trains(net)
+    again = _round_trip(net, tuple(x.shape[2:]), tmp_path / "net.nir")
+    expected = TemporalLFP(net).forward(x)
+    assert 0 < expected.mean() < 1
+    assert torch.equal(TemporalLFP(again).forward(x), expected)
+    assert sum(isinstance(module, snn.RSynaptic) for module in again.modules()) == 3
+
+
 def test_a_residual_architecture_that_is_described_in_a_config(tmp_path: Path) -> None:
     body = [{"conv": 4, "kernel": 3, "padding": 1}, "lif"]
     layers = [*body, {"residual": body, "merge": "sum"}, {"avgpool": 2}, "flatten", {"linear": 10}]

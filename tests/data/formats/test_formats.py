@@ -17,7 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats import FORMATS, detect, hdf5, read_recording, write_recording
+from lfp_snn.data.formats import (
+    FORMATS,
+    Layout,
+    detect,
+    hdf5,
+    read_recording,
+    write_recording,
+)
 from lfp_snn.data.nmnist import read_events
 from lfp_snn.errors import DataError
 
@@ -237,7 +244,6 @@ def test_the_clock_of_evt3_goes_round(tmp_path: Path) -> None:
         (np.array([[5, 1, 2, 1], [9, 3, 0, 0]]), 2, (2, 3, 4)),
         (np.eye(4, dtype=int)[None].repeat(3, 0), 12, (1, 4, 4)),  # frames [T, H, W]
         (np.ones((2, 2, 3, 5), int) * 2, 120, (2, 3, 5)),  # frames [T, P, H, W]
-        (np.ones((6, 2, 4), bool), 48, (2, 1, 6)),  # [channels, polarity, T]
     ],
 )
 def test_arrays(
@@ -248,6 +254,25 @@ def test_arrays(
     for name in ("a.npy", "a.npz"):
         events = read_recording(tmp_path / name)
         assert (len(events), events.sensor) == (count, sensor)
+
+
+def test_axes_of_dense_arrays_are_given(tmp_path: Path) -> None:
+    """[channels, polarity, T], [T, polarity, channels] and [T, channels] look alike."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(6 * 2 * 4).reshape(6, 2, 4) == 9)  # at (1, 0, 1)
+    with pytest.raises(DataError, match="t,p,channel or channel,p,t"):
+        read_recording(path)
+    for order, sensor in (("channel,p,t", (2, 1, 6)), ("t,p,channel", (2, 1, 4))):
+        events = read_recording(path, layout=Layout.of(order, None))
+        assert (events.t.tolist(), events.x.tolist(), events.sensor) == ([1000], [1], sensor)
+    events = read_recording(path, layout=Layout.of("t,y,x", "s"))
+    assert (events.t.tolist(), events.sensor) == ([1_000_000], (1, 2, 4))
+    np.save(path, np.eye(9, dtype=int)[:, :7] * 2)
+    with pytest.raises(DataError, match="t,channel or channel,t"):
+        read_recording(path)
+    events = read_recording(path, layout=Layout.of("t,channel", None))
+    assert events.x.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    assert events.sensor == (1, 1, 7) and events.t[-1] == 6000
 
 
 def test_columns_of_an_npz(tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ MVSEC = np.stack([X, Y, T / 1e6, 2 * P - 1], axis=1)
         ({"x": X, "y": Y, "timestamps": T.astype(float), "polarity": 2 * P - 1}, 0),
         ({"x": X, "y": Y, "ts": 1.7e9 + T / 1e6, "pol": P + 1}, 1_700_000_000_000_000),
         ({"events": ROWS.astype("u4"), "frame": np.zeros((1, 3, 3))}, 0),  # v2e
+        ({"events": np.stack([X, Y, P, T], axis=1)}, 0),
+        (
+            {"x": X, "y": Y, "t": T * 1000 + 1_700_000_000_000_000_000, "p": P},
+            1_700_000_000_000_000,
+        ),
         ({"davis/left/events": MVSEC, "davis/left/imu_data": np.zeros((4, 6))}, 0),
         ({"CD/events": compound(x=X, y=Y, p=P, t=T), "EXT_TRIGGER/events": np.zeros(2)}, 0),
     ],
@@ -98,15 +103,16 @@ def test_the_size_is_taken_from_attributes(attrs: dict[str, Any], tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"events": np.stack([T, X, T, P], axis=1)}, "not clear which is what"),
-        ({"events": np.stack([X, Y, P, T], axis=1)}, "not clear which is what"),
+        ({"events": np.stack([T, X, T, P], axis=1)}, "say which is which"),
+        ({"events": np.stack([X, Y, P + 2, T], axis=1)}, "say which is which"),
         ({"events": np.zeros((3, 5))}, r"shape \(3, 5\)"),
         ({"events": compound(x=X, y=Y, t=T)}, "expected x, y, t, p"),
         ({"x": X, "y": Y, "t": T, "p": np.array([0, 1, 2, 3])}, "polarities such as"),
         ({"x": X, "y": Y, "t": T, "p": np.array([-1, 0, 1, 0])}, "polarities such as"),
         ({"x": X + 0.5, "y": Y, "t": T, "p": P}, "x that is no pixel's"),
-        ({"x": X, "y": Y, "t": T * np.nan, "p": P}, "t that is no number"),
-        ({"x": X, "y": Y, "t": T + 1_700_000_000_000_000_000, "p": P}, "neither seconds nor"),
+        ({"x": X, "y": Y, "t": T * np.nan, "p": P}, "times that are no numbers"),
+        ({"x": X, "y": Y, "t": T * 10**12, "p": P}, "times from .* microseconds, which no event"),
+        ({"x": X, "y": Y, "t": T / 2000, "p": P}, "it is not clear whether they are"),
         ({"x": X, "y": Y[1:], "t": T, "p": P}, "different lengths"),
         ({"x": np.array([b"a"] * 4), "y": Y, "t": T, "p": P}, "a column of numbers"),
         ({"x": X, "y": Y, "t": T, "p": P, "t_offset": 0.5}, "no count of microseconds"),

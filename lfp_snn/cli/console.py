@@ -1,0 +1,53 @@
+"""How the command line writes: shares, paths, plain tables, a bar with the time left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+__all__ = ["percent", "shown", "time_bar", "two_columns"]
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as a percentage; a dash where there is none (NaN)."""
+    if math.isnan(share):
+        return "-"
+    return f"{100 * share:.{digits}f} %"
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def time_bar(console: Console) -> Progress:
+    """A bar that tells the time left, on terminals only."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def two_columns(rows: Iterable[tuple[str, str]]) -> Table:
+    """A plain table of names and values."""
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(escape(name), escape(value))
+    return table

@@ -1,0 +1,149 @@
+"""One's own recordings, file by file: found in folders of their class, or listed in a table."""
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lfp_snn.data.formats import FORMATS
+from lfp_snn.errors import DataError
+from lfp_snn.unpacking import reading
+
+#: In the order of :class:`lfp_snn.data.Splits`.
+PARTS = ("train", "val", "test")
+_SPELLINGS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+_COLUMNS = ("file", "label", "group", "part")  # of a table
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A recording of one's own.
+
+    Args:
+        file: where it is, in its folder.
+        label: its class; empty where there are targets only.
+        group: recordings of a group are never drawn into two parts.
+        part: train, val or test; empty until it is known.
+        targets: numbers to learn.
+    """
+
+    file: str
+    label: str
+    group: str
+    part: str = ""
+    targets: tuple[float, ...] = ()
+
+
+def find(folder: Path) -> list[Entry]:
+    """The recordings in folder/<class>/..., each a group of its own.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder")
+    suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
+    entries = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if path.suffix.lower() in suffixes and path.is_file() and len(parts) > 1 and not hidden:
+            name = "/".join(parts)
+            _check_name(name, folder)
+            entries.append(Entry(name, parts[0], name))
+    if not entries:
+        raise DataError(
+            f"{folder} has no recordings in folders of their class: expected "
+            f"<class>/<file>, with files of {', '.join(sorted(suffixes))}"
+        )
+    return entries
+
+
+def _check_name(name: str, folder: Path) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{folder} has the file {name!a}, whose name is not UTF-8; rename it"
+        ) from error
+
+
+def read_table(path: Path, folder: Path, targets: Sequence[str] = ()) -> list[Entry]:
+    """The files that a CSV lists, in columns file, label and perhaps group, part and targets.
+
+    Args:
+        path: the CSV.
+        folder: to which the files are relative.
+        targets: columns of numbers to learn; with them, the column label may be missing.
+
+    Raises:
+        DataError: it cannot be read, a column is missing, a file leads out of the folder, there is
+            no such part, or a target is no number.
+    """
+    with reading(path, "table of recordings"):
+        lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+        titles = [title.strip() for title in next(lines, [])]
+        if "file" not in titles or not ("label" in titles or targets):
+            raise DataError(
+                f"{path} needs the columns file and label (and group, if there are groups, and "
+                "part, if the split is given)"
+            )
+        for name in targets:
+            if name not in titles or name in _COLUMNS:
+                raise DataError(f"{path} has no column of targets {name!r}; it has {titles}")
+        # Columns that are not known are passed over, and may be many.
+        columns = {name: titles.index(name) for name in (*_COLUMNS, *targets) if name in titles}
+        rows = [
+            (lines.line_num, {k: line[n].strip() for k, n in columns.items() if n < len(line)})
+            for line in lines
+            if line
+        ]
+    given = [name for name in _COLUMNS if name in columns]
+    entries = [_entry(path, folder, number, row, given, targets) for number, row in rows]
+    if not entries:
+        raise DataError(f"{path} lists no files")
+    return entries
+
+
+def _entry(
+    path: Path,
+    folder: Path,
+    number: int,
+    row: Mapping[str, str],
+    given: Sequence[str],
+    targets: Sequence[str],
+) -> Entry:
+    """What a line of a table says, in the columns that are given."""
+    file, label, word = row.get("file", ""), row.get("label", ""), row.get("part", "")
+    if not file or ("label" in given and not label):
+        raise DataError(f"{path}, line {number}: a file and a label are needed")
+    if "\0" in file:
+        raise DataError(f"{path}, line {number}: a name with a null character names no file")
+    if not (folder / file).resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path}, line {number}: {file} lies outside of {folder}")
+    part = part_named(word)
+    if part is None and "part" in given:
+        raise DataError(f"{path}, line {number}: the part is {word!r}; expected train, val or test")
+    numbers = tuple(_number(path, number, name, row.get(name, "")) for name in targets)
+    return Entry(file, label, row.get("group") or file, part or "", numbers)
+
+
+def _number(path: Path, line: int, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{path}, line {line}: {name} is {text!r}; expected a finite number")
+    return value
+
+
+def part_named(word: str) -> str | None:
+    """The part that a word means, in any usual spelling; `None` if it means none."""
+    return _SPELLINGS.get(word.strip().lower())

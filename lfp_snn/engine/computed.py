@@ -1,0 +1,68 @@
+"""Weights that a module computes anew at each call, from other parameters, and who computes them.
+
+``torch.nn.utils`` prunes and normalises in two ways: by a hook before ``forward`` (``prune``, the
+older ``weight_norm`` and ``spectral_norm``), or as a parametrisation. In both the weight itself is
+no parameter any more. TemporalLFP reads weights without calling the module, so that it would train
+what was computed once and leave the parameters behind it frozen: such modules are refused.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from lfp_snn.errors import NetworkError
+
+__all__ = ["refuse_computed_weights"]
+
+
+def refuse_computed_weights(net: nn.Module) -> None:
+    """Refuse a network with a module whose weight or bias is no parameter of its own.
+
+    Asked for again at each pass: a network that is pruned between two passes still has its old
+    weight, which nothing would train any more.
+
+    Raises:
+        NetworkError: names the module, what computes its weight, and how to make that permanent.
+    """
+    for name, module in net.named_modules():
+        _refuse_computed(name or type(net).__name__, module)
+
+
+def _refuse_computed(name: str, module: nn.Module) -> None:
+    if parametrize.is_parametrized(module):
+        (key, *_) = module.parametrizations  # type: ignore[misc]
+        steps: nn.Module = module.parametrizations[key]  # type: ignore[index, assignment]
+        kinds = ", ".join(type(step).__name__ for step in steps.children())
+        raise _refused(
+            name,
+            f"computes '{key}' by a parametrisation ({kinds})",
+            f"torch.nn.utils.parametrize.remove_parametrizations(module, '{key}')",
+        )
+    for hook in module._forward_pre_hooks.values():
+        key = getattr(hook, "_tensor_name", None) or getattr(hook, "name", "weight")
+        if isinstance(hook, prune.BasePruningMethod):
+            remedy = f"torch.nn.utils.prune.remove(module, '{key}')"
+            raise _refused(name, f"prunes '{key}' by a hook", f"{remedy}; what is zero stays zero")
+        if isinstance(hook, WeightNorm):
+            remedy = "torch.nn.utils.remove_weight_norm(module)"
+            raise _refused(name, f"normalises '{key}' by a hook (weight_norm)", remedy)
+        if isinstance(hook, SpectralNorm):
+            remedy = "torch.nn.utils.remove_spectral_norm(module)"
+            raise _refused(name, f"normalises '{key}' by a hook (spectral_norm)", remedy)
+    for key in ("weight", "bias"):
+        if isinstance(module.__dict__.get(key), Tensor):  # neither a parameter nor a buffer
+            raise _refused(
+                name,
+                f"has a '{key}' that is an ordinary tensor, which nothing would train",
+                f"module.register_parameter or register_buffer('{key}', ...)",
+            )
+
+
+def _refused(name: str, what: str, remedy: str) -> NetworkError:
+    return NetworkError(
+        f"Module '{name}' {what}; TemporalLFP would never train the parameters behind it. Make it "
+        f"permanent first: {remedy}."
+    )

@@ -1,0 +1,66 @@
+"""What commands take and what does their work fit each other, and help needs nothing heavy."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from lfp_snn import __version__
+from lfp_snn.cli.declared import COMMANDS, Command
+from lfp_snn.cli.declared_data import COMMANDS as DATA_COMMANDS
+
+EVERY = {**COMMANDS, **{f"data {name}": each for name, each in DATA_COMMANDS.items()}}
+
+#: Prints how many of these are imported once a command line has been read, and its exit code.
+WATCHED = """
+import sys
+from lfp_snn.cli import main
+heavy = ("torch", "numpy", "numba", "matplotlib", "optuna", "snntorch", "scipy")
+try:
+    main()
+except SystemExit as end:
+    print(end.code, *(name for name in heavy if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_work_takes_what_the_command_takes(name: str) -> None:
+    command: Command = EVERY[name]
+    module, _, work = command.work.partition(":")  # type: ignore[attr-defined]
+    taken = inspect.signature(getattr(import_module(module), work)).parameters
+    assert list(taken) == list(inspect.signature(command).parameters)
+
+
+def last_line(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *arguments], capture_output=True, text=True, check=False
+    )
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--help",), 0),
+        (("--version",), 0),
+        (("train", "--help"), 0),
+        (("data", "import", "--help"), 0),
+        (("explain", "--help"), 0),
+        (("train", "digits", "--epochz"), 2),
+        (("nonsense",), 2),
+        (("ls", "configs"), 0),
+    ],
+)
+def test_help_and_usage_need_nothing_heavy(arguments: tuple[str, ...], code: int) -> None:
+    assert last_line(*arguments) == str(code)
+
+
+def test_it_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lfp_snn", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == __version__
