@@ -22,11 +22,11 @@ __all__ = [
     "Spikes",
     "TemporalLFP",
     "activations",
-    "norms",
     "calibrate",
     "fit",
     "lif",
     "load_nir",
+    "norms",
     "rewards",
     "rules",
 ]

@@ -28,8 +28,8 @@ means over the same set of values,
           {\sqrt{\mathrm{var} + \epsilon}}
 
 which leaves out what the normalisation would cancel, and is what autograd makes of :math:`n`.
-    The first two are in :mod:`lfp_snn.engine.batch_norms`. Statistics that were not taken from
-    these values (running ones) are fixed either way.
+Statistics that were not taken from these values (running ones) are fixed either way. The first two
+are in :mod:`lfp_snn.engine.batch_norms`.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ class Tape:
         drawn: what stages drew at random, once for all chunks of a sequence.
         arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
         exchange: with the processes that have the other samples of the batch, if there are any.
-        stopwatch: of what its stages take, if that is asked for.
         start: steps of the sequence before the first of this pass.
         again: these steps were run before, and running statistics have seen them.
+        stopwatch: of what its stages take, if that is asked for.
     """
 
     steps: int
@@ -62,9 +62,9 @@ class Tape:
     drawn: dict[Hashable, Tensor] = field(default_factory=dict)
     arrived: dict[str, Tensor] = field(default_factory=dict)
     exchange: Exchange | None = None
-    stopwatch: Stopwatch | None = None
     start: int = 0
     again: bool = False
+    stopwatch: Stopwatch | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:

@@ -33,6 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "oja": {"learner": {"update": {"form": "oja", "clip": 0.5}}},
     "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
     "batch norm": {},
+    "batch norm, through": {"learner": {"statistics": "through"}},
     "skips": {"on_non_finite": "skip"},
 }
 OTHERS: dict[str, dict[str, Any]] = {
@@ -55,7 +56,7 @@ CASES = QUICK | OTHERS
 def network(case: str) -> nn.Module:
     """A small network in float64, the same each time."""
     torch.manual_seed(0)
-    norm = [nn.BatchNorm1d(12)] if case == "batch norm" else []
+    norm = [nn.BatchNorm1d(12)] if case.startswith("batch norm") else []
     recurrent = snn.RLeaky(0.8, linear_features=12, init_hidden=True, learn_beta=True)
     hidden = recurrent if case == "recurrent" else snn.Leaky(0.8, init_hidden=True)
     net = nn.Sequential(
