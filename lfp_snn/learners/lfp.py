@@ -47,7 +47,7 @@ class LFPOptions(LearnerOptions):
             long sequences.
         chunk: steps of a chunk; null to choose them by what they take.
         statistics: how credit goes through normalisations: ``fixed`` as published, with their
-            statistics held fixed, or ``through`` them too, which trains better.
+            statistics held fixed, or ``through`` them too, as autograd has it.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
         homeostasis: how silent neurons are woken, such as ``{adapt: bias, target: 0.02}``;
             ``None``: not at all.
