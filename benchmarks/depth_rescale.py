@@ -1,6 +1,6 @@
 """Six spiking layers: published LFP, Rescale in its forms, and the surrogate, on validation.
 
-    python benchmarks/depth_rescale.py --root datasets/MNIST --seeds 2
+    python -m benchmarks depth_rescale --root datasets/MNIST --seeds 2
 
 The network and the data are those of the config `compare_mnist_deep`: 5000 images of MNIST as a
 constant current, 784-512-256-256-128-128-10, six epochs. For each way the validation part chooses
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from lfp_snn.training import fit
-from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.assembly import build_network, load_splits, seeded
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import apply_overrides, make_config, read_mapping
 
@@ -77,9 +77,8 @@ def main() -> None:
         """Accuracy on the validation part in percent, and seconds of training."""
         overrides = [*common, *WAYS[way], f"optimizer.lr={rate}", f"seed={seed}"]
         config = make_config(Config, apply_overrides(plan, overrides))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
+        with seeded(config):
+            net = build_network(config, splits)
         names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
         result = fit(net, splits, **config.model_dump(mode="json", include=names))
         return 100 * result.val_accuracy, result.train_s

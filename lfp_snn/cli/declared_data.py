@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lfp_snn.cli.declared import Command, runs
+from lfp_snn.cli.arguments import Command, runs
 
 __all__ = ["COMMANDS", "ValidateBy"]
 

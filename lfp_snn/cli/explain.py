@@ -24,8 +24,8 @@ from lfp_snn.analysis.explain.target import (
     Target,
     class_number,
 )
+from lfp_snn.cli.arguments import Asked, Part
 from lfp_snn.cli.console import shown, time_bar, two_columns
-from lfp_snn.cli.declared import Asked, Part
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners.lfp import LFPOptions

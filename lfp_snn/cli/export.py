@@ -15,8 +15,8 @@ from lfp_snn.analysis.exchange.finetune import quantise_run
 from lfp_snn.analysis.exchange.nir_export import meaning_lost, nir_bytes, to_nir
 from lfp_snn.analysis.exchange.onnx_export import to_onnx
 from lfp_snn.analysis.exchange.weights import weights_bytes
+from lfp_snn.cli.arguments import Format
 from lfp_snn.cli.console import percent, shown, two_columns
-from lfp_snn.cli.declared import Format
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError

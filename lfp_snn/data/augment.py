@@ -18,6 +18,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lfp_snn.data.events import Events
+from lfp_snn.data.geometry import inside, moved, rotated
 from lfp_snn.errors import ConfigError
 
 IntArray = npt.NDArray[np.int64]
@@ -91,7 +92,7 @@ class Shift(Augmentation):
     @override
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         dx, dy = rng.integers(-self.pixels, self.pixels + 1, 2)
-        return _moved(events, events.x + dx, events.y + dy)
+        return moved(events, events.x + dx, events.y + dy)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class SpaceJitter(Augmentation):
     @override
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         dx, dy = np.rint(rng.normal(0, self.std, (2, len(events)))).astype(np.int64)
-        return _moved(events, events.x + dx, events.y + dy)
+        return moved(events, events.x + dx, events.y + dy)
 
 
 @dataclass(frozen=True)
@@ -285,8 +286,8 @@ class Mix:
             return events, False
         sides = np.full(3, rng.beta(self.alpha, self.alpha) ** (1 / 3))
         corner = rng.uniform(0, 1 - sides)
-        own = events.only(~_inside(events, corner, sides))
-        other = partner.only(_inside(partner, corner, sides))
+        own = events.only(~inside(events, corner, sides))
+        other = partner.only(inside(partner, corner, sides))
         if not len(own) + len(other):
             return events, False
         span, first = int(events.t[-1] - events.t[0]), int(events.t[0])
@@ -294,38 +295,6 @@ class Mix:
         other = replace(other, t=first + np.rint(place * span).astype(np.int64))
         mixed = Events.joined([own, other])
         return replace(mixed, offsets=np.array([0, len(mixed)])), len(other) > len(own)
-
-
-def rotated(events: Events, degrees: float) -> Events:
-    """The events turned about the middle of the sensor; see `Rotate`."""
-    _, height, width = events.sensor
-    x, y = events.x - (width - 1) / 2, events.y - (height - 1) / 2
-    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-    return _moved(
-        events,
-        np.rint(cosine * x - sine * y + (width - 1) / 2).astype(np.int64),
-        np.rint(sine * x + cosine * y + (height - 1) / 2).astype(np.int64),
-    )
-
-
-def _moved(events: Events, x: IntArray, y: IntArray) -> Events:
-    """The events at other pixels, without those that are now off the sensor."""
-    _, height, width = events.sensor
-    kept = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return replace(events, x=x.astype(np.int16), y=y.astype(np.int16)).only(kept)
-
-
-def _inside(
-    events: Events, corner: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]
-) -> BoolArray:
-    """Whether events lie in a box whose corner and sides are shares of (t, y, x)."""
-    _, height, width = events.sensor
-    span = int(events.t[-1] - events.t[0]) + 1
-    inside = np.ones(len(events), np.bool_)
-    places = ((events.t - events.t[0]) / span, events.y / height, events.x / width)
-    for place, begin, side in zip(places, corner, sides, strict=True):
-        inside &= (place >= begin) & (place < begin + side)
-    return inside
 
 
 def _probability(name: str, value: float) -> None:

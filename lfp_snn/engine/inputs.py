@@ -1,4 +1,4 @@
-"""Checks of what a user hands to a pass."""
+"""What a user hands to a pass, checked, and the relevance of it in the form that it had."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.engine.graph import Program
 from lfp_snn.engine.tape import Tape, Value
-from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.errors import NetworkError, NotFiniteError, ShapeError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["check_finite", "prepare_input", "prepare_lengths", "prepare_reward", "prepare_state"]
+__all__ = [
+    "check_finite",
+    "finite",
+    "prepare_input",
+    "prepare_lengths",
+    "prepare_reward",
+    "prepare_state",
+    "relevance_of_input",
+]
 
 
 def prepare_input(
@@ -45,7 +54,7 @@ def prepare_input(
     if steps is not None:
         value = value[None]
     _refuse_empty(value.shape, x.shape, "[T, B, ...]" if steps is None else "[B, ...]")
-    if device.type == "cpu" and not _finite(value):
+    if device.type == "cpu" and not finite(value):
         raise NotFiniteError(
             "The input holds NaN or infinite values: clean the data before it goes into the "
             "network."
@@ -53,7 +62,7 @@ def prepare_input(
     return value
 
 
-def _finite(value: Tensor) -> bool:
+def finite(value: Tensor) -> bool:
     """Is every element finite? One that is not shows in the sum, which is the quicker look."""
     return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
 
@@ -90,19 +99,31 @@ def prepare_lengths(
     return lengths
 
 
-def prepare_state(state: Mapping[str, Tensor] | None, neurons: Sequence[str]) -> dict[str, Tensor]:
+def prepare_state(state: Mapping[str, Tensor] | None, program: Program) -> dict[str, Tensor]:
     """Membranes before the first step, by neuron.
 
     Raises:
         ShapeError: it names a neuron that the network does not have.
+        NetworkError: a normalisation has statistics of its own for each step, and a state does
+            not tell at which one it stands.
     """
-    unknown = sorted(set(state or {}) - set(neurons))
+    if not state:
+        return {}
+    neurons = [neuron.name for neuron in program.neurons()]
+    unknown = sorted(set(state) - set(neurons))
     if unknown:
         raise ShapeError(
             f"The state holds '{unknown[0]}', which is no neuron of the network; expected "
             f"{', '.join(neurons)}, as in lfp.state."
         )
-    return dict(state or {})
+    for stage in (node.stage for node in program.nodes):
+        if stage.measured == "step":
+            raise NetworkError(
+                f"Stage '{stage.name}' ({stage.describe()}) has a normalisation of its own for "
+                "each step, and a state does not tell at which one it stands: give the whole "
+                "sequence in one call."
+            )
+    return dict(state)
 
 
 def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
@@ -116,12 +137,12 @@ def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
         NotFiniteError: names the layer or the parameter.
     """
     for name, membrane in run.final_state.items():
-        if membrane.device.type == "cpu" and not _finite(membrane):
+        if membrane.device.type == "cpu" and not finite(membrane):
             raise NotFiniteError(f"The membranes of layer '{name}' are not finite")
-    if isinstance(output, Tensor) and output.device.type == "cpu" and not _finite(output):
+    if isinstance(output, Tensor) and output.device.type == "cpu" and not finite(output):
         raise NotFiniteError("The output of the network is not finite")
     for name, parameter in net.named_parameters():
-        if parameter.device.type == "cpu" and not _finite(parameter.detach()):
+        if parameter.device.type == "cpu" and not finite(parameter.detach()):
             raise NotFiniteError(f"The parameter '{name}' is not finite")
 
 
@@ -140,9 +161,32 @@ def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
             f"{expected}, and each of them needs one value."
         )
     reward = reward.to(device, run.dtype)
-    if device.type == "cpu" and not _finite(reward):
+    if device.type == "cpu" and not finite(reward):
         raise NotFiniteError(
             "The reward holds NaN or infinite values: nothing can be learnt from it."
         )
     alive = run.running(reward.dim())
     return reward if alive is None else reward * alive
+
+
+def relevance_of_input(
+    x: Tensor | Spikes, credit: Tensor | None, beside: Tensor | None
+) -> Tensor | None:
+    """``R = x * c + r`` in the form of the input, or None where there is neither.
+
+    Args:
+        x: the input as it was given: dense, constant over time, or spikes.
+        credit: ``c``, of each entry of the input.
+        beside: ``r``, dense: relevance that silent inputs get too.
+    """
+    relevance = None
+    if credit is not None and isinstance(x, Spikes):
+        relevance = credit.clone() if x.values is None else credit * x.values.to(credit.dtype)
+    elif credit is not None and isinstance(x, Tensor):
+        relevance = (credit * x.to(credit.dtype)).view(x.shape)
+    if beside is None:
+        return relevance
+    beside = beside.view(x.shape)
+    if relevance is not None and isinstance(x, Spikes):
+        relevance = Spikes(x.indptr, x.indices, x.shape, relevance).dense(beside.dtype)
+    return beside if relevance is None else relevance + beside

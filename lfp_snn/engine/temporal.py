@@ -20,6 +20,7 @@ from lfp_snn.engine.inputs import (
     prepare_lengths,
     prepare_reward,
     prepare_state,
+    relevance_of_input,
 )
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
@@ -159,14 +160,12 @@ class TemporalLFP(TracedNetwork):
         with torch.no_grad(), self._products():
             self._used = self._choose_plan()
             full = self.options.memory == "full"
-            if state:
-                self._refuse_steps()
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
                 lengths=None,
-                state=prepare_state(state, [neuron.name for neuron in self._program.neurons()]),
+                state=prepare_state(state, self._program),
                 record=record,
                 dtype=self.dtype,
                 exchange=self.exchange,
@@ -184,16 +183,6 @@ class TemporalLFP(TracedNetwork):
         check_finite(run, spikes, self.net)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
-
-    def _refuse_steps(self) -> None:
-        """Refuse to continue a stream whose steps have something of their own."""
-        for stage in (node.stage for node in self._program.nodes):
-            if stage.measured == "step":
-                raise NetworkError(
-                    f"Stage '{stage.name}' ({stage.describe()}) has a normalisation of its own for "
-                    "each step, and a state does not tell at which one it stands: give the whole "
-                    "sequence in one call."
-                )
 
     # ------------------------------------------------------------------ step by step
 
@@ -308,7 +297,8 @@ class TemporalLFP(TracedNetwork):
                 found = run_backward(
                     self._program, run, reward, feedback, rules, input_relevance, as_credit
                 )
-            relevance = self._relevance(*found)
+            assert self._input is not None
+            relevance = relevance_of_input(self._input, *found)
         feedback.hand_out(self.parameters(), accumulate=accumulate)
         if not retain:
             self._drop_record(run)
@@ -370,22 +360,6 @@ class TemporalLFP(TracedNetwork):
                 "backward; one backward consumes the record unless it is called with retain=True."
             )
         return self._pass
-
-    def _relevance(self, credit: Tensor | None, beside: Tensor | None) -> Tensor | None:
-        """``R = x * c + r`` in the form of the input."""
-        x = self._input
-        assert x is not None
-        relevance = None
-        if credit is not None and isinstance(x, Spikes):
-            relevance = credit.clone() if x.values is None else credit * x.values.to(credit.dtype)
-        elif credit is not None and isinstance(x, Tensor):
-            relevance = (credit * x.to(credit.dtype)).view(x.shape)
-        if beside is None:
-            return relevance
-        beside = beside.view(x.shape)
-        if relevance is not None and isinstance(x, Spikes):
-            relevance = Spikes(x.indptr, x.indices, x.shape, relevance).dense(beside.dtype)
-        return beside if relevance is None else relevance + beside
 
     @property
     def kernels(self) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
-from lfp_snn.data import Loader, SampleSet
+from lfp_snn.data import Batch, Loader, SampleSet
 from lfp_snn.learners import Learner
 from lfp_snn.training.distributed import ALONE, World
 
@@ -55,9 +56,7 @@ def evaluate(
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     ties = 0
     firing = dict.fromkeys(learner.engine.populations, 0.0)
-    loader = Loader(samples, batch_size, "in_order", seed=0)
-    for cpu_batch in loader.epoch(0, start=world.rank, every=world.size):
-        batch = cpu_batch.to(learner.device)
+    for batch in _batches(learner, samples, batch_size, world):
         prediction = learner.predict(batch)
         pairs = batch.labels * classes + prediction.classes
         confusion += torch.bincount(pairs.cpu(), minlength=classes**2).view(classes, classes)
@@ -74,15 +73,22 @@ def evaluate(
     )
 
 
+def _batches(
+    learner: Learner, samples: SampleSet, batch_size: int, world: World
+) -> Iterator[Batch]:
+    """The batches that this process evaluates, where the network lies."""
+    loader = Loader(samples, batch_size, "in_order", seed=0)
+    for batch in loader.epoch(0, start=world.rank, every=world.size):
+        yield batch.to(learner.device)
+
+
 def _evaluate_numbers(
     learner: Learner, samples: SampleSet, batch_size: int, world: World
 ) -> Evaluation:
     """The error of a network whose outputs are numbers."""
     squares = 0.0
     firing = dict.fromkeys(learner.engine.populations, 0.0)
-    loader = Loader(samples, batch_size, "in_order", seed=0)
-    for cpu_batch in loader.epoch(0, start=world.rank, every=world.size):
-        batch = cpu_batch.to(learner.device)
+    for batch in _batches(learner, samples, batch_size, world):
         estimate = learner.estimate(batch)
         assert batch.targets is not None
         squares += float((estimate - batch.targets).square().mean(-1).sum())

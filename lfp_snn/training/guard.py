@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.data import Batch
+from lfp_snn.engine.inputs import finite
 from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners import Learner, StepResult
+from lfp_snn.training.distributed import ALONE, World
 
 __all__ = ["IN_A_ROW", "Guard"]
 
@@ -30,21 +32,35 @@ class Guard:
     Args:
         learner: the learner.
         undo: whether :meth:`undo` will be asked for, which takes a copy of some state at each step.
+        world: the processes that train together; what one of them finds, all raise.
     """
 
-    def __init__(self, learner: Learner, undo: bool) -> None:
+    def __init__(self, learner: Learner, undo: bool, world: World = ALONE) -> None:
         self.learner = learner
+        self.world = world
         self._keeps = undo
         self._statistics: dict[Tensor, Tensor] = {}
         self._state: dict[str, Tensor] = {}
 
     def feedback(self, batch: Batch) -> StepResult | None:
-        """``learner.feedback``, or ``shared_feedback`` where it is shared; reward and membranes
-        are finite.
+        """Feedback of this process's samples, summed over all; None if it has no samples.
 
         Raises:
-            NotFiniteError: they are not; names the layer.
+            NotFiniteError: in every process, if reward or membranes are not finite in one; names
+                the layer.
         """
+        found: NotFiniteError | None = None
+        result: StepResult | None = None
+        try:
+            result = self._feedback(batch)
+        except NotFiniteError as error:
+            found = error
+        if self.world.agree(None if found is None else 1) is not None:
+            raise found or NotFiniteError("What another process made of its samples is not finite")
+        return result
+
+    def _feedback(self, batch: Batch) -> StepResult | None:
+        """``learner.feedback``, or ``shared_feedback`` where it is shared, looked at."""
         if self._keeps:
             self._statistics = {b: b.clone() for b in _statistics(self.learner.net)}
             self._state = {name: t.clone() for name, t in self.learner.state_dict().items()}
@@ -61,12 +77,21 @@ class Guard:
                 raise NotFiniteError(f"The membranes of layer {name!r} are not finite")
         return result
 
-    def check_feedback(self) -> None:
-        """Look at the feedback, once its norm has shown that something is wrong.
+    def clip(self, parameters: Iterable[nn.Parameter], limit: float | None) -> float:
+        """Scale the feedback to the largest norm allowed, if any; returns the norm that it had.
 
         Raises:
-            NotFiniteError: it is not finite; names the parameters.
+            NotFiniteError: the feedback is not finite; names the parameters.
         """
+        clip, largest = torch.nn.utils.clip_grad_norm_, math.inf if limit is None else limit
+        try:
+            return float(clip(parameters, largest, error_if_nonfinite=True))
+        except RuntimeError as error:
+            self._check_feedback()
+            raise error
+
+    def _check_feedback(self) -> None:
+        """Look at the feedback, once its norm has shown that something is wrong."""
         named = self.learner.net.named_parameters()
         grads = [(name, p.grad) for name, p in named if p.grad is not None]
         names = _not_finite(grads)
@@ -99,11 +124,6 @@ class Guard:
         for statistic, before in self._statistics.items():
             statistic.copy_(before)
         self.learner.load_state_dict(self._state)
-
-
-def finite(values: Tensor) -> bool:
-    """Is every element finite? One that is not shows in the sum, which is the quicker look."""
-    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
 def _statistics(net: nn.Module) -> Iterable[Tensor]:

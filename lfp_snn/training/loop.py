@@ -11,14 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from lfp_snn.data import Batch, SampleSet, Splits
+from lfp_snn.data import Batch, Splits
 from lfp_snn.errors import ConfigError, NotFiniteError, RunError
-from lfp_snn.learners import Learner, StepResult
-from lfp_snn.spikes import Spikes
+from lfp_snn.learners import Learner
 from lfp_snn.training.checkpoint import DamagedError, Snapshot, copy_tensors, save_checkpoint
 from lfp_snn.training.config import Settings
 from lfp_snn.training.distributed import ALONE, Buckets, World
@@ -30,11 +27,9 @@ from lfp_snn.training.progress import Progress, Totals, tally
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import schedule_anew
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first
 
-__all__ = ["SATURATED", "Trainer"]
-
-#: Spikes per neuron and step above which a population is warned of.
-SATURATED = 0.9
+__all__ = ["Trainer"]
 
 
 class Trainer:
@@ -79,7 +74,7 @@ class Trainer:
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
-        self.guard = Guard(learner, undo=settings.on_non_finite == "skip")
+        self.guard = Guard(learner, settings.on_non_finite == "skip", world)
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
         if world.size > 1:
             learner.share(Buckets(world))
@@ -211,8 +206,9 @@ class Trainer:
         self.world.seed(self.settings.seed, progress.step)
         totals.lr = float(self.optimizer.param_groups[0]["lr"])
         try:
-            result = self._feedback(batch)
-            norm = self._clip()
+            result = self.guard.feedback(batch)
+            self._firing = {} if result is None else dict(result.firing)
+            norm = self.guard.clip(self.parameters, self.settings.clip)
         except NotFiniteError as error:
             self._pass_over(error)
             self.schedule.step()
@@ -226,37 +222,6 @@ class Trainer:
             progress.skipped_in_a_row = 0
         progress.batch += 1
         progress.step += 1
-
-    def _feedback(self, batch: Batch) -> StepResult | None:
-        """Feedback of this process's samples, summed over all; None if it has no samples.
-
-        Raises:
-            NotFiniteError: in every process, if something is not finite in one.
-        """
-        found: NotFiniteError | None = None
-        result: StepResult | None = None
-        try:
-            result = self.guard.feedback(batch)
-            self._firing = {} if result is None else dict(result.firing)
-        except NotFiniteError as error:
-            found = error
-        if self.world.agree(None if found is None else 1) is not None:
-            raise found or NotFiniteError("What another process made of its samples is not finite")
-        return result
-
-    def _clip(self) -> float:
-        """Scale the feedback to the largest norm allowed; returns the norm that it had.
-
-        Raises:
-            NotFiniteError: the feedback of a parameter is not finite.
-        """
-        limit = math.inf if self.settings.clip is None else self.settings.clip
-        clip = torch.nn.utils.clip_grad_norm_
-        try:
-            return float(clip(self.parameters, limit, error_if_nonfinite=True))
-        except RuntimeError as error:
-            self.guard.check_feedback()
-            raise error
 
     def _pass_over(self, error: NotFiniteError) -> None:
         """Undo a step that was not finite, if the settings say so.
@@ -312,7 +277,8 @@ class Trainer:
         better = progress.judge(validation)
         if better:
             self.best = copy_tensors(self.learner.net.state_dict())
-        self._warn(metrics["firing"])
+        for message in firing_warnings(metrics["firing"]):
+            self._say(message)
         self.metrics.append(metrics)
         # The metrics first: resuming drops lines beyond the checkpoint, but cannot make them up.
         if self.run is not None:
@@ -332,17 +298,6 @@ class Trainer:
     def _best_accuracy(self) -> float | None:
         """Of the weights that are kept, on the validation part, if there is any."""
         return None if self.progress.best_accuracy < 0 else self.progress.best_accuracy
-
-    def _warn(self, firing: dict[str, float]) -> None:
-        """Say once of each neuron module that it is silent or saturated."""
-        for name, rate in firing.items():
-            if rate == 0:
-                state = "is dead: none of its neurons fired, so nothing before it learns"
-            elif rate > SATURATED:
-                state = "is saturated: its neurons fire at almost every step and tell little"
-            else:
-                continue
-            self._say(f"Layer {name!r} {state}; calibrate, or change model.scale.")
 
     def _say(self, message: str) -> None:
         """Warn, once of each thing."""
@@ -372,7 +327,7 @@ class Trainer:
         self.learner.net.load_state_dict(self.best)
         test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
         if self.run is not None:
-            sample = self._sample(self.splits.test)
+            sample = look_at_first(self.learner, self.splits.test)
             self.run.write_sample(sample.spikes, sample.label, sample.prediction)
         result = self._result(test)
         if self.run is not None:
@@ -402,12 +357,7 @@ class Trainer:
 
     def feedback_norms(self) -> dict[str, float]:
         """See :class:`~lfp_snn.training.observer.Watched`."""
-        squares: dict[str, float] = {}
-        for name, parameter in self.learner.net.named_parameters():
-            if parameter.grad is not None:
-                layer, norm = name.rpartition(".")[0], torch.linalg.vector_norm(parameter.grad)
-                squares[layer] = squares.get(layer, 0.0) + float(norm) ** 2
-        return {layer: math.sqrt(square) for layer, square in squares.items()}
+        return feedback_norms(self.learner.net)
 
     def firing(self) -> dict[str, float]:
         """See :class:`~lfp_snn.training.observer.Watched`."""
@@ -416,17 +366,9 @@ class Trainer:
     def sample(self) -> Sample:
         """See :class:`~lfp_snn.training.observer.Watched`."""
         self.learner.net.eval()  # no dropout, which would draw random numbers; a step undoes it
-        return self._sample(self.splits.val if len(self.splits.val) else self.splits.train)
-
-    def _sample(self, samples: SampleSet) -> Sample:
-        """What the network does with the first sample of a set."""
-        batch = samples.batch([0]).to(self.learner.device)
-        layers = dict(self.learner.layer_spikes(batch))
-        if isinstance(batch.x, Spikes):
-            layers = {"input": batch.x.dense(), **layers}
-        spikes = {name: np.asarray(layer.flatten(1).cpu() > 0) for name, layer in layers.items()}
-        prediction = int(self.learner.predict(batch).classes[0])
-        return Sample(spikes, int(batch.labels[0]), prediction)
+        return look_at_first(
+            self.learner, self.splits.val if len(self.splits.val) else self.splits.train
+        )
 
     def _report(self) -> StepReport:
         progress = self.progress

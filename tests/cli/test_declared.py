@@ -10,7 +10,8 @@ from importlib import import_module
 import pytest
 
 from lfp_snn import __version__
-from lfp_snn.cli.declared import COMMANDS, Command
+from lfp_snn.cli.arguments import Command
+from lfp_snn.cli.declared import COMMANDS
 from lfp_snn.cli.declared_data import COMMANDS as DATA_COMMANDS
 
 EVERY = {**COMMANDS, **{f"data {name}": each for name, each in DATA_COMMANDS.items()}}

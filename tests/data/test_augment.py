@@ -24,8 +24,8 @@ from lfp_snn.data.augment import (
     SpaceJitter,
     TimeJitter,
     augment,
-    rotated,
 )
+from lfp_snn.data.geometry import rotated
 from lfp_snn.errors import ConfigError
 from tests.data.helpers import random_events
 

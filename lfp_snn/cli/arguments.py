@@ -1,0 +1,118 @@
+"""What several commands of ``lfp-snn`` take, and what ties a command to the function behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "AsJson",
+    "Asked",
+    "Changes",
+    "Command",
+    "ConfigName",
+    "Folder",
+    "Format",
+    "Jobs",
+    "Kind",
+    "OfItsConfig",
+    "Part",
+    "Run",
+    "Storage",
+    "Threads",
+    "changes_such_as",
+    "runs",
+]
+
+Command = Callable[..., None]
+
+
+def runs(work: str) -> Callable[[Command], Command]:
+    """Mark what a command takes, and say what does its work: ``module:function``."""
+
+    def declare(signature: Command) -> Command:
+        @wraps(signature)
+        def command(**arguments: Any) -> None:
+            module, _, name = work.partition(":")
+            getattr(import_module(module), name)(**arguments)
+
+        command.work = work  # type: ignore[attr-defined]
+        return command
+
+    return declare
+
+
+class Kind(StrEnum):
+    """Kinds of things that have names."""
+
+    configs = "configs"
+    models = "models"
+    datasets = "datasets"
+    learners = "learners"
+    rules = "rules"
+    rewards = "rewards"
+
+
+class Part(StrEnum):
+    """Parts of a dataset."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class Asked(StrEnum):
+    """What can be explained."""
+
+    of_class = "class"
+    contrast = "contrast"
+    share = "share"
+    reward = "reward"
+
+
+class Format(StrEnum):
+    """What a network can be exported to."""
+
+    nir = "nir"
+    onnx = "onnx"
+    safetensors = "safetensors"
+    int8 = "int8"
+
+
+def changes_such_as(example: str) -> Any:
+    """Changes of a config as arguments, with an example that the command takes."""
+    return typer.Argument(metavar="[KEY=VALUE]...", help=f"Changes, such as {example}.")
+
+
+ConfigName = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+]
+Changes = Annotated[list[str] | None, changes_such_as("optimizer.lr=1e-3")]
+OfItsConfig = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Folder for everything; by default runs/<name>. What is there goes on."),
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes at a time.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads of each; by default OMP_NUM_THREADS or the cores, shared."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="journal|URL",
+        help="Share the work with other machines: each runs the same command, with --out on a "
+        "folder that all of them see. Trials are kept in a journal there, or in a database.",
+    ),
+]

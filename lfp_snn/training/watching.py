@@ -1,0 +1,57 @@
+"""What is looked at in a network while it trains: its feedback, its firing, one sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from lfp_snn.data import SampleSet
+from lfp_snn.learners import Learner
+from lfp_snn.spikes import Spikes
+from lfp_snn.training.observer import Sample
+
+__all__ = ["SATURATED", "feedback_norms", "firing_warnings", "look_at_first"]
+
+#: Spikes per neuron and step above which a population is warned of.
+SATURATED = 0.9
+
+
+def feedback_norms(net: nn.Module) -> dict[str, float]:
+    """Euclidean norm of the gradients that the parameters of each layer have, by its name."""
+    squares: dict[str, float] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.grad is not None:
+            layer, norm = name.rpartition(".")[0], torch.linalg.vector_norm(parameter.grad)
+            squares[layer] = squares.get(layer, 0.0) + float(norm) ** 2
+    return {layer: math.sqrt(square) for layer, square in squares.items()}
+
+
+def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
+    """A sentence for each neuron module that is silent or saturated.
+
+    Args:
+        firing: spikes per neuron and step, by the name of the module.
+    """
+    for name, rate in firing.items():
+        if rate == 0:
+            state = "is dead: none of its neurons fired, so nothing before it learns"
+        elif rate > SATURATED:
+            state = "is saturated: its neurons fire at almost every step and tell little"
+        else:
+            continue
+        yield f"Layer {name!r} {state}; calibrate, or change model.scale."
+
+
+def look_at_first(learner: Learner, samples: SampleSet) -> Sample:
+    """What the network, in the mode that it is in, does with the first sample of a set."""
+    batch = samples.batch([0]).to(learner.device)
+    layers = dict(learner.layer_spikes(batch))
+    if isinstance(batch.x, Spikes):
+        layers = {"input": batch.x.dense(), **layers}
+    spikes = {name: np.asarray(layer.flatten(1).cpu() > 0) for name, layer in layers.items()}
+    prediction = int(learner.predict(batch).classes[0])
+    return Sample(spikes, int(batch.labels[0]), prediction)
