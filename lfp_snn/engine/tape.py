@@ -57,7 +57,7 @@ class Tape:
     carried: dict[str, Tensor] = field(default_factory=dict)
     drawn: dict[Hashable, Tensor] = field(default_factory=dict)
     arrived: dict[str, Tensor] = field(default_factory=dict)
-    opened: dict[str, Any] = field(default_factory=dict)
+    opened: dict[Hashable, Any] = field(default_factory=dict)
     exchange: Exchange | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 

@@ -334,6 +334,12 @@ def linear_backward(
             _bias_feedback(each, bias, scaled, sign, of_bias)
     if asked and handed is not None:
         _credit(
-            asked.indptr, asked.indices, n.reshape(-1), credits[-1][0].reshape(-1), flat, inputs, handed
+            asked.indptr,
+            asked.indices,
+            n.reshape(-1),
+            credits[-1][0].reshape(-1),
+            flat,
+            inputs,
+            handed,
         )
     return Feedback(feedback, of_bias, handed)

@@ -23,7 +23,6 @@ from lfp_snn.backends.events.neuron import (
     ZERO_NOW,
     kept_of,
 )
-from lfp_snn.backends.events.simd import lowest_bit
 from lfp_snn.backends.events.vectors import (
     LANES,
     jump_table,
@@ -51,9 +50,7 @@ class Counted(NamedTuple):
     eps: float
 
 
-def split_and_form(
-    split: float | Counted, *, dense: bool, as_credit: bool
-) -> tuple[float, int]:
+def split_and_form(split: float | Counted, *, dense: bool, as_credit: bool) -> tuple[float, int]:
     """``eps`` and the form of the step: :data:`RELEVANCE`, or a code of :func:`rescale_step`.
 
     What is dense is a reward, relevance or credit, and knows no gate.
@@ -143,9 +140,7 @@ def rescale_step(  # type: ignore[no-untyped-def]
         vector = ir.VectorType(context.get_value_type(kinds[0].dtype), LANES)
         size = vector_function(builder, "fabs", vector, 1)
         stabiliser = splat(builder, args[9])
-        zero, one, endless = (
-            ir.Constant(vector, [value] * LANES) for value in (0.0, 1.0, float("inf"))
-        )
+        zero, endless = (ir.Constant(vector, [value] * LANES) for value in (0.0, float("inf")))
 
         def get(k: int, offset: Any) -> Any:
             return load(context, builder, kinds[k], where[k], offset)

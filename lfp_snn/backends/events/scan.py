@@ -241,8 +241,8 @@ def credit_scan(
         entries: at which the credit is, where the rule asked for others (:func:`open_entries`).
         as_credit: the reward is credit, for a rule that counts it at silence too.
         layout: "frames": [B*T, P]; "blocks": [P/64, B*T, 64]; "summed" over time: [B, P].
-        carried: ``M`` [B, N] (the numerator of ``k n``) from the steps that follow; overwritten with that for the steps
-            before.
+        carried: ``M`` [B, N] (the numerator of ``k n``) from the steps that follow;
+            overwritten with that for the steps before.
     """
     if (reward is None) == (credit is None):
         raise ValueError("credit_scan takes either a reward or a credit")
