@@ -42,6 +42,7 @@ class Tape:
             a neuron, and once it has run, what it hands to the steps before.
         drawn: what stages drew at random, once for all chunks of a sequence.
         arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
+        opened: entries at which a population asked for credit in this backward pass.
         exchange: with the processes that have the other samples of the batch, if there are any.
         stopwatch: of what its stages take, if that is asked for.
     """
@@ -59,6 +60,7 @@ class Tape:
     carried: dict[str, Tensor] = field(default_factory=dict)
     drawn: dict[Hashable, Tensor] = field(default_factory=dict)
     arrived: dict[str, Tensor] = field(default_factory=dict)
+    opened: dict[Hashable, Any] = field(default_factory=dict)
     exchange: Exchange | None = None
     stopwatch: Stopwatch | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)

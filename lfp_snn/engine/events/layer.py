@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.backends.events import conv, linear
+from lfp_snn.backends.events import conv, linear, scan
 from lfp_snn.backends.events.formulas import shares_of
 from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
 from lfp_snn.backends.events.pool import pool_bits
+from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.shares import Shares
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import shapes, synapses
@@ -31,7 +32,7 @@ from lfp_snn.engine.events.stage import (
 )
 from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Value, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Stage, Tape, Value, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -149,8 +150,8 @@ class EventLayer(EventStage):
         self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         if self in run.kept:
-            return (self.send_events(run, feedback, rules, wanted[0] is not None, arrived),)
-        n = self.given.of_current(run, rules, self._unpooled(run, arrived))
+            return (self.send_events(run, feedback, rules, wanted[0], arrived),)
+        n = self.given.of_current(run, rules, self._unpooled(run, rules, arrived))
         rule, asked = rules[self.synapse.name], wanted[0] is not None
         of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, asked)
         return (of_input.transpose(0, 1) if isinstance(of_input, Tensor) else None,)
@@ -159,10 +160,32 @@ class EventLayer(EventStage):
     def rule(self, rules: Rules) -> str:
         return f"{self.synapse.rule(rules)}, {super().rule(rules)}"
 
-    def _unpooled(self, run: Tape, arrived: Arrived) -> Arrived:
-        """What arrived at the pool behind, as it reaches the spikes."""
+    @override
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
+        # Silent windows that overlap, or of dense neurons, are left to the reference of the pool.
+        apart = self.pool is not None and not self.pools_itself(run)
+        if apart and isinstance(self.split(rules), Counted) and isinstance(form, Spikes):
+            return _all_entries(form, run.dtype)
+        return super().asks(run, rules, form, below)
+
+    def pools_itself(self, run: Tape) -> bool:
+        """Is the pool behind part of the kernel, in a recorded pass?"""
+        return False
+
+    def _unpooled(self, run: Tape, rules: Rules, arrived: Arrived) -> Arrived:
+        """What arrived at the pool behind, as it reaches the neurons."""
         if self.pool is None or arrived.credit is None:
             return arrived
+        opened = self.open_entries(run, rules)
+        if opened is not None:
+            pool, spikes = self.pool.reference, self.spikes(run)
+            pooled = pool.forward(run, spikes)
+            shape = (run.batch, run.steps, *pooled.shape[2:])
+            credit = torch.from_numpy(arrived.credit).view(shape).transpose(0, 1)
+            (each,) = pool.backward(run, credit, Feedback(), rules, [spikes.shape])
+            assert isinstance(each, Tensor)
+            at_open = as_spikes(opened, spikes.shape).gather(each)
+            return Arrived(credit=at_open.numpy(), entries=opened)
         return Arrived(credit=self.pool.entry_credit(run, arrived.credit))
 
     def hand_back(self, x: Spikes, credit: np.ndarray | None, was_tensor: bool) -> Tensor | None:
@@ -200,7 +223,7 @@ class EventLayer(EventStage):
 
     @abstractmethod
     def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
         """The backward pass over lists."""
 
@@ -243,7 +266,7 @@ class EventLinear(EventLayer):
 
     @override
     def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
@@ -255,7 +278,7 @@ class EventLinear(EventLayer):
             _optional(module.bias),
             self.split(rules),
             self.back,
-            input_credit=wanted,
+            input_credit=_entries(x, wanted, was_tensor),
             feedback=of_weight.numpy(),
             carried=self.carried(run, (x.batch, module.out_features)),
             shares=self.shares(rules, x),
@@ -266,6 +289,13 @@ class EventLinear(EventLayer):
         if found.bias is not None:
             feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)
+
+    @override
+    def listed(self, run: Tape, rule: Counted) -> Lists:
+        if self not in run.kept:
+            return self.given.listed(run, rule)
+        trace, neuron, _, _ = run.kept[self]
+        return scan.open_entries(trace.neurons, neuron, rule, self.gate)
 
     @override
     def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
@@ -329,12 +359,14 @@ class EventConvolution(EventLayer):
 
     @override
     def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor, frame, fused = run.kept[self]
         module, scaled = self.synapse.module, feedback.update.scales
         if not fused:
-            arrived = self._unpooled(run, arrived)
+            arrived = self._unpooled(run, rules, arrived)
+        options = arrived._asdict() | {"opened": self._opened(run, rules)}
+        del options["entries"]
         found = conv.conv_backward(
             trace,
             _array(module.weight),
@@ -342,11 +374,11 @@ class EventConvolution(EventLayer):
             neuron,
             self.split(rules),
             self.back,
-            input_credit=wanted,
+            input_credit=_entries(x, wanted, was_tensor),
             carried=self.carried(run, frame),
             shares=self.shares(rules, x),
             scaled=scaled,
-            **arrived._asdict(),
+            **options,
         )
         feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=scaled)
         if found.bias is not None:
@@ -354,11 +386,45 @@ class EventConvolution(EventLayer):
         return self.hand_back(x, found.credit, was_tensor)
 
     @override
+    def listed(self, run: Tape, rule: Counted) -> Lists:
+        if self not in run.kept:
+            return self.given.listed(run, rule)
+        trace, neuron, *_ = run.kept[self]
+        opened = conv.conv_open(trace, neuron, rule, self.gate)
+        run.opened[self] = opened
+        return opened.entries
+
+    @override
+    def pools_itself(self, run: Tape) -> bool:
+        return self in run.kept and bool(run.kept[self][-1])
+
+    def _opened(self, run: Tape, rules: Rules) -> conv.Opened | None:
+        """Where credit came to in this backward pass, if not to spikes alone."""
+        self.open_entries(run, rules)
+        opened: conv.Opened | None = run.opened.get(self)
+        return opened
+
+    @override
     def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
         trace, _, _, _, frame, _ = run.kept[self]
         order = geometry(trace.shape).order
         out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
         return out, frame[1:]
+
+
+def _all_entries(x: Spikes, dtype: torch.dtype) -> Spikes:
+    """The list of all entries of spikes, silent ones too."""
+    frames = x.steps * x.batch
+    values = x.dense(dtype).transpose(0, 1).reshape(-1)
+    indptr = torch.arange(frames + 1) * x.units
+    indices = torch.arange(x.units, dtype=torch.int32).repeat(frames)
+    return Spikes(indptr, indices, x.shape, values)
+
+
+def _entries(x: Spikes, wanted: Form | None, was_tensor: bool) -> Lists | bool:
+    """At which entries credit of an input is wanted: none, its own, or others."""
+    others = isinstance(wanted, Spikes) and wanted is not x and not was_tensor
+    return as_lists(wanted) if others else wanted is not None  # type: ignore[arg-type]
 
 
 def _has_negative(x: Spikes) -> bool:
