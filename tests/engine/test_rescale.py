@@ -438,7 +438,7 @@ def test_events_are_equal_to_the_reference(
     for as_credit in (True, False):
         found = []
         for backend, kept in (("torch", {}), ("events", memory)):
-            lfp = TemporalLFP(net, rule, backend, **kept)  # type: ignore[arg-type]
+            lfp = TemporalLFP(net, rule, backend, **kept)
             spikes = lfp.forward(trains(9, 3, 6), lengths=torch.tensor([9, 6, 3]))
             lfp.backward(signals(spikes), as_credit=as_credit)
             found.append(feedback_of(net))

@@ -6,7 +6,6 @@ import numpy as np
 from numba import njit, prange
 
 from lfp_snn.backends.events.neuron import SUBTRACT_NOW, credit_step, fire
-from lfp_snn.backends.events.rescale import RELEVANCE, open_gate, rescale_step
 from lfp_snn.backends.events.shares import share_out
 from lfp_snn.backends.events.simd import (
     MOST,
@@ -73,16 +72,12 @@ class Outlet(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What comes back to the stage: a credit per entry of its output, or a dense reward.
-
-    ``reach`` uint64 [B*T, lanes/64]: silent neurons that credit reaches, if it does so at all.
-    """
+    """What comes back to the stage: a credit per entry of its output, or a dense reward."""
 
     indptr: np.ndarray
     indices: np.ndarray
     credit: np.ndarray
     reward: np.ndarray
-    reach: np.ndarray
 
 
 @njit(cache=True)
@@ -191,8 +186,10 @@ def forward(tables, x, synapse, cells, span, state, record, bits):  # type: igno
 
 
 @njit(cache=True)
-def _route(bits, f, outlet, arrived, m):  # type: ignore[no-untyped-def]
-    """Add to m what arrived at the outlets of the neurons that are marked."""
+def _relevance(bits, f, outlet, back, arrived, m):  # type: ignore[no-untyped-def]
+    """Add R to m: the credit of what left the stage, routed to the neurons that spiked."""
+    for e in range(back.indptr[f], back.indptr[f + 1]):
+        arrived[back.indices[e]] = back.credit[e]
     for k in range(bits.shape[1]):
         word = bits[f, k]
         while word != 0:
@@ -203,16 +200,6 @@ def _route(bits, f, outlet, arrived, m):  # type: ignore[no-untyped-def]
                 m[lane] += outlet.share[out] * arrived[out]
                 if outlet.first_only:
                     arrived[out] = 0
-
-
-@njit(cache=True)
-def _relevance(bits, f, outlet, back, arrived, m):  # type: ignore[no-untyped-def]
-    """Add to m the credit of what left the stage, at neurons that spiked, then at silent ones."""
-    for e in range(back.indptr[f], back.indptr[f + 1]):
-        arrived[back.indices[e]] = back.credit[e]
-    _route(bits, f, outlet, arrived, m)
-    if back.reach.size:
-        _route(back.reach, f, outlet, arrived, m)
     for e in range(back.indptr[f], back.indptr[f + 1]):
         arrived[back.indices[e]] = 0
 
@@ -265,21 +252,15 @@ def _learn(tables, x, f, weight, n, sums, wanted, credit, partial):  # type: ign
 
 
 @njit(cache=True)
-def _credit_map(tables, cells, form, eps, u, at, last, last_at, direct, m, n):  # type: ignore[no-untyped-def]
+def _credit_map(tables, cells, eps, u, at, last, last_at, m, n):  # type: ignore[no-untyped-def]
     """One step backwards of all neurons of a map."""
     for row in range(tables.map_rows):
         lane = row * tables.width
         place = tables.margin + row * tables.pitch
-        if form == RELEVANCE:
-            credit_step(
-                u, at + lane, last, last_at + lane, cells.beta, cells.theta, row * cells.step,
-                cells.code, eps, m, lane, n, place, tables.width,
-            )  # fmt: skip
-        else:
-            rescale_step(
-                u, at + lane, last, last_at + lane, cells.beta, cells.theta, row * cells.step,
-                cells.code, form, eps, direct, lane, m, lane, n, place, tables.width,
-            )  # fmt: skip
+        credit_step(
+            u, at + lane, last, last_at + lane, cells.beta, cells.theta, row * cells.step,
+            cells.code, eps, m, lane, n, place, tables.width,
+        )  # fmt: skip
 
 
 @njit(cache=True)
@@ -314,50 +295,8 @@ def _repeat(tables, x, synapse, cells, first, begin, end, current, w, u, unread)
 
 
 @njit(cache=True)
-def _reach_sample(b, tables, x, synapse, cells, span, window, record, bits, reached, reach):  # type: ignore[no-untyped-def]
-    """Sample b: its silent neurons at an open gate, of those that credit may reach."""
-    lanes, like, late = tables.lanes, cells.beta, cells.code >= SUBTRACT_NOW
-    whole = record.every == 1
-    every = span.steps if whole else record.every
-    current = aligned_zeros(0 if whole else tables.map_size, like)
-    w = record.w if whole else aligned_zeros((every + 1) * lanes, like)
-    u = record.u if whole else aligned_zeros(every * lanes if late else 0, like)
-    unread = np.empty(lanes // LANES, np.uint16)
-    frame = b * span.steps
-    halves = reach.reshape(-1).view(np.uint16)
-    reach[frame : frame + span.steps] = 0
-    w_base, u_base = (b * record.rows * lanes, frame * lanes) if whole else (0, 0)
-    for begin in range(0, span.lengths[b], every):
-        end = min(begin + every, span.lengths[b])
-        if not whole:
-            copy_run(w, 0, record.w, (b * record.rows + begin // every) * lanes, lanes)
-            _repeat(tables, x, synapse, cells, frame, begin, end, current, w, u, unread)
-        for t in range(begin, end):
-            at = (t - begin) * lanes
-            compared, at = (u, u_base + at) if late else (w, w_base + at + lanes)
-            for row in range(tables.map_rows):
-                lane = row * tables.width
-                open_gate(
-                    compared, at + lane, cells.theta, row * cells.step, window, halves,
-                    ((frame + t) * lanes + lane) // LANES, tables.width,
-                )  # fmt: skip
-            for k in range(reached.size):
-                reach[frame + t, k] &= reached[k] & ~bits[frame + t, k]
-
-
-@njit(cache=True, parallel=True)
-def reach_silent(tables, x, synapse, cells, span, window, record, bits, reached, reach):  # type: ignore[no-untyped-def]
-    """All samples; see :func:`lfp_snn.backends.events.conv.conv_open`."""
-    for b in prange(span.lengths.size):
-        _reach_sample(
-            np.int64(b), tables, x, synapse, cells, span, window, record, bits, reached, reach
-        )
-
-
-@njit(cache=True)
 def _backward_part(  # type: ignore[no-untyped-def]
-    begin_b, end_b, tables, x, asked, synapse, first, second, shares, cells, span, form, eps,
-    record, bits,
+    begin_b, end_b, tables, x, synapse, first, second, shares, cells, span, eps, record, bits,
     outlet, back, handed, sums, bias_sums, wanted, credit,
 ):  # fmt: skip
     """Samples begin_b to end_b: their sums, and the credit of their input."""
@@ -370,7 +309,6 @@ def _backward_part(  # type: ignore[no-untyped-def]
     negatives, other = aligned_zeros(room, like), aligned_zeros(room, like)
     w = record.w if whole else aligned_zeros((every + 1) * lanes, like)
     u = record.u if whole else aligned_zeros(every * lanes if late else 0, like)
-    direct = aligned_zeros(0 if form == RELEVANCE else lanes, like)
     arrived = np.zeros(outlet.share.size, like.dtype)
     unread = np.empty(lanes // LANES, np.uint16)
     partial = aligned_zeros(tables.place.size * LANES, like)
@@ -384,12 +322,10 @@ def _backward_part(  # type: ignore[no-untyped-def]
                 copy_run(w, 0, record.w, (b * record.rows + begin // every) * lanes, lanes)
                 _repeat(tables, x, synapse, cells, frame, begin, end, current, w, u, unread)
             for t in range(end - 1, begin - 1, -1):
-                into = m if form == RELEVANCE else direct
-                _gather_relevance(b, t, span, bits, outlet, back, arrived, into)
+                _gather_relevance(b, t, span, bits, outlet, back, arrived, m)
                 last = w_base + (t - begin) * lanes
                 compared, at = (u, u_base + (t - begin) * lanes) if late else (w, last + lanes)
-                _credit_map(tables, cells, form, eps, compared, at, w, last, direct, m, n)
-                direct[:] = 0
+                _credit_map(tables, cells, eps, compared, at, w, last, m, n)
                 f = frame + t
                 if by_sign:
                     _currents(tables, x, f, first, current)
@@ -398,13 +334,13 @@ def _backward_part(  # type: ignore[no-untyped-def]
                 for which in range(len(sums)):
                     weight, given = (second.weight, other) if which else (first.weight, n)
                     _add_rows_of(tables, given, bias_sums[which])
-                    _learn(tables, asked, f, weight, given, sums[which], wanted, credit, partial)
+                    _learn(tables, x, f, weight, given, sums[which], wanted, credit, partial)
 
 
 @njit(cache=True, parallel=True)
 def backward(  # type: ignore[no-untyped-def]
-    tables, x, asked, synapse, first, second, shares, cells, span, form, eps, record, bits, outlet,
-    back, handed, sums, bias_sums, wanted, credit,
+    tables, x, synapse, first, second, shares, cells, span, eps, record, bits, outlet, back,
+    handed, sums, bias_sums, wanted, credit,
 ):  # fmt: skip
     """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`.
 
@@ -415,9 +351,8 @@ def backward(  # type: ignore[no-untyped-def]
     for part in prange(pieces):
         _backward_part(
             np.int64(part * batch // pieces), np.int64((part + 1) * batch // pieces), tables, x,
-            asked, synapse, first, second, shares, cells, span, form, eps, record, bits, outlet,
-            back,
-            handed, sums[part], bias_sums[part], wanted, credit,
+            synapse, first, second, shares, cells, span, eps, record, bits, outlet, back, handed,
+            sums[part], bias_sums[part], wanted, credit,
         )  # fmt: skip
 
 

@@ -151,7 +151,7 @@ class EventLayer(EventStage):
     ) -> Credits:
         if self in run.kept:
             return (self.send_events(run, feedback, rules, wanted[0], arrived),)
-        n = self.given.of_current(run, rules, self._unpooled(run, rules, arrived))
+        n = self.given.of_current(run, rules, self._unpooled(run, arrived))
         rule, asked = rules[self.synapse.name], wanted[0] is not None
         of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, asked)
         return (of_input.transpose(0, 1) if isinstance(of_input, Tensor) else None,)
@@ -160,32 +160,10 @@ class EventLayer(EventStage):
     def rule(self, rules: Rules) -> str:
         return f"{self.synapse.rule(rules)}, {super().rule(rules)}"
 
-    @override
-    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
-        # Silent windows that overlap, or of dense neurons, are left to the reference of the pool.
-        apart = self.pool is not None and not self.pools_itself(run)
-        if apart and isinstance(self.split(rules), Counted) and isinstance(form, Spikes):
-            return _all_entries(form, run.dtype)
-        return super().asks(run, rules, form, below)
-
-    def pools_itself(self, run: Tape) -> bool:
-        """Is the pool behind part of the kernel, in a recorded pass?"""
-        return False
-
-    def _unpooled(self, run: Tape, rules: Rules, arrived: Arrived) -> Arrived:
-        """What arrived at the pool behind, as it reaches the neurons."""
+    def _unpooled(self, run: Tape, arrived: Arrived) -> Arrived:
+        """What arrived at the pool behind, as it reaches the spikes."""
         if self.pool is None or arrived.credit is None:
             return arrived
-        opened = self.open_entries(run, rules)
-        if opened is not None:
-            pool, spikes = self.pool.reference, self.spikes(run)
-            pooled = pool.forward(run, spikes)
-            shape = (run.batch, run.steps, *pooled.shape[2:])
-            credit = torch.from_numpy(arrived.credit).view(shape).transpose(0, 1)
-            (each,) = pool.backward(run, credit, Feedback(), rules, [spikes.shape])
-            assert isinstance(each, Tensor)
-            at_open = as_spikes(opened, spikes.shape).gather(each)
-            return Arrived(credit=at_open.numpy(), entries=opened)
         return Arrived(credit=self.pool.entry_credit(run, arrived.credit))
 
     def hand_back(self, x: Spikes, credit: np.ndarray | None, was_tensor: bool) -> Tensor | None:
@@ -363,22 +341,23 @@ class EventConvolution(EventLayer):
     ) -> Tensor | None:
         trace, neuron, x, was_tensor, frame, fused = run.kept[self]
         module, scaled = self.synapse.module, feedback.update.scales
+        split = self.split(rules)
+        assert not isinstance(split, Counted), "the table keeps such rules off this kernel"
         if not fused:
-            arrived = self._unpooled(run, rules, arrived)
-        options = arrived._asdict() | {"opened": self._opened(run, rules)}
-        del options["entries"]
+            arrived = self._unpooled(run, arrived)
         found = conv.conv_backward(
             trace,
             _array(module.weight),
             _optional(module.bias),
             neuron,
-            self.split(rules),
+            split,
             self.back,
-            input_credit=_entries(x, wanted, was_tensor),
+            input_credit=wanted is not None,
             carried=self.carried(run, frame),
             shares=self.shares(rules, x),
             scaled=scaled,
-            **options,
+            reward=arrived.reward,
+            credit=arrived.credit,
         )
         feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=scaled)
         if found.bias is not None:
@@ -387,22 +366,8 @@ class EventConvolution(EventLayer):
 
     @override
     def listed(self, run: Tape, rule: Counted) -> Lists:
-        if self not in run.kept:
-            return self.given.listed(run, rule)
-        trace, neuron, *_ = run.kept[self]
-        opened = conv.conv_open(trace, neuron, rule, self.gate)
-        run.opened[self] = opened
-        return opened.entries
-
-    @override
-    def pools_itself(self, run: Tape) -> bool:
-        return self in run.kept and bool(run.kept[self][-1])
-
-    def _opened(self, run: Tape, rules: Rules) -> conv.Opened | None:
-        """Where credit came to in this backward pass, if not to spikes alone."""
-        self.open_entries(run, rules)
-        opened: conv.Opened | None = run.opened.get(self)
-        return opened
+        # Such rules are served where the input was dense: the table keeps others off the kernel.
+        return self.given.listed(run, rule)
 
     @override
     def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
@@ -410,15 +375,6 @@ class EventConvolution(EventLayer):
         order = geometry(trace.shape).order
         out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
         return out, frame[1:]
-
-
-def _all_entries(x: Spikes, dtype: torch.dtype) -> Spikes:
-    """The list of all entries of spikes, silent ones too."""
-    frames = x.steps * x.batch
-    values = x.dense(dtype).transpose(0, 1).reshape(-1)
-    indptr = torch.arange(frames + 1) * x.units
-    indices = torch.arange(x.units, dtype=torch.int32).repeat(frames)
-    return Spikes(indptr, indices, x.shape, values)
 
 
 def _entries(x: Spikes, wanted: Form | None, was_tensor: bool) -> Lists | bool:

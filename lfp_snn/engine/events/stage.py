@@ -18,6 +18,7 @@ from lfp_snn.backends.events.lists import Lists, dense_from_lists
 from lfp_snn.backends.events.neuron import Neuron, dynamics_code
 from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.workspace import Workspace
+from lfp_snn.cells import Arriving
 from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
 from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Spiking, Tape, Value, Wanted
@@ -124,20 +125,13 @@ class EventStage(Spiking):
 
     @override
     def receive(
-        self,
-        run: Tape,
-        credit: Tensor | None,
-        relevance: Tensor | None,
-        feedback: Feedback,
-        rules: Rules,
-        wanted: Wanted,
-        *,
-        at_output: bool = False,
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
+        credit, _, at_output = arriving
         if credit is not None and at_output and isinstance(self.split(rules), Counted):
             arrived = Arrived(reward=_by_sample(credit), as_credit=True)
             return self.send(run, feedback, rules, wanted, arrived)
-        return super().receive(run, credit, relevance, feedback, rules, wanted, at_output=at_output)
+        return super().receive(run, arriving, feedback, rules, wanted)
 
     @override
     def credit_relevance(
