@@ -87,8 +87,7 @@ def assert_equal_to_oracle(
     **options: Any,
 ) -> None:
     """Feedback of every parameter and relevance of the input; ``silent`` learn nothing."""
-    lfp = TemporalLFP(net, rule)
-    assert lfp.backend == "torch"
+    lfp = TemporalLFP(net, rule, "torch")
     rules = {name: for_oracle(each) for name, each in lfp.rules.items()}
     slow = oracle.Network(net, tuple(x.shape[2:]), rules=rules)
     add_module(slow, slow.input, net, "")
@@ -425,11 +424,26 @@ def test_a_population_is_told_the_relevance_that_arrived() -> None:
     assert_near(lfp.neuron_relevance["3"], (spikes * reward).sum(0))
 
 
-@pytest.mark.parametrize("net", [mlp, csnn])
-def test_events_leave_it_to_the_reference(net: Any) -> None:
-    assert TemporalLFP(net(), Rescale()).backend == "torch"
-    with pytest.raises(NetworkError, match="does not know the rule Rescale"):
-        TemporalLFP(net(), Rescale(), backend="events")
+@pytest.mark.parametrize(
+    "memory", [{}, {"memory": "chunked", "chunk": 4}], ids=["whole", "chunked"]
+)
+@pytest.mark.parametrize("rule", [*FORMS, Rescale(synapse=Gamma(0.5))], ids=repr)
+@pytest.mark.parametrize(("reset", "delay"), RESETS)
+def test_events_are_equal_to_the_reference(
+    reset: str, delay: bool, rule: Rescale, memory: dict[str, Any]
+) -> None:
+    options = {"reset_mechanism": reset, "reset_delay": delay}
+    layers = [nn.Linear(6, 70), leaky(**options), nn.Linear(70, 9), leaky(threshold=0.6, **options)]
+    net = strong(nn.Sequential(*layers, nn.Linear(9, 3), leaky(threshold=0.4, **options)), seed=3)
+    for as_credit in (True, False):
+        found = []
+        for backend, kept in (("torch", {}), ("events", memory)):
+            lfp = TemporalLFP(net, rule, backend, **kept)
+            spikes = lfp.forward(trains(9, 3, 6), lengths=torch.tensor([9, 6, 3]))
+            lfp.backward(signals(spikes), as_credit=as_credit)
+            found.append(feedback_of(net))
+        for name, total in found[0].items():
+            assert_near(found[1][name], total)
 
 
 def test_no_traces_are_there_for_it() -> None:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.backends.events import conv, linear
+from lfp_snn.backends.events import conv, linear, scan
 from lfp_snn.backends.events.formulas import shares_of
 from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
 from lfp_snn.backends.events.pool import pool_bits
+from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.shares import Shares
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import shapes, synapses
@@ -31,7 +32,7 @@ from lfp_snn.engine.events.stage import (
 )
 from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Value, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Stage, Tape, Value, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -149,7 +150,7 @@ class EventLayer(EventStage):
         self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         if self in run.kept:
-            return (self.send_events(run, feedback, rules, wanted[0] is not None, arrived),)
+            return (self.send_events(run, feedback, rules, wanted[0], arrived),)
         n = self.given.of_current(run, rules, self._unpooled(run, arrived))
         rule, asked = rules[self.synapse.name], wanted[0] is not None
         of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, asked)
@@ -200,7 +201,7 @@ class EventLayer(EventStage):
 
     @abstractmethod
     def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
         """The backward pass over lists."""
 
@@ -243,7 +244,7 @@ class EventLinear(EventLayer):
 
     @override
     def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
@@ -255,7 +256,7 @@ class EventLinear(EventLayer):
             _optional(module.bias),
             self.split(rules),
             self.back,
-            input_credit=wanted,
+            input_credit=_entries(x, wanted, was_tensor),
             feedback=of_weight.numpy(),
             carried=self.carried(run, (x.batch, module.out_features)),
             shares=self.shares(rules, x),
@@ -266,6 +267,13 @@ class EventLinear(EventLayer):
         if found.bias is not None:
             feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)
+
+    @override
+    def listed(self, run: Tape, rule: Counted) -> Lists:
+        if self not in run.kept:
+            return self.given.listed(run, rule)
+        trace, neuron, _, _ = run.kept[self]
+        return scan.open_entries(trace.neurons, neuron, rule, self.gate)
 
     @override
     def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
@@ -329,10 +337,12 @@ class EventConvolution(EventLayer):
 
     @override
     def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
         trace, neuron, x, was_tensor, frame, fused = run.kept[self]
         module, scaled = self.synapse.module, feedback.update.scales
+        split = self.split(rules)
+        assert not isinstance(split, Counted), "the table keeps such rules off this kernel"
         if not fused:
             arrived = self._unpooled(run, arrived)
         found = conv.conv_backward(
@@ -340,13 +350,14 @@ class EventConvolution(EventLayer):
             _array(module.weight),
             _optional(module.bias),
             neuron,
-            self.split(rules),
+            split,
             self.back,
-            input_credit=wanted,
+            input_credit=wanted is not None,
             carried=self.carried(run, frame),
             shares=self.shares(rules, x),
             scaled=scaled,
-            **arrived._asdict(),
+            reward=arrived.reward,
+            credit=arrived.credit,
         )
         feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=scaled)
         if found.bias is not None:
@@ -354,11 +365,22 @@ class EventConvolution(EventLayer):
         return self.hand_back(x, found.credit, was_tensor)
 
     @override
+    def listed(self, run: Tape, rule: Counted) -> Lists:
+        # Such rules are served where the input was dense: the table keeps others off the kernel.
+        return self.given.listed(run, rule)
+
+    @override
     def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
         trace, _, _, _, frame, _ = run.kept[self]
         order = geometry(trace.shape).order
         out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
         return out, frame[1:]
+
+
+def _entries(x: Spikes, wanted: Form | None, was_tensor: bool) -> Lists | bool:
+    """At which entries credit of an input is wanted: none, its own, or others."""
+    others = isinstance(wanted, Spikes) and wanted is not x and not was_tensor
+    return as_lists(wanted) if others else wanted is not None  # type: ignore[arg-type]
 
 
 def _has_negative(x: Spikes) -> bool:

@@ -16,14 +16,22 @@ __all__ = ["TABLE"]
 #: Credit of a list is one number for each spike in it.
 _SPIKES: tuple[Active, ...] = ("spikes",)
 _listed = partial(Kernel, active=_SPIKES)
-_layer = partial(_listed, splits=SPLITS, sharings=SHARINGS)
+#: Of spikes, or of whatever entries the neurons below ask for.
+_GATED: tuple[Active, ...] = ("spikes", "gate")
+_layer = partial(Kernel, splits=SPLITS, sharings=SHARINGS)
 #: Its kernel does not keep the membranes, as an output must.
-_convolution = partial(_layer, make=EventConvolution.of, as_output=False)
+_convolution = partial(
+    _layer,
+    make=EventConvolution.of,
+    as_output=False,
+    active=_SPIKES,
+    splits=[name for name in SPLITS if name != "rescale"],
+)
 
 #: Rows that take in more come first. Neurons that learn their decay or threshold are in none, nor
 #: are those whose spikes are graded, and pools whose windows are dilated.
 TABLE: Table = (
-    _layer("linear", ("Linear", "Leaky"), EventLinear.of),
+    _layer("linear", ("Linear", "Leaky"), EventLinear.of, active=_GATED),
     _convolution("convolution, pool", ("Convolution", "Leaky", "MaxPool")),
     _convolution("convolution, pool", ("Convolution", "Leaky", "AvgPool")),
     _convolution("convolution", ("Convolution", "Leaky")),
