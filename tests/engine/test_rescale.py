@@ -424,28 +424,6 @@ def test_a_population_is_told_the_relevance_that_arrived() -> None:
     assert_near(lfp.neuron_relevance["3"], (spikes * reward).sum(0))
 
 
-@pytest.mark.parametrize(
-    "memory", [{}, {"memory": "chunked", "chunk": 4}], ids=["whole", "chunked"]
-)
-@pytest.mark.parametrize("rule", [*FORMS, Rescale(synapse=Gamma(0.5))], ids=repr)
-@pytest.mark.parametrize(("reset", "delay"), RESETS)
-def test_events_are_equal_to_the_reference(
-    reset: str, delay: bool, rule: Rescale, memory: dict[str, Any]
-) -> None:
-    options = {"reset_mechanism": reset, "reset_delay": delay}
-    layers = [nn.Linear(6, 70), leaky(**options), nn.Linear(70, 9), leaky(threshold=0.6, **options)]
-    net = strong(nn.Sequential(*layers, nn.Linear(9, 3), leaky(threshold=0.4, **options)), seed=3)
-    for as_credit in (True, False):
-        found = []
-        for backend, kept in (("torch", {}), ("events", memory)):
-            lfp = TemporalLFP(net, rule, backend, **kept)
-            spikes = lfp.forward(trains(9, 3, 6), lengths=torch.tensor([9, 6, 3]))
-            lfp.backward(signals(spikes), as_credit=as_credit)
-            found.append(feedback_of(net))
-        for name, total in found[0].items():
-            assert_near(found[1][name], total)
-
-
 def test_no_traces_are_there_for_it() -> None:
     with pytest.raises(NetworkError, match=r"has the rule Rescale.*there are no traces"):
         TemporalLFP(mlp(), Rescale()).online()

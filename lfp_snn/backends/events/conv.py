@@ -11,21 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lfp_snn.backends.events.conv_kernels import (
-    Cells,
+from lfp_snn.backends.events.conv_backward import (
     Outlet,
-    Record,
     Returned,
-    Span,
-    Synapse,
     backward,
     collect,
-    forward,
+    reach_silent,
 )
+from lfp_snn.backends.events.conv_kernels import Cells, Record, Span, Synapse, forward
 from lfp_snn.backends.events.geometry import ConvShape, Geometry, Tables, geometry
-from lfp_snn.backends.events.lists import Lists, entries
+from lfp_snn.backends.events.lists import Lists, entries, take_values
 from lfp_snn.backends.events.neuron import Neuron, keeps_u
 from lfp_snn.backends.events.pool import Pooling, pool_bits
+from lfp_snn.backends.events.rescale import Counted, split_and_form
 from lfp_snn.backends.events.scan import Feedback, half_words
 from lfp_snn.backends.events.shares import GAMMA, Shares
 from lfp_snn.backends.events.workspace import Workspace
@@ -60,6 +58,17 @@ class ConvTrace(NamedTuple):
     span: Span
     shape: ConvShape
     pooling: Pooling | None
+
+
+class Opened(NamedTuple):
+    """Where a rule asks a convolution for credit, also at silence.
+
+    ``entries`` of the stage's output, what left there as their values (0 where nothing did), and
+    ``reach`` uint64 [B*T, lanes/64], the silent neurons that this credit goes to.
+    """
+
+    entries: Lists
+    reach: np.ndarray
 
 
 def _to_lanes(x: np.ndarray, order: np.ndarray, empty: float, dtype: np.dtype) -> np.ndarray:
@@ -172,12 +181,14 @@ def conv_backward(
     weight: np.ndarray,
     bias: np.ndarray | None,
     neuron: Neuron,
-    eps: float,
+    split: float | Counted,
     work: Workspace,
     *,
     reward: np.ndarray | None = None,
     credit: np.ndarray | None = None,
-    input_credit: bool = True,
+    opened: Opened | None = None,
+    as_credit: bool = False,
+    input_credit: Lists | bool = True,
     carried: np.ndarray | None = None,
     shares: Shares | None = None,
     scaled: bool = True,
@@ -189,11 +200,14 @@ def conv_backward(
         weight: as in the forward pass.
         bias: as in the forward pass.
         neuron: as in the forward pass.
-        eps: stabiliser of the denominator, or the split that it stands for.
+        split: stabiliser of the denominator, or the split that it stands for.
         work: buffers (may be those of the forward pass); the results live in them.
         reward: ``R`` dense [B, T, units] (an output layer without pooling), or
-        credit: one value per entry of ``trace.out``.
-        input_credit: whether the credit of the input is wanted.
+        credit: one value per entry of ``trace.out``, or of those
+        opened: of :func:`conv_open`, where the rule gives credit to silent neurons.
+        as_credit: the reward is credit, for such a rule.
+        input_credit: whether the credit of the input is wanted, or at which entries of it, among
+            which are its own.
         carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
         shares: of a rule that tells signs apart; the input must not be negative then.
         scaled: feedback with the factor ``|w|``; else the sums without it.
@@ -205,25 +219,33 @@ def conv_backward(
     pieces = min(_PARTS, trace.span.lengths.size)
     whole = trace.synapse
     halves = (whole, whole) if shares is None else _by_sign(whole)
-    given = Shares(GAMMA, 0.0, 1.0) if shares is None else shares  # the kernel wants one
+    sharing = Shares(GAMMA, 0.0, 1.0) if shares is None else shares  # the kernel wants one
     kinds = 1 if shares is None else 2
     sums = work.zeros("sums", (pieces, kinds, layout.gather.size), dtype)
     bias_sums = work.zeros("bias_sums", (pieces, kinds, shape.groups, tables.width), dtype)
     m = work.zeros("m", (trace.span.lengths.size, tables.lanes), dtype)
     if carried is not None:
         m[:] = _to_lanes(carried, layout.order, 0.0, dtype)
-    handed = work.zeros("credit", (x.indices.size if input_credit else 0,), dtype)
+    asked = x
+    if isinstance(input_credit, Lists):  # what is silent adds nothing to the sums
+        values = work.get("asked", (input_credit.indices.size,), dtype)
+        asked = input_credit._replace(values=take_values(input_credit, x, values))
+    wanted = input_credit is not False
+    handed = work.zeros("credit", (asked.indices.size if wanted else 0,), dtype)
+    given = trace.out if opened is None else opened.entries
+    eps, form = split_and_form(split, dense=reward is not None, as_credit=as_credit)
     returned = Returned(
-        trace.out.indptr,
-        trace.out.indices,
+        given.indptr,
+        given.indices,
         np.zeros(0, dtype) if credit is None else np.ascontiguousarray(credit, dtype),
         np.zeros((0, 0, 0), dtype) if reward is None else np.ascontiguousarray(reward, dtype),
+        np.zeros((0, trace.bits.shape[1]), np.uint64) if opened is None else opened.reach,
     )
     backward(
-        tables, entries(x, dtype), whole, *halves, given.of(dtype),
-        _cells(neuron, layout, dtype), trace.span, dtype.type(eps), trace.record, trace.bits,
+        tables, entries(x, dtype), entries(asked, dtype), whole, *halves, sharing.of(dtype),
+        _cells(neuron, layout, dtype), trace.span, form, dtype.type(eps), trace.record, trace.bits,
         _outlet(layout, trace.pooling, shape, dtype), returned, m, sums,
-        bias_sums.reshape(pieces, kinds, -1), input_credit, handed,
+        bias_sums.reshape(pieces, kinds, -1), wanted, handed,
     )  # fmt: skip
     if carried is not None:
         used = layout.order >= 0
@@ -238,7 +260,42 @@ def conv_backward(
         of_bias = np.where(bias < 0, totals[-1], totals[0])
         if scaled:
             of_bias *= np.abs(bias)
-    return Feedback(feedback, of_bias, handed if input_credit else None)
+    return Feedback(feedback, of_bias, handed if wanted else None)
+
+
+def conv_open(trace: ConvTrace, neuron: Neuron, rule: Counted, work: Workspace) -> Opened:
+    """The outputs that lead to a neuron that spiked or whose gate is open.
+
+    A maximum over a silent window stands for its first unit, as torch has it.
+
+    Args:
+        trace: of the forward pass, recorded.
+        neuron: as in the forward pass.
+        rule: says where the gate is.
+        work: buffers, of which the result lives in.
+    """
+    shape, layout, dtype = trace.shape, geometry(trace.shape), trace.state.dtype
+    outlet = _outlet(layout, trace.pooling, shape, dtype)
+    reach = work.get("reach", trace.bits.shape, np.uint64)
+    reach_silent(
+        layout.tables, entries(trace.x, dtype), trace.synapse, _cells(neuron, layout, dtype),
+        trace.span, rule.window, trace.record, trace.bits, _reached(outlet), reach,
+    )  # fmt: skip
+    marked = np.bitwise_or(reach, trace.bits, out=work.get("marked", reach.shape, np.uint64))
+    count, steps = outlet.share.size, trace.span.steps
+    listed = pool_bits(marked, outlet.target, None, count, steps, work)
+    values = work.get("left", (listed.indices.size,), dtype)
+    take_values(listed, trace.out, values)
+    return Opened(listed._replace(values=values), reach)
+
+
+def _reached(outlet: Outlet) -> np.ndarray:
+    """The lanes that credit may reach while they are silent, as bits uint64 [lanes/64]."""
+    lanes = outlet.target >= 0
+    if outlet.first_only:
+        _, first = np.unique(outlet.target, return_index=True)
+        lanes &= np.isin(np.arange(lanes.size), first)
+    return np.packbits(lanes, bitorder="little").view(np.uint64)
 
 
 def _by_sign(synapse: Synapse) -> tuple[Synapse, Synapse]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from lfp_snn.backends.events.formulas import SHARINGS, SPLITS
-from lfp_snn.engine.events.layer import EventConvolution, EventLinear
+from lfp_snn.engine.events.convolution import EventConvolution
+from lfp_snn.engine.events.linear import EventLinear
 from lfp_snn.engine.events.pool import EventPool
 from lfp_snn.engine.events.stage import EventNeurons
 from lfp_snn.engine.kernels import Kernel, Table
@@ -16,22 +17,16 @@ __all__ = ["TABLE"]
 #: Credit of a list is one number for each spike in it.
 _SPIKES: tuple[Active, ...] = ("spikes",)
 _listed = partial(Kernel, active=_SPIKES)
-#: Of spikes, or of whatever entries the neurons below ask for.
+#: Of spikes, or of the open gates that the neurons below ask for.
 _GATED: tuple[Active, ...] = ("spikes", "gate")
-_layer = partial(Kernel, splits=SPLITS, sharings=SHARINGS)
+_layer = partial(Kernel, splits=SPLITS, sharings=SHARINGS, active=_GATED)
 #: Its kernel does not keep the membranes, as an output must.
-_convolution = partial(
-    _layer,
-    make=EventConvolution.of,
-    as_output=False,
-    active=_SPIKES,
-    splits=[name for name in SPLITS if name != "rescale"],
-)
+_convolution = partial(_layer, make=EventConvolution.of, as_output=False)
 
 #: Rows that take in more come first. Neurons that learn their decay or threshold are in none, nor
 #: are those whose spikes are graded, and pools whose windows are dilated.
 TABLE: Table = (
-    _layer("linear", ("Linear", "Leaky"), EventLinear.of, active=_GATED),
+    _layer("linear", ("Linear", "Leaky"), EventLinear.of),
     _convolution("convolution, pool", ("Convolution", "Leaky", "MaxPool")),
     _convolution("convolution, pool", ("Convolution", "Leaky", "AvgPool")),
     _convolution("convolution", ("Convolution", "Leaky")),
