@@ -21,7 +21,7 @@ from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
+from lfp_snn.rules import Composite, CreditRule, Epsilon, Rule, Update, assign
 
 __all__ = ["Layer", "TracedNetwork"]
 
@@ -203,6 +203,18 @@ class TracedNetwork:
     def is_readout(self) -> bool:
         """Do the output neurons never spike (an infinite threshold)? Their membranes are read."""
         return self.emits == "membranes"
+
+    def takes_credit(self, rules: Rules) -> bool:
+        """Is a reward at the output credit, and no relevance?
+
+        It is where the output spikes under a rule that takes credit itself
+        (:class:`lfp_snn.rules.CreditRule`); a spike or its absence is then counted at every step.
+
+        Args:
+            rules: of all stages.
+        """
+        rule = rules[self.output]
+        return self.emits == "spikes" and isinstance(rule, CreditRule)
 
     @property
     def without_neurons(self) -> list[str]:

@@ -200,7 +200,8 @@ class OnlineLFP:
         """Add the feedback of the last step to what :meth:`collect` will give.
 
         Args:
-            reward: ``[B, C]``, the relevance that enters at the output neurons at this step.
+            reward: ``[B, C]``, what enters at the output neurons at this step: relevance, or
+                credit where :meth:`~lfp_snn.TemporalLFP.takes_credit` says so.
 
         Raises:
             NetworkError: there was no step yet.
@@ -218,7 +219,13 @@ class OnlineLFP:
             if alive is not None:
                 arriving = arriving * alive
             run_backward(
-                self.program, run, arriving, self._feedback, self.lfp.rules, of_input=False
+                self.program,
+                run,
+                arriving,
+                self._feedback,
+                self.lfp.rules,
+                of_input=False,
+                as_credit=self.lfp.takes_credit(self.lfp.rules),
             )
 
     def collect(self) -> None:

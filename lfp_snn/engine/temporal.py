@@ -250,7 +250,7 @@ class TemporalLFP(TracedNetwork):
         self,
         reward: Tensor,
         *,
-        as_credit: bool = False,
+        as_credit: bool | None = None,
         input_relevance: bool = False,
         accumulate: bool = False,
         retain: bool = False,
@@ -262,10 +262,11 @@ class TemporalLFP(TracedNetwork):
         the batch, and ``p.grad = -p.feedback``, so that any torch optimizer follows it.
 
         Args:
-            reward: ``[T, B, C]``, the relevance that enters at the output neurons or values.
-            as_credit: the reward is credit of the output at every step, silent or not
-                (:attr:`lfp_snn.rewards.Reward.is_credit`). :class:`~lfp_snn.rules.Rescale` then
-                counts the output against a reference; other rules take it as relevance.
+            reward: ``[T, B, C]``, what enters at the output neurons or values.
+            as_credit: the reward is credit of the output at every step, silent or not:
+                :class:`~lfp_snn.rules.Rescale` then counts the output against a reference, and
+                other rules take it as relevance. False: it is relevance. None: credit where
+                :meth:`takes_credit` says so.
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.
@@ -290,6 +291,8 @@ class TemporalLFP(TracedNetwork):
             if rule is not None and self._used.backend == "events":
                 self._used.refuse(rules)
             feedback = self._feedback()
+            if as_credit is None:
+                as_credit = self.takes_credit(rules)
             if self._chunks is not None:
                 found = self._chunks.backward(reward, feedback, rules, input_relevance, as_credit)
             else:

@@ -21,7 +21,7 @@ from typing_extensions import override
 from lfp_snn.activations import Step
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
-from lfp_snn.rules import Rescale, Rule
+from lfp_snn.rules import CreditRule, Rule
 
 __all__ = ["Activation", "Readout", "StepUnits"]
 
@@ -128,7 +128,7 @@ class StepUnits(Activation):
     ) -> Credits:
         rule = rules[self.name]
         credit, relevance, at_output = arriving
-        if credit is None or not isinstance(rule, Rescale):
+        if credit is None or not isinstance(rule, CreditRule):
             return super().receive(run, arriving, feedback, rules, wanted)
         drive = run.kept[self][0]
         threshold = torch.as_tensor(self.module.threshold).to(drive)

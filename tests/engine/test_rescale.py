@@ -424,11 +424,6 @@ def test_a_population_is_told_the_relevance_that_arrived() -> None:
     assert_near(lfp.neuron_relevance["3"], (spikes * reward).sum(0))
 
 
-def test_no_traces_are_there_for_it() -> None:
-    with pytest.raises(NetworkError, match=r"has the rule Rescale.*there are no traces"):
-        TemporalLFP(mlp(), Rescale()).online()
-
-
 def test_a_recurrent_synapse_shares_by_contribution() -> None:
     lfp = TemporalLFP(make("RLeaky"), Rescale(synapse=Gamma()))
     spikes = lfp.forward(trains(3, 2, 6))
