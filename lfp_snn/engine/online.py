@@ -69,7 +69,9 @@ class OnlineLFP:
             raise ConfigError(f"carry is {carry}; expected a number from 0 to below 1, or None.")
         if window is not None and not window >= 1:
             raise ConfigError(f"window is {window}; expected at least one step, or None.")
-        self.reward = RateCoded() if reward is None else reward
+        given = RateCoded() if reward is None else reward
+        #: Judges steps; what it left to the rule at the output is decided.
+        self.reward = given.suited(takes_credit=lfp.takes_credit(lfp.rules))
         if window is not None and not self.reward.additive:
             raise ConfigError(
                 f"The evidence of {type(self.reward).__name__} is no sum over steps and cannot "

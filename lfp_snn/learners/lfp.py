@@ -124,7 +124,8 @@ class LFP(Learner, name="lfp"):
         self.update = update if update is not None else UpdateOptions()
         super().__init__(TemporalLFP.with_options(net, rule, engine_options, self.update.rule()))
         _refuse_other_output(reward, self.engine)
-        self.reward = reward
+        takes_credit = self.engine.takes_credit(self.engine.rules)
+        self.reward = reward.suited(takes_credit=takes_credit)
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 
     @classmethod

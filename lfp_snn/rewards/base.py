@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy.typing as npt
 import torch
@@ -73,6 +73,14 @@ class Reward(ABC):
         ``lfp.backward(reward(spikes, labels), as_credit=reward.is_credit)``.
         """
         return False
+
+    def suited(self, *, takes_credit: bool) -> Self:
+        """The same reward with what was left open decided by the rule at the output.
+
+        Args:
+            takes_credit: :meth:`lfp_snn.TemporalLFP.takes_credit` of the rules.
+        """
+        return self
 
     def __call__(
         self,

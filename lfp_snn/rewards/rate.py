@@ -11,7 +11,8 @@ and Rescale counts a relevance as Epsilon does.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -33,15 +34,21 @@ class _CountReward(StepwiseReward):
     """What all of them share: two functions of the counts ``[B, C]`` and the steps ``[B, 1]``.
 
     Args:
-        at_silence: punish a wrong class at every step, without the factor ``s``: credit.
+        at_silence: punish a wrong class at every step, without the factor ``s``: credit. None:
+            as published, unless a learner finds at the output a rule that takes credit
+            (:class:`lfp_snn.rules.CreditRule`).
     """
 
-    at_silence: bool = False
+    at_silence: bool | None = None
 
     @property
     @override
     def is_credit(self) -> bool:
-        return self.at_silence
+        return bool(self.at_silence)
+
+    @override
+    def suited(self, *, takes_credit: bool) -> Self:
+        return replace(self, at_silence=takes_credit) if self.at_silence is None else self
 
     @override
     def reward(self, seen: Seen) -> Tensor:
@@ -79,6 +86,7 @@ class RateCoded(_CountReward):
 
     Args:
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Source: Weber et al., TMLR 2025, section on spiking networks.
     """
@@ -100,6 +108,7 @@ class SoftmaxRate(_CountReward):
     Args:
         a: > 0, how much one spike counts.
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Raises:
         ConfigError: ``a`` is not positive.
@@ -135,6 +144,7 @@ class BoundedSoftmax(_CountReward):
         lower: l, in [0, upper): probabilities below it count as 0.
         upper: u, in (lower, 1]: probabilities above it count as 1.
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -179,6 +189,7 @@ class Sigmoid(_CountReward):
         a: > 0, how much one spike counts.
         middle: the rate in spikes per step that is neither yes nor no, in (0, 1).
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -218,6 +229,7 @@ class Misclassification(_CountReward):
 
     Args:
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025,
     :math:`-\operatorname{sign}(o_c) [o_c > o_y]` at logits o. Punishment alone would silence a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -13,7 +14,18 @@ from lfp_snn.learners import LEARNERS, Learner, LearnerOptions
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.models import build
 from lfp_snn.rewards import RateCoded, SoftmaxRate
-from lfp_snn.rules import COMPOSITES, RULES, Epsilon, Gamma, Rescale, Update, ZBox
+from lfp_snn.rules import (
+    COMPOSITES,
+    RULES,
+    Assignment,
+    Composite,
+    Epsilon,
+    Gamma,
+    Rescale,
+    Rule,
+    Update,
+    ZBox,
+)
 from lfp_snn.spikes import Spikes
 
 
@@ -91,7 +103,7 @@ def test_options_choose_rule_and_reward(net: Any) -> None:
     learner = LEARNERS["lfp"].from_options(net, options)
     assert isinstance(learner, LFP)
     assert learner.engine.rule == Epsilon(0.5)
-    assert learner.reward == SoftmaxRate(2.0)
+    assert learner.reward == SoftmaxRate(2.0, at_silence=False)
 
 
 def test_frozen_parameters_are_left_out(net: Any, batch: Batch) -> None:
@@ -206,3 +218,27 @@ def test_rescale_holds_a_rule_for_synapses_and_goes_with_credit(net: Any, batch:
 def test_wrong_rules_are_told(rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LEARNERS["lfp"].Options.model_validate({"name": "lfp", "rule": rule})
+
+
+def at_end(last: Rule, others: Rule) -> Composite:
+    return Composite((Assignment(last, position="last"),), default=others)
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "credit"),
+    [
+        (Rescale(), None, True),
+        (Rescale(), False, False),
+        (Epsilon(), None, False),
+        (Epsilon(), True, True),
+        (at_end(Rescale(), Epsilon()), None, True),
+        (at_end(Epsilon(), Rescale()), None, False),
+    ],
+)
+def test_a_reward_leaves_it_to_the_rule_at_the_output_whether_it_is_credit(
+    net: Any, rule: Rule | Composite, given: bool | None, credit: bool
+) -> None:
+    for reward in (RateCoded(at_silence=given), SoftmaxRate(at_silence=given)):
+        learner = LFP(net, rule, reward)
+        assert learner.reward.is_credit is credit
+        assert learner.reward == replace(reward, at_silence=credit)

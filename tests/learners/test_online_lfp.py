@@ -99,7 +99,7 @@ def test_constant_currents_and_options(net: Any) -> None:
     assert isinstance(learner, OnlineLFP)
     assert (learner.carry, learner.reward, learner.engine.rule) == (
         0.25,
-        SoftmaxRate(),
+        SoftmaxRate(at_silence=False),
         Epsilon(0.1),
     )
     still = Batch(torch.rand(4, 12), torch.zeros(4, dtype=torch.int64), steps=6)
