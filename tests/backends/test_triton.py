@@ -93,7 +93,7 @@ def test_scans_equal_the_reference(reset: str, delay: bool, frame: tuple[int, ..
 def test_rescaled_scans_equal_the_reference(
     reset: str, delay: bool, carry: Carry, gate: Gate
 ) -> None:
-    """Credit at a gate, at the output and at the membrane; without reset one neuron never spikes."""
+    """Credit at a gate, at the output and at the membrane; one neuron may never spike."""
     frame = (129,)
     rule, currents = Rescale(gate, carry), draw(6, 3, *frame)
     dynamics = population(reset, delay, *frame)
