@@ -46,19 +46,16 @@ def credit_products(
     sent: conv.Sent,
     normed: conv.Normed,
     work: Workspace,
-    *,
-    carried: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the credit ``n`` of what was normalised and of ``n`` times the current, by channel.
 
     Args:
-        trace: of the forward pass, recorded, which had the norm in its weights.
+        trace: of the forward pass over a whole sequence, which had the norm in its weights.
         neuron: as in the forward pass.
         split: as for :func:`~lfp_snn.backends.events.conv.conv_backward`.
         sent: what arrived.
         normed: of :func:`through_norm`, with nothing left out.
         work: buffers.
-        carried: ``M`` of the steps that follow; it is left as it is.
 
     Returns:
         Both float64 [outputs].
@@ -68,7 +65,7 @@ def credit_products(
     products = work.zeros("products", (pieces, 2, _width(layout, shape)), np.dtype(np.float64))
     nothing = np.zeros((pieces, 1, 0), dtype)
     conv.send_back(
-        trace, neuron, split, sent, carried, work, trace.x, None, normed, products, nothing,
+        trace, neuron, split, sent, None, work, trace.x, None, normed, products, nothing,
         nothing, False, np.zeros(0, dtype),
     )  # fmt: skip
     first, second = _by_channel(products, layout, shape)
