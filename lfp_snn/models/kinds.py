@@ -35,6 +35,7 @@ __all__ = [
     "Linear",
     "MaxPool",
     "Unflatten",
+    "Votes",
 ]
 
 
@@ -209,6 +210,23 @@ class AdaptiveAvgPool(Layer):
         axes = axes_of(shape)
         sizes = per_axis("adaptive_avgpool", self.adaptive_avgpool, axes)
         return nn.AdaptiveAvgPool1d(sizes[0]) if axes == 1 else nn.AdaptiveAvgPool2d(sizes)
+
+
+class Votes(Layer):
+    """The mean over so many voters for each class, such as ``{linear: 110}, lif, {votes: 10}``.
+
+    Attributes:
+        votes: voters of a class; they stand side by side.
+    """
+
+    kind: ClassVar[str] = "votes"
+    votes: PositiveInt
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.AvgPool1d`` over the units as one map."""
+        if len(shape) != 1 or shape[0] % self.votes:
+            raise ShapeError(f"it takes flat inputs, {self.votes} for each output")
+        return nn.Sequential(nn.Unflatten(1, (1, -1)), nn.AvgPool1d(self.votes), nn.Flatten())
 
 
 class Flatten(Layer):

@@ -92,8 +92,10 @@ def test_every_kind_of_activation_trains(kind: str) -> None:
 
 def test_every_other_kind_of_layer_trains() -> None:
     others = {k for k, v in KINDS.items() if not issubclass(v, Neurons | Activation)}
-    assert {kind for kind in others if not any(kind in layer for layer in MAPS)} == set()
+    assert {kind for kind in others if not any(kind in layer for layer in MAPS)} == {"votes"}
     assert train(layers(*MAPS))["feedback_norm"] != 0
+    voting = "model={name: layers, layers: [flatten, {linear: 20}, lif, {votes: 2}]}"
+    assert train(voting, "learner.rule.name=rescale")["feedback_norm"] != 0
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "layers"])
