@@ -27,7 +27,6 @@ __all__ = [
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
     "AvgPool",
-    "BatchNorm",
     "Conv",
     "Dropout",
     "Flatten",
@@ -107,28 +106,6 @@ class Linear(Layer):
             raise ShapeError("it takes flat inputs: put flatten before it")
         units = assembly.classes if isinstance(self.linear, str) else self.linear
         return nn.Linear(shape[0], units, bias=self.bias)
-
-
-class BatchNorm(Layer):
-    """Batch normalisation; between a synapse and its neurons it acts as part of the synapse.
-
-    Attributes:
-        shift: initial shifts are uniform between minus this and this; one of zero never learns.
-        momentum: of the running statistics.
-        eps: added to the variance.
-    """
-
-    kind: ClassVar[str] = "batchnorm"
-    shift: float = Field(default=0.1, gt=0)
-    momentum: float = Field(default=0.1, gt=0, le=1)
-    eps: float = Field(default=1e-5, gt=0)
-
-    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
-        """``nn.BatchNorm1d`` or ``nn.BatchNorm2d``."""
-        kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
-        norm = kind(shape[0], eps=self.eps, momentum=self.momentum)
-        nn.init.uniform_(norm.bias, -self.shift, self.shift)
-        return norm
 
 
 class _Windows(Layer):

@@ -14,6 +14,7 @@ from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.models.layer import KINDS
 from lfp_snn.models.neurons import Lif
+from lfp_snn.models.norms import Norm
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import dump_config, make_config, parse_yaml
 from tests.engine.compare import assert_equal_to_oracle, strong
@@ -56,7 +57,8 @@ def test_every_kind_is_used_here() -> None:
         next(iter(layer)) if isinstance(layer, dict) else layer
         for layer in (*EVERY, *EVERY[5]["parallel"][1])  # type: ignore[index]
     }
-    assert used | set(NEURONS) | set(ACTIVATIONS) | {"votes"} == set(KINDS)
+    norms = {name for name, kind in KINDS.items() if issubclass(kind, Norm)}
+    assert used | norms | set(NEURONS) | set(ACTIVATIONS) | {"votes"} == set(KINDS)
 
 
 def test_votes_are_means_over_the_voters_of_each_class() -> None:
