@@ -42,7 +42,8 @@ class Arriving(NamedTuple):
     Attributes:
         credit: ``c`` at the spikes and where they are missing, or None.
         relevance: ``R``, or None.
-        at_output: whether this is the output of the network, and what arrives the reward.
+        at_output: whether this is the output of the network, and what arrives the reward. A rule
+            that takes credit has no gate there.
     """
 
     credit: Tensor | None = None

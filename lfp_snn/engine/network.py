@@ -71,6 +71,8 @@ class TracedNetwork:
         self.update = update if update is not None else Update()
         #: The stages on the reference kernels.
         self.reference: Program = build_program(net, options.statistics)
+        for stage in self.reference.voting():
+            stage.votes = True
         output = self.reference.output
         readout = output.stateful and not can_spike(output.module)
         #: What the output is: spikes, membranes of a readout, or values where it has no neurons.
@@ -209,12 +211,19 @@ class TracedNetwork:
 
         It is where the output spikes under a rule that takes credit itself
         (:class:`lfp_snn.rules.CreditRule`); a spike or its absence is then counted at every step.
+        And where it is made of the spikes of such neurons by linear stages without weights, as by
+        a mean over the voters of each class.
 
         Args:
             rules: of all stages.
         """
-        rule = rules[self.output]
-        return self.emits == "spikes" and isinstance(rule, CreditRule)
+        ends = [self.reference.output] if self.emits == "spikes" else self.reference.voters()
+        return bool(ends) and all(isinstance(rules[each.name], CreditRule) for each in ends)
+
+    @property
+    def votes(self) -> bool:
+        """Is the output made of spikes by linear stages without weights?"""
+        return bool(self.reference.voters())
 
     @property
     def without_neurons(self) -> list[str]:

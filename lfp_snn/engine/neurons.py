@@ -114,7 +114,8 @@ class Population(Spiking):
     ) -> Credits:
         rule = rules[self.name]
         if isinstance(rule, CreditRule):
-            return self.receive_credit(run, rule, arriving, feedback)
+            at_end = arriving._replace(at_output=arriving.at_output or self.votes)
+            return self.receive_credit(run, rule, at_end, feedback)
         return super().receive(run, arriving, feedback, rules, wanted)
 
     @abstractmethod
@@ -138,7 +139,10 @@ class Population(Spiking):
 
     @override
     def demand(self, rules: Rules) -> Demand:
-        return replace(super().demand(rules), reset=self.reset)
+        demand = replace(super().demand(rules), reset=self.reset)
+        if self.votes and isinstance(rules[self.name], CreditRule):
+            return replace(demand, kind=f"{demand.kind}, voting")  # which no kernel serves
+        return demand
 
     @override
     def rule(self, rules: Rules) -> str:

@@ -265,8 +265,8 @@ class TemporalLFP(TracedNetwork):
             reward: ``[T, B, C]``, what enters at the output neurons or values.
             as_credit: the reward is credit of the output at every step, silent or not:
                 :class:`~lfp_snn.rules.Rescale` then counts the output against a reference, and
-                other rules take it as relevance. False: it is relevance. None: credit where
-                :meth:`takes_credit` says so.
+                other rules take it as relevance; where the output is no spikes, it goes on to what
+                made it. False: it is relevance. None: credit where :meth:`takes_credit` says so.
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.

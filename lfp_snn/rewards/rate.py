@@ -6,13 +6,18 @@ is *credit*: at every step, what a spike would be worth there, :math:`1 - p_y` o
 is what :class:`lfp_snn.rules.Rescale` counts an output against its reference by. Both forms go with
 every rule: a rule that knows relevance alone takes the credit as relevance, at silent steps too,
 and Rescale counts a relevance as Epsilon does.
+
+**Votes.** Where the output is a mean of spikes, as of the voters of each class, and credit goes on
+to their membranes (:meth:`lfp_snn.TemporalLFP.takes_credit`), :math:`s_t` is the share of voters
+that spike and :math:`k_c` the count of a voter on average: no whole number, but between 0 and T as
+the count of one neuron is, so that :math:`H` and all else means the same. A sum of votes counts
+beyond T, for which :class:`SoftmaxRate` and :class:`BoundedSoftmax` have their ``a``.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,6 +25,8 @@ from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.rewards.base import (
+    ROUNDING,
+    CreditReward,
     RewardState,
     Seen,
     StepwiseReward,
@@ -30,25 +37,13 @@ __all__ = ["BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "Softm
 
 
 @dataclass(frozen=True, kw_only=True)
-class _CountReward(StepwiseReward):
+class _CountReward(CreditReward, StepwiseReward):
     """What all of them share: two functions of the counts ``[B, C]`` and the steps ``[B, 1]``.
 
     Args:
-        at_silence: punish a wrong class at every step, without the factor ``s``: credit. None:
-            as published, unless a learner finds at the output a rule that takes credit
-            (:class:`lfp_snn.rules.CreditRule`).
+        at_silence: punish a wrong class at every step, without the factor ``s``: credit; see
+            :class:`~lfp_snn.rewards.base.CreditReward`.
     """
-
-    at_silence: bool | None = None
-
-    @property
-    @override
-    def is_credit(self) -> bool:
-        return bool(self.at_silence)
-
-    @override
-    def suited(self, *, takes_credit: bool) -> Self:
-        return replace(self, at_silence=takes_credit) if self.at_silence is None else self
 
     @override
     def reward(self, seen: Seen) -> Tensor:
@@ -239,5 +234,5 @@ class Misclassification(_CountReward):
     @override
     def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         own = torch.where(truth, counts, 0).sum(-1, keepdim=True)
-        beats = (~truth & (counts >= own)).to(counts.dtype)
+        beats = (~truth & (counts >= own * (1 - ROUNDING))).to(counts.dtype)
         return beats.any(-1, keepdim=True).to(counts.dtype), beats
