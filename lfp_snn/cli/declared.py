@@ -132,7 +132,7 @@ def compare(
     """
 
 
-@runs("lfp_snn.cli.compare:sweep")
+@runs("lfp_snn.cli.sweep:sweep")
 def sweep(
     config: ConfigName,
     overrides: Annotated[list[str] | None, changes_such_as("sweep.search.trials=4")] = None,
