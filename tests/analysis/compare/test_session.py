@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from lfp_snn.analysis.study.store import Store
 from lfp_snn.analysis.study.tuning import Tuning
 from lfp_snn.cli.study import Screen
 from lfp_snn.errors import RunError
-from tests.analysis.study.tiny import COMPARE, Told, write
+from tests.analysis.study.tiny import COMPARE, LR, Told, write
 
 #: Config, folder, findings and lines of a comparison.
 Done = tuple[Path, Path, ComparisonFindings, list[str]]
@@ -37,9 +38,7 @@ def compare(config: Path, out: Path, seeds: int = 2) -> tuple[ComparisonFindings
 
 
 @pytest.fixture(scope="module")
-def done(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Done:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("compare")
     config = write(folder, compare=COMPARE)
     return (config, folder / "out", *compare(config, folder / "out"))
@@ -87,6 +86,31 @@ def test_nothing_that_is_finished_runs_again(
     }
     assert again.to_json() == results.to_json()
     assert json.loads((out / "results.json").read_text()) == json.loads(report)
+
+
+def test_a_comparison_that_the_version_before_began_goes_on(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Search and first seed of lfp are done; the seed of surrogate is all that is left."""
+    out = tmp_path / "out"
+    shutil.copytree(repository / "tests" / "golden" / "half_done_comparison", out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    section = {"search": COMPARE["search"], "learners": {"lfp": {"tune": LR}, "surrogate": {}}}
+    study, told = ComparisonStudy.load(write(tmp_path, compare=section), []), Told()
+    findings, _ = session.compare(study, 1, out, Resources(1, 1, "journal"), told, "tiny")
+    started = [line.partition(":")[0] for line in told.lines]
+    assert started == ["lfp", "surrogate, seed 0"]
+    assert not findings.failures
+    lfp = findings.learner("lfp")
+    assert (lfp.trials, lfp.tuned, lfp.values) == (
+        2,
+        0.135,
+        {"optimizer.lr": 0.0020241010005225993},
+    )
+    assert lfp.measured[0]["test_accuracy"] == 0.11335012594458438
+    assert len(findings.learner("surrogate").measured) == 1
+    after = {path: path.read_bytes() for path in before}
+    assert {path.name for path in before if before[path] != after[path]} <= {"tuning.log"}
 
 
 def test_work_is_counted_in_epochs() -> None:
