@@ -9,10 +9,10 @@ from rich.console import Console
 
 from lfp_snn.analysis.exchange.weights import weights_bytes
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.curve import SHARES, Options, prune_run, rankings, refuse_unlike
+from lfp_snn.analysis.prune.curve import SHARES, PruningOptions, prune_run, rankings, refuse_unlike
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
-from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_report
+from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_pruning
 from lfp_snn.cli.console import shown, time_bar
 from lfp_snn.cli.study import table, tell
 from lfp_snn.data import SampleSet
@@ -36,7 +36,7 @@ def prune(
     out: Path | None,
 ) -> None:
     """Prune trained networks; see :func:`lfp_snn.cli.declared.prune`."""
-    options = Options(
+    options = PruningOptions(
         criteria=_criteria(criteria),
         shares=SHARES if shares is None else _numbers(shares),
         scope=Scope(_known("--scope", scope, [each.value for each in Scope])),
@@ -65,7 +65,7 @@ def prune(
                 _save(each, splits.train, options, save, folder)
     findings = PruningFindings(found, options, len(splits.test))
     name = trained[paths[0]].config.name
-    report = write_report(findings, folder, name, splits.info.get("source", ""))
+    report = write_pruning(findings, folder, name, splits.info.get("source", ""))
     console.print(table(SUMMARY_TITLES, summary_rows(findings)))
     tell(console, findings, report)
 
@@ -108,7 +108,7 @@ def _make(folder: Path) -> None:
 
 
 def _save(
-    trained: TrainedRun, train: SampleSet, options: Options, share: float, folder: Path
+    trained: TrainedRun, train: SampleSet, options: PruningOptions, share: float, folder: Path
 ) -> None:
     """Write the network as each criterion would prune it, but for random ones."""
     config, net = trained.config, trained.learner.net

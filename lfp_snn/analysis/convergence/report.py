@@ -11,7 +11,7 @@ from lfp_snn.analysis.pages import Illustration, rows
 from lfp_snn.analysis.study.report import UNKNOWN, mean_share, write_findings
 from lfp_snn.analysis.study.statistics import mean
 
-__all__ = ["LAYER_TITLES", "SUMMARY_TITLES", "summary_rows", "write_report"]
+__all__ = ["LAYER_TITLES", "SUMMARY_TITLES", "summary_rows", "write_convergence"]
 
 SUMMARY_TITLES = (
     "rule",
@@ -24,7 +24,7 @@ SUMMARY_TITLES = (
 LAYER_TITLES = ("rule", "depth", "layer", "before the output", "start", "end")
 
 
-def write_report(findings: ConvergenceFindings, folder: Path, name: str) -> Path:
+def write_convergence(findings: ConvergenceFindings, folder: Path, name: str) -> Path:
     """Write ``report.html``, ``figures/``, ``results.json``, ``steps.csv`` and ``alignment.csv``.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lfp_snn.analysis.convergence.findings import CaseResult, ConvergenceFindings
-from lfp_snn.analysis.convergence.report import write_report
+from lfp_snn.analysis.convergence.report import write_convergence
 from lfp_snn.analysis.convergence.study import ConvergenceStudy
 from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.analysis.study.session import carried_out
@@ -48,4 +48,4 @@ def converge(
             ended.machine,
             ended.data,
         )
-        return findings, write_report(findings, folder, name)
+        return findings, write_convergence(findings, folder, name)

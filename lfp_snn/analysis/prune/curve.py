@@ -19,7 +19,7 @@ __all__ = [
     "SHARES",
     "TOLERATED",
     "Curve",
-    "Options",
+    "PruningOptions",
     "PrunedRun",
     "prune_run",
     "rankings",
@@ -33,7 +33,7 @@ TOLERATED = 0.01
 
 
 @dataclass(frozen=True)
-class Options:
+class PruningOptions:
     """What is asked of a run.
 
     Attributes:
@@ -132,7 +132,7 @@ class PrunedRun:
 
 
 def rankings(
-    trained: TrainedRun, train: SampleSet, criterion: Criterion, options: Options
+    trained: TrainedRun, train: SampleSet, criterion: Criterion, options: PruningOptions
 ) -> Iterator[Ranking]:
     """The orders by a criterion: one, or as many as there are draws.
 
@@ -158,7 +158,7 @@ def prune_run(
     path: Path,
     trained: TrainedRun,
     splits: Splits,
-    options: Options,
+    options: PruningOptions,
     advanced: Callable[[], None] = lambda: None,
 ) -> PrunedRun:
     """Measure the test accuracy of a run at every share, by every criterion.

@@ -14,7 +14,7 @@ from typing import Any
 from typing_extensions import override
 
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.curve import Curve, Options, PrunedRun
+from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions
 from lfp_snn.analysis.study.findings import ALPHA, Findings, concluded, corrected
 from lfp_snn.analysis.study.statistics import Mean, Paired, mean, paired
 
@@ -78,7 +78,7 @@ class PruningFindings(Findings):
     """
 
     runs: Sequence[PrunedRun]
-    options: Options
+    options: PruningOptions
     tested: int
 
     @cached_property

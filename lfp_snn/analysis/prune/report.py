@@ -17,14 +17,14 @@ from lfp_snn.analysis.study.report import (
 )
 from lfp_snn.analysis.study.statistics import Mean, mean
 
-__all__ = ["SUMMARY_TITLES", "summary_rows", "write_report"]
+__all__ = ["SUMMARY_TITLES", "summary_rows", "write_pruning"]
 
 SUMMARY_TITLES = ("learner", "pruned by", "accuracy kept", "prunable", "seeds")
 DIFFERENCE_TITLES = ("compared", "pruned by", "in", *DIFFERENCE)
 CURVE_TITLES = ("run", "learner", "seed", "criterion", "scope", "share", "test_accuracy")
 
 
-def write_report(findings: PruningFindings, folder: Path, name: str, source: str) -> Path:
+def write_pruning(findings: PruningFindings, folder: Path, name: str, source: str) -> Path:
     """Write ``report.html``, ``figures/``, ``curves.csv`` and ``results.json``.
 
     Args:

@@ -12,7 +12,7 @@ from lfp_snn.analysis.study.jobs import TRIALS, Job, Outcome, run_jobs
 from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.state import State, Watcher
-from lfp_snn.analysis.study.tuning import Tuning, session
+from lfp_snn.analysis.study.tuning import Tuning, session_name
 from lfp_snn.errors import RunError
 
 __all__ = ["search_all"]
@@ -85,7 +85,7 @@ def _conclude(state: State, tuning: Tuning) -> None:
 def _trial_jobs(arm: Arm, folder: Path, resources: Resources, left: int) -> list[Job]:
     """The remaining trials, shared out to as many processes as run at once."""
     workers = min(resources.jobs, left)
-    of = f"-{session(os.getpid())}" if resources.storage else ""
+    of = f"-{session_name(os.getpid())}" if resources.storage else ""
     shares = [left // workers + (n < left % workers) for n in range(workers)]
     return [
         Job(

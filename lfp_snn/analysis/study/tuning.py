@@ -17,7 +17,7 @@ from lfp_snn.errors import LfpSnnError, RunError
 from lfp_snn.training import Interrupted, Observer, train
 from lfp_snn.training.assembly import load_classes
 
-__all__ = ["Tuning", "importances", "run_trial", "session"]
+__all__ = ["Tuning", "importances", "run_trial", "session_name"]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -32,7 +32,7 @@ _SESSION = "session"
 YOUNG = timedelta(minutes=1)
 
 
-def session(pid: int) -> str:
+def session_name(pid: int) -> str:
     """A name for the session that is a process of this machine."""
     return f"{platform.node()}-{pid}"
 
@@ -63,7 +63,7 @@ class Tuning:
 
     def _alive(self, trial: FrozenTrial) -> bool:
         """Does a process run it? Called while no process of this session does."""
-        if not self.store.shared or trial.user_attrs.get(_SESSION) == session(os.getpid()):
+        if not self.store.shared or trial.user_attrs.get(_SESSION) == session_name(os.getpid()):
             return False
         claim = self.store.claim_trial(self.arm.name, trial.number)
         if claim is None:
@@ -84,7 +84,7 @@ class Tuning:
     def fail_open(self, reason: str) -> None:
         """Count trials of this session that are still open, though nobody runs them, as failed."""
         for trial in self._left_open():
-            if self.store.shared and trial.user_attrs.get(_SESSION) != session(os.getpid()):
+            if self.store.shared and trial.user_attrs.get(_SESSION) != session_name(os.getpid()):
                 continue  # of a session that has died, and not by itself
             self._storage.set_trial_user_attr(trial._trial_id, "error", reason)
             self._optuna.tell(trial.number, state=TrialState.FAIL)
@@ -157,7 +157,7 @@ def run_trial(arm: Arm, store: Store) -> None:
         n_startup_trials=FIRST_TRIALS, n_warmup_steps=max(1, round(WARMUP_SHARE * epochs))
     )
     trial = loaded.ask()
-    trial.set_user_attr(_SESSION, session(os.getppid()))  # which has started this process
+    trial.set_user_attr(_SESSION, session_name(os.getppid()))  # which has started this process
     claim = store.claim_trial(arm.name, trial.number) if store.shared else None
     try:
         if _over_budget(loaded, trial, arm):

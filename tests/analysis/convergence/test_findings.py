@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lfp_snn.analysis.convergence.findings import CaseResult, ConvergenceFindings
-from lfp_snn.analysis.convergence.report import summary_rows, write_report
+from lfp_snn.analysis.convergence.report import summary_rows, write_convergence
 
 
 def cell(seed: int, first: float, last: float | None) -> dict[str, Any]:
@@ -38,7 +38,7 @@ LEVEL = CaseResult(
 )
 SILENT = CaseResult("hebbian", "deep", [cell(seed, 0.1, None) for seed in range(3)], {})
 NOTHING = CaseResult("gamma", "deep", [], {"seed 0": "feedback is not finite"})
-RESULTS = ConvergenceFindings(
+FINDINGS = ConvergenceFindings(
     [FALLS, LEVEL, SILENT, NOTHING], "surrogate", {"cores": 2}, {"source": "made up"}
 )
 
@@ -49,11 +49,11 @@ def test_the_end_is_the_last_quarter_and_the_start_the_first_batch() -> None:
 
 
 def test_depth_is_judged_over_the_seeds() -> None:
-    fall, level = RESULTS.falls["epsilon", "deep"], RESULTS.falls["norm", "deep"]
+    fall, level = FINDINGS.falls["epsilon", "deep"], FINDINGS.falls["norm", "deep"]
     assert fall.difference == pytest.approx(0.6 - 0.11)
     assert fall.adjusted == pytest.approx(2 * fall.p) and level.adjusted == level.p
-    assert set(RESULTS.falls) == {("epsilon", "deep"), ("norm", "deep")}
-    said = list(RESULTS.conclusions())
+    assert set(FINDINGS.falls) == {("epsilon", "deep"), ("norm", "deep")}
+    said = list(FINDINGS.conclusions())
     assert "is 0.60 at the output and 0.11 at the first layer" in said[0]
     assert said[0].endswith("it falls towards the input.")
     assert said[1].endswith("no fall or rise with depth is shown.")
@@ -62,8 +62,8 @@ def test_depth_is_judged_over_the_seeds() -> None:
 
 
 def test_the_report_has_every_number(tmp_path: Path) -> None:
-    page = write_report(RESULTS, tmp_path, "tiny").read_text()
-    for row in summary_rows(RESULTS):
+    page = write_convergence(FINDINGS, tmp_path, "tiny").read_text()
+    for row in summary_rows(FINDINGS):
         assert all(text in page for text in row)
     assert "gamma, deep, seed 0: feedback is not finite" in page
     for name in ("reward", "alignment", "depth"):
@@ -97,7 +97,7 @@ def test_the_report_has_every_number(tmp_path: Path) -> None:
 
 
 def test_a_report_of_nothing(tmp_path: Path) -> None:
-    page = write_report(
+    page = write_convergence(
         ConvergenceFindings([NOTHING], "surrogate", {}, {}), tmp_path, "tiny"
     ).read_text()
     assert "feedback is not finite" in page

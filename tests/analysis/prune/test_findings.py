@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.curve import Curve, Options, PrunedRun, refuse_unlike
+from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions, refuse_unlike
 from lfp_snn.analysis.prune.findings import PruningFindings
-from lfp_snn.analysis.prune.report import summary_rows, write_report
+from lfp_snn.analysis.prune.report import summary_rows, write_pruning
 from lfp_snn.analysis.study.statistics import holm, paired
 from lfp_snn.errors import ConfigError
 from tests.analysis.prune.test_curve import CONFIG
 
 SHARES = (0.0, 0.5, 1.0)
-OPTIONS = Options((Criterion.magnitude, Criterion.random), SHARES)
+OPTIONS = PruningOptions((Criterion.magnitude, Criterion.random), SHARES)
 
 
 def run(learner: str, seed: int, whole: float, half: float) -> PrunedRun:
@@ -80,7 +80,7 @@ def test_nothing_is_said_of_a_single_seed() -> None:
 
 def test_the_report_has_every_number(tmp_path: Path) -> None:
     pruned = PruningFindings([*LFP, *WORSE], OPTIONS, 200)
-    page = write_report(pruned, tmp_path, "<tiny>", "made & up").read_text()
+    page = write_pruning(pruned, tmp_path, "<tiny>", "made & up").read_text()
     assert "&lt;tiny&gt;" in page and "made &amp; up" in page
     for row in summary_rows(pruned):
         assert all(cell in page for cell in row)

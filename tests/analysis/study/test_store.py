@@ -21,7 +21,7 @@ from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.state import State
 from lfp_snn.analysis.study.store import Store, claim
-from lfp_snn.analysis.study.tuning import Tuning, run_trial, session
+from lfp_snn.analysis.study.tuning import Tuning, run_trial, session_name
 from lfp_snn.analysis.study.workspace import workspace
 from lfp_snn.errors import ConfigError, RunError
 from tests.analysis.study.tiny import COMPARE, Told, write
@@ -67,7 +67,7 @@ def test_a_dead_process_of_this_session_counts_and_a_dead_session_does_not(
     arm: Arm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuning = Tuning(arm, Store(tmp_path, "journal"))
-    tuning._optuna.ask().set_user_attr("session", session(os.getpid()))
+    tuning._optuna.ask().set_user_attr("session", session_name(os.getpid()))
     tuning._optuna.ask().set_user_attr("session", "elsewhere-1")
     tuning.fail_open("its process died")
     assert (tuning.remaining(), tuning.free()) == (1, 0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lfp_snn.analysis.record import read_run
+from lfp_snn.analysis.runcontent import read_run
 from lfp_snn.errors import RunError
 from tests.analysis.conftest import LAYERS, STEPS, Run, history, sample
 
@@ -17,7 +17,7 @@ def test_reads_what_was_written(make_run: Run) -> None:
     assert record.result is not None
     assert record.result["test_accuracy"] == 0.97654
     assert record.sample is not None
-    assert record.sample.layers == tuple(LAYERS)
+    assert list(record.sample.spikes) == list(LAYERS)
     assert (record.sample.label, record.sample.prediction) == (3, 3)
     for name, (units, _) in LAYERS.items():
         assert record.sample.spikes[name].shape == (STEPS, units)

@@ -29,11 +29,11 @@ from lfp_snn.learners.unrolled import change_states, rest
 from lfp_snn.rewards import ties
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Count", "run_harness"]
+__all__ = ["OperationCount", "run_harness"]
 
 
 @dataclass
-class Count:
+class OperationCount:
     """Operations of one synapse, as NeuroBench counts them."""
 
     effective: float = 0
@@ -49,7 +49,7 @@ class _ByModule(AccumulatedMetric):  # type: ignore[misc]
         self.reset()
 
     def reset(self) -> None:
-        self.counts: defaultdict[nn.Module, Count] = defaultdict(Count)
+        self.counts: defaultdict[nn.Module, OperationCount] = defaultdict(OperationCount)
         self.neuron_steps = 0
         self.samples = 0
 
@@ -71,7 +71,7 @@ class _ByModule(AccumulatedMetric):  # type: ignore[misc]
     def compute(self) -> dict[str, Any]:
         per = max(self.samples, 1)
         counts = {
-            module: Count(count.effective / per, count.dense / per, count.binary)
+            module: OperationCount(count.effective / per, count.dense / per, count.binary)
             for module, count in self.counts.items()
         }
         return {"counts": counts, "neuron_steps": self.neuron_steps / per}
@@ -101,7 +101,7 @@ class _Recordings(Dataset[tuple[Tensor, int]]):
 
 def run_harness(
     net: nn.Module, samples: SampleSet, batch_size: int, done: Callable[[], object]
-) -> tuple[dict[str, Any], dict[str, Count], float]:
+) -> tuple[dict[str, Any], dict[str, OperationCount], float]:
     """NeuroBench's results by metric, operations by synapse, and neuron steps, all per sample.
 
     ``done`` is called for every sample that is read.

@@ -11,40 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lfp_snn.data.formats.arrays import load_arrays
 from lfp_snn.errors import ConfigError, DataError, RunError
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.files import read_json
+from lfp_snn.training.observer import SampleSpikes
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.unpacking import reading
 
-__all__ = ["Record", "Sample", "read_run"]
+__all__ = ["RunContent", "read_run"]
 
 
 _MOST_SPIKES = 1 << 20  # of a sample
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The spikes of one sample in every layer.
-
-    Attributes:
-        label: its true class.
-        prediction: the class that the network read.
-        layers: names in the order of computation; the last one is the output.
-        spikes: bool ``[T, units]`` of each layer.
-    """
-
-    label: int
-    prediction: int
-    layers: tuple[str, ...]
-    spikes: Mapping[str, npt.NDArray[np.bool_]]
-
-
-@dataclass(frozen=True)
-class Record:
+class RunContent:
     """The content of a run directory.
 
     Attributes:
@@ -61,10 +44,10 @@ class Record:
     run: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
     result: Mapping[str, Any] | None
-    sample: Sample | None
+    sample: SampleSpikes | None
 
 
-def read_run(run_dir: Path) -> Record:
+def read_run(run_dir: Path) -> RunContent:
     """Read config.yaml, run.json, metrics.jsonl, result.json and sample.npz of a run.
 
     The last three appear as the run goes on, and may be missing.
@@ -74,7 +57,7 @@ def read_run(run_dir: Path) -> Record:
     """
     run = RunDir.open(run_dir)
     sample = run_dir / "sample.npz"
-    return Record(
+    return RunContent(
         name=run_dir.resolve().name,
         config=_read_config(run.config),
         run=_mapping(run.info, read_json(run.info)),
@@ -101,15 +84,14 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         raise RunError(_line(error)) from error
 
 
-def _read_sample(path: Path) -> Sample:
+def _read_sample(path: Path) -> SampleSpikes:
     try:
         with reading(path):
             arrays = load_arrays(path)
-            layers = tuple(str(name) for name in arrays["layers"])
-            sample = Sample(
+            layers = [str(name) for name in arrays["layers"]]
+            sample = SampleSpikes(
                 label=int(arrays["label"]),
                 prediction=int(arrays["prediction"]),
-                layers=layers,
                 spikes={name: arrays[f"spikes/{name}"].astype(bool) for name in layers},
             )
     except DataError as error:
