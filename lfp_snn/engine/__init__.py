@@ -24,6 +24,7 @@ neurons    what all neurons share, and leaky ones
 stepped    the other neurons: with further states, or a synapse of their own
 recurrent  that synapse
 units      stages of units without a state: activations, and the values of a readout
+paper      the method of the paper, by one name
 options    how the engine runs a network: kernels, memory, numbers
 kernels    which kernel serves which stage
 events     the same stages on lists of spikes, for the CPU
@@ -33,6 +34,7 @@ exchange   what the processes of a training tell each other
 ========== ===========================================================================
 """
 
+from lfp_snn.engine.paper import published
 from lfp_snn.engine.temporal import TemporalLFP
 
-__all__ = ["TemporalLFP"]
+__all__ = ["TemporalLFP", "published"]

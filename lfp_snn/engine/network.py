@@ -21,7 +21,7 @@ from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Composite, CreditRule, Epsilon, Rule, Update, assign
+from lfp_snn.rules import Composite, CreditRule, Rescale, Rule, Update, assign
 
 __all__ = ["Layer", "TracedNetwork"]
 
@@ -66,7 +66,7 @@ class TracedNetwork:
         update: Update | None,
     ) -> None:
         self.net = net
-        self.rule: Rule | Composite = rule if rule is not None else Epsilon()
+        self.rule: Rule | Composite = rule if rule is not None else Rescale()
         self.options = options
         self.update = update if update is not None else Update()
         #: The stages on the reference kernels.

@@ -328,7 +328,7 @@ def _tensors(kept: Any) -> list[Tensor]:
 @pytest.mark.parametrize("reward", [RateCoded(), FirstSpike()])
 def test_a_prediction_at_any_time_is_that_of_what_was_seen(reward: Any) -> None:
     x = trains(STEPS, BATCH, 6)
-    lfp = TemporalLFP(mlp(), backend="torch")
+    lfp = TemporalLFP(mlp(), Epsilon(), backend="torch")
     session = lfp.online(reward)
     with pytest.raises(NetworkError, match="Nothing was seen yet"):
         session.predict()

@@ -32,6 +32,16 @@ class Outlet(NamedTuple):
     first_only: bool
 
 
+class Cancelled(NamedTuple):
+    """What a norm of the currents leaves out of their credit, ``offset + slope * current``.
+
+    By place in a row of each group [groups * width]; empty where nothing is left out.
+    """
+
+    offset: np.ndarray
+    slope: np.ndarray
+
+
 class Returned(NamedTuple):
     """What comes back to the stage: a credit per entry of its output, or a dense reward.
 
@@ -159,6 +169,28 @@ def _add_rows_of(tables, n, bias_sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _centre_map(tables, cancelled, current, n):  # type: ignore[no-untyped-def]
+    """Leave out of n what the statistics of a norm cancel."""
+    for row in range(tables.map_rows):
+        at = tables.margin + row * tables.pitch
+        of = row // tables.group_rows * tables.width
+        for j in range(tables.width):
+            n[at + j] -= cancelled.offset[of + j] + cancelled.slope[of + j] * current[at + j]
+
+
+@njit(cache=True)
+def _add_products(tables, n, current, products):  # type: ignore[no-untyped-def]
+    """Add n, and n times the current, over the rows of each group."""
+    for row in range(tables.map_rows):
+        at = tables.margin + row * tables.pitch
+        to = row // tables.group_rows * tables.width
+        for j in range(tables.width):
+            value = np.float64(n[at + j])
+            products[0, to + j] += value
+            products[1, to + j] += value * current[at + j]
+
+
+@njit(cache=True)
 def _reach_sample(b, tables, x, synapse, cells, span, window, record, bits, reached, reach):  # type: ignore[no-untyped-def]
     """Sample b: its silent neurons at an open gate, of those that credit may reach."""
     lanes, like, late = tables.lanes, cells.beta, cells.code >= SUBTRACT_NOW
@@ -202,7 +234,7 @@ def reach_silent(tables, x, synapse, cells, span, window, record, bits, reached,
 @njit(cache=True)
 def _backward_part(  # type: ignore[no-untyped-def]
     begin_b, end_b, tables, x, asked, synapse, first, second, shares, cells, span, form, eps,
-    record, bits, outlet, back, handed, sums, bias_sums, wanted, credit,
+    record, bits, outlet, back, raw, cancelled, products, handed, sums, bias_sums, wanted, credit,
 ):  # fmt: skip
     """Samples begin_b to end_b: their sums, and the credit of their input."""
     by_sign = len(sums) == 2
@@ -235,6 +267,13 @@ def _backward_part(  # type: ignore[no-untyped-def]
                 _credit_map(tables, cells, form, eps, compared, at, w, last, direct, m, n)
                 direct[:] = 0
                 f = frame + t
+                if products.size or cancelled.offset.size:
+                    currents(tables, x, f, raw, current)
+                if products.size:
+                    _add_products(tables, n, current, products)
+                    continue
+                if cancelled.offset.size:
+                    _centre_map(tables, cancelled, current, n)
                 if by_sign:
                     currents(tables, x, f, first, current)
                     currents(tables, x, f, second, negatives)
@@ -248,19 +287,23 @@ def _backward_part(  # type: ignore[no-untyped-def]
 @njit(cache=True, parallel=True)
 def backward(  # type: ignore[no-untyped-def]
     tables, x, asked, synapse, first, second, shares, cells, span, form, eps, record, bits, outlet,
-    back, handed, sums, bias_sums, wanted, credit,
+    back, raw, cancelled, products, handed, sums, bias_sums, wanted, credit,
 ):  # fmt: skip
     """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`.
 
     Credit goes back through the synapse ``first``. If there are two sums for every weight the rule
-    shares by sign: ``first`` has the positive weights then, and ``second`` the negative ones.
+    shares by sign: ``first`` has the positive weights then, and ``second`` the negative ones. If
+    ``cancelled`` is not empty, that is left out of the credit of the currents of the synapse
+    ``raw``. If there are ``products``, float64 [pieces, 2, groups * width], n and its products with
+    those currents are added up there, and that is all.
     """
     pieces, batch = sums.shape[0], span.lengths.size
     for part in prange(pieces):
         _backward_part(
             np.int64(part * batch // pieces), np.int64((part + 1) * batch // pieces), tables, x,
             asked, synapse, first, second, shares, cells, span, form, eps, record, bits, outlet,
-            back, handed, sums[part], bias_sums[part], wanted, credit,
+            back, raw, cancelled, products[part], handed, sums[part], bias_sums[part], wanted,
+            credit,
         )  # fmt: skip
 
 

@@ -156,6 +156,33 @@ def forward(tables, x, synapse, cells, span, state, record, bits):  # type: igno
 
 
 @njit(cache=True)
+def _moments_part(begin_b, end_b, tables, x, synapse, span, sums):  # type: ignore[no-untyped-def]
+    """Add the currents of samples begin_b to end_b, and their squares, over rows and steps."""
+    current = aligned_zeros(tables.map_size, synapse.bias)
+    for b in range(begin_b, end_b):
+        for t in range(span.lengths[b]):
+            currents(tables, x, b * span.steps + t, synapse, current)
+            for row in range(tables.map_rows):
+                at = tables.margin + row * tables.pitch
+                to = row // tables.group_rows * tables.width
+                for j in range(tables.width):
+                    value = np.float64(current[at + j])
+                    sums[0, to + j] += value
+                    sums[1, to + j] += value * value
+
+
+@njit(cache=True, parallel=True)
+def moments(tables, x, synapse, span, sums):  # type: ignore[no-untyped-def]
+    """Sums of currents and of their squares, float64 [pieces, 2, groups * width]."""
+    pieces, batch = sums.shape[0], span.lengths.size
+    for part in prange(pieces):
+        _moments_part(
+            np.int64(part * batch // pieces), np.int64((part + 1) * batch // pieces), tables, x,
+            synapse, span, sums[part],
+        )  # fmt: skip
+
+
+@njit(cache=True)
 def repeat(tables, x, synapse, cells, first, begin, end, current, w, u, unread):  # type: ignore[no-untyped-def]
     """Membranes of the steps begin to end of a sample once more, into w from row 1 on (and u)."""
     lanes = tables.lanes

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.backends.events import conv
+from lfp_snn.backends.events import conv, scan
 from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists
+from lfp_snn.backends.events.neuron import Neuron
 from lfp_snn.backends.events.pool import pool_bits
 from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.workspace import Workspace
@@ -21,7 +24,24 @@ from lfp_snn.engine.events.stage import Arrived, as_lists, as_spikes
 from lfp_snn.engine.stage import Feedback, Form, Rules, Tape, Value
 from lfp_snn.spikes import Spikes
 
-__all__ = ["EventConvolution"]
+__all__ = ["Back", "EventConvolution", "Recorded"]
+
+
+class Recorded(NamedTuple):
+    """What a pass over lists leaves: the kernel's trace, and what else its way back takes."""
+
+    trace: conv.ConvTrace
+    neuron: Neuron
+    x: Spikes
+    was_tensor: bool
+    frame: torch.Size
+    fused: bool
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+
+#: The kernel's way back, which waits for how it is to learn.
+Back = Callable[..., scan.Feedback]
 
 
 class EventConvolution(EventLayer):
@@ -55,6 +75,7 @@ class EventConvolution(EventLayer):
     @override
     def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
         module, shape = self.synapse.module, self.shape(x.feature_shape)
+        weight, bias = self.effective(run, x, shape)
         maps = shape.out_size if len(module.kernel_size) == 2 else shape.out_size[1:]
         frame = torch.Size((x.batch, shape.outputs, *maps))
         neuron = self.constants(frame, run.dtype)
@@ -64,14 +85,14 @@ class EventConvolution(EventLayer):
             as_lists(x),
             run.steps,
             shape,
-            array(module.weight),
-            optional(module.bias),
+            weight,
+            bias,
             neuron,
             self.ahead,
             pooling=tables if fused else None,
             **self.start(run, frame),
         )
-        run.keep(self, (trace, neuron, x, was_tensor, frame, fused))
+        run.keep(self, Recorded(trace, neuron, x, was_tensor, frame, fused, weight, bias))
         fired = int(np.bitwise_count(trace.bits).sum())
         self.finish(run, frame, _state_by_unit(trace), fired)
         if self.pool is not None and fused:
@@ -82,43 +103,55 @@ class EventConvolution(EventLayer):
     def send_events(
         self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
-        trace, neuron, x, was_tensor, frame, fused = run.kept[self]
-        module, scaled = self.synapse.module, feedback.update.scales
-        if not fused:
+        kept: Recorded = run.kept[self]
+        if not kept.fused:
             arrived = self._unpooled(run, rules, arrived)
-        found = conv.conv_backward(
-            trace,
-            array(module.weight),
-            optional(module.bias),
-            neuron,
+        opened = self._opened(run, rules)
+        sent = conv.Sent(arrived.reward, arrived.credit, opened, arrived.as_credit)
+        back = partial(
+            conv.conv_backward,
+            kept.trace,
+            kept.weight,
+            kept.bias,
+            kept.neuron,
             self.split(rules),
             self.back,
-            input_credit=entries_asked(x, wanted, was_tensor),
-            carried=self.carried(run, frame),
-            shares=self.shares(rules, x),
-            scaled=scaled,
-            reward=arrived.reward,
-            credit=arrived.credit,
-            opened=self._opened(run, rules),
-            as_credit=arrived.as_credit,
+            input_credit=entries_asked(kept.x, wanted, kept.was_tensor),
+            carried=self.carried(run, kept.frame),
+            shares=self.shares(rules, kept.x),
+            **sent._asdict(),
         )
+        return self.hand_back(kept.x, self.learn(run, feedback, rules, sent, back), kept.was_tensor)
+
+    def effective(
+        self, run: Tape, x: Spikes, shape: ConvShape
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The weight and bias with which the kernels run."""
+        return array(self.synapse.module.weight), optional(self.synapse.module.bias)
+
+    def learn(
+        self, run: Tape, feedback: Feedback, rules: Rules, sent: conv.Sent, back: Back
+    ) -> np.ndarray | None:
+        """Run the way back and add up what is learnt; gives the credit of the input."""
+        module, scaled = self.synapse.module, feedback.update.scales
+        found = back(scaled=scaled)
         feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=scaled)
         if found.bias is not None:
             feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
-        return self.hand_back(x, found.credit, was_tensor)
+        return found.credit
 
     @override
     def listed(self, run: Tape, rule: Counted) -> Lists:
         if self not in run.kept:
             return self.given.listed(run, rule)
-        trace, neuron, *_ = run.kept[self]
-        opened = conv.conv_open(trace, neuron, rule, self.gate)
+        kept: Recorded = run.kept[self]
+        opened = conv.conv_open(kept.trace, kept.neuron, rule, self.gate)
         run.opened[self] = opened
         return opened.entries
 
     @override
     def pools_itself(self, run: Tape) -> bool:
-        return self in run.kept and bool(run.kept[self][-1])
+        return self in run.kept and bool(run.kept[self].fused)
 
     def _opened(self, run: Tape, rules: Rules) -> conv.Opened | None:
         """Where credit came to in this backward pass, if not to spikes alone."""
@@ -128,10 +161,11 @@ class EventConvolution(EventLayer):
 
     @override
     def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
-        trace, _, _, _, frame, _ = run.kept[self]
+        kept: Recorded = run.kept[self]
+        trace = kept.trace
         order = geometry(trace.shape).order
         out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
-        return out, frame[1:]
+        return out, kept.frame[1:]
 
 
 def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:

@@ -114,7 +114,8 @@ class EventLayer(EventStage):
             frames.flatten(0, 1), self.synapse.module.weight, self.synapse.module.bias
         )
         run.keep(self.synapse, frames)
-        spikes = self.given.step(run, current.view(*frames.shape[:2], *current.shape[1:]))
+        current = self.normed(run, current.view(*frames.shape[:2], *current.shape[1:]))
+        spikes = self.given.step(run, current)
         return spikes if isinstance(spikes, Tensor) else self._pooled(run, spikes)
 
     def _pooled(self, run: Tape, spikes: Spikes) -> Spikes:
@@ -149,8 +150,17 @@ class EventLayer(EventStage):
             return (self.send_events(run, feedback, rules, wanted[0], arrived),)
         n = self.given.of_current(run, rules, self._unpooled(run, rules, arrived))
         rule, asked = rules[self.synapse.name], wanted[0] is not None
+        n = self.unnormed(run, n, feedback, rules)
         of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, asked)
         return (of_input.transpose(0, 1) if isinstance(of_input, Tensor) else None,)
+
+    def normed(self, run: Tape, current: Tensor) -> Tensor:
+        """The currents ``[B, T, ...]`` of a dense input as they reach the neurons."""
+        return current
+
+    def unnormed(self, run: Tape, n: Tensor, feedback: Feedback, rules: Rules) -> Tensor:
+        """Their credit as it reaches the synapse."""
+        return n
 
     @override
     def rule(self, rules: Rules) -> str:
