@@ -108,7 +108,7 @@ class OnlineLFP:
             ShapeError: the frame does not fit the network, or differs in shape from those before.
             NetworkError: a normalisation takes its statistics from what it normalises.
         """
-        self._refuse_statistics()
+        self.refuse_statistics()
         lfp = self.lfp
         with torch.no_grad():
             constant = None if isinstance(x, Spikes) else 1
@@ -302,15 +302,22 @@ class OnlineLFP:
             )
         return running.to(self.lfp.device, torch.int64)
 
-    def _refuse_statistics(self) -> None:
+    def refuse_statistics(self) -> None:
+        """Refuse a normalisation whose statistics are of what it normalises, as each step does.
+
+        Raises:
+            NetworkError: names it, and says what to do.
+        """
         for stage in (node.stage for node in self.program.nodes):
             if stage.measured == "sequence":
                 raise NetworkError(
-                    f"Stage '{stage.name}' normalises with the statistics of the batch over all "
-                    "steps, which a stream does not know: put that module into evaluation mode."
+                    f"Stage '{stage.name}' ({stage.describe()}) normalises with the statistics of "
+                    "the batch over all steps, which a stream does not know: put that module into "
+                    "evaluation mode, or take the learner lfp."
                 )
             if stage.measured is not None:
                 raise NetworkError(
                     f"Stage '{stage.name}' ({stage.describe()}) normalises anew at every step, for "
-                    "which there are no traces: take a batch normalisation in evaluation mode."
+                    "which there are no traces: take a batch normalisation in evaluation mode, or "
+                    "the learner lfp."
                 )

@@ -28,14 +28,14 @@ and sample would be too many. There, with :math:`E_k = e_k / g_k`,
     E_k = x_k + \frac{m_k\, g_{k-1}}{g_k} E_{k-1} \approx \bar x_k = x_k + \lambda \bar x_{k-1}
 
 takes one constant :math:`\lambda` in place of a factor for each neuron and step, so that the trace
-is one per input: :class:`TracedSynapse`. Where a rule carries the decay alone, and no reset is to
-zero, the factor is the decay, and within the layer nothing is approximated. Credit goes down at the
-step at which it arises; what a layer would hand to earlier steps of the layers below is left out.
+is one per input: :mod:`lfp_snn.engine.traced_stages`. Where a rule carries the decay alone, and no
+reset is to zero, the factor is the decay, and within the layer nothing is approximated. Credit goes
+down at the step at which it arises; what a layer would hand to earlier steps of the layers below is
+left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -44,16 +44,17 @@ from typing_extensions import override
 
 from lfp_snn import lif
 from lfp_snn.cells import Arriving
-from lfp_snn.engine import synapses
+from lfp_snn.engine import norms, synapses
 from lfp_snn.engine.fixed import FixedPoint
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.neurons import Leaky, reduce_to
 from lfp_snn.engine.shapes import Identity
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Stage, Tape, Wanted
+from lfp_snn.engine.traced_stages import TracedNorm, TracedSynapse, follow
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, CreditRule, Rule
 
-__all__ = ["CARRIED", "Readout", "TracedNeurons", "TracedSynapse", "on_traces"]
+__all__ = ["CARRIED", "Readout", "TracedNeurons", "on_traces"]
 
 #: The constant of a trace relative to the decay of the neurons, unless told: about the mean of the
 #: factors that it stands for, at steps in which a neuron spikes (benchmarks/online.py).
@@ -76,18 +77,21 @@ def on_traces(program: Program, rules: Rules, carry: float | None = None) -> Pro
     fed: dict[Stage, list[Leaky]] = {}
     for neurons in program.spiking():
         assert isinstance(neurons, Leaky)
-        for synapse in program.feeding(neurons):
-            fed.setdefault(synapse, []).append(neurons)
+        for before in (*program.feeding(neurons), *program.norms(neurons)):
+            fed.setdefault(before, []).append(neurons)
     nodes = []
     for k, node in enumerate(program.nodes):
         stage = node.stage
         if isinstance(stage, Leaky):
             stage = TracedNeurons(stage, rules[stage.name])
-        elif isinstance(stage, synapses.Synapse):
+        elif isinstance(stage, synapses.Synapse | norms.Norm):
             above = fed.get(stage, [])
             exact = all(_carries_decay(rules[neurons.name]) for neurons in above)
             share = 1.0 if exact else CARRIED
-            stage = TracedSynapse(stage, above, carry, share=share, place=k)
+            if isinstance(stage, synapses.Synapse):
+                stage = TracedSynapse(stage, above, carry, share=share, place=k)
+            else:
+                stage = TracedNorm(stage, above, carry, share=share, place=k)
         nodes.append(Node(stage, node.inputs))
     output = program.output
     assert isinstance(output, Leaky)
@@ -122,99 +126,6 @@ def _refuse(program: Program, rules: Rules) -> None:
 
 def _carries_decay(rule: Rule) -> bool:
     return isinstance(rule, CreditRule) and rule.carries_decay
-
-
-def _follow(
-    run: Tape, name: str, now: Tensor, carry: Tensor | float, kept: Tensor | float = 1.0
-) -> Tensor:
-    """One step of a trace, ``now + carry * before``; it stands still where a sample does.
-
-    Of what is returned the share ``kept`` is left for the step that follows.
-    """
-    before = run.state.get(name)
-    following = now if before is None else now + carry * before
-    left = following * kept
-    alive = run.running(following.dim() + 1)
-    if alive is not None:
-        left = torch.where(alive[0], left, 0 if before is None else before)
-    run.final_state[name] = left
-    return following
-
-
-class TracedSynapse(Stage):
-    r"""A synapse that learns from a trace of its input.
-
-    .. math::
-
-        \bar x_k = x_k + \lambda \bar x_{k-1} \qquad
-        \mathrm{feedback}(w_{ij}) = |w_{ij}| \sum_{k,b} \bar x_{k,i} n_{k,j}
-        \qquad c_k = W^\top n_k
-
-    with the credit :math:`n_k` of the current from the relevance of step k alone. The bias is a
-    weight whose input is 1.
-
-    Args:
-        synapse: the reference stage.
-        neurons: those that it feeds.
-        carry: the constant :math:`\lambda`; None to take it from their decay.
-        share: the constant relative to that decay.
-        place: in the program; a synapse that is used at several places has a trace for each.
-    """
-
-    def __init__(
-        self,
-        synapse: synapses.Synapse,
-        neurons: Sequence[Leaky],
-        carry: float | None,
-        *,
-        share: float,
-        place: int,
-    ) -> None:
-        super().__init__(synapse.name, synapse.module)
-        self.synapse = synapse
-        self.neurons = neurons
-        self.carry = carry
-        self.share = share
-        self.trace = f"{synapse.name}, place {place}"
-
-    def factor(self) -> float:
-        """The constant of the traces."""
-        if self.carry is not None or not self.neurons:
-            return self.carry or 0.0
-        decays = [neurons.module.beta.detach().clamp(0, 1).mean() for neurons in self.neurons]
-        return self.share * float(torch.stack(decays).mean())
-
-    @override
-    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
-        (x,) = inputs
-        current = self.synapse.forward(run, x)
-        carry = self.factor()
-        ones = torch.ones_like(x[0].flatten(1)[:, 0])
-        run.keep(
-            self,
-            (
-                _follow(run, f"input of {self.trace}", x[0], carry),
-                _follow(run, f"bias of {self.trace}", ones, carry),
-            ),
-        )
-        return current
-
-    @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        weight, bias = self.synapse.module.weight, self.synapse.module.bias
-        trace, of_one = run.kept[self]
-        n = credit[0]
-        of_weight, _, of_input = self.synapse.products(
-            trace, n, weight, feedback=feedback.wanted(weight), credit=wanted[0] is not None
-        )
-        feedback.add(weight, of_weight)
-        if feedback.wanted(bias):
-            share = n * of_one.view(-1, *(1,) * (n.dim() - 1))
-            channels = 1 if isinstance(self.synapse, synapses.Convolution) else n.dim() - 1
-            feedback.add(bias, share.sum([axis for axis in range(n.dim()) if axis != channels]))
-        return (None if of_input is None else of_input[None],)
 
 
 class _Flow(NamedTuple):
@@ -275,11 +186,11 @@ class TracedNeurons(Spiking):
         if Feedback.wanted(beta):
             inside = (beta >= 0) & (beta <= 1)
             arrived = flow.now * dynamics.kept(before) * inside
-            found.append((beta, _follow(run, f"beta of {self.name}", arrived, *flow[2:])))
+            found.append((beta, follow(run, f"beta of {self.name}", arrived, *flow[2:])))
         if Feedback.wanted(threshold):
             pending = (before > dynamics.threshold) & (dynamics.reset == "subtract")
             arrived = -flow.now * pending
-            found.append((threshold, _follow(run, f"threshold of {self.name}", arrived, *flow[2:])))
+            found.append((threshold, follow(run, f"threshold of {self.name}", arrived, *flow[2:])))
         return found
 
     @override
@@ -352,11 +263,11 @@ class Readout(TracedNeurons):
             name = f"weight of {self.synapse.name}"
             kept = flow.kept if isinstance(flow.kept, float) else flow.kept[..., None]
             eligible.append(
-                (synapse.weight, _follow(run, name, arrived, flow.carry[..., None], kept))
+                (synapse.weight, follow(run, name, arrived, flow.carry[..., None], kept))
             )
         if Feedback.wanted(synapse.bias):
             name = f"bias of {self.synapse.name}"
-            eligible.append((synapse.bias, _follow(run, name, flow.now, *flow[2:])))
+            eligible.append((synapse.bias, follow(run, name, flow.now, *flow[2:])))
         return spikes
 
     @override

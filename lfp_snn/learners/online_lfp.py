@@ -66,7 +66,8 @@ class OnlineLFP(LFP, name="online_lfp"):
         update: what is made of the feedback.
 
     Raises:
-        NetworkError: the network cannot be traced, or there are no traces for a neuron or rule.
+        NetworkError: the network cannot be traced, or there are no traces for a neuron or rule, or
+            for a normalisation with statistics of what it normalises.
         ConfigError: a composite assigns a rule to nothing.
     """
 
@@ -84,7 +85,7 @@ class OnlineLFP(LFP, name="online_lfp"):
         super().__init__(net, rule, reward, engine_options, update)
         self.stepwise = reward
         self.carry = carry
-        self._begin()  # refuses at once what it cannot train
+        self._begin().refuse_statistics()  # and at once all else that it cannot train
 
     @classmethod
     def from_options(cls, net: nn.Module, options: Any) -> OnlineLFP:

@@ -121,6 +121,22 @@ def test_a_hidden_layer_is_exact_where_the_decay_alone_is_carried(
     assert_same_feedback(learned(lfp.online(), x, signals(spikes), running), exact)
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_normalisation_is_exact_there_too(affine: bool) -> None:
+    """With running statistics it is linear: scale and shift have traces as weights and biases."""
+    norm, last = nn.BatchNorm1d(5, affine=affine), leaky(beta=0.0, threshold=0.5)
+    net: Any = strong(nn.Sequential(nn.Linear(6, 5), norm, leaky(), nn.Linear(5, 3), last)).eval()
+    x = trains(STEPS, BATCH, 6)
+    lfp = TemporalLFP(net, Rescale(carry="decay"), backend="torch")
+    lengths = torch.tensor([9, 2, 5, 1])
+    spikes = lfp.forward(x, lengths=lengths)
+    lfp.backward(signals(spikes))
+    exact = feedback_of(net)
+    assert all(exact[name].any() for name in ("0.weight", *(("1.weight", "1.bias") * affine)))
+    running = torch.arange(STEPS)[:, None] < lengths
+    assert_same_feedback(learned(lfp.online(), x, signals(spikes), running), exact)
+
+
 def slow(net: Any, x: Tensor, rewards: Tensor, carry: float, eps: float) -> dict[str, Tensor]:
     """Two layers, one unit at a time, from the equations; reset by subtraction, one step late."""
     first, hidden, last, output = net
@@ -462,5 +478,5 @@ def test_options_and_arguments_that_do_not_fit_are_refused() -> None:
 
 def test_statistics_of_the_batch_are_refused() -> None:
     session = TemporalLFP(convolutional().train(), backend="torch").online()
-    with pytest.raises(NetworkError, match="'1' normalises .* put that module into evaluation"):
+    with pytest.raises(NetworkError, match="'1' .* normalises .* put that module into evaluation"):
         session.step(trains(1, 2, 1, 3, 3)[0])

@@ -110,6 +110,16 @@ def test_constant_currents_and_options(net: Any) -> None:
 def test_what_cannot_be_trained_online_is_refused(net: Any) -> None:
     with pytest.raises(NetworkError, match="online\\(\\) knows epsilon"):
         OnlineLFP(net, Gamma(0.2), RateCoded())
+    for norm, reason in (
+        ("batchnorm", r"'1' \(BatchNorm1d\) normalises with the .*or take the learner lfp"),
+        ("layernorm", r"'1' \(LayerNorm\) normalises anew at every step.*or the learner lfp"),
+    ):
+        layers = [{"linear": 9}, norm, "lif", {"linear": "classes"}, "lif"]
+        normed = build("layers", (12,), 3, layers=layers, scale=4.0)
+        with pytest.raises(NetworkError, match=reason):
+            OnlineLFP(normed, Epsilon(0.1), RateCoded())
+        if norm == "batchnorm":  # with its running statistics it is linear
+            OnlineLFP(normed.eval(), Epsilon(0.1), RateCoded()).feedback(batch_of())
     with pytest.raises(ValueError, match="unknown name") as problem:
         LEARNERS["online_lfp"].Options.model_validate(
             {"name": "online_lfp", "reward": {"name": "scalar"}}
