@@ -24,13 +24,7 @@ DIFFERENCE_TITLES = ("compared", *DIFFERENCE, "effect", "seeds")
 def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> Path:
     """Write ``report.html``, ``figures/``, ``results.json``, ``cells.csv`` and ``summary.csv``.
 
-    Args:
-        findings: what is told.
-        folder: where to; exists.
-        name: of the experiment.
-
-    Returns:
-        The path of the page.
+    Into ``folder``, which exists, for the experiment ``name``. Returns the path of the page.
 
     Raises:
         RunError: something cannot be written.
