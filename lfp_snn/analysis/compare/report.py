@@ -111,6 +111,17 @@ def _figures(findings: ComparisonFindings) -> Iterator[Illustration]:
         "learner, seed by seed, mean and 95 % interval; right of zero the reference is ahead.",
         figures.test_accuracies(findings),
     )
+    if any(learner.measured and learner.validated for learner in findings.learners):
+        yield from _curves(findings)
+    yield (
+        "costs",
+        "What it costs",
+        "Medians over the seeds; synaptic operations are those of a test sample.",
+        figures.costs(findings),
+    )
+
+
+def _curves(findings: ComparisonFindings) -> Iterator[Illustration]:
     yield (
         "epochs",
         "Accuracy over epochs",
@@ -123,10 +134,4 @@ def _figures(findings: ComparisonFindings) -> Iterator[Illustration]:
         "The best validation accuracy so far against training time on this machine: from when "
         "every seed has ended an epoch; a seed that is through keeps its last value.",
         figures.accuracy_over_time(findings),
-    )
-    yield (
-        "costs",
-        "What it costs",
-        "Medians over the seeds; synaptic operations are those of a test sample.",
-        figures.costs(findings),
     )

@@ -100,4 +100,6 @@ def _doing(run: SeedRun) -> str:
         metrics = []
     if not metrics:
         return f"seed {run.seed}"
-    return f"seed {run.seed}: epoch {metrics[-1]['epoch']}, {metrics[-1]['val_accuracy']:.1%}"
+    epoch, accuracy = metrics[-1]["epoch"], metrics[-1]["val_accuracy"]
+    validated = "" if accuracy is None else f", {accuracy:.1%}"
+    return f"seed {run.seed}: epoch {epoch}{validated}"

@@ -79,11 +79,11 @@ def carry_out(
     Raises:
         RunError: the folder is taken or in use, or cannot be written.
         DataError: the data cannot be read.
-        ConfigError: the data have no classes, or nothing validates.
+        ConfigError: the data have no classes, or no part that validates and is needed.
     """
     first = study.arms[0]
     # Fails here if it fails, and fills the cache for all.
-    data = dict(load_classes(first.config({}, 0), validated=True).info)
+    data = dict(load_classes(first.config({}, 0), validated=study.validates).info)
     states = {arm.name: new_state(arm, seeds) for arm in study.arms}
     start = int(first.base.get("seed", 0))
     wanted = range(start, start + seeds)
