@@ -130,10 +130,11 @@ def epochs_to(history: Sequence[Mapping[str, Any]], share: float = 0.9) -> int:
 
 
 def seconds_to(history: Sequence[Mapping[str, Any]], accuracy: float) -> float | None:
-    """Training time until the validation accuracy first reaches a value; ``None`` if never."""
+    """Training time until the validation accuracy first reaches a value, or ``None``."""
     total = 0.0
     for epoch in history:
         total += float(epoch["epoch_s"])
-        if epoch["val_accuracy"] >= accuracy:
+        reached = epoch["val_accuracy"]
+        if reached is not None and reached >= accuracy:
             return total
     return None

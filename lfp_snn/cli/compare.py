@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lfp_snn.analysis.compare import session
-from lfp_snn.analysis.compare.findings import COLUMNS
-from lfp_snn.analysis.compare.report import summary_rows, target_rows
+from lfp_snn.analysis.compare.findings import COLUMNS, gather
+from lfp_snn.analysis.compare.report import summary_rows, target_rows, write_comparison
 from lfp_snn.analysis.compare.study import ComparisonStudy
-from lfp_snn.analysis.study.resources import resources
 from lfp_snn.cli.console import percent
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.cli.study import report_failures, stage, table, tell
+from lfp_snn.cli.study import carry_out_watched, refuse_failures, table, tell
 
 __all__ = ["compare"]
 
@@ -33,16 +31,24 @@ def compare(
     only = None if learners is None else [name.strip() for name in learners.split(",")]
     path = find_config(config)
     study = ComparisonStudy.load(path, list(overrides or ()), only)
-    with stage(study, path, out) as on:
-        using = resources(jobs, threads, storage)
-        findings, report = session.compare(study, seeds, on.folder, using, on.screen, on.name)
+    console, findings, report = carry_out_watched(
+        study,
+        gather,
+        write_comparison,
+        config=path,
+        out=out,
+        seeds=seeds,
+        jobs=jobs,
+        threads=threads,
+        storage=storage,
+    )
     titles = ["learner", *(column.title for column in COLUMNS[:SHOWN])]
     rows = ([name, *cells[:SHOWN]] for name, cells in summary_rows(findings))
-    on.console.print(table(titles, rows))
+    console.print(table(titles, rows))
     for learner, line in target_rows(findings):
-        on.console.print(
+        console.print(
             f"time to a validation accuracy of {percent(findings.target or 0)}, {learner}: {line}",
             highlight=False,
         )
-    tell(on.console, findings, report)
-    report_failures(findings)
+    tell(console, findings, report)
+    refuse_failures(findings)

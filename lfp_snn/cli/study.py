@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,45 +13,62 @@ from rich.live import Live
 from rich.table import Table
 
 from lfp_snn.analysis.study.findings import Findings
-from lfp_snn.analysis.study.kinds import Study
+from lfp_snn.analysis.study.resources import resources
+from lfp_snn.analysis.study.session import Ended, SomeFindings, SomeStudy, carry_out
 from lfp_snn.analysis.study.state import State
 from lfp_snn.cli.console import percent, shown
 from lfp_snn.errors import Interrupted, RunError
 
-__all__ = ["Screen", "Stage", "report_failures", "stage", "table", "tell"]
+__all__ = ["Screen", "carry_out_watched", "refuse_failures", "table", "tell"]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Where a study is carried out, and who watches it.
-
-    Attributes:
-        console: where everything is told.
-        screen: the watcher.
-        folder: where the study goes.
-        name: of the experiment.
-    """
-
-    console: Console
-    screen: Screen
-    folder: Path
-    name: str
-
-
-@contextmanager
-def stage(study: Study, config: Path, out: Path | None) -> Iterator[Stage]:
-    """Within, a study can be carried out: watched, and stopped with a message on how to go on.
+def carry_out_watched(
+    study: SomeStudy,
+    gather: Callable[[SomeStudy, Ended], SomeFindings],
+    write: Callable[[SomeFindings, Path, str], Path],
+    *,
+    config: Path,
+    out: Path | None,
+    seeds: int,
+    jobs: int,
+    threads: int | None,
+    storage: str | None = None,
+) -> tuple[Console, SomeFindings, Path]:
+    """Carry out a study on a console: watched, and stopped with a message on how to go on.
 
     Args:
-        study: which.
-        config: from which it was read.
+        study: what is asked.
+        gather: reads back what was measured.
+        write: writes the report of that.
+        config: the file from which the study was read.
         out: folder that was asked for; ``None`` for ``runs/`` and the name of the experiment.
+        seeds: how many.
+        jobs: processes at a time.
+        threads: of each; ``None`` to share out the cores.
+        storage: where the trials are, if other sessions may take part.
+
+    Returns:
+        The console, what was found, and the path of the report.
+
+    Raises:
+        LfpSnnError: as :func:`~lfp_snn.analysis.study.session.carry_out`.
     """
     console, name = Console(), study.name or config.stem
     folder = out or Path("runs") / name
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
+    using = resources(jobs, threads, storage)
     with Screen(console) as screen, stoppable(folder):
-        yield Stage(console, screen, folder, name)
+        findings, report = carry_out(
+            study,
+            gather,
+            write,
+            seeds=seeds,
+            folder=folder,
+            using=using,
+            watcher=screen,
+            name=name,
+        )
+    return console, findings, report
 
 
 def table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
@@ -71,7 +86,7 @@ def tell(console: Console, findings: Findings, report: Path) -> None:
     console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
 
 
-def report_failures(findings: Findings) -> None:
+def refuse_failures(findings: Findings) -> None:
     """End with an error if something failed.
 
     Raises:

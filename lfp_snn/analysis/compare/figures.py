@@ -34,7 +34,7 @@ def accuracy_over_epochs(findings: ComparisonFindings) -> Figure:
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
         for index, learner in enumerate(findings.learners):
-            if not learner.histories:
+            if not learner.histories or not learner.validated:
                 continue
             epochs = min(len(history) for history in learner.histories)
             curves = np.array([_accuracies(h)[:epochs] for h in learner.histories])
@@ -54,7 +54,7 @@ def accuracy_over_time(findings: ComparisonFindings) -> Figure:
         axes = figure.subplots()
         for index, learner in enumerate(findings.learners):
             times = [_seconds(history) for history in learner.histories]
-            if not times:
+            if not times or not learner.validated:
                 continue
             grid = np.geomspace(max(t[0] for t in times), max(t[-1] for t in times), GRID)
             curves = np.array(

@@ -59,6 +59,13 @@ class LearnerResult:
         values = self.each("test_accuracy")
         return mean(values) if values else None
 
+    @property
+    def validated(self) -> bool:
+        """Whether every epoch of every seed was validated."""
+        return all(
+            epoch["val_accuracy"] is not None for history in self.histories for epoch in history
+        )
+
     def seconds_to(self, accuracy: float) -> list[float | None]:
         """Training time of each seed until it reached a validation accuracy."""
         return [seconds_to(history, accuracy) for history in self.histories]
@@ -158,6 +165,8 @@ class ComparisonFindings(Findings):
             "computing time; a wider search could change any of the figures. Nothing is said of "
             "other networks or data."
         )
+        if not all(learner.validated for learner in self.learners):
+            yield "Where nothing validated, the weights of the last epoch were tested."
         if not self.same_start():
             yield "The learners did NOT start from the same weights; the pairs are loose."
 

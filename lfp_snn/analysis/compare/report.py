@@ -24,13 +24,7 @@ DIFFERENCE_TITLES = ("compared", *DIFFERENCE, "effect", "seeds")
 def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> Path:
     """Write ``report.html``, ``figures/``, ``results.json``, ``cells.csv`` and ``summary.csv``.
 
-    Args:
-        findings: what is told.
-        folder: where to; exists.
-        name: of the experiment.
-
-    Returns:
-        The path of the page.
+    Into ``folder``, which exists, for the experiment ``name``. Returns the path of the page.
 
     Raises:
         RunError: something cannot be written.
@@ -117,6 +111,17 @@ def _figures(findings: ComparisonFindings) -> Iterator[Illustration]:
         "learner, seed by seed, mean and 95 % interval; right of zero the reference is ahead.",
         figures.test_accuracies(findings),
     )
+    if any(learner.measured and learner.validated for learner in findings.learners):
+        yield from _curves(findings)
+    yield (
+        "costs",
+        "What it costs",
+        "Medians over the seeds; synaptic operations are those of a test sample.",
+        figures.costs(findings),
+    )
+
+
+def _curves(findings: ComparisonFindings) -> Iterator[Illustration]:
     yield (
         "epochs",
         "Accuracy over epochs",
@@ -129,10 +134,4 @@ def _figures(findings: ComparisonFindings) -> Iterator[Illustration]:
         "The best validation accuracy so far against training time on this machine: from when "
         "every seed has ended an epoch; a seed that is through keeps its last value.",
         figures.accuracy_over_time(findings),
-    )
-    yield (
-        "costs",
-        "What it costs",
-        "Medians over the seeds; synaptic operations are those of a test sample.",
-        figures.costs(findings),
     )

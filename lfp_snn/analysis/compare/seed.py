@@ -43,7 +43,7 @@ def train_and_measure(seed_run: SeedRun, arm: Arm, values: Mapping[str, Any]) ->
         LfpSnnError: as training does.
     """
     config = arm.config(values, seed_run.seed)
-    splits = load_classes(config, validated=True)
+    splits = load_classes(config)
     steps = _Steps()
     before = measures.resident_bytes()
     result = train(
@@ -67,12 +67,12 @@ def train_and_measure(seed_run: SeedRun, arm: Arm, values: Mapping[str, Any]) ->
             "learner": seed_run.arm,
             "seed": seed_run.seed,
             "test_accuracy": result.test_accuracy,
-            "val_accuracy": result.val_accuracy,
+            "val_accuracy": result.val_accuracy if result.validated else None,
             "test_ties": result.test_ties,
             "best_epoch": result.best_epoch,
             "train_s": result.train_s,
             "peak_bytes": peak,
-            "epochs_to_90": measures.epochs_to(result.metrics),
+            "epochs_to_90": measures.epochs_to(result.metrics) if result.validated else None,
             "initial_weights": read_json(seed_run.run.info)["initial_weights"],
             "samples": result.samples,
             **figures,

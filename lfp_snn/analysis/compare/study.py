@@ -70,6 +70,12 @@ class ComparisonStudy(Study, section="compare"):
             **{f"learner {arm.name}": arm.model_dump(mode="json") for arm in self.arms},
         }
 
+    @property
+    @override
+    def validates(self) -> bool:
+        """A target is one of validation accuracy."""
+        return super().validates or self.options.target is not None
+
     @classmethod
     @override
     def run_seed(cls, run: SeedRun, arm: Arm, todo: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ spec      the section of a config: rules, depths, what updates are held against
 study     every rule at every depth, as arms of a study
 probe     a learner that notes its rewards and the direction of its updates
 seed      one training, probed
-session   the whole grid, from its study to its report
 findings  what was found, and what may be concluded
 figures   the plots
 report    the page

@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from lfp_snn.analysis.convergence.study import ConvergenceStudy
 from lfp_snn.analysis.study.findings import ALPHA, Findings, corrected, failure_lines
 from lfp_snn.analysis.study.report import csv_text
+from lfp_snn.analysis.study.session import Ended
 from lfp_snn.analysis.study.statistics import Mean, Paired, mean, paired
 
-__all__ = ["CaseResult", "ConvergenceFindings", "known_mean"]
+__all__ = ["CaseResult", "ConvergenceFindings", "gather", "known_mean"]
 
 FLOAT = npt.NDArray[np.float64]
 
@@ -228,6 +230,20 @@ class ConvergenceFindings(Findings):
                 for place, (layer, value) in enumerate(zip(case.layers, values, strict=True))
             ),
         )
+
+
+def gather(study: ConvergenceStudy, ended: Ended) -> ConvergenceFindings:
+    """Read back what was noted of every rule at every depth."""
+    cases = [
+        CaseResult(
+            case.rule,
+            case.depth,
+            [run.measured() for run in ended.finished(case.arm.name)],
+            ended.states[case.arm.name].failed,
+        )
+        for case in study.cases
+    ]
+    return ConvergenceFindings(cases, study.options.against.name, ended.machine, ended.data)
 
 
 def _plain(values: FLOAT) -> list[list[float | None]]:

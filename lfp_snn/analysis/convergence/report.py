@@ -27,13 +27,7 @@ LAYER_TITLES = ("rule", "depth", "layer", "before the output", "start", "end")
 def write_convergence(findings: ConvergenceFindings, folder: Path, name: str) -> Path:
     """Write ``report.html``, ``figures/``, ``results.json``, ``steps.csv`` and ``alignment.csv``.
 
-    Args:
-        findings: what is told.
-        folder: where to; exists.
-        name: of the experiment.
-
-    Returns:
-        The path of the page.
+    Into ``folder``, which exists, for the experiment ``name``. Returns the path of the page.
 
     Raises:
         RunError: something cannot be written.

@@ -28,7 +28,7 @@ def train_and_probe(seed_run: SeedRun, arm: Arm, options: Convergence) -> None:
         LfpSnnError: as training does.
     """
     config = arm.config({}, seed_run.seed)
-    splits = load_classes(config, validated=True)
+    splits = load_classes(config)
     with seeded(config):
         trainer = assemble(
             config, splits, wrap=lambda each: Probed(each, options.against, options.every)
@@ -39,7 +39,7 @@ def train_and_probe(seed_run: SeedRun, arm: Arm, options: Convergence) -> None:
     found: dict[str, Any] = {
         "seed": seed_run.seed,
         "test_accuracy": result.test_accuracy,
-        "val_accuracy": result.val_accuracy,
+        "val_accuracy": result.val_accuracy if result.validated else None,
         "rewards": probed.rewards,
         "probed": probed.probed,
         "layers": probed.layers,

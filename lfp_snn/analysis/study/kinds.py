@@ -85,6 +85,11 @@ class Study(ABC):
         raise NotImplementedError(f"a {cls.section} trains nothing beside its search")
 
     @property
+    def validates(self) -> bool:
+        """Does it take a part of the data that validates? A search does, which chooses by it."""
+        return any(arm.trials for arm in self.arms)
+
+    @property
     def name(self) -> str | None:
         """Name of the experiment, if its config says one."""
         name = self.arms[0].base.get("name")

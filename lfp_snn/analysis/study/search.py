@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from lfp_snn.analysis.study.jobs import TRIALS, Job, Outcome, run_jobs
 from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.analysis.study.spec import Arm
-from lfp_snn.analysis.study.state import State, Watcher
+from lfp_snn.analysis.study.state import Session, State
 from lfp_snn.analysis.study.tuning import Tuning, session_name
 from lfp_snn.errors import RunError
 
@@ -20,38 +19,33 @@ __all__ = ["search_all"]
 WAIT_S = 2.0  # before looking again at what other sessions work on
 
 
-def search_all(
-    arms: Sequence[Arm],
-    folder: Path,
-    resources: Resources,
-    lock: BinaryIO,
-    states: Mapping[str, State],
-    watcher: Watcher,
-) -> None:
+def search_all(arms: Sequence[Arm], session: Session) -> None:
     """Spend the budget of every arm; what was spent before counts.
 
     A trial that fails is one of the budget. Each arm's outcome ends up in its state.
     """
     for arm in arms:
-        state = states[arm.name]
-        tuning = Tuning(arm, resources.store(folder))
+        state = session.states[arm.name]
+        tuning = Tuning(arm, session.using.store(session.folder))
         tuning.give_up_interrupted()
         _count_trials(state, tuning)
         while left := tuning.remaining():
             # Others may be at work on the last ones; if one of them dies, they are free again.
             free = tuning.free()
-            jobs = _trial_jobs(arm, folder, resources, free)
+            jobs = _trial_jobs(arm, session.folder, session.using, free)
 
             def watch(running: list[Job], state: State = state, tuning: Tuning = tuning) -> None:
                 state.running = [job.label for job in running]
                 _count_trials(state, tuning)
-                watcher.changed(list(states.values()))
+                session.changed()
 
             def ended(outcome: Outcome, name: str = arm.name) -> None:
                 if outcome.error:
-                    watcher.told(f"{name}: {outcome.job.label} failed: {outcome.error}")
+                    session.watcher.told(f"{name}: {outcome.job.label} failed: {outcome.error}")
 
-            outcomes = run_jobs(jobs, resources.jobs, lock=lock, watch=watch, ended=ended)
+            outcomes = run_jobs(
+                jobs, session.using.jobs, lock=session.lock, watch=watch, ended=ended
+            )
             state.running = []
             tuning.fail_open("its process died")
             if not jobs:
@@ -64,9 +58,9 @@ def search_all(
                 break
         _count_trials(state, tuning)
         _conclude(state, tuning)
-        watcher.changed(list(states.values()))
+        session.changed()
         if state.best is not None:
-            watcher.told(f"{arm.name}: best of {state.trials[0]} trials {state.best:.1%}")
+            session.watcher.told(f"{arm.name}: best of {state.trials[0]} trials {state.best:.1%}")
 
 
 def _count_trials(state: State, tuning: Tuning) -> None:

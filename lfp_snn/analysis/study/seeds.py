@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from lfp_snn.analysis.study.jobs import Job, Outcome, run_jobs
@@ -12,7 +11,7 @@ from lfp_snn.analysis.study.kinds import Study
 from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm
-from lfp_snn.analysis.study.state import State, Watcher
+from lfp_snn.analysis.study.state import Session
 from lfp_snn.analysis.study.store import claim
 from lfp_snn.errors import RunError
 
@@ -21,19 +20,12 @@ __all__ = ["run_seeds"]
 WAIT_S = 2.0  # before looking again at what other sessions work on
 
 
-def run_seeds(
-    study: Study,
-    seeds: Sequence[int],
-    folder: Path,
-    resources: Resources,
-    lock: BinaryIO,
-    states: Mapping[str, State],
-    watcher: Watcher,
-) -> None:
+def run_seeds(study: Study, seeds: Sequence[int], session: Session) -> None:
     """Train every arm with every seed; finished ones are left alone, failed ones tried again.
 
     Seed by seed, not arm by arm: what is there at any time can be compared in pairs.
     """
+    folder, using, states = session.folder, session.using, session.states
     runs = {arm.name: [SeedRun(folder, arm.name, seed) for seed in seeds] for arm in study.arms}
     by_job, tried = dict[str, SeedRun](), set[str]()
 
@@ -44,7 +36,7 @@ def run_seeds(
                 run, state = SeedRun(folder, arm.name, seed), states[arm.name]
                 if "search" in state.failed or run.finished:
                     continue
-                job = _job(run, arm, study, state.values, resources)
+                job = _job(run, arm, study, state.values, using)
                 by_job[job.label] = run
                 if job.label not in tried:
                     jobs.append(job)
@@ -55,19 +47,19 @@ def run_seeds(
         for name, state in states.items():
             state.seeds = (sum(run.finished for run in runs[name]), len(seeds))
             state.running = [_doing(run) for run in at_work if run.arm == name]
-        watcher.changed(list(states.values()))
+        session.changed()
 
     def ended(outcome: Outcome) -> None:
         run = by_job[outcome.job.label]
         tried.add(outcome.job.label)
         if outcome.error:
             states[run.arm].failed[f"seed {run.seed}"] = outcome.error
-            watcher.told(f"{outcome.job.label} failed: {outcome.error}")
+            session.watcher.told(f"{outcome.job.label} failed: {outcome.error}")
         else:
-            watcher.told(f"{outcome.job.label}: test {run.measured()['test_accuracy']:.1%}")
+            session.watcher.told(f"{outcome.job.label}: test {run.measured()['test_accuracy']:.1%}")
 
     while jobs := to_do():
-        if not run_jobs(jobs, resources.jobs, lock=lock, watch=count, ended=ended):
+        if not run_jobs(jobs, using.jobs, lock=session.lock, watch=count, ended=ended):
             time.sleep(WAIT_S)  # other sessions have them; if one dies, they are free again
     count([])
 
@@ -108,4 +100,6 @@ def _doing(run: SeedRun) -> str:
         metrics = []
     if not metrics:
         return f"seed {run.seed}"
-    return f"seed {run.seed}: epoch {metrics[-1]['epoch']}, {metrics[-1]['val_accuracy']:.1%}"
+    epoch, accuracy = metrics[-1]["epoch"], metrics[-1]["val_accuracy"]
+    validated = "" if accuracy is None else f", {accuracy:.1%}"
+    return f"seed {run.seed}: epoch {epoch}{validated}"

@@ -1,14 +1,16 @@
-"""How far a study is, and who is told."""
+"""How far a study is, who is told, and a session at work on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
+from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.analysis.study.spec import Arm
 
-__all__ = ["State", "Watcher", "new_state"]
+__all__ = ["Session", "State", "Watcher", "new_state"]
 
 
 @dataclass
@@ -56,3 +58,26 @@ def new_state(arm: Arm, seeds: int) -> State:
     """The state of an arm of which nothing is done yet."""
     epochs = arm.config({}, 0).epochs
     return State(arm.name, (0, arm.trials), (0, seeds), (arm.search.epochs or epochs, epochs))
+
+
+@dataclass(frozen=True)
+class Session:
+    """One process at work on a study, with the processes that it starts.
+
+    Attributes:
+        folder: of the study.
+        using: processes and threads.
+        lock: an open file that all its processes hold.
+        states: how far each arm is, by its name; kept up to date.
+        watcher: told of what happens.
+    """
+
+    folder: Path
+    using: Resources
+    lock: BinaryIO
+    states: Mapping[str, State]
+    watcher: Watcher
+
+    def changed(self) -> None:
+        """Tell the watcher how far everyone is."""
+        self.watcher.changed(list(self.states.values()))

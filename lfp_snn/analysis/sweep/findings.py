@@ -11,8 +11,12 @@ from typing_extensions import override
 
 from lfp_snn.analysis.study.findings import Findings
 from lfp_snn.analysis.study.report import UNKNOWN
+from lfp_snn.analysis.study.session import Ended
+from lfp_snn.analysis.study.tuning import Tuning, importances
+from lfp_snn.analysis.sweep.study import SweepStudy
+from lfp_snn.errors import RunError
 
-__all__ = ["SweepFindings"]
+__all__ = ["SweepFindings", "gather"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,20 @@ class SweepFindings(Findings):
                 trial.state.name.lower(),
                 *(_shown(trial.params.get(key)) for key in keys),
             ]
+
+
+def gather(study: SweepStudy, ended: Ended) -> SweepFindings:
+    """Read back the trials of a sweep.
+
+    Raises:
+        RunError: no trial was completed, or nothing was to be searched.
+    """
+    tuning = Tuning(study.arm, ended.store)
+    values, best = tuning.best()
+    if best is None:
+        raise RunError("Nothing was searched: sweep.search.trials is 0.")
+    shares = importances(ended.store, study.arm.name)
+    return SweepFindings(tuning.spent(), values, best, shares, ended.data)
 
 
 def _shown(value: Any) -> str:

@@ -16,13 +16,7 @@ __all__ = ["write_sweep"]
 def write_sweep(findings: SweepFindings, folder: Path, name: str) -> Path:
     """Write ``report.html``, ``figures/``, ``results.json`` and ``trials.csv``.
 
-    Args:
-        findings: what is told.
-        folder: where to; exists.
-        name: of the experiment.
-
-    Returns:
-        The path of the page.
+    Into ``folder``, which exists, for the experiment ``name``. Returns the path of the page.
 
     Raises:
         RunError: something cannot be written.

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lfp_snn.analysis.compare import session
-from lfp_snn.analysis.compare.findings import ComparisonFindings
+from lfp_snn.analysis.compare.findings import ComparisonFindings, gather
+from lfp_snn.analysis.compare.report import write_comparison
 from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.analysis.study.state import State
@@ -24,17 +24,17 @@ from lfp_snn.analysis.study.store import Store
 from lfp_snn.analysis.study.tuning import Tuning
 from lfp_snn.cli.study import Screen
 from lfp_snn.errors import RunError
-from tests.analysis.study.tiny import COMPARE, LR, Told, write
+from tests.analysis.study.tiny import COMPARE, LR, TWO, carry_out, write
 
 #: Config, folder, findings and lines of a comparison.
 Done = tuple[Path, Path, ComparisonFindings, list[str]]
 
 
-def compare(config: Path, out: Path, seeds: int = 2) -> tuple[ComparisonFindings, list[str]]:
-    study, told = ComparisonStudy.load(config, []), Told()
-    results, report = session.compare(study, seeds, out, Resources(2, 1), told, "tiny")
-    assert report.is_file()
-    return results, told.lines
+def compare(
+    config: Path, out: Path, seeds: int = 2, using: Resources = TWO
+) -> tuple[ComparisonFindings, list[str]]:
+    study = ComparisonStudy.load(config, [])
+    return carry_out(study, gather, write_comparison, out, seeds, using)
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +96,9 @@ def test_a_comparison_that_the_version_before_began_goes_on(
     shutil.copytree(repository / "tests" / "golden" / "half_done_comparison", out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     section = {"search": COMPARE["search"], "learners": {"lfp": {"tune": LR}, "surrogate": {}}}
-    study, told = ComparisonStudy.load(write(tmp_path, compare=section), []), Told()
-    findings, _ = session.compare(study, 1, out, Resources(1, 1, "journal"), told, "tiny")
-    started = [line.partition(":")[0] for line in told.lines]
+    config = write(tmp_path, compare=section)
+    findings, told = compare(config, out, 1, Resources(1, 1, "journal"))
+    started = [line.partition(":")[0] for line in told]
     assert started == ["lfp", "surrogate, seed 0"]
     assert not findings.failures
     lfp = findings.learner("lfp")

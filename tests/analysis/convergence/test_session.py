@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lfp_snn.analysis.convergence.session import converge
+from lfp_snn.analysis.convergence.findings import gather
+from lfp_snn.analysis.convergence.report import write_convergence
 from lfp_snn.analysis.convergence.study import ConvergenceStudy
-from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.errors import RunError
 from tests.analysis.convergence.test_study import write
-from tests.analysis.study.tiny import Told
+from tests.analysis.study.tiny import carry_out
 
 
 @pytest.mark.slow
@@ -26,16 +26,15 @@ def test_finished_cells_stay(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def run() -> list[str]:
-        told = Told()
         study = ConvergenceStudy.load(config, ["clip=null"])
-        findings, report = converge(study, 1, out, Resources(2, 1), told, "tiny")
-        assert report.is_file() and [case.rule for case in findings.finished] == ["epsilon"]
+        findings, told = carry_out(study, gather, write_convergence, out, seeds=1)
+        assert [case.rule for case in findings.finished] == ["epsilon"]
         assert "not finite" in findings.cases[1].failed["seed 0"]
         assert len(findings.cases[0].measured[0]["cosines"]) == 3
-        return [line.partition(":")[0] for line in told.lines]
+        return [line.partition(":")[0] for line in told]
 
     assert sorted(run()) == ["broken@deep, seed 0 failed", "epsilon@deep, seed 0"]
     assert run() == ["broken@deep, seed 0 failed"]
     with pytest.raises(RunError, match="another every"):
         study = ConvergenceStudy.load(config, ["clip=null", "convergence.every=3"])
-        converge(study, 1, out, Resources(2, 1), Told(), "tiny")
+        carry_out(study, gather, write_convergence, out, seeds=1)

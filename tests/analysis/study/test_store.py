@@ -19,7 +19,7 @@ from lfp_snn.analysis.study.resources import Resources, resources
 from lfp_snn.analysis.study.search import search_all
 from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm
-from lfp_snn.analysis.study.state import State
+from lfp_snn.analysis.study.state import Session, State
 from lfp_snn.analysis.study.store import Store, claim
 from lfp_snn.analysis.study.tuning import Tuning, run_trial, session_name
 from lfp_snn.analysis.study.workspace import workspace
@@ -162,7 +162,8 @@ def test_a_search_waits_for_the_trials_of_others(
     monkeypatch.setattr("lfp_snn.analysis.study.search.time.sleep", sleep)
     states = {arm.name: State(arm.name)}
     with (tmp_path / "lock").open("wb") as lock:
-        search_all([arm], tmp_path, Resources(1, 1, "journal"), lock, states, Told())
+        using = Resources(1, 1, "journal")
+        search_all([arm], Session(tmp_path, using, lock, states, Told()))
     assert len(waited) == 2
     assert states[arm.name].best == 1.25
     assert not states[arm.name].failed

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lfp_snn.analysis.study import session
+from lfp_snn.analysis.study.resources import Resources
+from lfp_snn.analysis.study.session import Ended, SomeFindings, SomeStudy
+
+TWO = Resources(2, 1)  # processes of a thread
 BASE: dict[str, Any] = {
     "name": "tiny",
     "device": "cpu",
@@ -40,6 +45,30 @@ class Told:
 
     def told(self, line: str) -> None:
         self.lines.append(line)
+
+
+def carry_out(
+    study: SomeStudy,
+    gather: Callable[[SomeStudy, Ended], SomeFindings],
+    report: Callable[[SomeFindings, Path, str], Path],
+    folder: Path,
+    seeds: int,
+    using: Resources = TWO,
+) -> tuple[SomeFindings, list[str]]:
+    """What a study finds, and the lines that are told meanwhile."""
+    told = Told()
+    findings, page = session.carry_out(
+        study,
+        gather,
+        report,
+        seeds=seeds,
+        folder=folder,
+        using=using,
+        watcher=told,
+        name="tiny",
+    )
+    assert page == folder / "report.html" and page.is_file()
+    return findings, told.lines
 
 
 def write(folder: Path, **section: Any) -> Path:

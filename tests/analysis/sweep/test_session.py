@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from lfp_snn.analysis.study.resources import Resources
-from lfp_snn.analysis.sweep.session import sweep
+from lfp_snn.analysis.sweep.findings import gather
+from lfp_snn.analysis.sweep.report import write_sweep
 from lfp_snn.analysis.sweep.study import SweepStudy
-from tests.analysis.study.tiny import LR, Told, write
+from tests.analysis.study.tiny import LR, carry_out, write
 
 
 def test_a_sweep_shows_what_matters(tmp_path: Path) -> None:
     tune = {**LR, "learner.rule.eps": [0.01, 0.1, 1.0]}
     section = {"search": {"trials": 6, "epochs": 2}, "tune": tune}
     study = SweepStudy.load(write(tmp_path, sweep=section), [])
-    findings, report = sweep(study, tmp_path / "out", Resources(2, 1), Told(), "tiny")
+    findings, _ = carry_out(study, gather, write_sweep, tmp_path / "out", seeds=0)
     assert set(findings.values) == set(tune) and 0 < findings.best <= 1
-    html = report.read_text()
+    html = (tmp_path / "out" / "report.html").read_text()
     assert "learner.rule.eps" in html
     found = json.loads((tmp_path / "out" / "results.json").read_text())
     if found["importance"]:
