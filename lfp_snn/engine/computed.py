@@ -15,7 +15,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["refuse_computed_weights"]
+__all__ = ["refuse_computed_weights", "refuse_hooks"]
 
 
 def refuse_computed_weights(net: nn.Module) -> None:
@@ -29,6 +29,21 @@ def refuse_computed_weights(net: nn.Module) -> None:
     """
     for name, module in net.named_modules():
         _refuse_computed(name or type(net).__name__, module)
+
+
+def refuse_hooks(net: nn.Module) -> None:
+    """Refuse a network with forward hooks, which the engine would not call.
+
+    Raises:
+        NetworkError: names the module and the hook.
+    """
+    for name, module in net.named_modules():
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+            kind = getattr(hook, "__name__", type(hook).__name__)
+            raise NetworkError(
+                f"Module '{name or type(net).__name__}' has a forward hook ({kind}), which "
+                "TemporalLFP would not call: remove it (handle.remove()) before a pass."
+            )
 
 
 def _refuse_computed(name: str, module: nn.Module) -> None:

@@ -17,6 +17,7 @@ from lfp_snn.norms import PerStep
 
 __all__ = [
     "ACTIVATIONS",
+    "DROPOUTS",
     "FUNCTIONAL_MODULES",
     "MAXIMA",
     "MERGES",
@@ -26,7 +27,7 @@ __all__ = [
     "RESHAPES",
     "SCALES",
     "SUMS",
-    "UNCHANGED",
+    "is_leaf",
 ]
 
 #: Elementwise activations without parameters.
@@ -104,6 +105,26 @@ REFUSED: dict[type[nn.Module], str] = {
     snn.SConv2dLSTM: _GATED,
 }
 
+#: Modules of torch that are looked into, since what they call has a rule.
+OPENED: tuple[type[nn.Module], ...] = (
+    nn.Sequential,
+    nn.ModuleDict,
+    nn.Upsample,
+    nn.UpsamplingNearest2d,
+    nn.ZeroPad1d,
+    nn.ZeroPad2d,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Is a module looked at as a whole? Neurons and those of torch are; those of users are not."""
+    own = isinstance(module, (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED))
+    of_torch = type(module).__module__.startswith("torch.nn")
+    return own or (of_torch and not isinstance(module, OPENED))
+
+
 #: Functions, and methods by name, that do what a module does; positional arguments of both agree
 #: up to the fourth.
 FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
@@ -142,4 +163,8 @@ SCALES = {"mul", "mul_", "imul", "truediv", "div", "div_", "itruediv"}
 MERGES = {"cat", "concat", "concatenate"}
 MAXIMA = {"maximum", "max"}
 RESHAPES = {"flatten", "reshape", "view", "squeeze", "unsqueeze", "unflatten"}
-UNCHANGED = {"contiguous", "clone"}
+DROPOUTS: dict[str, type[nn.Module]] = {
+    "dropout": nn.Dropout,
+    "dropout1d": nn.Dropout1d,
+    "dropout2d": nn.Dropout2d,
+}

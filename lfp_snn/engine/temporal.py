@@ -98,10 +98,11 @@ class TemporalLFP(TracedNetwork):
         budget: int = BUDGET,
         half: torch.dtype | None = None,
         statistics: Statistics = "fixed",
+        example: Tensor | None = None,
     ) -> None:
         options = EngineOptions(backend, memory, chunk, budget, half, statistics)
-        super().__init__(net, rule, options, update)
-        self._used = self._plan("torch")  # in the last pass
+        super().__init__(net, rule, options, update, example)
+        self._used: Plan  # in the last pass
         self._pass: Tape | None = None
         self._chunks: Chunks | None = None
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
@@ -158,7 +159,9 @@ class TemporalLFP(TracedNetwork):
                 the last step).
         """
         with torch.no_grad(), self._products():
+            self._adopt(self._structures.of(x, steps, self._example(), self._structure))
             self._used = self._choose_plan()
+            x, steps = self.structure.frames(x, steps)
             full = self.options.memory == "full"
             value = prepare_input(x, steps, self.device, self.dtype if full else None)
             run = Tape(
@@ -299,6 +302,8 @@ class TemporalLFP(TracedNetwork):
                 )
             assert self._input is not None
             relevance = relevance_of_input(self._input, *found)
+            if relevance is not None:
+                relevance = self.structure.unframed(relevance)
         feedback.hand_out(self.parameters(), accumulate=accumulate)
         if not retain:
             self._drop_record(run)
