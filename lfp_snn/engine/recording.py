@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,11 +23,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 from typing_extensions import override
 
-from lfp_snn.engine.supported import DROPOUTS, MODULES, REFUSED, is_leaf
+from lfp_snn.engine.supported import DROPOUTS, MODULES, REFUSED, RESHAPES, is_leaf
 from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
-from lfp_snn.errors import NetworkError
+from lfp_snn.errors import NetworkError, ShapeError
 
-__all__ = ["Call", "Recording", "Value", "leaves", "record"]
+__all__ = ["Call", "ForwardFailedError", "Recording", "Value", "leaves", "record"]
+
+
+
+class ForwardFailedError(ShapeError):
+    """The forward of a network fails on an example, perhaps because of its shape."""
+
 
 #: What may be asked of a tensor that does not tell its values.
 METADATA = frozenset(
@@ -260,6 +267,12 @@ class _Recorder(TorchFunctionMode):
                     f"{', '.join(sorted(m.__name__ for m in MODULES))}, reshapes, sums, "
                     "concatenations and elementwise maxima: replace it by one of these."
                 )
+            first = next(iter((*args, *kwargs.values())), None)
+            if not isinstance(first, Tensor):
+                raise NetworkError(
+                    f"'{name}' ({kind.__name__}) is called with {_shown(first)}; expected one "
+                    "tensor."
+                )
             if isinstance(module, snn.SpikingNeuron):
                 return self._neuron(module, name, *args, **kwargs)
             call = self._call(name, module, args, kwargs)
@@ -269,23 +282,24 @@ class _Recorder(TorchFunctionMode):
                     "its input alone."
                 )
             self.found.calls.append(call)
-            (x,) = (*args, *kwargs.values())
-            return self._give(call, self._example(module, x), 0)
+            return self._give(call, self._example(module, first), 0)
 
     def _example(self, module: nn.Module, x: Tensor) -> Tensor:
         """What a module gives, without content."""
-        inplace = getattr(module, "inplace", False)
-        if inplace:
+        if getattr(module, "inplace", False):
             return x.add_(0)
-        if not isinstance(module, SHAPING):
-            return torch.zeros_like(x)
-        try:
-            with torch.no_grad():
-                return type(module).forward(module, x)  # type: ignore[attr-defined,no-any-return]
-        except RuntimeError:
-            if self.tolerant and isinstance(module, nn.Linear):
+        forward: Any = type(module).forward
+        if isinstance(module, nn.Linear):
+            if self.tolerant or x.shape[-1:] == (module.in_features,):
                 return x.new_zeros(*x.shape[:-1], module.out_features)
-            raise
+            return forward(module, x)  # type: ignore[no-any-return] - which says what is wrong
+        if isinstance(module, WINDOWS):
+            batched = x.dim() == (3 if "1d" in type(module).__name__ else 4)
+            shape = forward(module, x[:1] if batched else x).shape
+            return x.new_zeros((*x.shape[:1], *shape[1:]) if batched else shape)
+        if isinstance(module, nn.Flatten | nn.Unflatten):
+            return forward(module, x).clone()  # type: ignore[no-any-return]
+        return torch.zeros_like(x)
 
     def _neuron(self, neuron: Any, name: str, input_: Tensor, *given: Any, **named: Any) -> Any:
         states = states_of(neuron)
@@ -346,9 +360,8 @@ def _dropout_example(
     return input.add_(0) if inplace else input.clone()
 
 
-#: Modules that change the shape; all others give what they are given.
-SHAPING = (
-    nn.Linear,
+#: Modules that look at windows of maps, and give maps of another size.
+WINDOWS = (
     nn.Conv1d,
     nn.Conv2d,
     nn.MaxPool1d,
@@ -359,9 +372,17 @@ SHAPING = (
     nn.AvgPool2d,
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
-    nn.Flatten,
-    nn.Unflatten,
 )
+
+
+def _shown(value: Any) -> str:
+    """What a module was called with in the place of a tensor."""
+    if isinstance(value, tuple) and all(isinstance(each, Tensor) for each in value):
+        return (
+            "a pair of tensors, such as the spikes and the membrane of a neuron (take its spikes, "
+            "spk, _ = lif(cur), or build it without output=True)"
+        )
+    return f"{value!r}"
 
 
 def _part(states: Sequence[str], key: str) -> int:
@@ -405,7 +426,7 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
             x = like.new_zeros(()).expand(tuple(shape))
             recorder.note(x, Value(None, 0, x.shape, forward))
             recorder.found.inputs.append(recorder.value(x))
-            with recorder:
+            with recorder, _explained(recorder, net, shape):
                 returned = root(x, **others)
             values = [recorder.value(each) for each in leaves(returned)]
             recorder.found.returned.append(values)
@@ -414,6 +435,31 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
             others = arguments.following(returned)
         _refuse_draws(net, before)
     return recorder.found
+
+
+@contextmanager
+def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Iterator[None]:
+    """Say of a forward that fails on which input it did, and what may have been the reason."""
+    try:
+        yield
+    except NetworkError:
+        raise
+    except Exception as problem:
+        mixed = [
+            call
+            for call in recorder.found.calls
+            if call.name in RESHAPES and call.parts[0].shape[:1] != call.operands[0].shape[:1]
+        ]
+        hint = (
+            f"; '{mixed[-1].name}' mixes samples: keep axis 0, for instance with "
+            "torch.flatten(x, 1)"
+            if mixed
+            else ""
+        )
+        raise ForwardFailedError(
+            f"The forward of {type(net).__name__} fails on an input of shape {tuple(shape)} "
+            f"({problem}){hint}."
+        ) from problem
 
 
 def _find_states(

@@ -7,6 +7,7 @@ input another shape, and kept for as often as those come again.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +20,12 @@ from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.options import Statistics
-from lfp_snn.engine.tracing import ShapeNeededError, build_program, trace
-from lfp_snn.engine.unrolled import OneStep
+from lfp_snn.engine.execute import run_forward
+from lfp_snn.engine.recording import ForwardFailedError, record
+from lfp_snn.engine.stage import Tape
+from lfp_snn.engine.tracing import build_program
+from lfp_snn.engine.undisturbed import undisturbed
+from lfp_snn.engine.unrolled import OneStep, find_step
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.spikes import Spikes
 
@@ -116,7 +121,7 @@ class Structures:
         for shape in _guesses(self.net):
             try:
                 return self._find(shape, like, guessed=True)
-            except ShapeNeededError:
+            except ForwardFailedError:
                 continue
         return None
 
@@ -164,24 +169,34 @@ class Structures:
                 whole = (*whole[1 : axis + 1], whole[0], *whole[axis + 1 :])
             return self._find(whole, like)
         shape = whole if steps is not None else whole[1:]
-        if before is not None:
-            return self._find(shape, like)
         try:
             found = self._find(shape, like)
-            if not found.step.loops:
+            if before is not None or not found.step.loops:
                 return found
-        except ShapeNeededError:
-            pass
-        return self._find(whole, like)
+            return self._find(whole, like)
+        except ForwardFailedError:
+            if before is not None:
+                self._let_stages_tell(before.program, shape, like)
+                raise
+            with suppress(ForwardFailedError):
+                return self._find(whole, like)
+            raise
+
+    def _let_stages_tell(self, program: Program, shape: Sequence[int], like: Tensor) -> None:
+        """Run the stages on an input of a shape at which forward fails: they say it by name."""
+        run = Tape(1, shape[0], None, {}, record=False, dtype=like.dtype)
+        with undisturbed(self.net):
+            run_forward(program, run, like.new_zeros(1, *shape))
 
     def _find(self, shape: Sequence[int], like: Tensor, *, guessed: bool = False) -> Structure:
-        step, root = trace(self.net, shape, like, guessed=guessed)
+        found = record(self.net, shape, like, tolerant=guessed)
+        step = find_step(found)
         for each in self._distinct:
             if each.step.signature == step.signature:
                 return Structure(step, each.program, each.plans)
-        found = Structure(step, build_program(step, root, self.statistics))
-        self._distinct.append(found)
-        return found
+        new = Structure(step, build_program(step, found.root, self.statistics))
+        self._distinct.append(new)
+        return new
 
 
 def guess_program(net: nn.Module) -> Program:

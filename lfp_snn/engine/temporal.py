@@ -16,6 +16,7 @@ from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import (
     check_finite,
+    check_input,
     prepare_input,
     prepare_lengths,
     prepare_reward,
@@ -159,11 +160,10 @@ class TemporalLFP(TracedNetwork):
                 the last step).
         """
         with torch.no_grad(), self._products():
-            self._adopt(self._structures.of(x, steps, self._example(), self._structure))
+            x, steps = self._find_structure(x, steps)
             self._used = self._choose_plan()
-            x, steps = self.structure.frames(x, steps)
             full = self.options.memory == "full"
-            value = prepare_input(x, steps, self.device, self.dtype if full else None)
+            value = prepare_input(x, steps, self.dtype if full else None)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -175,8 +175,6 @@ class TemporalLFP(TracedNetwork):
                 stopwatch=self.stopwatch,
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
-            # What an earlier pass kept is freed before this one needs memory.
-            self._pass = self._chunks = None
             if full:
                 spikes = run_forward(self._program, run, value)
             else:
@@ -186,6 +184,22 @@ class TemporalLFP(TracedNetwork):
         check_finite(run, spikes, self.net)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+
+    def _find_structure(
+        self, x: Tensor | Spikes, steps: int | None
+    ) -> tuple[Tensor | Spikes, int | None]:
+        """Find out what the network is on an input; returns the input as that takes it.
+
+        What an earlier pass kept is freed before this one needs memory.
+        """
+        self._pass = self._chunks = None
+        before, like = self._structure, self._example()
+        if before is None or not before.step.loops:
+            check_input(x, steps, like.device)
+        self._adopt(self._structures.of(x, steps, like, before))
+        x, steps = self.structure.frames(x, steps)
+        check_input(x, steps, like.device)
+        return x, steps
 
     # ------------------------------------------------------------------ step by step
 

@@ -24,7 +24,7 @@ from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.linear_map import LINEAR, LinearMap
 from lfp_snn.engine.norms import Norm
 from lfp_snn.engine.options import Statistics
-from lfp_snn.engine.recording import SAME, Call, Recording, Value, leaves, record
+from lfp_snn.engine.recording import SAME, Call, Value, leaves
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
     ACTIVATIONS,
@@ -39,41 +39,10 @@ from lfp_snn.engine.supported import (
     SUMS,
 )
 from lfp_snn.engine.units import Readout
-from lfp_snn.engine.unrolled import ONE_STEP, OneStep, find_step
+from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
 
-__all__ = ["ShapeNeededError", "build_program", "trace"]
-
-
-class ShapeNeededError(NetworkError):
-    """The forward fails on an example, perhaps because its shape was guessed."""
-
-
-def trace(
-    net: nn.Module, shape: Sequence[int], like: Tensor, *, guessed: bool = False
-) -> tuple[OneStep, nn.Module]:
-    """One time step of a module, and the module whose paths name its calls.
-
-    Args:
-        net: the module.
-        shape: of what its forward takes.
-        like: a tensor with its type and device.
-        guessed: whether the shape was.
-
-    Raises:
-        ShapeNeededError: the forward fails on the example.
-        NetworkError: the forward calls what has no rule, or no step can be recognised in it.
-    """
-    try:
-        found: Recording = record(net, shape, like, tolerant=guessed)
-    except NetworkError:
-        raise
-    except Exception as problem:
-        raise ShapeNeededError(
-            f"The forward of {type(net).__name__} cannot be traced on an input of shape "
-            f"{tuple(shape)} ({problem}); {ONE_STEP}."
-        ) from problem
-    return find_step(found), found.root
+__all__ = ["build_program"]
 
 
 def build_program(step: OneStep, root: nn.Module, statistics: Statistics = "fixed") -> Program:
@@ -223,7 +192,7 @@ class _Builder:
         operands = list(dict.fromkeys(call.operands))
         constants = [each for each in leaves((call.args, call.kwargs)) if isinstance(each, Tensor)]
         if any(each.requires_grad for each in constants) or (
-            method in SCALES and len(operands) != 1
+            method in SCALES and len(call.operands) != 1
         ):
             raise NetworkError(
                 f"Stage '{name}' multiplies or divides by a value that the network computed or "
