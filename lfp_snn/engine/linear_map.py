@@ -22,12 +22,67 @@ __all__ = ["LINEAR", "LinearMap"]
 
 #: Functions, methods and attributes that may be linear; whether a call is, is tried out.
 LINEAR = frozenset(
-    """mean sum stack chunk split tensor_split hsplit vsplit unbind getitem select narrow
-    index_select transpose swapaxes swapdims permute movedim moveaxis t T mT flip fliplr flipud roll
-    rot90 pad interpolate upsample pixel_shuffle pixel_unshuffle channel_shuffle expand
-    broadcast_to repeat tile repeat_interleave neg negative cumsum diff hstack vstack dstack einsum
-    matmul rmatmul mul rmul imul div truediv tril triu diagonal take_along_dim avg_pool3d
-    zeropad2d""".split()
+    [
+        "mean",
+        "sum",
+        "stack",
+        "chunk",
+        "split",
+        "tensor_split",
+        "hsplit",
+        "vsplit",
+        "unbind",
+        "getitem",
+        "select",
+        "narrow",
+        "index_select",
+        "transpose",
+        "swapaxes",
+        "swapdims",
+        "permute",
+        "movedim",
+        "moveaxis",
+        "t",
+        "T",
+        "mT",
+        "flip",
+        "fliplr",
+        "flipud",
+        "roll",
+        "rot90",
+        "pad",
+        "interpolate",
+        "upsample",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+        "expand",
+        "broadcast_to",
+        "repeat",
+        "tile",
+        "repeat_interleave",
+        "neg",
+        "negative",
+        "cumsum",
+        "diff",
+        "hstack",
+        "vstack",
+        "dstack",
+        "einsum",
+        "matmul",
+        "rmatmul",
+        "mul",
+        "rmul",
+        "imul",
+        "div",
+        "truediv",
+        "tril",
+        "triu",
+        "diagonal",
+        "take_along_dim",
+        "avg_pool3d",
+        "zeropad2d",
+    ]
 )
 
 
@@ -52,9 +107,7 @@ class LinearMap(Stage):
 
     def _try_out(self, shapes: Sequence[torch.Size]) -> None:
         draw = torch.Generator().manual_seed(0)
-        a, b = (
-            [torch.randn(s, generator=draw, dtype=torch.float64) for s in shapes] for _ in "ab"
-        )
+        a, b = ([torch.randn(s, generator=draw, dtype=torch.float64) for s in shapes] for _ in "ab")
         both = self.function(*(2 * x + y for x, y in zip(a, b, strict=True)))
         if not torch.allclose(both, 2 * self.function(*a) + self.function(*b)):
             raise NetworkError(

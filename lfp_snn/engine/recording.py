@@ -30,27 +30,85 @@ from lfp_snn.errors import NetworkError, ShapeError
 __all__ = ["Call", "ForwardFailedError", "Recording", "Value", "leaves", "record"]
 
 
-
 class ForwardFailedError(ShapeError):
     """The forward of a network fails on an example, perhaps because of its shape."""
 
 
 #: What may be asked of a tensor that does not tell its values.
 METADATA = frozenset(
-    """size dim ndim ndimension numel nelement shape stride storage_offset device dtype layout len
-    is_cuda is_cpu is_meta is_sparse is_leaf requires_grad grad grad_fn is_contiguous element_size
-    is_floating_point is_complex is_inference type get_device eq ne hash repr format itemsize
-    names""".split()
+    [
+        "size",
+        "dim",
+        "ndim",
+        "ndimension",
+        "numel",
+        "nelement",
+        "shape",
+        "stride",
+        "storage_offset",
+        "device",
+        "dtype",
+        "layout",
+        "len",
+        "is_cuda",
+        "is_cpu",
+        "is_meta",
+        "is_sparse",
+        "is_leaf",
+        "requires_grad",
+        "grad",
+        "grad_fn",
+        "is_contiguous",
+        "element_size",
+        "is_floating_point",
+        "is_complex",
+        "is_inference",
+        "type",
+        "get_device",
+        "eq",
+        "ne",
+        "hash",
+        "repr",
+        "format",
+        "itemsize",
+        "names",
+    ]
 )
 #: Tensors like another one that do not depend on its values.
 LIKE = frozenset(
-    """zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full
-    new_empty new_tensor""".split()
+    [
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "empty_like",
+        "rand_like",
+        "randn_like",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "new_empty",
+        "new_tensor",
+    ]
 )
 #: What gives back its argument.
 SAME = frozenset(
-    """contiguous clone detach detach_ float double to type type_as data alias requires_grad_ cpu
-    cuda positive""".split()
+    [
+        "contiguous",
+        "clone",
+        "detach",
+        "detach_",
+        "float",
+        "double",
+        "to",
+        "type",
+        "type_as",
+        "data",
+        "alias",
+        "requires_grad_",
+        "cpu",
+        "cuda",
+        "positive",
+    ]
 )
 
 
@@ -116,9 +174,11 @@ class Recording:
         inputs: of each call of forward.
         returned: what each call gave: values, and whatever else there was among them.
         calls: all of them, in order.
+        arguments: how forward is called step after step.
     """
 
     root: nn.Module
+    arguments: Arguments
     inputs: list[Value] = field(default_factory=list)
     returned: list[list[Any]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -185,7 +245,7 @@ class _Recorder(TorchFunctionMode):
 
     def __init__(self, root: nn.Module, tolerant: bool) -> None:
         super().__init__()
-        self.found = Recording(root)
+        self.found = Recording(root, Arguments(root))
         self.tolerant = tolerant
         self.forward = 0
         #: Each tensor that depends on the input, with the version at which it does.
@@ -352,7 +412,7 @@ class _Recorder(TorchFunctionMode):
 
 
 def _dropout_example(
-    input: Tensor,  # noqa: A002 - as torch calls it
+    input: Tensor,
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -411,8 +471,8 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
         NetworkError: it calls what has no rule, reads values, or takes further inputs.
     """
     root = nn.Sequential(net) if is_leaf(net) else net
-    arguments = Arguments(root)
     recorder = _Recorder(root, tolerant)
+    arguments = recorder.found.arguments
     with undisturbed(root), torch.inference_mode(False), torch.no_grad():
         put_to_rest(root)
         for name, module in root.named_modules():
@@ -431,7 +491,7 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
             values = [recorder.value(each) for each in leaves(returned)]
             recorder.found.returned.append(values)
             if not forward:
-                _find_states(net, arguments, recorder, values)
+                _find_states(net, recorder, values)
             others = arguments.following(returned)
         _refuse_draws(net, before)
     return recorder.found
@@ -462,10 +522,9 @@ def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Ite
         ) from problem
 
 
-def _find_states(
-    net: nn.Module, arguments: Arguments, recorder: _Recorder, returned: Sequence[Any]
-) -> None:
+def _find_states(net: nn.Module, recorder: _Recorder, returned: Sequence[Any]) -> None:
     """Find each state that is handed in among what was returned."""
+    arguments = recorder.found.arguments
     last = {call.target: call for call in recorder.found.calls if call.is_neuron}
     for name in arguments.states:
         neuron, part = recorder.taken.get(name, (None, 0))

@@ -7,8 +7,8 @@ input another shape, and kept for as often as those come again.
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks
+from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.options import Statistics
-from lfp_snn.engine.execute import run_forward
-from lfp_snn.engine.recording import ForwardFailedError, record
+from lfp_snn.engine.recording import Arguments, ForwardFailedError, record
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
 from lfp_snn.engine.unrolled import OneStep, find_step
 from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.norms import PerStep
 from lfp_snn.spikes import Spikes
 
 __all__ = ["Structure", "Structures", "guess_program", "shape_needed"]
@@ -38,17 +39,17 @@ class Structure:
 
     Args:
         step: one time step of it, and how forward goes over time.
+        arguments: how forward is called step after step.
         program: the stages of that step.
         plans: the same on the kernels of each backend, made when they are first needed.
     """
 
     step: OneStep
+    arguments: Arguments
     program: Program
     plans: dict[str, Plan] = field(default_factory=dict)
 
-    def frames(
-        self, x: Tensor | Spikes, steps: int | None
-    ) -> tuple[Tensor | Spikes, int | None]:
+    def frames(self, x: Tensor | Spikes, steps: int | None) -> tuple[Tensor | Spikes, int | None]:
         """The input ``[T, B, ...]``, or ``[B, ...]`` and T if it is constant over time.
 
         Args:
@@ -71,6 +72,17 @@ class Structure:
         if isinstance(x, Spikes):
             return x, None
         return self._rearranged(x).movedim(step.axis, 0), None
+
+    def few(self, x: Tensor | Spikes, steps: int | None, dtype: torch.dtype) -> Tensor:
+        """One or two samples of an input, dense and in the same layout."""
+        step = self.step
+        if isinstance(x, Spikes):
+            few = x[slice(0, 2)].dense(dtype)
+            return few.movedim(0, step.axis) if step.axis else few
+        if step.rearranged:
+            return x  # where its samples are is not known
+        constant = steps is not None or (step.loops and step.axis is None)
+        return x[:2] if constant or step.axis else x[:, :2]
 
     def unframed(self, relevance: Tensor) -> Tensor:
         """Relevance of the frames in the layout of what forward takes."""
@@ -105,7 +117,9 @@ class Structures:
             raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
         self.net = net
         self.statistics = statistics
-        self._known: dict[Any, Structure] = {}
+        #: With each structure what its key names by identity, so that nothing else becomes that.
+        self._known: dict[Any, tuple[Structure, object]] = {}
+        self.state: object = None
         self._distinct: list[Structure] = []
 
     def guess(self, like: Tensor) -> Structure | None:
@@ -140,10 +154,15 @@ class Structures:
             NetworkError: the network cannot be traced on it.
         """
         self.refuse()
-        key = (_state(self.net), tuple(x.shape), steps is None, like.dtype, like.device)
+        self.state, held = _state(self.net)
+        key = (self.state, tuple(x.shape), steps is None, like.dtype, like.device)
         if key not in self._known:
-            self._known[key] = self._for(x, steps, like, before)
-        return self._known[key]
+            self._known[key] = (self._for(x, steps, like, before), held)
+        return self._known[key][0]
+
+    def on(self, x: Tensor, steps: int | None, before: Structure) -> Structure:
+        """The structure for an input that is not kept in mind."""
+        return self._for(x, steps, x, before)
 
     def refuse(self) -> None:
         """Refuse what keeps weights or changes values where the engine does not see it.
@@ -193,8 +212,9 @@ class Structures:
         step = find_step(found)
         for each in self._distinct:
             if each.step.signature == step.signature:
-                return Structure(step, each.program, each.plans)
-        new = Structure(step, build_program(step, found.root, self.statistics))
+                return Structure(step, found.arguments, each.program, each.plans)
+        program = build_program(step, found.root, self.statistics)
+        new = Structure(step, found.arguments, program)
         self._distinct.append(new)
         return new
 
@@ -262,18 +282,21 @@ _MAPS = (
 )
 
 
-def _state(net: nn.Module) -> Any:
-    """What the structure of a network depends on: its modules with their modes and options.
+def _state(net: nn.Module) -> tuple[object, object]:
+    """What the structure of a network depends on, and the objects that it names by identity.
 
-    Tensors that users hold in buffers may be taken by forward itself, and count by identity; the
-    states of neurons do not.
+    These are its modules with their modes and options. Tensors that users hold in buffers may be
+    taken by forward itself, and count by identity; the states of neurons do not.
     """
-    found = []
+    found: list[object] = []
+    held: list[object] = []
     for module in net.modules():
-        options = [v for v in vars(module).values() if type(v) in _SIMPLE]
-        held = () if isinstance(module, snn.SpikingNeuron) else map(id, module._buffers.values())
-        found.append((id(module), *options, *held))
-    return tuple(found)
+        keeps_state = isinstance(module, snn.SpikingNeuron | PerStep)
+        buffers = [] if keeps_state else list(module._buffers.values())
+        options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k != "step"]
+        found.append((id(module), *map(id, buffers), *options))
+        held += [module, *buffers]
+    return tuple(found), held
 
 
 _SIMPLE = frozenset({bool, int, float, str, tuple, type(None)})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
+from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.chunked import Chunks
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
@@ -27,8 +28,10 @@ from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Statistics
+from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.stopwatch import Stopwatch
+from lfp_snn.engine.structure import Structure
 from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.errors import NetworkError
 from lfp_snn.rewards import StepwiseReward
@@ -100,10 +103,13 @@ class TemporalLFP(TracedNetwork):
         half: torch.dtype | None = None,
         statistics: Statistics = "fixed",
         example: Tensor | None = None,
+        check: bool = True,
     ) -> None:
         options = EngineOptions(backend, memory, chunk, budget, half, statistics)
         super().__init__(net, rule, options, update, example)
         self._used: Plan  # in the last pass
+        self.check = check
+        self._checked: set[object] = set()  # states of the network in which it was
         self._pass: Tape | None = None
         self._chunks: Chunks | None = None
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
@@ -160,10 +166,13 @@ class TemporalLFP(TracedNetwork):
                 the last step).
         """
         with torch.no_grad(), self._products():
+            given = x, steps
             x, steps = self._find_structure(x, steps)
             self._used = self._choose_plan()
             full = self.options.memory == "full"
             value = prepare_input(x, steps, self.dtype if full else None)
+            if self.check:
+                self._check(*given)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -200,6 +209,28 @@ class TemporalLFP(TracedNetwork):
         x, steps = self.structure.frames(x, steps)
         check_input(x, steps, like.device)
         return x, steps
+
+    def _check(self, x: Tensor | Spikes, steps: int | None) -> None:
+        """Hold the network against its module, once for each state that it is found in.
+
+        Raises:
+            NetworkError: they differ.
+        """
+        known = (self._structures.state, id(self.reference))
+        if known in self._checked:
+            return
+        structure = self.structure
+        few = structure.few(x, steps, self.dtype).detach()
+
+        def find(x: Tensor) -> Structure:
+            return self._structures.on(x, steps, structure)
+
+        try:
+            check_equal(self.net, few, steps, find)
+        except ForwardFailedError:  # it takes batches of one size only
+            whole = x.dense(self.dtype) if isinstance(x, Spikes) else x
+            check_equal(self.net, whole.detach(), steps, find)
+        self._checked.add(known)
 
     # ------------------------------------------------------------------ step by step
 

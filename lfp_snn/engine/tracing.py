@@ -264,7 +264,9 @@ def _is_sum(sources: list[Any]) -> bool:
 
 
 def _is_scale(sources: list[Any]) -> bool:
-    return len(sources) == 2 and isinstance(sources[0], Value) and isinstance(sources[1], int | float)
+    return (
+        len(sources) == 2 and isinstance(sources[0], Value) and isinstance(sources[1], int | float)
+    )
 
 
 def _refuse_other_spikes(name: str, neuron: Any) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.errors import NetworkError
+from lfp_snn.norms import PerStep
 
 __all__ = ["put_to_rest", "random_state", "states_of", "undisturbed"]
 
@@ -65,6 +66,8 @@ def put_to_rest(net: nn.Module) -> None:
                 held = module._buffers.get(name)
                 if held is not None:
                     module._buffers[name] = held.new_zeros(0)
+        elif isinstance(module, PerStep):
+            module.rest()
 
 
 def random_state() -> tuple[Any, Any, Tensor, list[Tensor]]:

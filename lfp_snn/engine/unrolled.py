@@ -411,4 +411,6 @@ def _described(call: Call, numbers: dict[Value, tuple[int, int]]) -> Signature:
 def _options(module: Any) -> Signature:
     """The options of a module, by which two steps that call it may differ."""
     simple = int | float | str | bool | tuple | None
-    return tuple((k, v) for k, v in vars(module).items() if k != "training" and isinstance(v, simple))
+    return tuple(
+        (k, v) for k, v in vars(module).items() if k != "training" and isinstance(v, simple)
+    )
