@@ -2,7 +2,7 @@
 
 Both run in float64, from rest, on the same samples over all their steps, so that rounding plays no
 part. What differs on purpose is left out: dropout (one mask for all steps in training, a new one at
-each step in the module) is off, and batch normalisations (statistics over all steps in training,
+each step in the module) and the noise of step units are off, and batch normalisations (statistics over all steps in training,
 over each step in the module) take their running statistics, which stay as they are.
 """
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
+from lfp_snn.activations import Step
 from lfp_snn.engine.fixed import FixedPointLeaky
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.neurons import Population
@@ -34,7 +35,7 @@ CHUNK = 16
 #: Difference of values, as a share of the largest, that rounding may make in float64.
 TOLERANCE = 1e-9
 #: Modules whose training differs on purpose.
-ON_PURPOSE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNorm2d)
+ON_PURPOSE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNorm2d, Step)
 
 
 def check_equal(
@@ -59,17 +60,19 @@ def check_equal(
             if isinstance(module, ON_PURPOSE):
                 module.training = False
         put_to_rest(net)
+        x = x.to(dtype)
         structure = find(x)
         if any(type(node.stage.module) is nn.ModuleList for node in structure.program.nodes):
             return  # a list of normalisations, which only the engine can call
         comparison = _Comparison(net, structure, dtype)
         with comparison.listening():
-            comparison.run(x.to(dtype), steps)
+            comparison.run(x, steps)
 
 
 def _convert(module: nn.Module, dtype: torch.dtype) -> None:
     """Give a module tensors of another type, in the place of those that it holds."""
-    for held in (module._parameters, module._buffers, vars(module)):
+    holders: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
+    for held in holders:
         for name, tensor in list(held.items()):
             if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
                 continue
@@ -142,7 +145,7 @@ class _Comparison:
 
     def _note(self, module: nn.Module, _inputs: object, output: Any) -> None:
         found = output[0] if isinstance(output, tuple) else output
-        self.gave.setdefault(module, []).append(found)
+        self.gave.setdefault(module, []).append(found.clone())  # others may change it in place
         membrane = module._buffers.get("mem")
         if membrane is not None:
             self.membranes.setdefault(module, []).append(membrane)
@@ -162,7 +165,7 @@ class _Comparison:
         state: dict[str, Tensor] = {}
         with _AsCompared(self.dtype):
             if loops:
-                self.net(x, **others)
+                self._call(x, others)
         for start in range(0, total, CHUNK):
             length = min(CHUNK, total - start)
             if not loops:
@@ -170,7 +173,7 @@ class _Comparison:
                 self.membranes.clear()
                 for t in range(start, start + length):
                     with _AsCompared(self.dtype):
-                        returned = self.net(frames if constant else frames[t], **others)
+                        returned = self._call(frames if constant else frames[t], others)
                     others = arguments.following(returned)
             value = frames[None] if constant else frames[start : start + length]
             run = Tape(length, value.shape[1], None, state, False, self.dtype, start=start)
@@ -178,6 +181,15 @@ class _Comparison:
             if not self._compare(self._stages(run, value), window, total if loops else length):
                 return
             state = run.final_state
+
+    def _call(self, x: Tensor, others: dict[str, Any]) -> Any:
+        try:
+            return self.net(x, **others)
+        except (RuntimeError, ValueError, IndexError) as problem:
+            raise NetworkError(
+                f"The forward of {type(self.net).__name__} fails on an input of shape "
+                f"{tuple(x.shape)}, which TemporalLFP could run: {problem}"
+            ) from problem
 
     def _stages(self, run: Tape, value: Tensor) -> list[Any]:
         """The values of all stages."""

@@ -1,6 +1,6 @@
 r"""Any function of torch that is linear in what the network computed, as one stage.
 
-.. math:: y = f(x_1, \dots, x_k) \qquad c_{x_i} = \Bigl(\frac{\partial f}{\partial x_i}\Bigr)^\top c_y
+.. math:: y = f(x_1, \dots, x_k) \qquad c_{x_i} = (\partial f / \partial x_i)^\top c_y
 
 A linear stage hands credit on by its vector-Jacobian product, which torch has for each of its
 functions. Each step is given to the function as it was called, ``[B, ...]``, so that what it says
@@ -18,72 +18,7 @@ from typing_extensions import override
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 
-__all__ = ["LINEAR", "LinearMap"]
-
-#: Functions, methods and attributes that may be linear; whether a call is, is tried out.
-LINEAR = frozenset(
-    [
-        "mean",
-        "sum",
-        "stack",
-        "chunk",
-        "split",
-        "tensor_split",
-        "hsplit",
-        "vsplit",
-        "unbind",
-        "getitem",
-        "select",
-        "narrow",
-        "index_select",
-        "transpose",
-        "swapaxes",
-        "swapdims",
-        "permute",
-        "movedim",
-        "moveaxis",
-        "t",
-        "T",
-        "mT",
-        "flip",
-        "fliplr",
-        "flipud",
-        "roll",
-        "rot90",
-        "pad",
-        "interpolate",
-        "upsample",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "channel_shuffle",
-        "expand",
-        "broadcast_to",
-        "repeat",
-        "tile",
-        "repeat_interleave",
-        "neg",
-        "negative",
-        "cumsum",
-        "diff",
-        "hstack",
-        "vstack",
-        "dstack",
-        "einsum",
-        "matmul",
-        "rmatmul",
-        "mul",
-        "rmul",
-        "imul",
-        "div",
-        "truediv",
-        "tril",
-        "triu",
-        "diagonal",
-        "take_along_dim",
-        "avg_pool3d",
-        "zeropad2d",
-    ]
-)
+__all__ = ["LinearMap"]
 
 
 class LinearMap(Stage):

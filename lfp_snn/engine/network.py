@@ -11,15 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
+from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.inputs import check_input
 from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.structure import Structure, Structures, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
+from lfp_snn.spikes import Spikes
 
 __all__ = ["Layer", "TracedNetwork"]
 
@@ -50,6 +54,7 @@ class TracedNetwork:
         options: how it is run.
         update: what a weight makes of the credit that flowed through its synapse.
         example: what its forward takes, where the shape of that must be known to trace it.
+        check: whether it is held against its module, once in each state that it is found in.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -64,6 +69,8 @@ class TracedNetwork:
         options: EngineOptions,
         update: Update | None,
         example: Tensor | None = None,
+        *,
+        check: bool = True,
     ) -> None:
         self.net = net
         self.rule: Rule | Composite = rule if rule is not None else Epsilon()
@@ -72,6 +79,8 @@ class TracedNetwork:
         self._structures = Structures(net, options.statistics)
         self._structure: Structure | None = None
         self._rules: Rules = {}
+        self.check = check
+        self._checked: set[object] = set()  # states of the network in which it was
         found = self._structures.guess(self._example())
         if found is None and example is not None:
             found = self._structures.of(example, None, self._example(), None)
@@ -87,6 +96,39 @@ class TracedNetwork:
                 refuse("events", _table("events"), structure.program, rules)
             self._rules = rules
         self._structure = structure
+
+    def _find_structure(
+        self, x: Tensor | Spikes, steps: int | None
+    ) -> tuple[Tensor | Spikes, int | None]:
+        """Find out what the network is on an input; returns the input as its steps take it."""
+        before, like = self._structure, self._example()
+        if before is None or not before.step.loops:
+            check_input(x, steps, like.device)
+        self._adopt(self._structures.of(x, steps, like, before))
+        x, steps = self.structure.frames(x, steps)
+        check_input(x, steps, like.device)
+        return x, steps
+
+    def _check(self, x: Tensor | Spikes, steps: int | None) -> None:
+        """Hold the network against its module, once for each state that it is found in.
+
+        Raises:
+            NetworkError: they differ.
+        """
+        known = (self._structures.state, id(self.reference))
+        if not self.check or known in self._checked:
+            return
+        structure = self.structure
+
+        def find(x: Tensor) -> Structure:
+            return self._structures.on(x, steps, structure)
+
+        try:
+            check_equal(self.net, structure.few(x, steps, self.dtype).detach(), steps, find)
+        except ForwardFailedError:  # it takes batches of one size only
+            whole = x.dense(self.dtype) if isinstance(x, Spikes) else x.detach()
+            check_equal(self.net, whole, steps, find)
+        self._checked.add(known)
 
     @property
     def structure(self) -> Structure:

@@ -8,10 +8,8 @@ they are, and reading a value is an error. Nothing of the module is changed
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,176 +21,25 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 from typing_extensions import override
 
-from lfp_snn.engine.supported import DROPOUTS, MODULES, REFUSED, RESHAPES, is_leaf
+from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves
+from lfp_snn.engine.supported import (
+    DROPOUTS,
+    LIKE,
+    METADATA,
+    MODULES,
+    REFUSED,
+    RESHAPES,
+    SAME,
+    is_leaf,
+)
 from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
 from lfp_snn.errors import NetworkError, ShapeError
 
-__all__ = ["Call", "ForwardFailedError", "Recording", "Value", "leaves", "record"]
+__all__ = ["ForwardFailedError", "record"]
 
 
 class ForwardFailedError(ShapeError):
     """The forward of a network fails on an example, perhaps because of its shape."""
-
-
-#: What may be asked of a tensor that does not tell its values.
-METADATA = frozenset(
-    [
-        "size",
-        "dim",
-        "ndim",
-        "ndimension",
-        "numel",
-        "nelement",
-        "shape",
-        "stride",
-        "storage_offset",
-        "device",
-        "dtype",
-        "layout",
-        "len",
-        "is_cuda",
-        "is_cpu",
-        "is_meta",
-        "is_sparse",
-        "is_leaf",
-        "requires_grad",
-        "grad",
-        "grad_fn",
-        "is_contiguous",
-        "element_size",
-        "is_floating_point",
-        "is_complex",
-        "is_inference",
-        "type",
-        "get_device",
-        "eq",
-        "ne",
-        "hash",
-        "repr",
-        "format",
-        "itemsize",
-        "names",
-    ]
-)
-#: Tensors like another one that do not depend on its values.
-LIKE = frozenset(
-    [
-        "zeros_like",
-        "ones_like",
-        "full_like",
-        "empty_like",
-        "rand_like",
-        "randn_like",
-        "new_zeros",
-        "new_ones",
-        "new_full",
-        "new_empty",
-        "new_tensor",
-    ]
-)
-#: What gives back its argument.
-SAME = frozenset(
-    [
-        "contiguous",
-        "clone",
-        "detach",
-        "detach_",
-        "float",
-        "double",
-        "to",
-        "type",
-        "type_as",
-        "data",
-        "alias",
-        "requires_grad_",
-        "cpu",
-        "cuda",
-        "positive",
-    ]
-)
-
-
-@dataclass(eq=False)
-class Value:
-    """A tensor that depends on the input.
-
-    Args:
-        call: that gave it; None for the input itself.
-        part: which of what the call gave; of a neuron 0 is its spikes, and then come its states.
-        shape: of the tensor.
-        forward: the call of the network's forward whose input it is.
-    """
-
-    call: Call | None
-    part: int
-    shape: torch.Size
-    forward: int = 0
-
-
-@dataclass(eq=False)
-class Call:
-    """One call of a module or function.
-
-    Args:
-        name: path of the module, or name of the function without underscores around it.
-        target: what is called.
-        args: positional arguments, with values in the place of tensors that depend on the input.
-        kwargs: the others.
-        forward: the call of the network's forward in which it came.
-        states: of a neuron, the values of its states, None where they are zero.
-        parts: the values that it gave, by part.
-    """
-
-    name: str
-    target: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    forward: int
-    states: dict[str, Value | None] = field(default_factory=dict)
-    parts: dict[int, Value] = field(default_factory=dict)
-
-    @property
-    def is_module(self) -> bool:
-        return isinstance(self.target, nn.Module)
-
-    @property
-    def is_neuron(self) -> bool:
-        return isinstance(self.target, snn.SpikingNeuron)
-
-    @property
-    def operands(self) -> list[Value]:
-        """The values that it takes, states left out."""
-        return [each for each in leaves((self.args, self.kwargs)) if isinstance(each, Value)]
-
-
-@dataclass
-class Recording:
-    """A few calls of a network's forward, one after the other.
-
-    Args:
-        root: the module whose paths name the calls.
-        inputs: of each call of forward.
-        returned: what each call gave: values, and whatever else there was among them.
-        calls: all of them, in order.
-        arguments: how forward is called step after step.
-    """
-
-    root: nn.Module
-    arguments: Arguments
-    inputs: list[Value] = field(default_factory=list)
-    returned: list[list[Any]] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """What is in a nest of tuples, lists, dicts and slices, in order."""
-    if isinstance(value, tuple | list):
-        for each in value:
-            yield from leaves(each)
-    elif isinstance(value, dict):
-        yield from leaves(list(value.values()))
-    else:
-        yield value
 
 
 def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -202,42 +49,6 @@ def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
         return {key: _replaced(each, change) for key, each in value.items()}
     return change(value)
-
-
-class Arguments:
-    """What a forward takes beside its input, step after step.
-
-    An argument without a default is a state: it begins as a tensor without entries, as
-    ``init_leaky()`` gives, and goes on with whatever of the state the last call returned. If all
-    others have the default None and the forward returns as many things behind its output, those
-    are handed back in.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        taken = [p for p in inspect.signature(net.forward).parameters.values() if p.kind in kinds]
-        if not taken:
-            raise NetworkError(
-                f"The forward of {type(net).__name__} takes no input; expected one, as in "
-                "forward(self, x)."
-            )
-        self.states = {p.name: torch.zeros(0) for p in taken[1:] if p.default is p.empty}
-        self.optional = [p.name for p in taken[1:] if p.default is None]
-        #: Where among the things that were returned each state is.
-        self.places: dict[str, int] = {}
-
-    def first(self) -> dict[str, Any]:
-        return dict(self.states)
-
-    def following(self, returned: Any) -> dict[str, Any]:
-        """For the next call, from what the last one gave."""
-        if self.states:
-            found = list(leaves(returned))
-            return {name: found[place] for name, place in self.places.items()}
-        several = isinstance(returned, tuple | list)
-        if self.optional and several and len(returned) == 1 + len(self.optional):
-            return dict(zip(self.optional, returned[1:], strict=True))
-        return {}
 
 
 class _Recorder(TorchFunctionMode):
@@ -352,13 +163,15 @@ class _Recorder(TorchFunctionMode):
         if isinstance(module, nn.Linear):
             if self.tolerant or x.shape[-1:] == (module.in_features,):
                 return x.new_zeros(*x.shape[:-1], module.out_features)
-            return forward(module, x)  # type: ignore[no-any-return] - which says what is wrong
+            failed: Tensor = forward(module, x)  # says what is wrong
+            return failed
         if isinstance(module, WINDOWS):
             batched = x.dim() == (3 if "1d" in type(module).__name__ else 4)
             shape = forward(module, x[:1] if batched else x).shape
             return x.new_zeros((*x.shape[:1], *shape[1:]) if batched else shape)
         if isinstance(module, nn.Flatten | nn.Unflatten):
-            return forward(module, x).clone()  # type: ignore[no-any-return]
+            changed: Tensor = forward(module, x).clone()
+            return changed
         return torch.zeros_like(x)
 
     def _neuron(self, neuron: Any, name: str, input_: Tensor, *given: Any, **named: Any) -> Any:
@@ -371,7 +184,7 @@ class _Recorder(TorchFunctionMode):
                 f"build it without init_hidden=True, or call {name.rpartition('.')[2]}(cur)."
             )
         call = self._call(name, neuron, (input_,), {})
-        for part, key in enumerate(states):
+        for key in states:
             held = handed.get(key, neuron._buffers[key])
             if id(held) in self.handed:
                 self.taken[self.handed[id(held)]] = (neuron, _part(states, key))

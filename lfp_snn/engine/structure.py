@@ -16,12 +16,13 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks
+from lfp_snn.engine.calls import Arguments
+from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks, refuse_step_statistics
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.options import Statistics
-from lfp_snn.engine.recording import Arguments, ForwardFailedError, record
+from lfp_snn.engine.recording import ForwardFailedError, record
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
@@ -172,6 +173,7 @@ class Structures:
         """
         refuse_computed_weights(self.net)
         refuse_hooks(self.net)
+        refuse_step_statistics(self.net)
 
     def _for(
         self, x: Tensor | Spikes, steps: int | None, like: Tensor, before: Structure | None

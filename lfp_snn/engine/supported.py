@@ -19,12 +19,16 @@ __all__ = [
     "ACTIVATIONS",
     "DROPOUTS",
     "FUNCTIONAL_MODULES",
+    "LIKE",
+    "LINEAR",
     "MAXIMA",
     "MERGES",
+    "METADATA",
     "MODULES",
     "POOL_OPTIONS",
     "REFUSED",
     "RESHAPES",
+    "SAME",
     "SCALES",
     "SUMS",
     "is_leaf",
@@ -168,3 +172,31 @@ DROPOUTS: dict[str, type[nn.Module]] = {
     "dropout1d": nn.Dropout1d,
     "dropout2d": nn.Dropout2d,
 }
+#: What gives back its argument, as floating numbers.
+SAME = {
+    "contiguous", "clone", "detach", "detach_", "float", "double", "to", "type", "type_as",
+    "data", "alias", "requires_grad_", "cpu", "cuda", "positive",
+}  # fmt: skip
+#: Functions that may be linear in what they take; whether a call is, is tried out.
+LINEAR = {
+    "mean", "sum", "stack", "chunk", "split", "tensor_split", "hsplit", "vsplit", "unbind",
+    "getitem", "select", "narrow", "index_select", "transpose", "swapaxes", "swapdims",
+    "permute", "movedim", "moveaxis", "t", "T", "mT", "flip", "fliplr", "flipud", "roll",
+    "rot90", "pad", "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle",
+    "channel_shuffle", "expand", "broadcast_to", "repeat", "tile", "repeat_interleave", "neg",
+    "negative", "cumsum", "diff", "hstack", "vstack", "dstack", "einsum", "matmul", "rmatmul",
+    "mul", "rmul", "imul", "div", "truediv", "tril", "triu", "diagonal",
+}  # fmt: skip
+#: What may be asked of a tensor that does not tell its values.
+METADATA = {
+    "size", "dim", "ndim", "ndimension", "numel", "nelement", "shape", "stride",
+    "storage_offset", "device", "dtype", "layout", "len", "is_cuda", "is_cpu", "is_meta",
+    "is_sparse", "is_leaf", "requires_grad", "grad", "grad_fn", "is_contiguous", "element_size",
+    "is_floating_point", "is_complex", "is_inference", "type", "get_device", "eq", "ne", "hash",
+    "repr", "format", "itemsize", "names",
+}  # fmt: skip
+#: Tensors like another one, whatever its values are.
+LIKE = {
+    "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
+    "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor",
+}  # fmt: skip

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
-from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.chunked import Chunks
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
@@ -17,7 +16,6 @@ from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.inputs import (
     check_finite,
-    check_input,
     prepare_input,
     prepare_lengths,
     prepare_reward,
@@ -28,10 +26,8 @@ from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Statistics
-from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.stopwatch import Stopwatch
-from lfp_snn.engine.structure import Structure
 from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.errors import NetworkError
 from lfp_snn.rewards import StepwiseReward
@@ -106,10 +102,8 @@ class TemporalLFP(TracedNetwork):
         check: bool = True,
     ) -> None:
         options = EngineOptions(backend, memory, chunk, budget, half, statistics)
-        super().__init__(net, rule, options, update, example)
+        super().__init__(net, rule, options, update, example, check=check)
         self._used: Plan  # in the last pass
-        self.check = check
-        self._checked: set[object] = set()  # states of the network in which it was
         self._pass: Tape | None = None
         self._chunks: Chunks | None = None
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
@@ -166,13 +160,13 @@ class TemporalLFP(TracedNetwork):
                 the last step).
         """
         with torch.no_grad(), self._products():
+            # What an earlier pass kept is freed before this one needs memory.
+            self._pass = self._chunks = None
             given = x, steps
             x, steps = self._find_structure(x, steps)
             self._used = self._choose_plan()
             full = self.options.memory == "full"
             value = prepare_input(x, steps, self.dtype if full else None)
-            if self.check:
-                self._check(*given)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -191,46 +185,9 @@ class TemporalLFP(TracedNetwork):
                 known = self.options.budget, self.backend, self._border_bytes
                 spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
         check_finite(run, spikes, self.net)
+        self._check(*given)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
-
-    def _find_structure(
-        self, x: Tensor | Spikes, steps: int | None
-    ) -> tuple[Tensor | Spikes, int | None]:
-        """Find out what the network is on an input; returns the input as that takes it.
-
-        What an earlier pass kept is freed before this one needs memory.
-        """
-        self._pass = self._chunks = None
-        before, like = self._structure, self._example()
-        if before is None or not before.step.loops:
-            check_input(x, steps, like.device)
-        self._adopt(self._structures.of(x, steps, like, before))
-        x, steps = self.structure.frames(x, steps)
-        check_input(x, steps, like.device)
-        return x, steps
-
-    def _check(self, x: Tensor | Spikes, steps: int | None) -> None:
-        """Hold the network against its module, once for each state that it is found in.
-
-        Raises:
-            NetworkError: they differ.
-        """
-        known = (self._structures.state, id(self.reference))
-        if known in self._checked:
-            return
-        structure = self.structure
-        few = structure.few(x, steps, self.dtype).detach()
-
-        def find(x: Tensor) -> Structure:
-            return self._structures.on(x, steps, structure)
-
-        try:
-            check_equal(self.net, few, steps, find)
-        except ForwardFailedError:  # it takes batches of one size only
-            whole = x.dense(self.dtype) if isinstance(x, Spikes) else x
-            check_equal(self.net, whole.detach(), steps, find)
-        self._checked.add(known)
 
     # ------------------------------------------------------------------ step by step
 

@@ -19,22 +19,24 @@ from torch import Tensor, nn
 
 from lfp_snn.activations import Step
 from lfp_snn.engine import merges, shapes
+from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.graph import Node, Program
-from lfp_snn.engine.linear_map import LINEAR, LinearMap
+from lfp_snn.engine.linear_map import LinearMap
 from lfp_snn.engine.norms import Norm
 from lfp_snn.engine.options import Statistics
-from lfp_snn.engine.recording import SAME, Call, Value, leaves
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
     ACTIVATIONS,
     DROPOUTS,
     FUNCTIONAL_MODULES,
+    LINEAR,
     MAXIMA,
     MERGES,
     MODULES,
     POOL_OPTIONS,
     RESHAPES,
+    SAME,
     SCALES,
     SUMS,
 )

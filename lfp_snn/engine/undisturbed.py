@@ -54,7 +54,7 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
 
 def states_of(neuron: nn.Module) -> tuple[str, ...]:
     """The names of a neuron's states, which are those of its arguments behind the current."""
-    code = type(neuron).forward.__code__  # type: ignore[attr-defined]
+    code = type(neuron).forward.__code__
     return tuple(code.co_varnames[2 : code.co_argcount])
 
 
@@ -73,13 +73,14 @@ def put_to_rest(net: nn.Module) -> None:
 def random_state() -> tuple[Any, Any, Tensor, list[Tensor]]:
     """The state of the generators of random numbers."""
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), devices
+    numpy = np.random.get_state()  # noqa: NPY002 - whatever a user's module draws from
+    return random.getstate(), numpy, torch.get_rng_state(), devices
 
 
 def _set_random_state(state: tuple[Any, Any, Tensor, list[Tensor]]) -> None:
     python, numpy, cpu, devices = state
     random.setstate(python)
-    np.random.set_state(numpy)
+    np.random.set_state(numpy)  # noqa: NPY002
     torch.set_rng_state(cpu)
     if devices:
         torch.cuda.set_rng_state_all(devices)

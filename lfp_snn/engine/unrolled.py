@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from lfp_snn.engine.recording import SAME, Call, Recording, Value, leaves
+from lfp_snn.engine.calls import Call, Recording, Value, leaves
+from lfp_snn.engine.signature import Signature, cuts, described
+from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
 
-__all__ = ["ONE_STEP", "OneStep", "Signature", "find_step"]
+__all__ = ["ONE_STEP", "OneStep", "find_step"]
 
 ONE_STEP = (
     "TemporalLFP takes a forward(x) that is one time step, whose neurons keep their own state "
@@ -28,9 +29,6 @@ ONE_STEP = (
 )
 #: Rearrangements of a whole sequence, before the loop over its steps.
 REARRANGING = SAME | {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
-
-#: What tells whether two steps, or two networks, are the same.
-Signature = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -146,13 +144,13 @@ class _Unrolled:
             if call.name in REARRANGING:
                 whole.update(call.parts.values())
                 continue
-            for value, axis, index in _cuts(call, source):
+            for value, axis, index in cuts(call, source):
                 cut = _Slice(source, axis, index)
                 groups.setdefault((source, axis), {})[value] = cut
-        for (source, axis), cuts in groups.items():
+        for (source, axis), found in groups.items():
             size = source.shape[axis]
-            if {cut.index for cut in cuts.values()} == set(range(size)) == set(range(self.steps)):
-                return cuts
+            if {cut.index for cut in found.values()} == set(range(size)) == set(range(self.steps)):
+                return found
         return {}
 
     # ------------------------------------------------------------------ output
@@ -209,8 +207,7 @@ class _Unrolled:
             return [self.neurons[call.name, step].parts[0] for step in range(self.steps)]
         found = [[v for v in taken if self.made_in[v] == {step}] for step in range(self.steps)]
         if not self.loops:  # only the second call was looked at
-            first = [v for v in map(_unwrapped, self._values(0))]
-            found[0] = first
+            found[0] = [_unwrapped(v) for v in leaves(self.found.returned[0]) if _is_value(v)]
         position = found[last].index(values[0])
         if any(len(each) != len(found[last]) for each in found):
             raise NetworkError(
@@ -218,9 +215,6 @@ class _Unrolled:
                 f"{ONE_STEP}."
             )
         return [each[position] for each in found]
-
-    def _values(self, forward: int) -> list[Value]:
-        return [v for v in self.found.returned[forward] if isinstance(v, Value)]
 
     def _before(self, values: Sequence[Value]) -> set[Call | None]:
         """The calls of the last step from which others of its values were made."""
@@ -248,12 +242,12 @@ class _Unrolled:
         for step, each in enumerate(found):
             if each.signature != last.signature:
                 raise self._differs(step, each, last)
-        cuts = [self.slices[v] for v in last.inputs if v in self.slices]
+        sliced = [self.slices[v] for v in last.inputs if v in self.slices]
         if self.slices and last.inputs - self.slices.keys():
             raise NetworkError(
                 f"The loop over time takes steps of its input and its input as a whole. {ONE_STEP}."
             )
-        source = cuts[0].source if cuts else self.found.inputs[0]
+        source = sliced[0].source if sliced else self.found.inputs[0]
         return OneStep(
             calls=tuple(last.calls),
             inputs=frozenset(last.inputs),
@@ -261,7 +255,7 @@ class _Unrolled:
             signature=last.signature,
             loops=self.loops,
             steps=self.steps if self.loops else None,
-            axis=cuts[0].axis if cuts else None,
+            axis=sliced[0].axis if sliced else None,
             rearranged=tuple(_chain(source)),
             before=self.found.inputs[0],
         )
@@ -291,7 +285,7 @@ class _Unrolled:
         numbers: dict[Value, tuple[int, int]] = dict.fromkeys(found.inputs, (0, 0))
         signature = []
         for k, call in enumerate(found.calls, 1):
-            signature.append(_described(call, numbers))
+            signature.append(described(call, numbers))
             numbers |= {value: (k, part) for part, value in call.parts.items()}
         found.signature = (*signature, numbers[output])
         return found
@@ -338,6 +332,10 @@ class _Step:
     signature: Signature = ()
 
 
+def _is_value(value: Any) -> bool:
+    return isinstance(value, Value)
+
+
 def _unwrapped(value: Value) -> Value:
     """The value before calls that change nothing."""
     while value.call is not None and value.call.name in SAME:
@@ -352,65 +350,3 @@ def _chain(value: Value) -> list[Call]:
         found.append(value.call)
         value = value.call.operands[0]
     return found[::-1]
-
-
-def _cuts(call: Call, source: Value) -> Iterator[tuple[Value, int, int]]:
-    """The values that a call cuts from a sequence at one index of one axis: axis and index."""
-    dims = len(source.shape)
-    if call.name in ("unbind", "iter"):
-        axis = int(call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else 0)) % dims
-        yield from ((value, axis, part) for part, value in call.parts.items())
-    elif call.name == "select" and len(call.args) == 3:
-        _, axis, index = call.args
-        yield call.parts[0], axis % dims, index % source.shape[axis]
-    elif call.name == "getitem":
-        index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-        if Ellipsis in index:
-            at = index.index(Ellipsis)
-            missing = (slice(None),) * (dims - len(index) + 1)
-            index = (*index[:at], *missing, *index[at + 1 :])
-        numbers = [(axis, k) for axis, k in enumerate(index) if type(k) is int]
-        rest = [k for k in index if type(k) is not int]
-        if len(numbers) == 1 and all(k == slice(None) for k in rest):
-            ((axis, k),) = numbers
-            yield call.parts[0], axis, k % source.shape[axis]
-
-
-class _Constant:
-    """A tensor that does not depend on the input; equal to one of the same values."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Constant):
-            return False
-        a, b = self.tensor, other.tensor
-        return a is b or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _described(call: Call, numbers: dict[Value, tuple[int, int]]) -> Signature:
-    """A call with numbers in the place of values; the batch size of a new shape has none."""
-    batch = call.operands[0].shape[:1] if call.operands else ()
-
-    def leaf(value: Any) -> Any:
-        if isinstance(value, Value):
-            return ("value", *numbers[value])
-        return _Constant(value) if isinstance(value, Tensor) else value
-
-    args = [leaf(each) for each in leaves(call.args)]
-    if call.name in ("view", "reshape") and len(args) > 1 and args[1:2] == list(batch):
-        args[1] = "batch"
-    kwargs = tuple((key, *map(leaf, leaves(each))) for key, each in call.kwargs.items())
-    target = (id(call.target), *_options(call.target)) if call.is_module else (call.name,)
-    return (*target, tuple(args), kwargs)
-
-
-def _options(module: Any) -> Signature:
-    """The options of a module, by which two steps that call it may differ."""
-    simple = int | float | str | bool | tuple | None
-    return tuple(
-        (k, v) for k, v in vars(module).items() if k != "training" and isinstance(v, simple)
-    )
