@@ -58,6 +58,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.found = Recording(root, Arguments(root))
         self.tolerant = tolerant
+        self.at = ""  # what was called last
         self.forward = 0
         #: Each tensor that depends on the input, with the version at which it does.
         self.values: Any = WeakIdKeyDictionary()
@@ -99,7 +100,7 @@ class _Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = _name(func)
+        self.at = name = _name(func)
         if not any(isinstance(v, Tensor) and v in self.values for v in leaves((args, kwargs))):
             return func(*args, **kwargs)
         if name in LIKE:
@@ -129,7 +130,7 @@ class _Recorder(TorchFunctionMode):
     def module(self, module: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
         """In the place of the forward of a module that is looked at as a whole."""
         with torch._C.DisableTorchFunction():
-            kind = type(module)
+            self.at, kind = name, type(module)
             if kind in REFUSED:
                 raise NetworkError(f"Neuron '{name}' ({kind.__name__}) {REFUSED[kind]}.")
             if kind not in MODULES:
@@ -330,8 +331,8 @@ def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Ite
             else ""
         )
         raise ForwardFailedError(
-            f"The forward of {type(net).__name__} fails on an input of shape {tuple(shape)} "
-            f"({problem}){hint}."
+            f"The forward of {type(net).__name__} fails on an input of shape {tuple(shape)} at "
+            f"'{recorder.at.strip('_')}' ({str(problem).rstrip('.')}){hint}."
         ) from problem
 
 

@@ -181,12 +181,12 @@ class Structures:
         whole = tuple(x.shape)
         if before is not None and before.step.loops:
             axis = before.step.axis
+            if isinstance(x, Spikes) and before.step.rearranged:
+                raise ShapeError(
+                    "The forward of the network rearranges its input before it loops over time, "
+                    "where a list of spikes has its axes as they are: give it x.dense()."
+                )
             if isinstance(x, Spikes) and axis:
-                if before.step.rearranged:
-                    raise ShapeError(
-                        "The forward of the network rearranges its input before it loops over "
-                        "time, which a list of spikes cannot tell: give it x.dense()."
-                    )
                 whole = (*whole[1 : axis + 1], whole[0], *whole[axis + 1 :])
             return self._find(whole, like)
         shape = whole if steps is not None else whole[1:]

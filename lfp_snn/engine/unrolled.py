@@ -274,7 +274,7 @@ class _Unrolled:
                 continue
             if self.made_in[value] - {step}:
                 raise NetworkError(
-                    f"Step {step} takes what '{call.name}' gave at another one; only the states of "
+                    f"Step {step} takes what '{call.name}' made of another step; only the states of "
                     f"neurons may go from step to step. {ONE_STEP}."
                 )
             if positions[id(call)] not in needed:
