@@ -121,14 +121,13 @@ class _Unrolled:
         again: Counter[str] = Counter()
         for call in self.calls:
             of = frozenset[int]().union(*(self.made_in[v] for v in call.operands))
-            if not self.loops:
-                of |= {call.forward}
-            elif call.is_neuron:
-                of = frozenset({again[call.name]})
             if call.is_neuron:
                 step = again[call.name] if self.loops else call.forward
+                of = frozenset({step})
                 self.neurons.setdefault((call.name, step), call)
                 again[call.name] += 1
+            elif not self.loops:
+                of |= {call.forward}
             for value in call.parts.values():
                 cut = self.slices.get(value)
                 self.made_in[value] = of if cut is None else frozenset({cut.index})
@@ -189,7 +188,7 @@ class _Unrolled:
         """The output of each step."""
         taken = [each for values in self._returned() for each in values]
         last = self.steps - 1
-        final = [v for v in taken if self.made_in[v] == {last} or not self.made_in[v]]
+        final = [v for v in taken if not self.loops or self.made_in[v] <= {last}]
         behind = self._before(final)
         ends = {v.call for v in final if v.call not in behind}
         if not final or None in ends:
