@@ -2,8 +2,9 @@
 
 Both run in float64, from rest, on the same samples over all their steps, so that rounding plays no
 part. What differs on purpose is left out: dropout (one mask for all steps in training, a new one at
-each step in the module) and the noise of step units are off, and batch normalisations (statistics over all steps in training,
-over each step in the module) take their running statistics, which stay as they are.
+each step in the module) and the noise of step units are off, and batch normalisations (statistics
+over all steps in training, over each step in the module) take their running statistics, which stay
+as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import snntorch as snn
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -59,6 +61,8 @@ def check_equal(
             _convert(module, dtype)
             if isinstance(module, ON_PURPOSE):
                 module.training = False
+            if isinstance(module, snn.SpikingNeuron):
+                module.spike_grad = _step  # which it is; a surrogate takes time for its gradient
         put_to_rest(net)
         x = x.to(dtype)
         structure = find(x)
@@ -67,6 +71,10 @@ def check_equal(
         comparison = _Comparison(net, structure, dtype)
         with comparison.listening():
             comparison.run(x, steps)
+
+
+def _step(distance: Tensor) -> Tensor:
+    return (distance > 0).to(distance.dtype)
 
 
 def _convert(module: nn.Module, dtype: torch.dtype) -> None:

@@ -167,7 +167,7 @@ class _Recorder(TorchFunctionMode):
             failed: Tensor = forward(module, x)  # says what is wrong
             return failed
         if isinstance(module, WINDOWS):
-            batched = x.dim() == (3 if "1d" in type(module).__name__ else 4)
+            batched = x.dim() == 2 + _map_axes(module)
             shape = forward(module, x[:1] if batched else x).shape
             return x.new_zeros((*x.shape[:1], *shape[1:]) if batched else shape)
         if isinstance(module, nn.Flatten | nn.Unflatten):
@@ -238,6 +238,9 @@ def _dropout_example(
 WINDOWS = (
     nn.Conv1d,
     nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
     nn.MaxPool1d,
     nn.MaxPool2d,
     nn.AdaptiveMaxPool1d,
@@ -247,6 +250,11 @@ WINDOWS = (
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
 )
+
+
+def _map_axes(module: nn.Module) -> int:
+    """How many axes the maps have that a module looks at, by its name."""
+    return int(type(module).__name__[-2])
 
 
 def _shown(value: Any) -> str:

@@ -258,10 +258,13 @@ def _frames(net: nn.Module) -> Iterator[tuple[int, ...]]:
             sizes: Any = module.unflattened_size
             yield (math.prod(sizes),)
             return
-        if isinstance(module, nn.Conv1d):
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             yield from ((module.in_channels, size) for size in (64, 128, 32, 16, 700))
             return
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv3d):
+            yield from ((module.in_channels, size, size, size) for size in (16, 8))
+            return
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             sizes = (64, 32, 28, 34, 128, 16, 8, 4)
             yield from ((module.in_channels, size, size) for size in sizes)
             return

@@ -57,6 +57,9 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Linear: synapses.Linear,
     nn.Conv1d: synapses.Convolution,
     nn.Conv2d: synapses.Convolution,
+    nn.Conv3d: synapses.OtherConvolution,
+    nn.ConvTranspose1d: synapses.OtherConvolution,
+    nn.ConvTranspose2d: synapses.OtherConvolution,
     nn.BatchNorm1d: batch_norms.BatchNorm,
     nn.BatchNorm2d: batch_norms.BatchNorm,
     nn.ModuleList: batch_norms.BatchNormTT,  # what snntorch.BatchNormTT1d and BatchNormTT2d make

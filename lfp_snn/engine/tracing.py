@@ -72,6 +72,8 @@ class _Builder:
         #: The number of each value in the program.
         self.known: dict[Value, int] = dict.fromkeys(step.inputs, 0)
         self.called: Counter[str] = Counter()
+        #: Of a call that gives several, only those that are used become a stage.
+        self.used = {step.output} | {value for call in step.calls for value in call.operands}
 
     def program(self, step: OneStep) -> Program:
         for call in step.calls:
@@ -202,6 +204,8 @@ class _Builder:
             )
         shapes_ = [each.shape for each in operands]
         for part, value in call.parts.items():
+            if value not in self.used:
+                continue
             function = partial(_called, call, operands, part)
             own = name if len(call.parts) == 1 else f"{name} (part {part})"
             self.nodes.append(

@@ -273,8 +273,8 @@ class _Unrolled:
                 continue
             if self.made_in[value] - {step}:
                 raise NetworkError(
-                    f"Step {step} takes what '{call.name}' made of another step; only the states of "
-                    f"neurons may go from step to step. {ONE_STEP}."
+                    f"Step {step} takes what '{call.name}' made of another step; only the states "
+                    f"of neurons may go from step to step. {ONE_STEP}."
                 )
             if positions[id(call)] not in needed:
                 needed.add(positions[id(call)])

@@ -354,9 +354,7 @@ def test_sequences_of_several_lengths_and_a_forward_that_says_its_own() -> None:
     assert torch.equal(
         fixed.forward(currents(BATCH, 5), steps=STEPS), fixed.forward(currents(BATCH, 5))
     )
-    with pytest.raises(
-        ShapeError, match="steps is 4, but the forward .* loops over 6 steps itself"
-    ):
+    with pytest.raises(ShapeError, match="steps is 4, but .* loops over 6 steps itself"):
         fixed.forward(currents(BATCH, 5), steps=4)
 
 
