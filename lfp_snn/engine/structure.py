@@ -116,6 +116,16 @@ class Structures:
     def __init__(self, net: nn.Module, statistics: Statistics) -> None:
         if not isinstance(net, nn.Module):
             raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
+        if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise NetworkError(
+                f"TemporalLFP cannot look into {type(net).__name__}: give it net.module, and start "
+                "several processes with torchrun to train on several devices."
+            )
+        if hasattr(net, "_orig_mod"):
+            raise NetworkError(
+                "TemporalLFP cannot look into a module that torch.compile made: give it the "
+                "module itself, which is not run when it is trained."
+            )
         self.net = net
         self.statistics = statistics
         #: With each structure what its key names by identity, so that nothing else becomes that.

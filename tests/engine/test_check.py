@@ -144,8 +144,11 @@ def test_state_of_its_own_is_refused() -> None:
 
 
 def test_chance_is_refused() -> None:
+    def refuse(draw: Callable[[], Any]) -> None:
+        refused(lambda m, x: m.a(x) if draw() < 2 else m.b(x), "draws random numbers")
+
     for draw in (random.random, np.random.rand, lambda: float(torch.rand(()))):
-        refused(lambda m, x, draw=draw: m.a(x) if draw() < 2 else m.b(x), "draws random numbers")
+        refuse(draw)
 
 
 def test_views_that_are_changed_in_place_are_refused() -> None:
@@ -180,7 +183,7 @@ def test_other_states_than_spikes_are_refused_as_input() -> None:
         return m.out(m.synaptic(m.a(x))[-2])
 
     net = Net(current)
-    net.synaptic = snn.Synaptic(alpha=0.8, beta=0.9)  # type: ignore[assignment]
+    net.synaptic = snn.Synaptic(alpha=0.8, beta=0.9)
     net.out = nn.Linear(4, 4)
     with pytest.raises(NetworkError, match="'out' takes the membrane of neuron 'synaptic'"):
         TemporalLFP(net)

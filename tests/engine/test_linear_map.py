@@ -13,7 +13,14 @@ from torch.nn import functional as F
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import NetworkError
 from tests import oracle
-from tests.engine.compare import assert_equal_to_oracle, assert_near, leaky, strong, trains
+from tests.engine.compare import (
+    assert_equal_to_oracle,
+    assert_near,
+    feedback_at,
+    leaky,
+    strong,
+    trains,
+)
 from tests.oracle_modules import add_module
 
 CHANNELS, SIDE = 2, 4
@@ -208,9 +215,9 @@ def test_other_convolutions_equal_the_linear_layer_of_their_weights(case: str) -
                 made = synapse(unit).flatten(1).T if name == "weight" else synapse(0 * unit[:1])
             for other, was in zip(others, held, strict=True):
                 other.data = was
-            of = (dense.weight if name == "weight" else dense.bias).feedback  # type: ignore[union-attr]
-            size = (dense.weight if name == "weight" else dense.bias).detach()
+            made_of = dense.weight if name == "weight" else dense.bias
+            of, size = feedback_at(made_of), made_of.detach()
             share = of / size.abs().where(size != 0, torch.ones(()))  # feedback is |p| times a sum
             total[k] = kept.view(-1)[k].abs() * (share * made.reshape(share.shape)).sum()
         parameter.data = kept
-        assert_near(parameter.feedback.flatten(), total)  # type: ignore[attr-defined]
+        assert_near(feedback_at(parameter).flatten(), total)

@@ -433,7 +433,8 @@ def test_layers_behind_the_loop_are_refused() -> None:
         for frame in x:
             spk, mem = m.lif1(m.fc1(frame), mem)
             total = total + spk
-        return m.fc2(total)
+        behind: Tensor = m.fc2(total)
+        return behind
 
     refused(summed, r"'fc2' \(Linear\) comes behind the loop over time.*call it at every step")
 

@@ -334,3 +334,10 @@ def test_a_membrane_as_input_is_refused() -> None:
         return m.again(membrane)
 
     refused(forward, "'again' takes the membrane of neuron 'lif'.*only spikes", output=True)
+
+
+def test_wrapped_modules_say_what_to_give() -> None:
+    with pytest.raises(NetworkError, match="DataParallel: give it net.module"):
+        TemporalLFP(nn.DataParallel(leaky()))
+    with pytest.raises(NetworkError, match="torch.compile made: give it the module itself"):
+        TemporalLFP(torch.compile(leaky()))
