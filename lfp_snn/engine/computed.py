@@ -15,7 +15,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["refuse_computed_weights"]
+__all__ = ["refuse_computed_weights", "refuse_hooks", "refuse_step_statistics"]
 
 
 def refuse_computed_weights(net: nn.Module) -> None:
@@ -29,6 +29,49 @@ def refuse_computed_weights(net: nn.Module) -> None:
     """
     for name, module in net.named_modules():
         _refuse_computed(name or type(net).__name__, module)
+
+
+def refuse_hooks(net: nn.Module) -> None:
+    """Refuse a network with forward hooks, which the engine would not call.
+
+    Raises:
+        NetworkError: names the module and the hook.
+    """
+    for name, module in net.named_modules():
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+            kind = getattr(hook, "__name__", type(hook).__name__)
+            raise NetworkError(
+                f"Module '{name or type(net).__name__}' has a forward hook ({kind}), which "
+                "TemporalLFP would not call: remove it (handle.remove()) before a pass."
+            )
+
+
+def refuse_step_statistics(net: nn.Module) -> None:
+    """Refuse batch normalisations that take the statistics of every step, or share running ones.
+
+    In evaluation, without running statistics, the module takes those of the batch at each step,
+    and the engine would take those over all steps.
+
+    Raises:
+        NetworkError: names the module.
+    """
+    owners: dict[int, str] = {}
+    for name, module in net.named_modules():
+        if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            continue
+        if module.running_mean is None and not module.training:
+            raise NetworkError(
+                f"Module '{name}' ({type(module).__name__}) has no running statistics and takes "
+                "those of the batch at each step, for which there is no rule: build it with "
+                "track_running_stats=True, or use one normalisation for each step "
+                "(lfp_snn.norms.PerStep)."
+            )
+        other = owners.setdefault(id(module.running_mean), name)
+        if module.running_mean is not None and other != name:
+            raise NetworkError(
+                f"Modules '{other}' and '{name}' share their running statistics, which each would "
+                "move in another order than step by step: give each its own."
+            )
 
 
 def _refuse_computed(name: str, module: nn.Module) -> None:

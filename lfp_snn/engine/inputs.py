@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lfp_snn.spikes import Spikes
 
 __all__ = [
     "check_finite",
+    "check_input",
     "finite",
     "prepare_input",
     "prepare_lengths",
@@ -23,15 +24,11 @@ __all__ = [
 ]
 
 
-def prepare_input(
-    x: Tensor | Spikes, steps: int | None, device: torch.device, dtype: torch.dtype | None
-) -> Value:
-    """The input as a value: spikes, ``[T, B, ...]``, or ``[1, B, ...]`` if it is constant.
-
-    A tensor takes the given dtype, or keeps its own if that is None.
+def check_input(x: Tensor | Spikes, steps: int | None, device: torch.device) -> None:
+    """Refuse an input that no network of one step can take.
 
     Raises:
-        ShapeError: wrong shape, another device than the network's, or (on the CPU) not finite.
+        ShapeError: wrong shape, or another device than the network's.
     """
     if steps is not None and steps < 1:
         raise ShapeError(f"steps is {steps}; expected at least one time step.")
@@ -40,21 +37,38 @@ def prepare_input(
             f"The input lies on {x.device} and the network on {device}: move one of them, for "
             f"instance with x.to('{device}')."
         )
+    if isinstance(x, Spikes) and steps not in (None, x.steps):
+        raise ShapeError(
+            f"steps is {steps}, but the spikes have T={x.steps}: leave steps out, it is for "
+            "inputs that are constant over time."
+        )
+    constant = steps is not None and not isinstance(x, Spikes)
+    shape = (steps, *x.shape) if constant else x.shape
+    if len(shape) < 3 or 0 in shape:
+        raise ShapeError(
+            f"The input has the shape {tuple(x.shape)}; expected "
+            f"{'[B, ...]' if constant else '[T, B, ...]'} with at least one time step, one sample "
+            "and one unit."
+        )
+
+
+def prepare_input(x: Tensor | Spikes, steps: int | None, dtype: torch.dtype | None) -> Value:
+    """A checked input as a value: spikes, ``[T, B, ...]``, or ``[1, B, ...]`` if it is constant.
+
+    A tensor takes the given dtype, or keeps its own if that is None.
+
+    Raises:
+        NotFiniteError: it holds NaN or infinity (checked on the CPU).
+    """
+    on_cpu = x.device.type == "cpu"
     if isinstance(x, Spikes):
-        if steps not in (None, x.steps):
-            raise ShapeError(
-                f"steps is {steps}, but the spikes have T={x.steps}: leave steps out, it is for "
-                "inputs that are constant over time."
-            )
-        _refuse_empty(x.shape, x.shape, "[T, B, ...]")
-        if device.type == "cpu":
+        if on_cpu:
             x.validate()
         return x
     value = x.detach().to(dtype or x.dtype)
     if steps is not None:
         value = value[None]
-    _refuse_empty(value.shape, x.shape, "[T, B, ...]" if steps is None else "[B, ...]")
-    if device.type == "cpu" and not finite(value):
+    if on_cpu and not finite(value):
         raise NotFiniteError(
             "The input holds NaN or infinite values: clean the data before it goes into the "
             "network."
@@ -65,14 +79,6 @@ def prepare_input(
 def finite(value: Tensor) -> bool:
     """Is every element finite? One that is not shows in the sum, which is the quicker look."""
     return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
-
-
-def _refuse_empty(shape: Sequence[int], given: Sequence[int], expected: str) -> None:
-    if len(shape) < 3 or 0 in shape:
-        raise ShapeError(
-            f"The input has the shape {tuple(given)}; expected {expected} with at least one time "
-            "step, one sample and one unit."
-        )
 
 
 def prepare_lengths(

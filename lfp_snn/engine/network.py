@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Literal, Self
 
@@ -12,16 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
-from lfp_snn.engine.computed import refuse_computed_weights
+from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.inputs import check_input
 from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Rules
-from lfp_snn.engine.tracing import build_program
+from lfp_snn.engine.structure import Structure, Structures, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Composite, CreditRule, Rescale, Rule, Update, assign
+from lfp_snn.spikes import Spikes
 
 __all__ = ["Layer", "TracedNetwork"]
 
@@ -47,10 +49,12 @@ class TracedNetwork:
     """A network as a program of stages, with the rule of each and a choice of kernels.
 
     Args:
-        net: a module whose forward is one time step.
+        net: a module whose forward is one time step, or loops over time.
         rule: of all stages, or a composite.
         options: how it is run.
         update: what a weight makes of the credit that flowed through its synapse.
+        example: what its forward takes, where the shape of that must be known to trace it.
+        check: whether it is held against its module, once in each state that it is found in.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -64,25 +68,98 @@ class TracedNetwork:
         rule: Rule | Composite | None,
         options: EngineOptions,
         update: Update | None,
+        example: Tensor | None = None,
+        *,
+        check: bool = True,
     ) -> None:
         self.net = net
         self.rule: Rule | Composite = rule if rule is not None else Rescale()
         self.options = options
         self.update = update if update is not None else Update()
-        #: The stages on the reference kernels.
-        self.reference: Program = build_program(net, options.statistics)
-        for stage in self.reference.voting():
-            stage.votes = True
+        self._structures = Structures(net, options.statistics)
+        self._structure: Structure | None = None
+        self._rules: Rules = {}
+        self.check = check
+        self._checked: set[object] = set()  # states of the network in which it was
+        found = self._structures.guess(self._example())
+        if found is None and example is not None:
+            found = self._structures.of(example, None, self._example(), None)
+        if found is not None:
+            self._adopt(found)
+
+    def _adopt(self, structure: Structure) -> None:
+        """Take a structure as that of the network from now on."""
+        known = self._structure
+        if known is None or known.program is not structure.program:
+            for stage in structure.program.voting():
+                stage.votes = True
+            rules = assign(self.rule, structure.program.parts())
+            if self.options.backend == "events":
+                refuse("events", _table("events"), structure.program, rules)
+            self._rules = rules
+        self._structure = structure
+
+    def _find_structure(
+        self, x: Tensor | Spikes, steps: int | None
+    ) -> tuple[Tensor | Spikes, int | None]:
+        """Find out what the network is on an input; returns the input as its steps take it."""
+        before, like = self._structure, self._example()
+        if before is None or not before.step.loops:
+            check_input(x, steps, like.device)
+        self._adopt(self._structures.of(x, steps, like, before))
+        x, steps = self.structure.frames(x, steps)
+        check_input(x, steps, like.device)
+        return x, steps
+
+    def _check(self, x: Tensor | Spikes, steps: int | None) -> None:
+        """Hold the network against its module, once for each state that it is found in.
+
+        Raises:
+            NetworkError: they differ.
+        """
+        known = (self._structures.state, id(self.reference))
+        if not self.check or known in self._checked:
+            return
+        structure = self.structure
+
+        def find(x: Tensor) -> Structure:
+            return self._structures.on(x, steps, structure)
+
+        try:
+            check_equal(self.net, structure.few(x, steps, self.dtype).detach(), steps, find)
+        except ForwardFailedError:  # it takes batches of one size only
+            whole = x.dense(self.dtype) if isinstance(x, Spikes) else x.detach()
+            check_equal(self.net, whole, steps, find)
+        self._checked.add(known)
+
+    @property
+    def structure(self) -> Structure:
+        """What the network was found to be, on the input of the last pass or a guessed one.
+
+        Raises:
+            NetworkError: it could not be guessed and nothing was run.
+        """
+        if self._structure is None:
+            raise shape_needed(self.net)
+        return self._structure
+
+    @property
+    def reference(self) -> Program:
+        """The stages on the reference kernels."""
+        return self.structure.program
+
+    @property
+    def rules(self) -> Rules:
+        """The rule of each stage that takes one, by name."""
+        _ = self.structure
+        return self._rules
+
+    @property
+    def emits(self) -> Literal["spikes", "membranes", "values"]:
+        """What the output is: spikes, membranes of a readout, or values if it has no neurons."""
         output = self.reference.output
         readout = output.stateful and not can_spike(output.module)
-        #: What the output is: spikes, membranes of a readout, or values where it has no neurons.
-        self.emits: Literal["spikes", "membranes", "values"] = (
-            "membranes" if readout else output.emits
-        )
-        self.rules: Rules = assign(self.rule, self.reference.parts())
-        if options.backend == "events":
-            refuse(options.backend, _table(options.backend), self.reference, self.rules)
-        self._plans: dict[str, Plan] = {}  # by backend, made when they are first needed
+        return "membranes" if readout else output.emits
 
     @property
     def device(self) -> torch.device:
@@ -105,7 +182,7 @@ class TracedNetwork:
             return "events" if able and self._fits_events else "torch"
         return self.options.backend
 
-    @cached_property
+    @property
     def _fits_events(self) -> bool:
         """Are there neurons, and no rule that the events backend does not know?"""
         if not self.reference.neurons():
@@ -114,7 +191,7 @@ class TracedNetwork:
 
     def _choose_plan(self) -> Plan:
         """The program on the kernels of the backend, made when it is first needed."""
-        refuse_computed_weights(self.net)
+        self._structures.refuse()
         backend = self.backend
         reason = unavailable(backend, self.device, self.dtype)
         if reason is not None:
@@ -133,9 +210,10 @@ class TracedNetwork:
 
     def _plan(self, backend: str) -> Plan:
         """The program on the kernels of a backend."""
-        if backend not in self._plans:
-            self._plans[backend] = plan(backend, _table(backend), self.reference, self.rules)
-        return self._plans[backend]
+        plans = self.structure.plans
+        if backend not in plans:
+            plans[backend] = plan(backend, _table(backend), self.reference, self.rules)
+        return plans[backend]
 
     def _products(self) -> torch.autocast:
         """Within, products of synapses are of half precision if that was asked for."""

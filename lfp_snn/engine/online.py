@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lfp_snn.engine.execute import run_backward, run_forward
-from lfp_snn.engine.inputs import prepare_input
+from lfp_snn.engine.inputs import check_input, prepare_input
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.stage import Feedback, Stage, Tape
 from lfp_snn.engine.traces import on_traces
@@ -112,7 +112,8 @@ class OnlineLFP:
         lfp = self.lfp
         with torch.no_grad():
             constant = None if isinstance(x, Spikes) else 1
-            value = prepare_input(x, constant, lfp.device, lfp.dtype)
+            check_input(x, constant, lfp.device)
+            value = prepare_input(x, constant, lfp.dtype)
             self._check_shape(value.shape)
             run = Tape(
                 steps=1,

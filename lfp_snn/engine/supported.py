@@ -27,16 +27,21 @@ from lfp_snn.norms import PerStep
 
 __all__ = [
     "ACTIVATIONS",
+    "DROPOUTS",
     "FUNCTIONAL_MODULES",
+    "LIKE",
+    "LINEAR",
     "MAXIMA",
     "MERGES",
+    "METADATA",
     "MODULES",
     "POOL_OPTIONS",
     "REFUSED",
     "RESHAPES",
+    "SAME",
     "SCALES",
     "SUMS",
-    "UNCHANGED",
+    "is_leaf",
 ]
 
 #: Elementwise activations without parameters.
@@ -62,6 +67,9 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Linear: synapses.Linear,
     nn.Conv1d: synapses.Convolution,
     nn.Conv2d: synapses.Convolution,
+    nn.Conv3d: synapses.OtherConvolution,
+    nn.ConvTranspose1d: synapses.OtherConvolution,
+    nn.ConvTranspose2d: synapses.OtherConvolution,
     nn.BatchNorm1d: batch_norms.BatchNorm,
     nn.BatchNorm2d: batch_norms.BatchNorm,
     nn.ModuleList: batch_norms.BatchNormTT,  # what snntorch.BatchNormTT1d and BatchNormTT2d make
@@ -115,6 +123,26 @@ REFUSED: dict[type[nn.Module], str] = {
     snn.SConv2dLSTM: _GATED,
 }
 
+#: Modules of torch that are looked into, since what they call has a rule.
+OPENED: tuple[type[nn.Module], ...] = (
+    nn.Sequential,
+    nn.ModuleDict,
+    nn.Upsample,
+    nn.UpsamplingNearest2d,
+    nn.ZeroPad1d,
+    nn.ZeroPad2d,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Is a module looked at as a whole? Neurons and those of torch are; those of users are not."""
+    own = isinstance(module, (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED))
+    of_torch = type(module).__module__.startswith("torch.nn")
+    return own or (of_torch and not isinstance(module, OPENED))
+
+
 #: Functions, and methods by name, that do what a module does; positional arguments of both agree
 #: up to the fourth.
 FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
@@ -155,4 +183,36 @@ SCALES = {"mul", "mul_", "imul", "truediv", "div", "div_", "itruediv"}
 MERGES = {"cat", "concat", "concatenate"}
 MAXIMA = {"maximum", "max"}
 RESHAPES = {"flatten", "reshape", "view", "squeeze", "unsqueeze", "unflatten"}
-UNCHANGED = {"contiguous", "clone"}
+DROPOUTS: dict[str, type[nn.Module]] = {
+    "dropout": nn.Dropout,
+    "dropout1d": nn.Dropout1d,
+    "dropout2d": nn.Dropout2d,
+}
+#: What gives back its argument, as floating numbers.
+SAME = {
+    "contiguous", "clone", "detach", "detach_", "float", "double", "to", "type", "type_as",
+    "data", "alias", "requires_grad_", "cpu", "cuda", "positive",
+}  # fmt: skip
+#: Functions that may be linear in what they take; whether a call is, is tried out.
+LINEAR = {
+    "mean", "sum", "stack", "chunk", "split", "tensor_split", "hsplit", "vsplit", "unbind",
+    "getitem", "select", "narrow", "index_select", "transpose", "swapaxes", "swapdims",
+    "permute", "movedim", "moveaxis", "t", "T", "mT", "flip", "fliplr", "flipud", "roll",
+    "rot90", "pad", "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle",
+    "channel_shuffle", "expand", "broadcast_to", "repeat", "tile", "repeat_interleave", "neg",
+    "negative", "cumsum", "diff", "hstack", "vstack", "dstack", "einsum", "matmul", "rmatmul",
+    "mul", "rmul", "imul", "div", "truediv", "tril", "triu", "diagonal",
+}  # fmt: skip
+#: What may be asked of a tensor that does not tell its values.
+METADATA = {
+    "size", "dim", "ndim", "ndimension", "numel", "nelement", "shape", "stride",
+    "storage_offset", "device", "dtype", "layout", "len", "is_cuda", "is_cpu", "is_meta",
+    "is_sparse", "is_leaf", "requires_grad", "grad", "grad_fn", "is_contiguous", "element_size",
+    "is_floating_point", "is_complex", "is_inference", "type", "get_device", "eq", "ne", "hash",
+    "repr", "format", "itemsize", "names",
+}  # fmt: skip
+#: Tensors like another one, whatever its values are.
+LIKE = {
+    "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
+    "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor",
+}  # fmt: skip

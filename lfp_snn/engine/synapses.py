@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
@@ -14,7 +16,7 @@ from lfp_snn.engine.stage import Credits, Demand, Feedback, Relevance, Rules, St
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, Active, Rule, Variant
 
-__all__ = ["Convolution", "Linear", "Synapse"]
+__all__ = ["Convolution", "Linear", "OtherConvolution", "Synapse"]
 
 #: Currents worked on at a time where a rule needs variants of them, which bounds their memory.
 _PART = 2**20
@@ -27,7 +29,7 @@ class Synapse(Stage):
     its current; under a rule that needs variants of the current, with the credit of each.
     """
 
-    module: nn.Linear | kernels.Convolution
+    module: Any
 
     @override
     def demand(self, rules: Rules) -> Demand:
@@ -246,6 +248,58 @@ class Convolution(Synapse):
         return kernels.conv_backward(
             x, n, weight, self.module, self.padding, feedback=feedback, credit=credit
         )
+
+
+class OtherConvolution(Synapse):
+    """``nn.ConvTranspose1d``, ``nn.ConvTranspose2d`` or ``nn.Conv3d``, with zero padding.
+
+    Its sums and the credit of its input are the derivatives of its current, as torch has them.
+    """
+
+    module: Any
+
+    def __init__(self, name: str, module: Any) -> None:
+        super().__init__(name, module)
+        if module.padding_mode != "zeros" or isinstance(module.padding, str):
+            raise NetworkError(
+                f"Stage '{name}' ({type(module).__name__}) pads with padding={module.padding!r}, "
+                f"padding_mode='{module.padding_mode}', for which there is no rule: give zeros, "
+                "and the padding as a number."
+            )
+
+    @override
+    def check(self, shape: Sequence[int]) -> None:
+        module = self.module
+        axes = len(module.kernel_size)
+        if len(shape) != axes + 3 or shape[2] != module.in_channels:
+            raise self.misfit(f"{module.in_channels} channels of {axes}-dimensional maps", shape)
+
+    @override
+    def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        module = self.module
+        if isinstance(module, nn.Conv3d):
+            return F.conv3d(
+                x, weight, bias, module.stride, module.padding, module.dilation, module.groups
+            )
+        convolve = F.conv_transpose1d if len(module.kernel_size) == 1 else F.conv_transpose2d
+        options = module.stride, module.padding, module.output_padding
+        current: Tensor = convolve(x, weight, bias, *options, module.groups, module.dilation)
+        return current
+
+    @override
+    def products(
+        self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        with torch.inference_mode(False), torch.enable_grad():
+            given, strength = x.detach().clone(), weight.detach().clone()
+            current = self.current(
+                given.requires_grad_(credit), strength.requires_grad_(feedback), None
+            )
+            asked = [each for each in (strength, given) if each.requires_grad]
+            found = list(torch.autograd.grad(current, asked, n.clone())) if asked else []
+        axes = (0, *range(2, n.dim()))
+        of_weight, of_bias = (found.pop(0), n.sum(axes)) if feedback else (None, None)
+        return of_weight, of_bias, found.pop() if credit else None
 
 
 def _padding(name: str, module: kernels.Convolution) -> tuple[int, ...]:

@@ -98,10 +98,12 @@ class TemporalLFP(TracedNetwork):
         budget: int = BUDGET,
         half: torch.dtype | None = None,
         statistics: Statistics = "fixed",
+        example: Tensor | None = None,
+        check: bool = True,
     ) -> None:
         options = EngineOptions(backend, memory, chunk, budget, half, statistics)
-        super().__init__(net, rule, options, update)
-        self._used = self._plan("torch")  # in the last pass
+        super().__init__(net, rule, options, update, example, check=check)
+        self._used: Plan  # in the last pass
         self._pass: Tape | None = None
         self._chunks: Chunks | None = None
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
@@ -158,9 +160,13 @@ class TemporalLFP(TracedNetwork):
                 the last step).
         """
         with torch.no_grad(), self._products():
+            # What an earlier pass kept is freed before this one needs memory.
+            self._pass = self._chunks = None
+            given = x, steps
+            x, steps = self._find_structure(x, steps)
             self._used = self._choose_plan()
             full = self.options.memory == "full"
-            value = prepare_input(x, steps, self.device, self.dtype if full else None)
+            value = prepare_input(x, steps, self.dtype if full else None)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -172,8 +178,6 @@ class TemporalLFP(TracedNetwork):
                 stopwatch=self.stopwatch,
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
-            # What an earlier pass kept is freed before this one needs memory.
-            self._pass = self._chunks = None
             if full:
                 spikes = run_forward(self._program, run, value)
             else:
@@ -181,6 +185,7 @@ class TemporalLFP(TracedNetwork):
                 known = self.options.budget, self.backend, self._border_bytes
                 spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
         check_finite(run, spikes, self.net)
+        self._check(*given)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
@@ -302,6 +307,8 @@ class TemporalLFP(TracedNetwork):
                 )
             assert self._input is not None
             relevance = relevance_of_input(self._input, *found)
+            if relevance is not None:
+                relevance = self.structure.unframed(relevance)
         feedback.hand_out(self.parameters(), accumulate=accumulate)
         if not retain:
             self._drop_record(run)

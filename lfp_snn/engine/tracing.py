@@ -1,384 +1,292 @@
-"""From a module whose forward is one time step to a program of stages.
+"""From a module to a program of stages.
 
-``torch.fx`` records which modules and functions one time step calls; every call becomes a stage
-(:mod:`lfp_snn.engine.supported`). Nothing is run: the module and its neurons stay as they are.
+The forward of the module is run on an example, which records what it calls
+(:mod:`lfp_snn.engine.recording`), one time step is recognised in that
+(:mod:`lfp_snn.engine.unrolled`), and every call of it becomes a stage
+(:mod:`lfp_snn.engine.supported`). The module and its neurons stay as they are.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import snntorch as snn
-from torch import fx, nn
+import torch
+from torch import Tensor, nn
 
-from lfp_snn.activations import Sign, Step
+from lfp_snn.activations import Step
 from lfp_snn.engine import merges, shapes
+from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.graph import Node, Program
+from lfp_snn.engine.linear_map import LinearMap
 from lfp_snn.engine.norms import Norm
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
     ACTIVATIONS,
+    DROPOUTS,
     FUNCTIONAL_MODULES,
+    LINEAR,
     MAXIMA,
     MERGES,
     MODULES,
     POOL_OPTIONS,
-    REFUSED,
     RESHAPES,
+    SAME,
     SCALES,
     SUMS,
-    UNCHANGED,
 )
 from lfp_snn.engine.units import Readout
+from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
-from lfp_snn.norms import PerStep
 
 __all__ = ["build_program"]
 
-ONE_STEP = (
-    "TemporalLFP needs a module whose forward is ONE time step: take one input, no loop over time "
-    "and no decision on values, and let the neurons keep their own state "
-    "(snn.Leaky(..., init_hidden=True), called as spk = lif(cur)); TemporalLFP runs it over T"
-)
 
-
-def build_program(net: nn.Module, statistics: Statistics = "fixed") -> Program:
-    """Trace one time step of a module.
+def build_program(step: OneStep, root: nn.Module, statistics: Statistics = "fixed") -> Program:
+    """The stages of one time step.
 
     Args:
-        net: the module.
+        step: what is called.
+        root: the module whose paths name the calls.
         statistics: how credit goes through normalisations.
 
     Raises:
-        NetworkError: the forward cannot be traced, a stage has no rule, or the output is more
-            than spikes or values; names the module and says what to do.
+        NetworkError: a stage has no rule; names the module and says what to do.
     """
-    if not isinstance(net, nn.Module):
-        raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
-    refuse_computed_weights(net)
-    tracer = _Tracer()
-    root = nn.Sequential(net) if tracer.is_leaf_module(net, "") else net
-    with _undisturbed(root):
-        try:
-            graph = tracer.trace(root)
-        except Exception as problem:
-            raise NetworkError(
-                f"The forward of {type(net).__name__} cannot be traced ({problem}); {ONE_STEP}."
-            ) from problem
-    return _Builder(root, statistics).program(graph)
-
-
-class _Tracer(fx.Tracer):
-    """Modules of torch, neurons of snntorch and our activations are leaves.
-
-    A user's modules are looked into.
-    """
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        own = (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED)
-        return isinstance(m, own) or super().is_leaf_module(m, module_qualified_name)
-
-
-@contextmanager
-def _undisturbed(net: nn.Module) -> Iterator[None]:
-    """Leave no trace of a trace.
-
-    A forward that resets its neurons runs for real, and torch.fx hangs tensors that it meets on
-    the module.
-    """
-    buffers = [(m, dict(m._buffers)) for m in net.modules() if isinstance(m, snn.SpikingNeuron)]
-    attributes = set(vars(net))
-    try:
-        yield
-    finally:
-        for neuron, known in buffers:
-            neuron._buffers.update(known)
-        for name in set(vars(net)) - attributes:
-            delattr(net, name)
-
-
-@dataclass(frozen=True)
-class _Value:
-    """What a node of the graph stands for: a value of the program."""
-
-    index: int
-    #: A neuron that also returns its membrane: (spikes, membrane).
-    pair: bool = False
-
-
-@dataclass(frozen=True)
-class _Membrane:
-    """The membrane that a neuron returned; it may only be returned on."""
-
-    index: int
-
-
-def _number(argument: Any) -> float:
-    return float(argument)
-
-
-def _arguments(node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
-    """Operands and other positional arguments of a call, and its remaining keywords."""
-    options = dict(node.kwargs)
-    operands = [options.pop(key) for key in ("input", "tensors", "other") if key in options]
-    return [*node.args, *operands], options
+    refuse_computed_weights(root)
+    return _Builder(root, statistics, step).program(step)
 
 
 class _Builder:
-    """Turns the nodes of a traced graph into stages, one by one."""
+    """Turns the calls of a step into stages, one by one."""
 
-    def __init__(self, root: nn.Module, statistics: Statistics) -> None:
+    def __init__(self, root: nn.Module, statistics: Statistics, step: OneStep) -> None:
         self.root = root
         self.statistics = statistics
         self.nodes: list[Node] = []
-        self.known: dict[fx.Node, object] = {}
-        self.calls: Counter[str] = Counter()
+        #: The number of each value in the program.
+        self.known: dict[Value, int] = dict.fromkeys(step.inputs, 0)
+        self.called: Counter[str] = Counter()
+        #: Of a call that gives several, only those that are used become a stage.
+        self.used = {step.output} | {value for call in step.calls for value in call.operands}
 
-    def program(self, graph: fx.Graph) -> Program:
-        self._refuse_repeated_neurons(graph)
-        for node in graph.nodes:
-            if node.op == "output":
-                return self._finish(node.args[0])
-            if node.op == "placeholder":
-                self._input(node)
-            elif node.op == "call_module":
-                self._module(node)
-            elif node.op == "get_attr":
-                self.known[node] = None  # an error where it is used
+    def program(self, step: OneStep) -> Program:
+        for call in step.calls:
+            if call.is_module:
+                self._module(call)
             else:
-                self.known[node] = self._function(node)
-        raise NetworkError(f"The forward of {type(self.root).__name__} returns nothing.")
+                self._function(call, self._name(call))
+        output = self.known[step.output]
+        if not isinstance(self.nodes[output - 1].stage, Spiking):
+            self._add(Readout("(readout)"), [step.output])
+        return Program(tuple(self.nodes))
 
-    def _refuse_repeated_neurons(self, graph: fx.Graph) -> None:
-        calls = Counter(
-            str(node.target)
-            for node in graph.nodes
-            if node.op == "call_module"
-            and isinstance(self.root.get_submodule(str(node.target)), snn.SpikingNeuron)
-        )
-        for name, count in calls.items():
-            if count > 1:
-                raise NetworkError(
-                    f"Neuron '{name}' is called {count} times in one forward; a neuron has one "
-                    f"membrane and runs once per step. {ONE_STEP}."
-                )
+    def _name(self, call: Call) -> str:
+        """The name of the function, with a number from its second call on."""
+        name = call.name.strip("_")
+        self.called[name] += 1
+        again = self.called[name] - 1
+        return f"{name}_{again}" if again else name
 
-    def _input(self, node: fx.Node) -> None:
-        if not self.known:
-            self.known[node] = _Value(0)
-        elif not node.args:
-            raise NetworkError(
-                f"The forward of {type(self.root).__name__} takes a second input "
-                f"'{node.target}'; {ONE_STEP}."
-            )
-
-    def _module(self, node: fx.Node) -> None:
-        name = str(node.target)
-        module = self.root.get_submodule(name)
-        kind = type(module).__name__
-        if type(module) in REFUSED:
-            raise NetworkError(f"Neuron '{name}' ({kind}) {REFUSED[type(module)]}.")
-        if type(module) not in MODULES:
-            raise NetworkError(
-                f"Stage '{name}' ({kind}) has no rule. Rules exist for "
-                f"{', '.join(sorted(m.__name__ for m in MODULES))}, reshapes, sums, "
-                "concatenations and elementwise maxima: replace it by one of these."
-            )
-        is_neuron = isinstance(module, snn.SpikingNeuron)
-        if len(node.args) + len(node.kwargs) != 1:
-            given = "its state threaded by hand" if is_neuron else "more than one argument"
-            raise NetworkError(f"'{name}' ({kind}) is called with {given}; {ONE_STEP}.")
-        source = (*node.args, *node.kwargs.values())[0]
-        self._refuse_in_place(node, module, source)
-        self.calls[name] += 1
+    def _module(self, call: Call) -> None:
+        module, name = call.target, call.name
+        self.called[name] += 1
         # Neurons are called once; an activation may stand in several places.
-        again = f" (call {self.calls[name]})" if self.calls[name] > 1 else ""
+        again = f" (call {self.called[name]})" if self.called[name] > 1 else ""
         unit = type(module) is Step or type(module) in ACTIVATIONS
         stage = MODULES[type(module)](name + again * unit, module)
         if isinstance(stage, Norm):
             stage.through = self.statistics == "through"
-        pair = is_neuron and (module.output or not module.init_hidden)
-        self._add(node, stage, [source], pair=bool(pair))
+        if isinstance(module, snn.SpikingNeuron):
+            _refuse_other_spikes(name, module)
+        self._add(stage, [call.args[0] if call.args else next(iter(call.kwargs.values()))], call)
 
-    def _refuse_in_place(self, node: fx.Node, module: nn.Module, source: Any) -> None:
-        """Refuse a change of a value that others take too, and would see changed."""
-        shared = isinstance(source, fx.Node) and (len(source.users) > 1 or not node.users)
-        if shared and getattr(module, "inplace", False):
-            raise NetworkError(
-                f"'{node.target}' ({type(module).__name__}) works in place on a value that another "
-                "stage takes, for which there is no rule: build it with inplace=False and use "
-                "what it returns."
-            )
-
-    def _add(self, node: fx.Node, stage: Stage, sources: list[Any], pair: bool = False) -> _Value:
-        inputs = tuple(self._value(source, stage.name) for source in sources)
+    def _add(self, stage: Stage, sources: Sequence[Any], call: Call | None = None) -> None:
+        inputs = tuple(self._number(source, stage.name) for source in sources)
         self.nodes.append(Node(stage, inputs))
-        value = _Value(len(self.nodes), pair)
-        self.known[node] = value
-        return value
+        if call is not None:
+            self.known[call.parts[0]] = len(self.nodes)
 
-    def _value(self, source: Any, user: str) -> int:
-        value = self.known.get(source) if isinstance(source, fx.Node) else None
-        if isinstance(value, _Value) and not value.pair:
-            return value.index
-        if isinstance(value, _Value):
-            what = (
-                f"the pair (spikes, membrane) of neuron '{self.nodes[value.index - 1].stage.name}'"
-            )
-            advice = "take its spikes (spk, _ = lif(cur)) or build it without output=True"
-        elif isinstance(value, _Membrane):
-            what = f"the membrane of neuron '{self.nodes[value.index - 1].stage.name}'"
+    def _number(self, source: Any, user: str) -> int:
+        if isinstance(source, Value) and source in self.known:
+            return self.known[source]
+        if isinstance(source, Value) and source.call is not None and source.call.is_neuron:
+            what = f"the membrane of neuron '{source.call.name}'"
             advice = "only spikes can feed another stage"
-        elif isinstance(source, fx.Node) and source.op == "get_attr":
-            what = f"the parameter or buffer '{source.target}' itself"
+        elif isinstance(source, Tensor):
+            what = self._constant(source)
             advice = "hold it in a module with a rule, such as nn.Linear"
         else:
             what, advice = f"'{source}'", "it must be a value that the network computed"
         raise NetworkError(f"Stage '{user}' takes {what}, for which there is no rule: {advice}.")
 
-    def _function(self, node: fx.Node) -> object:
-        """The stage of a function or method call."""
-        method = str(getattr(node.target, "__name__", node.target)).strip("_")
-        if node.op == "call_method":
-            method = str(node.target)
-        sources, options = _arguments(node)
-        if node.target in FUNCTIONAL_MODULES:
-            named = zip(POOL_OPTIONS.get(node.target, ()), sources[1:], strict=False)
-            values = () if node.target in POOL_OPTIONS else sources[1:]
-            module = FUNCTIONAL_MODULES[node.target](*values, **dict(named), **options)
-            self._refuse_in_place(node, module, sources[0])
-            return self._add(node, MODULES[type(module)](node.name, module), sources[:1])
-        if method in SUMS:
-            return self._sum(node, sources, SUMS[method] * _number(options.get("alpha", 1)))
-        if method in SCALES and not options.get("rounding_mode"):
-            return self._scale(node, sources, divide="div" in method)
-        if method in MERGES:
+    def _constant(self, tensor: Tensor) -> str:
+        named = (*self.root.named_parameters(), *self.root.named_buffers())
+        names = [name for name, each in named if each is tensor]
+        return f"the parameter or buffer '{names[0]}' itself" if names else "a tensor of its own"
+
+    # ------------------------------------------------------------------ functions
+
+    def _function(self, call: Call, name: str) -> None:
+        """The stage of a function or method."""
+        method = call.name.strip("_")
+        sources, options = _arguments(call)
+        module = _module_of(call, sources, options)
+        if module is not None:
+            self._add(MODULES[type(module)](name, module), sources[:1], call)
+        elif method in SUMS and _is_sum(sources):
+            self._sum(call, name, sources, SUMS[method] * float(options.get("alpha", 1)))
+        elif method == "rsub":
+            self._sum(call, name, sources[::-1], -1.0)
+        elif method in SCALES and _is_scale(sources) and not options.get("rounding_mode"):
+            factor = float(sources[1])
+            factor = 1 / factor if "div" in method else factor
+            self._add(merges.Sum(name, (factor,)), sources[:1], call)
+        elif method in MERGES:
             axis = sources[1] if len(sources) > 1 else options.get("dim", options.get("axis", 0))
-            stage = merges.Concatenate(node.name, int(_number(axis)))
-            return self._add(node, stage, list(sources[0]))
-        if method in MAXIMA and len(sources) == 2 and isinstance(sources[1], fx.Node):
-            return self._add(node, merges.Maximum(node.name), sources)
-        if method in RESHAPES:
-            return self._reshape(node, method, sources, options)
-        if method in UNCHANGED:
-            return self._add(node, shapes.Identity(node.name), sources[:1])
-        if method in ("size", "getattr", "getitem"):
-            return self._metadata(node, method)
-        raise NetworkError(
-            f"The forward calls '{method}' (as '{node.name}'), for which there is no rule; rules "
-            "exist for sums, differences, products with numbers, concatenation, elementwise "
-            "maximum, reshapes, pools and activations (a step is lfp_snn.activations.Step)."
-        )
+            self._add(merges.Concatenate(name, int(axis)), list(sources[0]), call)
+        elif method in MAXIMA and len(sources) == 2 and isinstance(sources[1], Value):
+            self._add(merges.Maximum(name), sources, call)
+        elif method in RESHAPES:
+            self._reshape(call, name, method, sources, options)
+        elif call.name in SAME:
+            self._add(shapes.Identity(name), sources[:1], call)
+        else:
+            self._linear(call, name, method)
 
-    def _sum(self, node: fx.Node, sources: list[Any], weight: float) -> _Value:
-        a, b = sources
-        if isinstance(a, fx.Node) and isinstance(b, fx.Node):
-            return self._add(node, merges.Sum(node.name, (1.0, weight)), [a, b])
-        if isinstance(a, fx.Node):
-            return self._add(node, merges.Sum(node.name, (1.0,), weight * _number(b)), [a])
-        return self._add(node, merges.Sum(node.name, (weight,), _number(a)), [b])
-
-    def _scale(self, node: fx.Node, sources: list[Any], divide: bool) -> _Value:
+    def _sum(self, call: Call, name: str, sources: list[Any], weight: float) -> None:
         a, b = sources
         if isinstance(b, int | float):
-            factor = 1 / float(b) if divide else float(b)
-            return self._add(node, merges.Sum(node.name, (factor,)), [a])
-        if isinstance(a, int | float) and not divide:
-            return self._add(node, merges.Sum(node.name, (float(a),)), [b])
-        raise NetworkError(
-            f"Stage '{node.name}' multiplies or divides by a value that the network computed, for "
-            "which there is no rule: only products with numbers are linear."
-        )
+            self._add(merges.Sum(name, (1.0,), weight * b), [a], call)
+        elif isinstance(a, int | float):
+            self._add(merges.Sum(name, (weight,), a), [b], call)
+        else:
+            self._add(merges.Sum(name, (1.0, weight)), [a, b], call)
 
     def _reshape(
-        self, node: fx.Node, method: str, sources: list[Any], options: dict[str, Any]
-    ) -> _Value:
+        self, call: Call, name: str, method: str, sources: list[Any], options: dict[str, Any]
+    ) -> None:
         source, *rest = sources
         rest += [options.pop("shape")] if "shape" in options else []
-        if len(rest) == 1 and isinstance(rest[0], list | tuple) and method != "squeeze":
+        if len(rest) == 1 and isinstance(rest[0], tuple) and method != "squeeze":
             rest = list(rest[0])
-        arguments = [self._shape_argument(node, source, a) for a in rest]
-        named = {key: self._shape_argument(node, source, a) for key, a in options.items()}
-        change = shapes.Change(method, *arguments, **named)
-        return self._add(node, shapes.Reshape(node.name, change), [source])
+        if method in ("view", "reshape") and rest and rest[0] == source.shape[0]:
+            rest[0] = shapes.Size(0)  # whatever the batch is
+        change = shapes.Change(method, *rest, **options)
+        self._add(shapes.Reshape(name, change), [source], call)
 
-    def _shape_argument(self, node: fx.Node, source: Any, argument: Any) -> object:
-        """A number, or the size of an axis of the tensor that is reshaped."""
-        if not isinstance(argument, fx.Node):
-            return argument
-        known = self.known.get(argument)
-        if isinstance(known, tuple) and isinstance(known[1], int):
-            of, axis = known
-            if of is source or axis == 0:
-                return shapes.Size(axis)
-        raise NetworkError(
-            f"Stage '{node.name}' reshapes to a size that is not known when the network is "
-            "traced: use nn.Flatten() or torch.flatten(x, 1)."
-        )
-
-    def _metadata(self, node: fx.Node, method: str) -> object:
-        """``x.shape``, ``x.size(i)``, ``x.shape[i]``, or one of the two that a neuron returns."""
-        source = node.args[0]
-        known = self.known.get(source) if isinstance(source, fx.Node) else None
-        if method == "size":
-            return (source, node.args[1] if len(node.args) > 1 else None)
-        if method == "getattr" and node.args[1] == "shape":
-            return (source, None)
-        if method == "getitem" and isinstance(known, tuple) and known[1] is None:
-            return (known[0], node.args[1])
-        if method == "getitem" and isinstance(known, _Value) and known.pair:
-            return _Value(known.index) if node.args[1] in (0, -2) else _Membrane(known.index)
-        raise NetworkError(
-            f"The forward indexes or inspects a value (as '{node.name}'), for which there is no "
-            f"rule; {ONE_STEP}."
-        )
-
-    def _finish(self, returned: Any) -> Program:
-        """Keep what leads to the output: spikes, or the values of a stage that has none."""
-        index = self._output_index(returned)
-        if not index:
-            raise NetworkError(
-                "The network returns its own input, for which there is no rule as the last stage: "
-                "end with a synapse such as nn.Linear, or with a neuron such as "
-                "snn.Leaky(beta=0.9, init_hidden=True, output=True)."
-            )
-        if not isinstance(self.nodes[index - 1].stage, Spiking):
-            self.nodes.append(Node(Readout("(readout)"), (index,)))
-            index = len(self.nodes)
-        needed, pending = set[int](), [index]
-        while pending:
-            value = pending.pop()
-            if value and value not in needed:
-                needed.add(value)
-                pending.extend(self.nodes[value - 1].inputs)
-        order = sorted(needed)  # all of them are computed before the output
-        renumbered = {0: 0} | {k: i + 1 for i, k in enumerate(order)}
-        return Program(
-            tuple(
-                Node(
-                    self.nodes[k - 1].stage,
-                    tuple(renumbered[i] for i in self.nodes[k - 1].inputs),
+    def _linear(self, call: Call, name: str, method: str) -> None:
+        """A function that is linear in the values that it takes; a stage for each part it gives."""
+        if method not in LINEAR:
+            if method in SCALES or method in ("rdiv", "rtruediv", "reciprocal"):
+                raise NetworkError(
+                    f"Stage '{name}' multiplies or divides by a value that the network computed or "
+                    "learns, for which there is no rule: only products with numbers are linear."
                 )
-                for k in order
+            raise NetworkError(
+                f"The forward calls '{method}' (as '{name}'), for which there is no rule; rules "
+                "exist for functions that are linear, concatenation, elementwise maximum, "
+                "reshapes, pools and activations (a step is lfp_snn.activations.Step)."
             )
-        )
+        operands = list(dict.fromkeys(call.operands))
+        constants = [each for each in leaves((call.args, call.kwargs)) if isinstance(each, Tensor)]
+        if any(each.requires_grad for each in constants) or (
+            method in SCALES and len(call.operands) != 1
+        ):
+            raise NetworkError(
+                f"Stage '{name}' multiplies or divides by a value that the network computed or "
+                "learns, for which there is no rule: only products with numbers are linear."
+            )
+        shapes_ = [each.shape for each in operands]
+        for part, value in call.parts.items():
+            if value not in self.used:
+                continue
+            function = partial(_called, call, operands, part)
+            own = name if len(call.parts) == 1 else f"{name} (part {part})"
+            self.nodes.append(
+                Node(
+                    LinearMap(own, function, shapes_),
+                    tuple(self._number(each, own) for each in operands),
+                )
+            )
+            self.known[value] = len(self.nodes)
 
-    def _output_index(self, returned: Any) -> int:
-        first, *others = returned if isinstance(returned, tuple | list) else (returned,)
-        value = self.known.get(first) if isinstance(first, fx.Node) else None
-        if isinstance(value, _Value) and len(others) < 2:
-            membranes = [self.known.get(o) for o in others if isinstance(o, fx.Node)]
-            if all(m == _Membrane(value.index) for m in membranes) and len(membranes) == len(
-                others
-            ):
-                return value.index
+
+def _called(call: Call, operands: Sequence[Value], part: int, *given: Tensor) -> Tensor:
+    """One of the tensors that a call gives, for other tensors in the place of its values."""
+    found = dict(zip(operands, given, strict=True))
+
+    def put(value: Any) -> Any:
+        if isinstance(value, Value):
+            return found[value]
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value.detach().to(given[0].dtype)
+        if isinstance(value, tuple):
+            return tuple(map(put, value))
+        return value
+
+    result = call.target(*map(put, call.args), **{k: put(v) for k, v in call.kwargs.items()})
+    return [each for each in leaves(result) if isinstance(each, Tensor)][part]
+
+
+def _arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """Operands and other positional arguments of a call, and its remaining keywords."""
+    options = dict(call.kwargs)
+    operands = [options.pop(key) for key in ("input", "tensors", "other") if key in options]
+    return [*call.args, *operands], options
+
+
+def _module_of(call: Call, sources: list[Any], options: dict[str, Any]) -> nn.Module | None:
+    """The module that does what a function does, if there is one."""
+    target = call.target
+    if call.name in DROPOUTS:
+        return _dropout(*sources[1:], kind=DROPOUTS[call.name], **options)
+    kind = FUNCTIONAL_MODULES.get(target) or FUNCTIONAL_MODULES.get(call.name)
+    if kind is None:
+        return None
+    named = zip(POOL_OPTIONS.get(target, ()), sources[1:], strict=False)
+    values = () if target in POOL_OPTIONS else sources[1:]
+    return kind(*values, **dict(named), **options)
+
+
+def _dropout(
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    kind: Callable[[float], nn.Module],
+) -> nn.Module:
+    """Dropout as a module that stays in the mode in which its function was called."""
+    return kind(p).train(training)
+
+
+def _is_sum(sources: list[Any]) -> bool:
+    return len(sources) == 2 and any(isinstance(each, Value) for each in sources)
+
+
+def _is_scale(sources: list[Any]) -> bool:
+    return (
+        len(sources) == 2 and isinstance(sources[0], Value) and isinstance(sources[1], int | float)
+    )
+
+
+def _refuse_other_spikes(name: str, neuron: Any) -> None:
+    """Refuse a neuron whose spikes are no step of its membrane.
+
+    Raises:
+        NetworkError: names the neuron.
+    """
+    distance = torch.tensor([-2.0, -0.3, -0.01, 0.0, 0.01, 0.3, 2.0]).repeat(8)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        spikes = neuron.spike_grad(distance)
+    if not torch.equal(spikes, (distance > 0).float()):
         raise NetworkError(
-            f"The forward of {type(self.root).__name__} must return the spikes of its last neuron, "
-            "or its spikes and membrane, or the value of its last stage, and nothing else."
+            f"Neuron '{name}' ({type(neuron).__name__}) has a spike_grad whose spikes are no step "
+            "at the threshold: take one that is, such as snntorch.surrogate.atan(), or leave it "
+            "out, since LFP takes no gradient of it."
         )

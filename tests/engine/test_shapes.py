@@ -283,9 +283,9 @@ def test_a_number_added_shifts_the_current(merge: Callable[[Tensor, Tensor], Ten
 @pytest.mark.parametrize(
     ("merge", "expected"),
     [
-        (lambda a, b: a + b, r"'add' \(Sum\).*\(4,\).*\(5,\)"),
-        (torch.maximum, r"'maximum' \(Maximum\).*\(4,\).*\(5,\)"),
-        (lambda a, b: torch.cat([a.unsqueeze(1), b.unsqueeze(1)], 1), r"'cat'.*\(1, 4\), \(1, 5\)"),
+        (lambda a, b: a + b, "'add'.*tensor a .4. must match .* tensor b .5."),
+        (torch.maximum, "'maximum'.*tensor a .4. must match .* tensor b .5."),
+        (lambda a, b: torch.cat([a.unsqueeze(1), b.unsqueeze(1)], 1), "'cat'.* 4 but got size 5"),
     ],
 )
 def test_branches_that_do_not_fit_are_refused(
@@ -376,5 +376,5 @@ def test_a_reshape_that_mixes_samples_is_refused(change: Callable[[Tensor], Tens
 
 def test_a_reshape_to_the_wrong_size_is_refused() -> None:
     lfp = TemporalLFP(Reshaped(lambda x: x.view(x.size(0), 5)))
-    with pytest.raises(ShapeError, match=r"'view'.*\(2, 3\)"):
+    with pytest.raises(ShapeError, match=r"\(2, 2, 3\) at 'view'.*invalid"):
         lfp.forward(torch.ones(3, 2, 2, 3))

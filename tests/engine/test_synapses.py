@@ -121,10 +121,21 @@ def test_batch_norm_in_training_of_a_constant_input(lengths: list[int] | None) -
     assert_equal_to_oracle(strong(net).train(), x, steps=4, lengths=lengths)
 
 
-def test_batch_norm_without_running_statistics_always_uses_the_batch() -> None:
+def test_batch_norm_without_running_statistics() -> None:
+    """In training all take the batch; in evaluation the module takes it step by step."""
     norm = nn.BatchNorm1d(6, track_running_stats=False)
     net = nn.Sequential(nn.Linear(8, 6), norm, leaky(), nn.Linear(6, 3), leaky())
-    assert_equal_to_oracle(strong(net).eval(), trains(5, 3, 8))
+    assert_equal_to_oracle(strong(net).train(), trains(5, 3, 8))
+    with pytest.raises(NetworkError, match="'1' .* no running statistics .* at each step"):
+        TemporalLFP(net.eval())
+
+
+def test_norms_that_share_running_statistics_are_refused() -> None:
+    first, second = nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+    second.running_mean = first.running_mean
+    net = nn.Sequential(nn.Linear(8, 6), first, leaky(), nn.Linear(6, 6), second, leaky())
+    with pytest.raises(NetworkError, match="'1' and '4' share their running statistics"):
+        TemporalLFP(net)
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

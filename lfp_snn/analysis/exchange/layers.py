@@ -23,7 +23,7 @@ from lfp_snn.engine import batch_norms, neurons, norms, shapes, synapses
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import Stage, Tape
-from lfp_snn.engine.tracing import build_program
+from lfp_snn.engine.structure import guess_program
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -67,7 +67,7 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[FoldedLayer]:
     training = net.training
     net.eval()
     try:
-        program = build_program(net)
+        program = guess_program(net)
         found = _unfolded(program, _shapes(program, net, tuple(input_shape)))
     finally:
         net.train(training)

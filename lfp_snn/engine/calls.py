@@ -1,0 +1,138 @@
+"""What a forward was seen to call, and how it is called step after step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import nn
+
+from lfp_snn.errors import NetworkError
+
+__all__ = ["Arguments", "Call", "Recording", "Value", "leaves"]
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor that depends on the input.
+
+    Args:
+        call: that gave it; None for the input itself.
+        part: which of what the call gave; of a neuron 0 is its spikes, and then come its states.
+        shape: of the tensor.
+        forward: the call of the network's forward whose input it is.
+    """
+
+    call: Call | None
+    part: int
+    shape: torch.Size
+    forward: int = 0
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a module or function.
+
+    Args:
+        name: path of the module, or name of the function without underscores around it.
+        target: what is called.
+        args: positional arguments, with values in the place of tensors that depend on the input.
+        kwargs: the others.
+        forward: the call of the network's forward in which it came.
+        states: of a neuron, the values of its states, None where they are zero.
+        parts: the values that it gave, by part.
+    """
+
+    name: str
+    target: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    forward: int
+    states: dict[str, Value | None] = field(default_factory=dict)
+    parts: dict[int, Value] = field(default_factory=dict)
+
+    @property
+    def is_module(self) -> bool:
+        """Is a module called, and no function?"""
+        return isinstance(self.target, nn.Module)
+
+    @property
+    def is_neuron(self) -> bool:
+        """Is a neuron called?"""
+        return isinstance(self.target, snn.SpikingNeuron)
+
+    @property
+    def operands(self) -> list[Value]:
+        """The values that it takes, states left out."""
+        return [each for each in leaves((self.args, self.kwargs)) if isinstance(each, Value)]
+
+
+@dataclass
+class Recording:
+    """A few calls of a network's forward, one after the other.
+
+    Args:
+        root: the module whose paths name the calls.
+        inputs: of each call of forward.
+        returned: what each call gave: values, and whatever else there was among them.
+        calls: all of them, in order.
+        arguments: how forward is called step after step.
+    """
+
+    root: nn.Module
+    arguments: Arguments
+    inputs: list[Value] = field(default_factory=list)
+    returned: list[list[Any]] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What is in a nest of tuples, lists, dicts and slices, in order."""
+    if isinstance(value, tuple | list):
+        for each in value:
+            yield from leaves(each)
+    elif isinstance(value, dict):
+        yield from leaves(list(value.values()))
+    else:
+        yield value
+
+
+class Arguments:
+    """What a forward takes beside its input, step after step.
+
+    An argument without a default is a state: it begins as a tensor without entries, as
+    ``init_leaky()`` gives, and goes on with whatever of the state the last call returned. If all
+    others have the default None and the forward returns as many things behind its output, those
+    are handed back in.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        taken = [p for p in inspect.signature(net.forward).parameters.values() if p.kind in kinds]
+        if not taken:
+            raise NetworkError(
+                f"The forward of {type(net).__name__} takes no input; expected one, as in "
+                "forward(self, x)."
+            )
+        self.states = {p.name: torch.zeros(0) for p in taken[1:] if p.default is p.empty}
+        self.optional = [p.name for p in taken[1:] if p.default is None]
+        #: Where among the things that were returned each state is.
+        self.places: dict[str, int] = {}
+
+    def first(self) -> dict[str, Any]:
+        """For the first call."""
+        return dict(self.states)
+
+    def following(self, returned: Any) -> dict[str, Any]:
+        """For the next call, from what the last one gave."""
+        if self.states:
+            found = list(leaves(returned))
+            return {name: found[place] for name, place in self.places.items()}
+        several = isinstance(returned, tuple | list)
+        if self.optional and several and len(returned) == 1 + len(self.optional):
+            return dict(zip(self.optional, returned[1:], strict=True))
+        return {}

@@ -1,0 +1,251 @@
+"""What runs equals the module: a few samples are stepped through the module beside the engine.
+
+Both run in float64, from rest, on the same samples over all their steps, so that rounding plays no
+part. What differs on purpose is left out: dropout (one mask for all steps in training, a new one at
+each step in the module) and the noise of step units are off, and batch normalisations (statistics
+over all steps in training, over each step in the module) take their running statistics, which stay
+as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
+
+from lfp_snn.activations import Step
+from lfp_snn.engine.fixed import FixedPointLeaky
+from lfp_snn.engine.graph import Program
+from lfp_snn.engine.neurons import Population
+from lfp_snn.engine.shapes import Dropout
+from lfp_snn.engine.stage import Stage, Tape
+from lfp_snn.engine.structure import Structure
+from lfp_snn.engine.supported import DROPOUTS
+from lfp_snn.engine.undisturbed import put_to_rest, undisturbed
+from lfp_snn.errors import NetworkError
+
+__all__ = ["check_equal"]
+
+#: Steps that are compared at a time, which bounds the memory.
+CHUNK = 16
+#: Difference of values, as a share of the largest, that rounding may make in float64.
+TOLERANCE = 1e-9
+#: Modules whose training differs on purpose.
+ON_PURPOSE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNorm2d, Step)
+
+
+def check_equal(
+    net: nn.Module, x: Tensor, steps: int | None, find: Callable[[Tensor], Structure]
+) -> None:
+    """Step a module beside the engine.
+
+    Args:
+        net: the network; it stays as it was.
+        x: a few samples, in the layout that it takes; of a forward of one step ``[T, B, ...]``, or
+            ``[B, ...]`` with steps.
+        steps: T of a constant input.
+        find: the structure of the network on that.
+
+    Raises:
+        NetworkError: they differ; names the first stage.
+    """
+    fixed = any(isinstance(module, FixedPointLeaky) for module in net.modules())
+    with undisturbed(net), torch.no_grad(), _precise(x.dtype if fixed else torch.float64) as dtype:
+        for module in net.modules():
+            _convert(module, dtype)
+            if isinstance(module, ON_PURPOSE):
+                module.training = False
+            if isinstance(module, snn.SpikingNeuron):
+                module.spike_grad = _step  # which it is; a surrogate takes time for its gradient
+        put_to_rest(net)
+        x = x.to(dtype)
+        structure = find(x)
+        if any(type(node.stage.module) is nn.ModuleList for node in structure.program.nodes):
+            return  # a list of normalisations, which only the engine can call
+        comparison = _Comparison(net, structure, dtype)
+        with comparison.listening():
+            comparison.run(x, steps)
+
+
+def _step(distance: Tensor) -> Tensor:
+    return (distance > 0).to(distance.dtype)
+
+
+def _convert(module: nn.Module, dtype: torch.dtype) -> None:
+    """Give a module tensors of another type, in the place of those that it holds."""
+    holders: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
+    for held in holders:
+        for name, tensor in list(held.items()):
+            if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+                continue
+            new = tensor.detach().to(dtype)
+            learns = isinstance(tensor, nn.Parameter)
+            held[name] = nn.Parameter(new, requires_grad=False) if learns else new
+
+
+@contextmanager
+def _precise(dtype: torch.dtype) -> Iterator[torch.dtype]:
+    """Within, new tensors are of a type unless told."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield dtype
+    finally:
+        torch.set_default_dtype(usual)
+
+
+class _AsCompared(TorchFunctionMode):
+    """A module that asks for float32 gets the type of the comparison, and keeps all units."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    @override
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        kwargs = {key: self._fitting(each) for key, each in (kwargs or {}).items()}
+        if name in DROPOUTS:
+            return args[0] if args else kwargs["input"]
+        if name == "float":
+            return args[0].to(self.dtype)
+        return func(*map(self._fitting, args), **kwargs)
+
+    def _fitting(self, value: Any) -> Any:
+        return self.dtype if value is torch.float32 else value
+
+
+class _Comparison:
+    """A module and a program, side by side."""
+
+    def __init__(self, net: nn.Module, structure: Structure, dtype: torch.dtype) -> None:
+        self.net = net
+        self.structure = structure
+        self.program: Program = structure.program
+        self.dtype = dtype
+        #: What each module gave in the steps that are compared next; of neurons also membranes.
+        self.gave: dict[nn.Module, list[Tensor]] = {}
+        self.membranes: dict[nn.Module, list[Tensor]] = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within, what the modules of stages give is noted.
+
+        Of a forward that loops, all steps at once: there only what is needed to tell.
+        """
+        stages = [node.stage for node in self.program.nodes]
+        if self.structure.step.loops:
+            stages = [s for s in stages if isinstance(s, Population) or s is stages[-2:][0]]
+        own = set(self.net.modules())
+        heard = {s.module for s in stages if s.module is not None and s.module in own}
+        handles = [module.register_forward_hook(self._note) for module in heard]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _note(self, module: nn.Module, _inputs: object, output: Any) -> None:
+        found = output[0] if isinstance(output, tuple) else output
+        self.gave.setdefault(module, []).append(found.clone())  # others may change it in place
+        membrane = module._buffers.get("mem")
+        if membrane is not None:
+            self.membranes.setdefault(module, []).append(membrane)
+
+    def run(self, x: Tensor, steps: int | None) -> None:
+        """Compare all steps.
+
+        Raises:
+            NetworkError: at the first difference.
+        """
+        frames, steps = self.structure.frames(x, steps)
+        assert isinstance(frames, Tensor)
+        constant = steps is not None
+        total = len(frames) if steps is None else steps
+        arguments = self.structure.arguments
+        loops, others = self.structure.step.loops, arguments.first()
+        state: dict[str, Tensor] = {}
+        with _AsCompared(self.dtype):
+            if loops:
+                self._call(x, others)
+        for start in range(0, total, CHUNK):
+            length = min(CHUNK, total - start)
+            if not loops:
+                self.gave.clear()
+                self.membranes.clear()
+                for t in range(start, start + length):
+                    with _AsCompared(self.dtype):
+                        returned = self._call(frames if constant else frames[t], others)
+                    others = arguments.following(returned)
+            value = frames[None] if constant else frames[start : start + length]
+            run = Tape(length, value.shape[1], None, state, False, self.dtype, start=start)
+            window = slice(start, start + length) if loops else slice(0, length)
+            if not self._compare(self._stages(run, value), window, total if loops else length):
+                return
+            state = run.final_state
+
+    def _call(self, x: Tensor, others: dict[str, Any]) -> Any:
+        try:
+            return self.net(x, **others)
+        except (RuntimeError, ValueError, IndexError) as problem:
+            raise NetworkError(
+                f"The forward of {type(self.net).__name__} fails on an input of shape "
+                f"{tuple(x.shape)}, which TemporalLFP could run: {problem}"
+            ) from problem
+
+    def _stages(self, run: Tape, value: Tensor) -> list[Any]:
+        """The values of all stages."""
+        values: list[Any] = [value]
+        for node in self.program.nodes:
+            inputs = [values[i] for i in node.inputs]
+            kept = isinstance(node.stage, Dropout)
+            values.append(inputs[0] if kept else node.stage.forward(run, *inputs))
+        return values[1:]
+
+    def _compare(self, values: list[Any], window: slice, expected: int) -> bool:
+        """Compare a chunk; False if a membrane that lies at its threshold leaves it open."""
+        differences: list[tuple[int, int, Stage, Tensor]] = []
+        for k, (node, ours) in enumerate(zip(self.program.nodes, values, strict=True)):
+            gave = self.gave.get(node.stage.module) if node.stage.module is not None else None
+            if gave is None or len(gave) != expected:
+                continue  # called once for all steps, or more often than a stage is
+            theirs = torch.stack(gave[window])
+            other = self._differ(node.stage, ours, theirs)
+            if bool(other.any()):
+                first = int(other.flatten(1).any(1).nonzero()[0])
+                differences.append((first, k, node.stage, other))
+        if not differences:
+            return True
+        first, _, stage, other = min(differences, key=lambda each: each[:2])
+        if self._at_threshold(stage, other[first], window.start + first):
+            return False
+        share = float(other[first].double().mean())
+        raise NetworkError(
+            f"What TemporalLFP runs is not what {type(self.net).__name__} computes: stage "
+            f"'{stage.name}' ({stage.describe()}) gives something else first, in {share:.1%} of "
+            "its units, when both are stepped side by side: its forward does what differs from "
+            "step to step or is kept outside of the states of neurons, for which there is no rule."
+        )
+
+    def _differ(self, stage: Stage, ours: Tensor, theirs: Tensor) -> Tensor:
+        if ours.shape[1:] != theirs.shape[1:]:
+            return torch.ones_like(theirs, dtype=torch.bool)
+        if isinstance(stage, Population):
+            return ours != theirs
+        scale = float(theirs.abs().max()) + 1
+        loose = TOLERANCE if self.dtype == torch.float64 else 1e-4
+        return (ours - theirs).abs() > loose * scale
+
+    def _at_threshold(self, stage: Stage, other: Tensor, t: int) -> bool:
+        """Do the membranes that differ lie so near that rounding decides?"""
+        if not isinstance(stage, Population) or stage.module not in self.membranes:
+            return False
+        membrane = self.membranes[stage.module][t]
+        distance = (membrane - stage.module.threshold).abs()
+        return bool((distance[other] < TOLERANCE * (1 + membrane.abs().max())).all())

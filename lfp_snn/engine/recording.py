@@ -1,0 +1,382 @@
+"""What a forward calls, recorded while it runs for real on an example.
+
+The example has true shapes and types but no content: every synapse and neuron gives zeros of the
+right shape, so that sizes, ``isinstance``, ``self.training`` and attributes of the module are what
+they are, and reading a value is an error. Nothing of the module is changed
+(:mod:`lfp_snn.engine.undisturbed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+from typing_extensions import override
+
+from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves
+from lfp_snn.engine.supported import (
+    DROPOUTS,
+    LIKE,
+    METADATA,
+    MODULES,
+    REFUSED,
+    RESHAPES,
+    SAME,
+    is_leaf,
+)
+from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
+from lfp_snn.errors import NetworkError, ShapeError
+
+__all__ = ["ForwardFailedError", "record"]
+
+
+class ForwardFailedError(ShapeError):
+    """The forward of a network fails on an example, perhaps because of its shape."""
+
+
+def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A nest with other leaves."""
+    if isinstance(value, tuple | list):
+        return tuple(_replaced(each, change) for each in value)
+    if isinstance(value, dict):
+        return {key: _replaced(each, change) for key, each in value.items()}
+    return change(value)
+
+
+class _Recorder(TorchFunctionMode):
+    """Notes every call of torch, and of the modules that are looked at as a whole."""
+
+    def __init__(self, root: nn.Module, tolerant: bool) -> None:
+        super().__init__()
+        self.found = Recording(root, Arguments(root))
+        self.tolerant = tolerant
+        self.at = ""  # what was called last
+        self.forward = 0
+        #: Each tensor that depends on the input, with the version at which it does.
+        self.values: Any = WeakIdKeyDictionary()
+        #: The name, by identity, of what was handed in as a state; and which state each became.
+        self.handed: dict[int, str] = {}
+        self.taken: dict[str, tuple[nn.Module, int]] = {}
+
+    # ------------------------------------------------------------------ values
+
+    def note(self, tensor: Tensor, value: Value) -> Tensor:
+        self.values[tensor] = (value, tensor._version)
+        return tensor
+
+    def value(self, leaf: Any) -> Any:
+        """The value that a tensor stands for, or what it is if it does not depend on the input."""
+        known = self.values.get(leaf) if isinstance(leaf, Tensor) else None
+        if known is None:
+            return leaf
+        value, version = known
+        if leaf._version != version:
+            raise NetworkError(
+                "The forward changes a tensor in place of which it uses a view as well, for which "
+                "there is no rule: write y = y + x in the place of y.add_(x) or y += x."
+            )
+        return value
+
+    def _call(self, name: str, target: Any, args: Any, kwargs: Any) -> Call:
+        args, kwargs = _replaced(args, self.value), _replaced(kwargs, self.value)
+        return Call(name, target, args, kwargs, self.forward)
+
+    def _give(self, call: Call, tensor: Tensor, part: int) -> Tensor:
+        call.parts[part] = Value(call, part, tensor.shape)
+        return self.note(tensor, call.parts[part])
+
+    # ------------------------------------------------------------------ functions
+
+    @override
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        self.at = name = _name(func)
+        if not any(isinstance(v, Tensor) and v in self.values for v in leaves((args, kwargs))):
+            return func(*args, **kwargs)
+        if name in LIKE:
+            return func(*args, **kwargs)
+        call = self._call(name, func, tuple(args), kwargs)
+        # Dropout would draw, and whether it works in place shows in its argument alone.
+        result = _dropout_example(*args, **kwargs) if name in DROPOUTS else func(*args, **kwargs)
+        tensors = [each for each in leaves(result) if isinstance(each, Tensor)]
+        if name in METADATA and not tensors:
+            return result
+        if func is Tensor.__setitem__:
+            tensors = [args[0]]
+        elif not tensors:
+            raise NetworkError(
+                f"The forward reads values that it computed (by '{name}'), and a decision on "
+                "values has no rule: let every step make the same calls, whatever the values are."
+            )
+        if name in SAME and not tensors[0].is_floating_point():
+            call.name = "cast"  # to whole numbers, which is a change
+        self.found.calls.append(call)
+        for part, tensor in enumerate(tensors):
+            self._give(call, tensor, part)
+        return result
+
+    # ------------------------------------------------------------------ modules
+
+    def module(self, module: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
+        """In the place of the forward of a module that is looked at as a whole."""
+        with torch._C.DisableTorchFunction():
+            self.at, kind = name, type(module)
+            if kind in REFUSED:
+                raise NetworkError(f"Neuron '{name}' ({kind.__name__}) {REFUSED[kind]}.")
+            if kind not in MODULES:
+                raise NetworkError(
+                    f"Stage '{name}' ({kind.__name__}) has no rule. Rules exist for "
+                    f"{', '.join(sorted(m.__name__ for m in MODULES))}, reshapes, sums, "
+                    "concatenations and elementwise maxima: replace it by one of these."
+                )
+            first = next(iter((*args, *kwargs.values())), None)
+            if not isinstance(first, Tensor):
+                raise NetworkError(
+                    f"'{name}' ({kind.__name__}) is called with {_shown(first)}; expected one "
+                    "tensor."
+                )
+            if isinstance(module, snn.SpikingNeuron):
+                return self._neuron(module, name, *args, **kwargs)
+            call = self._call(name, module, args, kwargs)
+            if len(args) + len(kwargs) != 1:
+                raise NetworkError(
+                    f"'{name}' ({kind.__name__}) is called with more than one argument; expected "
+                    "its input alone."
+                )
+            self.found.calls.append(call)
+            return self._give(call, self._example(module, first), 0)
+
+    def _example(self, module: nn.Module, x: Tensor) -> Tensor:
+        """What a module gives, without content."""
+        if getattr(module, "inplace", False):
+            return x.add_(0)
+        forward: Any = type(module).forward
+        if isinstance(module, nn.Linear):
+            if self.tolerant or x.shape[-1:] == (module.in_features,):
+                return x.new_zeros(*x.shape[:-1], module.out_features)
+            failed: Tensor = forward(module, x)  # says what is wrong
+            return failed
+        if isinstance(module, WINDOWS):
+            batched = x.dim() == 2 + _map_axes(module)
+            shape = forward(module, x[:1] if batched else x).shape
+            return x.new_zeros((*x.shape[:1], *shape[1:]) if batched else shape)
+        if isinstance(module, nn.Flatten | nn.Unflatten):
+            changed: Tensor = forward(module, x).clone()
+            return changed
+        return torch.zeros_like(x)
+
+    def _neuron(self, neuron: Any, name: str, input_: Tensor, *given: Any, **named: Any) -> Any:
+        states = states_of(neuron)
+        handed = dict(zip(states, given, strict=False)) | named
+        handed = {key: state for key, state in handed.items() if state is not None}
+        if handed and neuron.init_hidden:
+            raise NetworkError(
+                f"Neuron '{name}' ({type(neuron).__name__}) is given its state and keeps its own: "
+                f"build it without init_hidden=True, or call {name.rpartition('.')[2]}(cur)."
+            )
+        call = self._call(name, neuron, (input_,), {})
+        for key in states:
+            held = handed.get(key, neuron._buffers[key])
+            if id(held) in self.handed:
+                self.taken[self.handed[id(held)]] = (neuron, _part(states, key))
+            call.states[key] = self._state(call, key, held, input_)
+        self.found.calls.append(call)
+        spikes = self._give(call, torch.zeros_like(input_), 0)
+        after = {}
+        for key in states:
+            part = _part(states, key)
+            after[key] = self._give(call, torch.zeros_like(input_), part) if part else spikes
+            neuron._buffers[key] = after[key]
+        if neuron.init_hidden and not neuron.output:
+            return spikes
+        return (spikes, *(state for key, state in after.items() if key != "spk"))
+
+    def _state(self, call: Call, key: str, held: Tensor, input_: Tensor) -> Value | None:
+        """The value of a state, None for zeros, which snntorch makes of one of another shape."""
+        value = self.value(held)
+        while isinstance(value, Value) and value.call is not None and value.call.name in SAME:
+            value = value.call.operands[0]
+        if held.shape != input_.shape:
+            return None
+        if isinstance(value, Value):
+            source = value.call
+            part = _part(states_of(call.target), key)
+            if source is not None and source.target is call.target and value.part == part:
+                return value
+            raise NetworkError(
+                f"Neuron '{call.name}' ({type(call.target).__name__}) is given a '{key}' that is "
+                "not its own of the step before, for which there is no rule."
+            )
+        if bool(held.any()):
+            raise NetworkError(
+                f"Neuron '{call.name}' ({type(call.target).__name__}) begins with a '{key}' that "
+                "is not zero; TemporalLFP begins at rest: reset it, or give forward a state."
+            )
+        return None
+
+
+def _dropout_example(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+) -> Tensor:
+    return input.add_(0) if inplace else input.clone()
+
+
+#: Modules that look at windows of maps, and give maps of another size.
+WINDOWS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+)
+
+
+def _map_axes(module: nn.Module) -> int:
+    """How many axes the maps have that a module looks at, by its name."""
+    return int(type(module).__name__[-2])
+
+
+def _shown(value: Any) -> str:
+    """What a module was called with in the place of a tensor."""
+    if isinstance(value, tuple) and all(isinstance(each, Tensor) for each in value):
+        return (
+            "a pair of tensors, such as the spikes and the membrane of a neuron (take its spikes, "
+            "spk, _ = lif(cur), or build it without output=True)"
+        )
+    return f"{value!r}"
+
+
+def _part(states: Sequence[str], key: str) -> int:
+    """Which part of what a neuron gives a state is: its spikes are the first."""
+    return 0 if key == "spk" else 1 + [each for each in states if each != "spk"].index(key)
+
+
+def _name(func: Any) -> str:
+    """A function, method, operator or attribute by its name."""
+    name = str(getattr(func, "__name__", func))
+    if name in ("__get__", "__set__"):
+        name = str(getattr(func.__self__, "__name__", name))
+    return name.strip("_") if name.startswith("__") else name
+
+
+def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool) -> Recording:
+    """Call a network's forward twice on an example, and record what it does.
+
+    Args:
+        net: the network.
+        shape: of what its forward takes.
+        like: a tensor with its type and device.
+        tolerant: whether a linear layer may be given another number of inputs than it has.
+
+    Raises:
+        NetworkError: it calls what has no rule, reads values, or takes further inputs.
+    """
+    root = nn.Sequential(net) if is_leaf(net) else net
+    recorder = _Recorder(root, tolerant)
+    arguments = recorder.found.arguments
+    with undisturbed(root), torch.inference_mode(False), torch.no_grad():
+        put_to_rest(root)
+        for name, module in root.named_modules():
+            if is_leaf(module):
+                module.__dict__["forward"] = partial(recorder.module, module, name)
+        before = random_state()
+        others = arguments.first()
+        recorder.handed = {id(each): name for name, each in others.items()}
+        for forward in range(2):
+            recorder.forward = forward
+            x = like.new_zeros(()).expand(tuple(shape))
+            recorder.note(x, Value(None, 0, x.shape, forward))
+            recorder.found.inputs.append(recorder.value(x))
+            with recorder, _explained(recorder, net, shape):
+                returned = root(x, **others)
+            values = [recorder.value(each) for each in leaves(returned)]
+            recorder.found.returned.append(values)
+            if not forward:
+                _find_states(net, recorder, values)
+            others = arguments.following(returned)
+        _refuse_draws(net, before)
+    return recorder.found
+
+
+@contextmanager
+def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Iterator[None]:
+    """Say of a forward that fails on which input it did, and what may have been the reason."""
+    try:
+        yield
+    except NetworkError:
+        raise
+    except Exception as problem:
+        mixed = [
+            call
+            for call in recorder.found.calls
+            if call.name in RESHAPES and call.parts[0].shape[:1] != call.operands[0].shape[:1]
+        ]
+        hint = (
+            f"; '{mixed[-1].name}' mixes samples: keep axis 0, for instance with "
+            "torch.flatten(x, 1)"
+            if mixed
+            else ""
+        )
+        raise ForwardFailedError(
+            f"The forward of {type(net).__name__} fails on an input of shape {tuple(shape)} at "
+            f"'{recorder.at.strip('_')}' ({str(problem).rstrip('.')}){hint}."
+        ) from problem
+
+
+def _find_states(net: nn.Module, recorder: _Recorder, returned: Sequence[Any]) -> None:
+    """Find each state that is handed in among what was returned."""
+    arguments = recorder.found.arguments
+    last = {call.target: call for call in recorder.found.calls if call.is_neuron}
+    for name in arguments.states:
+        neuron, part = recorder.taken.get(name, (None, 0))
+        if neuron is None:
+            raise NetworkError(
+                f"The forward of {type(net).__name__} takes a second input '{name}', which is no "
+                "state of a neuron: TemporalLFP gives a network one input."
+            )
+        value = last[neuron].parts[part]
+        places = [k for k, each in enumerate(returned) if each is value]
+        if not places:
+            raise NetworkError(
+                f"The forward of {type(net).__name__} takes the state '{name}' and does not return "
+                "it, so that it could not go on: return it beside the spikes."
+            )
+        arguments.places[name] = places[0]
+
+
+def _refuse_draws(net: nn.Module, before: Any) -> None:
+    """Refuse a forward that draws random numbers, of which every step would have others."""
+    python, numpy, cpu, devices = before
+    now = random_state()
+    same = (
+        python == now[0]
+        and all(map(np.array_equal, numpy, now[1]))
+        and torch.equal(cpu, now[2])
+        and all(map(torch.equal, devices, now[3]))
+    )
+    if not same:
+        raise NetworkError(
+            f"The forward of {type(net).__name__} draws random numbers, so that each call computes "
+            "something else: leave only dropout to chance."
+        )

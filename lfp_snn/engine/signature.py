@@ -1,0 +1,81 @@
+"""How calls compare from step to step, and which of them cut a step from a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lfp_snn.engine.calls import Call, Value, leaves
+
+__all__ = ["Signature", "cuts", "described"]
+
+#: What tells whether two steps, or two networks, are the same.
+Signature = tuple[Any, ...]
+
+
+def cuts(call: Call, source: Value) -> Iterator[tuple[Value, int, int]]:
+    """The values that a call cuts from a sequence at one index of one axis: axis and index."""
+    dims = len(source.shape)
+    if call.name in ("unbind", "iter"):
+        axis = int(call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else 0)) % dims
+        yield from ((value, axis, part) for part, value in call.parts.items())
+    elif call.name == "select" and len(call.args) == 3:
+        _, axis, index = call.args
+        yield call.parts[0], axis % dims, index % source.shape[axis]
+    elif call.name == "getitem":
+        index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+        if Ellipsis in index:
+            at = index.index(Ellipsis)
+            missing = (slice(None),) * (dims - len(index) + 1)
+            index = (*index[:at], *missing, *index[at + 1 :])
+        numbers = [(axis, k) for axis, k in enumerate(index) if type(k) is int]
+        rest = [k for k in index if type(k) is not int]
+        if len(numbers) == 1 and all(k == slice(None) for k in rest):
+            ((axis, k),) = numbers
+            yield call.parts[0], axis, k % source.shape[axis]
+
+
+class _Constant:
+    """A tensor that does not depend on the input; equal to one of the same values."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Constant):
+            return False
+        a, b = self.tensor, other.tensor
+        return a is b or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def described(call: Call, numbers: dict[Value, tuple[int, int]]) -> Signature:
+    """A call with numbers in the place of values; the batch size of a new shape has none."""
+    batch = call.operands[0].shape[:1] if call.operands else ()
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, Value):
+            return ("value", *numbers[value])
+        return _Constant(value) if isinstance(value, Tensor) else value
+
+    args = [leaf(each) for each in leaves(call.args)]
+    if call.name in ("view", "reshape") and len(args) > 1 and args[1:2] == list(batch):
+        args[1] = "batch"
+    kwargs = tuple((key, *map(leaf, leaves(each))) for key, each in call.kwargs.items())
+    target = (id(call.target), *_options(call.target)) if call.is_module else (call.name,)
+    return (*target, tuple(args), kwargs)
+
+
+_SIMPLE = (int, float, str, bool, tuple, type(None))
+
+
+def _options(module: Any) -> Signature:
+    """The options of a module, by which two steps that call it may differ."""
+    apart = ("training", "step")  # neither tells one module from another
+    return tuple(
+        (k, v) for k, v in vars(module).items() if k not in apart and isinstance(v, _SIMPLE)
+    )

@@ -1,0 +1,317 @@
+"""What a network is found to be: its program, and the layout of what its forward takes.
+
+It is found out anew whenever the network has another structure (mode, options, submodules) or its
+input another shape, and kept for as often as those come again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.engine.calls import Arguments
+from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks, refuse_step_statistics
+from lfp_snn.engine.execute import run_forward
+from lfp_snn.engine.graph import Program
+from lfp_snn.engine.kernels import Plan
+from lfp_snn.engine.options import Statistics
+from lfp_snn.engine.recording import ForwardFailedError, record
+from lfp_snn.engine.stage import Tape
+from lfp_snn.engine.tracing import build_program
+from lfp_snn.engine.undisturbed import undisturbed
+from lfp_snn.engine.unrolled import OneStep, find_step
+from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.norms import PerStep
+from lfp_snn.spikes import Spikes
+
+__all__ = ["Structure", "Structures", "guess_program", "shape_needed"]
+
+
+@dataclass(eq=False)
+class Structure:
+    """A network as it was found.
+
+    Args:
+        step: one time step of it, and how forward goes over time.
+        arguments: how forward is called step after step.
+        program: the stages of that step.
+        plans: the same on the kernels of each backend, made when they are first needed.
+    """
+
+    step: OneStep
+    arguments: Arguments
+    program: Program
+    plans: dict[str, Plan] = field(default_factory=dict)
+
+    def frames(self, x: Tensor | Spikes, steps: int | None) -> tuple[Tensor | Spikes, int | None]:
+        """The input ``[T, B, ...]``, or ``[B, ...]`` and T if it is constant over time.
+
+        Args:
+            x: in the layout that forward takes; for one of a single step, those of all steps.
+            steps: T of a constant input, which a forward that loops over time says itself.
+
+        Raises:
+            ShapeError: the network runs for another number of steps.
+        """
+        step = self.step
+        if not step.loops:
+            return x, steps
+        if steps is not None and steps != step.steps:
+            raise ShapeError(
+                f"steps is {steps}, but the forward of the network loops over {step.steps} steps "
+                "itself: leave steps out."
+            )
+        if step.axis is None:
+            return x, step.steps
+        if isinstance(x, Spikes):
+            return x, None
+        return self._rearranged(x).movedim(step.axis, 0), None
+
+    def few(self, x: Tensor | Spikes, steps: int | None, dtype: torch.dtype) -> Tensor:
+        """One or two samples of an input, dense and in the same layout."""
+        step = self.step
+        if isinstance(x, Spikes):
+            few = x[slice(0, 2)].dense(dtype)
+            return few.movedim(0, step.axis) if step.axis else few
+        if step.rearranged:
+            return x  # where its samples are is not known
+        constant = steps is not None or (step.loops and step.axis is None)
+        return x[:2] if constant or step.axis else x[:, :2]
+
+    def unframed(self, relevance: Tensor) -> Tensor:
+        """Relevance of the frames in the layout of what forward takes."""
+        step = self.step
+        if step.axis is None or relevance.dim() == 1:
+            return relevance
+        if not step.rearranged:
+            return relevance.movedim(0, step.axis)
+        with torch.inference_mode(False), torch.enable_grad():
+            x = relevance.new_zeros(step.before.shape).requires_grad_()
+            moved = self._rearranged(x).movedim(step.axis, 0)
+            (found,) = torch.autograd.grad(moved, x, relevance.clone())
+        return found
+
+    def _rearranged(self, x: Tensor) -> Tensor:
+        for call in self.step.rearranged:
+            given = tuple(x if each is call.operands[0] else each for each in call.args)
+            x = call.target(*given, **call.kwargs)
+        return x
+
+
+class Structures:
+    """The structures of a network, by its state and the shape of its input.
+
+    Args:
+        net: the network.
+        statistics: how credit goes through normalisations.
+    """
+
+    def __init__(self, net: nn.Module, statistics: Statistics) -> None:
+        if not isinstance(net, nn.Module):
+            raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
+        if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise NetworkError(
+                f"TemporalLFP cannot look into {type(net).__name__}: give it net.module, and start "
+                "several processes with torchrun to train on several devices."
+            )
+        if hasattr(net, "_orig_mod"):
+            raise NetworkError(
+                "TemporalLFP cannot look into a module that torch.compile made: give it the "
+                "module itself, which is not run when it is trained."
+            )
+        self.net = net
+        self.statistics = statistics
+        #: With each structure what its key names by identity, so that nothing else becomes that.
+        self._known: dict[Any, tuple[Structure, object]] = {}
+        self.state: object = None
+        self._distinct: list[Structure] = []
+
+    def guess(self, like: Tensor) -> Structure | None:
+        """The structure before there is an input, on one of a guessed shape.
+
+        Returns:
+            None if no guess will do.
+
+        Raises:
+            NetworkError: the network has no rule, whatever the shape.
+        """
+        self.refuse()
+        for shape in _guesses(self.net):
+            try:
+                return self._find(shape, like, guessed=True)
+            except ForwardFailedError:
+                continue
+        return None
+
+    def of(
+        self, x: Tensor | Spikes, steps: int | None, like: Tensor, before: Structure | None
+    ) -> Structure:
+        """The structure for an input.
+
+        Args:
+            x: the input of a pass.
+            steps: T of an input that is constant over time.
+            like: a tensor with the type and device in which the network computes.
+            before: the structure of the last pass, or the guessed one.
+
+        Raises:
+            NetworkError: the network cannot be traced on it.
+        """
+        self.refuse()
+        self.state, held = _state(self.net)
+        key = (self.state, tuple(x.shape), steps is None, like.dtype, like.device)
+        if key not in self._known:
+            self._known[key] = (self._for(x, steps, like, before), held)
+        return self._known[key][0]
+
+    def on(self, x: Tensor, steps: int | None, before: Structure) -> Structure:
+        """The structure for an input that is not kept in mind."""
+        return self._for(x, steps, x, before)
+
+    def refuse(self) -> None:
+        """Refuse what keeps weights or changes values where the engine does not see it.
+
+        Raises:
+            NetworkError: names the module.
+        """
+        refuse_computed_weights(self.net)
+        refuse_hooks(self.net)
+        refuse_step_statistics(self.net)
+
+    def _for(
+        self, x: Tensor | Spikes, steps: int | None, like: Tensor, before: Structure | None
+    ) -> Structure:
+        whole = tuple(x.shape)
+        if before is not None and before.step.loops:
+            axis = before.step.axis
+            if isinstance(x, Spikes) and before.step.rearranged:
+                raise ShapeError(
+                    "The forward of the network rearranges its input before it loops over time, "
+                    "where a list of spikes has its axes as they are: give it x.dense()."
+                )
+            if isinstance(x, Spikes) and axis:
+                whole = (*whole[1 : axis + 1], whole[0], *whole[axis + 1 :])
+            return self._find(whole, like)
+        shape = whole if steps is not None else whole[1:]
+        try:
+            found = self._find(shape, like)
+            if before is not None or not found.step.loops:
+                return found
+            return self._find(whole, like)
+        except ForwardFailedError:
+            if before is not None:
+                self._let_stages_tell(before.program, shape, like)
+                raise
+            with suppress(ForwardFailedError):
+                return self._find(whole, like)
+            raise
+
+    def _let_stages_tell(self, program: Program, shape: Sequence[int], like: Tensor) -> None:
+        """Run the stages on an input of a shape at which forward fails: they say it by name."""
+        run = Tape(1, shape[0], None, {}, record=False, dtype=like.dtype)
+        with undisturbed(self.net):
+            run_forward(program, run, like.new_zeros(1, *shape))
+
+    def _find(self, shape: Sequence[int], like: Tensor, *, guessed: bool = False) -> Structure:
+        found = record(self.net, shape, like, tolerant=guessed)
+        step = find_step(found)
+        for each in self._distinct:
+            if each.step.signature == step.signature:
+                return Structure(step, found.arguments, each.program, each.plans)
+        program = build_program(step, found.root, self.statistics)
+        new = Structure(step, found.arguments, program)
+        self._distinct.append(new)
+        return new
+
+
+def guess_program(net: nn.Module) -> Program:
+    """The program of a network of which no input is known.
+
+    Raises:
+        NetworkError: it has no rule, or the shape of its input must be known.
+    """
+    found = Structures(net, "fixed").guess(torch.zeros(0))
+    if found is None:
+        raise shape_needed(net)
+    return found.program
+
+
+def shape_needed(net: nn.Module) -> NetworkError:
+    """What a network is to be given whose forward does not run on a guessed shape."""
+    return NetworkError(
+        f"The forward of {type(net).__name__} cannot be traced before the shape of its input is "
+        "known: call forward(x) once, or build TemporalLFP(net, example=x)."
+    )
+
+
+def _guesses(net: nn.Module) -> Iterator[tuple[int, ...]]:
+    """Shapes that the forward of a network may take: of a step, and of three steps."""
+    frames = list(dict.fromkeys(_frames(net)))
+    yield from ((2, *frame) for frame in frames)
+    yield from ((3, 2, *frame) for frame in frames)
+
+
+def _frames(net: nn.Module) -> Iterator[tuple[int, ...]]:
+    """Shapes of one sample, told by the first module that needs one."""
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            yield (module.in_features,)
+            return
+        if isinstance(module, nn.Unflatten):
+            sizes: Any = module.unflattened_size
+            yield (math.prod(sizes),)
+            return
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            yield from ((module.in_channels, size) for size in (64, 128, 32, 16, 700))
+            return
+        if isinstance(module, nn.Conv3d):
+            yield from ((module.in_channels, size, size, size) for size in (16, 8))
+            return
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            sizes = (64, 32, 28, 34, 128, 16, 8, 4)
+            yield from ((module.in_channels, size, size) for size in sizes)
+            return
+        if isinstance(module, _MAPS):
+            yield from ((3, 16, 16), (3, 32), (4,))
+            return
+    yield from ((4,), (3, 16, 16), (3, 32))
+
+
+#: Modules that need maps and do not tell of which size.
+_MAPS = (
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+)
+
+
+def _state(net: nn.Module) -> tuple[object, object]:
+    """What the structure of a network depends on, and the objects that it names by identity.
+
+    These are its modules with their modes and options. Tensors that users hold in buffers may be
+    taken by forward itself, and count by identity; the states of neurons do not.
+    """
+    found: list[object] = []
+    held: list[object] = []
+    for module in net.modules():
+        keeps_state = isinstance(module, snn.SpikingNeuron | PerStep)
+        buffers = [] if keeps_state else list(module._buffers.values())
+        options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k != "step"]
+        found.append((id(module), *map(id, buffers), *options))
+        held += [module, *buffers]
+    return tuple(found), held
+
+
+_SIMPLE = frozenset({bool, int, float, str, tuple, type(None)})

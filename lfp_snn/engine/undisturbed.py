@@ -1,0 +1,147 @@
+"""Run a module for real and leave no trace of it: attributes, buffers, states, random numbers."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.errors import NetworkError
+from lfp_snn.norms import PerStep
+
+__all__ = ["put_to_rest", "random_state", "states_of", "undisturbed"]
+
+Undo = Callable[[], None]
+
+
+@contextmanager
+def undisturbed(net: nn.Module) -> Iterator[None]:
+    """Within, a module may be run; behind it, it is as it was.
+
+    Attributes of all its modules (lists, dicts and sets with what they hold), values of buffers and
+    other tensors, states of neurons (``snntorch.utils.reset`` resets those of other networks too)
+    and the state of the generators of random numbers are given back.
+
+    Raises:
+        NetworkError: a parameter was changed, which is not given back.
+    """
+    own = list(net.modules())
+    known = {id(module) for module in own}
+    undo = [_keep_dict(vars(module)) for module in own]
+    undo += [_keep_entries(m._buffers) for m in snn.SpikingNeuron.instances if id(m) not in known]
+    versions = [(name, p, p._version) for name, p in net.named_parameters()]
+    drawn = random_state()
+    try:
+        yield
+    finally:
+        for give_back in undo:
+            give_back()
+        _set_random_state(drawn)
+    for name, parameter, version in versions:
+        if parameter._version != version:
+            raise NetworkError(
+                f"The forward of {type(net).__name__} changes its own parameter '{name}', of which "
+                "no rule knows: change it outside, between two passes."
+            )
+
+
+def states_of(neuron: nn.Module) -> tuple[str, ...]:
+    """The names of a neuron's states, which are those of its arguments behind the current."""
+    code = type(neuron).forward.__code__
+    return tuple(code.co_varnames[2 : code.co_argcount])
+
+
+def put_to_rest(net: nn.Module) -> None:
+    """Take their states from all neurons of a network, as it is before their first step."""
+    for module in net.modules():
+        if isinstance(module, snn.SpikingNeuron):
+            for name in states_of(module):
+                held = module._buffers.get(name)
+                if held is not None:
+                    module._buffers[name] = held.new_zeros(0)
+        elif isinstance(module, PerStep):
+            module.rest()
+
+
+def random_state() -> tuple[Any, Any, Tensor, list[Tensor]]:
+    """The state of the generators of random numbers."""
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    numpy = np.random.get_state()  # noqa: NPY002 - whatever a user's module draws from
+    return random.getstate(), numpy, torch.get_rng_state(), devices
+
+
+def _set_random_state(state: tuple[Any, Any, Tensor, list[Tensor]]) -> None:
+    python, numpy, cpu, devices = state
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.set_rng_state(cpu)
+    if devices:
+        torch.cuda.set_rng_state_all(devices)
+
+
+def _keep_entries(held: dict[str, Any]) -> Undo:
+    """How to give a dict the entries that it has now."""
+    entries = dict(held)
+
+    def undo() -> None:
+        held.clear()
+        held.update(entries)
+
+    return undo
+
+
+def _keep_dict(held: dict[Any, Any]) -> Undo:
+    """The same with what is in the containers and tensors that it holds."""
+    own, inner = _keep_entries(held), [_keep(each) for each in held.values()]
+
+    def undo() -> None:
+        own()
+        for each in inner:
+            each()
+
+    return undo
+
+
+def _keep(value: object) -> Undo:
+    """How to give a value the content that it has now."""
+    if isinstance(value, dict):
+        return _keep_dict(value)
+    if isinstance(value, list | deque):
+        entries, inner = list(value), [_keep(each) for each in value]
+
+        def undo() -> None:
+            value.clear()
+            value.extend(entries)
+            for each in inner:
+                each()
+
+        return undo
+    if isinstance(value, set):
+        members = set(value)
+
+        def refill() -> None:
+            value.clear()
+            value.update(members)
+
+        return refill
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        return _keep_tensor(value)
+    return lambda: None
+
+
+def _keep_tensor(value: Tensor) -> Undo:
+    content, version = value.detach().clone(), value._version
+
+    def undo() -> None:
+        if value._version != version and value.shape == content.shape:
+            with torch.no_grad():
+                value.copy_(content)
+
+    return undo

@@ -1,0 +1,351 @@
+"""From what a forward was seen to call to one time step.
+
+A forward that is one step is called again and again, and one that loops over time calls its neurons
+again and again. Both are unrolled steps, which must be the same but for the states of neurons, that
+are zero before the first. What is done with the spikes of all steps behind the loop (stack, sum,
+mean) is the network's reading of its output, and no part of a step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from lfp_snn.engine.calls import Call, Recording, Value, leaves
+from lfp_snn.engine.signature import Signature, cuts, described
+from lfp_snn.engine.supported import SAME
+from lfp_snn.errors import NetworkError
+
+__all__ = ["ONE_STEP", "OneStep", "find_step"]
+
+ONE_STEP = (
+    "TemporalLFP takes a forward(x) that is one time step, whose neurons keep their own state "
+    "(snn.Leaky(..., init_hidden=True)) or are handed it (spk, mem = lif(cur, mem)), or one that "
+    "loops over time, with the same calls at every step"
+)
+#: Rearrangements of a whole sequence, before the loop over its steps.
+REARRANGING = SAME | {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """One step of a network.
+
+    Args:
+        calls: in order.
+        inputs: the values that stand for the input of the step.
+        output: its spikes, or the value of its last stage.
+        signature: equal for equal steps.
+        loops: whether forward loops over time.
+        steps: of a loop; None for the forward of one step.
+        axis: of time, in the sequence that the loop goes over; None if its input is constant.
+        rearranged: the calls that bring the input of forward into the form of that sequence.
+        before: that input.
+    """
+
+    calls: tuple[Call, ...]
+    inputs: frozenset[Value]
+    output: Value
+    signature: Signature
+    loops: bool
+    steps: int | None
+    axis: int | None
+    rearranged: tuple[Call, ...]
+    before: Value
+
+
+def find_step(found: Recording) -> OneStep:
+    """Recognise one step.
+
+    Raises:
+        NetworkError: the steps differ, something other than a state goes from one to the next, or
+            the output is none.
+    """
+    return _Unrolled(found).step()
+
+
+def _counts(found: Recording, forward: int) -> Counter[str]:
+    return Counter(c.name for c in found.calls if c.is_neuron and c.forward == forward)
+
+
+def _starts_anew(found: Recording) -> bool:
+    """Do neurons begin at rest in the second call of forward too?"""
+    first: dict[str, bool] = {}
+    for call in found.calls:
+        if call.is_neuron and call.forward:
+            first.setdefault(call.name, not any(call.states.values()))
+    anew = [name for name, rests in first.items() if rests]
+    if anew and len(anew) < len(first):
+        raise NetworkError(
+            f"Neuron '{anew[0]}' starts anew at each call of forward and others go on: treat all "
+            f"alike. {ONE_STEP}."
+        )
+    return bool(anew)
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """``x[t]`` of a sequence."""
+
+    source: Value
+    axis: int
+    index: int
+
+
+class _Unrolled:
+    """The calls of a recording by the step to which they belong."""
+
+    def __init__(self, found: Recording) -> None:
+        self.found = found
+        counts = _counts(found, 0)
+        self.loops = any(n > 1 for n in counts.values()) or _starts_anew(found)
+        self.steps = max(counts.values()) if self.loops else len(found.inputs)
+        self.calls = [c for c in found.calls if not self.loops or not c.forward]
+        self.slices = self._time_slices() if self.loops else {}
+        #: Which steps a value was made from, those behind the states of neurons left out.
+        self.made_in: dict[Value, frozenset[int]] = {}
+        #: The call of each neuron at each step.
+        self.neurons: dict[tuple[str, int], Call] = {}
+        self._place()
+
+    # ------------------------------------------------------------------ steps
+
+    def _place(self) -> None:
+        """Find the steps from which each value was made."""
+        for x in self.found.inputs:
+            self.made_in[x] = frozenset() if self.loops else frozenset({x.forward})
+        again: Counter[str] = Counter()
+        for call in self.calls:
+            of = frozenset[int]().union(*(self.made_in[v] for v in call.operands))
+            if call.is_neuron:
+                step = again[call.name] if self.loops else call.forward
+                of = frozenset({step})
+                self.neurons.setdefault((call.name, step), call)
+                again[call.name] += 1
+            elif not self.loops:
+                of |= {call.forward}
+            for value in call.parts.values():
+                cut = self.slices.get(value)
+                self.made_in[value] = of if cut is None else frozenset({cut.index})
+
+    def _time_slices(self) -> dict[Value, _Slice]:
+        """The values that are one step of the input, each at another index of the same axis."""
+        whole = {self.found.inputs[0]}
+        groups: dict[tuple[Value, int], dict[Value, _Slice]] = {}
+        for call in self.calls:
+            source = call.operands[0] if call.operands else None
+            if source not in whole or source is None:
+                continue
+            if call.name in REARRANGING:
+                whole.update(call.parts.values())
+                continue
+            for value, axis, index in cuts(call, source):
+                cut = _Slice(source, axis, index)
+                groups.setdefault((source, axis), {})[value] = cut
+        for (source, axis), found in groups.items():
+            size = source.shape[axis]
+            if {cut.index for cut in found.values()} == set(range(size)) == set(range(self.steps)):
+                return found
+        return {}
+
+    # ------------------------------------------------------------------ output
+
+    def _returned(self) -> list[tuple[Value, ...]]:
+        """For each thing that forward returned, what it was made of at each step it was made of."""
+        last = 0 if self.loops else 1
+        kept = [v for v in self.found.returned[last] if isinstance(v, Value | Tensor)]
+        values = [_unwrapped(v) for v in kept if isinstance(v, Value)]
+        if not values or len(values) < len(kept):
+            raise self._no_output()
+        if not self.loops:
+            return [(value,) for value in values]
+        return [tuple(self._taken_from_steps(value)) for value in values]
+
+    def _taken_from_steps(self, value: Value) -> Iterator[Value]:
+        """The values of single steps from which a value of several was made."""
+        call = value.call
+        many = len(self.made_in[value]) > 1
+        peels = self.steps == 1 and call is not None and not call.is_module
+        if not many and not peels:
+            yield _unwrapped(value)
+            return
+        assert call is not None
+        if call.is_module:
+            raise NetworkError(
+                f"'{call.name}' ({type(call.target).__name__}) comes behind the loop over time and "
+                "takes what several steps gave, for which there is no rule: call it at every step, "
+                "and sum what it gives."
+            )
+        for each in call.operands:
+            if self.made_in[each] or each.call is not None:
+                yield from self._taken_from_steps(each)
+
+    def _outputs(self) -> list[Value]:
+        """The output of each step."""
+        taken = [each for values in self._returned() for each in values]
+        last = self.steps - 1
+        final = [v for v in taken if not self.loops or self.made_in[v] <= {last}]
+        behind = self._before(final)
+        ends = {v.call for v in final if v.call not in behind}
+        if not final or None in ends:
+            raise NetworkError(
+                "The network returns its own input, for which there is no rule as the last stage: "
+                "end with a synapse such as nn.Linear, or with a neuron such as "
+                "snn.Leaky(beta=0.9, init_hidden=True, output=True)."
+            )
+        values = [v for v in final if v.call in ends]
+        (call, *more) = ends
+        assert call is not None
+        if more or not any(v.part == 0 or not call.is_neuron for v in values):
+            raise self._no_output()
+        if call.is_neuron:
+            return [self.neurons[call.name, step].parts[0] for step in range(self.steps)]
+        found = [[v for v in taken if self.made_in[v] == {step}] for step in range(self.steps)]
+        if not self.loops:  # only the second call was looked at
+            found[0] = [_unwrapped(v) for v in leaves(self.found.returned[0]) if _is_value(v)]
+        position = found[last].index(values[0])
+        if any(len(each) != len(found[last]) for each in found):
+            raise NetworkError(
+                f"'{call.name}' gives the output at the last step and not at the others: "
+                f"{ONE_STEP}."
+            )
+        return [each[position] for each in found]
+
+    def _before(self, values: Sequence[Value]) -> set[Call | None]:
+        """The calls of the last step from which others of its values were made."""
+        pending = [o for v in values if v.call is not None for o in v.call.operands]
+        seen: set[Call | None] = set()
+        while pending:
+            call = pending.pop().call
+            if call is not None and call not in seen:
+                seen.add(call)
+                pending.extend(call.operands)
+        return seen
+
+    def _no_output(self) -> NetworkError:
+        return NetworkError(
+            f"The forward of {type(self.found.root).__name__} must return the spikes of its last "
+            "neuron, or its spikes and membrane, or the value of its last stage, and nothing else."
+        )
+
+    # ------------------------------------------------------------------ one step
+
+    def step(self) -> OneStep:
+        outputs = self._outputs()
+        found = [self._at(step, output) for step, output in enumerate(outputs)]
+        last = found[-1]
+        for step, each in enumerate(found):
+            if each.signature != last.signature:
+                raise self._differs(step, each, last)
+        sliced = [self.slices[v] for v in last.inputs if v in self.slices]
+        if self.slices and last.inputs - self.slices.keys():
+            raise NetworkError(
+                f"The loop over time takes steps of its input and its input as a whole. {ONE_STEP}."
+            )
+        source = sliced[0].source if sliced else self.found.inputs[0]
+        return OneStep(
+            calls=tuple(last.calls),
+            inputs=frozenset(last.inputs),
+            output=outputs[-1],
+            signature=last.signature,
+            loops=self.loops,
+            steps=self.steps if self.loops else None,
+            axis=sliced[0].axis if sliced else None,
+            rearranged=tuple(_chain(source)),
+            before=self.found.inputs[0],
+        )
+
+    def _at(self, step: int, output: Value) -> _Step:
+        """What leads to the output of a step, from its input."""
+        found = _Step()
+        needed = set[int]()
+        pending = [output]
+        positions = {id(call): k for k, call in enumerate(self.calls)}
+        while pending:
+            value = pending.pop()
+            call = value.call
+            if call is None or value in self.slices:
+                found.inputs.add(value)
+                continue
+            if self.made_in[value] - {step}:
+                raise NetworkError(
+                    f"Step {step} takes what '{call.name}' made of another step; only the states "
+                    f"of neurons may go from step to step. {ONE_STEP}."
+                )
+            if positions[id(call)] not in needed:
+                needed.add(positions[id(call)])
+                pending.extend(call.operands)
+                self._check_states(call, step)
+        found.calls = [self.calls[k] for k in sorted(needed)]
+        numbers: dict[Value, tuple[int, int]] = dict.fromkeys(found.inputs, (0, 0))
+        signature = []
+        for k, call in enumerate(found.calls, 1):
+            signature.append(described(call, numbers))
+            numbers |= {value: (k, part) for part, value in call.parts.items()}
+        found.signature = (*signature, numbers[output])
+        return found
+
+    def _check_states(self, call: Call, step: int) -> None:
+        """A neuron goes on from its own state of the step before, and is at rest before all."""
+        before = self.neurons.get((call.name, step - 1))
+        if call.is_neuron and self.neurons[call.name, step] is not call:
+            raise NetworkError(
+                f"Neuron '{call.name}' is called more than once in one forward; a neuron has one "
+                f"membrane and runs once per step. {ONE_STEP}."
+            )
+        for key, state in call.states.items():
+            goes_on = state is not None and before is not None and state.call is before
+            if not (goes_on or (step == 0 and state is None)):
+                what = "starts anew" if state is None else "goes on from another step than the last"
+                raise NetworkError(
+                    f"Neuron '{call.name}' {what} at step {step} (its '{key}'), for which there is "
+                    f"no rule. {ONE_STEP}."
+                )
+
+    def _differs(self, step: int, one: _Step, last: _Step) -> NetworkError:
+        names = [call.name for call in one.calls], [call.name for call in last.calls]
+        pairs = zip(one.signature, last.signature, strict=False)
+        k = next((k for k, (a, b) in enumerate(pairs) if a != b), 0)
+        at = (names[0] + names[1])[min(k, len(names[0]) - 1)] if names[0] else names[1][0]
+        twice = [c.name for c in last.calls if c.is_neuron]
+        several = (
+            f"Neuron '{twice[-1]}' is called {self.steps} times in one forward; a neuron has one "
+            "membrane and runs once per step. "
+            if self.loops and twice
+            else ""
+        )
+        return NetworkError(
+            f"{several}Step {step} of {type(self.found.root).__name__} is not the same as step "
+            f"{self.steps - 1}: they differ at '{at}'. {ONE_STEP}."
+        )
+
+
+@dataclass
+class _Step:
+    calls: list[Call] = field(default_factory=list)
+    inputs: set[Value] = field(default_factory=set)
+    signature: Signature = ()
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, Value)
+
+
+def _unwrapped(value: Value) -> Value:
+    """The value before calls that change nothing."""
+    while value.call is not None and value.call.name in SAME:
+        value = value.call.operands[0]
+    return value
+
+
+def _chain(value: Value) -> list[Call]:
+    """The calls from the input to a rearrangement of it."""
+    found: list[Call] = []
+    while value.call is not None:
+        found.append(value.call)
+        value = value.call.operands[0]
+    return found[::-1]
