@@ -1,0 +1,95 @@
+"""What every kind of neuron learns: published LFP, Rescale and the surrogate, equally searched.
+
+    python -m benchmarks neuron_kinds [--seeds 3] [--kinds leaky alpha ...] [--rates 0.001 0.003]
+
+DVS-digits (simulated), 1200 training samples, T = 12, 3 epochs, 128 hidden neurons of the kind and
+10 of it at the output, calibrated. For each learner the validation part chooses the learning rate
+with seed 0; the accuracy on the test part is looked up once for the chosen one. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+from typing import Any
+
+import torch
+
+from benchmarks.depth_rescale import EPSILON
+from lfp_snn.training import fit
+from lfp_snn.training.assembly import build_network, load_splits, seeded
+from lfp_snn.training.config import Config
+from lfp_snn.training.configfile import apply_overrides, make_config
+
+KINDS: dict[str, Any] = {
+    "leaky, subtract": {"lif": {}},
+    "leaky, subtract at once": {"lif": {"reset_delay": False}},
+    "leaky, zero": {"lif": {"reset": "zero"}},
+    "leaky, zero at once": {"lif": {"reset": "zero", "reset_delay": False}},
+    "leaky, none": {"lif": {"reset": "none"}},
+    "lapicque": {"lapicque": {}},
+    "synaptic": {"synaptic": {}},
+    "alpha": {"alpha_lif": {}},
+    "rleaky, all to all": {"rlif": {}},
+    "rleaky, one to one": {"rlif": {"recurrent": "one"}},
+    "rsynaptic": {"rsynaptic": {}},
+}
+LEARNERS = {
+    "lfp": [f"learner.rule={EPSILON}"],
+    "rescale": ["learner.rule={name: rescale}"],
+    "surrogate": ["learner={name: surrogate}", "clip=null"],
+}
+
+
+def plan(kind: Any) -> dict[str, Any]:
+    """The experiment with a kind of neurons."""
+    layers = ["flatten", {"linear": 128}, kind, {"linear": "classes"}, kind]
+    return {
+        "data": {"name": "digits", "validation": 0.142857, "steps": 12},
+        "model": {"name": "layers", "layers": layers},
+        "epochs": 3,
+        "device": "cpu",
+    }
+
+
+def main() -> None:
+    """Train all, and print a row as soon as its seeds are done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rates", nargs="*", default=["0.001", "0.003", "0.01"])
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    splits = load_splits(make_config(Config, plan(KINDS["leaky, subtract"])))
+
+    def run(kind: str, learner: str, rate: str, seed: int) -> tuple[float, float]:
+        """Accuracy on the validation and the test part in percent."""
+        overrides = [*LEARNERS[learner], f"optimizer.lr={rate}", f"seed={seed}"]
+        config = make_config(Config, apply_overrides(plan(KINDS[kind]), overrides))
+        with seeded(config):
+            net = build_network(config, splits)
+        names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
+        result = fit(net, splits, **config.model_dump(mode="json", include=names))
+        return 100 * result.val_accuracy, 100 * result.test_accuracy
+
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, one thread\n")
+    print(f"| neurons | {' | '.join(LEARNERS)} | rescale minus surrogate |")
+    print(f"| --- |{' --- |' * (len(LEARNERS) + 1)}", flush=True)
+    for kind in args.kinds:
+        found = {}
+        for learner in LEARNERS:
+            first = {rate: run(kind, learner, rate, 0) for rate in args.rates}
+            rate = max(args.rates, key=lambda each, first=first: first[each][0])
+            rest = (run(kind, learner, rate, seed) for seed in range(1, args.seeds))
+            found[learner] = [first[rate][1], *(test for _, test in rest)]
+        cells = (
+            f"{statistics.fmean(each):.1f} ({min(each):.1f} to {max(each):.1f})"
+            for each in found.values()
+        )
+        ahead = statistics.fmean(found["rescale"]) - statistics.fmean(found["surrogate"])
+        print(f"| {kind} | {' | '.join(cells)} | {ahead:+.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
