@@ -80,7 +80,7 @@ def main() -> None:
         found = {}
         for learner in LEARNERS:
             first = {rate: run(kind, learner, rate, 0) for rate in args.rates}
-            rate = max(args.rates, key=lambda each, first=first: first[each][0])
+            _, rate = max((first[each][0], each) for each in args.rates)
             rest = (run(kind, learner, rate, seed) for seed in range(1, args.seeds))
             found[learner] = [first[rate][1], *(test for _, test in rest)]
         cells = (
