@@ -46,6 +46,7 @@ def plan(kind: Any) -> dict[str, Any]:
     """The experiment with a kind of neurons."""
     layers = ["flatten", {"linear": 128}, kind, {"linear": "classes"}, kind]
     return {
+        "name": "neuron_kinds",
         "data": {"name": "digits", "validation": 0.142857, "steps": 12},
         "model": {"name": "layers", "layers": layers},
         "epochs": 3,
