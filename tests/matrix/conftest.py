@@ -45,13 +45,14 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings without their report, which takes six times as long as they do when tiny."""
+    """Trainings and comparisons without their report, which takes six times as long when tiny."""
     leave_out_reports(monkeypatch)
 
 
 def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
-    """Let trainings end without one."""
+    """Let trainings and comparisons end without one."""
     patch.setattr("lfp_snn.cli.train.write_report", lambda run: run / "report.html")
+    patch.setattr("lfp_snn.cli.compare.write_comparison", lambda _, out, __: out / "report.html")
 
 
 @pytest.fixture
