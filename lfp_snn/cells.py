@@ -33,7 +33,7 @@ from typing_extensions import override
 from lfp_snn.lif import Dynamics
 from lfp_snn.rules import CreditRule, Rule
 
-__all__ = ["Alpha", "Arriving", "Cell", "Handed", "Membrane", "Synaptic"]
+__all__ = ["AlphaCell", "Arriving", "Cell", "Handed", "Membrane", "SynapticCell"]
 
 
 class Arriving(NamedTuple):
@@ -198,7 +198,7 @@ class Membrane(Cell):
 
 
 @dataclass(frozen=True)
-class Synaptic(Cell):
+class SynapticCell(Cell):
     r"""A synaptic current of its own before the membrane: ``snntorch.Synaptic``.
 
     The current :math:`y` decays by alpha, and no reset touches it:
@@ -255,7 +255,7 @@ class Synaptic(Cell):
 
 
 @dataclass(frozen=True)
-class Alpha(Cell):
+class AlphaCell(Cell):
     r"""The membrane as the difference of two currents: ``snntorch.Alpha``.
 
     An input raises an excitatory current :math:`e` and an inhibitory one :math:`j` alike, and the

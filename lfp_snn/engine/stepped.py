@@ -282,7 +282,7 @@ class Synaptic(Stepped):
 
     @override
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
-        return cells.Synaptic(self.dynamics(frame, dtype), self.constant("alpha", frame, dtype))
+        return cells.SynapticCell(self.dynamics(frame, dtype), self.constant("alpha", frame, dtype))
 
     @override
     def parameters(self) -> dict[str, Tensor]:
@@ -311,7 +311,7 @@ class Alpha(Stepped):
 
     @override
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
-        cell = cells.Alpha(self.dynamics(frame, dtype), self.constant("alpha", frame, dtype))
+        cell = cells.AlphaCell(self.dynamics(frame, dtype), self.constant("alpha", frame, dtype))
         beta = cell.dynamics.beta
         if beta.device.type == "cpu" and bool((cell.alpha <= beta).any()):
             raise NetworkError(

@@ -20,7 +20,7 @@ takes the share :math:`\tau_{k-1}`. Then
 .. math:: \sum_t x_t n_t = \sum_k a_k c_k E_k, \qquad E_k = x_k + h_k \tau_{k-1} E_{k-1}
 
 A parameter of neurons has an eligibility per neuron, and so does the synapse of the
-:class:`Readout` per weight: within the layer both are exact. For all other synapses one per weight
+:class:`TracedReadout` per weight: within the layer both are exact. For all other synapses one per weight
 and sample would be too many. There, with :math:`E_k = e_k / g_k`,
 
 .. math::
@@ -54,7 +54,7 @@ from lfp_snn.engine.traced_stages import TracedNorm, TracedSynapse, follow
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, CreditRule, Rule
 
-__all__ = ["CARRIED", "Readout", "TracedNeurons", "on_traces"]
+__all__ = ["CARRIED", "TracedReadout", "TracedNeurons", "on_traces"]
 
 #: The constant of a trace relative to the decay of the neurons, unless told: about the mean of the
 #: factors that it stands for, at steps in which a neuron spikes (benchmarks/online.py).
@@ -100,7 +100,7 @@ def on_traces(program: Program, rules: Rules, carry: float | None = None) -> Pro
     alone = sum(current in node.inputs for node in program.nodes) == 1
     if isinstance(last, synapses.Linear) and alone:
         nodes[current - 1] = Node(Identity(last.name), nodes[current - 1].inputs)
-        nodes[-1] = Node(Readout(last, output, rules[output.name]), nodes[-1].inputs)
+        nodes[-1] = Node(TracedReadout(last, output, rules[output.name]), nodes[-1].inputs)
     return Program(tuple(nodes))
 
 
@@ -232,7 +232,7 @@ class TracedNeurons(Spiking):
         return self.neurons.parameters()
 
 
-class Readout(TracedNeurons):
+class TracedReadout(TracedNeurons):
     r"""The output neurons with the linear layer that feeds them, exact within the layer.
 
     .. math::

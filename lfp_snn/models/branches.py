@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.layer import AnyLayer, Assembly, Layer, Shape, as_text
+from lfp_snn.models.layer import AnyLayer, Assembly, LayerSpec, Shape, as_text
 
-__all__ = ["Merge", "Parallel", "Residual"]
+__all__ = ["Merge", "ParallelSpec", "ResidualSpec"]
 
 
 class Merge(nn.Module):
@@ -46,7 +46,7 @@ class Merge(nn.Module):
         return f"merge={self.how}"
 
 
-class _Merging(Layer):
+class _MergingSpec(LayerSpec):
     """Branches and what becomes of their outputs."""
 
     merge: str
@@ -81,7 +81,7 @@ class _Merging(Layer):
         return (sum(end[0] for end in ends.values()), *first[1:]) if wide else first
 
 
-class Residual(_Merging):
+class ResidualSpec(_MergingSpec):
     """Layers and a way past them.
 
     Attributes:
@@ -100,7 +100,7 @@ class Residual(_Merging):
         return {"residual": self.residual, "shortcut": self.shortcut}
 
 
-class Parallel(_Merging):
+class ParallelSpec(_MergingSpec):
     """Branches that see the same input.
 
     Attributes:

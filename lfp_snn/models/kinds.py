@@ -12,7 +12,7 @@ from torch import nn
 from lfp_snn.errors import ShapeError
 from lfp_snn.models.layer import (
     Assembly,
-    Layer,
+    LayerSpec,
     Shape,
     Size,
     axes_of,
@@ -24,17 +24,17 @@ from lfp_snn.models.layer import (
 from lfp_snn.models.options import PositiveInt
 
 __all__ = [
-    "AdaptiveAvgPool",
-    "AdaptiveMaxPool",
-    "AvgPool",
-    "Conv",
-    "Dropout",
-    "Flatten",
-    "Identity",
-    "Linear",
-    "MaxPool",
-    "Unflatten",
-    "Votes",
+    "AdaptiveAvgPoolSpec",
+    "AdaptiveMaxPoolSpec",
+    "AvgPoolSpec",
+    "ConvSpec",
+    "DropoutSpec",
+    "FlattenSpec",
+    "IdentitySpec",
+    "LinearSpec",
+    "MaxPoolSpec",
+    "UnflattenSpec",
+    "VotesSpec",
 ]
 
 
@@ -44,7 +44,7 @@ def _units(given: Any) -> Any:
     raise bad_option(f"found {given!r}, expected a number of outputs, or the word classes")
 
 
-class Conv(Layer):
+class ConvSpec(LayerSpec):
     """A convolution, in one or two dimensions as the maps are.
 
     Attributes:
@@ -88,7 +88,7 @@ class Conv(Layer):
         return made
 
 
-class Linear(Layer):
+class LinearSpec(LayerSpec):
     """A fully connected layer.
 
     Attributes:
@@ -108,7 +108,7 @@ class Linear(Layer):
         return nn.Linear(shape[0], units, bias=self.bias)
 
 
-class _Windows(Layer):
+class _WindowsSpec(LayerSpec):
     """A pool with windows; the stride is the size of a window where it is not given."""
 
     stride: Annotated[int | list[int] | None, sizes_of(1, None)] = None
@@ -126,7 +126,7 @@ class _Windows(Layer):
         return pool
 
 
-class MaxPool(_Windows):
+class MaxPoolSpec(_WindowsSpec):
     """The maximum of each window.
 
     Attributes:
@@ -144,8 +144,8 @@ class MaxPool(_Windows):
         return self._pool((nn.MaxPool1d, nn.MaxPool2d), self.maxpool, shape)
 
 
-class AvgPool(_Windows):
-    """The mean of each window; attributes as of :class:`MaxPool`."""
+class AvgPoolSpec(_WindowsSpec):
+    """The mean of each window; attributes as of :class:`MaxPoolSpec`."""
 
     kind: ClassVar[str] = "avgpool"
     avgpool: Size
@@ -155,7 +155,7 @@ class AvgPool(_Windows):
         return self._pool((nn.AvgPool1d, nn.AvgPool2d), self.avgpool, shape)
 
 
-class AdaptiveMaxPool(Layer):
+class AdaptiveMaxPoolSpec(LayerSpec):
     """The maximum of windows that make maps of a given size.
 
     Attributes:
@@ -172,7 +172,7 @@ class AdaptiveMaxPool(Layer):
         return nn.AdaptiveMaxPool1d(sizes[0]) if axes == 1 else nn.AdaptiveMaxPool2d(sizes)
 
 
-class AdaptiveAvgPool(Layer):
+class AdaptiveAvgPoolSpec(LayerSpec):
     """The mean of windows that make maps of a given size.
 
     Attributes:
@@ -189,7 +189,7 @@ class AdaptiveAvgPool(Layer):
         return nn.AdaptiveAvgPool1d(sizes[0]) if axes == 1 else nn.AdaptiveAvgPool2d(sizes)
 
 
-class Votes(Layer):
+class VotesSpec(LayerSpec):
     """The mean over so many voters for each class, such as ``{linear: 110}, lif, {votes: 10}``.
 
     Attributes:
@@ -206,7 +206,7 @@ class Votes(Layer):
         return nn.Sequential(nn.Unflatten(1, (1, -1)), nn.AvgPool1d(self.votes), nn.Flatten())
 
 
-class Flatten(Layer):
+class FlattenSpec(LayerSpec):
     """One axis in the place of all."""
 
     kind: ClassVar[str] = "flatten"
@@ -216,7 +216,7 @@ class Flatten(Layer):
         return nn.Flatten()
 
 
-class Unflatten(Layer):
+class UnflattenSpec(LayerSpec):
     """Another shape of the same number of units.
 
     Attributes:
@@ -233,7 +233,7 @@ class Unflatten(Layer):
         return nn.Unflatten(1, tuple(self.unflatten))
 
 
-class Dropout(Layer):
+class DropoutSpec(LayerSpec):
     """Dropout; a unit is there or not for a whole sequence.
 
     Attributes:
@@ -252,7 +252,7 @@ class Dropout(Layer):
         return (nn.Dropout1d, nn.Dropout2d)[axes_of(shape) - 1](self.dropout)
 
 
-class Identity(Layer):
+class IdentitySpec(LayerSpec):
     """Nothing, for instance as a branch."""
 
     kind: ClassVar[str] = "identity"

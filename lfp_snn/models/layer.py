@@ -27,7 +27,7 @@ __all__ = [
     "KINDS",
     "AnyLayer",
     "Assembly",
-    "Layer",
+    "LayerSpec",
     "Shape",
     "Size",
     "as_text",
@@ -42,7 +42,7 @@ __all__ = [
 Shape = tuple[int, ...]
 
 
-class Layer(Section):
+class LayerSpec(Section):
     """A layer of a network: the options of one kind.
 
     A new kind is a subclass with a ``kind``; the field of that name is its number, if it has one.
@@ -93,7 +93,7 @@ class Assembly:
     options: ModelOptions
     classes: int
 
-    def flow(self, layers: Sequence[Layer], shape: Shape, where: str) -> list[Shape]:
+    def flow(self, layers: Sequence[LayerSpec], shape: Shape, where: str) -> list[Shape]:
         """Shapes from the input to the output, that of the input first.
 
         Args:
@@ -117,19 +117,19 @@ class Assembly:
                 ) from problem
         return shapes
 
-    def modules(self, layers: Sequence[Layer], shape: Shape, where: str) -> list[nn.Module]:
+    def modules(self, layers: Sequence[LayerSpec], shape: Shape, where: str) -> list[nn.Module]:
         """The modules with initial weights; arguments and errors as of :meth:`flow`."""
         shapes = self.flow(layers, shape, where)
         return [layer.module(x, self) for layer, x in zip(layers, shapes[:-1], strict=True)]
 
 
 #: Kinds of layers by the key that says what they are; filled as they are defined.
-KINDS: dict[str, type[Layer]] = {}
+KINDS: dict[str, type[LayerSpec]] = {}
 
 
-def _read(given: Any) -> Layer:
+def _read(given: Any) -> LayerSpec:
     """A layer from a mapping, or from the name of its kind."""
-    if isinstance(given, Layer):
+    if isinstance(given, LayerSpec):
         return given
     if isinstance(given, str):
         given = {given: None}
@@ -155,7 +155,7 @@ def _read(given: Any) -> Layer:
     return layer.model_validate(dict(options or {}))
 
 
-def _written(layer: Layer) -> dict[str, Any]:
+def _written(layer: LayerSpec) -> dict[str, Any]:
     """The mapping that reads as this layer; what is not given stays out."""
     options = layer.model_dump(mode="json", exclude_none=True)
     if layer.kind not in type(layer).model_fields:
@@ -164,7 +164,7 @@ def _written(layer: Layer) -> dict[str, Any]:
 
 
 #: A field that holds a layer of any kind.
-AnyLayer = Annotated[Layer, PlainValidator(_read), PlainSerializer(_written)]
+AnyLayer = Annotated[LayerSpec, PlainValidator(_read), PlainSerializer(_written)]
 
 
 def bad_option(message: str) -> PydanticCustomError:

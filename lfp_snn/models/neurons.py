@@ -15,13 +15,22 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.layer import Assembly, Layer, Shape
+from lfp_snn.models.layer import Assembly, LayerSpec, Shape
 from lfp_snn.models.options import PositiveInt, Reset
 
-__all__ = ["Alpha", "Lapicque", "Lif", "Neurons", "RLif", "RSynaptic", "Readout", "Synaptic"]
+__all__ = [
+    "AlphaSpec",
+    "LapicqueSpec",
+    "LifSpec",
+    "NeuronsSpec",
+    "RLifSpec",
+    "RSynapticSpec",
+    "ReadoutSpec",
+    "SynapticSpec",
+]
 
 
-class Neurons(Layer):
+class NeuronsSpec(LayerSpec):
     """Neurons of any kind: what they share."""
 
     #: Of snntorch.
@@ -59,7 +68,7 @@ class Neurons(Layer):
         return shape
 
 
-class _Spiking(Neurons):
+class _SpikingSpec(NeuronsSpec):
     """Neurons that spike."""
 
     threshold: float | None = Field(default=None, gt=0)
@@ -67,7 +76,7 @@ class _Spiking(Neurons):
     learn_threshold: bool | None = None
 
 
-class Lif(_Spiking):
+class LifSpec(_SpikingSpec):
     """Leaky integrate-and-fire neurons.
 
     Attributes:
@@ -86,7 +95,7 @@ class Lif(_Spiking):
     learn_beta: bool | None = None
 
 
-class _Recurrent(Neurons):
+class _RecurrentSpec(NeuronsSpec):
     """Neurons that hear their own spikes."""
 
     put_otherwise: ClassVar[set[str]] = {"recurrent", "kernel"}
@@ -108,8 +117,8 @@ class _Recurrent(Neurons):
         return {"conv2d_channels": shape[0], "kernel_size": self.kernel}
 
 
-class RLif(_Recurrent, Lif):
-    """That with a recurrent synapse; attributes as of :class:`Lif`.
+class RLifSpec(_RecurrentSpec, LifSpec):
+    """That with a recurrent synapse; attributes as of :class:`LifSpec`.
 
     Attributes:
         recurrent: ``all`` to all, or ``one`` to one.
@@ -120,8 +129,8 @@ class RLif(_Recurrent, Lif):
     neuron = snn.RLeaky
 
 
-class Synaptic(Lif):
-    """Neurons with a synaptic current of their own; attributes as of :class:`Lif`.
+class SynapticSpec(LifSpec):
+    """Neurons with a synaptic current of their own; attributes as of :class:`LifSpec`.
 
     Attributes:
         alpha: decay of the current per step, in [0, 1].
@@ -134,8 +143,8 @@ class Synaptic(Lif):
     learn_alpha: bool = False
 
 
-class RSynaptic(_Recurrent, _Spiking):
-    """That with a recurrent synapse; attributes as of :class:`Synaptic` and :class:`RLif`.
+class RSynapticSpec(_RecurrentSpec, _SpikingSpec):
+    """That with a recurrent synapse; attributes as of :class:`SynapticSpec` and :class:`RLifSpec`.
 
     Its reset always acts one step after the spike: snntorch's fails at once.
     """
@@ -149,14 +158,14 @@ class RSynaptic(_Recurrent, _Spiking):
     learn_beta: bool | None = None
 
 
-class Alpha(_Spiking):
+class AlphaSpec(_SpikingSpec):
     """Neurons whose membrane is the difference of two currents, so that it rises and falls.
 
     Attributes:
         alpha: decay of the excitatory current per step, in (0, 1].
         beta: decay of the inhibitory one, faster, in (0, alpha).
         threshold: membrane above which a neuron spikes, > 0.
-        reset: as of :class:`Lif`; snntorch's own choice here is ``zero``.
+        reset: as of :class:`LifSpec`; snntorch's own choice here is ``zero``.
         learn_beta: whether the faster decay learns.
         learn_threshold: whether the threshold learns.
     """
@@ -178,7 +187,7 @@ class Alpha(_Spiking):
         return {}
 
 
-class Lapicque(_Spiking):
+class LapicqueSpec(_SpikingSpec):
     """Leaky integrate-and-fire neurons with the gain and the leak of an RC circuit.
 
     Attributes:
@@ -186,7 +195,7 @@ class Lapicque(_Spiking):
         C: capacitance, > 0; a step keeps ``1 - time_step / (R C)`` and adds ``time_step / C``.
         time_step: > 0.
         threshold: membrane above which a neuron spikes, > 0.
-        reset: as of :class:`Lif`.
+        reset: as of :class:`LifSpec`.
         learn_threshold: whether the threshold learns.
     """
 
@@ -198,7 +207,7 @@ class Lapicque(_Spiking):
     time_step: float = Field(default=1.0, gt=0)
 
 
-class Readout(Neurons):
+class ReadoutSpec(NeuronsSpec):
     """Leaky integrators that never spike, as the last layer: their membranes are the output.
 
     Read by the mean membrane; takes a reward or loss of membranes, such as ``membrane_coded``.

@@ -13,14 +13,21 @@ from pydantic import Field
 from torch import nn
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.layer import Assembly, Layer, Shape, axes_of
+from lfp_snn.models.layer import Assembly, LayerSpec, Shape, axes_of
 from lfp_snn.models.options import PositiveInt
 from lfp_snn.norms import PerStep, Statistics, with_statistics
 
-__all__ = ["BatchNorm", "BatchNormThroughTime", "GroupNorm", "InstanceNorm", "LayerNorm", "Norm"]
+__all__ = [
+    "BatchNormSpec",
+    "BatchNormThroughTimeSpec",
+    "GroupNormSpec",
+    "InstanceNormSpec",
+    "LayerNormSpec",
+    "NormSpec",
+]
 
 
-class Norm(Layer):
+class NormSpec(LayerSpec):
     """What all of them share.
 
     Attributes:
@@ -49,7 +56,7 @@ class Norm(Layer):
         """The module as torch makes it."""
 
 
-class BatchNorm(Norm):
+class BatchNormSpec(NormSpec):
     """A channel over all steps, samples and space; the other attributes are those of all norms.
 
     Attributes:
@@ -64,7 +71,7 @@ class BatchNorm(Norm):
         return kind(shape[0], self.eps, self.momentum, self.affine)
 
 
-class BatchNormThroughTime(Norm):
+class BatchNormThroughTimeSpec(NormSpec):
     """A channel at each step, over samples and space, with a scale for each step and no shift.
 
     Attributes:
@@ -86,7 +93,7 @@ class BatchNormThroughTime(Norm):
         )
 
 
-class LayerNorm(Norm):
+class LayerNormSpec(NormSpec):
     """All units of a sample at a step, each with a scale and shift of its own."""
 
     kind: ClassVar[str] = "layernorm"
@@ -95,7 +102,7 @@ class LayerNorm(Norm):
         return nn.LayerNorm(shape, self.eps, self.affine)
 
 
-class GroupNorm(Norm):
+class GroupNormSpec(NormSpec):
     """A group of channels of a sample at a step.
 
     Attributes:
@@ -111,7 +118,7 @@ class GroupNorm(Norm):
         return nn.GroupNorm(self.groupnorm, shape[0], self.eps, self.affine)
 
 
-class InstanceNorm(Norm):
+class InstanceNormSpec(NormSpec):
     """A channel of a sample at a step, over space."""
 
     kind: ClassVar[str] = "instancenorm"

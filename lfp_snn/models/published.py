@@ -18,11 +18,11 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.branches import Residual
-from lfp_snn.models.kinds import Conv, Dropout, Flatten, Linear, MaxPool
-from lfp_snn.models.layer import Assembly, Layer
-from lfp_snn.models.neurons import Lif
-from lfp_snn.models.norms import BatchNorm
+from lfp_snn.models.branches import ResidualSpec
+from lfp_snn.models.kinds import ConvSpec, DropoutSpec, FlattenSpec, LinearSpec, MaxPoolSpec
+from lfp_snn.models.layer import Assembly, LayerSpec
+from lfp_snn.models.neurons import LifSpec
+from lfp_snn.models.norms import BatchNormSpec
 from lfp_snn.models.options import ModelOptions
 
 __all__ = ["DeeperSNN", "LifCNN", "LifResNet", "LifVGG"]
@@ -62,25 +62,25 @@ class _Published(ModelOptions):
             ) from problem
 
     @abstractmethod
-    def _layers(self) -> list[Layer]:
+    def _layers(self) -> list[LayerSpec]:
         """The layers in order."""
 
     def _units(self, published: int) -> int:
         return max(1, round(self.width * published))
 
-    def _conv(self, channels: int, kernel: int, padding: int = 0) -> list[Layer]:
+    def _conv(self, channels: int, kernel: int, padding: int = 0) -> list[LayerSpec]:
         """A convolution and its neurons."""
         normed = self.norm == "batch"
         units, bias = self._units(channels), self.bias and not normed
-        conv = Conv(conv=units, kernel=kernel, padding=padding, bias=bias)
-        return [conv, BatchNorm(), Lif()] if normed else [conv, Lif()]
+        conv = ConvSpec(conv=units, kernel=kernel, padding=padding, bias=bias)
+        return [conv, BatchNormSpec(), LifSpec()] if normed else [conv, LifSpec()]
 
-    def _linear(self, units: int | str) -> list[Layer]:
+    def _linear(self, units: int | str) -> list[LayerSpec]:
         """A fully connected layer and its neurons."""
-        return [Linear(linear=units, bias=self.bias), Lif()]
+        return [LinearSpec(linear=units, bias=self.bias), LifSpec()]
 
 
-def _least_size(assembly: Assembly, layers: list[Layer], channels: int) -> int:
+def _least_size(assembly: Assembly, layers: list[LayerSpec], channels: int) -> int:
     """The side of the smallest square maps that all layers can take."""
     for size in range(1, _LARGEST):
         try:
@@ -101,13 +101,13 @@ class LifCNN(_Published):
     name: Literal["lifcnn"] = "lifcnn"
 
     @override
-    def _layers(self) -> list[Layer]:
+    def _layers(self) -> list[LayerSpec]:
         return [
             *self._conv(12, 5),
-            MaxPool(maxpool=2),
+            MaxPoolSpec(maxpool=2),
             *self._conv(64, 5),
-            MaxPool(maxpool=2),
-            Flatten(),
+            MaxPoolSpec(maxpool=2),
+            FlattenSpec(),
             *self._linear("classes"),
         ]
 
@@ -122,11 +122,11 @@ class DeeperSNN(_Published):
     bias: bool = False
 
     @override
-    def _layers(self) -> list[Layer]:
-        layers: list[Layer] = []
+    def _layers(self) -> list[LayerSpec]:
+        layers: list[LayerSpec] = []
         for channels, padding in ((30, 2), (150, 1), (250, 1), (200, 2)):
-            layers += [*self._conv(channels, 3, padding), MaxPool(maxpool=2)]
-        return [*layers, *self._conv(100, 3, 2), Flatten(), *self._linear("classes")]
+            layers += [*self._conv(channels, 3, padding), MaxPoolSpec(maxpool=2)]
+        return [*layers, *self._conv(100, 3, 2), FlattenSpec(), *self._linear("classes")]
 
 
 class LifResNet(_Published):
@@ -142,16 +142,16 @@ class LifResNet(_Published):
     bias: bool = False
 
     @override
-    def _layers(self) -> list[Layer]:
+    def _layers(self) -> list[LayerSpec]:
         return [
             *self._conv(30, 5, 2),
-            MaxPool(maxpool=2),
+            MaxPoolSpec(maxpool=2),
             *self._conv(150, 3, 1),
-            MaxPool(maxpool=2),
-            Residual(residual=self._conv(250, 3, 1), shortcut=self._conv(250, 1), merge="max"),
-            MaxPool(maxpool=3),
+            MaxPoolSpec(maxpool=2),
+            ResidualSpec(residual=self._conv(250, 3, 1), shortcut=self._conv(250, 1), merge="max"),
+            MaxPoolSpec(maxpool=3),
             *self._conv(200, 4, 2),
-            Flatten(),
+            FlattenSpec(),
             *self._linear("classes"),
         ]
 
@@ -170,13 +170,13 @@ class LifVGG(_Published):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @override
-    def _layers(self) -> list[Layer]:
-        layers: list[Layer] = []
+    def _layers(self) -> list[LayerSpec]:
+        layers: list[LayerSpec] = []
         for first, second in ((32, 64), (128, 128), (256, 256)):
-            layers += [*self._conv(first, 3, 1), *self._conv(second, 3, 1), MaxPool(maxpool=2)]
-        layers.append(Flatten())
+            layers += [*self._conv(first, 3, 1), *self._conv(second, 3, 1), MaxPoolSpec(maxpool=2)]
+        layers.append(FlattenSpec())
         for units in (1024, 512):
             layers += self._linear(self._units(units))
             if self.dropout:
-                layers.append(Dropout(dropout=self.dropout))
+                layers.append(DropoutSpec(dropout=self.dropout))
         return [*layers, *self._linear("classes")]

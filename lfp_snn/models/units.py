@@ -9,12 +9,12 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn import activations
-from lfp_snn.models.layer import Assembly, Layer, Shape
+from lfp_snn.models.layer import Assembly, LayerSpec, Shape
 
-__all__ = ["Activation", "LeakyReLU", "Step"]
+__all__ = ["ActivationSpec", "LeakyReLUSpec", "StepSpec"]
 
 
-class Activation(Layer):
+class ActivationSpec(LayerSpec):
     """An elementwise activation without options; there is one kind for each of its modules."""
 
     made: ClassVar[type[nn.Module]]
@@ -29,56 +29,56 @@ class Activation(Layer):
         return shape
 
 
-class ReLU(Activation):
+class ReLUSpec(ActivationSpec):
     """``nn.ReLU``."""
 
     kind: ClassVar[str] = "relu"
     made: ClassVar[type[nn.Module]] = nn.ReLU
 
 
-class ELU(Activation):
+class ELUSpec(ActivationSpec):
     """``nn.ELU``."""
 
     kind: ClassVar[str] = "elu"
     made: ClassVar[type[nn.Module]] = nn.ELU
 
 
-class GELU(Activation):
+class GELUSpec(ActivationSpec):
     """``nn.GELU``."""
 
     kind: ClassVar[str] = "gelu"
     made: ClassVar[type[nn.Module]] = nn.GELU
 
 
-class SiLU(Activation):
+class SiLUSpec(ActivationSpec):
     """``nn.SiLU``."""
 
     kind: ClassVar[str] = "silu"
     made: ClassVar[type[nn.Module]] = nn.SiLU
 
 
-class Tanh(Activation):
+class TanhSpec(ActivationSpec):
     """``nn.Tanh``."""
 
     kind: ClassVar[str] = "tanh"
     made: ClassVar[type[nn.Module]] = nn.Tanh
 
 
-class Sigmoid(Activation):
+class SigmoidSpec(ActivationSpec):
     """``nn.Sigmoid``."""
 
     kind: ClassVar[str] = "sigmoid"
     made: ClassVar[type[nn.Module]] = nn.Sigmoid
 
 
-class Sign(Activation):
+class SignSpec(ActivationSpec):
     """The sign, -1, 0 or 1."""
 
     kind: ClassVar[str] = "sign"
     made: ClassVar[type[nn.Module]] = activations.Sign
 
 
-class LeakyReLU(Activation):
+class LeakyReLUSpec(ActivationSpec):
     """``nn.LeakyReLU``.
 
     Attributes:
@@ -94,7 +94,7 @@ class LeakyReLU(Activation):
         return nn.LeakyReLU(self.slope)
 
 
-class Step(Activation):
+class StepSpec(ActivationSpec):
     """The step function, 0 or 1.
 
     Attributes:

@@ -13,9 +13,9 @@ import pytest
 from lfp_snn.learners import LEARNERS
 from lfp_snn.models import MODELS
 from lfp_snn.models.layer import KINDS
-from lfp_snn.models.neurons import Neurons, Readout
-from lfp_snn.models.norms import Norm
-from lfp_snn.models.units import Activation
+from lfp_snn.models.neurons import NeuronsSpec, ReadoutSpec
+from lfp_snn.models.norms import NormSpec
+from lfp_snn.models.units import ActivationSpec
 from lfp_snn.rewards import REWARDS
 from lfp_snn.rules import COMPOSITES, RULES
 from tests.matrix.workspace import SMALL_DIGITS, run_cli
@@ -83,9 +83,9 @@ def test_every_rule_trains(rule: str) -> None:
     assert train(f"learner.rule={{name: {rule}}}")["feedback_norm"] != 0
 
 
-@pytest.mark.parametrize("kind", [k for k, v in KINDS.items() if issubclass(v, Neurons)])
+@pytest.mark.parametrize("kind", [k for k, v in KINDS.items() if issubclass(v, NeuronsSpec)])
 def test_every_kind_of_neuron_trains(kind: str) -> None:
-    if issubclass(KINDS[kind], Readout):
+    if issubclass(KINDS[kind], ReadoutSpec):
         network = layers("flatten", "{linear: 8}", "lif", last=kind)
         metrics = train(network, "learner.reward.name=membrane_coded")
     else:
@@ -93,13 +93,15 @@ def test_every_kind_of_neuron_trains(kind: str) -> None:
     assert metrics["feedback_norm"] != 0
 
 
-@pytest.mark.parametrize("kind", [k for k, v in KINDS.items() if issubclass(v, Activation)])
+@pytest.mark.parametrize("kind", [k for k, v in KINDS.items() if issubclass(v, ActivationSpec)])
 def test_every_kind_of_activation_trains(kind: str) -> None:
     assert train(layers("flatten", "{linear: 8}", kind))["feedback_norm"] != 0
 
 
 def test_every_other_kind_of_layer_trains() -> None:
-    others = {k for k, v in KINDS.items() if not issubclass(v, Neurons | Activation | Norm)}
+    others = {
+        k for k, v in KINDS.items() if not issubclass(v, NeuronsSpec | ActivationSpec | NormSpec)
+    }
     assert {kind for kind in others if not any(kind in layer for layer in MAPS)} == {"votes"}
     assert train(layers(*MAPS))["feedback_norm"] != 0
 
@@ -111,7 +113,7 @@ def test_votes_train() -> None:
 
 @pytest.mark.parametrize("statistics", ["fixed", "through"])
 def test_every_norm_trains(statistics: str) -> None:
-    known = {kind for kind, v in KINDS.items() if issubclass(v, Norm)}
+    known = {kind for kind, v in KINDS.items() if issubclass(v, NormSpec)}
     assert {norm[1:].partition(":")[0] for norm in NORMS} == known
     norms = [norm.replace("STATISTICS", f"statistics: {statistics}") for norm in NORMS]
     body = [layer for norm in norms for layer in ("{conv: 4, kernel: 3}", norm, "lif")]

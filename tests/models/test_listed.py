@@ -13,8 +13,8 @@ from lfp_snn import TemporalLFP
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.models.layer import KINDS
-from lfp_snn.models.neurons import Lif
-from lfp_snn.models.norms import Norm
+from lfp_snn.models.neurons import LifSpec
+from lfp_snn.models.norms import NormSpec
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import dump_config, make_config, parse_yaml
 from tests.engine.compare import assert_equal_to_oracle, strong
@@ -57,7 +57,7 @@ def test_every_kind_is_used_here() -> None:
         next(iter(layer)) if isinstance(layer, dict) else layer
         for layer in (*EVERY, *EVERY[5]["parallel"][1])  # type: ignore[index]
     }
-    norms = {name for name, kind in KINDS.items() if issubclass(kind, Norm)}
+    norms = {name for name, kind in KINDS.items() if issubclass(kind, NormSpec)}
     assert used | norms | set(NEURONS) | set(ACTIVATIONS) | {"votes"} == set(KINDS)
 
 
@@ -204,7 +204,7 @@ def test_what_is_written_reads_back_equal() -> None:
     again = make_config(Config, parse_yaml(text, "x"))
     assert again == config
     assert dump_config(again) == text
-    assert isinstance(config.model.layers[-1], Lif)  # type: ignore[attr-defined]
+    assert isinstance(config.model.layers[-1], LifSpec)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from lfp_snn import TemporalLFP
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.models.layer import KINDS
-from lfp_snn.models.norms import Norm
+from lfp_snn.models.norms import NormSpec
 from lfp_snn.norms import PerStep, statistics_of, with_statistics
 from lfp_snn.rules import Rescale
 from lfp_snn.training.config import Config
@@ -67,7 +67,7 @@ def network(layer: Any, shape: tuple[int, ...]) -> Any:
 
 
 def test_every_norm_is_here() -> None:
-    known = {name for name, kind in KINDS.items() if issubclass(kind, Norm)}
+    known = {name for name, kind in KINDS.items() if issubclass(kind, NormSpec)}
     assert {kind_of(layer) for layer, *_ in NORMS} == known
 
 

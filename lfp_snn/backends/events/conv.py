@@ -19,13 +19,13 @@ from lfp_snn.backends.events.conv_backward import (
     collect,
     reach_silent,
 )
-from lfp_snn.backends.events.conv_kernels import Cells, Record, Span, Synapse, forward
+from lfp_snn.backends.events.conv_kernels import Cells, Record, Span, SynapseLayout, forward
 from lfp_snn.backends.events.geometry import ConvShape, Geometry, Tables, geometry
 from lfp_snn.backends.events.lists import Lists, entries, take_values
 from lfp_snn.backends.events.neuron import Neuron, keeps_u
 from lfp_snn.backends.events.pool import Pooling, pool_bits
 from lfp_snn.backends.events.rescale import Counted, split_and_form
-from lfp_snn.backends.events.scan import Feedback, half_words
+from lfp_snn.backends.events.scan import SynapseFeedback, half_words
 from lfp_snn.backends.events.shares import GAMMA, Shares
 from lfp_snn.backends.events.workspace import Workspace
 
@@ -55,7 +55,7 @@ class ConvTrace(NamedTuple):
     record: Record
     state: np.ndarray
     x: Lists
-    synapse: Synapse
+    synapse: SynapseLayout
     span: Span
     shape: ConvShape
     pooling: Pooling | None
@@ -75,7 +75,7 @@ class Opened(NamedTuple):
 class Normed(NamedTuple):
     """A synapse without the norm behind it, and what the statistics of that cancel."""
 
-    synapse: Synapse
+    synapse: SynapseLayout
     cancelled: Cancelled
 
 
@@ -133,13 +133,13 @@ def _bias_rows(
 
 def laid_out(
     weight: np.ndarray, bias: np.ndarray | None, shape: ConvShape, laid: np.ndarray
-) -> Synapse:
+) -> SynapseLayout:
     """A synapse in the layout of the tables; its weights are written to ``laid``."""
     layout = geometry(shape)
     np.take(weight.reshape(-1), layout.gather, out=laid, mode="wrap")
     laid[layout.gather < 0] = 0
     step = layout.tables.pitch if bias is not None and shape.groups > 1 else 0
-    return Synapse(laid, _bias_rows(bias, shape, layout.tables, weight.dtype), step)
+    return SynapseLayout(laid, _bias_rows(bias, shape, layout.tables, weight.dtype), step)
 
 
 def span_of(batch: int, steps: int, lengths: np.ndarray | None) -> Span:
@@ -242,7 +242,7 @@ def conv_backward(
     shares: Shares | None = None,
     scaled: bool = True,
     normed: Normed | None = None,
-) -> Feedback:
+) -> SynapseFeedback:
     """Feedback of the layer and credit of its input, one value per entry of it.
 
     Args:
@@ -294,7 +294,7 @@ def conv_backward(
         of_bias = np.where(bias < 0, totals[-1], totals[0])
         if scaled:
             of_bias *= np.abs(bias)
-    return Feedback(feedback, of_bias, handed if wanted else None)
+    return SynapseFeedback(feedback, of_bias, handed if wanted else None)
 
 
 def send_back(
@@ -365,7 +365,7 @@ def _reached(outlet: Outlet) -> np.ndarray:
     return np.packbits(lanes, bitorder="little").view(np.uint64)
 
 
-def _by_sign(synapse: Synapse) -> tuple[Synapse, Synapse]:
+def _by_sign(synapse: SynapseLayout) -> tuple[SynapseLayout, SynapseLayout]:
     """The positive and the negative weights of a synapse."""
     return (
         synapse._replace(weight=np.maximum(synapse.weight, 0), bias=np.maximum(synapse.bias, 0)),

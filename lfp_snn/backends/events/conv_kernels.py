@@ -10,7 +10,7 @@ from lfp_snn.backends.events.simd import MOST, add_line, aligned_zeros, copy_run
 from lfp_snn.backends.events.vectors import LANES
 
 
-class Synapse(NamedTuple):
+class SynapseLayout(NamedTuple):
     """Weights in the layout of the tables, and the bias of the map's rows.
 
     ``step``: from one row to the next, 0 where all rows are alike; one row stays in the L1 cache.

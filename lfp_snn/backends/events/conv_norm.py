@@ -4,7 +4,7 @@ import numpy as np
 
 from lfp_snn.backends.events import conv
 from lfp_snn.backends.events.conv_backward import Cancelled
-from lfp_snn.backends.events.conv_kernels import Synapse, moments
+from lfp_snn.backends.events.conv_kernels import SynapseLayout, moments
 from lfp_snn.backends.events.geometry import ConvShape, Geometry, geometry
 from lfp_snn.backends.events.lists import Lists, entries
 from lfp_snn.backends.events.neuron import Neuron
@@ -100,7 +100,7 @@ def through_norm(
 
 def _without_norm(
     weight: np.ndarray, bias: np.ndarray | None, shape: ConvShape, work: Workspace
-) -> Synapse:
+) -> SynapseLayout:
     laid = work.get("raw weight", geometry(shape).gather.shape, weight.dtype)
     return conv.laid_out(weight, bias, shape, laid)
 

@@ -14,7 +14,7 @@ from lfp_snn.backends.events.lists import Lists, scales, transpose
 from lfp_snn.backends.events.neuron import Neuron, constants
 from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.scan import (
-    Feedback,
+    SynapseFeedback,
     Trace,
     advance,
     close_trace,
@@ -284,7 +284,7 @@ def linear_backward(
     carried: np.ndarray | None = None,
     shares: Shares | None = None,
     scaled: bool = True,
-) -> Feedback:
+) -> SynapseFeedback:
     """Feedback of the layer and credit of its input, ``c_i = sum_j w_ij n_j`` per entry of it.
 
     Args:
@@ -342,4 +342,4 @@ def linear_backward(
             inputs,
             handed,
         )
-    return Feedback(feedback, of_bias, handed)
+    return SynapseFeedback(feedback, of_bias, handed)

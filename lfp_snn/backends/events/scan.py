@@ -39,7 +39,7 @@ class Trace(NamedTuple):
     lengths: np.ndarray
 
 
-class Feedback(NamedTuple):
+class SynapseFeedback(NamedTuple):
     """Result of a backward pass: feedback of weight and bias, credit per entry of the input."""
 
     weight: np.ndarray

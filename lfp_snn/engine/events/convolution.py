@@ -41,7 +41,7 @@ class Recorded(NamedTuple):
 
 
 #: The kernel's way back, which waits for how it is to learn.
-Back = Callable[..., scan.Feedback]
+Back = Callable[..., scan.SynapseFeedback]
 
 
 class EventConvolution(EventLayer):
