@@ -291,7 +291,7 @@ def backward(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`.
 
-    Credit goes back through the synapse ``first``. If there are two sums for every weight the rule
+    Credit goes back through the synapse ``first``. If there are two sums for each weight, the rule
     shares by sign: ``first`` has the positive weights then, and ``second`` the negative ones. If
     ``cancelled`` is not empty, that is left out of the credit of the currents of the synapse
     ``raw``. If there are ``products``, float64 [pieces, 2, groups * width], n and its products with
