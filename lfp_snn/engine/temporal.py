@@ -40,10 +40,10 @@ __all__ = ["TemporalLFP"]
 class TemporalLFP(TracedNetwork):
     """Layer-wise feedback propagation through time, for a network of snntorch neurons.
 
-    The network is any module whose ``forward`` is one time step, with ``snn.Leaky`` neurons that
-    keep their own state (``init_hidden=True``). It is traced once and then run for all T steps,
-    layer by layer; the module itself stays usable step by step, and no state of its neurons is
-    read or written. Autograd is never used.
+    The network is any module whose ``forward`` is one time step or loops over time, with neurons
+    that keep their state or are handed it (``docs/from_snntorch.md``). It is traced and then run
+    for all T steps, layer by layer; the module stays usable as it is, and no state of its neurons
+    is read or written. Autograd learns nothing here.
 
     Activations (``nn.ReLU``, :class:`lfp_snn.activations.Step` ...) may stand in the place of
     neurons, everywhere or in some layers: a network of them alone is run with T = 1. One that ends
@@ -69,6 +69,8 @@ class TemporalLFP(TracedNetwork):
         statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
             ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
             update goes where the normalisation cancels it.
+        example: what forward takes, if the shape of that must be known to trace it.
+        check: hold the engine against the module on a few samples (:mod:`lfp_snn.engine.check`).
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -143,7 +145,7 @@ class TemporalLFP(TracedNetwork):
 
         Args:
             x: spike trains or currents ``[T, B, ...]``, dense or :class:`~lfp_snn.Spikes`; or,
-                with ``steps``, an input ``[B, ...]`` that is constant over time.
+                with ``steps``, a constant input ``[B, ...]``; of a forward with a loop, its own.
             steps: T of a constant input.
             lengths: int ``[B]``, steps of each sample, 1 to T: from its end on a sample takes no
                 current (bias included) and emits no spike.

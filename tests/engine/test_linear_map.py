@@ -215,7 +215,7 @@ def test_other_convolutions_equal_the_linear_layer_of_their_weights(case: str) -
                 made = synapse(unit).flatten(1).T if name == "weight" else synapse(0 * unit[:1])
             for other, was in zip(others, held, strict=True):
                 other.data = was
-            made_of = dense.weight if name == "weight" else dense.bias
+            made_of: Any = dense.weight if name == "weight" else dense.bias
             of, size = feedback_at(made_of), made_of.detach()
             share = of / size.abs().where(size != 0, torch.ones(()))  # feedback is |p| times a sum
             total[k] = kept.view(-1)[k].abs() * (share * made.reshape(share.shape)).sum()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import snntorch as snn
@@ -340,4 +340,4 @@ def test_wrapped_modules_say_what_to_give() -> None:
     with pytest.raises(NetworkError, match="DataParallel: give it net.module"):
         TemporalLFP(nn.DataParallel(leaky()))
     with pytest.raises(NetworkError, match="torch.compile made: give it the module itself"):
-        TemporalLFP(torch.compile(leaky()))
+        TemporalLFP(cast(nn.Module, torch.compile(leaky())))
