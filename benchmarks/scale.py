@@ -31,7 +31,7 @@ from benchmarks.steps.contenders import Ours
 from benchmarks.steps.memory import measure_peaks
 from benchmarks.steps.problem import RULE, Network, Problem, synthetic
 from benchmarks.steps.timing import threads
-from lfp_snn.analysis.compare.measures import work
+from lfp_snn.analysis.measures import work
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.data import Batch
 from lfp_snn.learners.lfp import LFP

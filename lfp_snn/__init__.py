@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lfp_snn import activations, lif, norms, rewards, rules
-    from lfp_snn.engine import TemporalLFP
+    from lfp_snn.engine import TemporalLFP, published
     from lfp_snn.errors import LfpSnnError
     from lfp_snn.models.nir import load_nir
     from lfp_snn.spikes import Spikes
@@ -27,6 +27,7 @@ __all__ = [
     "lif",
     "load_nir",
     "norms",
+    "published",
     "rewards",
     "rules",
 ]
@@ -42,6 +43,7 @@ _FROM = {
     "calibrate": "lfp_snn.training",
     "fit": "lfp_snn.training",
     "load_nir": "lfp_snn.models.nir",
+    "published": "lfp_snn.engine",
 }
 
 

@@ -31,7 +31,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.lif import Dynamics
-from lfp_snn.rules import Rescale, Rule
+from lfp_snn.rules import CreditRule, Rule
 
 __all__ = ["Alpha", "Arriving", "Cell", "Handed", "Membrane", "Synaptic"]
 
@@ -42,7 +42,8 @@ class Arriving(NamedTuple):
     Attributes:
         credit: ``c`` at the spikes and where they are missing, or None.
         relevance: ``R``, or None.
-        at_output: whether this is the output of the network, and what arrives the reward.
+        at_output: whether this is the output of the network, and what arrives the reward. A rule
+            that takes credit has no gate there.
     """
 
     credit: Tensor | None = None
@@ -96,7 +97,7 @@ class Cell(ABC):
 
     @abstractmethod
     def rescale(
-        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+        self, rule: CreditRule, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
     ) -> tuple[Handed, Tensor]:
         """The way back through one step under a rule that credits silent neurons.
 
@@ -140,7 +141,7 @@ class Cell(ABC):
         of_kept, of_arrived = rule.split(relevance, kept, decayed, o * arrived)
         return o * of_arrived, decayed * of_kept
 
-    def direct(self, rule: Rescale, arriving: Arriving, compared: Tensor) -> Tensor:
+    def direct(self, rule: CreditRule, arriving: Arriving, compared: Tensor) -> Tensor:
         """``a c``, credit of the membrane by credit at the spike."""
         if arriving.credit is None:
             return torch.zeros_like(compared)
@@ -148,7 +149,7 @@ class Cell(ABC):
         return slope * arriving.credit
 
     def rescale_membrane(
-        self, rule: Rescale, arriving: Arriving, handed: Tensor, w: Tensor, arrived: Tensor
+        self, rule: CreditRule, arriving: Arriving, handed: Tensor, w: Tensor, arrived: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Credit of what arrived at a leaky membrane, what the membrane hands on, and ``a c``."""
         kept, entering = self.dynamics.kept(w), self.open(w) * arrived
@@ -185,7 +186,7 @@ class Membrane(Cell):
 
     @override
     def rescale(
-        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+        self, rule: CreditRule, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
     ) -> tuple[Handed, Tensor]:
         n, kept, direct = self.rescale_membrane(rule, arriving, handed[0], before[0], arrived)
         return Handed(n, kept[None], n[None]), direct
@@ -236,7 +237,7 @@ class Synaptic(Cell):
 
     @override
     def rescale(
-        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+        self, rule: CreditRule, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
     ) -> tuple[Handed, Tensor]:
         y, w = before
         decayed = self.alpha * y
@@ -324,7 +325,7 @@ class Alpha(Cell):
 
     @override
     def rescale(
-        self, rule: Rescale, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
+        self, rule: CreditRule, arriving: Arriving, handed: Tensor, arrived: Tensor, before: Tensor
     ) -> tuple[Handed, Tensor]:
         e, j, u = before
         beta, reset = self.dynamics.beta, self.dynamics.reset

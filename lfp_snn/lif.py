@@ -45,11 +45,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lfp_snn.rules import Rescale, Rule
+from lfp_snn.rules import CreditRule, Rule
 
 __all__ = [
     "Dynamics",
     "Reset",
+    "at_membrane",
+    "carry_factors",
     "compared",
     "credit",
     "forward",
@@ -217,13 +219,45 @@ def compared(
     return dynamics.compared(currents, _before(membranes, state))
 
 
-def rescale(
-    direct: Tensor,
+def at_membrane(
+    credit: Tensor | None,
     relevance: Tensor | None,
     membranes: Tensor,
     currents: Tensor,
     dynamics: Dynamics,
-    rule: Rescale,
+    rule: CreditRule,
+    state: Tensor | None = None,
+    *,
+    gated: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Credit of the membrane under a rule that takes credit: ``a c``, and ``a c + R / D``.
+
+    Args:
+        credit: ``c`` ``[T, B, ...]`` of the spikes, or None.
+        relevance: ``R`` ``[T, B, ...]`` that came beside it, or None.
+        membranes: ``w`` of :func:`forward`.
+        currents: as given to :func:`forward`.
+        dynamics: constants of the population.
+        rule: says what a unit of credit is at the membrane.
+        state: the membrane before the first step, as given to :func:`forward`.
+        gated: not at the output.
+    """
+    direct = torch.zeros_like(membranes)
+    if credit is not None:
+        u = compared(membranes, currents, dynamics, state)
+        direct = rule.slope(u, dynamics.threshold, gated=gated) * credit
+    if relevance is None:
+        return direct, direct
+    v = dynamics.kept(_before(membranes, state))
+    return direct, direct + rule.split(relevance, v, dynamics.beta * v, currents)[1]
+
+
+def rescale(
+    arrived: Tensor,
+    membranes: Tensor,
+    currents: Tensor,
+    dynamics: Dynamics,
+    rule: CreditRule,
     state: Tensor | None = None,
     carried: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -232,9 +266,7 @@ def rescale(
     .. math:: n_t = a_t c_t + R_t / D_t + k_t n_{t+1}
 
     Args:
-        direct: ``a c`` ``[T, B, ...]``, the slope times credit at the spikes; zero after a
-            sample's end.
-        relevance: ``R`` ``[T, B, ...]`` that came beside it, or None.
+        arrived: ``a c + R / D`` ``[T, B, ...]`` of :func:`at_membrane`; zero after a sample's end.
         membranes: ``w`` of :func:`forward`.
         currents: as given to :func:`forward`.
         dynamics: constants of the population.
@@ -246,21 +278,34 @@ def rescale(
     Returns:
         ``n`` ``[T, B, ...]`` and that numerator for the chunk of time before.
     """
-    previous = _before(membranes, state)
-    v = dynamics.kept(previous)
-    decayed = dynamics.beta * v
-    n = direct if relevance is None else direct + rule.split(relevance, v, decayed, currents)[1]
-    takes = rule.take(v, decayed, currents)
-    if dynamics.at_once:
-        takes = takes * dynamics.stays(dynamics.compared(currents, previous))
-    takes = torch.as_tensor(takes).expand_as(n)
-    hands = rule.hand(decayed, dynamics.follows(previous))
-    n = n.clone()
+    takes, hands = carry_factors(membranes, currents, dynamics, rule, state)
+    n = arrived.clone()
     handed = torch.zeros_like(membranes[0]) if carried is None else carried
     for t in reversed(range(len(membranes))):
         n[t] += takes[t] * handed
         handed = hands[t] * n[t]
     return n, handed
+
+
+def carry_factors(
+    membranes: Tensor,
+    currents: Tensor,
+    dynamics: Dynamics,
+    rule: CreditRule,
+    state: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What a membrane takes of what the step after it handed on, and what it hands on itself.
+
+    Arguments are those of :func:`rescale`; both are ``[T, B, ...]``, for each unit of credit.
+    """
+    previous = _before(membranes, state)
+    v = dynamics.kept(previous)
+    decayed = dynamics.beta * v
+    takes = rule.take(v, decayed, currents)
+    if dynamics.at_once:
+        takes = takes * dynamics.stays(dynamics.compared(currents, previous))
+    hands = rule.hand(decayed, dynamics.follows(previous))
+    return torch.as_tensor(takes).expand_as(membranes), hands
 
 
 def _before(membranes: Tensor, state: Tensor | None) -> Tensor:

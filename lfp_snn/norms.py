@@ -1,15 +1,42 @@
-"""Normalisations of their own for each time step, in a network whose forward is one step."""
+"""What a network says of its normalisations: one for each time step, and how credit goes through.
+
+The forward of a network is one step; a list of normalisations, one for each, is :class:`PerStep`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
 
-__all__ = ["PerStep"]
+__all__ = ["PerStep", "Statistics", "statistics_of", "with_statistics"]
+
+#: Credit at a normalisation: its statistics held fixed, or through them as well.
+Statistics = Literal["fixed", "through"]
+_Norm = TypeVar("_Norm", bound=nn.Module)
+
+
+def with_statistics(norm: _Norm, statistics: Statistics | None) -> _Norm:
+    """Say of a normalisation how credit goes through it, whatever is said of the network.
+
+    Args:
+        norm: it is told, and returned.
+        statistics: ``"fixed"``, ``"through"``, or None for what
+            :class:`~lfp_snn.TemporalLFP` is told of all.
+    """
+    told: Any = norm
+    told.statistics = statistics
+    return norm
+
+
+def statistics_of(norm: nn.Module | None) -> Statistics | None:
+    """What :func:`with_statistics` was told, or None."""
+    told: Statistics | None = getattr(norm, "statistics", None)
+    return told
 
 
 class PerStep(nn.Module):

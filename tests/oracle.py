@@ -352,7 +352,7 @@ class Leaky(Node):
 
     def rescale(self, network: Network, rule: Rescaling) -> None:
         """``n_t = a_t c_t + R_t / D_t + k_t n_{t+1}``, with credit for silent neurons."""
-        at_output = self is network.nodes[-1]
+        at_end = self is network.nodes[-1] or self in network.voters()
         for b, j in product(range(network.batch), range(self.units)):
             beta, theta, last = float(self.beta[j]), float(self.theta[j]), network.lengths[b] - 1
             n = 0.0
@@ -376,7 +376,7 @@ class Leaky(Node):
                         k = beta * (1 - float(u > theta))
                     else:
                         k = beta
-                direct = rule.slope(u, theta, not at_output) * credit
+                direct = rule.slope(u, theta, not at_end) * credit
                 n = direct + relevance / size + k * n
                 self.source.credit[t, b, j] += n
                 taken = n * r if self.reset == "subtract" else 0.0
@@ -388,7 +388,8 @@ class Units(Node):
     """Units without a state, ``a = f(z)``, or a readout with ``f(z) = z``.
 
     ``R`` arrives at ``a``; of it ``R (a - f(0)) / a`` belongs to ``z``, and ``n = R / z`` with the
-    rule's own way to divide. The divisor has the sign of z, but for steps, which are neurons.
+    rule's own way to divide. The divisor has the sign of z, but for steps, which are neurons. A
+    readout hands a reward that is credit on as it is.
     """
 
     name: str
@@ -407,6 +408,9 @@ class Units(Node):
         rest = self.function(0.0)
         for t, b in network.frames():
             for j in range(self.units):
+                if self is network.nodes[-1] and network.reward_is_credit:
+                    self.source.credit[t, b, j] += network.reward_at(self, t, b, j)
+                    continue
                 z, a = float(self.source.value[t, b, j]), float(self.value[t, b, j])
                 relevance = network.reward_at(self, t, b, j)
                 relevance += a * self.credit[t, b, j] + self.extra[t, b, j]
@@ -483,6 +487,21 @@ class Network:
     def reward_at(self, node: Node, t: int, b: int, j: int) -> float:
         """At the output the relevance is the reward itself, also where the neuron is silent."""
         return float(self.reward[t, b, j]) if node is self.nodes[-1] else 0.0
+
+    def voters(self) -> list[Node]:
+        """Neurons that reach a readout through linear stages without weights."""
+        found, pending = list[Node](), [self.nodes[-1]]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, Leaky):
+                found.append(node)
+            elif isinstance(node, Linear) and node.synapse is None:
+                pending += {term.source for term in node.terms if term.source is not None}
+            elif isinstance(node, Units) and node is self.nodes[-1]:
+                pending.append(node.source)
+            else:
+                return []
+        return found
 
     def add(self, node: Node) -> Node:
         self.nodes.append(node)

@@ -141,6 +141,9 @@ def convolution(network: Network, source: Node, module: Any, name: str) -> Node:
 
 def pool(network: Network, source: Node, module: Any) -> Node:
     """Average and maximum pooling, by window or adaptive, over one or two axes."""
+    if len(source.shape) == 1:  # the units of a layer are one map
+        pooled = pool(network, network.reshape(source, (1, source.units)), module)
+        return network.reshape(pooled, (pooled.units,))
     kind, size = type(module).__name__, source.shape[1:]
     spans = [spans_of(module, axis, n) for axis, n in enumerate(size)]
     shape = (source.shape[0], *(len(axis) for axis in spans))

@@ -148,6 +148,22 @@ def test_no_imports_go_round_in_a_circle(repository: Path) -> None:
     tuple(TopologicalSorter(below).static_order())  # raises CycleError, which names the circle
 
 
+def test_studies_share_what_lies_below_them_and_know_nothing_of_each_other(
+    repository: Path,
+) -> None:
+    studies = {"compare", "sweep", "convergence", "prune"}
+    across = [
+        f"lfp_snn.{name} imports {imported}"
+        for name, tree in _modules(repository)
+        for imported in _imports(tree, name)
+        if name.startswith("analysis.")
+        and (own := name.split(".")[1]) in studies | {"study"}
+        and imported.startswith("lfp_snn.analysis.")
+        and imported.split(".")[2] in studies - {own}
+    ]
+    assert across == []
+
+
 def test_the_mathematics_knows_neither_files_nor_modules(repository: Path) -> None:
     for name, tree in _modules(repository):
         if name in MATHEMATICS:

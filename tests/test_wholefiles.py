@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lfp_snn.analysis.recording import animate
+from lfp_snn.analysis.eventplots import animate
 from lfp_snn.data.entries import Entry
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import FORMATS, read_recording, write_recording

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from lfp_snn.analysis.energy import Energy, SynapseCount, estimate
-from lfp_snn.analysis.exchange.layers import Layer, layers_of
+from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of
 from lfp_snn.data import SampleSet
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.synapses import Synapse
@@ -80,7 +80,7 @@ def measure(
         DataError: the recordings have different lengths.
     """
     require("neurobench", "metrics")
-    from lfp_snn.analysis.harness import run_harness
+    from lfp_snn.analysis.neurobench import run_harness
 
     layers = layers_of(net, samples.feature_shape)
     output = layers[-1].stage
@@ -113,7 +113,7 @@ def measure(
     )
 
 
-def _from_input(layers: list[Layer]) -> set[str]:
+def _from_input(layers: list[FoldedLayer]) -> set[str]:
     """The synapses before which nothing learns, so that no credit must reach their input."""
     learns: list[bool] = []
     first = set()

@@ -23,8 +23,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lfp_snn.analysis.record import Sample
 from lfp_snn.training.files import write_atomic
+from lfp_snn.training.observer import SampleSpikes
 
 __all__ = [
     "accuracy_curves",
@@ -174,22 +174,23 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
         return figure
 
 
-def sample_raster(sample: Sample, classes: Sequence[str] = ()) -> Figure:
+def sample_raster(sample: SampleSpikes, classes: Sequence[str] = ()) -> Figure:
     """Every spike of one sample, one panel a layer, from the input to the output.
 
     Args:
         sample: the spikes ``[T, units]`` of each layer; the last layer is the output.
         classes: names of the output units; their numbers where there are none.
     """
-    outputs = sample.spikes[sample.layers[-1]].shape[1]
+    layers = list(sample.spikes)
+    outputs = sample.spikes[layers[-1]].shape[1]
     named = len(classes) == outputs <= MOST_CLASSES_WITH_NUMBERS
-    heights = [1.3] * (len(sample.layers) - 1) + [0.17 * outputs + 0.3 if named else 1.3]
+    heights = [1.3] * (len(layers) - 1) + [0.17 * outputs + 0.3 if named else 1.3]
     with style(**{"axes.grid": False}):
         figure = Figure(figsize=(WIDTH, sum(heights) + 1.2), layout="constrained")
         rows = figure.subplots(
             len(heights), sharex=True, squeeze=False, height_ratios=heights
         ).ravel()
-        for index, (axes, name) in enumerate(zip(rows, sample.layers, strict=True)):
+        for index, (axes, name) in enumerate(zip(rows, layers, strict=True)):
             title = name if name == "input" else f"layer {_short(name)}"
             colour = COLOURS[index % len(COLOURS)]
             _layer_panel(axes, title, sample.spikes[name], colour, heights[index])
@@ -223,7 +224,7 @@ def _layer_panel(
     )
 
 
-def _verdict(sample: Sample, classes: Sequence[str]) -> str:
+def _verdict(sample: SampleSpikes, classes: Sequence[str]) -> str:
     def named(index: int) -> str:
         return _short(classes[index]) if 0 <= index < len(classes) else str(index)
 
@@ -233,14 +234,14 @@ def _verdict(sample: Sample, classes: Sequence[str]) -> str:
     return f"class {named(sample.label)}, read as {named(sample.prediction)} ({right})"
 
 
-def _name_outputs(axes: Axes, sample: Sample, classes: Sequence[str]) -> None:
+def _name_outputs(axes: Axes, sample: SampleSpikes, classes: Sequence[str]) -> None:
     """Class names on the left, the true class shaded, spike counts on the right."""
     axes.set_yticks(range(len(classes)), labels=[*map(_short, classes)], fontsize=8)
     axes.set_ylabel("class")
     if sample.label >= 0:
         axes.axhspan(sample.label - 0.5, sample.label + 0.5, color=INK, alpha=0.12, linewidth=0)
     counts = axes.secondary_yaxis("right")
-    totals = sample.spikes[sample.layers[-1]].sum(0)
+    totals = list(sample.spikes.values())[-1].sum(0)
     counts.set_yticks(range(len(classes)), labels=[str(n) for n in totals], fontsize=8)
     counts.tick_params(length=0)
     counts.spines["right"].set_visible(False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lfp_snn.analysis import plots
 from lfp_snn.analysis.pages import Illustration, rows, write_page
-from lfp_snn.analysis.record import Record, read_run
+from lfp_snn.analysis.runcontent import RunContent, read_run
 from lfp_snn.errors import RunError
 from lfp_snn.unpacking import reading
 
@@ -39,7 +39,7 @@ def write_report(run_dir: Path) -> Path:
         return write_page(run_dir, "report.html", _figures(record), **_content(record))
 
 
-def _figures(record: Record) -> Iterator[Illustration]:
+def _figures(record: RunContent) -> Iterator[Illustration]:
     """Name, title, caption and figure of all that the run has data for."""
     result = record.result or {}
     classes = [str(name) for name in result.get("classes", ())]
@@ -92,7 +92,7 @@ def _figures(record: Record) -> Iterator[Illustration]:
         )
 
 
-def _content(record: Record) -> dict[str, Any]:
+def _content(record: RunContent) -> dict[str, Any]:
     """What the template names."""
     result = record.result or {}
     run = dict(record.run)

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from lfp_snn.errors import RunError
 from lfp_snn.training import Observer, StepReport
-from lfp_snn.training.observer import Sample, Watched
+from lfp_snn.training.observer import SampleSpikes, Watched
 
 __all__ = ["GAP", "Watch"]
 
@@ -214,7 +214,7 @@ def _by_layer(points: list[dict[str, Any]], what: str) -> dict[str, list[float |
     }
 
 
-def _raster(sample: Sample) -> dict[str, Any]:
+def _raster(sample: SampleSpikes) -> dict[str, Any]:
     """Steps and neurons of the spikes of a sample, of each layer no more than can be seen."""
     layers, steps = [], 0
     for name, spikes in sample.spikes.items():

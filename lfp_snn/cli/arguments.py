@@ -18,11 +18,11 @@ __all__ = [
     "Command",
     "ConfigName",
     "Folder",
-    "Format",
+    "ExportFormat",
     "Jobs",
     "Kind",
     "OfItsConfig",
-    "Part",
+    "DataPart",
     "Run",
     "Storage",
     "Threads",
@@ -59,7 +59,7 @@ class Kind(StrEnum):
     rewards = "rewards"
 
 
-class Part(StrEnum):
+class DataPart(StrEnum):
     """Parts of a dataset."""
 
     train = "train"
@@ -76,7 +76,7 @@ class Asked(StrEnum):
     reward = "reward"
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """What a network can be exported to."""
 
     nir = "nir"

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 import typer
 
-from lfp_snn.analysis.experiments import STUDIES, load_any
+from lfp_snn.analysis.experiments import load_any
+from lfp_snn.analysis.study.kinds import kinds
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, RunError
@@ -72,7 +73,7 @@ def show(
 
 def experiment(path: Path, overrides: Sequence[str]) -> Config:
     """The config of one training."""
-    for section in read_mapping(path).keys() & STUDIES.keys():
+    for section in read_mapping(path).keys() & kinds().keys():
         raise ConfigError(f"{path} has a section {section}: run it with lfp-snn {section}.")
     return load_config(path, overrides)
 

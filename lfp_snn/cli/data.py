@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lfp_snn.analysis.recording import animate, overview
+from lfp_snn.analysis.eventplots import animate, overview
 from lfp_snn.cli.console import shown, two_columns
 from lfp_snn.cli.declared_data import ValidateBy
 from lfp_snn.data import DATASETS, entries, index, parts

@@ -18,12 +18,12 @@ from lfp_snn.cli.arguments import (
     Changes,
     Command,
     ConfigName,
+    DataPart,
+    ExportFormat,
     Folder,
-    Format,
     Jobs,
     Kind,
     OfItsConfig,
-    Part,
     Run,
     Storage,
     Threads,
@@ -132,7 +132,7 @@ def compare(
     """
 
 
-@runs("lfp_snn.cli.compare:sweep")
+@runs("lfp_snn.cli.sweep:sweep")
 def sweep(
     config: ConfigName,
     overrides: Annotated[list[str] | None, changes_such_as("sweep.search.trials=4")] = None,
@@ -181,7 +181,7 @@ def explain(
     sample: Annotated[
         list[int] | None, typer.Option(help="Number of a sample; may be given again. Default 0.")
     ] = None,
-    split: Annotated[Part, typer.Option(help="The part of the data.")] = Part.test,
+    split: Annotated[DataPart, typer.Option(help="The part of the data.")] = DataPart.test,
     target: Annotated[
         Asked,
         typer.Option(
@@ -234,12 +234,12 @@ def export(
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config, for int8 its data."),
     ] = None,
     to: Annotated[
-        Format,
+        ExportFormat,
         typer.Option(
             help="nir: for other simulators; onnx: one time step; safetensors: weights that say "
             "what network they are of; int8: integer weights and fixed-point membranes."
         ),
-    ] = Format.nir,
+    ] = ExportFormat.nir,
     out: Annotated[Path | None, typer.Option(help="File; by default RUN/network.<format>.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     finetune: Annotated[

@@ -24,7 +24,7 @@ from lfp_snn.analysis.explain.target import (
     Target,
     class_number,
 )
-from lfp_snn.cli.arguments import Asked, Part
+from lfp_snn.cli.arguments import Asked, DataPart
 from lfp_snn.cli.console import shown, time_bar, two_columns
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
@@ -43,7 +43,7 @@ def explain(
     run: Path,
     overrides: Sequence[str] | None,
     sample: Sequence[int] | None,
-    split: Part,
+    split: DataPart,
     target: Asked,
     of_class: str | None,
     against: str | None,

@@ -15,7 +15,7 @@ from lfp_snn.analysis.exchange.finetune import quantise_run
 from lfp_snn.analysis.exchange.nir_export import meaning_lost, nir_bytes, to_nir
 from lfp_snn.analysis.exchange.onnx_export import to_onnx
 from lfp_snn.analysis.exchange.weights import weights_bytes
-from lfp_snn.cli.arguments import Format
+from lfp_snn.cli.arguments import ExportFormat
 from lfp_snn.cli.console import percent, shown, two_columns
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
@@ -30,19 +30,19 @@ from lfp_snn.training.rundir import RunDir
 __all__ = ["export", "import_network"]
 
 
-SUFFIX = {Format.int8: "int8.npz"}
+SUFFIX = {ExportFormat.int8: "int8.npz"}
 
 
 def export(
     run: Path,
     overrides: Sequence[str] | None,
-    to: Format,
+    to: ExportFormat,
     out: Path | None,
     force: bool,
     finetune: int,
 ) -> None:
     """Write a network in a format of exchange; see :func:`lfp_snn.cli.declared.export`."""
-    if finetune and to is not Format.int8:
+    if finetune and to is not ExportFormat.int8:
         raise RunError("--finetune is for --to int8; the other formats change no weights.")
     target = out or run / f"network.{SUFFIX.get(to, to.value)}"
     if target.exists() and not force:
@@ -56,16 +56,16 @@ def export(
 
 
 def _content(
-    trained: TrainedRun, shape: tuple[int, ...], to: Format, finetune: int
+    trained: TrainedRun, shape: tuple[int, ...], to: ExportFormat, finetune: int
 ) -> tuple[bytes, list[tuple[str, str]]]:
     """What to write, and what to tell."""
     net = trained.learner.net
-    if to is Format.nir:
+    if to is ExportFormat.nir:
         graph = to_nir(net, shape)
         return nir_bytes(graph), [("note", line) for line in meaning_lost(net)]
-    if to is Format.onnx:
+    if to is ExportFormat.onnx:
         return to_onnx(net, shape), []
-    if to is Format.safetensors:
+    if to is ExportFormat.safetensors:
         return weights_bytes(net, trained.config.model, shape, trained.classes), []
     return _int8(trained, finetune)
 

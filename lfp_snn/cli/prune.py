@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from lfp_snn.analysis.exchange.weights import weights_bytes
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.curve import SHARES, Options, prune_run, rankings
+from lfp_snn.analysis.prune.curve import SHARES, PruningOptions, prune_run, rankings, refuse_unlike
+from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
-from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_report
-from lfp_snn.analysis.prune.results import Pruned, refuse_unlike
+from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_pruning
 from lfp_snn.cli.console import shown, time_bar
+from lfp_snn.cli.study import table, tell
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.options import nearest
@@ -36,7 +36,7 @@ def prune(
     out: Path | None,
 ) -> None:
     """Prune trained networks; see :func:`lfp_snn.cli.declared.prune`."""
-    options = Options(
+    options = PruningOptions(
         criteria=_criteria(criteria),
         shares=SHARES if shares is None else _numbers(shares),
         scope=Scope(_known("--scope", scope, [each.value for each in Scope])),
@@ -63,13 +63,11 @@ def prune(
             found.append(prune_run(path, each, splits, options, lambda: bar.advance(task)))
             if save is not None:
                 _save(each, splits.train, options, save, folder)
-    pruned = Pruned(found, options, len(splits.test))
+    findings = PruningFindings(found, options, len(splits.test))
     name = trained[paths[0]].config.name
-    report = write_report(pruned, folder, name, splits.info.get("source", ""))
-    console.print(_summary(pruned))
-    for sentence in pruned.conclusions():
-        console.print(f"- {sentence}", highlight=False)
-    console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
+    report = write_pruning(findings, folder, name, splits.info.get("source", ""))
+    console.print(table(SUMMARY_TITLES, summary_rows(findings)))
+    tell(console, findings, report)
 
 
 def _criteria(given: str) -> tuple[Criterion, ...]:
@@ -110,7 +108,7 @@ def _make(folder: Path) -> None:
 
 
 def _save(
-    trained: TrainedRun, train: SampleSet, options: Options, share: float, folder: Path
+    trained: TrainedRun, train: SampleSet, options: PruningOptions, share: float, folder: Path
 ) -> None:
     """Write the network as each criterion would prune it, but for random ones."""
     config, net = trained.config, trained.learner.net
@@ -122,10 +120,3 @@ def _save(
             content = weights_bytes(net, config.model, train.feature_shape, trained.classes)
         stem = f"{config.learner.name}-seed-{config.seed}-{criterion}-{share:g}"
         write_atomic(folder / f"{stem}.safetensors", content)
-
-
-def _summary(pruned: Pruned) -> Table:
-    table = Table(*SUMMARY_TITLES, box=None, pad_edge=False)
-    for row in summary_rows(pruned):
-        table.add_row(*row)
-    return table

@@ -36,10 +36,10 @@ class BatchNorm(Norm):
     @property
     @override
     def measured(self) -> Measured | None:
-        return "sequence" if self._measures else None
+        return "sequence" if self.measures else None
 
     @property
-    def _measures(self) -> bool:
+    def measures(self) -> bool:
         """Are the statistics those of the batch?"""
         return all(
             norm.training or norm.running_mean is None or norm.running_var is None
@@ -79,24 +79,39 @@ class BatchNorm(Norm):
 
     @override
     def moments(self, run: Tape, x: Tensor) -> Moments:
+        mean, inverse, count = self.settled(run, self._of_frames(run, x) if self.measures else None)
+        spread = (len(mean), 1, -1, *(1,) * (x.dim() - 3))
+        if count is not None:
+            count = count.view(len(mean), 1, 1, *(1,) * (x.dim() - 3))
+        return mean.view(spread), inverse.view(spread), count
+
+    def settled(
+        self, run: Tape, own: tuple[Tensor, Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The statistics with which a pass normalises; the running ones follow.
+
+        Args:
+            run: the pass.
+            own: mean and variance ``[S, C]`` of the values of this process and their number
+                ``[S, 1]``; None where running statistics are taken (:attr:`measures`).
+
+        Returns:
+            Mean and ``1 / sqrt(var + eps)`` ``[S, C]`` of all processes, and of how many values
+            they are ``[S, 1]``: None if not of these.
+        """
         norms = self._norms(run)
-        spread = (len(norms), 1, -1, *(1,) * (x.dim() - 3))
-        if self._measures:
-            mean, variance, count = self._of_batch(run, x)
-            if not run.again:
-                self._track(norms, mean, variance, count)
-        else:
+        if own is None:
             mean, variance = (
                 torch.stack([getattr(norm, name) for norm in norms])
                 for name in ("running_mean", "running_var")
             )
-            count = None
-        inverse = (variance + norms[0].eps).rsqrt()
-        if count is not None:
-            count = count.view(len(norms), 1, 1, *(1,) * (x.dim() - 3))
-        return mean.view(spread), inverse.view(spread), count
+            return mean, (variance + norms[0].eps).rsqrt(), None
+        mean, variance, count = own if run.exchange is None else self._of_all(run, *own)
+        if not run.again:
+            self._track(norms, mean, variance, count)
+        return mean, (variance + norms[0].eps).rsqrt(), count
 
-    def _of_batch(self, run: Tape, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_frames(self, run: Tape, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and variance ``[S, C]`` of the frames that run, and their number ``[S, 1]``."""
         axes, shown = self._axes(x), self.shown(run, x)
         sets = len(self._norms(run))
@@ -111,10 +126,7 @@ class BatchNorm(Norm):
             divisor = count.clamp(min=1).view(sets, 1, 1, *(1,) * (x.dim() - 3))
             mean = (x * shown).sum(axes, keepdim=True) / divisor
             variance = ((x - mean).square() * shown).sum(axes, keepdim=True) / divisor
-        mean, variance = mean.view(sets, -1), variance.view(sets, -1)
-        if run.exchange is None:
-            return mean, variance, count
-        return self._of_all(run, mean, variance, count)
+        return mean.view(sets, -1), variance.view(sets, -1), count
 
     def _of_all(
         self, run: Tape, mean: Tensor, variance: Tensor, count: Tensor
@@ -141,16 +153,22 @@ class BatchNorm(Norm):
     @override
     def means(self, run: Tape, a: Tensor, b: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
         totals = [each.sum(self._axes(each), keepdim=True) for each in (a, b)]
+        shape = totals[0].shape
+        of_a, of_b = (each.view(len(each), shape[2]) for each in totals)
+        mean_a, mean_b = self.shared_means(run, of_a, of_b, count.view(-1, 1))
+        return mean_a.view(shape), mean_b.view(shape)
+
+    def shared_means(self, run: Tape, a: Tensor, b: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """Means over the values of all processes, from the sums ``[S, C]`` of this one."""
         if run.exchange is not None:
-            shape, (sets, channels) = totals[0].shape, (len(totals[0]), totals[0].shape[2])
-            summed = self._sum(run, *(each.view(sets, channels) for each in totals))
-            totals = [each.to(a.dtype).view(shape) for each in summed]
+            kind = a.dtype
+            a, b = (each.to(kind) for each in self._sum(run, a, b))
         divisor = count.clamp(min=1)
-        return totals[0] / divisor, totals[1] / divisor
+        return a / divisor, b / divisor
 
     @override
     def sit_out(self, run: Tape) -> None:
-        if not self._measures:
+        if not self.measures:
             return
         nothing = self._nothing(run)
         found = self._of_all(run, nothing, nothing, nothing[:, :1])
@@ -158,7 +176,7 @@ class BatchNorm(Norm):
 
     @override
     def sit_out_backward(self, run: Tape) -> None:
-        if self._measures and self.through:
+        if self.measures and self.through:
             nothing = self._nothing(run)
             self._sum(run, nothing, nothing)
 

@@ -86,6 +86,7 @@ def run_backward(
         The credit of the input and the relevance beside it, if they are wanted and there are any.
         If they are wanted, the pass notes the relevance that arrived at each population.
     """
+    run.opened.clear()
     wanted = _wanted(program, run, rules, of_input)
     arrived: tuple[Tensor | None, Tensor | None]
     run.arrived.clear()

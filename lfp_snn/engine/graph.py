@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lfp_snn.engine.stage import Rules, Spiking, Stage
 from lfp_snn.engine.synapses import Synapse
+from lfp_snn.engine.units import Readout
 from lfp_snn.rules import Active, Part
 
 __all__ = ["Node", "Program"]
@@ -61,6 +62,29 @@ class Program:
     def neurons(self) -> list[Spiking]:
         """Those of them that end in neurons."""
         return [stage for stage in self.spiking() if stage.stateful]
+
+    def voters(self) -> list[Spiking]:
+        """The populations whose spikes make the output through linear stages without weights.
+
+        Such as neurons behind which a pool takes the mean of those of each class. There are none
+        where neurons are the output, or where anything else reaches it too.
+        """
+        return [stage for stage in self.voting() if isinstance(stage, Spiking)]
+
+    def voting(self) -> list[Stage]:
+        """The voters with the linear stages behind them."""
+        found: list[Stage] = []
+        pending = list(self.nodes[-1].inputs) if isinstance(self.output, Readout) else []
+        while pending:
+            value = pending.pop()
+            stage = self.nodes[value - 1].stage if value else None
+            spikes = isinstance(stage, Spiking) and stage.emits == "spikes"
+            if stage is None or not (stage.linear or spikes):
+                return []
+            found.append(stage)
+            if not spikes:
+                pending.extend(self.nodes[value - 1].inputs)
+        return found
 
     def parts(self) -> list[Part]:
         """The stages that take a rule, in order."""

@@ -32,6 +32,8 @@ def _refuse_misfits(stage: Stage, inputs: Sequence[Tensor]) -> None:
 class Sum(Stage):
     """Weighted sum of branches, ``sum_k a_k x_k`` (a difference has ``a = (1, -1)``)."""
 
+    linear = True
+
     def __init__(self, name: str, weights: Sequence[float], offset: float = 0.0) -> None:
         super().__init__(name)
         self.weights = tuple(weights)
@@ -64,6 +66,8 @@ class Sum(Stage):
 
 class Concatenate(Stage):
     """Branches side by side along an axis of the sample (``axis`` as in the module, 0 = batch)."""
+
+    linear = True
 
     def __init__(self, name: str, axis: int) -> None:
         super().__init__(name)

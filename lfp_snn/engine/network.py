@@ -22,7 +22,7 @@ from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.structure import Structure, Structures, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Composite, Epsilon, Rule, Update, assign
+from lfp_snn.rules import Composite, CreditRule, Rescale, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
 __all__ = ["Layer", "TracedNetwork"]
@@ -73,7 +73,7 @@ class TracedNetwork:
         check: bool = True,
     ) -> None:
         self.net = net
-        self.rule: Rule | Composite = rule if rule is not None else Epsilon()
+        self.rule: Rule | Composite = rule if rule is not None else Rescale()
         self.options = options
         self.update = update if update is not None else Update()
         self._structures = Structures(net, options.statistics)
@@ -95,6 +95,8 @@ class TracedNetwork:
             if self.options.backend == "events":
                 refuse("events", _table("events"), structure.program, rules)
             self._rules = rules
+            for stage in structure.program.voting():
+                stage.votes = True
         self._structure = structure
 
     def _find_structure(
@@ -281,6 +283,25 @@ class TracedNetwork:
     def is_readout(self) -> bool:
         """Do the output neurons never spike (an infinite threshold)? Their membranes are read."""
         return self.emits == "membranes"
+
+    def takes_credit(self, rules: Rules) -> bool:
+        """Is a reward at the output credit, and no relevance?
+
+        It is where the output spikes under a rule that takes credit itself
+        (:class:`lfp_snn.rules.CreditRule`); a spike or its absence is then counted at every step.
+        And where it is made of the spikes of such neurons by linear stages without weights, as by
+        a mean over the voters of each class.
+
+        Args:
+            rules: of all stages.
+        """
+        ends = [self.reference.output] if self.emits == "spikes" else self.reference.voters()
+        return bool(ends) and all(isinstance(rules[each.name], CreditRule) for each in ends)
+
+    @property
+    def votes(self) -> bool:
+        """Is the output made of spikes by linear stages without weights?"""
+        return bool(self.reference.voters())
 
     @property
     def without_neurons(self) -> list[str]:

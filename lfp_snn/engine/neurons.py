@@ -15,7 +15,7 @@ from lfp_snn import lif
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.stage import Credits, Demand, Feedback, Rules, Spiking, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import Rescale
+from lfp_snn.rules import CreditRule
 from lfp_snn.rules.base import ratio
 
 __all__ = ["Leaky", "Population", "can_spike", "is_graded", "reduce_to"]
@@ -113,12 +113,15 @@ class Population(Spiking):
         self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         rule = rules[self.name]
-        if isinstance(rule, Rescale):
-            return self.rescale(run, rule, arriving, feedback)
+        if isinstance(rule, CreditRule):
+            at_end = arriving._replace(at_output=arriving.at_output or self.votes)
+            return self.receive_credit(run, rule, at_end, feedback)
         return super().receive(run, arriving, feedback, rules, wanted)
 
     @abstractmethod
-    def rescale(self, run: Tape, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
+    def receive_credit(
+        self, run: Tape, rule: CreditRule, arriving: Arriving, feedback: Feedback
+    ) -> Credits:
         """As :meth:`receive`, under a rule that credits silent neurons."""
 
     def _learn_distance(self, direct: Tensor, feedback: Feedback) -> None:
@@ -136,7 +139,10 @@ class Population(Spiking):
 
     @override
     def demand(self, rules: Rules) -> Demand:
-        return replace(super().demand(rules), reset=self.reset)
+        demand = replace(super().demand(rules), reset=self.reset)
+        if self.votes and isinstance(rules[self.name], CreditRule):
+            return replace(demand, kind=f"{demand.kind}, voting")  # which no kernel serves
+        return demand
 
     @override
     def rule(self, rules: Rules) -> str:
@@ -245,34 +251,46 @@ class Leaky(Population):
         return self.learn(run, n, feedback)
 
     @override
-    def rescale(self, run: Tape, rule: Rescale, arriving: Arriving, feedback: Feedback) -> Credits:
+    def receive_credit(
+        self, run: Tape, rule: CreditRule, arriving: Arriving, feedback: Feedback
+    ) -> Credits:
         current, spikes, membranes, state, dynamics = run.kept[self]
-        current = current.to(run.dtype)
         factor = self.module.graded_spikes_factor
-        credit, relevance, at_output = arriving
+        credit, relevance, _ = arriving
         if feedback.wanted(factor):
             total = torch.zeros_like(membranes) if credit is None else spikes * credit
             if relevance is not None:
                 total = total + ratio(spikes * relevance, self._factor(relevance))
             feedback.add(factor, reduce_to(total.sum((0, 1)), factor))
-        direct = torch.zeros_like(membranes)
-        if credit is not None:
-            compared = lif.compared(membranes, current, dynamics, state)
-            direct = rule.slope(compared, dynamics.threshold, gated=not at_output) * self._sent(
-                credit
-            )
-            self._learn_distance(direct, feedback)
         n, run.carried[self.name] = lif.rescale(
-            direct,
-            relevance,
+            self.at_membrane(run, rule, arriving, feedback),
             membranes,
-            current,
+            current.to(run.dtype),
             dynamics,
             rule,
             state,
             run.carried.get(self.name),
         )
         return self.learn(run, n, feedback)
+
+    def at_membrane(
+        self, run: Tape, rule: CreditRule, arriving: Arriving, feedback: Feedback
+    ) -> Tensor:
+        """Credit of the membrane from what arrived at the spikes; the threshold learns from it."""
+        current, _, membranes, state, dynamics = run.kept[self]
+        credit, relevance, at_output = arriving
+        direct, whole = lif.at_membrane(
+            None if credit is None else self._sent(credit),
+            relevance,
+            membranes,
+            current.to(run.dtype),
+            dynamics,
+            rule,
+            state,
+            gated=not at_output,
+        )
+        self._learn_distance(direct, feedback)
+        return whole
 
     def learn(self, run: Tape, n: Tensor, feedback: Feedback) -> Credits:
         """Add to the feedback of decay and threshold; hands the credit of the current on."""

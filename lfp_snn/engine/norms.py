@@ -19,7 +19,7 @@ Scale and shift learn like any parameter from the credit :math:`n` of the value,
 :math:`|\gamma| \sum n \hat x` and :math:`|\beta_n| \sum n`; a shift that is exactly zero (torch's
 default) therefore never learns: draw it, as ``nn.init.uniform_(norm.bias, -0.1, 0.1)``.
 
-**Credit of what was normalised**, :data:`lfp_snn.engine.options.Statistics`. With its statistics
+**Credit of what was normalised**, :data:`lfp_snn.norms.Statistics`. With its statistics
 *fixed*, a normalisation is linear and a synapse followed by it acts as one with the weights
 :math:`\gamma W / \sqrt{\mathrm{var} + \epsilon}`. *Through* them, with :math:`m = \gamma n` and
 means over the same set of values,
@@ -43,6 +43,7 @@ from typing_extensions import override
 
 from lfp_snn.engine.stage import Credits, Feedback, Measured, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
+from lfp_snn.norms import statistics_of
 from lfp_snn.rules import Active
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "Moments", "Norm"]
@@ -57,8 +58,17 @@ class Norm(Stage):
 
     module: nn.Module
     normalises = True
-    #: Does credit flow through the statistics?
-    through: bool = False
+    _through = False
+
+    @property
+    def through(self) -> bool:
+        """Does credit flow through the statistics? What the module says goes before what is set."""
+        own = statistics_of(self.module)
+        return self._through if own is None else own == "through"
+
+    @through.setter
+    def through(self, through: bool) -> None:
+        self._through = through
 
     @property
     @override

@@ -69,7 +69,9 @@ class OnlineLFP:
             raise ConfigError(f"carry is {carry}; expected a number from 0 to below 1, or None.")
         if window is not None and not window >= 1:
             raise ConfigError(f"window is {window}; expected at least one step, or None.")
-        self.reward = RateCoded() if reward is None else reward
+        given = RateCoded() if reward is None else reward
+        #: Judges steps; what it left to the rule at the output is decided.
+        self.reward = given.suited(takes_credit=lfp.takes_credit(lfp.rules))
         if window is not None and not self.reward.additive:
             raise ConfigError(
                 f"The evidence of {type(self.reward).__name__} is no sum over steps and cannot "
@@ -201,7 +203,8 @@ class OnlineLFP:
         """Add the feedback of the last step to what :meth:`collect` will give.
 
         Args:
-            reward: ``[B, C]``, the relevance that enters at the output neurons at this step.
+            reward: ``[B, C]``, what enters at the output neurons at this step: relevance, or
+                credit where :meth:`~lfp_snn.TemporalLFP.takes_credit` says so.
 
         Raises:
             NetworkError: there was no step yet.
@@ -219,7 +222,13 @@ class OnlineLFP:
             if alive is not None:
                 arriving = arriving * alive
             run_backward(
-                self.program, run, arriving, self._feedback, self.lfp.rules, of_input=False
+                self.program,
+                run,
+                arriving,
+                self._feedback,
+                self.lfp.rules,
+                of_input=False,
+                as_credit=self.lfp.takes_credit(self.lfp.rules),
             )
 
     def collect(self) -> None:

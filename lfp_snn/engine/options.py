@@ -9,13 +9,12 @@ import torch
 
 from lfp_snn.backends.support import BACKENDS
 from lfp_snn.errors import NetworkError
+from lfp_snn.norms import Statistics
 
 __all__ = ["BUDGET", "EngineOptions", "Memory", "Statistics"]
 
 #: What a pass keeps for the way back: every step, or what its chunks are repeated from.
 Memory = Literal["full", "chunked"]
-#: Credit at a normalisation: its statistics held fixed, or through them as well.
-Statistics = Literal["fixed", "through"]
 #: Bytes for one chunk and the membranes at all borders, unless told.
 BUDGET = 256 * 2**20
 

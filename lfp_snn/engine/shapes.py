@@ -57,7 +57,10 @@ def _as_image_pool(pool: nn.Module) -> nn.Module:
 
 
 class Pool(Stage):
-    """A pool over maps; one-dimensional maps are images of height one."""
+    """A pool over maps; one-dimensional maps are images of height one.
+
+    A one-dimensional pool also takes the units of a linear layer, as in torch, for a single map.
+    """
 
     def __init__(self, name: str, module: nn.Module) -> None:
         super().__init__(name, module)
@@ -67,7 +70,8 @@ class Pool(Stage):
     @property
     @override
     def kind(self) -> str:
-        special = self._special()
+        # Units may stand before a vote, and kernels of pools take maps alone.
+        special = self._special() or ("voting" if self.votes and self.axes == 1 else "")
         return super().kind + (f", {special}" if special else "")
 
     def _special(self) -> str:
@@ -75,10 +79,11 @@ class Pool(Stage):
         return ""
 
     def _maps(self, x: Tensor) -> Tensor:
-        """``[T, B, C, ...] -> [N, C, H, W]``."""
-        if x.dim() != self.axes + 3:
+        """``[T, B, C, ...]``, or units ``[T, B, W]``, to ``[N, C, H, W]``."""
+        units = self.axes == 1 and x.dim() == 3
+        if not units and x.dim() != self.axes + 3:
             raise self.misfit(f"channels of {self.axes}-dimensional maps", x.shape)
-        maps = x.flatten(0, 1)
+        maps = x[:, :, None].flatten(0, 1) if units else x.flatten(0, 1)
         return maps.unsqueeze(-2) if self.axes == 1 else maps
 
     @contextmanager
@@ -92,7 +97,8 @@ class Pool(Stage):
     def _values(self, maps: Tensor, like: Tensor) -> Tensor:
         """Back from ``[N, C, H, W]`` to time, batch and maps."""
         maps = maps.squeeze(-2) if self.axes == 1 else maps
-        return maps.reshape(*like.shape[:2], *maps.shape[1:])
+        frame = maps.shape[2:] if like.dim() == 3 else maps.shape[1:]
+        return maps.reshape(*like.shape[:2], *frame)
 
 
 class MaxPool(Pool):
@@ -135,6 +141,7 @@ class AvgPool(Pool):
     """Average pooling, a linear stage."""
 
     pool: kernels.AvgPool
+    linear = True
 
     @override
     def _special(self) -> str:
@@ -179,6 +186,7 @@ class Reshape(Stage):
     """
 
     module: nn.Module
+    linear = True
     takes_spikes = True
     keeps_lists = True
 
@@ -223,6 +231,7 @@ class Reshape(Stage):
 class Identity(Stage):
     """``nn.Identity``, and whatever else changes nothing."""
 
+    linear = True
     takes_spikes = True
     keeps_lists = True
 
@@ -253,6 +262,7 @@ class Dropout(Stage):
     """
 
     module: nn.Dropout | nn.Dropout1d | nn.Dropout2d
+    linear = True
     takes_spikes = True
     keeps_lists = True
 

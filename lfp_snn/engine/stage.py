@@ -103,6 +103,11 @@ class Stage(ABC):
 
     #: Does it normalise currents?
     normalises: ClassVar[bool] = False
+    #: Is its value linear in its inputs (but for a constant), and are there no weights?
+    linear: ClassVar[bool] = False
+    #: Are these voters, or behind them (:meth:`lfp_snn.engine.graph.Program.voting`)? A rule that
+    #: takes credit has no gate at voters, as it has none at the output.
+    votes: bool = False
 
     @property
     def measured(self) -> Measured | None:

@@ -20,7 +20,7 @@ from lfp_snn.engine.neurons import Population, reduce_to
 from lfp_snn.engine.recurrent import Recurrence
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.rules import CONTRIBUTION, Rescale, Rule
+from lfp_snn.rules import CONTRIBUTION, CreditRule, Rule
 
 __all__ = ["Alpha", "Lapicque", "RLeaky", "RSynaptic", "Stepped", "Synaptic"]
 
@@ -131,8 +131,8 @@ class Stepped(Population):
         return self._scan(run, rule, back, feedback)
 
     @override
-    def rescale(
-        self, run: Tape, rule: Rescale, arriving: cells.Arriving, feedback: Feedback
+    def receive_credit(
+        self, run: Tape, rule: CreditRule, arriving: cells.Arriving, feedback: Feedback
     ) -> Credits:
         trace: _Trace = run.kept[self]
         credit, relevance, at_output = arriving

@@ -11,7 +11,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from lfp_snn.activations import Sign, Step
-from lfp_snn.engine import batch_norms, fixed, neurons, norms, shapes, stepped, synapses, units
+from lfp_snn.engine import (
+    batch_norms,
+    fixed,
+    means,
+    neurons,
+    norms,
+    shapes,
+    stepped,
+    synapses,
+    units,
+)
 from lfp_snn.engine.stage import Stage
 from lfp_snn.norms import PerStep
 
@@ -76,6 +86,7 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.AvgPool2d: shapes.AvgPool,
     nn.AdaptiveAvgPool1d: shapes.AvgPool,
     nn.AdaptiveAvgPool2d: shapes.AvgPool,
+    means.MeanOver: means.Mean,
     nn.Flatten: shapes.Reshape,
     nn.Unflatten: shapes.Reshape,
     nn.Dropout: shapes.Dropout,
@@ -158,6 +169,8 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     F.adaptive_max_pool2d: nn.AdaptiveMaxPool2d,
     F.adaptive_avg_pool1d: nn.AdaptiveAvgPool1d,
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    torch.mean: means.MeanOver,
+    "mean": means.MeanOver,
 }
 #: Those whose positional arguments are in another order than those of the module.
 POOL_OPTIONS: dict[Any, tuple[str, ...]] = dict.fromkeys(

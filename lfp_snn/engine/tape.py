@@ -42,6 +42,7 @@ class Tape:
             a neuron, and once it has run, what it hands to the steps before.
         drawn: what stages drew at random, once for all chunks of a sequence.
         arrived: relevance ``[B, ...]`` that arrived at each population in the last backward pass.
+        opened: entries at which a population asked for credit in this backward pass.
         exchange: with the processes that have the other samples of the batch, if there are any.
         start: steps of the sequence before the first of this pass.
         again: these steps were run before, and running statistics have seen them.
@@ -61,6 +62,7 @@ class Tape:
     carried: dict[str, Tensor] = field(default_factory=dict)
     drawn: dict[Hashable, Tensor] = field(default_factory=dict)
     arrived: dict[str, Tensor] = field(default_factory=dict)
+    opened: dict[Hashable, Any] = field(default_factory=dict)
     exchange: Exchange | None = None
     start: int = 0
     again: bool = False

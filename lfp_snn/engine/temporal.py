@@ -41,9 +41,8 @@ class TemporalLFP(TracedNetwork):
     """Layer-wise feedback propagation through time, for a network of snntorch neurons.
 
     The network is any module whose ``forward`` is one time step or loops over time, with neurons
-    that keep their state or are handed it (``docs/from_snntorch.md``). It is traced and then run
-    for all T steps, layer by layer; the module stays usable as it is, and no state of its neurons
-    is read or written. Autograd learns nothing here.
+    that keep their state or are handed it (``docs/from_snntorch.md``). It is run for all T steps,
+    layer by layer; the module stays as it is, and no state of its neurons is read or written.
 
     Activations (``nn.ReLU``, :class:`lfp_snn.activations.Step` ...) may stand in the place of
     neurons, everywhere or in some layers: a network of them alone is run with T = 1. One that ends
@@ -69,7 +68,7 @@ class TemporalLFP(TracedNetwork):
         statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
             ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
             update goes where the normalisation cancels it.
-        example: what forward takes, if the shape of that must be known to trace it.
+        example: what forward takes, where its shape must be known to find out what the network is.
         check: hold the engine against the module on a few samples (:mod:`lfp_snn.engine.check`).
 
     Raises:
@@ -257,7 +256,7 @@ class TemporalLFP(TracedNetwork):
         self,
         reward: Tensor,
         *,
-        as_credit: bool = False,
+        as_credit: bool | None = None,
         input_relevance: bool = False,
         accumulate: bool = False,
         retain: bool = False,
@@ -269,10 +268,11 @@ class TemporalLFP(TracedNetwork):
         the batch, and ``p.grad = -p.feedback``, so that any torch optimizer follows it.
 
         Args:
-            reward: ``[T, B, C]``, the relevance that enters at the output neurons or values.
-            as_credit: the reward is credit of the output at every step, silent or not
-                (:attr:`lfp_snn.rewards.Reward.is_credit`). :class:`~lfp_snn.rules.Rescale` then
-                counts the output against a reference; other rules take it as relevance.
+            reward: ``[T, B, C]``, what enters at the output neurons or values.
+            as_credit: the reward is credit of the output at every step, silent or not:
+                :class:`~lfp_snn.rules.Rescale` then counts the output against a reference, and
+                other rules take it as relevance; where the output is no spikes, it goes on to what
+                made it. False: it is relevance. None: credit where :meth:`takes_credit` says so.
             input_relevance: also return the relevance of the input.
             accumulate: add to feedback and gradients that are there instead of replacing them.
             retain: keep what the forward pass recorded, for another backward pass.
@@ -297,6 +297,8 @@ class TemporalLFP(TracedNetwork):
             if rule is not None and self._used.backend == "events":
                 self._used.refuse(rules)
             feedback = self._feedback()
+            if as_credit is None:
+                as_credit = self.takes_credit(rules)
             if self._chunks is not None:
                 found = self._chunks.backward(reward, feedback, rules, input_relevance, as_credit)
             else:
@@ -314,9 +316,8 @@ class TemporalLFP(TracedNetwork):
         return relevance
 
     def _feedback(self) -> Feedback:
-        if self.exchange is None:
-            return Feedback(self.update)
-        return SharedFeedback(self.update, self.exchange)
+        shared = self.exchange
+        return Feedback(self.update) if shared is None else SharedFeedback(self.update, shared)
 
     def _drop_record(self, run: Tape) -> None:
         run.kept.clear()
@@ -359,8 +360,8 @@ class TemporalLFP(TracedNetwork):
         units are then those of the pool.
         """
         arrived = self._last().arrived
-        return {neuron.name: arrived[neuron.name] for neuron in self._program.spiking()
-                if neuron.name in arrived}  # fmt: skip
+        names = [neuron.name for neuron in self._program.spiking()]
+        return {name: arrived[name] for name in names if name in arrived}
 
     def _recorded(self) -> Tape:
         if self._pass is None or not self._pass.record:

@@ -13,6 +13,12 @@ for any :math:`x_t` that the feedback of a parameter is made of: an *eligibility
 which meets the relevance of its own step only. The relevance of later steps has been dealt with at
 earlier ones, and nothing of a step needs to be kept.
 
+A rule that takes credit itself (:class:`lfp_snn.rules.CreditRule`) gives :math:`a_k c_k` of it to
+the membrane, also at silence, and what a step hands on is :math:`h_k n_k`, of which the one before
+takes the share :math:`\tau_{k-1}`. Then
+
+.. math:: \sum_t x_t n_t = \sum_k a_k c_k E_k, \qquad E_k = x_k + h_k \tau_{k-1} E_{k-1}
+
 A parameter of neurons has an eligibility per neuron, and so does the synapse of the
 :class:`Readout` per weight: within the layer both are exact. For all other synapses one per weight
 and sample would be too many. There, with :math:`E_k = e_k / g_k`,
@@ -22,19 +28,22 @@ and sample would be too many. There, with :math:`E_k = e_k / g_k`,
     E_k = x_k + \frac{m_k\, g_{k-1}}{g_k} E_{k-1} \approx \bar x_k = x_k + \lambda \bar x_{k-1}
 
 takes one constant :math:`\lambda` in place of a factor for each neuron and step, so that the trace
-is one per input: :class:`TracedSynapse`. Credit goes down at the step at which it arises; what a
-layer would hand to earlier steps of the layers below is left out.
+is one per input: :class:`TracedSynapse`. Where a rule carries the decay alone, and no reset is to
+zero, the factor is the decay, and within the layer nothing is approximated. Credit goes down at the
+step at which it arises; what a layer would hand to earlier steps of the layers below is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn import lif
+from lfp_snn.cells import Arriving
 from lfp_snn.engine import synapses
 from lfp_snn.engine.fixed import FixedPoint
 from lfp_snn.engine.graph import Node, Program
@@ -42,7 +51,7 @@ from lfp_snn.engine.neurons import Leaky, reduce_to
 from lfp_snn.engine.shapes import Identity
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import CONTRIBUTION, Rescale, Rule
+from lfp_snn.rules import CONTRIBUTION, CreditRule, Rule
 
 __all__ = ["CARRIED", "Readout", "TracedNeurons", "TracedSynapse", "on_traces"]
 
@@ -57,8 +66,8 @@ def on_traces(program: Program, rules: Rules, carry: float | None = None) -> Pro
     Args:
         program: on the reference stages.
         rules: of its synapses and neurons.
-        carry: the constant of all traces; None for :data:`CARRIED` times the decay of the neurons
-            that a synapse feeds.
+        carry: the constant of all traces; None for the decay of the neurons that a synapse feeds,
+            under a rule that carries it alone, or else :data:`CARRIED` times that.
 
     Raises:
         NetworkError: a neuron or rule for which there are no traces.
@@ -75,7 +84,10 @@ def on_traces(program: Program, rules: Rules, carry: float | None = None) -> Pro
         if isinstance(stage, Leaky):
             stage = TracedNeurons(stage, rules[stage.name])
         elif isinstance(stage, synapses.Synapse):
-            stage = TracedSynapse(stage, fed.get(stage, []), carry, place=k)
+            above = fed.get(stage, [])
+            exact = all(_carries_decay(rules[neurons.name]) for neurons in above)
+            share = 1.0 if exact else CARRIED
+            stage = TracedSynapse(stage, above, carry, share=share, place=k)
         nodes.append(Node(stage, node.inputs))
     output = program.output
     assert isinstance(output, Leaky)
@@ -95,12 +107,6 @@ def _refuse(program: Program, rules: Rules) -> None:
                 f"Neuron '{stage.name}' ({stage.describe()}) is none for which there are traces: "
                 "online() knows Leaky; for long sequences of others take memory='chunked'."
             )
-        if isinstance(stage, Spiking) and isinstance(rules[stage.name], Rescale):
-            raise NetworkError(
-                f"Neuron '{stage.name}' has the rule {rules[stage.name]!r}, for which there are no "
-                "traces: online() knows rules that credit neurons at their spikes, such as "
-                "epsilon; for long sequences take memory='chunked'."
-            )
         if isinstance(stage, Leaky) and stage.graded:
             raise NetworkError(
                 f"Neuron '{stage.name}' has graded spikes, for whose factor there is no trace: "
@@ -109,18 +115,29 @@ def _refuse(program: Program, rules: Rules) -> None:
         if isinstance(stage, synapses.Synapse) and rules[stage.name].at_synapse != CONTRIBUTION:
             raise NetworkError(
                 f"Synapse '{stage.name}' has the rule {rules[stage.name]!r}, which needs the input "
-                "of each step and not a trace of it: online() knows epsilon, norm and pass."
+                "of each step and not a trace of it: online() knows epsilon, norm, pass and "
+                "rescale."
             )
 
 
-def _follow(run: Tape, name: str, now: Tensor, carry: Tensor | float) -> Tensor:
-    """One step of a trace, ``now + carry * before``; it stands still where a sample does."""
+def _carries_decay(rule: Rule) -> bool:
+    return isinstance(rule, CreditRule) and rule.carries_decay
+
+
+def _follow(
+    run: Tape, name: str, now: Tensor, carry: Tensor | float, kept: Tensor | float = 1.0
+) -> Tensor:
+    """One step of a trace, ``now + carry * before``; it stands still where a sample does.
+
+    Of what is returned the share ``kept`` is left for the step that follows.
+    """
     before = run.state.get(name)
     following = now if before is None else now + carry * before
+    left = following * kept
     alive = run.running(following.dim() + 1)
     if alive is not None:
-        following = torch.where(alive[0], following, 0 if before is None else before)
-    run.final_state[name] = following
+        left = torch.where(alive[0], left, 0 if before is None else before)
+    run.final_state[name] = left
     return following
 
 
@@ -140,16 +157,24 @@ class TracedSynapse(Stage):
         synapse: the reference stage.
         neurons: those that it feeds.
         carry: the constant :math:`\lambda`; None to take it from their decay.
+        share: the constant relative to that decay.
         place: in the program; a synapse that is used at several places has a trace for each.
     """
 
     def __init__(
-        self, synapse: synapses.Synapse, neurons: Sequence[Leaky], carry: float | None, place: int
+        self,
+        synapse: synapses.Synapse,
+        neurons: Sequence[Leaky],
+        carry: float | None,
+        *,
+        share: float,
+        place: int,
     ) -> None:
         super().__init__(synapse.name, synapse.module)
         self.synapse = synapse
         self.neurons = neurons
         self.carry = carry
+        self.share = share
         self.trace = f"{synapse.name}, place {place}"
 
     def factor(self) -> float:
@@ -157,7 +182,7 @@ class TracedSynapse(Stage):
         if self.carry is not None or not self.neurons:
             return self.carry or 0.0
         decays = [neurons.module.beta.detach().clamp(0, 1).mean() for neurons in self.neurons]
-        return CARRIED * float(torch.stack(decays).mean())
+        return self.share * float(torch.stack(decays).mean())
 
     @override
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
@@ -192,16 +217,30 @@ class TracedSynapse(Stage):
         return (None if of_input is None else of_input[None],)
 
 
-class TracedNeurons(Spiking):
-    r"""Leaky neurons: credit of the relevance of one step, and eligibilities of their parameters.
+class _Flow(NamedTuple):
+    """How credit flows through one step, for each unit that arrives at the membrane ``[B, ...]``.
 
-    What a parameter learns is :math:`\sum_k R_k e_k` with the :math:`x_k` of
-    :func:`lfp_snn.lif.parameter_feedback`, :math:`v_k` for the decay and :math:`-r_k` for the
-    threshold.
+    An eligibility is ``now * x + carry * trace``, of which the share ``kept`` is left as the trace;
+    ``gain`` goes on to the current. What arrives is relevance, or under a rule that takes credit
+    itself the credit of the membrane.
+    """
+
+    gain: Tensor | float
+    now: Tensor
+    carry: Tensor
+    kept: Tensor | float
+
+
+class TracedNeurons(Spiking):
+    r"""Leaky neurons: credit of what arrived at one step, and eligibilities of their parameters.
+
+    What a parameter learns is :math:`\sum_k R_k e_k`, or :math:`\sum_k a_k c_k E_k`, with the
+    :math:`x_k` of :func:`lfp_snn.lif.parameter_feedback`, :math:`v_k` for the decay and
+    :math:`-r_k` for the threshold.
 
     Args:
         neurons: the reference stage.
-        rule: splits the relevance of the membrane.
+        rule: of the neurons.
     """
 
     def __init__(self, neurons: Leaky, rule: Rule) -> None:
@@ -213,29 +252,34 @@ class TracedNeurons(Spiking):
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (current,) = inputs
         spikes = self.neurons.forward(run, current)
-        _, _, membranes, state, dynamics = run.kept[self.neurons]
-        # Of one unit of relevance: what the current takes, and what the membrane before takes.
-        gain, handed = lif.credit(
-            torch.ones_like(membranes), membranes, current, dynamics, self.unit_rule, state
-        )
-        before = torch.zeros_like(handed) if state is None else state
-        run.keep(self, (gain[0], handed, self._eligible(run, gain[0], handed, before, dynamics)))
+        flow = self._flow(run)
+        run.keep(self, (flow, self._eligible(run, flow)))
         return spikes
 
-    def _eligible(
-        self, run: Tape, gain: Tensor, handed: Tensor, before: Tensor, dynamics: lif.Dynamics
-    ) -> list[tuple[Tensor, Tensor]]:
+    def _flow(self, run: Tape) -> _Flow:
+        current, _, membranes, state, dynamics = run.kept[self.neurons]
+        ones = torch.ones_like(membranes)
+        if isinstance(self.unit_rule, CreditRule):
+            takes, hands = lif.carry_factors(membranes, current, dynamics, self.unit_rule, state)
+            return _Flow(1.0, ones[0], hands[0], takes[0])
+        # Of one unit of relevance: what the current takes, and what the membrane before takes.
+        gain, handed = lif.credit(ones, membranes, current, dynamics, self.unit_rule, state)
+        return _Flow(gain, gain[0], handed, 1.0)
+
+    def _eligible(self, run: Tape, flow: _Flow) -> list[tuple[Tensor, Tensor]]:
         """Parameters of these neurons that learn, with the eligibility ``[B, ...]`` of each."""
+        _, _, membranes, state, dynamics = run.kept[self.neurons]
+        before = torch.zeros_like(membranes[0]) if state is None else state
         beta, threshold = self.neurons.module.beta, self.neurons.module.threshold
         found = []
         if Feedback.wanted(beta):
             inside = (beta >= 0) & (beta <= 1)
-            arrived = gain * dynamics.kept(before) * inside
-            found.append((beta, _follow(run, f"beta of {self.name}", arrived, handed)))
+            arrived = flow.now * dynamics.kept(before) * inside
+            found.append((beta, _follow(run, f"beta of {self.name}", arrived, *flow[2:])))
         if Feedback.wanted(threshold):
             pending = (before > dynamics.threshold) & (dynamics.reset == "subtract")
-            arrived = -gain * pending
-            found.append((threshold, _follow(run, f"threshold of {self.name}", arrived, handed)))
+            arrived = -flow.now * pending
+            found.append((threshold, _follow(run, f"threshold of {self.name}", arrived, *flow[2:])))
         return found
 
     @override
@@ -243,16 +287,34 @@ class TracedNeurons(Spiking):
         return self.neurons.spikes(run)
 
     @override
+    def receive(
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        rule = self.unit_rule
+        if not isinstance(rule, CreditRule):
+            return super().receive(run, arriving, feedback, rules, wanted)
+        arrived = self.neurons.at_membrane(run, rule, arriving, feedback)
+        return self._learn(run, arrived, feedback, wanted)
+
+    @override
     def credit_relevance(
         self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        gain, _, eligible = run.kept[self]
+        return self._learn(run, relevance, feedback, wanted)
+
+    def _learn(self, run: Tape, arrived: Tensor, feedback: Feedback, wanted: Wanted) -> Credits:
+        """Feedback from what arrived ``[1, B, ...]``; hands on the credit of the current."""
+        flow, eligible = run.kept[self]
         for parameter, eligibility in eligible:
-            arrived = relevance[0]
-            if eligibility.dim() > arrived.dim():  # one for each input
-                arrived = arrived[..., None]
-            feedback.add(parameter, reduce_to((arrived * eligibility).sum(0), parameter))
-        return (relevance * gain,)
+            each = arrived[0]
+            if eligibility.dim() > each.dim():  # one for each input
+                each = each[..., None]
+            feedback.add(parameter, reduce_to((each * eligibility).sum(0), parameter))
+        return self._hand_on(run, arrived * flow.gain, wanted)
+
+    def _hand_on(self, run: Tape, n: Tensor, wanted: Wanted) -> Credits:
+        """Credit of the input from that of the current."""
+        return (n,)
 
     @override
     def parameters(self) -> dict[str, Tensor]:
@@ -272,7 +334,7 @@ class Readout(TracedNeurons):
     Args:
         synapse: the reference stage of the linear layer.
         neurons: that of the output neurons.
-        rule: splits the relevance of the membrane.
+        rule: of the output neurons.
     """
 
     def __init__(self, synapse: synapses.Linear, neurons: Leaky, rule: Rule) -> None:
@@ -283,25 +345,24 @@ class Readout(TracedNeurons):
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
         (x,) = inputs
         spikes = super().forward(run, self.synapse.forward(run, x))
-        gain, handed, eligible = run.kept[self]
+        flow, eligible = run.kept[self]
         synapse = self.synapse.module
         if Feedback.wanted(synapse.weight):
-            arrived = gain[..., None] * x[0][..., None, :]
+            arrived = flow.now[..., None] * x[0][..., None, :]
             name = f"weight of {self.synapse.name}"
-            eligible.append((synapse.weight, _follow(run, name, arrived, handed[..., None])))
+            kept = flow.kept if isinstance(flow.kept, float) else flow.kept[..., None]
+            eligible.append(
+                (synapse.weight, _follow(run, name, arrived, flow.carry[..., None], kept))
+            )
         if Feedback.wanted(synapse.bias):
             name = f"bias of {self.synapse.name}"
-            eligible.append((synapse.bias, _follow(run, name, gain, handed)))
+            eligible.append((synapse.bias, _follow(run, name, flow.now, *flow[2:])))
         return spikes
 
     @override
-    def credit_relevance(
-        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        (n,) = super().credit_relevance(run, relevance, feedback, rules, wanted)
+    def _hand_on(self, run: Tape, n: Tensor, wanted: Wanted) -> Credits:
         if wanted[0] is None:
             return (None,)
-        assert isinstance(n, Tensor)
         weight = self.synapse.module.weight
         x = run.kept[self.synapse]
         return (self.synapse.products(x, n, weight, feedback=False, credit=True)[2],)

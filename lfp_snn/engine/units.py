@@ -21,7 +21,7 @@ from typing_extensions import override
 from lfp_snn.activations import Step
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
-from lfp_snn.rules import Rescale, Rule
+from lfp_snn.rules import CreditRule, Rule
 
 __all__ = ["Activation", "Readout", "StepUnits"]
 
@@ -128,11 +128,11 @@ class StepUnits(Activation):
     ) -> Credits:
         rule = rules[self.name]
         credit, relevance, at_output = arriving
-        if credit is None or not isinstance(rule, Rescale):
+        if credit is None or not isinstance(rule, CreditRule):
             return super().receive(run, arriving, feedback, rules, wanted)
         drive = run.kept[self][0]
         threshold = torch.as_tensor(self.module.threshold).to(drive)
-        n = rule.slope(drive, threshold, gated=not at_output) * credit
+        n = rule.slope(drive, threshold, gated=not (at_output or self.votes)) * credit
         return (n if relevance is None else n + self.credit(rule, relevance, drive),)
 
     @override
@@ -141,10 +141,21 @@ class StepUnits(Activation):
 
 
 class Readout(Activation):
-    """The values of a network that ends in no neuron, where the reward enters: ``f(z) = z``."""
+    """The values of a network that ends in no neuron, where the reward enters: ``f(z) = z``.
+
+    A reward that is credit goes on as it is, whatever the rule.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(name, nn.Identity())
+
+    @override
+    def receive(
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        if arriving.credit is not None:
+            return (arriving.credit,)
+        return super().receive(run, arriving, feedback, rules, wanted)
 
     @override
     def note(self, run: Tape, value: Tensor) -> None:

@@ -78,7 +78,9 @@ def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
     seen: tuple[str, ...] = (engine.emits,)
     if engine.emits == "spikes" and engine.ends_in_neurons:
         seen = ("spikes", "membranes")
-    if reward.looks_at in (*seen, "any"):
+    # Credit of a mean of spikes goes on to those that made it.
+    of_votes = reward.looks_at == "spikes" and reward.is_credit
+    if reward.looks_at in (*seen, "any") or (of_votes and engine.takes_credit(engine.rules)):
         return
     fitting = [name for name, each in REWARDS.items() if each.looks_at in seen]
     outputs = {
@@ -86,9 +88,11 @@ def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
         "membranes": "ends in neurons that never spike (their threshold is infinite)",
         "values": "ends in no neurons",
     }
+    votes = "; counts of votes are rewarded under the rule rescale, without at_silence: false"
     raise ConfigError(
         f"The reward {type(reward).__name__} looks at {reward.looks_at}, but the network "
-        f"{outputs[engine.emits]}: take one of {', '.join(fitting)}, or end the network otherwise."
+        f"{outputs[engine.emits]}: take one of {', '.join(fitting)}, or end the network otherwise"
+        f"{votes if engine.votes else ''}."
     )
 
 
@@ -123,8 +127,9 @@ class LFP(Learner, name="lfp"):
     ) -> None:
         self.update = update if update is not None else UpdateOptions()
         super().__init__(TemporalLFP.with_options(net, rule, engine_options, self.update.rule()))
-        _refuse_other_output(reward, self.engine)
-        self.reward = reward
+        takes_credit = self.engine.takes_credit(self.engine.rules)
+        self.reward = reward.suited(takes_credit=takes_credit)
+        _refuse_other_output(self.reward, self.engine)
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 
     @classmethod

@@ -31,7 +31,7 @@ class OnlineLFPOptions(LearnerOptions):
     """How feedback is made.
 
     Attributes:
-        rule: how neurons and synapses hand relevance on; epsilon, norm or pass.
+        rule: how neurons and synapses hand relevance on; epsilon, norm, pass or rescale.
         reward: what enters at the output; one of :data:`lfp_snn.rewards.REWARDS` that looks at
             nothing but what was seen so far.
         carry: the constant of the traces, in [0, 1); null: three quarters of the neurons' decay.

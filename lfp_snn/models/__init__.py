@@ -20,6 +20,7 @@ published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
 listed     ``layers``: a network written down as a list, layer by layer
 layer      what such a layer is, how a config writes one, and modules from a list of them
 kinds      the kinds with one module: synapses, pools, shapes
+norms      those that normalise
 neurons    those that are neurons
 units      those that are activations
 branches   the kinds that hold branches of layers

@@ -27,7 +27,6 @@ __all__ = [
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
     "AvgPool",
-    "BatchNorm",
     "Conv",
     "Dropout",
     "Flatten",
@@ -35,6 +34,7 @@ __all__ = [
     "Linear",
     "MaxPool",
     "Unflatten",
+    "Votes",
 ]
 
 
@@ -106,28 +106,6 @@ class Linear(Layer):
             raise ShapeError("it takes flat inputs: put flatten before it")
         units = assembly.classes if isinstance(self.linear, str) else self.linear
         return nn.Linear(shape[0], units, bias=self.bias)
-
-
-class BatchNorm(Layer):
-    """Batch normalisation; between a synapse and its neurons it acts as part of the synapse.
-
-    Attributes:
-        shift: initial shifts are uniform between minus this and this; one of zero never learns.
-        momentum: of the running statistics.
-        eps: added to the variance.
-    """
-
-    kind: ClassVar[str] = "batchnorm"
-    shift: float = Field(default=0.1, gt=0)
-    momentum: float = Field(default=0.1, gt=0, le=1)
-    eps: float = Field(default=1e-5, gt=0)
-
-    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
-        """``nn.BatchNorm1d`` or ``nn.BatchNorm2d``."""
-        kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
-        norm = kind(shape[0], eps=self.eps, momentum=self.momentum)
-        nn.init.uniform_(norm.bias, -self.shift, self.shift)
-        return norm
 
 
 class _Windows(Layer):
@@ -209,6 +187,23 @@ class AdaptiveAvgPool(Layer):
         axes = axes_of(shape)
         sizes = per_axis("adaptive_avgpool", self.adaptive_avgpool, axes)
         return nn.AdaptiveAvgPool1d(sizes[0]) if axes == 1 else nn.AdaptiveAvgPool2d(sizes)
+
+
+class Votes(Layer):
+    """The mean over so many voters for each class, such as ``{linear: 110}, lif, {votes: 10}``.
+
+    Attributes:
+        votes: voters of a class; they stand side by side.
+    """
+
+    kind: ClassVar[str] = "votes"
+    votes: PositiveInt
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """``nn.AvgPool1d`` over the units as one map."""
+        if len(shape) != 1 or shape[0] % self.votes:
+            raise ShapeError(f"it takes flat inputs, {self.votes} for each output")
+        return nn.Sequential(nn.Unflatten(1, (1, -1)), nn.AvgPool1d(self.votes), nn.Flatten())
 
 
 class Flatten(Layer):

@@ -19,9 +19,10 @@ from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
 from lfp_snn.models.branches import Residual
-from lfp_snn.models.kinds import BatchNorm, Conv, Dropout, Flatten, Linear, MaxPool
+from lfp_snn.models.kinds import Conv, Dropout, Flatten, Linear, MaxPool
 from lfp_snn.models.layer import Assembly, Layer
 from lfp_snn.models.neurons import Lif
+from lfp_snn.models.norms import BatchNorm
 from lfp_snn.models.options import ModelOptions
 
 __all__ = ["DeeperSNN", "LifCNN", "LifResNet", "LifVGG"]
@@ -35,6 +36,7 @@ class _Published(ModelOptions):
     Attributes:
         width: channels and hidden units relative to the published ones, > 0.
         norm: ``batch`` normalises the current of every convolution over the batch; ``none``.
+            ``learner.statistics`` says how credit goes through it.
         bias: whether synapses have a bias; convolutions before a norm have none.
     """
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.lif import running
@@ -19,6 +21,8 @@ __all__ = ["LooksAt", "Prediction", "Reward", "RewardState", "ties"]
 LooksAt = Literal["spikes", "membranes", "values", "any"]
 
 
+#: By which share of itself a sum may differ from an equal one.
+ROUNDING = 1e-6
 #: Integers, one for each sample.
 Labels = Tensor | Sequence[int] | npt.NDArray[Any]
 
@@ -41,9 +45,13 @@ class RewardState(NamedTuple):
 
 
 def ties(scores: Tensor) -> Prediction:
-    """Read classes from scores ``[B, C]``: the highest wins, the lowest index among equals."""
+    """Read classes from scores ``[B, C]``: the highest wins, the lowest index among equals.
+
+    Scores are equal if they differ by what rounding may make of sums, a millionth: counts of votes
+    are no whole numbers.
+    """
     best = scores.max(-1, keepdim=True).values
-    winners = scores == best
+    winners = torch.isclose(scores, best.expand_as(scores), rtol=ROUNDING, atol=0)
     return Prediction(winners.to(torch.uint8).argmax(-1), winners.sum(-1) > 1)
 
 
@@ -73,6 +81,14 @@ class Reward(ABC):
         ``lfp.backward(reward(spikes, labels), as_credit=reward.is_credit)``.
         """
         return False
+
+    def suited(self, *, takes_credit: bool) -> Self:
+        """The same reward with what was left open decided by the rule at the output.
+
+        Args:
+            takes_credit: :meth:`lfp_snn.TemporalLFP.takes_credit` of the rules.
+        """
+        return self
 
     def __call__(
         self,
@@ -132,6 +148,28 @@ class Reward(ABC):
     ) -> Prediction:
         """Classes and ties from output spikes ``[T, B, C]``; arguments as in a call."""
         return ties(self.scores(spikes, own_steps(spikes, lengths), membranes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditReward(Reward):
+    """A reward that speaks at silence, if it is asked to: credit in the place of relevance.
+
+    Args:
+        at_silence: credit at every step, what one more spike, or a higher value, would be worth
+            there. None: as published, unless a learner finds at the output a rule that takes
+            credit (:meth:`lfp_snn.TemporalLFP.takes_credit`).
+    """
+
+    at_silence: bool | None = None
+
+    @property
+    @override
+    def is_credit(self) -> bool:
+        return bool(self.at_silence)
+
+    @override
+    def suited(self, *, takes_credit: bool) -> Self:
+        return replace(self, at_silence=takes_credit) if self.at_silence is None else self
 
 
 class StepwiseReward(Reward):

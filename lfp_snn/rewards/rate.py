@@ -6,6 +6,12 @@ is *credit*: at every step, what a spike would be worth there, :math:`1 - p_y` o
 is what :class:`lfp_snn.rules.Rescale` counts an output against its reference by. Both forms go with
 every rule: a rule that knows relevance alone takes the credit as relevance, at silent steps too,
 and Rescale counts a relevance as Epsilon does.
+
+**Votes.** Where the output is a mean of spikes, as of the voters of each class, and credit goes on
+to their membranes (:meth:`lfp_snn.TemporalLFP.takes_credit`), :math:`s_t` is the share of voters
+that spike and :math:`k_c` the count of a voter on average: no whole number, but between 0 and T as
+the count of one neuron is, so that :math:`H` and all else means the same. A sum of votes counts
+beyond T, for which :class:`SoftmaxRate` and :class:`BoundedSoftmax` have their ``a``.
 """
 
 from __future__ import annotations
@@ -19,6 +25,8 @@ from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.rewards.base import (
+    ROUNDING,
+    CreditReward,
     RewardState,
     Seen,
     StepwiseReward,
@@ -29,19 +37,13 @@ __all__ = ["BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "Softm
 
 
 @dataclass(frozen=True, kw_only=True)
-class _CountReward(StepwiseReward):
+class _CountReward(CreditReward, StepwiseReward):
     """What all of them share: two functions of the counts ``[B, C]`` and the steps ``[B, 1]``.
 
     Args:
-        at_silence: punish a wrong class at every step, without the factor ``s``: credit.
+        at_silence: punish a wrong class at every step, without the factor ``s``: credit; see
+            :class:`~lfp_snn.rewards.base.CreditReward`.
     """
-
-    at_silence: bool = False
-
-    @property
-    @override
-    def is_credit(self) -> bool:
-        return self.at_silence
 
     @override
     def reward(self, seen: Seen) -> Tensor:
@@ -79,6 +81,7 @@ class RateCoded(_CountReward):
 
     Args:
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Source: Weber et al., TMLR 2025, section on spiking networks.
     """
@@ -100,6 +103,7 @@ class SoftmaxRate(_CountReward):
     Args:
         a: > 0, how much one spike counts.
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Raises:
         ConfigError: ``a`` is not positive.
@@ -135,6 +139,7 @@ class BoundedSoftmax(_CountReward):
         lower: l, in [0, upper): probabilities below it count as 0.
         upper: u, in (lower, 1]: probabilities above it count as 1.
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -179,6 +184,7 @@ class Sigmoid(_CountReward):
         a: > 0, how much one spike counts.
         middle: the rate in spikes per step that is neither yes nor no, in (0, 1).
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -218,6 +224,7 @@ class Misclassification(_CountReward):
 
     Args:
         at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025,
     :math:`-\operatorname{sign}(o_c) [o_c > o_y]` at logits o. Punishment alone would silence a
@@ -227,5 +234,5 @@ class Misclassification(_CountReward):
     @override
     def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         own = torch.where(truth, counts, 0).sum(-1, keepdim=True)
-        beats = (~truth & (counts >= own)).to(counts.dtype)
+        beats = (~truth & (counts >= own * (1 - ROUNDING))).to(counts.dtype)
         return beats.any(-1, keepdim=True).to(counts.dtype), beats

@@ -7,6 +7,10 @@ reward. All of these are so many errors.
 
 Over several steps the evidence is the mean value :math:`\bar o = \sum_t o_t / T`, and every step
 takes the error of that, :math:`R_t = o_t\, e(\bar o) / T`.
+
+A value that is zero has no relevance, which matters where it is a mean of spikes, all of them
+silent. With ``at_silence`` the factor :math:`o_t` is left out, and the reward is *credit*,
+:math:`e(\bar o) / T`, which goes on to what made the value.
 """
 
 from __future__ import annotations
@@ -20,13 +24,18 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards.base import LooksAt, Reward, Seen
+from lfp_snn.rewards.base import CreditReward, LooksAt, Seen
 
 __all__ = ["MisclassifiedValues", "SigmoidValues", "SoftmaxValues"]
 
 
-class _ValueReward(Reward):
-    """``R_t = o_t e / T`` with an error of the mean value."""
+@dataclass(frozen=True, kw_only=True)
+class _ValueReward(CreditReward):
+    """``R_t = o_t e / T`` with an error of the mean value, or as credit ``e / T``.
+
+    Args:
+        at_silence: leave out the factor ``o``; see :class:`~lfp_snn.rewards.base.CreditReward`.
+    """
 
     looks_at: ClassVar[LooksAt] = "values"
 
@@ -37,7 +46,8 @@ class _ValueReward(Reward):
     @override
     def reward(self, seen: Seen) -> Tensor:
         values, mean = seen.spikes, self.scores(seen.spikes, seen.steps)
-        return values * self.error(mean, seen.truth) / seen.steps
+        places = torch.ones_like(values) if self.at_silence else values
+        return places * self.error(mean, seen.truth) / seen.steps
 
     @override
     def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
@@ -59,6 +69,8 @@ class SoftmaxValues(_ValueReward):
     Args:
         lower: l, in [0, upper).
         upper: u, in (lower, 1].
+        at_silence: leave out the factor ``o``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -90,6 +102,10 @@ class SigmoidValues(_ValueReward):
 
     .. math:: e_c = [c = y] - \sigma(\bar o_c)
 
+    Args:
+        at_silence: leave out the factor ``o``: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
+
     Source: ``SigmoidLossReward`` in the published code of Weber et al., TMLR 2025.
     """
 
@@ -107,6 +123,10 @@ class MisclassifiedValues(_ValueReward):
     The one reward here that does not grow with the value it is given to. The true class itself is
     never rewarded.
 
+    Args:
+        at_silence: leave out the sign: credit at every step in the place of relevance.
+            None: as published, unless a learner finds at the output a rule that takes credit.
+
     Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025.
     """
 
@@ -118,5 +138,6 @@ class MisclassifiedValues(_ValueReward):
     @override
     def reward(self, seen: Seen) -> Tensor:
         mean = self.scores(seen.spikes, seen.steps)
-        signed = mean.sign() * self.error(mean, seen.truth) / seen.steps
+        sign = torch.ones_like(mean) if self.at_silence else mean.sign()
+        signed = sign * self.error(mean, seen.truth) / seen.steps
         return signed.expand_as(seen.spikes)

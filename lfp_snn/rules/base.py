@@ -71,6 +71,7 @@ __all__ = [
     "OWN",
     "PLAIN",
     "Active",
+    "CreditRule",
     "EpsilonSplit",
     "Formula",
     "Rule",
@@ -221,6 +222,64 @@ class Rule(ABC):
             currents: ``I^k`` of each variant.
         """
         return (n,)
+
+
+@dataclass(frozen=True)
+class CreditRule(Rule):
+    r"""A rule that takes credit itself at a neuron, so that a silent one has some too.
+
+    The membrane that was compared gets :math:`a_t c_t` of the credit :math:`c_t` that arrives at
+    the spike or its absence, and what the step that follows hands on:
+
+    .. math:: n_t = a_t c_t + \tau_t\, h_{t+1}\, n_{t+1}
+
+    with the slope :math:`a` (:meth:`slope`), what a state hands to the one before for each unit of
+    its credit, :math:`h` (:meth:`hand`), and what the one before takes of it, :math:`\tau`
+    (:meth:`take`). A relevance that arrives beside the credit is split by :meth:`split`.
+    """
+
+    _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Rule._stands_for,
+        "at_neuron": ("split", "slope", "hand", "take"),
+    }
+
+    @property
+    @override
+    def active(self) -> Active:
+        return "gate"
+
+    @property
+    def carries_decay(self) -> bool:
+        """Is ``tau h`` the decay alone, the same whatever the membranes were?"""
+        return False
+
+    @abstractmethod
+    def slope(self, membrane: Tensor, threshold: Tensor, *, gated: bool = True) -> Tensor:
+        """``a_t``, what a unit of credit at the spike is at the membrane that was compared.
+
+        Args:
+            membrane: ``u``.
+            threshold: broadcasts over it.
+            gated: 0 where the gate is shut; not at the output.
+        """
+
+    @abstractmethod
+    def hand(self, part: Tensor, factor: Tensor) -> Tensor:
+        """``h``, what a state hands to the state before for each unit of its credit.
+
+        Args:
+            part: what is left in it of the state before.
+            factor: by how much that grows with the state before, resets held fixed.
+        """
+
+    @abstractmethod
+    def take(self, kept: Tensor, *parts: Tensor) -> Tensor | float:
+        """``tau``, the credit of a state for each unit that the step after it handed on.
+
+        Args:
+            kept: what was kept of the state before, before it decayed.
+            parts: what the state is made of.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

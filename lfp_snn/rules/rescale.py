@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rules.base import CONTRIBUTION, Active, Formula, Rule, Variant, membrane_size
+from lfp_snn.rules.base import CONTRIBUTION, CreditRule, Formula, Rule, Variant, membrane_size
 from lfp_snn.rules.neuron import Epsilon
 
 __all__ = ["Carry", "Gate", "Rescale"]
@@ -22,7 +22,7 @@ Carry = Literal["reference", "decay"]
 
 
 @dataclass(frozen=True)
-class Rescale(Rule):
+class Rescale(CreditRule):
     r"""DeepLIFT's Rescale rule at a spiking neuron: credit for silent neurons too.
 
     The published rule of LFP turns credit into relevance at the spike, :math:`R = s\,c`, and gives
@@ -111,24 +111,17 @@ class Rescale(Rule):
 
     @property
     @override
-    def active(self) -> Active:
-        return "gate"
+    def carries_decay(self) -> bool:
+        return self.carry == "decay"
 
     @override
     def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
         """Of relevance, as Epsilon splits it."""
         return (relevance / membrane_size(kept, parts, self.eps),) * len(parts)
 
+    @override
     def slope(self, membrane: Tensor, threshold: Tensor, *, gated: bool = True) -> Tensor:
-        """``a_t``, what a unit of credit at the spike is at the membrane that was compared.
-
-        A neuron that never spikes (its threshold is infinite) hands its membrane on: 1.
-
-        Args:
-            membrane: ``u``.
-            threshold: broadcasts over it.
-            gated: 0 where the gate is shut; not at the output.
-        """
+        """``a_t``; a neuron that never spikes (its threshold is infinite) hands all on: 1."""
         distance = (membrane - threshold).abs()
         slope = 1 / (distance + threshold + self.eps)
         if gated:
@@ -136,22 +129,14 @@ class Rescale(Rule):
             slope = slope * opened
         return torch.where(threshold.isinf(), 1.0, slope)
 
+    @override
     def hand(self, part: Tensor, factor: Tensor) -> Tensor:
-        """What a state hands to the state before for each unit of its credit.
-
-        Args:
-            part: what is left in it of the state before.
-            factor: by how much that grows with the state before, resets held fixed.
-        """
+        """Under the reference carry what is left of the state before, else its factor."""
         return part if self.carry == "reference" else factor
 
+    @override
     def take(self, kept: Tensor, *parts: Tensor) -> Tensor | float:
-        """The credit of a state for each unit of what the step that follows handed to it.
-
-        Args:
-            kept: what was kept of the state before, before it decayed.
-            parts: what the state is made of.
-        """
+        """``1 / D`` under the reference carry, else 1."""
         return 1 / membrane_size(kept, parts, self.eps) if self.carry == "reference" else 1.0
 
     # ------------------------------------------------------------------ at the synapse

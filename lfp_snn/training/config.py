@@ -23,7 +23,7 @@ from lfp_snn.training.optim import (
     OPTIMIZERS,
     SCHEDULES,
     Adam,
-    OneCycle,
+    OneCycleSchedule,
     OptimizerOptions,
     ScheduleOptions,
 )
@@ -84,7 +84,7 @@ class Settings(Section):
     transfer: Transfer | None = None
     learner: _Learner = Field(default_factory=lambda: LEARNERS["lfp"].Options(name="lfp"))
     optimizer: _Optimizer = Adam()
-    schedule: _Schedule = OneCycle()
+    schedule: _Schedule = OneCycleSchedule()
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=50, ge=1)
     sampling: Literal["shuffle", "balanced"] = "shuffle"

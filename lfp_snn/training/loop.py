@@ -22,7 +22,7 @@ from lfp_snn.training.distributed import ALONE, Buckets, World
 from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.guard import IN_A_ROW, Guard
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
-from lfp_snn.training.observer import Observer, Sample, StepReport
+from lfp_snn.training.observer import Observer, SampleSpikes, StepReport
 from lfp_snn.training.progress import Progress, Totals, tally
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import schedule_anew
@@ -363,7 +363,7 @@ class Trainer:
         """See :class:`~lfp_snn.training.observer.Watched`."""
         return self._firing
 
-    def sample(self) -> Sample:
+    def sample(self) -> SampleSpikes:
         """See :class:`~lfp_snn.training.observer.Watched`."""
         self.learner.net.eval()  # no dropout, which would draw random numbers; a step undoes it
         return look_at_first(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Observer", "Sample", "StepReport", "Watched"]
+__all__ = ["Observer", "SampleSpikes", "StepReport", "Watched"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StepReport:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSpikes:
     """What a network did with one sample.
 
     Attributes:
@@ -57,7 +57,7 @@ class Watched(Protocol):
     def firing(self) -> dict[str, float]:
         """Spikes per neuron and step of each neuron module, in the last batch."""
 
-    def sample(self) -> Sample:
+    def sample(self) -> SampleSpikes:
         """What the network does with the first validation sample."""
 
 

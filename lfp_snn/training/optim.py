@@ -24,12 +24,12 @@ __all__ = [
     "SCHEDULES",
     "SGD",
     "Adam",
-    "Constant",
-    "Cosine",
-    "OneCycle",
+    "ConstantSchedule",
+    "CosineSchedule",
+    "OneCycleSchedule",
     "OptimizerOptions",
     "ScheduleOptions",
-    "Step",
+    "StepSchedule",
 ]
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -107,7 +107,7 @@ class ScheduleOptions(Choice):
         """The torch scheduler, stepped once after each optimizer step."""
 
 
-class Constant(ScheduleOptions):
+class ConstantSchedule(ScheduleOptions):
     """The learning rate stays as it is."""
 
     name: Literal["constant"] = "constant"
@@ -119,7 +119,7 @@ class Constant(ScheduleOptions):
         return ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
-class OneCycle(ScheduleOptions):
+class OneCycleSchedule(ScheduleOptions):
     """Up to the peak and down to almost nothing, once over the whole training.
 
     Attributes:
@@ -146,7 +146,7 @@ class OneCycle(ScheduleOptions):
         )
 
 
-class Cosine(ScheduleOptions):
+class CosineSchedule(ScheduleOptions):
     """Half a cosine from the learning rate down to ``floor``.
 
     Attributes:
@@ -163,7 +163,7 @@ class Cosine(ScheduleOptions):
         return CosineAnnealingLR(optimizer, T_max=epochs * steps_per_epoch, eta_min=self.floor)
 
 
-class Step(ScheduleOptions):
+class StepSchedule(ScheduleOptions):
     """Multiplied by ``factor`` every few epochs.
 
     Attributes:
@@ -185,8 +185,8 @@ class Step(ScheduleOptions):
 #: Optimizers and schedules by the name that a config uses.
 OPTIMIZERS: dict[str, type[OptimizerOptions]] = {"adam": Adam, "sgd": SGD}
 SCHEDULES: dict[str, type[ScheduleOptions]] = {
-    "constant": Constant,
-    "one_cycle": OneCycle,
-    "cosine": Cosine,
-    "step": Step,
+    "constant": ConstantSchedule,
+    "one_cycle": OneCycleSchedule,
+    "cosine": CosineSchedule,
+    "step": StepSchedule,
 }

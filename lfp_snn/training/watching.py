@@ -12,7 +12,7 @@ from torch import nn
 from lfp_snn.data import SampleSet
 from lfp_snn.learners import Learner
 from lfp_snn.spikes import Spikes
-from lfp_snn.training.observer import Sample
+from lfp_snn.training.observer import SampleSpikes
 
 __all__ = ["SATURATED", "feedback_norms", "firing_warnings", "look_at_first"]
 
@@ -46,7 +46,7 @@ def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
         yield f"Layer {name!r} {state}; calibrate, or change model.scale."
 
 
-def look_at_first(learner: Learner, samples: SampleSet) -> Sample:
+def look_at_first(learner: Learner, samples: SampleSet) -> SampleSpikes:
     """What the network, in the mode that it is in, does with the first sample of a set."""
     batch = samples.batch([0]).to(learner.device)
     layers = dict(learner.layer_spikes(batch))
@@ -54,4 +54,4 @@ def look_at_first(learner: Learner, samples: SampleSet) -> Sample:
         layers = {"input": batch.x.dense(), **layers}
     spikes = {name: np.asarray(layer.flatten(1).cpu() > 0) for name, layer in layers.items()}
     prediction = int(learner.predict(batch).classes[0])
-    return Sample(spikes, int(batch.labels[0]), prediction)
+    return SampleSpikes(spikes, int(batch.labels[0]), prediction)

@@ -11,14 +11,14 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 
 from lfp_snn.analysis import plots
-from lfp_snn.analysis.record import Sample
+from lfp_snn.training.observer import SampleSpikes
 from tests.analysis.conftest import CLASSES, LAYERS, history, sample
 
 
-def _sample(label: int = 3, prediction: int = 3) -> Sample:
+def _sample(label: int = 3, prediction: int = 3) -> SampleSpikes:
     arrays = sample()
     spikes = {name: arrays[f"spikes/{name}"] for name in LAYERS}
-    return Sample(label, prediction, tuple(LAYERS), spikes)
+    return SampleSpikes(spikes, label, prediction)
 
 
 def _texts(figure: Figure) -> str:
@@ -80,7 +80,7 @@ def test_raster_says_label_and_prediction() -> None:
 
 def test_raster_of_silent_layers() -> None:
     spikes = {"1": np.zeros((1, 4), bool), "3": np.zeros((1, 2), bool)}
-    text = _texts(plots.sample_raster(Sample(0, 1, ("1", "3"), spikes), ("a", "b")))
+    text = _texts(plots.sample_raster(SampleSpikes(spikes, 0, 1), ("a", "b")))
     assert "layer 1: 0 spikes, 0.0% of 4 units x 1 steps" in text
 
 

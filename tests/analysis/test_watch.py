@@ -23,7 +23,7 @@ from lfp_snn.analysis.watch import Watch
 from lfp_snn.errors import RunError
 from lfp_snn.models import build
 from lfp_snn.training import Observer, Result, StepReport, fit
-from lfp_snn.training.observer import Sample, Watched
+from lfp_snn.training.observer import SampleSpikes, Watched
 from tests.training.conftest import CLASSES, UNITS, make_splits
 
 EPOCHS, BATCHES = 3, 7
@@ -117,8 +117,8 @@ class _Silent(Watched):
     def firing(self) -> dict[str, float]:
         return {"1": 0.5}
 
-    def sample(self) -> Sample:
-        return Sample({"1": np.eye(5, 1000, dtype=bool)}, 0, 0)
+    def sample(self) -> SampleSpikes:
+        return SampleSpikes({"1": np.eye(5, 1000, dtype=bool)}, 0, 0)
 
 
 def test_points_and_large_layers_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from lfp_snn import lif
-from lfp_snn.rules import Epsilon
+from lfp_snn.rules import Epsilon, Rescale
+from lfp_snn.rules.rescale import Carry, Gate
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -84,6 +85,36 @@ def test_scans_equal_the_reference(reset: str, delay: bool, frame: tuple[int, ..
         carried=draw(3, *frame, seed=2),
         eps=0.1,
     )
+
+
+@pytest.mark.parametrize("gate", ["positive", "window"])
+@pytest.mark.parametrize("carry", ["reference", "decay"])
+@pytest.mark.parametrize(("reset", "delay"), VARIANTS)
+def test_rescaled_scans_equal_the_reference(
+    reset: str, delay: bool, carry: Carry, gate: Gate
+) -> None:
+    """Credit at a gate, at the output and at the membrane; one neuron may never spike."""
+    frame = (129,)
+    rule, currents = Rescale(gate, carry), draw(6, 3, *frame)
+    dynamics = population(reset, delay, *frame)
+    if reset == "none":
+        dynamics.threshold.view(-1)[:1] = float("inf")
+    state, carried = draw(3, *frame, seed=1), draw(3, *frame, seed=2)
+    for before, following in ((None, None), (state, carried)):
+        _, membranes, _ = lif.forward(currents, dynamics, before)
+        credit = draw(*membranes.shape, seed=3)
+        known = (membranes, currents, dynamics)
+        for gated in (True, False):
+            direct, _ = lif.at_membrane(credit, None, *known, rule, before, gated=gated)
+            theirs = lif.rescale(direct, *known, rule, before, following)
+            at: Literal["gate", "output"] = "gate" if gated else "output"
+            ways = [scan.rescale(credit, *known, rule.at_neuron, before, following, at=at)]
+            ways.append(
+                scan.rescale(direct, *known, rule.at_neuron, before, following, at="membrane")
+            )
+            for ours in ways:
+                for a, b in zip(ours, theirs, strict=True):
+                    torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (1,), (7,), (1, 3, 5, 7), (5, 1)])

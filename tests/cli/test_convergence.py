@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lfp_snn.analysis.compare.cells import Cell
-from tests.analysis.convergence.test_plan import write
-from tests.analysis.convergence.test_results import cell
+from lfp_snn.analysis.study.seedrun import SeedRun
+from tests.analysis.convergence.test_findings import cell
+from tests.analysis.convergence.test_study import write
 from tests.cli.conftest import Cli
 
 
 def test_a_study_that_is_finished_is_told_again(cli: Cli, tmp_path: Path) -> None:
     config = write(tmp_path, rules={"epsilon": {}}, depths={"deep": {"model.hidden": [8, 8]}})
     for seed in range(2):
-        finished = Cell(Path("runs/tiny"), "epsilon@deep", seed)
+        finished = SeedRun(Path("runs/tiny"), "epsilon@deep", seed)
         finished.path.mkdir(parents=True)
         finished.write(cell(seed, 0.1, 0.6))
     Path("runs/tiny/plan.json").write_text("{}")

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.patches import StepPatch
 from PIL import Image
 
-from lfp_snn.analysis.recording import event_image, overview
+from lfp_snn.analysis.eventplots import event_image, overview
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import read_recording, write_recording
 from tests.cli.conftest import Cli

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lfp_snn import TemporalLFP
+from lfp_snn import published
 from lfp_snn.rewards import RateCoded
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -69,7 +69,7 @@ def test_equal_to_the_published_code(name: str, dtype: torch.dtype) -> None:
         synapse = net.get_submodule(str(ours))
         synapse.weight.data = torch.from_numpy(golden[f"param/{theirs}.weight"])
         synapse.bias.data = torch.from_numpy(golden[f"param/{theirs}.bias"])
-    lfp = TemporalLFP(net.to(dtype))
+    lfp = published(net.to(dtype))
 
     spikes = lfp.forward(torch.from_numpy(golden["input"]).to(dtype))
     assert np.array_equal(spikes.float().numpy(), golden["spikes"])

@@ -15,7 +15,8 @@ from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.traces import CARRIED
 from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.rewards import FirstSpike, RateCoded, SoftmaxRate
-from lfp_snn.rules import Epsilon, Gamma, Norm, Pass, Rule
+from lfp_snn.rules import Epsilon, Gamma, Norm, Pass, Rescale, Rule
+from lfp_snn.rules.rescale import Gate
 from tests.engine.compare import (
     assert_near,
     assert_same_feedback,
@@ -65,7 +66,14 @@ def learned(
     ],
     ids=str,
 )
-@pytest.mark.parametrize("rule", [Epsilon(), Epsilon(0.1), Epsilon(conserving=True), Norm()])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *(Epsilon(), Epsilon(0.1), Epsilon(conserving=True), Norm()),
+        *(Rescale(), Rescale("window", "decay")),
+    ],
+    ids=repr,
+)
 def test_a_readout_learns_what_exact_lfp_does(options: dict[str, Any], rule: Rule) -> None:
     net, x = single(**options), trains(STEPS, BATCH, 6)
     lfp = TemporalLFP(net, rule, backend="torch")
@@ -91,6 +99,26 @@ def test_a_readout_with_samples_of_different_length() -> None:
 
 
 # ---------------------------------------------------------------------- hidden layers
+
+
+@pytest.mark.parametrize("options", [{}, {"reset_delay": False}, {"reset_mechanism": "none"}])
+@pytest.mark.parametrize("gate", ["positive", "window"])
+def test_a_hidden_layer_is_exact_where_the_decay_alone_is_carried(
+    gate: Gate, options: dict[str, Any]
+) -> None:
+    """And nothing comes back from later steps of the layer above, whose membranes forget."""
+    learning = {"learn_beta": True, "learn_threshold": True} | options
+    layers = [nn.Linear(6, 5), leaky(**learning), nn.Linear(5, 3), leaky(beta=0.0, threshold=0.5)]
+    net, x = strong(nn.Sequential(*layers)), trains(STEPS, BATCH, 6)
+    lfp = TemporalLFP(net, Rescale(gate, "decay"), backend="torch")
+    lengths = torch.tensor([9, 2, 5, 1])
+    spikes = lfp.forward(x, lengths=lengths)
+    lfp.backward(signals(spikes))
+    exact = feedback_of(net)
+    assert exact["0.weight"].any()
+    assert exact["1.threshold"].any()
+    running = torch.arange(STEPS)[:, None] < lengths
+    assert_same_feedback(learned(lfp.online(), x, signals(spikes), running), exact)
 
 
 def slow(net: Any, x: Tensor, rewards: Tensor, carry: float, eps: float) -> dict[str, Tensor]:
@@ -284,7 +312,7 @@ def _tensors(kept: Any) -> list[Tensor]:
 @pytest.mark.parametrize("reward", [RateCoded(), FirstSpike()])
 def test_a_prediction_at_any_time_is_that_of_what_was_seen(reward: Any) -> None:
     x = trains(STEPS, BATCH, 6)
-    lfp = TemporalLFP(mlp(), backend="torch")
+    lfp = TemporalLFP(mlp(), Epsilon(), backend="torch")
     session = lfp.online(reward)
     with pytest.raises(NetworkError, match="Nothing was seen yet"):
         session.predict()
@@ -393,7 +421,11 @@ def recurrent() -> nn.Module:
     ("build", "rule", "message"),
     [
         (recurrent, Epsilon(), r"Neuron '1' \(RLeaky.* is none for which .*chunked"),
-        (mlp, Gamma(0.2), r"Synapse '0' has the rule Gamma\(.*knows epsilon, norm and pass"),
+        (
+            mlp,
+            Gamma(0.2),
+            r"Synapse '0' has the rule Gamma\(.*norm, pass and rescale",
+        ),
     ],
 )
 def test_what_has_no_traces_is_refused(

@@ -87,8 +87,7 @@ def assert_equal_to_oracle(
     **options: Any,
 ) -> None:
     """Feedback of every parameter and relevance of the input; ``silent`` learn nothing."""
-    lfp = TemporalLFP(net, rule)
-    assert lfp.backend == "torch"
+    lfp = TemporalLFP(net, rule, "torch")
     rules = {name: for_oracle(each) for name, each in lfp.rules.items()}
     slow = oracle.Network(net, tuple(x.shape[2:]), rules=rules)
     add_module(slow, slow.input, net, "")
@@ -423,18 +422,6 @@ def test_a_population_is_told_the_relevance_that_arrived() -> None:
     reward = signals(spikes)
     lfp.backward(reward, as_credit=True, input_relevance=True)
     assert_near(lfp.neuron_relevance["3"], (spikes * reward).sum(0))
-
-
-@pytest.mark.parametrize("net", [mlp, csnn])
-def test_events_leave_it_to_the_reference(net: Any) -> None:
-    assert TemporalLFP(net(), Rescale()).backend == "torch"
-    with pytest.raises(NetworkError, match="does not know the rule Rescale"):
-        TemporalLFP(net(), Rescale(), backend="events")
-
-
-def test_no_traces_are_there_for_it() -> None:
-    with pytest.raises(NetworkError, match=r"has the rule Rescale.*there are no traces"):
-        TemporalLFP(mlp(), Rescale()).online()
 
 
 def test_a_recurrent_synapse_shares_by_contribution() -> None:

@@ -14,7 +14,7 @@ def test_repr_shows_stages_shapes_parameters_and_rules() -> None:
     lfp.forward(torch.ones(2, 1, 1, 3, 3))
     shown = repr(lfp)
     header, headings, *rows, total = shown.splitlines()
-    assert "Epsilon(eps=1e-06)" in header
+    assert "Rescale(gate='positive'" in header
     assert "device=cpu" in header
     assert "float32" in header
     assert headings.split() == ["stage", "kind", "output", "parameters", "rule", "kernel"]
@@ -22,7 +22,7 @@ def test_repr_shows_stages_shapes_parameters_and_rules() -> None:
     assert "2x2x2" in rows[0]
     assert "weight 2x1x2x2" in rows[0]
     assert "beta=0.75" in rows[1]
-    assert "Epsilon" in rows[1]
+    assert "Rescale" in rows[1]
     assert "winner" in rows[2]
     # 2*1*2*2 + 2 of the convolution, 3*2 + 3 of the linear layer
     assert total.split()[0] == "19"

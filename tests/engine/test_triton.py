@@ -13,7 +13,8 @@ from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.backends import support
 from lfp_snn.engine.kernels import plan
 from lfp_snn.errors import NetworkError
-from lfp_snn.rules import Epsilon, Gamma, Norm
+from lfp_snn.rules import Assignment, Composite, Epsilon, Flat, Gamma, Norm, Rescale
+from lfp_snn.rules.rescale import Carry
 from tests.engine.compare import (
     assert_near,
     assert_same_feedback,
@@ -41,6 +42,36 @@ def test_rules_that_the_kernel_does_not_know_take_the_reference_scan(rule: Any) 
     spikes, ours = run(TemporalLFP(net, rule, "triton"), x)
     expected, theirs = run(TemporalLFP(net, rule, "torch"), x)
     assert torch.equal(spikes, expected)
+    assert_same_feedback(ours, theirs)
+
+
+@needs_triton
+@pytest.mark.parametrize("carry", ["reference", "decay"])
+@pytest.mark.parametrize("learns", [False, True])
+def test_rescale_runs_on_the_kernel_both_ways(carry: Carry, learns: bool) -> None:
+    learning = {"learn_beta": learns, "learn_threshold": learns}
+    layers = [nn.Conv2d(1, 2, 2), leaky(threshold=0.5, **learning), nn.MaxPool2d(2), nn.Flatten()]
+    net = strong(nn.Sequential(*layers, nn.Linear(2, 3), leaky(threshold=0.4, **learning)))
+    x, rule = trains(9, 3, 1, 3, 3), Rescale(carry=carry)
+    engines = (
+        TemporalLFP(net, rule, "triton"),
+        TemporalLFP(net, rule, "triton", memory="chunked", chunk=4),
+    )
+    for lfp in engines:
+        spikes, ours = run(lfp, x)
+        assert set(lfp.kernels.values()) == {"triton: scans"}
+        expected, theirs = run(TemporalLFP(net, rule, "torch"), x)
+        assert torch.equal(spikes, expected)
+        assert_same_feedback(ours, theirs)
+
+
+@needs_triton
+def test_relevance_beside_credit_goes_through_the_kernel_of_rescale() -> None:
+    layers = [nn.Linear(6, 5), leaky(), nn.Linear(5, 4), leaky(), nn.Linear(4, 3), leaky()]
+    net, x = strong(nn.Sequential(*layers)), trains(7, 3, 6)
+    rule = Composite((Assignment(Rescale(synapse=Flat()), name="2"),), default=Rescale())
+    _, ours = run(TemporalLFP(net, rule, "triton"), x)
+    _, theirs = run(TemporalLFP(net, rule, "torch"), x)
     assert_same_feedback(ours, theirs)
 
 
@@ -161,11 +192,12 @@ def test_a_step_is_captured_in_a_cuda_graph() -> None:
 
 
 @needs_triton
-def test_the_table_of_triton_runs_every_split_forwards_and_epsilon_both_ways() -> None:
+def test_the_table_of_triton_runs_every_split_forwards_and_two_of_them_both_ways() -> None:
     from lfp_snn.engine.triton import TABLE
 
     lfp = TemporalLFP(csnn(), backend="torch")
-    for rule, kernel in ((Epsilon(), "scans"), (Gamma(), "scans"), (Norm(), "scan forwards")):
+    kernels = ((Epsilon(), "scans"), (Gamma(), "scans"), (Rescale(), "scans"))
+    for rule, kernel in (*kernels, (Norm(), "scan forwards")):
         planned = plan("triton", TABLE, lfp.reference, dict.fromkeys(lfp.rules, rule))
         assert planned.kernels == dict.fromkeys(("1", "5"), f"triton: {kernel}")
         assert len(planned.program.nodes) == 6

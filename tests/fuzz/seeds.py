@@ -297,15 +297,13 @@ def _indices(root: Path) -> Iterator[Seed]:
 
 
 def _configs(root: Path) -> Iterator[Seed]:
-    from lfp_snn.analysis.compare.plan import load_comparison, load_sweep
-    from lfp_snn.analysis.convergence.plan import load_convergence
+    from lfp_snn.analysis.study.kinds import kinds
 
-    kinds = {"compare": load_comparison, "sweep": load_sweep, "convergence": load_convergence}
     paths = sorted((REPOSITORY / "configs").glob("*.yaml"))
     for path in paths:
         text = path.read_text()
         read: Any = next(
-            (each for name, each in kinds.items() if f"\n{name}:" in text), load_config
+            (kind.load for name, kind in kinds().items() if f"\n{name}:" in text), load_config
         )
         _file(root, f"yaml:{path.stem}", "c.yaml", text.encode())
         yield Seed(f"yaml:{path.stem}", "c.yaml", _config(read), 6 / len(paths))

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import pytest
+import snntorch as snn
 import torch
+from torch import nn
 
 from lfp_snn import TemporalLFP
 from lfp_snn.data import Batch
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner, LearnerOptions
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.models import build
-from lfp_snn.rewards import RateCoded, SoftmaxRate
-from lfp_snn.rules import COMPOSITES, RULES, Epsilon, Gamma, Rescale, Update, ZBox
+from lfp_snn.rewards import REWARDS, FirstSpike, RateCoded, SoftmaxRate, SoftmaxValues
+from lfp_snn.rewards.base import CreditReward
+from lfp_snn.rules import (
+    COMPOSITES,
+    RULES,
+    Assignment,
+    Composite,
+    Epsilon,
+    Gamma,
+    Rescale,
+    Rule,
+    Update,
+    ZBox,
+)
 from lfp_snn.spikes import Spikes
 
 
@@ -91,7 +107,7 @@ def test_options_choose_rule_and_reward(net: Any) -> None:
     learner = LEARNERS["lfp"].from_options(net, options)
     assert isinstance(learner, LFP)
     assert learner.engine.rule == Epsilon(0.5)
-    assert learner.reward == SoftmaxRate(2.0)
+    assert learner.reward == SoftmaxRate(2.0, at_silence=False)
 
 
 def test_frozen_parameters_are_left_out(net: Any, batch: Batch) -> None:
@@ -192,6 +208,47 @@ def test_rescale_holds_a_rule_for_synapses_and_goes_with_credit(net: Any, batch:
     assert found[0].any()
 
 
+@pytest.fixture
+def voting() -> nn.Sequential:
+    """Two voters for each of three classes."""
+    torch.manual_seed(0)
+    neurons = [snn.Leaky(0.9, init_hidden=True) for _ in range(2)]
+    net = nn.Sequential(nn.Linear(12, 9), neurons[0], nn.Linear(9, 6), neurons[1], nn.AvgPool1d(2))
+    for parameter in (net[0].weight, net[2].weight):
+        assert isinstance(parameter, nn.Parameter)
+        parameter.data.mul_(3)
+    return net
+
+
+@pytest.mark.parametrize(
+    "reward", [name for name, kind in REWARDS.items() if issubclass(kind, CreditReward)]
+)
+def test_votes_take_rewards_that_are_credit(
+    voting: nn.Sequential, batch: Batch, reward: str
+) -> None:
+    options = {"name": "lfp", "rule": {"name": "rescale"}, "reward": {"name": reward}}
+    learner = LEARNERS["lfp"].from_options(voting, LEARNERS["lfp"].Options.model_validate(options))
+    assert isinstance(learner, LFP)
+    assert learner.reward.is_credit
+    result = learner.feedback(batch)
+    found = [p.grad for p in voting.parameters()]
+    assert all(grad is not None and bool(grad.any()) for grad in found)
+    # The class with the most votes is read.
+    assert torch.equal(result.classes, learner.counts(batch).argmax(-1))
+
+
+def test_votes_refuse_other_rewards_of_spikes(voting: nn.Sequential) -> None:
+    rescale = Rescale()
+    for rule, reward in (
+        (Epsilon(0.1), RateCoded()),
+        (rescale, RateCoded(at_silence=False)),
+        (rescale, FirstSpike()),
+    ):
+        with pytest.raises(ConfigError, match=r"looks at spikes.*votes are rewarded under"):
+            LFP(voting, rule, reward)
+    LFP(voting, Epsilon(0.1), SoftmaxValues())
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
@@ -206,3 +263,27 @@ def test_rescale_holds_a_rule_for_synapses_and_goes_with_credit(net: Any, batch:
 def test_wrong_rules_are_told(rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LEARNERS["lfp"].Options.model_validate({"name": "lfp", "rule": rule})
+
+
+def at_end(last: Rule, others: Rule) -> Composite:
+    return Composite((Assignment(last, position="last"),), default=others)
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "credit"),
+    [
+        (Rescale(), None, True),
+        (Rescale(), False, False),
+        (Epsilon(), None, False),
+        (Epsilon(), True, True),
+        (at_end(Rescale(), Epsilon()), None, True),
+        (at_end(Epsilon(), Rescale()), None, False),
+    ],
+)
+def test_a_reward_leaves_it_to_the_rule_at_the_output_whether_it_is_credit(
+    net: Any, rule: Rule | Composite, given: bool | None, credit: bool
+) -> None:
+    for reward in (RateCoded(at_silence=given), SoftmaxRate(at_silence=given)):
+        learner = LFP(net, rule, reward)
+        assert learner.reward.is_credit is credit
+        assert learner.reward == replace(reward, at_silence=credit)

@@ -15,7 +15,7 @@ from lfp_snn.learners.lfp import LFP
 from lfp_snn.learners.online_lfp import OnlineLFP
 from lfp_snn.models import build
 from lfp_snn.rewards import FirstSpike, RateCoded, SoftmaxRate
-from lfp_snn.rules import Epsilon, Gamma
+from lfp_snn.rules import Epsilon, Gamma, Rescale
 from lfp_snn.spikes import Spikes
 
 STEPS, BATCH = 8, 5
@@ -99,8 +99,8 @@ def test_constant_currents_and_options(net: Any) -> None:
     assert isinstance(learner, OnlineLFP)
     assert (learner.carry, learner.reward, learner.engine.rule) == (
         0.25,
-        SoftmaxRate(),
-        Epsilon(0.1),
+        SoftmaxRate(at_silence=True),
+        Rescale(),
     )
     still = Batch(torch.rand(4, 12), torch.zeros(4, dtype=torch.int64), steps=6)
     assert learner.feedback(still).classes.shape == (4,)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from lfp_snn.analysis.compare import jobs, worker
+from lfp_snn.analysis.study import jobs, worker
 from lfp_snn.training.files import write_json
 from tests.conftest import REPOSITORY
 from tests.matrix.datasets import lay_out

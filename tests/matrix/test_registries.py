@@ -14,6 +14,7 @@ from lfp_snn.learners import LEARNERS
 from lfp_snn.models import MODELS
 from lfp_snn.models.layer import KINDS
 from lfp_snn.models.neurons import Neurons, Readout
+from lfp_snn.models.norms import Norm
 from lfp_snn.models.units import Activation
 from lfp_snn.rewards import REWARDS
 from lfp_snn.rules import COMPOSITES, RULES
@@ -34,6 +35,13 @@ MAPS = [
     "{residual: [{conv: 2, kernel: 3, padding: same}, lif]}", "{avgpool: 2}", "identity",
     "{parallel: [[identity], [identity]]}", "{adaptive_maxpool: 3}", "{adaptive_avgpool: 2}",
     "flatten", "{unflatten: [4, 4]}", "flatten", "{linear: 8}", "lif",
+]  # fmt: skip
+
+
+#: Every kind of normalisation, for maps, with how credit goes through its statistics.
+NORMS = [
+    "{batchnorm: {STATISTICS}}", "{batchnorm_through_time: 4, STATISTICS}",
+    "{layernorm: {STATISTICS}}", "{groupnorm: 2, STATISTICS}", "{instancenorm: {STATISTICS}}",
 ]  # fmt: skip
 
 
@@ -91,9 +99,23 @@ def test_every_kind_of_activation_trains(kind: str) -> None:
 
 
 def test_every_other_kind_of_layer_trains() -> None:
-    others = {k for k, v in KINDS.items() if not issubclass(v, Neurons | Activation)}
-    assert {kind for kind in others if not any(kind in layer for layer in MAPS)} == set()
+    others = {k for k, v in KINDS.items() if not issubclass(v, Neurons | Activation | Norm)}
+    assert {kind for kind in others if not any(kind in layer for layer in MAPS)} == {"votes"}
     assert train(layers(*MAPS))["feedback_norm"] != 0
+
+
+def test_votes_train() -> None:
+    voting = "model={name: layers, layers: [flatten, {linear: 20}, lif, {votes: 2}]}"
+    assert train(voting, "learner.rule.name=rescale")["feedback_norm"] != 0
+
+
+@pytest.mark.parametrize("statistics", ["fixed", "through"])
+def test_every_norm_trains(statistics: str) -> None:
+    known = {kind for kind, v in KINDS.items() if issubclass(v, Norm)}
+    assert {norm[1:].partition(":")[0] for norm in NORMS} == known
+    norms = [norm.replace("STATISTICS", f"statistics: {statistics}") for norm in NORMS]
+    body = [layer for norm in norms for layer in ("{conv: 4, kernel: 3}", norm, "lif")]
+    assert train(layers(*body, "flatten"))["feedback_norm"] != 0
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "layers"])

@@ -14,6 +14,7 @@ from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.models.layer import KINDS
 from lfp_snn.models.neurons import Lif
+from lfp_snn.models.norms import Norm
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import dump_config, make_config, parse_yaml
 from tests.engine.compare import assert_equal_to_oracle, strong
@@ -56,7 +57,21 @@ def test_every_kind_is_used_here() -> None:
         next(iter(layer)) if isinstance(layer, dict) else layer
         for layer in (*EVERY, *EVERY[5]["parallel"][1])  # type: ignore[index]
     }
-    assert used | set(NEURONS) | set(ACTIVATIONS) == set(KINDS)
+    norms = {name for name, kind in KINDS.items() if issubclass(kind, Norm)}
+    assert used | norms | set(NEURONS) | set(ACTIVATIONS) | {"votes"} == set(KINDS)
+
+
+def test_votes_are_means_over_the_voters_of_each_class() -> None:
+    net = build("layers", (6,), 3, layers=[{"linear": 12}, "lif", {"votes": 4}])
+    x = torch.rand(5, 2, 6)
+    net[0].weight.data.mul_(4)  # type: ignore[operator]
+    lfp = TemporalLFP(net)
+    votes = lfp.forward(x)
+    assert votes.any()
+    expected = lfp.layer_spikes()["1"].view(5, 2, 3, 4).mean(-1)
+    assert torch.equal(votes, expected)
+    for step, frame in enumerate(x):
+        assert torch.equal(net(frame), votes[step])
 
 
 #: Those are networks of their own, and what torch or this project calls them.
@@ -243,6 +258,7 @@ def test_the_list_is_not_empty() -> None:
         ((9,), [{"conv": 3, "kernel": 3}], r"layers\[0\] \(conv\) .* of 9: it takes maps"),
         ((2, 4, 4), [{"maxpool": [2]}], r"window has 1 sizes, but the maps have 2 axes"),
         ((3, 4, 4), [{"conv": 4, "kernel": 1, "groups": 2}], r"layers\[0\] \(conv\) .*groups"),
+        ((9,), [{"votes": 2}], r"layers\[0\] \(votes\) .*it takes flat inputs, 2 for each output"),
         ((9,), [{"unflatten": [2, 4]}], r"layers\[0\] \(unflatten\) .* it takes 8 flat inputs"),
         (
             (2, 4, 4),

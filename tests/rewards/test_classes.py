@@ -321,6 +321,22 @@ def test_ties_of_scores() -> None:
     assert found.ties.tolist() == [False, True]
 
 
+def test_equal_counts_of_votes_tie_whatever_the_order_of_their_sums() -> None:
+    """Three voters of ten at one step and one at three: 0.3 and a sum of tenths."""
+    votes = torch.zeros(4, 1, 3, dtype=torch.float64)
+    votes[:3, 0, 1] = 1 / 10
+    votes[3, 0, 2] = 3 / 10
+    counts = votes.sum(0)
+    assert not torch.equal(counts[:, 1], counts[:, 2])
+    for reward in (RateCoded(), SoftmaxRate()):
+        found = reward.predict(votes)
+        assert (found.classes.item(), found.ties.item()) == (1, True)
+    credit = Misclassification(at_silence=True)(votes, torch.tensor([1]))
+    assert credit[0, 0].tolist() == [0, 0.25, -0.25]  # each beats the other
+    credit = Misclassification(at_silence=True)(votes, torch.tensor([2]))
+    assert credit[0, 0].tolist() == [0, -0.25, 0.25]
+
+
 # ------------------------------------------------------------------------------ errors
 
 

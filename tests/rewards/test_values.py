@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,25 @@ def test_several_steps_take_the_error_of_the_mean(reward: Any) -> None:
         if isinstance(reward, MisclassifiedValues):
             expected = (whole / steps).expand(steps, -1)
         torch.testing.assert_close(ours[:steps, b], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("reward", PUBLISHED.values(), ids=repr)
+def test_credit_is_the_error_without_the_value(reward: Any) -> None:
+    """The relevance over the value, and where that is zero too."""
+    draw = torch.Generator().manual_seed(0)
+    values = 2 * torch.rand(4, 3, 5, generator=draw, dtype=torch.float64)
+    labels, lengths = torch.tensor([0, 3, 2]), torch.tensor([4, 1, 3])
+    credit = replace(reward, at_silence=True)
+    assert credit.is_credit and not reward.is_credit
+    assert reward.suited(takes_credit=True) == credit
+    assert not reward.suited(takes_credit=False).is_credit
+    relevance, ours = (each(values, labels, lengths=lengths) for each in (reward, credit))
+    of_values = torch.ones_like(values) if isinstance(reward, MisclassifiedValues) else values
+    torch.testing.assert_close(ours * of_values, relevance, rtol=1e-9, atol=1e-12)
+    silent = credit(torch.zeros_like(values), labels)
+    if not isinstance(reward, MisclassifiedValues):
+        assert (silent[:, 0, 0] > 0).all()
+        assert not reward(torch.zeros_like(values), labels).any()
 
 
 def test_bounds_are_checked() -> None:

@@ -18,7 +18,7 @@ from lfp_snn.training.configfile import (
     make_config,
     parse_yaml,
 )
-from lfp_snn.training.optim import SGD, Cosine
+from lfp_snn.training.optim import SGD, CosineSchedule
 
 MINIMAL = {"name": "x", "data": {"name": "digits"}, "model": {"name": "mlp"}}
 
@@ -51,7 +51,7 @@ def test_another_name_drops_the_options_of_the_old_one() -> None:
     changed = apply_overrides(given, ["schedule.floor=1e-5", "schedule.name=cosine"])
     assert changed == {"schedule": {"name": "cosine", "floor": 1e-5}}
     assert given == {"schedule": {"name": "one_cycle", "warmup": 0.1}}
-    assert make_config(Settings, changed).schedule == Cosine(floor=1e-5)
+    assert make_config(Settings, changed).schedule == CosineSchedule(floor=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from lfp_snn.analysis.compare.plan import ComparisonConfig, SweepConfig
-from lfp_snn.analysis.convergence.plan import ConvergenceConfig
+from lfp_snn.analysis.compare.spec import ComparisonConfig
+from lfp_snn.analysis.convergence.spec import ConvergenceConfig
+from lfp_snn.analysis.sweep.spec import SweepConfig
 from lfp_snn.data import DATASETS
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import reward_sections

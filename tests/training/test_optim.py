@@ -7,7 +7,15 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from lfp_snn.training.optim import SGD, Adam, Constant, Cosine, OneCycle, ScheduleOptions, Step
+from lfp_snn.training.optim import (
+    SGD,
+    Adam,
+    ConstantSchedule,
+    CosineSchedule,
+    OneCycleSchedule,
+    ScheduleOptions,
+    StepSchedule,
+)
 
 
 def rates(schedule: ScheduleOptions, epochs: int = 10, steps: int = 10) -> list[float]:
@@ -23,11 +31,11 @@ def rates(schedule: ScheduleOptions, epochs: int = 10, steps: int = 10) -> list[
 
 
 def test_constant_stays() -> None:
-    assert set(rates(Constant())) == {1.0}
+    assert set(rates(ConstantSchedule())) == {1.0}
 
 
 def test_one_cycle_goes_up_and_down_once() -> None:
-    seen = rates(OneCycle(warmup=0.2, start=10.0))
+    seen = rates(OneCycleSchedule(warmup=0.2, start=10.0))
     assert seen[0] == pytest.approx(0.1)
     assert max(seen) == pytest.approx(1.0, rel=1e-3)
     peak = seen.index(max(seen))
@@ -38,14 +46,14 @@ def test_one_cycle_goes_up_and_down_once() -> None:
 
 
 def test_cosine_reaches_its_floor() -> None:
-    seen = rates(Cosine(floor=0.2))
+    seen = rates(CosineSchedule(floor=0.2))
     assert seen[0] == 1.0
     assert seen[50] == pytest.approx(0.6)
     assert 0.2 < seen[-1] < 0.201
 
 
 def test_step_changes_every_few_epochs() -> None:
-    seen = rates(Step(every=4, factor=0.5))
+    seen = rates(StepSchedule(every=4, factor=0.5))
     assert [seen[n] for n in (0, 39, 40, 79, 80, 99)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
 
 

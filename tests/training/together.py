@@ -34,6 +34,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
     "batch norm": {},
     "batch norm, through": {"learner": {"statistics": "through"}},
+    "votes": {"learner": {"rule": {"name": "rescale"}}},
     "skips": {"on_non_finite": "skip"},
 }
 OTHERS: dict[str, dict[str, Any]] = {
@@ -59,12 +60,14 @@ def network(case: str) -> nn.Module:
     norm = [nn.BatchNorm1d(12)] if case.startswith("batch norm") else []
     recurrent = snn.RLeaky(0.8, linear_features=12, init_hidden=True, learn_beta=True)
     hidden = recurrent if case == "recurrent" else snn.Leaky(0.8, init_hidden=True)
+    voters = 2 if case == "votes" else 1
     net = nn.Sequential(
         nn.Linear(UNITS, 12),
         *norm,
         hidden,
-        nn.Linear(12, CLASSES),
-        snn.Leaky(0.9, init_hidden=True, output=True),
+        nn.Linear(12, voters * CLASSES),
+        snn.Leaky(0.9, init_hidden=True, output=voters == 1),
+        *([nn.AvgPool1d(voters)] if voters > 1 else []),
     )
     return net.double()
 

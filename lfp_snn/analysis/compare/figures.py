@@ -17,10 +17,10 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from lfp_snn.analysis.compare.results import LearnerResult, Results
+from lfp_snn.analysis.compare.findings import ComparisonFindings, LearnerResult
 from lfp_snn.analysis.plots import INK, STYLES, WIDTH, epoch_axis, style
 
-__all__ = ["accuracy_over_epochs", "accuracy_over_time", "costs", "importance", "test_accuracies"]
+__all__ = ["accuracy_over_epochs", "accuracy_over_time", "costs", "test_accuracies"]
 
 Points = npt.NDArray[np.float64]
 
@@ -28,23 +28,23 @@ Points = npt.NDArray[np.float64]
 GRID = 200
 
 
-def accuracy_over_epochs(results: Results) -> Figure:
+def accuracy_over_epochs(findings: ComparisonFindings) -> Figure:
     """Validation accuracy of every epoch: mean over the seeds, band from lowest to highest."""
     with style():
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
-        for index, learner in enumerate(results.learners):
+        for index, learner in enumerate(findings.learners):
             if not learner.histories:
                 continue
             epochs = min(len(history) for history in learner.histories)
             curves = np.array([_accuracies(h)[:epochs] for h in learner.histories])
             _band(axes, np.arange(1, epochs + 1.0), curves, index, learner.name)
         epoch_axis(axes)
-        _finish(figure, axes, results)
+        _finish(figure, axes, findings)
         return figure
 
 
-def accuracy_over_time(results: Results) -> Figure:
+def accuracy_over_time(findings: ComparisonFindings) -> Figure:
     """The best validation accuracy so far against training time.
 
     From when every seed has ended an epoch; a seed that is through keeps its last value.
@@ -52,7 +52,7 @@ def accuracy_over_time(results: Results) -> Figure:
     with style():
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
-        for index, learner in enumerate(results.learners):
+        for index, learner in enumerate(findings.learners):
             times = [_seconds(history) for history in learner.histories]
             if not times:
                 continue
@@ -69,7 +69,7 @@ def accuracy_over_time(results: Results) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("training time in seconds, validation included")
-        _finish(figure, axes, results)
+        _finish(figure, axes, findings)
         return figure
 
 
@@ -94,10 +94,10 @@ def _band(axes: Axes, x: Points, curves: Points, index: int, name: str) -> None:
     axes.plot(x, curves.mean(0), dash, color=colour, label=name, marker=marker)
 
 
-def _finish(figure: Figure, axes: Axes, results: Results) -> None:
-    if results.target is not None:
-        label = f"target {results.target:.0%}"
-        axes.axhline(results.target, color=INK, linestyle=":", linewidth=1, label=label)
+def _finish(figure: Figure, axes: Axes, findings: ComparisonFindings) -> None:
+    if findings.target is not None:
+        label = f"target {findings.target:.0%}"
+        axes.axhline(findings.target, color=INK, linestyle=":", linewidth=1, label=label)
     axes.set_ylabel("validation accuracy")
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -105,15 +105,15 @@ def _finish(figure: Figure, axes: Axes, results: Results) -> None:
         figure.legend(loc="outside upper left", ncols=4)
 
 
-def test_accuracies(results: Results) -> Figure:
+def test_accuracies(findings: ComparisonFindings) -> Figure:
     """Test accuracy of each seed, means with intervals; beside them the paired differences."""
-    names = [learner.name for learner in results.learners]
+    names = [learner.name for learner in findings.learners]
     with style():
         figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.3), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.2, 1))
-        for row, learner in enumerate(results.learners):
+        for row, learner in enumerate(findings.learners):
             _seeds_and_mean(left, row, learner)
-            difference = results.differences.get(learner.name)
+            difference = findings.differences.get(learner.name)
             if difference is not None:
                 error = [[difference.difference - difference.low],
                          [difference.high - difference.difference]]  # fmt: skip
@@ -128,7 +128,7 @@ def test_accuracies(results: Results) -> Figure:
         left.set_xlabel("test accuracy: seeds, mean, 95 % interval")
         left.xaxis.set_major_formatter(PercentFormatter(1.0))
         right.axvline(0, color=INK, linewidth=1)
-        right.set_xlabel(f"{results.reference} minus the other, points")
+        right.set_xlabel(f"{findings.reference} minus the other, points")
         right.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         return figure
 
@@ -145,7 +145,7 @@ def _seeds_and_mean(axes: Axes, row: int, learner: LearnerResult) -> None:
     axes.errorbar(test.value, row, xerr=error, fmt="|", color=colour, capsize=5, markersize=16)
 
 
-def costs(results: Results) -> Figure:
+def costs(findings: ComparisonFindings) -> Figure:
     """Time of a step, time to the end, peak memory and synaptic operations, as bars."""
     shown = [
         ("step_s", "step, ms", 1e3),
@@ -153,7 +153,7 @@ def costs(results: Results) -> Figure:
         ("peak_bytes", "peak memory, MiB", 2.0**-20),
         ("synaptic_operations", "synaptic operations, thousands", 1e-3),
     ]
-    learners = [learner for learner in results.learners if learner.cells]
+    learners = [learner for learner in findings.learners if learner.measured]
     with style(**{"axes.grid.axis": "x"}):
         height = 2 * (0.3 * len(learners) + 0.6)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -185,18 +185,3 @@ def _bars(axes: Axes, values: Sequence[float]) -> None:
     axes.set_axisbelow(True)
     axes.margins(x=0.25)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-
-
-def importance(shares: Mapping[str, float]) -> Figure:
-    """How much each searched key mattered: its share of the variance of the accuracy."""
-    ordered = sorted(shares.items(), key=lambda item: item[1])
-    with style(**{"axes.grid.axis": "x"}):
-        figure = Figure(figsize=(WIDTH, 0.32 * len(ordered) + 1.0), layout="constrained")
-        axes = figure.subplots()
-        bars = axes.barh([key for key, _ in ordered], [share for _, share in ordered],
-                         color=STYLES[0][0])  # fmt: skip
-        axes.bar_label(bars, [f"{share:.0%}" for _, share in ordered], padding=4)
-        axes.set_xlim(0, 1.1)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.set_xlabel("share of the variance of validation accuracy")
-        return figure

@@ -1,13 +1,13 @@
 """How a rule converges: reward over steps, and whether its update looks like a gradient, by layer.
 
-Every rule trains networks of several depths with several seeds. A comparison's machinery
-(:mod:`lfp_snn.analysis.compare`) runs the cells; finished ones stay finished.
+Every rule trains networks of several depths with several seeds.
 
-plan       what a config asks for: rules, depths, what updates are held against
-probe      a learner that notes its rewards and the direction of its updates
-cells      one training, probed
-session    the whole grid, from its config to its report
-results    what came out, and what may be concluded
-figures    the plots
-report     the page
+spec      the section of a config: rules, depths, what updates are held against
+study     every rule at every depth, as arms of a study
+probe     a learner that notes its rewards and the direction of its updates
+seed      one training, probed
+session   the whole grid, from its study to its report
+findings  what was found, and what may be concluded
+figures   the plots
+report    the page
 """

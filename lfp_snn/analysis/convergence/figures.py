@@ -9,7 +9,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lfp_snn.analysis.convergence.results import FLOAT, CaseResult, Results, known_mean
+from lfp_snn.analysis.convergence.findings import (
+    FLOAT,
+    CaseResult,
+    ConvergenceFindings,
+    known_mean,
+)
 from lfp_snn.analysis.plots import INK, STYLES, WIDTH, style
 
 __all__ = ["alignment_by_depth", "alignment_over_steps", "reward_over_steps"]
@@ -18,14 +23,14 @@ __all__ = ["alignment_by_depth", "alignment_over_steps", "reward_over_steps"]
 POINTS = 40
 
 
-def reward_over_steps(results: Results) -> Figure:
+def reward_over_steps(findings: ConvergenceFindings) -> Figure:
     """Reward of a step: a panel a depth, a line a rule, band from lowest to highest seed."""
     with style():
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
-        panels = figure.subplots(1, len(results.depths), sharey=True, squeeze=False)[0]
-        for axes, depth in zip(panels, results.depths, strict=True):
-            for index, rule in enumerate(results.rules):
-                case = results.case(rule, depth)
+        panels = figure.subplots(1, len(findings.depths), sharey=True, squeeze=False)[0]
+        for axes, depth in zip(panels, findings.depths, strict=True):
+            for index, rule in enumerate(findings.rules):
+                case = findings.case(rule, depth)
                 if case is not None:
                     _rewards(axes, case, index)
             axes.set_title(depth)
@@ -46,16 +51,16 @@ def _rewards(axes: Axes, case: CaseResult, index: int) -> None:
     axes.plot(steps, values.mean(0), dash, color=colour, label=case.rule)
 
 
-def alignment_over_steps(results: Results) -> Figure:
+def alignment_over_steps(findings: ConvergenceFindings) -> Figure:
     """Cosine over steps: a row a rule, a column a depth, a line a layer, band over the seeds."""
-    rules, depths = results.rules, results.depths
-    deepest = max(len(case.layers) for case in results.finished)
+    rules, depths = findings.rules, findings.depths
+    deepest = max(len(case.layers) for case in findings.finished)
     with style():
         figure = Figure(figsize=(WIDTH, 1.6 * len(rules) + 0.8), layout="constrained")
         grid = figure.subplots(len(rules), len(depths), sharex=True, sharey=True, squeeze=False)
         for row, rule in zip(grid, rules, strict=True):
             for axes, depth in zip(row, depths, strict=True):
-                case = results.case(rule, depth)
+                case = findings.case(rule, depth)
                 if case is not None:
                     for place in range(len(case.layers)):
                         _cosines(axes, case, place, deepest)
@@ -77,7 +82,7 @@ def alignment_over_steps(results: Results) -> Figure:
             ncols=deepest,
         )
         figure.supxlabel("step", fontsize=10)
-        figure.supylabel(f"cosine with {results.against}", fontsize=10)
+        figure.supylabel(f"cosine with {findings.against}", fontsize=10)
         return figure
 
 
@@ -96,15 +101,15 @@ def _cosines(axes: Axes, case: CaseResult, place: int, deepest: int) -> None:
     axes.plot(case.probed, known_mean(values, axis=0), color=colour, linewidth=1.4, label=distance)
 
 
-def alignment_by_depth(results: Results) -> Figure:
+def alignment_by_depth(findings: ConvergenceFindings) -> Figure:
     """Cosine over the distance from the output: a panel a rule, a line a depth; start and end."""
-    rules = results.rules
+    rules = findings.rules
     with style():
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
         panels = figure.subplots(1, len(rules), sharex=True, sharey=True, squeeze=False)[0]
         for axes, rule in zip(panels, rules, strict=True):
-            for index, depth in enumerate(results.depths):
-                case = results.case(rule, depth)
+            for index, depth in enumerate(findings.depths):
+                case = findings.case(rule, depth)
                 if case is not None:
                     colour = STYLES[index % len(STYLES)][0]
                     _by_distance(axes, case.start, colour, "--", None)
@@ -112,7 +117,7 @@ def alignment_by_depth(results: Results) -> Figure:
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.set_title(rule)
         panels[0].xaxis.get_major_locator().set_params(integer=True)
-        panels[0].set_ylabel(f"cosine with {results.against}")
+        panels[0].set_ylabel(f"cosine with {findings.against}")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=4)
         figure.supxlabel("layers before the output (start dashed, end solid)", fontsize=10)

@@ -1,27 +1,26 @@
-"""A convergence study from beginning to end: folder, cells, report."""
+"""A convergence study from its grid to its report."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lfp_snn.analysis.compare.cells import Cell
-from lfp_snn.analysis.compare.run import Resources, Watcher, run_seeds, workspace
-from lfp_snn.analysis.compare.session import machine, new_state
-from lfp_snn.analysis.convergence.plan import Grid
-from lfp_snn.analysis.convergence.report import write_report
-from lfp_snn.analysis.convergence.results import CaseResult, Results
-from lfp_snn.training.assembly import load_classes
+from lfp_snn.analysis.convergence.findings import CaseResult, ConvergenceFindings
+from lfp_snn.analysis.convergence.report import write_convergence
+from lfp_snn.analysis.convergence.study import ConvergenceStudy
+from lfp_snn.analysis.study.resources import Resources
+from lfp_snn.analysis.study.session import carried_out
+from lfp_snn.analysis.study.state import Watcher
 
 __all__ = ["converge"]
 
 
 def converge(
-    grid: Grid, seeds: int, folder: Path, using: Resources, watcher: Watcher, name: str
-) -> tuple[Results, Path]:
-    """Run what is missing of a study, and write its report.
+    study: ConvergenceStudy, seeds: int, folder: Path, using: Resources, watcher: Watcher, name: str
+) -> tuple[ConvergenceFindings, Path]:
+    """Run what is missing of a convergence study, and write its report.
 
     Args:
-        grid: the cases.
+        study: rules and depths.
         seeds: how many; from the seed of the config on.
         folder: where everything goes; what it holds of the same study is kept.
         using: processes and threads.
@@ -29,38 +28,24 @@ def converge(
         name: of the experiment.
 
     Returns:
-        The results, and the path of the report.
+        What was found, and the path of the report.
 
     Raises:
-        RunError: the folder is taken or in use, or cannot be written.
-        DataError: the data cannot be read.
+        LfpSnnError: as :func:`~lfp_snn.analysis.study.session.carried_out`.
     """
-    studies = [case.study for case in grid.cases]
-    # Fails here if it fails, and fills the cache for all.
-    data = dict(load_classes(studies[0].config({}, 0), validated=True).info)
-    probe = grid.options.model_dump(mode="json", include={"against", "every"})
-    asked = {
-        **probe,
-        **{f"case {study.name}": study.model_dump(mode="json") for study in studies},
-    }
-    states = {study.name: new_state(study, seeds) for study in studies}
-    start = int(studies[0].base.get("seed", 0))
-    wanted = range(start, start + seeds)
-    todo = {"kind": "convergence", "options": grid.options.model_dump(mode="json")}
-    with workspace(folder, asked) as lock:
-        run_seeds(studies, wanted, folder, using, lock, states, watcher, todo)
-        cases = [
-            CaseResult(
-                case.rule,
-                case.depth,
-                [
-                    cell.figures()
-                    for cell in (Cell(folder, case.study.name, seed) for seed in wanted)
-                    if cell.finished
-                ],
-                states[case.study.name].failed,
-            )
-            for case in grid.cases
-        ]
-        results = Results(cases, grid.options.against.name, machine(using), data)
-        return results, write_report(results, folder, name)
+    with carried_out(study, seeds, folder, using, watcher) as ended:
+        findings = ConvergenceFindings(
+            [
+                CaseResult(
+                    case.rule,
+                    case.depth,
+                    [run.measured() for run in ended.finished(case.arm.name)],
+                    ended.states[case.arm.name].failed,
+                )
+                for case in study.cases
+            ],
+            study.options.against.name,
+            ended.machine,
+            ended.data,
+        )
+        return findings, write_convergence(findings, folder, name)

@@ -27,11 +27,11 @@ from lfp_snn.engine.structure import guess_program
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Layer", "layers_of", "refuse_neurons"]
+__all__ = ["FoldedLayer", "layers_of", "refuse_neurons"]
 
 
 @dataclass(frozen=True)
-class Layer:
+class FoldedLayer:
     """One stage of a network in evaluation mode.
 
     Attributes:
@@ -53,7 +53,7 @@ class Layer:
     bias: npt.NDArray[np.floating] | None = None
 
 
-def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
+def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[FoldedLayer]:
     """The stages of a network in evaluation mode, the output neuron last.
 
     Args:
@@ -74,7 +74,7 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
     return _named(found)
 
 
-def refuse_neurons(layers: Sequence[Layer], form: str, *, readout: bool) -> None:
+def refuse_neurons(layers: Sequence[FoldedLayer], form: str, *, readout: bool) -> None:
     """Refuse neurons for whose spikes a form has no place.
 
     Args:
@@ -111,9 +111,9 @@ def _shapes(
     return [tuple(form)[2:] for form in run.forms if not isinstance(form, Spikes)]
 
 
-def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[Layer]:
+def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[FoldedLayer]:
     """Layers without what does nothing, and each normalisation inside its synapse."""
-    layers: list[Layer] = []
+    layers: list[FoldedLayer] = []
     place = {0: -1}  # of each value of the program among the layers
     uses = [i for node in program.nodes for i in node.inputs]
     for k, node in enumerate(program.nodes):
@@ -143,12 +143,12 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[Layer]:
             weight = _numpy(stage.module.weight)
             bias = None if stage.module.bias is None else _numpy(stage.module.bias)
         shapes_in = tuple(forms[i] for i in node.inputs)
-        layers.append(Layer(stage.name, stage, inputs, shapes_in, forms[k + 1], weight, bias))
+        layers.append(FoldedLayer(stage.name, stage, inputs, shapes_in, forms[k + 1], weight, bias))
         place[k + 1] = len(layers) - 1
     return layers
 
 
-def _folded(synapse: Layer, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Layer:
+def _folded(synapse: FoldedLayer, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> FoldedLayer:
     """A synapse with the normalisation that follows it in its weights, folded in float64."""
     if norm.running_mean is None or norm.running_var is None:
         raise NetworkError(
@@ -167,7 +167,7 @@ def _folded(synapse: Layer, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Layer:
     return replace(synapse, weight=(wide * synapse.weight).astype(dtype), bias=bias.astype(dtype))
 
 
-def _named(layers: list[Layer]) -> list[Layer]:
+def _named(layers: list[FoldedLayer]) -> list[FoldedLayer]:
     """The layers with names that any format and any Python class takes."""
     taken = {"input", "output"}
     named = []

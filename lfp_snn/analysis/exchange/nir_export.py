@@ -45,7 +45,7 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
+from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
 from lfp_snn.engine import merges, neurons, shapes, stepped, synapses
 from lfp_snn.errors import NetworkError, require
 from lfp_snn.models.nir import DT
@@ -138,13 +138,13 @@ def nir_bytes(graph: Any) -> bytes:
         Path(name).unlink()
 
 
-def _refuse(layer: Layer, reason: str) -> NetworkError:
+def _refuse(layer: FoldedLayer, reason: str) -> NetworkError:
     return NetworkError(
         f"NIR cannot express stage '{layer.stage.name}' ({layer.stage.describe()}): {reason}."
     )
 
 
-def _node(layer: Layer, dt: float) -> Any:
+def _node(layer: FoldedLayer, dt: float) -> Any:
     """The node of a layer that is not a sum; this is the map of modules."""
     stage = layer.stage
     if isinstance(stage, synapses.Linear):
@@ -171,7 +171,7 @@ def _node(layer: Layer, dt: float) -> Any:
     raise _refuse(layer, "it has no such node")
 
 
-def _linear(layer: Layer) -> Any:
+def _linear(layer: FoldedLayer) -> Any:
     import nir
 
     if len(layer.shape) != 1:
@@ -181,7 +181,7 @@ def _linear(layer: Layer) -> Any:
     return nir.Affine(weight=layer.weight, bias=layer.bias)
 
 
-def _convolution(layer: Layer, stage: synapses.Convolution) -> Any:
+def _convolution(layer: FoldedLayer, stage: synapses.Convolution) -> Any:
     import nir
 
     assert layer.weight is not None
@@ -213,7 +213,7 @@ def _convolution(layer: Layer, stage: synapses.Convolution) -> Any:
     )
 
 
-def _average(layer: Layer, pool: nn.Module) -> Any:
+def _average(layer: FoldedLayer, pool: nn.Module) -> Any:
     import nir
 
     if not isinstance(pool, nn.AvgPool2d):
@@ -231,7 +231,7 @@ def _average(layer: Layer, pool: nn.Module) -> Any:
     )
 
 
-def _flatten(layer: Layer) -> Any:
+def _flatten(layer: FoldedLayer) -> Any:
     """A reshape of which nothing but a flat vector is left; NIR counts axes without the batch."""
     import nir
 
@@ -240,7 +240,7 @@ def _flatten(layer: Layer) -> Any:
     return nir.Flatten({"input": np.array(layer.in_shapes[0])}, start_dim=0, end_dim=-1)
 
 
-def _leaky(layer: Layer, stage: neurons.Population, dt: float) -> Any:
+def _leaky(layer: FoldedLayer, stage: neurons.Population, dt: float) -> Any:
     import nir
 
     beta, threshold, metadata = _constants(layer, stage)
@@ -253,7 +253,7 @@ def _leaky(layer: Layer, stage: neurons.Population, dt: float) -> Any:
     return nir.LIF(dt * resistance, resistance, zeros, threshold, zeros, metadata=metadata)
 
 
-def _synaptic(layer: Layer, stage: stepped.Synaptic, dt: float) -> Any:
+def _synaptic(layer: FoldedLayer, stage: stepped.Synaptic, dt: float) -> Any:
     import nir
 
     beta, threshold, metadata = _constants(layer, stage)
@@ -275,7 +275,9 @@ def _synaptic(layer: Layer, stage: stepped.Synaptic, dt: float) -> Any:
     )
 
 
-def _constants(layer: Layer, stage: neurons.Population) -> tuple[FLOAT, FLOAT, dict[str, Any]]:
+def _constants(
+    layer: FoldedLayer, stage: neurons.Population
+) -> tuple[FLOAT, FLOAT, dict[str, Any]]:
     """Decay and threshold of each neuron, and what NIR cannot say of them."""
     dynamics = stage.dynamics(torch.Size((1, *layer.shape)), torch.float64)
     metadata = {
@@ -287,7 +289,7 @@ def _constants(layer: Layer, stage: neurons.Population) -> tuple[FLOAT, FLOAT, d
     return beta, threshold, metadata
 
 
-def _loop(layer: Layer, stage: stepped.RLeaky | stepped.RSynaptic) -> Any:
+def _loop(layer: FoldedLayer, stage: stepped.RLeaky | stepped.RSynaptic) -> Any:
     """The synapse through which neurons hear their own spikes."""
     import nir
 
@@ -306,7 +308,7 @@ def _loop(layer: Layer, stage: stepped.RLeaky | stepped.RSynaptic) -> Any:
 
 
 def _branches(
-    layer: Layer, inputs: list[tuple[str, ...]], nodes: dict[str, Any], edges: Edges
+    layer: FoldedLayer, inputs: list[tuple[str, ...]], nodes: dict[str, Any], edges: Edges
 ) -> tuple[str, ...]:
     """The nodes whose values add up to a sum; branches that are weighted pass through a scale."""
     import nir

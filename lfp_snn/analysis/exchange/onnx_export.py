@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
+from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
 from lfp_snn.engine import merges, neurons, shapes, synapses
 from lfp_snn.errors import NetworkError, require
 
@@ -49,7 +49,7 @@ def to_onnx(net: nn.Module, input_shape: Sequence[int]) -> bytes:
 class _Graph:
     """Writes the nodes of a graph, one layer after the other."""
 
-    def __init__(self, layers: list[Layer], input_shape: tuple[int, ...]) -> None:
+    def __init__(self, layers: list[FoldedLayer], input_shape: tuple[int, ...]) -> None:
         import onnx
 
         self.onnx = onnx
@@ -91,7 +91,7 @@ class _Graph:
         )
         return output
 
-    def _layer(self, layer: Layer, sources: list[str], value: str) -> None:
+    def _layer(self, layer: FoldedLayer, sources: list[str], value: str) -> None:
         """Add a layer; this is the map of modules."""
         stage = layer.stage
         if isinstance(stage, synapses.Synapse):
@@ -113,7 +113,7 @@ class _Graph:
         else:
             raise _refuse(layer, "its equations are not written there")
 
-    def _synapse(self, layer: Layer, source: str, value: str) -> None:
+    def _synapse(self, layer: FoldedLayer, source: str, value: str) -> None:
         name, stage = layer.name, layer.stage
         assert layer.weight is not None
         inputs = [source]
@@ -136,7 +136,7 @@ class _Graph:
         else:
             self._op("Add", [self._op("MatMul", inputs, f"{name}_product"), *bias], value)
 
-    def _pool(self, layer: Layer, pool: nn.Module, source: str, value: str) -> None:
+    def _pool(self, layer: FoldedLayer, pool: nn.Module, source: str, value: str) -> None:
         what = "Max" if isinstance(pool, nn.MaxPool2d | nn.AdaptiveMaxPool2d) else "Average"
         if len(layer.shape) != 3:
             raise _refuse(layer, "only pools over maps of two dimensions are written")
@@ -164,7 +164,7 @@ class _Graph:
             **options,
         )
 
-    def _sum(self, layer: Layer, stage: merges.Sum, sources: list[str], value: str) -> None:
+    def _sum(self, layer: FoldedLayer, stage: merges.Sum, sources: list[str], value: str) -> None:
         terms = []
         for k, (weight, source) in enumerate(zip(stage.weights, sources, strict=True)):
             if weight != 1:
@@ -178,7 +178,7 @@ class _Graph:
         else:
             self._op("Sum", terms, value)
 
-    def _leaky(self, layer: Layer, stage: neurons.Leaky, current: str, value: str) -> None:
+    def _leaky(self, layer: FoldedLayer, stage: neurons.Leaky, current: str, value: str) -> None:
         """The equations of :class:`lfp_snn.lif.Dynamics`, with ``r`` read from the old membrane."""
         name = layer.name
         before, after = f"{name}_membrane", f"{name}_membrane_next"
@@ -222,7 +222,7 @@ class _Graph:
                 without(compared, drop, after)
 
 
-def _refuse(layer: Layer, reason: str) -> NetworkError:
+def _refuse(layer: FoldedLayer, reason: str) -> NetworkError:
     return NetworkError(
         f"Stage '{layer.stage.name}' ({layer.stage.describe()}) cannot be exported to ONNX: "
         f"{reason}."

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
-from lfp_snn.analysis.exchange.layers import Layer, layers_of, refuse_neurons
+from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
 from lfp_snn.engine import merges, neurons, shapes, synapses
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
 from lfp_snn.engine.options import EngineOptions
@@ -208,7 +208,7 @@ def _replace(net: nn.Module, name: str, module: nn.Module) -> None:
 class _Plan:
     """Finds the unit of every value, in order, and writes down the stages."""
 
-    def __init__(self, layers: list[Layer]) -> None:
+    def __init__(self, layers: list[FoldedLayer]) -> None:
         self.bits: list[int] = []  # of each value
         self.grids: dict[str, Grid] = {}  # of each synapse, by its path
         self.neurons: dict[str, FixedPointLeaky] = {}
@@ -219,7 +219,7 @@ class _Plan:
             self.stages.append({"name": layer.name, "inputs": list(layer.inputs), **stage})
             self.bits.append(unit)
 
-    def _stage(self, layer: Layer, bits: list[int]) -> tuple[dict[str, Any], int]:
+    def _stage(self, layer: FoldedLayer, bits: list[int]) -> tuple[dict[str, Any], int]:
         """What a layer does in integers, and the bits of its value; this is the map of modules."""
         stage, widest = layer.stage, max(bits)
         shifts = [widest - each for each in bits]
@@ -249,14 +249,14 @@ class _Plan:
         raise _refuse(layer, "it is not known")
 
 
-def _refuse(layer: Layer, reason: str) -> NetworkError:
+def _refuse(layer: FoldedLayer, reason: str) -> NetworkError:
     return NetworkError(
         f"Stage '{layer.stage.name}' ({layer.stage.describe()}) has no counterpart in integers: "
         f"{reason}."
     )
 
 
-def _grid(layer: Layer, bits: int) -> Grid:
+def _grid(layer: FoldedLayer, bits: int) -> Grid:
     """The f with the least squared error: the largest that clips no weight, or one or two more.
 
     Raises:
@@ -278,7 +278,7 @@ def _grid(layer: Layer, bits: int) -> Grid:
     return min(grids, key=error)
 
 
-def _synapse(layer: Layer) -> dict[str, Any]:
+def _synapse(layer: FoldedLayer) -> dict[str, Any]:
     stage = layer.stage
     if isinstance(stage, synapses.Linear):
         if len(layer.shape) != 1:
@@ -297,7 +297,7 @@ def _synapse(layer: Layer) -> dict[str, Any]:
 
 
 def _pool(
-    layer: Layer, stage: shapes.AvgPool | shapes.MaxPool, bits: int
+    layer: FoldedLayer, stage: shapes.AvgPool | shapes.MaxPool, bits: int
 ) -> tuple[dict[str, Any], int]:
     """A pool as a maximum, or as a sum in a smaller unit."""
     pool = stage.pool
@@ -318,7 +318,7 @@ def _pool(
     return {"op": "sum_pool", **options}, bits + area.bit_length() - 1
 
 
-def _neuron(layer: Layer, stage: neurons.Leaky, bits: int) -> FixedPointLeaky:
+def _neuron(layer: FoldedLayer, stage: neurons.Leaky, bits: int) -> FixedPointLeaky:
     """Fixed-point neurons for a current in units of ``2^-bits``."""
     dynamics = stage.dynamics(torch.Size((1, *layer.shape)), torch.float64)
     fraction = bits + GUARD_BITS

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lfp_snn.analysis.compare.measures import gini
+from lfp_snn.analysis.measures import gini
 from lfp_snn.analysis.prune.criteria import Criterion, magnitude, randomly, relevance, weights
 from lfp_snn.analysis.prune.ranking import Ranking, Scope, rank
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.errors import ConfigError
-from lfp_snn.training import TrainedRun, evaluate
+from lfp_snn.training import Config, TrainedRun, evaluate
 
-__all__ = ["SHARES", "TOLERATED", "Curve", "Options", "PrunedRun", "prune_run", "rankings"]
+__all__ = [
+    "SHARES",
+    "TOLERATED",
+    "Curve",
+    "PruningOptions",
+    "PrunedRun",
+    "prune_run",
+    "rankings",
+    "refuse_unlike",
+]
 
 #: Shares by default: closer where accuracy tends to fall.
 SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
@@ -24,7 +33,7 @@ TOLERATED = 0.01
 
 
 @dataclass(frozen=True)
-class Options:
+class PruningOptions:
     """What is asked of a run.
 
     Attributes:
@@ -123,7 +132,7 @@ class PrunedRun:
 
 
 def rankings(
-    trained: TrainedRun, train: SampleSet, criterion: Criterion, options: Options
+    trained: TrainedRun, train: SampleSet, criterion: Criterion, options: PruningOptions
 ) -> Iterator[Ranking]:
     """The orders by a criterion: one, or as many as there are draws.
 
@@ -149,7 +158,7 @@ def prune_run(
     path: Path,
     trained: TrainedRun,
     splits: Splits,
-    options: Options,
+    options: PruningOptions,
     advanced: Callable[[], None] = lambda: None,
 ) -> PrunedRun:
     """Measure the test accuracy of a run at every share, by every criterion.
@@ -191,3 +200,26 @@ def prune_run(
         count,
         curves,
     )
+
+
+def refuse_unlike(configs: Mapping[Path, Config]) -> None:
+    """Refuse runs that cannot be put side by side.
+
+    Raises:
+        ConfigError: a run has another network or other data than the first one, or the learner
+            and the seed of one that was named before.
+    """
+    known: dict[tuple[str, int], Path] = {}
+    first, *_ = configs
+    for path, config in configs.items():
+        for section in ("model", "data"):
+            if getattr(config, section) != getattr(configs[first], section):
+                raise ConfigError(
+                    f"{path} has another section {section} than {first}: prune them apart."
+                )
+        place = (config.learner.name, config.seed)
+        if place in known:
+            raise ConfigError(
+                f"{path} and {known[place]} are both of {place[0]} with seed {place[1]}: name one."
+            )
+        known[place] = path

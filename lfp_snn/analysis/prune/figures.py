@@ -9,22 +9,22 @@ from matplotlib.ticker import PercentFormatter
 
 from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.results import Pruned
+from lfp_snn.analysis.prune.findings import PruningFindings
 
 __all__ = ["accuracy_over_share"]
 
 
-def accuracy_over_share(pruned: Pruned) -> Figure:
+def accuracy_over_share(findings: PruningFindings) -> Figure:
     """Test accuracy over the share pruned: a panel a criterion, a line a learner.
 
     Mean over the seeds, band from the lowest to the highest.
     """
-    criteria = pruned.options.criteria
+    criteria = findings.options.criteria
     with style():
         figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
         panels = figure.subplots(1, len(criteria), sharey=True, squeeze=False)[0]
         for axes, criterion in zip(panels, criteria, strict=True):
-            _panel(axes, pruned, criterion)
+            _panel(axes, findings, criterion)
         panels[0].set_ylabel("test accuracy")
         panels[0].set_ylim(0, 1.02)
         panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -34,11 +34,11 @@ def accuracy_over_share(pruned: Pruned) -> Figure:
         return figure
 
 
-def _panel(axes: Axes, pruned: Pruned, criterion: Criterion) -> None:
-    for index, (name, runs) in enumerate(pruned.learners.items()):
+def _panel(axes: Axes, findings: PruningFindings, criterion: Criterion) -> None:
+    for index, (name, runs) in enumerate(findings.learners.items()):
         colour, dash = STYLES[index % len(STYLES)]
         curves = np.array([run.curve(criterion).accuracies for run in runs])
-        shares = pruned.options.shares
+        shares = findings.options.shares
         axes.fill_between(
             shares, curves.min(0), curves.max(0), color=colour, alpha=0.15, linewidth=0
         )

@@ -7,25 +7,24 @@ forward steps from membranes kept every ``every`` steps, with the same additions
 and so finds the same bits.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lfp_snn.backends.events.conv_kernels import (
-    Cells,
+from lfp_snn.backends.events.conv_backward import (
+    Cancelled,
     Outlet,
-    Record,
     Returned,
-    Span,
-    Synapse,
     backward,
     collect,
-    forward,
+    reach_silent,
 )
+from lfp_snn.backends.events.conv_kernels import Cells, Record, Span, Synapse, forward
 from lfp_snn.backends.events.geometry import ConvShape, Geometry, Tables, geometry
-from lfp_snn.backends.events.lists import Lists, entries
+from lfp_snn.backends.events.lists import Lists, entries, take_values
 from lfp_snn.backends.events.neuron import Neuron, keeps_u
 from lfp_snn.backends.events.pool import Pooling, pool_bits
+from lfp_snn.backends.events.rescale import Counted, split_and_form
 from lfp_snn.backends.events.scan import Feedback, half_words
 from lfp_snn.backends.events.shares import GAMMA, Shares
 from lfp_snn.backends.events.workspace import Workspace
@@ -62,6 +61,48 @@ class ConvTrace(NamedTuple):
     pooling: Pooling | None
 
 
+class Opened(NamedTuple):
+    """Where a rule asks a convolution for credit, also at silence.
+
+    ``entries`` of the stage's output, what left there as their values (0 where nothing did), and
+    ``reach`` uint64 [B*T, lanes/64], the silent neurons that this credit goes to.
+    """
+
+    entries: Lists
+    reach: np.ndarray
+
+
+class Normed(NamedTuple):
+    """A synapse without the norm behind it, and what the statistics of that cancel."""
+
+    synapse: Synapse
+    cancelled: Cancelled
+
+
+class Sent(NamedTuple):
+    """What arrived at the neurons of a layer: see the arguments of :func:`conv_backward`."""
+
+    reward: np.ndarray | None
+    credit: np.ndarray | None
+    opened: Opened | None
+    as_credit: bool
+
+    def returned(self, trace: ConvTrace) -> Returned:
+        """The same as the kernels take it."""
+        if (self.reward is None) == (self.credit is None):
+            raise ValueError("a convolution takes back either a reward or a credit")
+        dtype, words = trace.state.dtype, trace.bits.shape[1]
+        given = trace.out if self.opened is None else self.opened.entries
+        credit, reward = self.credit, self.reward
+        return Returned(
+            given.indptr,
+            given.indices,
+            np.zeros(0, dtype) if credit is None else np.ascontiguousarray(credit, dtype),
+            np.zeros((0, 0, 0), dtype) if reward is None else np.ascontiguousarray(reward, dtype),
+            np.zeros((0, words), np.uint64) if self.opened is None else self.opened.reach,
+        )
+
+
 def _to_lanes(x: np.ndarray, order: np.ndarray, empty: float, dtype: np.dtype) -> np.ndarray:
     """[..., units] in (channel, row, column) order, or of size 1, laid out by lane."""
     lanes = np.full((*x.shape[:-1], order.size), empty, dtype)
@@ -88,6 +129,28 @@ def _bias_rows(
         line = np.tile(bias.reshape(shape.groups, 1, deep), (1, 1, shape.out_size[1]))
         rows[:, :, : line.shape[2]] = line
     return rows.reshape(-1)
+
+
+def laid_out(
+    weight: np.ndarray, bias: np.ndarray | None, shape: ConvShape, laid: np.ndarray
+) -> Synapse:
+    """A synapse in the layout of the tables; its weights are written to ``laid``."""
+    layout = geometry(shape)
+    np.take(weight.reshape(-1), layout.gather, out=laid, mode="wrap")
+    laid[layout.gather < 0] = 0
+    step = layout.tables.pitch if bias is not None and shape.groups > 1 else 0
+    return Synapse(laid, _bias_rows(bias, shape, layout.tables, weight.dtype), step)
+
+
+def span_of(batch: int, steps: int, lengths: np.ndarray | None) -> Span:
+    """Steps of every sample, T where nothing else is told."""
+    whole = np.full(batch, steps, np.int64) if lengths is None else lengths.astype(np.int64)
+    return Span(whole, steps)
+
+
+def pieces_of(batch: int) -> int:
+    """Into how many pieces a batch is cut whose sums are added up apart."""
+    return min(_PARTS, batch)
 
 
 def conv_forward(
@@ -122,17 +185,12 @@ def conv_forward(
     layout, dtype = geometry(shape), weight.dtype
     tables = layout.tables
     batch = (x.indptr.size - 1) // steps
-    laid = work.get("weight", layout.gather.shape, dtype)
-    np.take(weight.reshape(-1), layout.gather, out=laid, mode="wrap")
-    laid[layout.gather < 0] = 0
     held = work.zeros("state", (batch, tables.lanes), dtype)
     if state is not None:
         held[:] = _to_lanes(state.reshape(batch, -1), layout.order, 0.0, dtype)
     bits = work.get("bits", (batch * steps, tables.lanes // 64), np.uint64)
-    whole = np.full(batch, steps, np.int64) if lengths is None else lengths.astype(np.int64)
-    bias_step = tables.pitch if bias is not None and shape.groups > 1 else 0
-    synapse = Synapse(laid, _bias_rows(bias, shape, tables, dtype), bias_step)
-    span = Span(whole, steps)
+    synapse = laid_out(weight, bias, shape, work.get("weight", layout.gather.shape, dtype))
+    span = span_of(batch, steps, lengths)
     kept = _open_record(batch if record else 0, steps, tables, neuron, dtype, work)
     forward(
         tables, entries(x, dtype), synapse, _cells(neuron, layout, dtype), span,
@@ -172,15 +230,18 @@ def conv_backward(
     weight: np.ndarray,
     bias: np.ndarray | None,
     neuron: Neuron,
-    eps: float,
+    split: float | Counted,
     work: Workspace,
     *,
     reward: np.ndarray | None = None,
     credit: np.ndarray | None = None,
-    input_credit: bool = True,
+    opened: Opened | None = None,
+    as_credit: bool = False,
+    input_credit: Lists | bool = True,
     carried: np.ndarray | None = None,
     shares: Shares | None = None,
     scaled: bool = True,
+    normed: Normed | None = None,
 ) -> Feedback:
     """Feedback of the layer and credit of its input, one value per entry of it.
 
@@ -189,41 +250,36 @@ def conv_backward(
         weight: as in the forward pass.
         bias: as in the forward pass.
         neuron: as in the forward pass.
-        eps: stabiliser of the denominator, or the split that it stands for.
+        split: stabiliser of the denominator, or the split that it stands for.
         work: buffers (may be those of the forward pass); the results live in them.
         reward: ``R`` dense [B, T, units] (an output layer without pooling), or
-        credit: one value per entry of ``trace.out``.
-        input_credit: whether the credit of the input is wanted.
+        credit: one value per entry of ``trace.out``, or of those
+        opened: of :func:`conv_open`, where the rule gives credit to silent neurons.
+        as_credit: the reward is credit, for such a rule.
+        input_credit: whether the credit of the input is wanted, or at which entries of it, among
+            which are its own.
         carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
         shares: of a rule that tells signs apart; the input must not be negative then.
         scaled: feedback with the factor ``|w|``; else the sums without it.
+        normed: of :func:`~lfp_snn.backends.events.conv_norm.through_norm`, where credit goes
+            through the statistics of a norm.
     """
-    if (reward is None) == (credit is None):
-        raise ValueError("conv_backward takes either a reward or a credit")
     shape, layout, dtype = trace.shape, geometry(trace.shape), weight.dtype
     tables, x = layout.tables, trace.x
-    pieces = min(_PARTS, trace.span.lengths.size)
-    whole = trace.synapse
-    halves = (whole, whole) if shares is None else _by_sign(whole)
-    given = Shares(GAMMA, 0.0, 1.0) if shares is None else shares  # the kernel wants one
+    pieces = pieces_of(trace.span.lengths.size)
     kinds = 1 if shares is None else 2
     sums = work.zeros("sums", (pieces, kinds, layout.gather.size), dtype)
     bias_sums = work.zeros("bias_sums", (pieces, kinds, shape.groups, tables.width), dtype)
-    m = work.zeros("m", (trace.span.lengths.size, tables.lanes), dtype)
-    if carried is not None:
-        m[:] = _to_lanes(carried, layout.order, 0.0, dtype)
-    handed = work.zeros("credit", (x.indices.size if input_credit else 0,), dtype)
-    returned = Returned(
-        trace.out.indptr,
-        trace.out.indices,
-        np.zeros(0, dtype) if credit is None else np.ascontiguousarray(credit, dtype),
-        np.zeros((0, 0, 0), dtype) if reward is None else np.ascontiguousarray(reward, dtype),
-    )
-    backward(
-        tables, entries(x, dtype), whole, *halves, given.of(dtype),
-        _cells(neuron, layout, dtype), trace.span, dtype.type(eps), trace.record, trace.bits,
-        _outlet(layout, trace.pooling, shape, dtype), returned, m, sums,
-        bias_sums.reshape(pieces, kinds, -1), input_credit, handed,
+    asked = x
+    if isinstance(input_credit, Lists):  # what is silent adds nothing to the sums
+        values = work.get("asked", (input_credit.indices.size,), dtype)
+        asked = input_credit._replace(values=take_values(input_credit, x, values))
+    wanted = input_credit is not False
+    handed = work.zeros("credit", (asked.indices.size if wanted else 0,), dtype)
+    m = send_back(
+        trace, neuron, split, Sent(reward, credit, opened, as_credit), carried, work, asked, shares,
+        normed, np.zeros((pieces, 2, 0)), sums, bias_sums.reshape(pieces, kinds, -1), wanted,
+        handed,
     )  # fmt: skip
     if carried is not None:
         used = layout.order >= 0
@@ -238,7 +294,75 @@ def conv_backward(
         of_bias = np.where(bias < 0, totals[-1], totals[0])
         if scaled:
             of_bias *= np.abs(bias)
-    return Feedback(feedback, of_bias, handed if input_credit else None)
+    return Feedback(feedback, of_bias, handed if wanted else None)
+
+
+def send_back(
+    trace: ConvTrace,
+    neuron: Neuron,
+    split: float | Counted,
+    sent: Sent,
+    carried: np.ndarray | None,
+    work: Workspace,
+    asked: Lists,
+    shares: Shares | None,
+    normed: Normed | None,
+    *into: Any,
+) -> np.ndarray:
+    """Run the kernel, which writes ``into`` what it adds up; ``M`` [B, lanes] for steps before."""
+    layout, dtype = geometry(trace.shape), trace.state.dtype
+    whole = trace.synapse
+    halves = (whole, whole) if shares is None else _by_sign(whole)
+    sharing = Shares(GAMMA, 0.0, 1.0) if shares is None else shares  # the kernel wants one
+    m = work.zeros("m", (trace.span.lengths.size, layout.tables.lanes), dtype)
+    if carried is not None:
+        m[:] = _to_lanes(carried, layout.order, 0.0, dtype)
+    eps, form = split_and_form(split, dense=sent.reward is not None, as_credit=sent.as_credit)
+    nothing = np.zeros(0, dtype)
+    products, *rest = into
+    backward(
+        layout.tables, entries(trace.x, dtype), entries(asked, dtype), whole, *halves,
+        sharing.of(dtype), _cells(neuron, layout, dtype), trace.span, form, dtype.type(eps),
+        trace.record, trace.bits, _outlet(layout, trace.pooling, trace.shape, dtype),
+        sent.returned(trace), *(normed or Normed(whole, Cancelled(nothing, nothing))), products, m,
+        *rest,
+    )  # fmt: skip
+    return m
+
+
+def conv_open(trace: ConvTrace, neuron: Neuron, rule: Counted, work: Workspace) -> Opened:
+    """The outputs that lead to a neuron that spiked or whose gate is open.
+
+    A maximum over a silent window stands for its first unit, as torch has it.
+
+    Args:
+        trace: of the forward pass, recorded.
+        neuron: as in the forward pass.
+        rule: says where the gate is.
+        work: buffers, of which the result lives in.
+    """
+    shape, layout, dtype = trace.shape, geometry(trace.shape), trace.state.dtype
+    outlet = _outlet(layout, trace.pooling, shape, dtype)
+    reach = work.get("reach", trace.bits.shape, np.uint64)
+    reach_silent(
+        layout.tables, entries(trace.x, dtype), trace.synapse, _cells(neuron, layout, dtype),
+        trace.span, rule.window, trace.record, trace.bits, _reached(outlet), reach,
+    )  # fmt: skip
+    marked = np.bitwise_or(reach, trace.bits, out=work.get("marked", reach.shape, np.uint64))
+    count, steps = outlet.share.size, trace.span.steps
+    listed = pool_bits(marked, outlet.target, None, count, steps, work)
+    values = work.get("left", (listed.indices.size,), dtype)
+    take_values(listed, trace.out, values)
+    return Opened(listed._replace(values=values), reach)
+
+
+def _reached(outlet: Outlet) -> np.ndarray:
+    """The lanes that credit may reach while they are silent, as bits uint64 [lanes/64]."""
+    lanes = outlet.target >= 0
+    if outlet.first_only:
+        _, first = np.unique(outlet.target, return_index=True)
+        lanes &= np.isin(np.arange(lanes.size), first)
+    return np.packbits(lanes, bitorder="little").view(np.uint64)
 
 
 def _by_sign(synapse: Synapse) -> tuple[Synapse, Synapse]:

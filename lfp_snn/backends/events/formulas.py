@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lfp_snn.backends.events.neuron import BY_SIZE, CONSERVING
+from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.shares import ALPHA_BETA, GAMMA, Shares
 from lfp_snn.rules import Formula
 
 __all__ = ["SHARINGS", "SPLITS", "shares_of", "split_of"]
 
 #: Splits at the neuron: ``eps``, or what stands for another one.
-SPLITS: Mapping[str, Callable[[Formula], float]] = {
+SPLITS: Mapping[str, Callable[[Formula], float | Counted]] = {
     "epsilon": lambda formula: float(formula.parameters["eps"]),
     "conserving": lambda formula: CONSERVING,
     "by size": lambda formula: BY_SIZE,
+    "rescale": lambda formula: Counted(
+        window=formula.parameters["gate"] == "window",
+        decay=formula.parameters["carry"] == "decay",
+        eps=float(formula.parameters["eps"]),
+    ),
 }
 #: Sharings at the synapse: None for the contribution itself, or how the signs are told apart.
 SHARINGS: Mapping[str, Callable[[Formula], Shares | None]] = {
@@ -26,7 +32,7 @@ SHARINGS: Mapping[str, Callable[[Formula], Shares | None]] = {
 }
 
 
-def split_of(formula: Formula) -> float:
+def split_of(formula: Formula) -> float | Counted:
     """A split as the kernels take it."""
     return SPLITS[formula.name](formula)
 

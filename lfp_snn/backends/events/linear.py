@@ -12,6 +12,7 @@ from numba import njit, prange
 
 from lfp_snn.backends.events.lists import Lists, scales, transpose
 from lfp_snn.backends.events.neuron import Neuron, constants
+from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.scan import (
     Feedback,
     Trace,
@@ -271,12 +272,14 @@ def linear_backward(
     trace: LinearTrace,
     neuron: Neuron,
     bias: np.ndarray | None,
-    eps: float,
+    split: float | Counted,
     work: Workspace,
     *,
     reward: np.ndarray | None = None,
     credit: np.ndarray | None = None,
-    input_credit: bool = True,
+    entries: Lists | None = None,
+    as_credit: bool = False,
+    input_credit: Lists | bool = True,
     feedback: np.ndarray | None = None,
     carried: np.ndarray | None = None,
     shares: Shares | None = None,
@@ -288,11 +291,13 @@ def linear_backward(
         trace: of the forward pass, recorded.
         neuron: as in the forward pass.
         bias: as in the forward pass.
-        eps: stabiliser of the denominator, or the split that it stands for.
+        split: stabiliser of the denominator, or the split that it stands for.
         work: buffers (may be those of the forward pass); the results live in them.
         reward: ``R`` dense [B, T, out] (an output layer), or
-        credit: one value per entry of the layer's output list.
-        input_credit: whether the credit of the input is wanted.
+        credit: one value per entry of the layer's output list, or of
+        entries: see :func:`~lfp_snn.backends.events.scan.credit_scan`, as for ``as_credit``.
+        as_credit: the reward is credit.
+        input_credit: whether the credit of the input is wanted, or at which entries of it.
         feedback: [out, in], where to write the feedback of the weight; a buffer if ``None``.
         shares: of a rule that tells signs apart; the input must not be negative then.
         scaled: feedback with the factor ``|w|``; else the sums without it.
@@ -302,13 +307,14 @@ def linear_backward(
     dtype = blocks.dtype
     inputs, units = blocks.shape[1], trace.neurons.units
     n = credit_scan(
-        trace.neurons, neuron, eps, work, reward=reward, credit=credit, layout="blocks",
-        carried=carried,
+        trace.neurons, neuron, split, work, reward=reward, credit=credit, entries=entries,
+        as_credit=as_credit, layout="blocks", carried=carried,
     )  # fmt: skip
     if feedback is None:
         feedback = work.get("feedback", (units, inputs), dtype)
     of_bias = None if bias is None else np.empty(units, dtype)
-    handed = work.get("credit", (x.indices.size,), dtype) if input_credit else None
+    asked = x if input_credit is True else input_credit
+    handed = work.get("credit", (asked.indices.size,), dtype) if asked else None
     flat = blocks.reshape(-1)
     credits = [(n, 0)]
     if shares is not None:
@@ -326,8 +332,14 @@ def linear_backward(
         _feedback(*by_unit, each.reshape(-1), flat, scaled, sign, feedback)
         if bias is not None:
             _bias_feedback(each, bias, scaled, sign, of_bias)
-    if handed is not None:
+    if asked and handed is not None:
         _credit(
-            x.indptr, x.indices, n.reshape(-1), credits[-1][0].reshape(-1), flat, inputs, handed
+            asked.indptr,
+            asked.indices,
+            n.reshape(-1),
+            credits[-1][0].reshape(-1),
+            flat,
+            inputs,
+            handed,
         )
     return Feedback(feedback, of_bias, handed)

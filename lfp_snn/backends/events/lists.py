@@ -189,3 +189,21 @@ def transpose(
     moved = work.get("moved", (lists.indices.size,), dtype) if step else values
     _transpose(lists.indptr, lists.indices, values, step, get_num_threads(), starts, frames, moved)
     return starts, frames, moved, step
+
+
+@njit(cache=True, parallel=True)
+def _take_values(indptr, indices, of_indptr, of_indices, values, step, taken):  # type: ignore[no-untyped-def]
+    for f in prange(indptr.size - 1):
+        k, stop = of_indptr[f], of_indptr[f + 1]
+        for e in range(indptr[f], indptr[f + 1]):
+            while k < stop and of_indices[k] < indices[e]:
+                k += 1
+            found = k < stop and of_indices[k] == indices[e]
+            taken[e] = values[k * step] if found else 0
+
+
+def take_values(lists: Lists, of: Lists, out: np.ndarray) -> np.ndarray:
+    """Write to ``out`` the values that other lists have at these entries, 0 where none."""
+    values, step = scales(of, out.dtype)
+    _take_values(lists.indptr, lists.indices, of.indptr, of.indices, values, step, out)
+    return out

@@ -69,7 +69,7 @@ def constants(neuron: Neuron, units: int, dtype: np.dtype) -> tuple[np.ndarray, 
 _CODES = (SUBTRACT, ZERO, NONE, SUBTRACT_NOW, ZERO_NOW)
 
 
-def _kept(builder: Any, w: Any, theta: Any, code: int) -> tuple[Any, Any]:
+def kept_of(builder: Any, w: Any, theta: Any, code: int) -> tuple[Any, Any]:
     """``v`` and the pending reset ``r``."""
     pending = builder.fcmp_ordered(">", w, theta)
     if code != ZERO:
@@ -128,7 +128,7 @@ def fire(  # type: ignore[no-untyped-def]
         def emit(code: int) -> None:
             with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
                 theta = get(5, builder.add(constant_at, k))
-                kept, pending = _kept(builder, get(0, builder.add(last_at, k)), theta, code)
+                kept, pending = kept_of(builder, get(0, builder.add(last_at, k)), theta, code)
                 beta = get(4, builder.add(constant_at, k))
                 u = builder.fadd(builder.fmul(beta, kept), get(2, builder.add(current_at, k)))
                 if code in (SUBTRACT, SUBTRACT_NOW):
@@ -209,7 +209,7 @@ def credit_step(  # type: ignore[no-untyped-def]
         def emit(code: int, split: Any) -> None:
             with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
                 theta = get(5, builder.add(constant_at, k))
-                kept, pending = _kept(builder, get(2, builder.add(last_at, k)), theta, code)
+                kept, pending = kept_of(builder, get(2, builder.add(last_at, k)), theta, code)
                 p = get(0, builder.add(u_at, k))
                 if code in (SUBTRACT, SUBTRACT_NOW):
                     p = builder.select(pending, builder.fadd(p, theta), p)

@@ -7,6 +7,13 @@ from numba import njit, prange
 
 from lfp_snn.backends.events.lists import Lists, lists_from_bits
 from lfp_snn.backends.events.neuron import Neuron, constants, credit_step, fire, keeps_u
+from lfp_snn.backends.events.rescale import (
+    RELEVANCE,
+    Counted,
+    open_rows,
+    rescale_step,
+    split_and_form,
+)
 from lfp_snn.backends.events.simd import BLOCK, add_run, aligned_zeros, copy_run
 from lfp_snn.backends.events.vectors import LANES
 from lfp_snn.backends.events.workspace import Workspace
@@ -158,6 +165,7 @@ def _credit_scan(  # type: ignore[no-untyped-def]
     beta,
     theta,
     code,
+    form,
     eps,
     first,
     w,
@@ -173,6 +181,8 @@ def _credit_scan(  # type: ignore[no-untyped-def]
     flat_first = first.reshape(-1)
     for b in prange(batch):
         own = aligned_zeros(padded, beta)
+        direct = aligned_zeros(0 if form == RELEVANCE else padded, beta)
+        arrived, base = (m, b * padded) if form == RELEVANCE else (direct, 0)
         for t in range(steps - 1, -1, -1):
             f = b * steps + t
             out, at = (own, 0) if summed else (n, f * frame_step)
@@ -183,17 +193,25 @@ def _credit_scan(  # type: ignore[no-untyped-def]
                 continue
             if reward.size:
                 for j in range(reward.shape[2]):
-                    m[b * padded + j] += reward[b, t, j]
+                    arrived[base + j] += reward[b, t, j]
             else:
                 for e in range(indptr[f], indptr[f + 1]):
-                    m[b * padded + indices[e]] += credit[e]
+                    arrived[base + indices[e]] += credit[e]
             last, last_at = (w, (f - 1) * padded) if t else (flat_first, b * padded)
             for k in range(padded // BLOCK):
                 j = k * BLOCK
-                credit_step(
-                    u, f * padded + j, last, last_at + j, beta, theta, j, code, eps,
-                    m, b * padded + j, out, at + (j if summed else k * block_step), BLOCK,
-                )  # fmt: skip
+                to = at + (j if summed else k * block_step)
+                if form == RELEVANCE:
+                    credit_step(
+                        u, f * padded + j, last, last_at + j, beta, theta, j, code, eps,
+                        m, b * padded + j, out, to, BLOCK,
+                    )  # fmt: skip
+                else:
+                    rescale_step(
+                        u, f * padded + j, last, last_at + j, beta, theta, j, code, form, eps,
+                        direct, j, m, b * padded + j, out, to, BLOCK,
+                    )  # fmt: skip
+            direct[:] = 0
             if summed:
                 add_run(n, b * padded, n.dtype.type(1), own, 0, padded)
 
@@ -201,11 +219,13 @@ def _credit_scan(  # type: ignore[no-untyped-def]
 def credit_scan(
     trace: Trace,
     neuron: Neuron,
-    eps: float,
+    split: float | Counted,
     work: Workspace,
     *,
     reward: np.ndarray | None = None,
     credit: np.ndarray | None = None,
+    entries: Lists | None = None,
+    as_credit: bool = False,
     layout: str = "frames",
     carried: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -214,13 +234,15 @@ def credit_scan(
     Args:
         trace: of the forward pass, recorded.
         neuron: the same constants.
-        eps: stabiliser of the denominator, or the split that it stands for.
+        split: stabiliser of the denominator, or the split that it stands for.
         work: buffers; the result lives in them.
         reward: ``R`` dense [B, T, N] (an output layer), or
-        credit: one value per entry of ``trace.out``, so that ``R = s * c``.
+        credit: one value per entry of ``trace.out``, so that ``R = s * c``, or of
+        entries: at which the credit is, where the rule asked for others (:func:`open_entries`).
+        as_credit: the reward is credit, for a rule that counts it at silence too.
         layout: "frames": [B*T, P]; "blocks": [P/64, B*T, 64]; "summed" over time: [B, P].
-        carried: ``M`` [B, N] from the steps that follow; overwritten with that for the steps
-            before.
+        carried: ``M`` [B, N] (the numerator of ``k n``) from the steps that follow;
+            overwritten with that for the steps before.
     """
     if (reward is None) == (credit is None):
         raise ValueError("credit_scan takes either a reward or a credit")
@@ -240,14 +262,25 @@ def credit_scan(
     m = work.zeros("m", (batch, padded), dtype)
     if carried is not None:
         m[:, : trace.units] = carried
+    eps, form = split_and_form(split, dense=reward is not None, as_credit=as_credit)
+    given = trace.out if entries is None else entries
     _credit_scan(
         np.zeros((0, 0, 0), dtype) if reward is None else np.ascontiguousarray(reward, dtype),
-        trace.out.indptr, trace.out.indices,
+        given.indptr, given.indices,
         np.zeros(0, dtype) if credit is None else np.ascontiguousarray(credit, dtype),
-        trace.lengths, beta, theta, neuron.dynamics, dtype.type(eps), trace.first,
+        trace.lengths, beta, theta, neuron.dynamics, form, dtype.type(eps), trace.first,
         trace.w.reshape(-1), trace.u.reshape(-1), m.reshape(-1), n.reshape(-1), block_step,
         frame_step, layout == "summed",
     )  # fmt: skip
     if carried is not None:
         carried[:] = m[:, : trace.units]
     return n
+
+
+def open_entries(trace: Trace, neuron: Neuron, rule: Counted, work: Workspace) -> Lists:
+    """The entries of a recorded trace at which the gate of a rule is open.
+
+    Their values are the spikes, 0 or 1; the lists live in ``work``.
+    """
+    _, theta = constants(neuron, trace.units, trace.w.dtype)
+    return open_rows(trace.u, trace.bits, theta, trace.lengths, trace.units, rule.window, work)

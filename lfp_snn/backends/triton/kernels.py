@@ -1,4 +1,4 @@
-"""The two scans of :mod:`lfp_snn.lif` over time, each as one kernel.
+"""The scans of :mod:`lfp_snn.lif` over time, each as one kernel.
 
 A program owns a block of columns, one for each neuron of each sample, and walks them through all T
 steps with the membrane (or ``M``) in registers. Every input is read once and every output written
@@ -14,7 +14,7 @@ would spike on one device and not on the other.
 import triton
 import triton.language as tl
 
-__all__ = ["credit_kernel", "forward_kernel"]
+__all__ = ["credit_kernel", "forward_kernel", "rescale_kernel"]
 
 
 @triton.jit
@@ -192,5 +192,126 @@ def credit_kernel(  # type: ignore[no-untyped-def]
     m = _step_back(
         column, previous, first, m, arrived, spikes, n, decay, threshold, inside,
         RESET, DELAY, HAS_SPIKES, FLOAT, EPS,
+    )  # fmt: skip
+    tl.store(handed + column, m, mask=inside)
+
+
+@triton.jit
+def _rescaled_step_back(  # type: ignore[no-untyped-def]
+    at,
+    previous,
+    current,
+    handed,
+    arrived,
+    n,
+    decay,
+    threshold,
+    inside,
+    RESET: tl.constexpr,
+    DELAY: tl.constexpr,
+    FORM: tl.constexpr,
+    CARRY: tl.constexpr,
+    FLOAT: tl.constexpr,
+    EPS: tl.constexpr,
+):
+    """Write ``n_t`` and return the numerator of what the step before takes of it."""
+    pending = previous > threshold
+    kept = previous
+    if RESET == "zero" and DELAY:
+        kept = tl.where(pending, 0.0, previous)
+    decayed = decay * kept
+    u = decayed + current
+    if RESET == "subtract":
+        u = tl.where(pending, u - threshold, u)
+    distance = tl.abs(u - threshold)
+    endless = distance == float("inf")  # a threshold that is never reached
+    opened = inside
+    if FORM == "positive":
+        opened = inside & ((u > 0) | endless)
+    if FORM == "window":
+        opened = inside & ((distance < threshold) | endless)
+    # Where the gate is shut credit is not even read.
+    credit = tl.load(arrived + at, mask=opened, other=0).to(FLOAT)
+    if FORM != "membrane":
+        credit = tl.where(endless, credit, 1 / (distance + threshold + EPS) * credit)
+    if CARRY == "reference":
+        handed = handed / (tl.abs(kept) + tl.abs(decayed + current - kept) + EPS)
+    if RESET == "zero" and not DELAY:
+        handed = tl.where(u > threshold, 0.0, handed)
+    credit += handed
+    tl.store(n + at, credit, mask=inside)
+    if CARRY == "reference":
+        return decayed * credit
+    if RESET == "zero" and DELAY:
+        return tl.where(pending, 0.0, decay * credit)
+    return decay * credit
+
+
+@triton.jit
+def rescale_kernel(  # type: ignore[no-untyped-def]
+    arrived,
+    membranes,
+    currents,
+    beta,
+    theta,
+    state,
+    carried,
+    n,
+    handed,
+    steps,
+    last,
+    columns,
+    units,
+    RESET: tl.constexpr,
+    DELAY: tl.constexpr,
+    FORM: tl.constexpr,
+    CARRY: tl.constexpr,
+    CONSTANT: tl.constexpr,
+    BETAS: tl.constexpr,
+    THETAS: tl.constexpr,
+    HAS_STATE: tl.constexpr,
+    HAS_CARRIED: tl.constexpr,
+    FLOAT: tl.constexpr,
+    EPS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """What ``arrived`` [T, columns] to ``n`` [T, columns] and what is handed on [columns].
+
+    :func:`lfp_snn.lif.rescale`. ``FORM``: what arrived is credit of spikes that passes where the
+    gate "positive" or "window" is open, or everywhere ("open"), or credit of the "membrane".
+    """
+    column = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = column < columns
+    if BETAS:
+        decay = tl.load(beta + column % units, mask=inside, other=0)
+    else:
+        decay = tl.load(beta)
+    if THETAS:
+        threshold = tl.load(theta + column % units, mask=inside, other=0)
+    else:
+        threshold = tl.load(theta)
+    if HAS_CARRIED:
+        m = tl.load(carried + column, mask=inside, other=0)
+    else:
+        m = tl.zeros([BLOCK], FLOAT)
+    current = tl.load(currents + column, mask=inside, other=0).to(FLOAT)
+    first = current
+    at = column + last
+    for _ in range(steps - 1):
+        if not CONSTANT:
+            current = tl.load(currents + at, mask=inside, other=0).to(FLOAT)
+        previous = tl.load(membranes + at - columns, mask=inside, other=0)
+        m = _rescaled_step_back(
+            at, previous, current, m, arrived, n, decay, threshold, inside,
+            RESET, DELAY, FORM, CARRY, FLOAT, EPS,
+        )  # fmt: skip
+        at -= columns
+    if HAS_STATE:
+        previous = tl.load(state + column, mask=inside, other=0)
+    else:
+        previous = tl.zeros([BLOCK], FLOAT)
+    m = _rescaled_step_back(
+        column, previous, first, m, arrived, n, decay, threshold, inside,
+        RESET, DELAY, FORM, CARRY, FLOAT, EPS,
     )  # fmt: skip
     tl.store(handed + column, m, mask=inside)

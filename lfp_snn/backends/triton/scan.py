@@ -6,17 +6,18 @@ Nothing here waits for the device, so that a step can be captured in a CUDA grap
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel
+from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel, rescale_kernel
 from lfp_snn.lif import Dynamics
+from lfp_snn.rules import Formula
 
-__all__ = ["credit", "forward", "observers"]
+__all__ = ["credit", "forward", "observers", "rescale"]
 
 #: Called with the tensors of each launch, by those who count what a step moves.
 observers: list[Callable[[list[Tensor]], None]] = []
@@ -84,16 +85,66 @@ def credit(
         state: the membrane before the first step.
         carried: ``M`` ``[B, ...]`` from the chunk of time that follows.
     """
+    return _back(
+        credit_kernel, (arrived.contiguous(), arrived if spikes is None else spikes),
+        membranes, currents, dynamics, state, carried,
+        HAS_SPIKES=spikes is not None, EPS=float(eps),
+    )  # fmt: skip
+
+
+def rescale(
+    arrived: Tensor,
+    membranes: Tensor,
+    currents: Tensor,
+    dynamics: Dynamics,
+    formula: Formula,
+    state: Tensor | None = None,
+    carried: Tensor | None = None,
+    *,
+    at: Literal["gate", "output", "membrane"],
+) -> tuple[Tensor, Tensor]:
+    """As :func:`lfp_snn.lif.rescale`, from credit at the spikes or at the membrane.
+
+    Args:
+        arrived: credit ``[T, B, ...]``; where the gate is shut it is not read.
+        membranes: of :func:`forward`.
+        currents: as given to :func:`forward`.
+        dynamics: constants of the population.
+        formula: that of :class:`lfp_snn.rules.Rescale`.
+        state: the membrane before the first step.
+        carried: numerator of ``k_t n_{t+1}`` ``[B, ...]`` from the chunk of time that follows.
+        at: where credit arrived: at spikes that the gate is before, at those of the output, or at
+            the membrane, its slope already counted.
+    """
+    gate, carry, eps = (formula.parameters[name] for name in ("gate", "carry", "eps"))
+    form = {"gate": gate, "output": "open", "membrane": "membrane"}[at]
+    return _back(
+        rescale_kernel, (arrived.contiguous(),), membranes, currents, dynamics, state, carried,
+        FORM=form, CARRY=carry, EPS=float(eps),
+    )  # fmt: skip
+
+
+def _back(
+    kernel: Any,
+    arrived: tuple[Tensor, ...],
+    membranes: Tensor,
+    currents: Tensor,
+    dynamics: Dynamics,
+    state: Tensor | None,
+    carried: Tensor | None,
+    **options: Any,
+) -> tuple[Tensor, Tensor]:
+    """Launch a scan backwards; ``n`` and what it hands to the steps before."""
     floating = membranes.dtype
-    currents, arrived = currents.contiguous(), arrived.contiguous()
+    currents = currents.contiguous()
     steps, columns = membranes.shape[0], membranes[0].numel()
     n = torch.empty_like(membranes)
     handed = torch.empty_like(membranes[0])
     frame = tuple(membranes.shape[2:])
     beta, theta = (_constants(value, frame, floating) for value in _both(dynamics))
     _launch(
-        credit_kernel, columns,
-        arrived, arrived if spikes is None else spikes, membranes, currents, beta, theta,
+        kernel, columns,
+        *arrived, membranes, currents, beta, theta,
         membranes if state is None else state.to(floating).contiguous(),
         membranes if carried is None else carried.contiguous(),
         n, handed, steps, columns * (steps - 1), columns, columns // membranes.shape[1],
@@ -101,7 +152,7 @@ def credit(
         CONSTANT=currents.shape[0] == 1,
         BETAS=beta.numel() > 1, THETAS=theta.numel() > 1,
         HAS_STATE=state is not None, HAS_CARRIED=carried is not None,
-        HAS_SPIKES=spikes is not None, FLOAT=_KINDS[floating], EPS=float(eps),
+        FLOAT=_KINDS[floating], **options,
     )  # fmt: skip
     return n, handed
 

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.backends.events import conv, linear
 from lfp_snn.backends.events.formulas import shares_of
-from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
-from lfp_snn.backends.events.pool import pool_bits
+from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.shares import Shares
 from lfp_snn.backends.events.workspace import Workspace
 from lfp_snn.engine import shapes, synapses
@@ -27,15 +25,14 @@ from lfp_snn.engine.events.stage import (
     as_lists,
     as_spikes,
     as_tensor,
-    membranes_of,
 )
 from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Value, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Stage, Tape, Value, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["EventConvolution", "EventLayer", "EventLinear"]
+__all__ = ["EventLayer", "array", "entries_asked", "optional"]
 
 
 class EventLayer(EventStage):
@@ -117,7 +114,8 @@ class EventLayer(EventStage):
             frames.flatten(0, 1), self.synapse.module.weight, self.synapse.module.bias
         )
         run.keep(self.synapse, frames)
-        spikes = self.given.step(run, current.view(*frames.shape[:2], *current.shape[1:]))
+        current = self.normed(run, current.view(*frames.shape[:2], *current.shape[1:]))
+        spikes = self.given.step(run, current)
         return spikes if isinstance(spikes, Tensor) else self._pooled(run, spikes)
 
     def _pooled(self, run: Tape, spikes: Spikes) -> Spikes:
@@ -149,21 +147,48 @@ class EventLayer(EventStage):
         self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
         if self in run.kept:
-            return (self.send_events(run, feedback, rules, wanted[0] is not None, arrived),)
-        n = self.given.of_current(run, rules, self._unpooled(run, arrived))
+            return (self.send_events(run, feedback, rules, wanted[0], arrived),)
+        n = self.given.of_current(run, rules, self._unpooled(run, rules, arrived))
         rule, asked = rules[self.synapse.name], wanted[0] is not None
+        n = self.unnormed(run, n, feedback, rules)
         of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, asked)
         return (of_input.transpose(0, 1) if isinstance(of_input, Tensor) else None,)
+
+    def normed(self, run: Tape, current: Tensor) -> Tensor:
+        """The currents ``[B, T, ...]`` of a dense input as they reach the neurons."""
+        return current
+
+    def unnormed(self, run: Tape, n: Tensor, feedback: Feedback, rules: Rules) -> Tensor:
+        """Their credit as it reaches the synapse."""
+        return n
 
     @override
     def rule(self, rules: Rules) -> str:
         return f"{self.synapse.rule(rules)}, {super().rule(rules)}"
 
-    def _unpooled(self, run: Tape, arrived: Arrived) -> Arrived:
-        """What arrived at the pool behind, as it reaches the spikes."""
+    @override
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
+        # Silent windows that overlap, or of dense neurons, are left to the reference of the pool.
+        apart = self.pool is not None and not self.pools_itself(run)
+        if apart and isinstance(self.split(rules), Counted) and isinstance(form, Spikes):
+            return _all_entries(form, run.dtype)
+        return super().asks(run, rules, form, below)
+
+    def pools_itself(self, run: Tape) -> bool:
+        """Is the pool behind part of the kernel, in a recorded pass?"""
+        return False
+
+    def _unpooled(self, run: Tape, rules: Rules, arrived: Arrived) -> Arrived:
+        """What arrived at the pool behind, as it reaches the neurons."""
         if self.pool is None or arrived.credit is None:
             return arrived
-        return Arrived(credit=self.pool.entry_credit(run, arrived.credit))
+        opened = self.open_entries(run, rules)
+        if opened is None:
+            return Arrived(credit=self.pool.entry_credit(run, arrived.credit))
+        spikes = self.spikes(run)
+        each = _through_reference(self.pool.reference, run, rules, spikes, arrived.credit)
+        at_open = as_spikes(opened, spikes.shape).gather(each)
+        return Arrived(credit=at_open.numpy(), entries=opened)
 
     def hand_back(self, x: Spikes, credit: np.ndarray | None, was_tensor: bool) -> Tensor | None:
         """Credit of the entries of the input, or of all of it if it came as a tensor."""
@@ -200,7 +225,7 @@ class EventLayer(EventStage):
 
     @abstractmethod
     def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
     ) -> Tensor | None:
         """The backward pass over lists."""
 
@@ -209,174 +234,42 @@ class EventLayer(EventStage):
         """Spikes of the neurons in a recorded pass, and the shape of their frame."""
 
 
-class EventLinear(EventLayer):
-    """``nn.Linear`` with its neurons."""
-
-    synapse: synapses.Linear
-    dense = 0.5
-
-    @override
-    def can_list(self, shape: Sequence[int]) -> bool:
-        return len(shape) == 3
-
-    @override
-    def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
-        module = self.synapse.module
-        frame = torch.Size((x.batch, module.out_features))
-        neuron = self.constants(frame, run.dtype)
-        bias = _optional(module.bias)
-        trace = linear.linear_forward(
-            as_lists(x),
-            run.steps,
-            _array(module.weight),
-            bias,
-            neuron,
-            self.ahead,
-            **self.start(run, frame),
-        )
-        run.keep(self, (trace, neuron, x, was_tensor))
-        neurons = trace.neurons
-        self.finish(run, frame, neurons.state[:, : neurons.units], neurons.out.indices.size)
-        if self.is_output:
-            run.membranes = membranes_of(neurons, frame)
-        return self.emit(run, neurons.out, frame)
-
-    @override
-    def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
-    ) -> Tensor | None:
-        trace, neuron, x, was_tensor = run.kept[self]
-        module = self.synapse.module
-        scaled = feedback.update.scales
-        of_weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)
-        found = linear.linear_backward(
-            trace,
-            neuron,
-            _optional(module.bias),
-            self.split(rules),
-            self.back,
-            input_credit=wanted,
-            feedback=of_weight.numpy(),
-            carried=self.carried(run, (x.batch, module.out_features)),
-            shares=self.shares(rules, x),
-            scaled=scaled,
-            **arrived._asdict(),
-        )
-        feedback.add(module.weight, of_weight, scaled=scaled)
-        if found.bias is not None:
-            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
-        return self.hand_back(x, found.credit, was_tensor)
-
-    @override
-    def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
-        trace = run.kept[self][0]
-        return trace.neurons.out, (self.synapse.module.out_features,)
+def _through_reference(
+    pool: shapes.Pool, run: Tape, rules: Rules, spikes: Tensor, credit: np.ndarray
+) -> Tensor:
+    """Credit of all that was pooled, from the credit of every entry of what came of it."""
+    pooled = pool.forward(run, spikes)
+    shape = (run.batch, run.steps, *pooled.shape[2:])
+    of_pooled = torch.from_numpy(credit).view(shape).transpose(0, 1)
+    (each,) = pool.backward(run, of_pooled, Feedback(), rules, [spikes.shape])
+    assert isinstance(each, Tensor)
+    return each
 
 
-class EventConvolution(EventLayer):
-    """``nn.Conv1d`` or ``nn.Conv2d`` with its neurons; pools that do not overlap are part of it."""
+def _all_entries(x: Spikes, dtype: torch.dtype) -> Spikes:
+    """The list of all entries of spikes, silent ones too."""
+    frames = x.steps * x.batch
+    values = x.dense(dtype).transpose(0, 1).reshape(-1)
+    indptr = torch.arange(frames + 1) * x.units
+    indices = torch.arange(x.units, dtype=torch.int32).repeat(frames)
+    return Spikes(indptr, indices, x.shape, values)
 
-    synapse: synapses.Convolution
-    dense = 1.0
 
-    @override
-    def can_list(self, shape: Sequence[int]) -> bool:
-        return True
-
-    def shape(self, feature: Sequence[int]) -> ConvShape:
-        """The convolution of a frame ``[C, ...]``; one-dimensional maps have the height 1."""
-        module = self.synapse.module
-
-        def pair(values: Sequence[int], fill: int) -> tuple[int, int]:
-            return (fill, values[0]) if len(values) == 1 else (values[0], values[1])
-
-        return ConvShape(
-            channels=module.in_channels,
-            size=pair(feature[1:], 1),
-            outputs=module.out_channels,
-            kernel=pair(module.kernel_size, 1),
-            stride=pair(module.stride, 1),
-            padding=pair(self.synapse.padding, 0),
-            dilation=pair(module.dilation, 1),
-            groups=module.groups,
-        )
-
-    @override
-    def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
-        module, shape = self.synapse.module, self.shape(x.feature_shape)
-        maps = shape.out_size if len(module.kernel_size) == 2 else shape.out_size[1:]
-        frame = torch.Size((x.batch, shape.outputs, *maps))
-        neuron = self.constants(frame, run.dtype)
-        tables = None if self.pool is None else self.pool.tables((run.steps, *frame))
-        fused = tables is not None and tables.disjoint
-        trace = conv.conv_forward(
-            as_lists(x),
-            run.steps,
-            shape,
-            _array(module.weight),
-            _optional(module.bias),
-            neuron,
-            self.ahead,
-            pooling=tables if fused else None,
-            **self.start(run, frame),
-        )
-        run.keep(self, (trace, neuron, x, was_tensor, frame, fused))
-        fired = int(np.bitwise_count(trace.bits).sum())
-        self.finish(run, frame, _state_by_unit(trace), fired)
-        if self.pool is not None and fused:
-            return as_spikes(trace.out, (run.steps, x.batch, *self.pool.frame(frame[1:])))
-        return self._pooled(run, as_spikes(trace.out, (run.steps, *frame)))
-
-    @override
-    def send_events(
-        self, run: Tape, feedback: Feedback, rules: Rules, wanted: bool, arrived: Arrived
-    ) -> Tensor | None:
-        trace, neuron, x, was_tensor, frame, fused = run.kept[self]
-        module, scaled = self.synapse.module, feedback.update.scales
-        if not fused:
-            arrived = self._unpooled(run, arrived)
-        found = conv.conv_backward(
-            trace,
-            _array(module.weight),
-            _optional(module.bias),
-            neuron,
-            self.split(rules),
-            self.back,
-            input_credit=wanted,
-            carried=self.carried(run, frame),
-            shares=self.shares(rules, x),
-            scaled=scaled,
-            **arrived._asdict(),
-        )
-        feedback.add(module.weight, torch.from_numpy(found.weight.copy()), scaled=scaled)
-        if found.bias is not None:
-            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
-        return self.hand_back(x, found.credit, was_tensor)
-
-    @override
-    def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
-        trace, _, _, _, frame, _ = run.kept[self]
-        order = geometry(trace.shape).order
-        out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
-        return out, frame[1:]
+def entries_asked(x: Spikes, wanted: Form | None, was_tensor: bool) -> Lists | bool:
+    """At which entries credit of an input is wanted: none, its own, or others."""
+    others = isinstance(wanted, Spikes) and wanted is not x and not was_tensor
+    return as_lists(wanted) if others else wanted is not None  # type: ignore[arg-type]
 
 
 def _has_negative(x: Spikes) -> bool:
     return x.values is not None and bool((x.values < 0).any())
 
 
-def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:
-    """Membranes ``[B, units]`` after the last step; the kernels keep them by lane."""
-    order = geometry(trace.shape).order
-    state = np.empty((trace.state.shape[0], trace.shape.units), trace.state.dtype)
-    state[:, order[order >= 0]] = trace.state[:, order >= 0]
-    return state
-
-
-def _array(parameter: Tensor) -> np.ndarray:
+def array(parameter: Tensor) -> np.ndarray:
     """A parameter as a contiguous array, sharing memory where it is contiguous itself."""
     return parameter.detach().contiguous().numpy()
 
 
-def _optional(parameter: Tensor | None) -> np.ndarray | None:
-    return None if parameter is None else _array(parameter)
+def optional(parameter: Tensor | None) -> np.ndarray | None:
+    """As :func:`array`, or ``None`` where there is no parameter."""
+    return None if parameter is None else array(parameter)

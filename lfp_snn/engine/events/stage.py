@@ -16,10 +16,12 @@ from lfp_snn.backends.events import scan
 from lfp_snn.backends.events.formulas import split_of
 from lfp_snn.backends.events.lists import Lists, dense_from_lists
 from lfp_snn.backends.events.neuron import Neuron, dynamics_code
+from lfp_snn.backends.events.rescale import Counted
 from lfp_snn.backends.events.workspace import Workspace
+from lfp_snn.cells import Arriving
 from lfp_snn.engine.kernels import Group
 from lfp_snn.engine.neurons import Leaky
-from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Value, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Spiking, Tape, Value, Wanted
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -34,10 +36,16 @@ __all__ = [
 
 
 class Arrived(NamedTuple):
-    """What arrives at the spikes: a reward ``[B, T, N]``, or credit, one number per spike."""
+    """What arrives at the spikes: a reward ``[B, T, N]``, or credit, one number per spike.
+
+    Where the rule asked for other entries than the spikes, ``entries`` are those; ``as_credit``
+    says that the reward is credit, also at silence.
+    """
 
     reward: np.ndarray | None = None
     credit: np.ndarray | None = None
+    entries: Lists | None = None
+    as_credit: bool = False
 
 
 class EventStage(Spiking):
@@ -58,6 +66,7 @@ class EventStage(Spiking):
         self.is_output = is_output
         self.ahead = Workspace()
         self.back = Workspace()
+        self.gate = Workspace()
 
     @override
     def parameters(self) -> dict[str, Tensor]:
@@ -111,16 +120,48 @@ class EventStage(Spiking):
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        return self.send(run, feedback, rules, wanted, Arrived(credit=credit.numpy()))
+        arrived = Arrived(credit=credit.numpy(), entries=self.open_entries(run, rules))
+        return self.send(run, feedback, rules, wanted, arrived)
+
+    @override
+    def receive(
+        self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        credit, _, at_output = arriving
+        if credit is not None and at_output and isinstance(self.split(rules), Counted):
+            arrived = Arrived(reward=_by_sample(credit), as_credit=True)
+            return self.send(run, feedback, rules, wanted, arrived)
+        return super().receive(run, arriving, feedback, rules, wanted)
 
     @override
     def credit_relevance(
         self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        reward = relevance.transpose(0, 1).flatten(2).contiguous().numpy()
-        return self.send(run, feedback, rules, wanted, Arrived(reward=reward))
+        return self.send(run, feedback, rules, wanted, Arrived(reward=_by_sample(relevance)))
 
-    def split(self, rules: Rules) -> float:
+    @override
+    def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
+        opened = self.open_entries(run, rules)
+        return form if opened is None else as_spikes(opened, form.shape)  # type: ignore[union-attr]
+
+    def open_entries(self, run: Tape, rules: Rules) -> Lists | None:
+        """The entries at which the rule asks for credit, if not at the spikes.
+
+        They are listed once in a backward pass; the next may have other rules.
+        """
+        rule = self.split(rules)
+        if self.is_output or not isinstance(rule, Counted):
+            return None
+        if self.name not in run.opened:
+            run.opened[self.name] = self.listed(run, rule)
+        opened: Lists = run.opened[self.name]
+        return opened
+
+    @abstractmethod
+    def listed(self, run: Tape, rule: Counted) -> Lists:
+        """The entries of its value at which the gate of a rule is open."""
+
+    def split(self, rules: Rules) -> float | Counted:
         """The split at the neurons, as the kernels take it."""
         return split_of(rules[self.name].at_neuron)
 
@@ -165,6 +206,11 @@ class EventNeurons(EventStage):
         return as_tensor(trace.out, (run.steps, shape[0], *shape[2:]), run.dtype)
 
     @override
+    def listed(self, run: Tape, rule: Counted) -> Lists:
+        trace, neuron, _ = run.kept[self]
+        return scan.open_entries(trace, neuron, rule, self.gate)
+
+    @override
     def send(
         self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
@@ -184,6 +230,11 @@ class EventNeurons(EventStage):
             **arrived._asdict(),
         )
         return torch.from_numpy(n)[:, : trace.units].reshape(shape)
+
+
+def _by_sample(x: Tensor) -> np.ndarray:
+    """Dense ``[T, B, ...]`` as kernels take it, ``[B, T, N]``."""
+    return x.transpose(0, 1).flatten(2).contiguous().numpy()
 
 
 def numpy_dtype(dtype: torch.dtype) -> np.dtype:

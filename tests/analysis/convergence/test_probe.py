@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from lfp_snn.analysis.compare.cells import Cell
-from lfp_snn.analysis.compare.plan import Search, Study
-from lfp_snn.analysis.convergence.cells import run_cell
-from lfp_snn.analysis.convergence.plan import Convergence
 from lfp_snn.analysis.convergence.probe import Probed, cosine
+from lfp_snn.analysis.convergence.seed import train_and_probe
+from lfp_snn.analysis.convergence.spec import Convergence
+from lfp_snn.analysis.study.seedrun import SeedRun
+from lfp_snn.analysis.study.spec import Arm, Search
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.training import train
@@ -77,12 +77,12 @@ def test_a_learner_is_one_with_itself(net: nn.Sequential) -> None:
 
 
 def test_a_cell_trains_as_a_run_does(tmp_path: Path) -> None:
-    study = Study(name="a@b", base=TINY, search=Search(trials=0), tune={})
-    cell = Cell(tmp_path, "a@b", 3)
+    study = Arm(name="a@b", base=TINY, search=Search(trials=0), tune={})
+    cell = SeedRun(tmp_path, "a@b", 3)
     cell.path.mkdir(parents=True)
     options = Convergence.model_validate({"rules": {"a": {}}, "depths": {"b": {}}, "every": 2})
-    run_cell(cell, study, options)
-    found = cell.figures()
+    train_and_probe(cell, study, options)
+    found = cell.measured()
     result = train(study.config({}, 3))
     assert found["test_accuracy"] == result.test_accuracy
     assert found["val_accuracy"] == result.val_accuracy

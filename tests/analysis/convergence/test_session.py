@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lfp_snn.analysis.compare.run import Resources
-from lfp_snn.analysis.convergence.plan import load_convergence
 from lfp_snn.analysis.convergence.session import converge
+from lfp_snn.analysis.convergence.study import ConvergenceStudy
+from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.errors import RunError
-from tests.analysis.compare.test_session import Told
-from tests.analysis.convergence.test_plan import write
+from tests.analysis.convergence.test_study import write
+from tests.analysis.study.tiny import Told
 
 
 @pytest.mark.slow
@@ -27,15 +27,15 @@ def test_finished_cells_stay(tmp_path: Path) -> None:
 
     def run() -> list[str]:
         told = Told()
-        grid = load_convergence(config, ["clip=null"])
-        results, report = converge(grid, 1, out, Resources(2, 1), told, "tiny")
-        assert report.is_file() and [case.rule for case in results.finished] == ["epsilon"]
-        assert "not finite" in results.cases[1].failed["seed 0"]
-        assert len(results.cases[0].cells[0]["cosines"]) == 3
+        study = ConvergenceStudy.load(config, ["clip=null"])
+        findings, report = converge(study, 1, out, Resources(2, 1), told, "tiny")
+        assert report.is_file() and [case.rule for case in findings.finished] == ["epsilon"]
+        assert "not finite" in findings.cases[1].failed["seed 0"]
+        assert len(findings.cases[0].measured[0]["cosines"]) == 3
         return [line.partition(":")[0] for line in told.lines]
 
     assert sorted(run()) == ["broken@deep, seed 0 failed", "epsilon@deep, seed 0"]
     assert run() == ["broken@deep, seed 0 failed"]
     with pytest.raises(RunError, match="another every"):
-        grid = load_convergence(config, ["clip=null", "convergence.every=3"])
-        converge(grid, 1, out, Resources(2, 1), Told(), "tiny")
+        study = ConvergenceStudy.load(config, ["clip=null", "convergence.every=3"])
+        converge(study, 1, out, Resources(2, 1), Told(), "tiny")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.curve import Curve, Options, prune_run
+from lfp_snn.analysis.prune.curve import Curve, PruningOptions, prune_run
 from lfp_snn.analysis.prune.ranking import Scope
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS
@@ -51,7 +51,7 @@ def test_prunable_is_the_share_before_a_point_is_lost() -> None:
 @pytest.mark.parametrize("shares", [(), (0.0,), (0.1, 0.5), (0.0, 0.5, 0.5), (0.0, 1.5)])
 def test_shares_rise_from_nothing(shares: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match=r"--shares is .*; expected numbers that rise from 0"):
-        Options(shares=shares)
+        PruningOptions(shares=shares)
 
 
 def test_a_trained_network_is_pruned_and_left_as_it_was() -> None:
@@ -65,7 +65,7 @@ def test_a_trained_network_is_pruned_and_left_as_it_was() -> None:
     whole = evaluate(learner, splits.test, 6).accuracy
     assert whole > 0.8
     calls: list[None] = []
-    options = Options(shares=(0.0, 0.4, 1.0), draws=3, samples=20, scope=Scope.layer)
+    options = PruningOptions(shares=(0.0, 0.4, 1.0), draws=3, samples=20, scope=Scope.layer)
     found = prune_run(Path("run"), trained, splits, options, lambda: calls.append(None))
     assert (found.learner, found.seed, found.zeros) == ("lfp", 3, 0)
     assert found.count == 12 * UNITS + CLASSES * 12 and 0 < found.gini < 1

@@ -1,0 +1,312 @@
+"""What a comparison found: tables, and what may be concluded from them, in words."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from lfp_snn.analysis.compare.study import ComparisonStudy
+from lfp_snn.analysis.measures import seconds_to
+from lfp_snn.analysis.study.findings import Findings, concluded, corrected, failure_lines
+from lfp_snn.analysis.study.report import csv_text, mean_share
+from lfp_snn.analysis.study.session import Ended
+from lfp_snn.analysis.study.statistics import Mean, Paired, mean, paired
+
+__all__ = ["COLUMNS", "Column", "ComparisonFindings", "LearnerResult", "gather"]
+
+
+@dataclass(frozen=True)
+class LearnerResult:
+    """The finished seeds of a learner.
+
+    Attributes:
+        name: in the comparison.
+        values: what the search found.
+        tuned: validation accuracy of the best trial; ``None`` if nothing was searched.
+        trials: how many were spent.
+        measured: what was measured on each finished seed, in the order of the seeds.
+        histories: metrics of the epochs of each, in the same order.
+        failed: why seeds or trials failed.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    tuned: float | None
+    trials: int
+    measured: Sequence[Mapping[str, Any]]
+    histories: Sequence[Sequence[Mapping[str, Any]]]
+    failed: Mapping[str, str]
+
+    def each(self, key: str) -> list[Any]:
+        """One number of every seed; dots lead into mappings. Missing ones are left out."""
+        values = []
+        for each in self.measured:
+            value: Any = each
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, Mapping) else None
+            if value is not None:
+                values.append(value)
+        return values
+
+    @property
+    def test(self) -> Mean | None:
+        """Test accuracy; ``None`` before a seed has finished."""
+        values = self.each("test_accuracy")
+        return mean(values) if values else None
+
+    def seconds_to(self, accuracy: float) -> list[float | None]:
+        """Training time of each seed until it reached a validation accuracy."""
+        return [seconds_to(history, accuracy) for history in self.histories]
+
+
+@dataclass(frozen=True)
+class ComparisonFindings(Findings):
+    """Learners side by side, and what they differ in.
+
+    Attributes:
+        learners: in the order of the config.
+        differences: test accuracy of the reference minus that of each other learner, over the seeds
+            that both have finished; without those that share fewer than two.
+        reference: name of the reference.
+        target: validation accuracy to which time is told.
+        seeds: those asked for.
+        machine: what it ran on, and how.
+        data: name, source and sizes of the data.
+    """
+
+    learners: Sequence[LearnerResult]
+    differences: Mapping[str, Paired]
+    reference: str
+    target: float | None
+    seeds: Sequence[int]
+    machine: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+    def learner(self, name: str) -> LearnerResult:
+        """A learner by its name."""
+        return next(each for each in self.learners if each.name == name)
+
+    @property
+    def tested(self) -> int | None:
+        """Size of the test part."""
+        return next(
+            (each.measured[0]["samples"]["test"] for each in self.learners if each.measured), None
+        )
+
+    def same_start(self) -> bool:
+        """Whether the learners began with the same weights, seed by seed."""
+        starts: dict[int, set[str]] = {}
+        for learner in self.learners:
+            for each in learner.measured:
+                starts.setdefault(each["seed"], set()).add(each["initial_weights"])
+        return all(len(each) == 1 for each in starts.values())
+
+    @property
+    @override
+    def failures(self) -> Sequence[str]:
+        return failure_lines({learner.name: learner.failed for learner in self.learners})
+
+    @override
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "reference": self.reference,
+            "target": self.target,
+            "seeds": list(self.seeds),
+            "machine": dict(self.machine),
+            "data": dict(self.data),
+            "same_start": self.same_start(),
+            "learners": {each.name: _learner_json(each, self.target) for each in self.learners},
+            "differences": {name: asdict(each) for name, each in self.differences.items()},
+            "conclusions": list(self.conclusions()),
+        }
+
+    def cells_csv(self) -> str:
+        """A line a seed of every learner, with everything that was measured."""
+        rows = [_flat(each) for learner in self.learners for each in learner.measured]
+        titles = list(dict.fromkeys(key for row in rows for key in row))
+        return csv_text(titles, ([row.get(title, "") for title in titles] for row in rows))
+
+    @override
+    def conclusions(self) -> Iterator[str]:
+        for name, difference in self.differences.items():
+            yield concluded(self.reference, name, difference)
+        for learner in self.learners:
+            if learner.name != self.reference and learner.name not in self.differences:
+                yield (
+                    f"Nothing can be said of {self.reference} and {learner.name}: they share fewer "
+                    f"than two finished seeds."
+                )
+        yield from self._limits()
+
+    def _limits(self) -> Iterator[str]:
+        if self.tested and self.learners:
+            best = max((e.test.value for e in self.learners if e.test), default=0.0)
+            error = math.sqrt(max(best * (1 - best), 0.0) / self.tested)
+            yield (
+                f"The intervals are over {len(self.seeds)} seeds, which vary initial weights and "
+                f"the order of samples, on one fixed split. They hold for this split: its "
+                f"{self.tested} test samples alone leave each accuracy a standard error of about "
+                f"{100 * error:.1f} points as an estimate for new recordings."
+            )
+        yield (
+            "Each learner had the same number of search trials on validation data, not the same "
+            "computing time; a wider search could change any of the figures. Nothing is said of "
+            "other networks or data."
+        )
+        if not self.same_start():
+            yield "The learners did NOT start from the same weights; the pairs are loose."
+
+
+def gather(study: ComparisonStudy, ended: Ended) -> ComparisonFindings:
+    """Read back what was measured on every learner."""
+    learners = []
+    for name, state in ended.states.items():
+        finished = ended.finished(name)
+        learners.append(
+            LearnerResult(
+                name,
+                state.values,
+                state.best,
+                state.trials[0],
+                [run.measured() for run in finished],
+                [run.run.read_metrics() for run in finished],
+                state.failed,
+            )
+        )
+    reference, target = study.options.reference, study.options.target
+    differences = _differences(learners, reference)
+    return ComparisonFindings(
+        learners, differences, reference, target, ended.seeds, ended.machine, ended.data
+    )
+
+
+def _differences(learners: Sequence[LearnerResult], reference: str) -> dict[str, Paired]:
+    by_seed = {
+        learner.name: {each["seed"]: each["test_accuracy"] for each in learner.measured}
+        for learner in learners
+    }
+    found = {}
+    for name, accuracies in by_seed.items():
+        common = [seed for seed in by_seed[reference] if seed in accuracies]
+        if name != reference and len(common) > 1:
+            ours = [by_seed[reference][seed] for seed in common]
+            found[name] = paired(ours, [accuracies[seed] for seed in common])
+    return corrected(found)
+
+
+def _learner_json(learner: LearnerResult, target: float | None) -> dict[str, Any]:
+    return {
+        "values": dict(learner.values),
+        "tuned_val_accuracy": learner.tuned,
+        "trials": learner.trials,
+        "test_accuracy": asdict(learner.test) if learner.test else None,
+        "seconds_to_target": learner.seconds_to(target) if target else None,
+        "cells": [dict(each) for each in learner.measured],
+        "failed": dict(learner.failed),
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the summary.
+
+    Args:
+        title: its heading.
+        help: what it counts.
+        text: its entry for a learner, or nothing if it is not known.
+    """
+
+    title: str
+    help: str
+    text: Callable[[LearnerResult], str | None]
+
+
+def _median(key: str, shown: Callable[[float], str]) -> Callable[[LearnerResult], str | None]:
+    def text(learner: LearnerResult) -> str | None:
+        values = learner.each(key)
+        return shown(statistics.median(values)) if values else None
+
+    return text
+
+
+def _share_and_gini(key: str) -> Callable[[LearnerResult], str | None]:
+    def text(learner: LearnerResult) -> str | None:
+        zeros, ginis = learner.each(f"{key}.zeros"), learner.each(f"{key}.gini")
+        if not zeros:
+            return None
+        return f"{statistics.median(ginis):.2f}; {statistics.median(zeros):.0%}"
+
+    return text
+
+
+def _test(learner: LearnerResult) -> str | None:
+    return None if learner.test is None else mean_share(learner.test)
+
+
+#: The summary; medians over the seeds but for the accuracies.
+COLUMNS: Sequence[Column] = (
+    Column("test accuracy", "mean over the seeds with its 95 % interval (Student's t)", _test),
+    Column(
+        "validation",
+        "of the weights that were kept, mean",
+        lambda each: f"{mean(v).value:.1%}" if (v := each.each("val_accuracy")) else None,
+    ),
+    Column(
+        "training, s",
+        "the epochs, validation included",
+        _median("train_s", lambda s: f"{s:.1f}"),
+    ),
+    Column(
+        "step, ms",
+        "feedback and optimizer on one batch, after training",
+        _median("step_s", lambda s: f"{1e3 * s:.1f}"),
+    ),
+    Column(
+        "peak, MiB",
+        "most memory of the process above what it held before training, libraries loaded on the "
+        "way included",
+        _median("peak_bytes", lambda b: f"{b / 2**20:.0f}"),
+    ),
+    Column(
+        "epochs to 0.9 of own best",
+        "the first whose validation accuracy is nine tenths of the run's best, whatever that is",
+        _median("epochs_to_90", lambda n: f"{n:g}"),
+    ),
+    Column(
+        "spikes",
+        "of all neurons, for one test sample",
+        _median("spikes", lambda n: f"{n:,.0f}"),
+    ),
+    Column(
+        "synaptic operations",
+        "weights added for one test sample, a proxy of energy; beside it the share of those that a "
+        "network without zeros would take",
+        lambda each: (
+            f"{statistics.median(ops):,.0f} "
+            f"({statistics.median(ops) / statistics.median(each.each('dense_operations')):.1%})"
+            if (ops := each.each("synaptic_operations"))
+            else None
+        ),
+    ),
+    Column("weights: Gini; zeros", "of the trained weights", _share_and_gini("weights")),
+    Column(
+        "updates: Gini; zeros",
+        "of the gradient of one batch, after training",
+        _share_and_gini("updates"),
+    ),
+)

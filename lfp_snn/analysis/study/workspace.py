@@ -1,0 +1,66 @@
+"""The folder of a study, which holds one study and belongs to one session, or to all that share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from lfp_snn.analysis.study.spec import Arm
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.training.files import read_json, write_json
+from lfp_snn.training.lock import locked
+
+__all__ = ["workspace"]
+
+
+@contextmanager
+def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> Iterator[BinaryIO]:
+    """The folder of a study: new, or one in which the same was asked for.
+
+    Args:
+        folder: where everything goes.
+        asked: what makes the study what it is, as JSON takes it. What is there may have
+            more, or less, but not something else: an arm can join later.
+        shared: let other sessions that share it work in the folder at the same time.
+
+    Yields:
+        A lock, held as long as the study or a process of it lives.
+
+    Raises:
+        RunError: the folder is something else, holds another study, or is in use.
+    """
+    plan = folder / "plan.json"
+    if folder.exists() and not plan.exists() and any(folder.iterdir()):
+        raise RunError(f"{folder} exists and is no comparison: name another directory with --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
+    with locked(folder, shared=shared, hint=", or let all share it with --storage") as lock:
+        known = read_json(plan) if plan.exists() else {}
+        pairs = {key: (known.get(key, now), now) for key, now in asked.items()}
+        differing = sorted(key for key, pair in pairs.items() if not _same(*pair))
+        if differing:
+            raise RunError(
+                f"{folder} holds a comparison with another {' and '.join(differing)}: name another "
+                f"directory with --out, or go back to what it was."
+            )
+        if not all(known.get(key) == asked[key] for key in asked):
+            write_json(plan, {**known, **asked})
+        yield lock
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether the same is asked for; of arms, which may write defaults or leave them out."""
+    if before == now:
+        return True
+    if not (isinstance(before, dict) and isinstance(now, dict) and "base" in before.keys() & now):
+        return False
+    try:
+        return Arm.model_validate(before).asks_the_same(Arm.model_validate(now))
+    except (ConfigError, ValidationError):  # of a version that knew other settings
+        return False

@@ -1,0 +1,91 @@
+"""``nn.Linear`` and its neurons on lists of spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.backends.events import linear, scan
+from lfp_snn.backends.events.lists import Lists
+from lfp_snn.backends.events.rescale import Counted
+from lfp_snn.engine import synapses
+from lfp_snn.engine.events.layer import EventLayer, array, entries_asked, optional
+from lfp_snn.engine.events.stage import Arrived, as_lists, membranes_of
+from lfp_snn.engine.stage import Feedback, Form, Rules, Tape, Value
+from lfp_snn.spikes import Spikes
+
+__all__ = ["EventLinear"]
+
+
+class EventLinear(EventLayer):
+    """``nn.Linear`` with its neurons."""
+
+    synapse: synapses.Linear
+    dense = 0.5
+
+    @override
+    def can_list(self, shape: Sequence[int]) -> bool:
+        return len(shape) == 3
+
+    @override
+    def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
+        module = self.synapse.module
+        frame = torch.Size((x.batch, module.out_features))
+        neuron = self.constants(frame, run.dtype)
+        bias = optional(module.bias)
+        trace = linear.linear_forward(
+            as_lists(x),
+            run.steps,
+            array(module.weight),
+            bias,
+            neuron,
+            self.ahead,
+            **self.start(run, frame),
+        )
+        run.keep(self, (trace, neuron, x, was_tensor))
+        neurons = trace.neurons
+        self.finish(run, frame, neurons.state[:, : neurons.units], neurons.out.indices.size)
+        if self.is_output:
+            run.membranes = membranes_of(neurons, frame)
+        return self.emit(run, neurons.out, frame)
+
+    @override
+    def send_events(
+        self, run: Tape, feedback: Feedback, rules: Rules, wanted: Form | None, arrived: Arrived
+    ) -> Tensor | None:
+        trace, neuron, x, was_tensor = run.kept[self]
+        module = self.synapse.module
+        scaled = feedback.update.scales
+        of_weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)
+        found = linear.linear_backward(
+            trace,
+            neuron,
+            optional(module.bias),
+            self.split(rules),
+            self.back,
+            input_credit=entries_asked(x, wanted, was_tensor),
+            feedback=of_weight.numpy(),
+            carried=self.carried(run, (x.batch, module.out_features)),
+            shares=self.shares(rules, x),
+            scaled=scaled,
+            **arrived._asdict(),
+        )
+        feedback.add(module.weight, of_weight, scaled=scaled)
+        if found.bias is not None:
+            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
+        return self.hand_back(x, found.credit, was_tensor)
+
+    @override
+    def listed(self, run: Tape, rule: Counted) -> Lists:
+        if self not in run.kept:
+            return self.given.listed(run, rule)
+        trace, neuron, _, _ = run.kept[self]
+        return scan.open_entries(trace.neurons, neuron, rule, self.gate)
+
+    @override
+    def fired(self, run: Tape) -> tuple[Lists, Sequence[int]]:
+        trace = run.kept[self][0]
+        return trace.neurons.out, (self.synapse.module.out_features,)

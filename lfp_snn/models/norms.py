@@ -1,0 +1,121 @@
+"""The kinds of layers that normalise; between a synapse and its neurons one acts as part of it.
+
+A shift of exactly zero, torch's default, never learns, so that shifts are drawn.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import snntorch as snn
+from pydantic import Field
+from torch import nn
+
+from lfp_snn.errors import ShapeError
+from lfp_snn.models.layer import Assembly, Layer, Shape, axes_of
+from lfp_snn.models.options import PositiveInt
+from lfp_snn.norms import PerStep, Statistics, with_statistics
+
+__all__ = ["BatchNorm", "BatchNormThroughTime", "GroupNorm", "InstanceNorm", "LayerNorm", "Norm"]
+
+
+class Norm(Layer):
+    """What all of them share.
+
+    Attributes:
+        statistics: how credit goes through it: its statistics held ``fixed``, or ``through`` them
+            too; null: as the learner says (``learner.statistics``).
+        affine: whether it has a scale and a shift, which calibration needs to set a firing rate.
+        shift: initial shifts are uniform between minus this and this.
+        eps: added to the variance.
+    """
+
+    statistics: Statistics | None = None
+    affine: bool = True
+    shift: float = Field(default=0.1, gt=0)
+    eps: float = Field(default=1e-5, gt=0)
+
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """The module of torch or snntorch, its shift drawn."""
+        norm = with_statistics(self._norm(shape), self.statistics)
+        shift: Any = getattr(norm, "bias", None)
+        if shift is not None:
+            nn.init.uniform_(shift, -self.shift, self.shift)
+        return norm
+
+    @abstractmethod
+    def _norm(self, shape: Shape) -> nn.Module:
+        """The module as torch makes it."""
+
+
+class BatchNorm(Norm):
+    """A channel over all steps, samples and space; the other attributes are those of all norms.
+
+    Attributes:
+        momentum: of the running statistics.
+    """
+
+    kind: ClassVar[str] = "batchnorm"
+    momentum: float = Field(default=0.1, gt=0, le=1)
+
+    def _norm(self, shape: Shape) -> nn.Module:
+        kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+        return kind(shape[0], self.eps, self.momentum, self.affine)
+
+
+class BatchNormThroughTime(Norm):
+    """A channel at each step, over samples and space, with a scale for each step and no shift.
+
+    Attributes:
+        batchnorm_through_time: number of steps, of the data.
+        momentum: of the running statistics.
+
+    Source: Kim and Panda, Revisiting Batch Normalization for Training Low-Latency Deep Spiking
+    Neural Networks from Scratch, 2020; ``snntorch.BatchNormTT1d``.
+    """
+
+    kind: ClassVar[str] = "batchnorm_through_time"
+    batchnorm_through_time: PositiveInt
+    momentum: float = Field(default=0.1, gt=0, le=1)
+
+    def _norm(self, shape: Shape) -> nn.Module:
+        kind = snn.BatchNormTT2d if len(shape) == 3 else snn.BatchNormTT1d
+        return PerStep(
+            kind(shape[0], self.batchnorm_through_time, self.eps, self.momentum, self.affine)
+        )
+
+
+class LayerNorm(Norm):
+    """All units of a sample at a step, each with a scale and shift of its own."""
+
+    kind: ClassVar[str] = "layernorm"
+
+    def _norm(self, shape: Shape) -> nn.Module:
+        return nn.LayerNorm(shape, self.eps, self.affine)
+
+
+class GroupNorm(Norm):
+    """A group of channels of a sample at a step.
+
+    Attributes:
+        groupnorm: number of groups, which divides the channels.
+    """
+
+    kind: ClassVar[str] = "groupnorm"
+    groupnorm: PositiveInt
+
+    def _norm(self, shape: Shape) -> nn.Module:
+        if shape[0] % self.groupnorm:
+            raise ShapeError(f"{shape[0]} channels are no {self.groupnorm} groups of one size")
+        return nn.GroupNorm(self.groupnorm, shape[0], self.eps, self.affine)
+
+
+class InstanceNorm(Norm):
+    """A channel of a sample at a step, over space."""
+
+    kind: ClassVar[str] = "instancenorm"
+
+    def _norm(self, shape: Shape) -> nn.Module:
+        kind = (nn.InstanceNorm1d, nn.InstanceNorm2d)[axes_of(shape) - 1]
+        return kind(shape[0], self.eps, affine=self.affine)

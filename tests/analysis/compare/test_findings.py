@@ -1,0 +1,159 @@
+"""What is said of results, and drawn."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lfp_snn.analysis.compare.figures import accuracy_over_time
+from lfp_snn.analysis.compare.findings import ComparisonFindings, LearnerResult, _differences
+from lfp_snn.analysis.compare.report import (
+    difference_rows,
+    summary_rows,
+    target_rows,
+    write_comparison,
+)
+
+
+def cell(name: str, seed: int, test: float, **more: Any) -> dict[str, Any]:
+    return {
+        "learner": name,
+        "seed": seed,
+        "test_accuracy": test,
+        "val_accuracy": test,
+        "train_s": 10.0,
+        "step_s": 0.01,
+        "peak_bytes": 2**20,
+        "epochs_to_90": 2,
+        "spikes": 100.0,
+        "synaptic_operations": 1000.0,
+        "dense_operations": 20000.0,
+        "weights": {"gini": 0.5, "zeros": 0.0},
+        "updates": {"gini": 0.9, "zeros": 0.25},
+        "initial_weights": f"start-{seed}",
+        "samples": {"train": 10, "val": 5, "test": 200},
+        **more,
+    }
+
+
+def learner(name: str, accuracies: dict[int, float], **more: Any) -> LearnerResult:
+    history = [
+        {"epoch": 1, "val_accuracy": 0.4, "epoch_s": 1.5},
+        {"epoch": 2, "val_accuracy": 0.9, "epoch_s": 1.5},
+    ]
+    cells = [cell(name, seed, test) for seed, test in accuracies.items()]
+    fields: dict[str, Any] = {"values": {}, "tuned": None, "trials": 0, "failed": {}, **more}
+    return LearnerResult(name, measured=cells, histories=[history] * len(cells), **fields)
+
+
+def results(*learners: LearnerResult) -> ComparisonFindings:
+    return ComparisonFindings(
+        learners,
+        _differences(learners, "lfp"),
+        "lfp",
+        0.85,
+        [0, 1, 2, 3, 4],
+        {"cores": 2},
+        {"source": "made up"},
+    )
+
+
+ALIKE = learner("lfp", {0: 0.90, 1: 0.93, 2: 0.91, 3: 0.94, 4: 0.92})
+OTHER = learner("surrogate", {0: 0.92, 1: 0.90, 2: 0.93, 3: 0.93, 4: 0.91})
+CHANCE = learner("step_gradient", {0: 0.1, 1: 0.11, 2: 0.09, 3: 0.1, 4: 0.1})
+
+
+def test_conclusions_say_what_is_shown_and_what_is_not() -> None:
+    said = list(results(ALIKE, OTHER, CHANCE).conclusions())
+    assert said[0].startswith("No difference in test accuracy between lfp and surrogate is shown")
+    assert "does not make them equal" in said[0]
+    assert said[1].startswith("lfp is ahead of step_gradient in test accuracy by 82.0 points")
+    assert "200 test samples" in said[2] and "standard error" in said[2]
+    behind = results(
+        learner("lfp", {0: 0.1, 1: 0.12, 2: 0.11}), learner("bptt", {0: 0.9, 1: 0.91, 2: 0.92})
+    )
+    said = [next(behind.conclusions())]
+    assert said[0].startswith("bptt is ahead of lfp in test accuracy by 80")
+    assert "95 % interval +7" in said[0] or "95 % interval +8" in said[0]
+
+
+def test_pairs_are_of_the_seeds_that_both_have() -> None:
+    partly = learner("bptt", {1: 0.5, 4: 0.6})
+    difference = results(ALIKE, partly).differences["bptt"]
+    assert difference.seeds == 2
+    assert difference.difference == pytest.approx((0.43 + 0.32) / 2)
+    lonely = results(ALIKE, learner("bptt", {3: 0.5}))
+    assert lonely.differences == {}
+    assert any("fewer than two finished seeds" in each for each in lonely.conclusions())
+
+
+def test_p_values_are_corrected_for_their_number() -> None:
+    alone = results(ALIKE, OTHER).differences["surrogate"]
+    together = results(ALIKE, OTHER, CHANCE).differences
+    assert alone.adjusted == alone.p
+    assert together["step_gradient"].adjusted == pytest.approx(2 * together["step_gradient"].p)
+
+
+def test_other_starts_are_told() -> None:
+    moved = learner("bptt", {0: 0.5, 1: 0.6})
+    moved.measured[0]["initial_weights"] = "elsewhere"  # type: ignore[index]
+    assert not results(ALIKE, moved).same_start()
+    assert any("NOT start from the same" in each for each in results(ALIKE, moved).conclusions())
+    assert results(ALIKE, OTHER).same_start()
+
+
+def test_tables() -> None:
+    nothing = learner("bptt", {}, failed={"seed 0": "out of memory"})
+    table = dict(summary_rows(results(ALIKE, nothing)))
+    assert table["lfp"][0].startswith("92.0% (")
+    assert table["lfp"][5] == "2" and table["lfp"][7] == "1,000 (5.0%)"
+    assert set(table["bptt"]) == {"\u2013"}
+    assert difference_rows(results(ALIKE, OTHER))[0][0] == "lfp \u2212 surrogate"
+    assert dict(target_rows(results(ALIKE)))["lfp"].startswith("mean 3.0 s; each seed: 3.0, 3.0")
+
+
+def test_the_report_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
+    broken = learner("dfa", {}, failed={"seed 2": "killed by <SIGKILL>"})
+    tuned = learner("ottt", {0: 0.8, 1: 0.82}, tuned=0.85, trials=8, values={"optimizer.lr": 0.01})
+    page = write_comparison(results(ALIKE, OTHER, CHANCE, broken, tuned), tmp_path, "a & b")
+    html = page.read_text()
+    assert "a &amp; b" in html and "killed by &lt;SIGKILL&gt;" in html
+    assert "optimizer.lr" in html and "Holm" in html
+    assert html.count("<svg") == 4
+    assert "http://" not in html.replace("http://www.w3.org", "") and "<script" not in html
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names == {
+        f"{n}.{e}" for n in ("test", "epochs", "time", "costs") for e in ("png", "svg")
+    }
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "cells.csv").read_text())))
+    assert len(lines) == 17 and lines[0]["weights.gini"] == "0.5"
+
+
+@pytest.mark.parametrize("slow", [1.0, 1000.0])
+def test_seeds_of_very_different_speed_can_be_drawn(slow: float, tmp_path: Path) -> None:
+    """The first epoch of one seed may end after the last of another."""
+    uneven = learner("lfp", {0: 0.9, 1: 0.8})
+    late = [{**epoch, "epoch_s": slow * epoch["epoch_s"]} for epoch in uneven.histories[1]]
+    mixed = dataclasses.replace(uneven, histories=[uneven.histories[0], late])
+    single = dataclasses.replace(
+        learner("bptt", {0: 0.9, 1: 0.8}), histories=[uneven.histories[0][:1]] * 2
+    )
+    figure = accuracy_over_time(results(mixed, single))
+    figure.savefig(tmp_path / "time.png")
+    lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
+    x, y = (np.asarray(data) for data in lines["lfp"].get_data())
+    assert x[0] == pytest.approx(1.5 * slow) and x[-1] == pytest.approx(3.0 * slow)
+    assert y[-1] == pytest.approx(0.9) and np.isfinite(y).all()
+
+
+def test_a_report_of_nothing_can_be_written(tmp_path: Path) -> None:
+    nothing = [learner(n, {}, failed={"search": "no"}) for n in ("lfp", "surrogate")]
+    assert (
+        "Not everything finished" in write_comparison(results(*nothing), tmp_path, "x").read_text()
+    )
