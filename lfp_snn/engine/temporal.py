@@ -45,9 +45,8 @@ class TemporalLFP(TracedNetwork):
     layer by layer; the module stays as it is, and no state of its neurons is read or written.
 
     Activations (``nn.ReLU``, :class:`lfp_snn.activations.Step` ...) may stand in the place of
-    neurons, everywhere or in some layers: a network of them alone is run with T = 1. One that ends
-    in a synapse gives values in the place of output spikes, and takes the rewards of
-    :mod:`lfp_snn.rewards.values`.
+    neurons: a network of them alone is run with T = 1. One that ends in a synapse gives values in
+    the place of output spikes, and takes the rewards of :mod:`lfp_snn.rewards.values`.
 
     Args:
         net: the network. Its parameters are read anew at every call.
@@ -68,7 +67,7 @@ class TemporalLFP(TracedNetwork):
         statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
             ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
             update goes where the normalisation cancels it.
-        example: what forward takes, where its shape must be known to find out what the network is.
+        example: what forward takes, where the network cannot be traced before that is known.
         check: hold the engine against the module on a few samples (:mod:`lfp_snn.engine.check`).
 
     Raises:
@@ -160,11 +159,11 @@ class TemporalLFP(TracedNetwork):
             NotFiniteError: membranes, values or parameters are not (checked on the CPU, after
                 the last step).
         """
+        given = x, steps
+        # What an earlier pass kept is freed before this one needs memory.
+        self._pass = self._chunks = None
         with torch.no_grad(), self._products():
-            # What an earlier pass kept is freed before this one needs memory.
-            self._pass = self._chunks = None
-            given = x, steps
-            x, steps = self._find_structure(x, steps)
+            x, steps = self._find_structure(*given)
             self._used = self._choose_plan()
             full = self.options.memory == "full"
             value = prepare_input(x, steps, self.dtype if full else None)
@@ -360,8 +359,8 @@ class TemporalLFP(TracedNetwork):
         units are then those of the pool.
         """
         arrived = self._last().arrived
-        names = [neuron.name for neuron in self._program.spiking()]
-        return {name: arrived[name] for name in names if name in arrived}
+        names = [each.name for each in self._program.spiking() if each.name in arrived]
+        return {name: arrived[name] for name in names}
 
     def _recorded(self) -> Tape:
         if self._pass is None or not self._pass.record:
