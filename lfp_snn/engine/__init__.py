@@ -1,37 +1,6 @@
 """The engine: trace a network of snntorch neurons, run it over time, send credit back.
 
-========== ===========================================================================
-module     what it holds
-========== ===========================================================================
-temporal   ``TemporalLFP``, what users call
-network    what of it is there before anything runs: stages, rules, kernels
-tracing    from a module to a program of stages, by torch.fx
-supported  the modules and functions that may be traced
-graph      a program of stages
-chunked    runs a long sequence chunk by chunk
-online     runs a stream step by step and learns while it runs
-traces     the stages of that: traces in place of the way back through time
-execute    runs a program forwards and backwards
-inputs     checks of what a user hands in
-table      a program as text
-stage      what a stage is
-tape       what a forward pass leaves for the way back
-feedback   the sums of what parameters learn, in one process or over several
-synapses   stages that hold weights: linear, convolution, normalisation
-shapes     stages without weights: pools, reshapes, dropout
-merges     stages in which branches meet: sum, concatenation, maximum
-neurons    what all neurons share, and leaky ones
-stepped    the other neurons: with further states, or a synapse of their own
-recurrent  that synapse
-units      stages of units without a state: activations, and the values of a readout
-paper      the method of the paper, by one name
-options    how the engine runs a network: kernels, memory, numbers
-kernels    which kernel serves which stage
-events     the same stages on lists of spikes, for the CPU
-triton     the same neurons on CUDA devices
-fixed      neurons that compute in whole numbers
-exchange   what the processes of a training tell each other
-========== ===========================================================================
+=========== ====================================================================
 """
 
 from lfp_snn.engine.paper import published

@@ -33,6 +33,8 @@ class LinearMap(Stage):
         NetworkError: the function is not linear, or mixes samples.
     """
 
+    linear = True
+
     def __init__(
         self, name: str, function: Callable[..., Tensor], shapes: Sequence[torch.Size]
     ) -> None:

@@ -97,6 +97,8 @@ class TracedNetwork:
             if self.options.backend == "events":
                 refuse("events", _table("events"), structure.program, rules)
             self._rules = rules
+            for stage in structure.program.voting():
+                stage.votes = True
         self._structure = structure
 
     def _find_structure(

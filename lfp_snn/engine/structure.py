@@ -33,6 +33,9 @@ from lfp_snn.spikes import Spikes
 
 __all__ = ["Structure", "Structures", "guess_program", "shape_needed"]
 
+#: Structures that are kept in mind, by state and shape; a sequence of every length is one.
+MOST_KNOWN = 200
+
 
 @dataclass(eq=False)
 class Structure:
@@ -166,8 +169,12 @@ class Structures:
         """
         self.refuse()
         self.state, held = _state(self.net)
-        key = (self.state, tuple(x.shape), steps is None, like.dtype, like.device)
+        one_step = before is not None and not before.step.loops and steps is None
+        shape = tuple(x.shape)[one_step:]  # whatever T is
+        key = (self.state, shape, steps is None, like.dtype, like.device)
         if key not in self._known:
+            if len(self._known) == MOST_KNOWN:
+                self._known.clear()
             self._known[key] = (self._for(x, steps, like, before), held)
         return self._known[key][0]
 

@@ -40,15 +40,13 @@ __all__ = ["TemporalLFP"]
 class TemporalLFP(TracedNetwork):
     """Layer-wise feedback propagation through time, for a network of snntorch neurons.
 
-    The network is any module whose ``forward`` is one time step, with ``snn.Leaky`` neurons that
-    keep their own state (``init_hidden=True``). It is traced once and then run for all T steps,
-    layer by layer; the module itself stays usable step by step, and no state of its neurons is
-    read or written. Autograd is never used.
+    The network is any module whose ``forward`` is one time step or loops over time, with neurons
+    that keep their state or are handed it (``docs/from_snntorch.md``). It is run for all T steps,
+    layer by layer; the module stays as it is, and no state of its neurons is read or written.
 
     Activations (``nn.ReLU``, :class:`lfp_snn.activations.Step` ...) may stand in the place of
-    neurons, everywhere or in some layers: a network of them alone is run with T = 1. One that ends
-    in a synapse gives values in the place of output spikes, and takes the rewards of
-    :mod:`lfp_snn.rewards.values`.
+    neurons: a network of them alone is run with T = 1. One that ends in a synapse gives values in
+    the place of output spikes, and takes the rewards of :mod:`lfp_snn.rewards.values`.
 
     Args:
         net: the network. Its parameters are read anew at every call.
@@ -69,6 +67,8 @@ class TemporalLFP(TracedNetwork):
         statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
             ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
             update goes where the normalisation cancels it.
+        example: what forward takes, where the network cannot be traced before that is known.
+        check: hold the engine against the module on a few samples (:mod:`lfp_snn.engine.check`).
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -143,7 +143,7 @@ class TemporalLFP(TracedNetwork):
 
         Args:
             x: spike trains or currents ``[T, B, ...]``, dense or :class:`~lfp_snn.Spikes`; or,
-                with ``steps``, an input ``[B, ...]`` that is constant over time.
+                with ``steps``, a constant input ``[B, ...]``; of a forward with a loop, its own.
             steps: T of a constant input.
             lengths: int ``[B]``, steps of each sample, 1 to T: from its end on a sample takes no
                 current (bias included) and emits no spike.
@@ -159,11 +159,11 @@ class TemporalLFP(TracedNetwork):
             NotFiniteError: membranes, values or parameters are not (checked on the CPU, after
                 the last step).
         """
+        given = x, steps
+        # What an earlier pass kept is freed before this one needs memory.
+        self._pass = self._chunks = None
         with torch.no_grad(), self._products():
-            # What an earlier pass kept is freed before this one needs memory.
-            self._pass = self._chunks = None
-            given = x, steps
-            x, steps = self._find_structure(x, steps)
+            x, steps = self._find_structure(*given)
             self._used = self._choose_plan()
             full = self.options.memory == "full"
             value = prepare_input(x, steps, self.dtype if full else None)
@@ -315,9 +315,8 @@ class TemporalLFP(TracedNetwork):
         return relevance
 
     def _feedback(self) -> Feedback:
-        if self.exchange is None:
-            return Feedback(self.update)
-        return SharedFeedback(self.update, self.exchange)
+        shared = self.exchange
+        return Feedback(self.update) if shared is None else SharedFeedback(self.update, shared)
 
     def _drop_record(self, run: Tape) -> None:
         run.kept.clear()
@@ -360,8 +359,8 @@ class TemporalLFP(TracedNetwork):
         units are then those of the pool.
         """
         arrived = self._last().arrived
-        return {neuron.name: arrived[neuron.name] for neuron in self._program.spiking()
-                if neuron.name in arrived}  # fmt: skip
+        names = [each.name for each in self._program.spiking() if each.name in arrived]
+        return {name: arrived[name] for name in names}
 
     def _recorded(self) -> Tape:
         if self._pass is None or not self._pass.record:

@@ -141,7 +141,7 @@ def test_a_fixed_tensor_weighs_without_learning() -> None:
     [
         (lambda x: F.pad(x, (1, 1), value=1.0), "'pad' in a way that is not linear"),
         (lambda x: x.flip(0), "'flip' mixes samples"),
-        (lambda x: x - x.mean(), "'mean' mixes samples"),
+        (lambda x: x - x.sum(), "'sum' mixes samples"),
         (lambda x: torch.einsum("bchw,bchw->bc", x, x), "'einsum' in a way that is not linear"),
         (lambda x: x.softmax(1), "calls 'softmax'"),
     ],

@@ -336,6 +336,7 @@ def test_a_membrane_as_input_is_refused() -> None:
     refused(forward, "'again' takes the membrane of neuron 'lif'.*only spikes", output=True)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_wrapped_modules_say_what_to_give() -> None:
     with pytest.raises(NetworkError, match="DataParallel: give it net.module"):
         TemporalLFP(nn.DataParallel(leaky()))
