@@ -168,6 +168,8 @@ class Trainer:
                 "Nothing validates: the weights of the last epoch are tested, and patience stops "
                 "nothing."
             )
+        if not len(self.splits.test):
+            self._say("Nothing tests: the test accuracy is not known.")
         with deferred_signals(self._stopping) as pending:
             while not self._finished():
                 self._epoch(pending)
@@ -326,7 +328,7 @@ class Trainer:
         """Load the best weights, test them once, write the result."""
         self.learner.net.load_state_dict(self.best)
         test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
-        if self.run is not None:
+        if self.run is not None and len(self.splits.test):
             sample = look_at_first(self.learner, self.splits.test)
             self.run.write_sample(sample.spikes, sample.label, sample.prediction)
         result = self._result(test)

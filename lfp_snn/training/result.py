@@ -24,7 +24,7 @@ class Result:
 
     Attributes:
         test_accuracy: share of the test set read correctly, with the best weights; NaN where
-            samples have targets and no classes.
+            samples have targets and no classes, or nothing tests.
         val_accuracy: that of the validation set, by which the best weights were chosen; NaN where
             nothing validates, or there are no classes.
         best_epoch: the epoch they are of; of equal ones the latest; the last where nothing

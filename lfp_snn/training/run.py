@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lfp_snn.data import Batch, Splits, load_file
+from lfp_snn.data import Batch, Layout, Splits, load_file
 from lfp_snn.errors import RunError
 from lfp_snn.learners import Learner
 from lfp_snn.models.bounded import no_larger_than
@@ -40,6 +40,7 @@ from lfp_snn.training.config import Config, Settings, pick_device
 from lfp_snn.training.configfile import dump_config, load_config, make_config
 from lfp_snn.training.distributed import join
 from lfp_snn.training.evaluation import Evaluation, evaluate
+from lfp_snn.training.feeding import settings_of, splits_for
 from lfp_snn.training.files import read_json
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
@@ -55,8 +56,12 @@ __all__ = ["TrainedRun", "fit", "train"]
 
 def fit(
     net: nn.Module,
-    splits: Splits,
+    train: Any,
+    val: Any = None,
+    test: Any = None,
     *,
+    steps: int | None = None,
+    layout: Layout | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     observers: Sequence[Observer] = (),
@@ -64,28 +69,42 @@ def fit(
 ) -> Result:
     """Train a network.
 
+        fit(net, load("digits"), epochs=5)
+        fit(net, train_loader, val_loader, test_loader, epochs=5)
+        fit(net, (x, labels), test=(x_test, labels_test), steps=25, epochs=5)
+
     Args:
         net: a module whose forward is one time step; it is changed in place and ends with the
             weights that did best on the validation set, on the device of the settings.
-        splits: the data, for instance of :func:`lfp_snn.data.load`.
+        train: what to learn from: a torch ``Dataset`` or ``DataLoader``, a pair (inputs, labels) of
+            arrays, as :func:`lfp_snn.data.from_torch` takes them; or all three parts in one
+            :class:`~lfp_snn.data.Splits`, for instance of :func:`lfp_snn.data.load`.
+        val: what the best weights are chosen by; without it those of the last epoch are kept.
+        test: what they are tested on in the end; without it the test accuracy is NaN.
+        steps: T of inputs that have no time axis, and of recordings.
+        layout: where time is, if nothing else tells; see :func:`lfp_snn.data.from_torch`.
         out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
         resume: go on with the run that is in ``out``; of a finished one the result is returned.
         observers: told of every step and epoch.
         settings: the fields of :class:`~lfp_snn.training.config.Settings`, as a config has them:
-            ``epochs=5, patience=2, optimizer={"name": "adam", "lr": 1e-3}``.
+            ``epochs=5, patience=2, optimizer={"name": "adam", "lr": 1e-3}``. A ``DataLoader`` has
+            a batch size of its own.
 
     Returns:
         The accuracies, metrics of every epoch, and more.
 
     Raises:
+        DataError: the data has another form, or does not fit the network; says what to change.
         ConfigError: a setting is unknown or out of range.
         NetworkError: the network cannot be traced, or cannot be calibrated.
         RunError: the run directory is taken, in use, or cannot be written; something is not
             finite; or memory ran out.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    checked, path = make_config(Settings, settings, "fit"), _path(out)
     started = time.perf_counter()
+    checked = make_config(Settings, {**settings_of(train, settings), **settings}, "fit")
+    path = _path(out)
+    splits = splits_for(net, train, val, test, steps=steps, layout=layout)
     with seeded(checked), advised(checked, path):
         place(net, checked, join(checked.device))
         return _train(net, splits, checked, path, resume, observers, started)
