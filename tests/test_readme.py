@@ -47,6 +47,7 @@ def test_what_own_shows_runs(
     for number, block in enumerate(blocks):
         exec(compile(block, f"docs/own.md, block {number}", "exec"), names)
     assert names["result"].test_accuracy > 0.85
+    assert names["accuracy"] > 0.8
 
 
 def test_local_links_lead_somewhere(repository: Path) -> None:
