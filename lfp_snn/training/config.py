@@ -25,6 +25,8 @@ from lfp_snn.training.optim import (
     Adam,
     OneCycle,
     OptimizerOptions,
+    OwnOptimizer,
+    OwnSchedule,
     ScheduleOptions,
 )
 from lfp_snn.training.transfer import Transfer
@@ -37,17 +39,22 @@ def _datasets() -> dict[str, type[Choice]]:
     return {name: choice_of(name, dataset.options) for name, dataset in DATASETS.items()}
 
 
+def _optimizers() -> Mapping[str, type[Choice]]:
+    return {**OPTIMIZERS, "own": OwnOptimizer}
+
+
+def _schedules() -> Mapping[str, type[Choice]]:
+    return {**SCHEDULES, "own": OwnSchedule}
+
+
 def _learners() -> Mapping[str, type[Choice]]:
     return {name: learner.Options for name, learner in LEARNERS.items()}
 
 
 _Learner = Annotated[LearnerOptions, choose("learner", _learners, "lfp"), AS_MAPPING]
-_Optimizer = Annotated[
-    OptimizerOptions, choose("optimizer", lambda: OPTIMIZERS, "adam"), AS_MAPPING
-]
-_Schedule = Annotated[
-    ScheduleOptions, choose("schedule", lambda: SCHEDULES, "one_cycle"), AS_MAPPING
-]
+# A run that fit() made with an optimizer or a scheduler of a user's own says so by "own".
+_Optimizer = Annotated[OptimizerOptions, choose("optimizer", _optimizers, "adam"), AS_MAPPING]
+_Schedule = Annotated[ScheduleOptions, choose("schedule", _schedules, "one_cycle"), AS_MAPPING]
 
 
 class Settings(Section):

@@ -158,6 +158,11 @@ class Progress:
             self.best_accuracy = validation.accuracy
         return True
 
+    @property
+    def known_accuracy(self) -> float | None:
+        """Of the weights that are kept, on the validation part, if there is any."""
+        return None if self.best_accuracy < 0 else self.best_accuracy
+
     def to_json(self) -> dict[str, Any]:
         """As plain numbers, texts, lists and dictionaries."""
         return asdict(self)

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lfp_snn.data import Splits
 from lfp_snn.errors import RunError
+from lfp_snn.training.evaluation import Evaluation
 from lfp_snn.training.files import read_json, write_json
+from lfp_snn.training.progress import Progress
 from lfp_snn.training.rundir import RunDir
 
-__all__ = ["Result"]
+__all__ = ["Result", "result_of"]
 
 _ELSEWHERE = ("metrics", "run")
 _OPTIONAL = ("baseline", "test_error", "val_error")
@@ -104,3 +107,35 @@ class Result:
             return cls(**content, metrics=run.read_metrics(), run=run.path)
         except (KeyError, TypeError) as error:
             raise RunError(f"{run.result} is no result of this version: {error}.") from error
+
+
+def result_of(
+    progress: Progress,
+    test: Evaluation,
+    splits: Splits,
+    *,
+    seed: int,
+    wall_s: float,
+    metrics: list[dict[str, Any]],
+    run: Path | None,
+) -> Result:
+    """What a training came to that is over, and whose best weights were tested."""
+    best = progress.known_accuracy
+    return Result(
+        test_accuracy=test.accuracy,
+        val_accuracy=math.nan if best is None else best,
+        best_epoch=progress.best_epoch,
+        seed=seed,
+        wall_s=wall_s,
+        train_s=progress.train_s,
+        test_ties=test.ties,
+        samples={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
+        firing=test.firing,
+        confusion=test.confusion,
+        classes=list(splits.test.classes),
+        warnings=list(progress.warnings),
+        metrics=metrics,
+        run=run,
+        test_error=test.error,
+        val_error=progress.best_error,
+    )

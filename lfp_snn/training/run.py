@@ -11,7 +11,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,9 +24,10 @@ import torch
 from torch import nn
 
 from lfp_snn.data import Batch, Layout, Splits, load_file
-from lfp_snn.errors import RunError
+from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.models.bounded import no_larger_than
+from lfp_snn.options import Choice
 from lfp_snn.training.assembly import (
     build_learner,
     build_network,
@@ -45,10 +46,17 @@ from lfp_snn.training.files import read_json
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
+from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import Resumed, data_identity, find_run
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.training.steering import (
+    GivenOptimizer,
+    GivenScheduler,
+    Steering,
+    split_settings,
+)
 from lfp_snn.unpacking import DAMAGE
 
 __all__ = ["TrainedRun", "fit", "train"]
@@ -62,6 +70,9 @@ def fit(
     *,
     steps: int | None = None,
     layout: Layout | None = None,
+    optimizer: Mapping[str, Any] | Choice | GivenOptimizer | None = None,
+    scheduler: GivenScheduler | None = None,
+    scheduler_every: Every | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     observers: Sequence[Observer] = (),
@@ -83,12 +94,21 @@ def fit(
         test: what they are tested on in the end; without it the test accuracy is NaN.
         steps: T of inputs that have no time axis, and of recordings.
         layout: where time is, if nothing else tells; see :func:`lfp_snn.data.from_torch`.
+        optimizer: a mapping as a config has it, ``{"name": "adam", "lr": 1e-3}``; a torch optimizer
+            of the network's parameters; or what makes one of them, ``torch.optim.AdamW``. One's own
+            keeps its learning rate, unless a ``scheduler`` or the setting ``schedule`` moves it.
+        scheduler: a torch scheduler of that optimizer, or what makes one of an optimizer, in the
+            place of the setting ``schedule``. ``ReduceLROnPlateau`` gets the validation accuracy:
+            give it ``mode="max"``.
+        scheduler_every: ``step`` or ``epoch``, when it is stepped; by default after every step for
+            ``OneCycleLR`` and ``CyclicLR`` and after every epoch for others, as torch has them.
         out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
-        resume: go on with the run that is in ``out``; of a finished one the result is returned.
-        observers: told of every step and epoch.
-        settings: the fields of :class:`~lfp_snn.training.config.Settings`, as a config has them:
-            ``epochs=5, patience=2, optimizer={"name": "adam", "lr": 1e-3}``. A ``DataLoader`` has
-            a batch size of its own.
+        resume: go on with the run that is in ``out``; of a finished one the result is returned. Its
+            own optimizer and scheduler are given anew, and get back their state.
+        observers: told of every step and epoch, such as those of
+            :mod:`lfp_snn.training.callbacks`.
+        settings: the other fields of :class:`~lfp_snn.training.config.Settings`, as a config has
+            them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has a batch size of its own.
 
     Returns:
         The accuracies, metrics of every epoch, and more.
@@ -102,12 +122,19 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM.
     """
     started = time.perf_counter()
-    checked = make_config(Settings, {**settings_of(train, settings), **settings}, "fit")
+    if "callbacks" in settings:
+        raise ConfigError("fit has no callbacks; what they are elsewhere is given as observers=.")
+    given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
+    checked = make_config(Settings, given, "fit")
     path = _path(out)
     splits = splits_for(net, train, val, test, steps=steps, layout=layout)
     with seeded(checked), advised(checked, path):
         place(net, checked, join(checked.device))
-        return _train(net, splits, checked, path, resume, observers, started)
+        own = None if isinstance(optimizer, Mapping | Choice) else optimizer
+        checked, steering = Steering.own(
+            net, checked, own, scheduler, scheduler_every, len(splits.val) > 0
+        )
+        return _train(net, splits, checked, path, resume, observers, started, steering)
 
 
 def train(
@@ -210,6 +237,7 @@ def _train(
     resume: bool,
     observers: Sequence[Observer],
     started: float,
+    steering: Steering | None = None,
 ) -> Result:
     world = join(settings.device)
     if not world.first:
@@ -226,7 +254,7 @@ def _train(
                 for observer in observers:
                     observer.warned(message)
         if resumed is not None and resumed.begun:
-            trainer = Trainer(learner, splits, settings, observers, world=world)
+            trainer = Trainer(learner, splits, settings, observers, world=world, steering=steering)
             trainer.restore(resumed.run, resumed.epochs)
             world.on_first(partial(resumed.note, settings, splits))
             return trainer.train()
@@ -235,7 +263,9 @@ def _train(
             for message in start.warnings:
                 observer.warned(message)
         earlier_s = time.perf_counter() - started
-        trainer = Trainer(learner, splits, settings, observers, start.warnings, earlier_s, world)
+        trainer = Trainer(
+            learner, splits, settings, observers, start.warnings, earlier_s, world, steering
+        )
         run = None if resumed is None else resumed.run
         if run is None and out is not None:
             info = {**_describe(learner, splits, settings, start.factors), "processes": world.size}
