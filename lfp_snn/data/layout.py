@@ -145,7 +145,7 @@ def _is_timed(shape: Shape, sample: Shape, steps: int | None, outputs_of: Output
         if not with_time and not without:
             _refuse_misplaced(shape, sample, outputs_of)
         return with_time or not without
-    if with_time and without and sample[0] in (1, steps):
+    if with_time and without and sample[0] == (steps or 1):
         raise DataError(
             f"Inputs of the shape {shape} may be {sample[0]} time steps of {sample[1:]}, or frames "
             f"of {sample} without time: the network takes both; {_SAY}."

@@ -320,13 +320,15 @@ class Splits:
     `val` may be empty: then the weights of the last epoch are tested.
 
     `info` has `name`, `source` (one phrase: what it is and from whom, for reports) and `sizes`
-    (samples in each part).
+    (samples in each part). `loaded` has the name and the options with which `load` gives them
+    again; None where it does not.
     """
 
     train: SampleSet
     val: SampleSet
     test: SampleSet
     info: dict[str, Any]
+    loaded: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -348,7 +350,8 @@ class Splits:
     def joined(cls, parts: Mapping[str, SampleSet], *, name: str, source: str) -> "Splits":
         """Three sets of one kind, by the names of their parts."""
         sizes = {part: len(each) for part, each in parts.items()}
-        return cls(**parts, info={"name": name, "source": source, "sizes": sizes})
+        info = {"name": name, "source": source, "sizes": sizes}
+        return cls(parts["train"], parts["val"], parts["test"], info)
 
     def keep(self, names: Sequence[int | str]) -> "Splits":
         """The samples of some classes, numbered in the order of their names.

@@ -14,7 +14,8 @@ from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.interrupt import Interrupted
 from lfp_snn.training.observer import Observer, StepReport
 from lfp_snn.training.result import Result
-from lfp_snn.training.run import TrainedRun, fit, train
+from lfp_snn.training.run import fit, train
+from lfp_snn.training.trained import TrainedRun
 
 __all__ = [
     "BestCheckpoints",

@@ -31,7 +31,7 @@ from lfp_snn.training.optim import (
 )
 from lfp_snn.training.transfer import Transfer
 
-__all__ = ["Config", "Settings", "pick_device"]
+__all__ = ["Config", "Fitted", "Settings", "pick_device"]
 
 
 @cache
@@ -105,6 +105,20 @@ class Settings(Section):
     def loader(self, samples: SampleSet, shard: tuple[int, int] = (0, 1)) -> Loader:
         """The batches to train on, or one process's share of each."""
         return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers, shard)
+
+
+class Fitted(Settings):
+    """What :func:`~lfp_snn.training.run.fit` trained a network with that no config describes.
+
+    Attributes:
+        data: the dataset by name and options, if it was loaded by its name.
+        steps: T of inputs without time and of recordings, as it was given.
+        layout: where time is, as it was given.
+    """
+
+    data: Annotated[Choice, choose("dataset", _datasets), AS_MAPPING] | None = None
+    steps: int | None = Field(default=None, ge=1)
+    layout: Literal["TB", "BT", "B"] | None = None
 
 
 class Config(Settings):

@@ -128,6 +128,8 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
                 f"{now!r} now; put it back, or start another run."
             )
     for key, before, now in _differences(written, settings):
+        if key == "data" and before is None:  # of a version that did not note it
+            continue
         if key not in MAY_CHANGE:
             raise ConfigError(
                 f"{run.config} has {key}: {before!r}, but {now!r} is asked for; resume with the "

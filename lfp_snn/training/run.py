@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -23,10 +22,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lfp_snn.data import Batch, Layout, Splits, load_file
-from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.data import Layout, Splits
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners import Learner
-from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.options import Choice
 from lfp_snn.training.assembly import (
     build_learner,
@@ -36,13 +34,10 @@ from lfp_snn.training.assembly import (
     prepare,
     seeded,
 )
-from lfp_snn.training.checkpoint import load_checkpoint, load_net
-from lfp_snn.training.config import Config, Settings, pick_device
-from lfp_snn.training.configfile import dump_config, load_config, make_config
+from lfp_snn.training.config import Config, Fitted, Settings
+from lfp_snn.training.configfile import dump_config, make_config
 from lfp_snn.training.distributed import join
-from lfp_snn.training.evaluation import Evaluation, evaluate
 from lfp_snn.training.feeding import settings_of, splits_for
-from lfp_snn.training.files import read_json
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
@@ -57,9 +52,8 @@ from lfp_snn.training.steering import (
     Steering,
     split_settings,
 )
-from lfp_snn.unpacking import DAMAGE
 
-__all__ = ["TrainedRun", "fit", "train"]
+__all__ = ["fit", "train"]
 
 
 def fit(
@@ -125,9 +119,11 @@ def fit(
     if "callbacks" in settings:
         raise ConfigError("fit has no callbacks; what they are elsewhere is given as observers=.")
     given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
-    checked = make_config(Settings, given, "fit")
+    checked: Settings = make_config(Settings, given, "fit")
     path = _path(out)
     splits = splits_for(net, train, val, test, steps=steps, layout=layout)
+    given |= {"data": splits.loaded, "steps": steps, "layout": layout}
+    checked = make_config(Fitted, given, "fit")
     with seeded(checked), advised(checked, path):
         place(net, checked, join(checked.device))
         own = None if isinstance(optimizer, Mapping | Choice) else optimizer
@@ -168,65 +164,6 @@ def train(
     with seeded(config), advised(config, path):
         net = build_network(config, splits, world)
         return _train(net, splits, config, path, resume, observers, started)
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A finished or interrupted run, with its best weights.
-
-    Attributes:
-        config: of the run.
-        learner: with the network, in evaluation mode.
-        classes: names of the classes.
-    """
-
-    config: Config
-    learner: Learner
-    classes: list[str]
-
-    @classmethod
-    def open(cls, path: Path | str, overrides: Sequence[str] = ()) -> TrainedRun:
-        """Load a run.
-
-        Args:
-            path: the run directory.
-            overrides: ``key=value`` changes of its config, such as ``data.root=elsewhere``.
-
-        Raises:
-            RunError: it is no run, has no checkpoint yet, or was made by :func:`fit` with a
-                network that no config describes.
-        """
-        run = RunDir.open(Path(path))
-        from_config, shape, classes = _described(run)
-        if not from_config:
-            raise RunError(
-                f"{run.path} was made by fit() with a network of its own: load "
-                f"{run.best} into that network."
-            )
-        config = load_config(run.config, overrides)
-        if not run.best.exists():
-            raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
-        tensors, _ = load_checkpoint(run.best)
-        with no_larger_than(tensors, run.path, RunError):
-            net = config.model.build(shape, len(classes))
-        load_net(net, tensors, run.best)
-        learner = build_learner(net.to(pick_device(config.device)), config)
-        net.eval()
-        return cls(config, learner, classes)
-
-    def evaluate(self) -> Evaluation:
-        """Accuracy and more on the test set."""
-        return evaluate(self.learner, load_splits(self.config).test, self.config.batch_size)
-
-    def read(self, path: Path | str) -> Batch:
-        """One recording from a file, encoded as the run's dataset is.
-
-        Raises:
-            ConfigError: the dataset has no single recordings.
-            DataError: the file cannot be read.
-        """
-        recording = load_file(self.config.data.name, path, **self.config.data.options())
-        return recording.batch([0]).to(self.learner.device)
 
 
 def _train(
@@ -324,24 +261,6 @@ def _describe(
         },
         "calibration": factors,
     }
-
-
-def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
-    """What run.json says: whether a config makes the network, shape of an input, classes.
-
-    Raises:
-        RunError: it says something else.
-    """
-    info = read_json(run.info)
-    try:
-        data = info["data"]
-        shape = tuple(int(side) for side in data["feature_shape"])
-        classes = [str(name) for name in data["classes"]]
-        if not shape or min(shape) < 1 or not classes:
-            raise ValueError("there is nothing to classify")
-        return bool(info["from_config"]), shape, classes
-    except DAMAGE as error:
-        raise RunError(f"{run.info} does not describe a run: {error!r}.") from error
 
 
 def _digest(net: nn.Module) -> str:

@@ -67,6 +67,12 @@ def test_one_step_or_one_channel_must_be_said() -> None:
     assert still == Axes(0, False, (1, 28, 28), None)
 
 
+def test_steps_say_that_an_image_of_one_channel_has_no_time() -> None:
+    network = taking((28, 28), (1, 28, 28))
+    found = find_axes((8, 1, 28, 28), 0, steps=25, outputs_of=network)
+    assert found == Axes(0, False, (1, 28, 28), None)
+
+
 def test_rows_that_are_as_many_as_steps_must_be_said() -> None:
     with pytest.raises(DataError, match="may be 28 time steps"):
         find_axes((28, 28), None, steps=28, outputs_of=taking((28,), (28, 28)))

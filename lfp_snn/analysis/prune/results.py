@@ -17,7 +17,7 @@ from lfp_snn.analysis.compare.statistics import Mean, Paired, holm, mean, paired
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import Curve, Options, PrunedRun
 from lfp_snn.errors import ConfigError
-from lfp_snn.training import Config
+from lfp_snn.training import Settings
 
 __all__ = ["MEASURES", "Difference", "Measure", "Pruned", "refuse_unlike"]
 
@@ -201,7 +201,7 @@ def _run_json(run: PrunedRun) -> dict[str, Any]:
     }
 
 
-def refuse_unlike(configs: Mapping[Path, Config]) -> None:
+def refuse_unlike(configs: Mapping[Path, Settings]) -> None:
     """Refuse runs that cannot be put side by side.
 
     Raises:
@@ -212,7 +212,7 @@ def refuse_unlike(configs: Mapping[Path, Config]) -> None:
     first, *_ = configs
     for path, config in configs.items():
         for section in ("model", "data"):
-            if getattr(config, section) != getattr(configs[first], section):
+            if getattr(config, section, None) != getattr(configs[first], section, None):
                 raise ConfigError(
                     f"{path} has another section {section} than {first}: prune them apart."
                 )
