@@ -19,7 +19,7 @@ import lfp_snn
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
     {"errors"},
-    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles"},
+    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup"},
     {"lif", "cells", "rules", "rewards"},
     {"backends"},
     {"engine", "data", "models"},

@@ -336,6 +336,7 @@ class Trainer:
             wall_s=self._wall_s(),
             metrics=self.metrics,
             run=self.folder,
+            layers=self.labels(),
         )
         if self.run is not None:
             result.write()
@@ -354,6 +355,10 @@ class Trainer:
         """See :class:`~lfp_snn.training.observer.Watched`."""
         self._stop_asked = True
         self._say(reason)
+
+    def labels(self) -> dict[str, str]:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        return self.learner.engine.labels()
 
     def feedback_norms(self) -> dict[str, float]:
         """See :class:`~lfp_snn.training.observer.Watched`."""
@@ -378,14 +383,8 @@ class Trainer:
             batches=len(self.loader),
             step=progress.step,
             steps=self.settings.epochs * len(self.loader),
-            accuracy=self._accuracy(),
+            accuracy=math.nan if self.splits.train.is_regression else progress.totals.so_far,
         )
-
-    def _accuracy(self) -> float:
-        """Of training in the epoch under way; NaN where there are no classes."""
-        if self.splits.train.is_regression:
-            return math.nan
-        return self.progress.totals.accuracy if self.progress.totals.samples else 0.0
 
     def _wall_s(self) -> float:
         return self.earlier_s + time.perf_counter() - self._started

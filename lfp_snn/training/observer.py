@@ -73,6 +73,9 @@ class Watched(Protocol):
             reason: a sentence, which is kept among the warnings.
         """
 
+    def labels(self) -> dict[str, str]:
+        """What to call each neuron module in a table, by its name: ``Leaky 512 (4)``."""
+
     def feedback_norms(self) -> dict[str, float]:
         """Norm of the last step's feedback of each layer, as the optimizer got it."""
 

@@ -84,6 +84,11 @@ class Totals:
         """Share of samples read correctly, each before it was learnt from in this epoch."""
         return self.correct / self.samples
 
+    @property
+    def so_far(self) -> float:
+        """The accuracy; 0 before the first sample."""
+        return self.accuracy if self.samples else 0.0
+
     def means(self) -> dict[str, Any]:
         """Means over the samples (norm and clipping: over the steps), as metrics name them.
 

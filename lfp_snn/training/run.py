@@ -40,6 +40,7 @@ from lfp_snn.training.distributed import join
 from lfp_snn.training.feeding import settings_of, splits_for
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
+from lfp_snn.training.notebook import NotebookDisplay, in_notebook
 from lfp_snn.training.observer import Observer
 from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
@@ -100,7 +101,7 @@ def fit(
         resume: go on with the run that is in ``out``; of a finished one the result is returned. Its
             own optimizer and scheduler are given anew, and get back their state.
         observers: told of every step and epoch, such as those of
-            :mod:`lfp_snn.training.callbacks`.
+            :mod:`lfp_snn.training.callbacks`. In a notebook one that shows a bar comes with them.
         settings: the other fields of :class:`~lfp_snn.training.config.Settings`, as a config has
             them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has a batch size of its own.
 
@@ -121,6 +122,8 @@ def fit(
     given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
     checked: Settings = make_config(Settings, given, "fit")
     path = _path(out)
+    if in_notebook():
+        observers = [NotebookDisplay(checked.epochs), *observers]
     splits = splits_for(net, train, val, test, steps=steps, layout=layout)
     given |= {"data": splits.loaded, "steps": steps, "layout": layout}
     checked = make_config(Fitted, given, "fit")

@@ -123,6 +123,9 @@ class _Silent(Watched):
     def sample(self) -> Sample:
         return Sample({"1": np.eye(5, 1000, dtype=bool)}, 0, 0)
 
+    def labels(self) -> dict[str, str]:
+        return {}
+
     def weights(self) -> dict[str, Tensor]:
         return {}
 
