@@ -19,12 +19,13 @@ import lfp_snn
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
     {"errors"},
-    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles"},
+    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup"},
     {"lif", "cells", "rules", "rewards"},
     {"backends"},
     {"engine", "data", "models"},
     {"learners"},
     {"training"},
+    {"integrations"},
     {"analysis"},
     {"cli"},
     {"__main__"},
@@ -89,7 +90,7 @@ def test_ci_runs_what_the_makefile_has(repository: Path) -> None:
 def test_every_dependency_is_pinned(repository: Path) -> None:
     project = _project(repository)["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    for extra in ("data", "formats", "exchange", "onnx", "metrics"):
+    for extra in ("data", "formats", "exchange", "onnx", "metrics", "tensorboard", "lightning"):
         asked += project["optional-dependencies"][extra]
     names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
     lines = (repository / "constraints.txt").read_text().splitlines()
@@ -102,7 +103,7 @@ def test_every_dependency_is_pinned(repository: Path) -> None:
 def test_every_import_is_a_declared_dependency(repository: Path) -> None:
     project = _project(repository)["project"]
     optional = project["optional-dependencies"]
-    extras = ("data", "formats", "triton", "peers", "exchange", "onnx", "metrics")
+    extras = ("data", "formats", "triton", "peers", "exchange", "onnx", "metrics", "lightning")
     asked = project["dependencies"] + [each for name in extras for each in optional[name]]
     names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
     names = {MODULE_OF.get(name, name) for name in names} | COMES_WITH
@@ -188,7 +189,8 @@ def test_tonic_is_imported_in_functions_of_data_only(repository: Path) -> None:
 def test_importing_the_package_is_silent_and_needs_no_extra() -> None:
     code = (
         "import sys\n"
-        "for name in ('tonic', 'triton', 'spikingjelly', 'nir', 'onnx', 'neurobench', 'pytest'):\n"
+        "for name in ('tonic', 'triton', 'spikingjelly', 'nir', 'onnx', 'neurobench', 'pytest',\n"
+        "             'tensorboard', 'lightning'):\n"
         "    sys.modules[name] = None\n"
         "import lfp_snn, lfp_snn.analysis, lfp_snn.cli, lfp_snn.training\n"
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,21 @@ def test_tour_runs_and_learns(
     assert events is not None
     assert 0 < int(events[2]) < int(events[1])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_own_shows_runs(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python of docs/own.md, block after block, as one would type it."""
+    page = (repository / "docs" / "own.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "own"}
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"docs/own.md, block {number}", "exec"), names)
+    assert names["result"].test_accuracy > 0.85
+    assert names["accuracy"] > 0.8
 
 
 def test_local_links_lead_somewhere(repository: Path) -> None:

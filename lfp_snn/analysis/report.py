@@ -15,7 +15,9 @@ from lfp_snn.unpacking import reading
 __all__ = ["write_report"]
 
 #: What result.json holds beside the figures of the result table.
-_SHOWN_ELSEWHERE = frozenset({"confusion", "classes", "warnings", "firing", "baseline", "samples"})
+_SHOWN_ELSEWHERE = frozenset(
+    {"confusion", "classes", "warnings", "firing", "baseline", "samples", "layers"}
+)
 
 
 def write_report(run_dir: Path) -> Path:

@@ -21,6 +21,8 @@ __all__ = [
     "ExportFormat",
     "Jobs",
     "Kind",
+    "OwnData",
+    "OwnNet",
     "OfItsConfig",
     "DataPart",
     "Run",
@@ -98,6 +100,22 @@ OfItsConfig = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+OwnNet = Annotated[
+    str | None,
+    typer.Option(
+        "--net",
+        metavar="MODULE:FUNCTION",
+        help="What makes the network, of a run that was made by fit() in Python; its code is run.",
+    ),
+]
+OwnData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="MODULE:FUNCTION",
+        help="What makes the data of such a run, as fit() was given it: (train, val, test).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[
     Path | None,

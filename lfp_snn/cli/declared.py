@@ -24,6 +24,8 @@ from lfp_snn.cli.arguments import (
     Jobs,
     Kind,
     OfItsConfig,
+    OwnData,
+    OwnNet,
     Run,
     Storage,
     Threads,
@@ -53,7 +55,13 @@ def train(
 
 
 @runs("lfp_snn.cli.runs:evaluate")
-def evaluate(run: Run, overrides: OfItsConfig = None, as_json: AsJson = False) -> None:
+def evaluate(
+    run: Run,
+    overrides: OfItsConfig = None,
+    as_json: AsJson = False,
+    net: OwnNet = None,
+    data: OwnData = None,
+) -> None:
     """Test the best weights of a run once more."""
 
 
@@ -62,6 +70,7 @@ def predict(
     run: Run,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     as_json: AsJson = False,
+    net: OwnNet = None,
 ) -> None:
     """Say which class a recording is of, and how often each output spiked (or its membrane).
 
@@ -222,6 +231,8 @@ def explain(
         int | None, typer.Option(min=1, help="So many, with --batch or --faithfulness.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; by default RUN/explain.")] = None,
+    net: OwnNet = None,
+    data: OwnData = None,
 ) -> None:
     """Show which input events made a run decide as it did."""
 
@@ -245,6 +256,8 @@ def export(
     finetune: Annotated[
         int, typer.Option(min=0, metavar="EPOCHS", help="int8: fine-tune with LFP so long.")
     ] = 0,
+    net: OwnNet = None,
+    data: OwnData = None,
 ) -> None:
     """Write the best weights of a run in a format of exchange."""
 
@@ -275,6 +288,8 @@ def metrics(
         int | None, typer.Option(min=1, help="So many test samples; by default all of them.")
     ] = None,
     as_json: AsJson = False,
+    net: OwnNet = None,
+    data: OwnData = None,
 ) -> None:
     """Measure a run with NeuroBench, and estimate its energy."""
 
@@ -309,6 +324,8 @@ def prune(
         Path | None,
         typer.Option(help="Folder; by default RUN/prune, and runs/prune for several runs."),
     ] = None,
+    net: OwnNet = None,
+    data: OwnData = None,
 ) -> None:
     """Prune trained networks: what is left of accuracy, and which learner's prune better."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lfp_snn.cli.console import percent, time_bar, two_columns
 from lfp_snn.training import Observer, Result, StepReport
+from lfp_snn.training.observer import Watched
 
 __all__ = ["Display", "result_table"]
 
@@ -30,6 +31,7 @@ class Display(Observer):
         self._best = -1.0
         self._task: TaskID | None = None
         self._bar = time_bar(console)
+        self._labels: Callable[[], Mapping[str, str]] = dict
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -37,6 +39,10 @@ class Display(Observer):
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def attached(self, training: Watched) -> None:
+        """Ask it what its layers are called."""
+        self._labels = training.labels
 
     def started(self, report: StepReport) -> None:
         """Show the bar."""
@@ -52,7 +58,10 @@ class Display(Observer):
 
     def epoch_ended(self, metrics: Mapping[str, Any]) -> None:
         """Print the epoch; a star marks weights that are kept, being as good as any so far."""
-        firing = "  ".join(f"{name}: {percent(rate)}" for name, rate in metrics["firing"].items())
+        labels = self._labels()
+        firing = "  ".join(
+            f"{labels.get(name, name)}: {percent(rate)}" for name, rate in metrics["firing"].items()
+        )
         self._print(
             f"epoch {metrics['epoch']:>{len(str(self.epochs))}}/{self.epochs}  "
             f"{self._figures(metrics)}  "
@@ -90,33 +99,4 @@ class Display(Observer):
 
 def result_table(result: Result) -> Table:
     """The table at the end of a training."""
-    sizes = result.samples
-    what = "accuracy" if result.test_error is None else "error"
-    validated = _figure(result.val_accuracy, result.val_error)
-    chosen = f"{validated}  of {sizes['val']}, in epoch {result.best_epoch}"
-    unchosen = f"none; the last epoch, {result.best_epoch}, was tested"
-    rows = [
-        (
-            f"test {what}",
-            f"{_figure(result.test_accuracy, result.test_error)}  of {sizes['test']}",
-        ),
-        (f"validation {what}", chosen if result.validated else unchosen),
-    ]
-    if result.baseline is not None:
-        accuracy = percent(result.baseline["test_accuracy"], 2)
-        rows.append(("baseline", f"{accuracy}  {result.baseline['name']}"))
-    rows += [
-        ("ties in the test", percent(result.test_ties)),
-        (
-            "firing in the test",
-            "  ".join(f"{name}: {percent(rate)}" for name, rate in result.firing.items()),
-        ),
-        ("training", f"{result.train_s:.1f} s on {sizes['train']} samples"),
-        ("in all", f"{result.wall_s:.1f} s"),
-    ]
-    return two_columns(rows)
-
-
-def _figure(accuracy: float, error: float | None) -> str:
-    """An accuracy, or an error where there are no classes."""
-    return percent(accuracy, 2) if error is None else f"{error:.4g}"
+    return two_columns(result.rows())

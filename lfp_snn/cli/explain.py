@@ -26,12 +26,12 @@ from lfp_snn.analysis.explain.target import (
 )
 from lfp_snn.cli.arguments import Asked, DataPart
 from lfp_snn.cli.console import shown, time_bar, two_columns
+from lfp_snn.cli.own import opened
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rules import Composite, Norm, Rule
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import make_config, parse_yaml
 from lfp_snn.training.files import write_json
@@ -53,13 +53,15 @@ def explain(
     faithfulness: bool,
     samples: int | None,
     out: Path | None,
+    net: str | None,
+    data: str | None,
 ) -> None:
     """Show which events made a run decide; see :func:`lfp_snn.cli.declared.explain`."""
     if samples is not None and not (batch or faithfulness):
         raise ConfigError("--samples is for --batch and --faithfulness; name samples by --sample.")
     if sample and (batch or faithfulness):
         raise ConfigError("--sample names samples; --batch and --faithfulness take --samples N.")
-    trained = TrainedRun.open(run, overrides or ())
+    trained = opened(run, overrides, net, data)
     explainer = _explainer(trained, _rule(rule, trained), smooth)
     asked = _target(target, of_class, against, trained.classes, explainer)
     folder = out or run / "explain"
@@ -68,7 +70,7 @@ def explain(
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
     if batch or faithfulness:
-        part = getattr(load_classes(trained.config), split.value)
+        part = getattr(trained.classified(), split.value)
         part = _some(part, samples, split.value)
         if batch:
             _batch(explainer, part, folder, split.value)
@@ -145,11 +147,7 @@ def _samples(
     target: Target,
     folder: Path,
 ) -> None:
-    config, data = trained.config, trained.config.data
-    if hasattr(data, "storage"):  # reads the recordings themselves, to find each event
-        streamed = data.model_copy(update={"storage": "streamed"})
-        config = config.model_copy(update={"data": streamed})
-    part = getattr(load_classes(config), split)
+    part = getattr(trained.classified(streamed=True), split)
     explanation.check_indices(indices, part, split)
     found = explanation.explain(explainer, part, indices, target)
     for index, each in zip(indices, found, strict=True):

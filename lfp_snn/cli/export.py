@@ -17,6 +17,7 @@ from lfp_snn.analysis.exchange.onnx_export import to_onnx
 from lfp_snn.analysis.exchange.weights import weights_bytes
 from lfp_snn.cli.arguments import ExportFormat
 from lfp_snn.cli.console import percent, shown, two_columns
+from lfp_snn.cli.own import opened
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError
@@ -24,8 +25,7 @@ from lfp_snn.learners.lfp import LFP, LFPOptions
 from lfp_snn.models.nir import load_nir
 from lfp_snn.training import TrainedRun, evaluate, load_config
 from lfp_snn.training.assembly import load_classes
-from lfp_snn.training.files import read_json, write_atomic
-from lfp_snn.training.rundir import RunDir
+from lfp_snn.training.files import write_atomic
 
 __all__ = ["export", "import_network"]
 
@@ -40,6 +40,8 @@ def export(
     out: Path | None,
     force: bool,
     finetune: int,
+    net: str | None,
+    data: str | None,
 ) -> None:
     """Write a network in a format of exchange; see :func:`lfp_snn.cli.declared.export`."""
     if finetune and to is not ExportFormat.int8:
@@ -47,31 +49,30 @@ def export(
     target = out or run / f"network.{SUFFIX.get(to, to.value)}"
     if target.exists() and not force:
         raise RunError(f"{target} exists already: name another file with --out, or use --force.")
-    trained = TrainedRun.open(run, overrides or ())
-    shape = tuple(read_json(RunDir(run).info)["data"]["feature_shape"])
-    content, rows = _content(trained, shape, to, finetune)
+    trained = opened(run, overrides, net, data)
+    content, rows = _content(trained, to, finetune)
     write_atomic(target, content)
     Console().print(two_columns(rows))
     typer.echo(f"written to {shown(target)}")
 
 
 def _content(
-    trained: TrainedRun, shape: tuple[int, ...], to: ExportFormat, finetune: int
+    trained: TrainedRun, to: ExportFormat, finetune: int
 ) -> tuple[bytes, list[tuple[str, str]]]:
     """What to write, and what to tell."""
-    net = trained.learner.net
+    net, shape = trained.learner.net, trained.input_shape
     if to is ExportFormat.nir:
         graph = to_nir(net, shape)
         return nir_bytes(graph), [("note", line) for line in meaning_lost(net)]
     if to is ExportFormat.onnx:
         return to_onnx(net, shape), []
     if to is ExportFormat.safetensors:
-        return weights_bytes(net, trained.config.model, shape, trained.classes), []
+        return weights_bytes(net, trained.model, shape, trained.classes), []
     return _int8(trained, finetune)
 
 
 def _int8(trained: TrainedRun, finetune: int) -> tuple[bytes, list[tuple[str, str]]]:
-    quantised = quantise_run(trained, load_classes(trained.config), finetune)
+    quantised = quantise_run(trained, trained.classified(), finetune)
     info: dict[str, Any] = {"classes": trained.classes, "test_accuracy": quantised.to_json()}
     rows = [
         ("test accuracy, float32", percent(quantised.before, 2)),

@@ -12,17 +12,23 @@ from rich.console import Console
 
 from lfp_snn.analysis.metrics import Metrics, measure
 from lfp_snn.cli.console import percent, time_bar, two_columns
+from lfp_snn.cli.own import opened
 from lfp_snn.errors import ConfigError
-from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_classes
 
 __all__ = ["metrics"]
 
 
-def metrics(run: Path, overrides: Sequence[str] | None, samples: int | None, as_json: bool) -> None:
+def metrics(
+    run: Path,
+    overrides: Sequence[str] | None,
+    samples: int | None,
+    as_json: bool,
+    net: str | None,
+    data: str | None,
+) -> None:
     """Measure a run; see :func:`lfp_snn.cli.declared.metrics`."""
-    trained = TrainedRun.open(run, overrides or ())
-    test = load_classes(trained.config).test
+    trained = opened(run, overrides, net, data)
+    test = trained.classified().test
     if samples is not None:
         if samples > len(test):
             raise ConfigError(f"--samples is {samples}, but the test set has {len(test)}.")

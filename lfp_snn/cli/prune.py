@@ -14,12 +14,12 @@ from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
 from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_pruning
 from lfp_snn.cli.console import shown, time_bar
+from lfp_snn.cli.own import opened
 from lfp_snn.cli.study import table, tell
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.options import nearest
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import write_atomic
 
 __all__ = ["prune"]
@@ -34,6 +34,8 @@ def prune(
     samples: int,
     save: float | None,
     out: Path | None,
+    net: str | None,
+    data: str | None,
 ) -> None:
     """Prune trained networks; see :func:`lfp_snn.cli.declared.prune`."""
     options = PruningOptions(
@@ -48,11 +50,11 @@ def prune(
     changes = [each for each in runs if Path(each) not in paths]
     if not paths:
         raise ConfigError("No RUN is named: name one or more run directories.")
-    trained = {path: TrainedRun.open(path, changes) for path in paths}
+    trained = {path: opened(path, changes, net, data) for path in paths}
     refuse_unlike({path: each.config for path, each in trained.items()})
     folder = out or (paths[0] / "prune" if len(paths) == 1 else Path("runs") / "prune")
     _make(folder)
-    splits = load_classes(trained[paths[0]].config)
+    splits = trained[paths[0]].classified()
     console = Console()
     orders = sum(draws if each == "random" else 1 for each in options.criteria)
     found = []
@@ -64,7 +66,7 @@ def prune(
             if save is not None:
                 _save(each, splits.train, options, save, folder)
     findings = PruningFindings(found, options, len(splits.test))
-    name = trained[paths[0]].config.name
+    name = trained[paths[0]].name
     report = write_pruning(findings, folder, name, splits.info.get("source", ""))
     console.print(table(SUMMARY_TITLES, summary_rows(findings)))
     tell(console, findings, report)
@@ -117,6 +119,6 @@ def _save(
             continue
         (ranking,) = rankings(trained, train, criterion, options)
         with ranking.pruned(net, share):
-            content = weights_bytes(net, config.model, train.feature_shape, trained.classes)
+            content = weights_bytes(net, trained.model, train.feature_shape, trained.classes)
         stem = f"{config.learner.name}-seed-{config.seed}-{criterion}-{share:g}"
         write_atomic(folder / f"{stem}.safetensors", content)

@@ -10,14 +10,16 @@ import typer
 from rich.console import Console
 
 from lfp_snn.cli.console import percent, two_columns
-from lfp_snn.training import TrainedRun
+from lfp_snn.cli.own import opened
 
 __all__ = ["evaluate", "predict"]
 
 
-def evaluate(run: Path, overrides: Sequence[str] | None, as_json: bool) -> None:
+def evaluate(
+    run: Path, overrides: Sequence[str] | None, as_json: bool, net: str | None, data: str | None
+) -> None:
     """Test once more; see :func:`lfp_snn.cli.declared.evaluate`."""
-    evaluation = TrainedRun.open(run, overrides or ()).evaluate()
+    evaluation = opened(run, overrides, net, data).evaluate()
     if evaluation.error is not None:
         told = json.dumps({"test_error": evaluation.error})
         typer.echo(told if as_json else f"test error  {evaluation.error:.4g}")
@@ -32,9 +34,9 @@ def evaluate(run: Path, overrides: Sequence[str] | None, as_json: bool) -> None:
     Console().print(two_columns(rows))
 
 
-def predict(run: Path, file: Path, as_json: bool) -> None:
+def predict(run: Path, file: Path, as_json: bool, net: str | None) -> None:
     """Read the class of a recording; see :func:`lfp_snn.cli.declared.predict`."""
-    trained = TrainedRun.open(run)
+    trained = opened(run, None, net, None)
     batch = trained.read(file)
     if batch.targets is not None:
         estimate = trained.learner.estimate(batch)[0].tolist()

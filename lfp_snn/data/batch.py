@@ -54,3 +54,7 @@ class Batch:
             lengths=sent(self.lengths),
             targets=sent(self.targets),
         )
+
+
+#: The share of a batch that has fewer samples than there are processes to share it.
+NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))

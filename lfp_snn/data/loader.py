@@ -1,12 +1,9 @@
 """The loader: a set, cut into batches in an order that can be taken up again anywhere."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 
 from lfp_snn.data.batch import Batch
 from lfp_snn.data.sets import Draw, IntArray, SampleSet
@@ -14,8 +11,6 @@ from lfp_snn.errors import ConfigError, DataError
 
 #: How the samples of an epoch are chosen; see `Loader`.
 Sampling = Literal["in_order", "shuffle", "balanced"]
-
-_AHEAD = 2  # batches that each worker may be ahead
 
 
 class Loader:
@@ -26,7 +21,8 @@ class Loader:
     would have seen, whatever the number of workers.
 
     Args:
-        samples: the set.
+        samples: the set. One with batches of its own (that of a torch `DataLoader`) is cut as that
+            says, but where it is taken in order.
         batch_size: B; the last batch of an epoch may be smaller.
         sampling: `in_order`, the set as it is, without augmentation; or for training `shuffle`, all
             samples in a new order in each epoch, or `balanced`, every class equally often: as many
@@ -38,7 +34,8 @@ class Loader:
             have none.
 
     Raises:
-        ConfigError: the batch size is below 1, workers below 0, or there is no such sampling.
+        ConfigError: the batch size is below 1, workers below 0, there is no such sampling, or
+            `balanced` is asked of a set with batches of its own.
         DataError: the set is empty.
     """
 
@@ -61,6 +58,12 @@ class Loader:
             )
         if len(samples) == 0:
             raise DataError("the set has no samples, so there is nothing to load")
+        self._own = None if sampling == "in_order" else samples.batching
+        if self._own is not None and sampling == "balanced":
+            raise ConfigError(
+                "sampling is 'balanced', but the training set is a DataLoader, which draws its own "
+                "batches; leave sampling out, or give the dataset itself"
+            )
         self.samples = samples
         self.batch_size = batch_size
         self.sampling = sampling
@@ -70,6 +73,8 @@ class Loader:
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
+        if self._own is not None:
+            return len(self._own)
         return -(-len(self.samples) // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0, every: int = 1) -> Iterator[Batch]:
@@ -78,31 +83,17 @@ class Loader:
         Raises:
             DataError: a sample cannot be read.
         """
-        order = self._order(epoch)
         draw = None if self.sampling == "in_order" else Draw(self.seed, epoch)
+        batches = self._batches(Draw(self.seed, epoch))[start::every]
+        own = [np.array_split(whole, self.shard[1])[self.shard[0]] for whole in batches]
+        yield from self.samples.batches(own, draw, self.workers)
 
-        def make(number: int) -> Batch:
-            whole = order[number * self.batch_size : (number + 1) * self.batch_size]
-            own = np.array_split(whole, self.shard[1])[self.shard[0]]
-            return self.samples.batch(own, draw) if len(own) else _nothing()
-
-        numbers = range(start, len(self), every)
-        if self.workers == 0:
-            yield from map(make, numbers)
-            return
-        # Threads: the kernels that read and bin release Python's lock, and nothing is copied
-        # between processes or left behind by them.
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="loader")
-        waiting: deque[Future[Batch]] = deque()
-        try:
-            for number in numbers:
-                waiting.append(pool.submit(make, number))
-                if len(waiting) > _AHEAD * self.workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def _batches(self, draw: Draw) -> Sequence[IntArray]:
+        """The positions of the samples of each batch."""
+        if self._own is not None:
+            return self._own.draw(draw)
+        order = self._order(draw.epoch)
+        return [order[n : n + self.batch_size] for n in range(0, len(order), self.batch_size)]
 
     def _order(self, epoch: int) -> IntArray:
         count = len(self.samples)
@@ -112,11 +103,6 @@ class Loader:
         if self.sampling == "shuffle":
             return rng.permutation(count)
         return _balanced(self.samples.labels, rng)
-
-
-def _nothing() -> Batch:
-    """The share of a batch that has fewer samples than there are shares."""
-    return Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
 
 
 def _balanced(labels: IntArray, rng: np.random.Generator) -> IntArray:

@@ -1,7 +1,7 @@
 """The datasets by name."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,9 @@ def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
         options["root"] = root
     parsed = parse_options(name, options)
     splits = _dataset(name).build(parsed)
-    return splits if parsed.classes is None else splits.keep(parsed.classes)
+    if parsed.classes is not None:
+        splits = splits.keep(parsed.classes)
+    return replace(splits, loaded={"name": name, **parsed.model_dump(mode="json")})
 
 
 def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:

@@ -2,15 +2,16 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lfp_snn.data.batch import Batch
+from lfp_snn.data.ahead import ahead
+from lfp_snn.data.batch import NOTHING, Batch
 from lfp_snn.data.binning import Binned
 from lfp_snn.data.cache import check_whole
 from lfp_snn.data.encoders import Encoder
@@ -36,6 +37,16 @@ class Encoded(NamedTuple):
     labels: IntArray | None = None
 
 
+class Batching(Protocol):
+    """How a set is cut into batches to train on, where it says so itself."""
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+
+    def draw(self, draw: Draw) -> Sequence[IntArray]:
+        """The positions of the samples of each batch of an epoch; follows from the draw."""
+
+
 class SampleSet(ABC):
     """Labelled samples, all of one shape.
 
@@ -49,6 +60,9 @@ class SampleSet(ABC):
         steps: T; the largest, where samples have lengths of their own.
         rows: the rows that make up this set (None: all).
     """
+
+    #: How it is cut into batches to train on; None: as the loader is told.
+    batching: Batching | None = None
 
     def __init__(
         self,
@@ -125,6 +139,20 @@ class SampleSet(ABC):
             steps=None if isinstance(x, Spikes) else self.steps,
             targets=None if targets is None else torch.from_numpy(targets),
         )
+
+    def batches(self, each: Sequence[IntArray], draw: Draw | None, workers: int) -> Iterator[Batch]:
+        """The batches of the samples at these positions, in order; of none an empty one.
+
+        Args:
+            each: positions of the samples of each batch.
+            draw: see `batch`.
+            workers: threads that put batches together ahead of time; 0: none.
+        """
+
+        def make(indices: IntArray) -> Batch:
+            return self.batch(indices, draw) if len(indices) else NOTHING
+
+        return ahead(make, each, workers)
 
     def subset(self, indices: Positions) -> "SampleSet":
         """The set of the samples at these positions of this set."""
@@ -292,13 +320,15 @@ class Splits:
     `val` may be empty: then the weights of the last epoch are tested.
 
     `info` has `name`, `source` (one phrase: what it is and from whom, for reports) and `sizes`
-    (samples in each part).
+    (samples in each part). `loaded` has the name and the options with which `load` gives them
+    again; None where it does not.
     """
 
     train: SampleSet
     val: SampleSet
     test: SampleSet
     info: dict[str, Any]
+    loaded: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -320,7 +350,8 @@ class Splits:
     def joined(cls, parts: Mapping[str, SampleSet], *, name: str, source: str) -> "Splits":
         """Three sets of one kind, by the names of their parts."""
         sizes = {part: len(each) for part, each in parts.items()}
-        return cls(**parts, info={"name": name, "source": source, "sizes": sizes})
+        info = {"name": name, "source": source, "sizes": sizes}
+        return cls(parts["train"], parts["val"], parts["test"], info)
 
     def keep(self, names: Sequence[int | str]) -> "Splits":
         """The samples of some classes, numbered in the order of their names.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
+from lfp_snn.engine import table
 from lfp_snn.engine.chunked import Chunks
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
@@ -28,7 +29,6 @@ from lfp_snn.engine.online import OnlineLFP
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Statistics
 from lfp_snn.engine.stage import Form, Tape
 from lfp_snn.engine.stopwatch import Stopwatch
-from lfp_snn.engine.table import program_table, stage_table
 from lfp_snn.errors import NetworkError
 from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rules import Composite, Rule, Update, assign
@@ -385,11 +385,20 @@ class TemporalLFP(TracedNetwork):
             kernels: :attr:`kernels` of the same network elsewhere, shown in place of its own.
         """
         plan, forms = self._shown()
-        return stage_table(self, plan, forms, plan.kernels if kernels is None else kernels)
+        return table.stage_table(self, plan, forms, plan.kernels if kernels is None else kernels)
 
     def __repr__(self) -> str:
-        plan, forms = self._shown()
-        return program_table(self, plan, forms)
+        return table.program_table(self, *self._shown())
+
+    def _repr_html_(self) -> str:
+        return table.program_html(self, *self._shown())
+
+    def labels(self) -> dict[str, str]:
+        """What to call each population in a table: ``Leaky 512 (4)``, or ``lif1, Leaky 512``.
+
+        By name; the number of units is known after a forward pass.
+        """
+        return table.population_labels(*self._shown())
 
     def _shown(self) -> tuple[Plan, Sequence[Form]]:
         """The plan of the last pass and the forms of its values, or the plan of the next pass."""

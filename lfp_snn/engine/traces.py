@@ -20,8 +20,8 @@ takes the share :math:`\tau_{k-1}`. Then
 .. math:: \sum_t x_t n_t = \sum_k a_k c_k E_k, \qquad E_k = x_k + h_k \tau_{k-1} E_{k-1}
 
 A parameter of neurons has an eligibility per neuron, and so does the synapse of the
-:class:`TracedReadout` per weight: within the layer both are exact. For all other synapses one per weight
-and sample would be too many. There, with :math:`E_k = e_k / g_k`,
+:class:`TracedReadout` per weight: within the layer both are exact. For all other synapses one per
+weight and sample would be too many. There, with :math:`E_k = e_k / g_k`,
 
 .. math::
 

@@ -19,11 +19,13 @@ readout    of membranes, for outputs that never spike
 targets    regression to a membrane or to a spike train
 values     of outputs that are no spikes: softmax, sigmoid, mistakes only
 outside    a number per sample, or a function of the user
+loss       a differentiable loss of the output spikes
 ========== =======================================================================
 """
 
 from lfp_snn.rewards.base import Prediction, Reward, RewardState, StepwiseReward, ties
 from lfp_snn.rewards.latency import FirstSpike
+from lfp_snn.rewards.loss import FromLoss
 from lfp_snn.rewards.outside import Function, Scalar
 from lfp_snn.rewards.rate import BoundedSoftmax, Misclassification, RateCoded, Sigmoid, SoftmaxRate
 from lfp_snn.rewards.readout import MembraneCoded
@@ -34,6 +36,7 @@ __all__ = [
     "REWARDS",
     "BoundedSoftmax",
     "FirstSpike",
+    "FromLoss",
     "Function",
     "MembraneCoded",
     "MembraneTarget",
@@ -54,7 +57,7 @@ __all__ = [
 ]
 
 #: Rewards by the name that a config uses. A program may add its own, a dataclass of options; its
-#: settings can then name it. Function is not among them: no config names code.
+#: settings can then name it. Function and FromLoss are not among them: no config names code.
 REWARDS: dict[str, type[Reward]] = {
     "rate_coded": RateCoded,
     "softmax_rate": SoftmaxRate,

@@ -36,6 +36,7 @@ __all__ = [
     "load_splits",
     "place",
     "prepare",
+    "refuse_regression",
     "seeded",
 ]
 
@@ -107,17 +108,26 @@ def load_classes(config: Config, *, validated: bool = False) -> Splits:
         ConfigError: samples have targets and no classes, or nothing validates.
     """
     splits = load_splits(config)
-    if splits.train.is_regression:
-        raise ConfigError(
-            "The samples have targets and no classes, but this reads classes; train, evaluate and "
-            "predict take targets."
-        )
+    refuse_regression(splits)
     if validated and not len(splits.val):
         raise ConfigError(
             "Nothing validates, but this chooses by validation; let a stretch of each training "
             "recording validate with data.validation_time=0.125."
         )
     return splits
+
+
+def refuse_regression(splits: Splits) -> None:
+    """Refuse data without classes.
+
+    Raises:
+        ConfigError: samples have targets and no classes.
+    """
+    if splits.train.is_regression:
+        raise ConfigError(
+            "The samples have targets and no classes, but this reads classes; train, evaluate and "
+            "predict take targets."
+        )
 
 
 @contextmanager

@@ -14,12 +14,14 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
+from lfp_snn.spikes import Spikes
 
 __all__ = ["calibrate"]
 
@@ -29,9 +31,10 @@ _MISS = 0.25  # relative distance from the target that is worth a warning
 
 def calibrate(
     lfp: TemporalLFP,
-    batch: TrainingBatch,
+    batch: TrainingBatch | Tensor | Spikes,
     target: float = 0.05,
     *,
+    steps: int | None = None,
     tolerance: float = 0.02,
     iterations: int = 20,
     kept: Collection[nn.Module] = (),
@@ -50,8 +53,10 @@ def calibrate(
 
     Args:
         lfp: the network; its synapses are changed in place.
-        batch: the inputs to calibrate on, on the network's device.
+        batch: the inputs to calibrate on, on the network's device: a batch, or what ``forward``
+            takes, ``[T, B, ...]`` or a constant input ``[B, ...]`` with ``steps``.
         target: mean spikes per neuron and step to reach, in (0, 0.5); 0.03 to 0.08 trains well.
+        steps: T of a constant input that is given as a tensor.
         tolerance: relative distance from the target at which the search ends.
         iterations: bisections for each population.
         kept: synapses and normalisations that stay as they are, for instance as they were trained
@@ -71,6 +76,8 @@ def calibrate(
     """
     if not 0 < target < 0.5:
         raise ConfigError(f"The target firing rate is {target}; expected one between 0 and 0.5.")
+    if isinstance(batch, Tensor | Spikes):
+        batch = Batch(batch, torch.empty(0, dtype=torch.int64), steps=steps)
     before = {name: tensor.clone() for name, tensor in lfp.net.state_dict().items()}
     training = [(module, module.training) for module in lfp.net.modules()]
     lfp.net.eval()

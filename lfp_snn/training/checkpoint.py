@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from lfp_snn.errors import RunError
 from lfp_snn.learners import Learner
 from lfp_snn.training.distributed import ALONE, World
 from lfp_snn.training.files import write_atomic
+from lfp_snn.training.optim import Schedule
+from lfp_snn.training.plain import from_plain, to_plain
 from lfp_snn.training.progress import Progress
 from lfp_snn.unpacking import DAMAGE, shown
 
@@ -124,7 +125,7 @@ class Snapshot:
     """
 
     def __init__(
-        self, learner: Learner, optimizer: torch.optim.Optimizer, schedule: LRScheduler
+        self, learner: Learner, optimizer: torch.optim.Optimizer, schedule: Schedule
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
@@ -147,7 +148,7 @@ class Snapshot:
         state = {
             "progress": progress.to_json(),
             "optimizer": optimizer,
-            "schedule": self.schedule.state_dict(),
+            "schedule": to_plain(self.schedule.state_dict()),
         }
         save_checkpoint(path, tensors, state)
 
@@ -166,13 +167,32 @@ class Snapshot:
         load_net(self.learner.net, _unprefixed("net", tensors), path)
         try:
             _unpack_optimizer(self.optimizer, _unprefixed("optimizer", tensors), state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
+            self.schedule.load_state_dict(from_plain(state["schedule"]))
             self.learner.load_state_dict(_unprefixed("learner", tensors))
             self._set_random_state(_unprefixed("random", tensors))
             return Progress.from_json(state["progress"]), _unprefixed("best", tensors)
         # Whatever is missing or of another kind trips those who take it over.
         except DAMAGE as error:
             raise _damaged(path, shown(error)) from error
+
+    def load_latest(
+        self, paths: Iterable[Path], world: World = ALONE
+    ) -> tuple[Path, Progress, dict[str, Tensor], list[str]]:
+        """Bring everything back to the first of these checkpoints that is not damaged.
+
+        Returns:
+            Its path, the progress, the best weights, and what is wrong with those before it.
+
+        Raises:
+            RunError: all are damaged, or one is of another network.
+        """
+        damaged: list[str] = []
+        for path in paths:
+            try:
+                return path, *self.load(path, world), damaged
+            except DamagedError as error:
+                damaged.append(str(error))
+        raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
 
     def _random_state(self) -> dict[str, Tensor]:
         state = {"cpu": torch.get_rng_state()}

@@ -25,11 +25,13 @@ from lfp_snn.training.optim import (
     Adam,
     OneCycleSchedule,
     OptimizerOptions,
+    OwnOptimizer,
+    OwnSchedule,
     ScheduleOptions,
 )
 from lfp_snn.training.transfer import Transfer
 
-__all__ = ["Config", "Settings", "pick_device"]
+__all__ = ["Config", "Fitted", "Settings", "pick_device"]
 
 
 @cache
@@ -37,17 +39,22 @@ def _datasets() -> dict[str, type[Choice]]:
     return {name: choice_of(name, dataset.options) for name, dataset in DATASETS.items()}
 
 
+def _optimizers() -> Mapping[str, type[Choice]]:
+    return {**OPTIMIZERS, "own": OwnOptimizer}
+
+
+def _schedules() -> Mapping[str, type[Choice]]:
+    return {**SCHEDULES, "own": OwnSchedule}
+
+
 def _learners() -> Mapping[str, type[Choice]]:
     return {name: learner.Options for name, learner in LEARNERS.items()}
 
 
 _Learner = Annotated[LearnerOptions, choose("learner", _learners, "lfp"), AS_MAPPING]
-_Optimizer = Annotated[
-    OptimizerOptions, choose("optimizer", lambda: OPTIMIZERS, "adam"), AS_MAPPING
-]
-_Schedule = Annotated[
-    ScheduleOptions, choose("schedule", lambda: SCHEDULES, "one_cycle"), AS_MAPPING
-]
+# A run that fit() made with an optimizer or a scheduler of a user's own says so by "own".
+_Optimizer = Annotated[OptimizerOptions, choose("optimizer", _optimizers, "adam"), AS_MAPPING]
+_Schedule = Annotated[ScheduleOptions, choose("schedule", _schedules, "one_cycle"), AS_MAPPING]
 
 
 class Settings(Section):
@@ -98,6 +105,20 @@ class Settings(Section):
     def loader(self, samples: SampleSet, shard: tuple[int, int] = (0, 1)) -> Loader:
         """The batches to train on, or one process's share of each."""
         return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers, shard)
+
+
+class Fitted(Settings):
+    """What :func:`~lfp_snn.training.run.fit` trained a network with that no config describes.
+
+    Attributes:
+        data: the dataset by name and options, if it was loaded by its name.
+        steps: T of inputs without time and of recordings, as it was given.
+        layout: where time is, as it was given.
+    """
+
+    data: Annotated[Choice, choose("dataset", _datasets), AS_MAPPING] | None = None
+    steps: int | None = Field(default=None, ge=1)
+    layout: Literal["TB", "BT", "B"] | None = None
 
 
 class Config(Settings):

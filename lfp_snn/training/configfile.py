@@ -26,6 +26,7 @@ __all__ = [
     "apply_overrides",
     "dump_config",
     "load_config",
+    "load_settings",
     "make_config",
     "parse_yaml",
     "read_mapping",
@@ -182,14 +183,21 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a configuration file, apply overrides and check the result.
+    """Read a configuration file, apply overrides and check the result; as :func:`load_settings`."""
+    return load_settings(Config, path, overrides)
+
+
+def load_settings(
+    kind: type[AnySettings], path: Path, overrides: Sequence[str] = ()
+) -> AnySettings:
+    """Read a file of settings of a kind, apply overrides and check the result.
 
     Raises:
         ConfigError: the file is missing or not readable, is no mapping, or something in it is
             unknown or out of range.
     """
     given = apply_overrides(read_mapping(path), overrides)
-    return make_config(Config, given, str(path))
+    return make_config(kind, given, str(path))
 
 
 def apply_overrides(given: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -257,7 +265,13 @@ def make_config(
 
 def dump_config(config: Settings) -> str:
     """The whole configuration as YAML, defaults included; reading it gives an equal one."""
-    fields = config.model_dump(mode="json")
+    dumped = config.model_dump(mode="json")
+    # What says where the data of a fit came from is left out where nothing says so.
+    fields = {
+        key: value
+        for key, value in dumped.items()
+        if value is not None or key in Settings.model_fields
+    }
     order = sorted(fields, key=lambda key: key not in ("name", "data", "model"))
     ordered = {key: fields[key] for key in order}
     return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)

@@ -22,7 +22,8 @@ class Evaluation:
     """What a network does on a set.
 
     Attributes:
-        accuracy: share of samples read correctly; NaN where samples have targets and no classes.
+        accuracy: share of samples read correctly; NaN where samples have targets and no classes,
+            or there are no samples.
         ties: share of samples whose best score was shared (read as the lowest class).
         confusion: counts ``[true class][predicted class]``.
         firing: mean spikes per neuron and step of every population, by name; of activations, the
@@ -50,6 +51,8 @@ def evaluate(
         world: processes that share out the batches; all of them get the figures of the whole set.
     """
     learner.net.eval()
+    if not len(samples):
+        return Evaluation(math.nan, 0.0, [], {})
     if samples.is_regression:
         return _evaluate_numbers(learner, samples, batch_size, world)
     classes = len(samples.classes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners import Learner, StepResult
 from lfp_snn.training.distributed import ALONE, World
 
-__all__ = ["IN_A_ROW", "Guard"]
+__all__ = ["IN_A_ROW", "Guard", "told"]
 
 #: Steps passed over one after the other with which a training ends all the same.
 IN_A_ROW = 10
@@ -135,3 +136,19 @@ def _statistics(net: nn.Module) -> Iterable[Tensor]:
 
 def _not_finite(named: Iterable[tuple[str, Tensor]]) -> list[str]:
     return [name for name, tensor in named if not finite(tensor)]
+
+
+def told(error: NotFiniteError, epoch: int, step: int, last: Path | None) -> str:
+    """What is not finite, where, and what to do about it.
+
+    Args:
+        error: what was found.
+        epoch: in which it was.
+        step: the optimizer step.
+        last: the last checkpoint, if one is kept.
+    """
+    kept = "" if last is None else f" The last checkpoint, {last}, is intact."
+    return (
+        f"{str(error).rstrip('.')} in epoch {epoch}, step {step}; lower optimizer.lr, raise "
+        f"learner.rule.eps, or pass over single steps with on_non_finite=skip.{kept}"
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -16,17 +17,18 @@ from torch import Tensor
 from lfp_snn.data import Batch, Splits
 from lfp_snn.errors import ConfigError, NotFiniteError, RunError
 from lfp_snn.learners import Learner
-from lfp_snn.training.checkpoint import DamagedError, Snapshot, copy_tensors, save_checkpoint
+from lfp_snn.training.checkpoint import Snapshot, copy_tensors, save_checkpoint
 from lfp_snn.training.config import Settings
 from lfp_snn.training.distributed import ALONE, Buckets, World
 from lfp_snn.training.evaluation import Evaluation, evaluate
-from lfp_snn.training.guard import IN_A_ROW, Guard
+from lfp_snn.training.guard import IN_A_ROW, Guard, told
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, SampleSpikes, StepReport
 from lfp_snn.training.progress import Progress, Totals, tally
-from lfp_snn.training.result import Result
+from lfp_snn.training.result import Result, result_of
 from lfp_snn.training.resume import schedule_anew
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.training.steering import Steering, of_settings
 from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first
 
 __all__ = ["Trainer"]
@@ -43,6 +45,7 @@ class Trainer:
         warnings: what was warned of before training, during calibration for instance.
         earlier_s: seconds that went by before, for data and calibration; they count as wall time.
         world: the processes that train together. Each has a trainer, and shares of every batch.
+        steering: a user's own optimizer and scheduler; by default those of the settings.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Trainer:
         warnings: Sequence[str] = (),
         earlier_s: float = 0.0,
         world: World = ALONE,
+        steering: Steering | None = None,
     ) -> None:
         if splits.train.is_regression and not learner.regresses:
             raise ConfigError(
@@ -68,13 +72,18 @@ class Trainer:
         self.run: RunDir | None = None  # of the first process alone: no other writes
         self.loader = settings.loader(splits.train, world.shard)
         self.parameters = list(learner.parameters())
-        self.optimizer = settings.optimizer.build(self.parameters)
-        self.schedule = settings.schedule.build(self.optimizer, settings.epochs, len(self.loader))
+        if steering is None:
+            steering = Steering(settings.optimizer.build(self.parameters), None)
+        self.optimizer, self._own_schedule = steering.optimizer, steering.schedule
+        self.schedule = self._own_schedule or of_settings(
+            settings, self.optimizer, len(self.loader)
+        )
         self.progress = Progress(settings.epochs, warnings=list(warnings))
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
         self.guard = Guard(learner, settings.on_non_finite == "skip", world)
+        self._stop_asked = False  # by an observer
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
         if world.size > 1:
             learner.share(Buckets(world))
@@ -101,16 +110,9 @@ class Trainer:
             RunError: all checkpoints are damaged, or the last is of another network.
         """
         self.run = run if self.world.first else None
-        damaged = []
-        for path in self.world.on_first(run.checkpoints):
-            try:
-                self.progress, self.best = self.snapshot.load(path, self.world)
-                break
-            except DamagedError as error:
-                damaged.append(str(error))
-        else:
-            raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
-        anew = (self.progress.epochs or epochs) != self.settings.epochs
+        paths = self.world.on_first(run.checkpoints)
+        path, self.progress, self.best, damaged = self.snapshot.load_latest(paths, self.world)
+        anew = (self.progress.epochs or epochs) != self.settings.epochs and not self._own_schedule
         self.progress.epochs = self.settings.epochs
         if anew:
             self.schedule = schedule_anew(
@@ -148,7 +150,7 @@ class Trainer:
 
     def _save_best(self) -> None:
         if self.run is not None and self.best:
-            best = {"epoch": self.progress.best_epoch, "accuracy": self._best_accuracy()}
+            best = {"epoch": self.progress.best_epoch, "accuracy": self.progress.known_accuracy}
             save_checkpoint(self.run.best, self.best, best)
 
     def train(self) -> Result:
@@ -168,8 +170,11 @@ class Trainer:
                 "Nothing validates: the weights of the last epoch are tested, and patience stops "
                 "nothing."
             )
+        if not len(self.splits.test):
+            self._say("Nothing tests: the test accuracy is not known.")
         with deferred_signals(self._stopping) as pending:
-            while not self._finished():
+            # An observer, which may ask to stop, is in the first process alone.
+            while self.world.agree(1 if self._finished() else None) is None:
                 self._epoch(pending)
         for observer in self.observers:
             observer.testing()
@@ -177,6 +182,8 @@ class Trainer:
 
     def _finished(self) -> bool:
         progress, patience = self.progress, self.settings.patience
+        if self._stop_asked and progress.epoch:
+            return True
         if patience is not None and progress.stale >= patience:
             return True
         return progress.epoch >= self.settings.epochs
@@ -211,14 +218,14 @@ class Trainer:
             norm = self.guard.clip(self.parameters, self.settings.clip)
         except NotFiniteError as error:
             self._pass_over(error)
-            self.schedule.step()
+            self.schedule.stepped()
         else:
             self.optimizer.step()
-            self.schedule.step()
+            self.schedule.stepped()
             self.learner.after_step()
             limit = self.settings.clip
-            told = self.world.sum(tally(result, batch.labels, self.learner.populations))
-            totals.add(told, norm, limit is not None and norm > limit)
+            sums = self.world.sum(tally(result, batch.labels, self.learner.populations))
+            totals.add(sums, norm, limit is not None and norm > limit)
             progress.skipped_in_a_row = 0
         progress.batch += 1
         progress.step += 1
@@ -232,24 +239,19 @@ class Trainer:
         progress = self.progress
         progress.skipped_in_a_row += 1
         progress.totals.skipped += 1
-        told = self._not_finite(error, progress.step + 1)
+        what = self._not_finite(error, progress.step + 1)
         if self.settings.on_non_finite == "stop":
-            raise RunError(told) from error
+            raise RunError(what) from error
         nothing_left = progress.batch + 1 == len(self.loader) and not progress.totals.batches
         if progress.skipped_in_a_row == IN_A_ROW or nothing_left:
-            raise RunError(f"{progress.skipped_in_a_row} steps in a row were passed over: {told}")
+            raise RunError(f"{progress.skipped_in_a_row} steps in a row were passed over: {what}")
         self.guard.undo()
         self.optimizer.step()  # without gradients it moves nothing, and the schedule asks for it
         self._say(f"{error}; such steps are passed over, and metrics.jsonl counts them.")
 
     def _not_finite(self, error: NotFiniteError, step: int) -> str:
-        """What is not finite, where, and what to do about it."""
-        kept = f" The last checkpoint, {self.run.last}, is intact." if self.run else ""
-        return (
-            f"{str(error).rstrip('.')} in epoch {self.progress.epoch + 1}, step {step}; lower "
-            f"optimizer.lr, raise learner.rule.eps, or pass over single steps with "
-            f"on_non_finite=skip.{kept}"
-        )
+        last = None if self.run is None else self.run.last
+        return told(error, self.progress.epoch + 1, step, last)
 
     def _end_epoch(self, start: float) -> None:
         """Validate, note, and save."""
@@ -275,6 +277,7 @@ class Trainer:
             metrics |= {"train_accuracy": None, "train_ties": None}
             metrics["val_error"] = None if validation is None else validation.error
         better = progress.judge(validation)
+        self.schedule.epoch_ended(metrics["val_accuracy"])
         if better:
             self.best = copy_tensors(self.learner.net.state_dict())
         for message in firing_warnings(metrics["firing"]):
@@ -294,10 +297,6 @@ class Trainer:
         if not len(self.splits.val):
             return None
         return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
-
-    def _best_accuracy(self) -> float | None:
-        """Of the weights that are kept, on the validation part, if there is any."""
-        return None if self.progress.best_accuracy < 0 else self.progress.best_accuracy
 
     def _say(self, message: str) -> None:
         """Warn, once of each thing."""
@@ -326,34 +325,40 @@ class Trainer:
         """Load the best weights, test them once, write the result."""
         self.learner.net.load_state_dict(self.best)
         test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
-        if self.run is not None:
+        if self.run is not None and len(self.splits.test):
             sample = look_at_first(self.learner, self.splits.test)
             self.run.write_sample(sample.spikes, sample.label, sample.prediction)
-        result = self._result(test)
+        result = result_of(
+            self.progress,
+            test,
+            self.splits,
+            seed=self.settings.seed,
+            wall_s=self._wall_s(),
+            metrics=self.metrics,
+            run=self.folder,
+            layers=self.labels(),
+        )
         if self.run is not None:
             result.write()
         return result
 
-    def _result(self, test: Evaluation) -> Result:
-        splits = self.splits
-        return Result(
-            test_accuracy=test.accuracy,
-            val_accuracy=math.nan if (best := self._best_accuracy()) is None else best,
-            best_epoch=self.progress.best_epoch,
-            seed=self.settings.seed,
-            wall_s=self._wall_s(),
-            train_s=self.progress.train_s,
-            test_ties=test.ties,
-            samples={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
-            firing=test.firing,
-            confusion=test.confusion,
-            classes=list(splits.test.classes),
-            warnings=list(self.progress.warnings),
-            metrics=self.metrics,
-            run=None if self.run is None else self.run.path,
-            test_error=test.error,
-            val_error=self.progress.best_error,
-        )
+    @property
+    def folder(self) -> Path | None:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        return None if self.run is None else self.run.path
+
+    def weights(self) -> dict[str, Tensor]:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        return copy_tensors(self.learner.net.state_dict())
+
+    def stop(self, reason: str) -> None:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        self._stop_asked = True
+        self._say(reason)
+
+    def labels(self) -> dict[str, str]:
+        """See :class:`~lfp_snn.training.observer.Watched`."""
+        return self.learner.engine.labels()
 
     def feedback_norms(self) -> dict[str, float]:
         """See :class:`~lfp_snn.training.observer.Watched`."""
@@ -378,14 +383,8 @@ class Trainer:
             batches=len(self.loader),
             step=progress.step,
             steps=self.settings.epochs * len(self.loader),
-            accuracy=self._accuracy(),
+            accuracy=math.nan if self.splits.train.is_regression else progress.totals.so_far,
         )
-
-    def _accuracy(self) -> float:
-        """Of training in the epoch under way; NaN where there are no classes."""
-        if self.splits.train.is_regression:
-            return math.nan
-        return self.progress.totals.accuracy if self.progress.totals.samples else 0.0
 
     def _wall_s(self) -> float:
         return self.earlier_s + time.perf_counter() - self._started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -12,11 +12,14 @@ from torch import nn
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    CyclicLR,
     LRScheduler,
     OneCycleLR,
+    ReduceLROnPlateau,
     StepLR,
 )
 
+from lfp_snn.errors import ConfigError
 from lfp_snn.options import Choice
 
 __all__ = [
@@ -26,11 +29,20 @@ __all__ = [
     "Adam",
     "ConstantSchedule",
     "CosineSchedule",
+    "Every",
     "OneCycleSchedule",
     "OptimizerOptions",
+    "OwnOptimizer",
+    "OwnSchedule",
+    "Schedule",
     "ScheduleOptions",
     "StepSchedule",
 ]
+
+#: When a scheduler is stepped: after every step of the optimizer, or at the end of an epoch.
+Every = Literal["step", "epoch"]
+
+_BY_STEP = (OneCycleLR, CyclicLR)  # those that torch's documentation steps after every batch
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -94,6 +106,24 @@ class SGD(OptimizerOptions):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             fused=True,
+        )
+
+
+class OwnOptimizer(OptimizerOptions):
+    """A torch optimizer that a user gave; says which it was, and cannot build it.
+
+    Attributes:
+        kind: name of its class.
+    """
+
+    name: Literal["own"] = "own"
+    kind: str
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Refuse: no file can say how."""
+        raise ConfigError(
+            f"The optimizer was given to fit, a {self.kind}: give it again with fit(optimizer=...),"
+            f" or name one of {', '.join(OPTIMIZERS)}."
         )
 
 
@@ -182,6 +212,26 @@ class StepSchedule(ScheduleOptions):
         return StepLR(optimizer, step_size=self.every * steps_per_epoch, gamma=self.factor)
 
 
+class OwnSchedule(ScheduleOptions):
+    """A torch scheduler that a user gave; says which it was, and cannot build it.
+
+    Attributes:
+        kind: name of its class.
+    """
+
+    name: Literal["own"] = "own"
+    kind: str
+
+    def build(
+        self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
+    ) -> LRScheduler:
+        """Refuse: no file can say how."""
+        raise ConfigError(
+            f"The scheduler was given to fit, a {self.kind}: give it again with fit(scheduler=...),"
+            f" or name one of {', '.join(SCHEDULES)}."
+        )
+
+
 #: Optimizers and schedules by the name that a config uses.
 OPTIMIZERS: dict[str, type[OptimizerOptions]] = {"adam": Adam, "sgd": SGD}
 SCHEDULES: dict[str, type[ScheduleOptions]] = {
@@ -190,3 +240,36 @@ SCHEDULES: dict[str, type[ScheduleOptions]] = {
     "cosine": CosineSchedule,
     "step": StepSchedule,
 }
+
+
+class Schedule:
+    """A torch scheduler, and when it is stepped.
+
+    Args:
+        scheduler: sets the learning rate; ``ReduceLROnPlateau`` looks at the validation accuracy.
+        every: when it is stepped; by default after every step for ``OneCycleLR`` and ``CyclicLR``,
+            and at the end of an epoch for all others, as torch documents them.
+    """
+
+    def __init__(self, scheduler: LRScheduler, every: Every | None = None) -> None:
+        self.scheduler = scheduler
+        self.every = every or ("step" if isinstance(scheduler, _BY_STEP) else "epoch")
+        self.looks_at_accuracy = isinstance(scheduler, ReduceLROnPlateau)
+
+    def stepped(self) -> None:
+        """The optimizer made a step."""
+        if self.every == "step":
+            self.scheduler.step()
+
+    def epoch_ended(self, accuracy: float | None) -> None:
+        """An epoch ended with this validation accuracy, if anything validates."""
+        if self.every == "epoch":
+            self.scheduler.step(*((accuracy,) if self.looks_at_accuracy else ()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the scheduler."""
+        return dict(self.scheduler.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        self.scheduler.load_state_dict(state)

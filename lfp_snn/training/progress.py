@@ -84,6 +84,11 @@ class Totals:
         """Share of samples read correctly, each before it was learnt from in this epoch."""
         return self.correct / self.samples
 
+    @property
+    def so_far(self) -> float:
+        """The accuracy; 0 before the first sample."""
+        return self.accuracy if self.samples else 0.0
+
     def means(self) -> dict[str, Any]:
         """Means over the samples (norm and clipping: over the steps), as metrics name them.
 
@@ -157,6 +162,11 @@ class Progress:
         if validation.error is None:
             self.best_accuracy = validation.accuracy
         return True
+
+    @property
+    def known_accuracy(self) -> float | None:
+        """Of the weights that are kept, on the validation part, if there is any."""
+        return None if self.best_accuracy < 0 else self.best_accuracy
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers, texts, lists and dictionaries."""

@@ -7,11 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lfp_snn.data import Splits
 from lfp_snn.errors import RunError
+from lfp_snn.markup import table
+from lfp_snn.training.evaluation import Evaluation
 from lfp_snn.training.files import read_json, write_json
+from lfp_snn.training.notebook import epochs_table
+from lfp_snn.training.progress import Progress
 from lfp_snn.training.rundir import RunDir
 
-__all__ = ["Result"]
+__all__ = ["Result", "result_of"]
 
 _ELSEWHERE = ("metrics", "run")
 _OPTIONAL = ("baseline", "test_error", "val_error")
@@ -24,7 +29,7 @@ class Result:
 
     Attributes:
         test_accuracy: share of the test set read correctly, with the best weights; NaN where
-            samples have targets and no classes.
+            samples have targets and no classes, or nothing tests.
         val_accuracy: that of the validation set, by which the best weights were chosen; NaN where
             nothing validates, or there are no classes.
         best_epoch: the epoch they are of; of equal ones the latest; the last where nothing
@@ -44,6 +49,7 @@ class Result:
         test_error: root of the mean squared difference of outputs and targets on the test set,
             where samples have no classes.
         val_error: that of the validation set, by which the best weights were chosen.
+        layers: what to call each neuron module in a table, by its name.
     """
 
     test_accuracy: float
@@ -63,6 +69,39 @@ class Result:
     baseline: dict[str, Any] | None = None
     test_error: float | None = None
     val_error: float | None = None
+    layers: dict[str, str] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        return table(self.rows()) + epochs_table(self.metrics, self.layers)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What it came to, in words and figures, for a table."""
+        sizes, regresses = self.samples, self.test_error is not None
+        what = "error" if regresses else "accuracy"
+        chosen = f"{_figure(self.val_accuracy, self.val_error)}  of {sizes['val']}, in epoch "
+        unchosen = f"none; the last epoch, {self.best_epoch}, was tested"
+        tested = _figure(self.test_accuracy, self.test_error)
+        rows = [
+            (f"test {what}", f"{tested}  of {sizes['test']}"),
+            (
+                f"validation {what}",
+                f"{chosen}{self.best_epoch}" if self.validated else unchosen,
+            ),
+        ]
+        if self.baseline is not None:
+            accuracy = _figure(self.baseline["test_accuracy"])
+            rows.append(("baseline", f"{accuracy}  {self.baseline['name']}"))
+        firing = "  ".join(
+            f"{self.layers.get(name, name)}: {100 * rate:.1f} %"
+            for name, rate in self.firing.items()
+        )
+        return [
+            *rows,
+            ("ties in the test", f"{100 * self.test_ties:.1f} %"),
+            ("firing in the test", firing),
+            ("training", f"{self.train_s:.1f} s on {sizes['train']} samples"),
+            ("in all", f"{self.wall_s:.1f} s"),
+        ]
 
     @property
     def validated(self) -> bool:
@@ -104,3 +143,44 @@ class Result:
             return cls(**content, metrics=run.read_metrics(), run=run.path)
         except (KeyError, TypeError) as error:
             raise RunError(f"{run.result} is no result of this version: {error}.") from error
+
+
+def result_of(
+    progress: Progress,
+    test: Evaluation,
+    splits: Splits,
+    *,
+    seed: int,
+    wall_s: float,
+    metrics: list[dict[str, Any]],
+    run: Path | None,
+    layers: dict[str, str],
+) -> Result:
+    """What a training came to that is over, and whose best weights were tested."""
+    best = progress.known_accuracy
+    return Result(
+        test_accuracy=test.accuracy,
+        val_accuracy=math.nan if best is None else best,
+        best_epoch=progress.best_epoch,
+        seed=seed,
+        wall_s=wall_s,
+        train_s=progress.train_s,
+        test_ties=test.ties,
+        samples={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
+        firing=test.firing,
+        confusion=test.confusion,
+        classes=list(splits.test.classes),
+        warnings=list(progress.warnings),
+        metrics=metrics,
+        run=run,
+        test_error=test.error,
+        val_error=progress.best_error,
+        layers=layers,
+    )
+
+
+def _figure(accuracy: float, error: float | None = None) -> str:
+    """An accuracy, or an error where there are no classes."""
+    if error is not None:
+        return f"{error:.4g}"
+    return "-" if math.isnan(accuracy) else f"{100 * accuracy:.2f} %"

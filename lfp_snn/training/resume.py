@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import dump_config, make_config, read_mapping
 from lfp_snn.training.files import read_json, write_atomic, write_json
+from lfp_snn.training.optim import Schedule
 from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.training.steering import of_settings
 
 __all__ = ["MAY_CHANGE", "Resumed", "data_identity", "find_run", "schedule_anew"]
 
@@ -127,6 +128,8 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
                 f"{now!r} now; put it back, or start another run."
             )
     for key, before, now in _differences(written, settings):
+        if key == "data" and before is None:  # of a version that did not note it
+            continue
         if key not in MAY_CHANGE:
             raise ConfigError(
                 f"{run.config} has {key}: {before!r}, but {now!r} is asked for; resume with the "
@@ -147,7 +150,7 @@ def data_identity(splits: Splits) -> dict[str, dict[str, Any]]:
 
 def schedule_anew(
     settings: Settings, optimizer: Optimizer, steps_per_epoch: int, step: int
-) -> LRScheduler:
+) -> Schedule:
     """The schedule over the epochs that are asked for now, as it stands after so many steps.
 
     Args:
@@ -159,11 +162,11 @@ def schedule_anew(
     for group in optimizer.param_groups:
         group["lr"] = settings.optimizer.lr
         group.pop("initial_lr", None)
-    schedule = settings.schedule.build(optimizer, settings.epochs, steps_per_epoch)
+    schedule = of_settings(settings, optimizer, steps_per_epoch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the steps were made before, by another
         for _ in range(min(step, settings.epochs * steps_per_epoch)):
-            schedule.step()
+            schedule.stepped()
     return schedule
 
 

@@ -11,9 +11,8 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -23,10 +22,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lfp_snn.data import Batch, Splits, load_file
-from lfp_snn.errors import RunError
+from lfp_snn.data import Layout, Splits
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners import Learner
-from lfp_snn.models.bounded import no_larger_than
+from lfp_snn.options import Choice
 from lfp_snn.training.assembly import (
     build_learner,
     build_network,
@@ -35,28 +34,40 @@ from lfp_snn.training.assembly import (
     prepare,
     seeded,
 )
-from lfp_snn.training.checkpoint import load_checkpoint, load_net
-from lfp_snn.training.config import Config, Settings, pick_device
-from lfp_snn.training.configfile import dump_config, load_config, make_config
+from lfp_snn.training.config import Config, Fitted, Settings
+from lfp_snn.training.configfile import dump_config, make_config
 from lfp_snn.training.distributed import join
-from lfp_snn.training.evaluation import Evaluation, evaluate
-from lfp_snn.training.files import read_json
+from lfp_snn.training.feeding import settings_of, splits_for
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
+from lfp_snn.training.notebook import NotebookDisplay, in_notebook
 from lfp_snn.training.observer import Observer
+from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import Resumed, data_identity, find_run
 from lfp_snn.training.rundir import RunDir
-from lfp_snn.unpacking import DAMAGE
+from lfp_snn.training.steering import (
+    GivenOptimizer,
+    GivenScheduler,
+    Steering,
+    split_settings,
+)
 
-__all__ = ["TrainedRun", "fit", "train"]
+__all__ = ["fit", "train"]
 
 
 def fit(
     net: nn.Module,
-    splits: Splits,
+    train: Any,
+    val: Any = None,
+    test: Any = None,
     *,
+    steps: int | None = None,
+    layout: Layout | None = None,
+    optimizer: Mapping[str, Any] | Choice | GivenOptimizer | None = None,
+    scheduler: GivenScheduler | None = None,
+    scheduler_every: Every | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     observers: Sequence[Observer] = (),
@@ -64,31 +75,65 @@ def fit(
 ) -> Result:
     """Train a network.
 
+        fit(net, load("digits"), epochs=5)
+        fit(net, train_loader, val_loader, test_loader, epochs=5)
+        fit(net, (x, labels), test=(x_test, labels_test), steps=25, epochs=5)
+
     Args:
         net: a module whose forward is one time step; it is changed in place and ends with the
             weights that did best on the validation set, on the device of the settings.
-        splits: the data, for instance of :func:`lfp_snn.data.load`.
+        train: what to learn from: a torch ``Dataset`` or ``DataLoader``, a pair (inputs, labels) of
+            arrays, as :func:`lfp_snn.data.from_torch` takes them; or all three parts in one
+            :class:`~lfp_snn.data.Splits`, for instance of :func:`lfp_snn.data.load`.
+        val: what the best weights are chosen by; without it those of the last epoch are kept.
+        test: what they are tested on in the end; without it the test accuracy is NaN.
+        steps: T of inputs that have no time axis, and of recordings.
+        layout: where time is, if nothing else tells; see :func:`lfp_snn.data.from_torch`.
+        optimizer: a mapping as a config has it, ``{"name": "adam", "lr": 1e-3}``; a torch optimizer
+            of the network's parameters; or what makes one of them, ``torch.optim.AdamW``. One's own
+            keeps its learning rate, unless a ``scheduler`` or the setting ``schedule`` moves it.
+        scheduler: a torch scheduler of that optimizer, or what makes one of an optimizer, in the
+            place of the setting ``schedule``. ``ReduceLROnPlateau`` gets the validation accuracy:
+            give it ``mode="max"``.
+        scheduler_every: ``step`` or ``epoch``, when it is stepped; by default after every step for
+            ``OneCycleLR`` and ``CyclicLR`` and after every epoch for others, as torch has them.
         out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
-        resume: go on with the run that is in ``out``; of a finished one the result is returned.
-        observers: told of every step and epoch.
-        settings: the fields of :class:`~lfp_snn.training.config.Settings`, as a config has them:
-            ``epochs=5, patience=2, optimizer={"name": "adam", "lr": 1e-3}``.
+        resume: go on with the run that is in ``out``; of a finished one the result is returned. Its
+            own optimizer and scheduler are given anew, and get back their state.
+        observers: told of every step and epoch, such as those of
+            :mod:`lfp_snn.training.callbacks`. In a notebook one that shows a bar comes with them.
+        settings: the other fields of :class:`~lfp_snn.training.config.Settings`, as a config has
+            them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has a batch size of its own.
 
     Returns:
         The accuracies, metrics of every epoch, and more.
 
     Raises:
+        DataError: the data has another form, or does not fit the network; says what to change.
         ConfigError: a setting is unknown or out of range.
         NetworkError: the network cannot be traced, or cannot be calibrated.
         RunError: the run directory is taken, in use, or cannot be written; something is not
             finite; or memory ran out.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    checked, path = make_config(Settings, settings, "fit"), _path(out)
     started = time.perf_counter()
+    if "callbacks" in settings:
+        raise ConfigError("fit has no callbacks; what they are elsewhere is given as observers=.")
+    given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
+    checked: Settings = make_config(Settings, given, "fit")
+    path = _path(out)
+    if in_notebook():
+        observers = [NotebookDisplay(checked.epochs), *observers]
+    splits = splits_for(net, train, val, test, steps=steps, layout=layout)
+    given |= {"data": splits.loaded, "steps": steps, "layout": layout}
+    checked = make_config(Fitted, given, "fit")
     with seeded(checked), advised(checked, path):
         place(net, checked, join(checked.device))
-        return _train(net, splits, checked, path, resume, observers, started)
+        own = None if isinstance(optimizer, Mapping | Choice) else optimizer
+        checked, steering = Steering.own(
+            net, checked, own, scheduler, scheduler_every, len(splits.val) > 0
+        )
+        return _train(net, splits, checked, path, resume, observers, started, steering)
 
 
 def train(
@@ -124,65 +169,6 @@ def train(
         return _train(net, splits, config, path, resume, observers, started)
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """A finished or interrupted run, with its best weights.
-
-    Attributes:
-        config: of the run.
-        learner: with the network, in evaluation mode.
-        classes: names of the classes.
-    """
-
-    config: Config
-    learner: Learner
-    classes: list[str]
-
-    @classmethod
-    def open(cls, path: Path | str, overrides: Sequence[str] = ()) -> TrainedRun:
-        """Load a run.
-
-        Args:
-            path: the run directory.
-            overrides: ``key=value`` changes of its config, such as ``data.root=elsewhere``.
-
-        Raises:
-            RunError: it is no run, has no checkpoint yet, or was made by :func:`fit` with a
-                network that no config describes.
-        """
-        run = RunDir.open(Path(path))
-        from_config, shape, classes = _described(run)
-        if not from_config:
-            raise RunError(
-                f"{run.path} was made by fit() with a network of its own: load "
-                f"{run.best} into that network."
-            )
-        config = load_config(run.config, overrides)
-        if not run.best.exists():
-            raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
-        tensors, _ = load_checkpoint(run.best)
-        with no_larger_than(tensors, run.path, RunError):
-            net = config.model.build(shape, len(classes))
-        load_net(net, tensors, run.best)
-        learner = build_learner(net.to(pick_device(config.device)), config)
-        net.eval()
-        return cls(config, learner, classes)
-
-    def evaluate(self) -> Evaluation:
-        """Accuracy and more on the test set."""
-        return evaluate(self.learner, load_splits(self.config).test, self.config.batch_size)
-
-    def read(self, path: Path | str) -> Batch:
-        """One recording from a file, encoded as the run's dataset is.
-
-        Raises:
-            ConfigError: the dataset has no single recordings.
-            DataError: the file cannot be read.
-        """
-        recording = load_file(self.config.data.name, path, **self.config.data.options())
-        return recording.batch([0]).to(self.learner.device)
-
-
 def _train(
     net: nn.Module,
     splits: Splits,
@@ -191,6 +177,7 @@ def _train(
     resume: bool,
     observers: Sequence[Observer],
     started: float,
+    steering: Steering | None = None,
 ) -> Result:
     world = join(settings.device)
     if not world.first:
@@ -207,7 +194,7 @@ def _train(
                 for observer in observers:
                     observer.warned(message)
         if resumed is not None and resumed.begun:
-            trainer = Trainer(learner, splits, settings, observers, world=world)
+            trainer = Trainer(learner, splits, settings, observers, world=world, steering=steering)
             trainer.restore(resumed.run, resumed.epochs)
             world.on_first(partial(resumed.note, settings, splits))
             return trainer.train()
@@ -216,7 +203,9 @@ def _train(
             for message in start.warnings:
                 observer.warned(message)
         earlier_s = time.perf_counter() - started
-        trainer = Trainer(learner, splits, settings, observers, start.warnings, earlier_s, world)
+        trainer = Trainer(
+            learner, splits, settings, observers, start.warnings, earlier_s, world, steering
+        )
         run = None if resumed is None else resumed.run
         if run is None and out is not None:
             info = {**_describe(learner, splits, settings, start.factors), "processes": world.size}
@@ -275,24 +264,6 @@ def _describe(
         },
         "calibration": factors,
     }
-
-
-def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
-    """What run.json says: whether a config makes the network, shape of an input, classes.
-
-    Raises:
-        RunError: it says something else.
-    """
-    info = read_json(run.info)
-    try:
-        data = info["data"]
-        shape = tuple(int(side) for side in data["feature_shape"])
-        classes = [str(name) for name in data["classes"]]
-        if not shape or min(shape) < 1 or not classes:
-            raise ValueError("there is nothing to classify")
-        return bool(info["from_config"]), shape, classes
-    except DAMAGE as error:
-        raise RunError(f"{run.info} does not describe a run: {error!r}.") from error
 
 
 def _digest(net: nn.Module) -> str:

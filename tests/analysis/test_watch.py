@@ -10,12 +10,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn import Spikes
 from lfp_snn.analysis import watch as watched
@@ -111,6 +111,9 @@ def test_watching_changes_nothing() -> None:
 class _Silent(Watched):
     """A training that says the same whenever it is asked."""
 
+    folder = None
+    metrics: ClassVar[list[dict[str, Any]]] = []  # type: ignore[misc]
+
     def feedback_norms(self) -> dict[str, float]:
         return {"0": 1.0}
 
@@ -119,6 +122,15 @@ class _Silent(Watched):
 
     def sample(self) -> SampleSpikes:
         return SampleSpikes({"1": np.eye(5, 1000, dtype=bool)}, 0, 0)
+
+    def labels(self) -> dict[str, str]:
+        return {}
+
+    def weights(self) -> dict[str, Tensor]:
+        return {}
+
+    def stop(self, reason: str) -> None:
+        raise AssertionError(reason)
 
 
 def test_points_and_large_layers_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:

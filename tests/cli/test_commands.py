@@ -39,7 +39,7 @@ def test_train_ends_with_a_table_and_a_report(run: Path) -> None:
     assert "simulated" in printed
     assert "epoch 1/2" in printed
     assert "epoch 2/2" in printed
-    assert "firing 2: " in printed
+    assert "firing Leaky 16 (2): " in printed
     assert "test accuracy" in printed
     assert "report.html" in printed
     assert (run / "report.html").stat().st_size > 1000

@@ -14,7 +14,6 @@ from lfp_snn.analysis.exchange.integer import IntegerNetwork
 from lfp_snn.analysis.exchange.weights import load_weights
 from lfp_snn.cli import app
 from lfp_snn.training import TrainedRun
-from lfp_snn.training.assembly import load_splits
 from tests.cli.conftest import SMALL, Cli
 
 
@@ -68,7 +67,7 @@ def test_int8_tells_accuracies_that_the_file_has(cli: Cli, run: Path) -> None:
     integer = IntegerNetwork.load(run / "network.int8.npz")
     told = integer.info["test_accuracy"]
     assert f"{100 * told['int8']:.2f} %" in result.output
-    test = load_splits(TrainedRun.open(run).config).test
+    test = TrainedRun.open(run).splits().test
     batch = test.batch(np.arange(len(test)))
     counts = integer.run(batch.x.dense().numpy()).sum(0)  # type: ignore[union-attr]
     share = (counts.argmax(1) == batch.labels.numpy()).mean()

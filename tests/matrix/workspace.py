@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,7 @@ from lfp_snn.cli import app
 from lfp_snn.cli.shipped import find_config, shipped_configs
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import write_recording
+from lfp_snn.training import fit
 from lfp_snn.training.configfile import read_mapping
 
 __all__ = ["SMALL_DIGITS", "Workspace", "fill_in", "lay_in", "make_small", "run_cli"]
@@ -62,6 +64,30 @@ WORDS: dict[str, dict[str | None, str]] = {
     "/shared/comparison": {None: "shared"},
     "...": {"compare": "compare_digits"},
 }
+
+
+MINE = """
+import snntorch as snn
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.utils.data import TensorDataset
+
+
+def make_net():
+    return nn.Sequential(
+        nn.Linear(64, 20),
+        snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Linear(20, 10),
+        snn.Leaky(beta=0.9, init_hidden=True, output=True),
+    )
+
+
+def parts():
+    images, labels = (torch.as_tensor(each) for each in load_digits(return_X_y=True))
+    rows = torch.arange(90).split(30)
+    return tuple(TensorDataset(images[each].float() / 16, labels[each]) for each in rows)
+"""
 
 
 def run_cli(words: Sequence[str]) -> Result:
@@ -168,9 +194,18 @@ def lay_in(folder: Path, chdir: Callable[[Path], None]) -> Workspace:
     small = make_small(["train", "digits"])
     for number, name in enumerate(("RUN", "A", "B")):
         _must(run_cli([*small, f"seed={number}", "--out", f"runs/{name}"]))
+    _fit_mine(folder)
     _must(run_cli(["export", "runs/A", "--to", "nir", "--out", "net.nir"]))
     _must(run_cli(["data", "import", "my/recordings"]))
     return Workspace(folder)
+
+
+def _fit_mine(folder: Path) -> None:
+    """The module and the run of it that the documentation of one's own network speaks of."""
+    (folder / "mine.py").write_text(MINE)
+    names: dict[str, Any] = {}
+    exec(MINE, names)
+    fit(names["make_net"](), *names["parts"](), steps=STEPS, out="runs/mine", epochs=1)
 
 
 def _must(result: Result) -> None:

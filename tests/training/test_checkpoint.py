@@ -24,7 +24,7 @@ from lfp_snn.training.checkpoint import (
     load_net,
     save_checkpoint,
 )
-from lfp_snn.training.optim import OPTIMIZERS, SCHEDULES
+from lfp_snn.training.optim import OPTIMIZERS, SCHEDULES, Schedule
 from lfp_snn.training.progress import Progress, Totals
 
 
@@ -48,7 +48,7 @@ def make(optimizer: dict[str, Any], schedule: str) -> tuple[Learner, Snapshot]:
     name = optimizer.pop("name")
     built = OPTIMIZERS[name](name=name, **optimizer).build(learner.parameters())
     scheduler = SCHEDULES[schedule](name=schedule).build(built, epochs=4, steps_per_epoch=5)
-    return learner, Snapshot(learner, built, scheduler)
+    return learner, Snapshot(learner, built, Schedule(scheduler, "step"))
 
 
 def walk(learner: Learner, snapshot: Snapshot, steps: int) -> None:
@@ -56,7 +56,7 @@ def walk(learner: Learner, snapshot: Snapshot, steps: int) -> None:
         for parameter in learner.parameters():
             parameter.grad = torch.randn_like(parameter)
         snapshot.optimizer.step()
-        snapshot.schedule.step()
+        snapshot.schedule.stepped()
 
 
 @pytest.mark.parametrize("schedule", list(SCHEDULES))
@@ -91,7 +91,7 @@ def test_training_goes_on_as_if_never_stopped(
     walk(other, resumed, 8)
     for one, two in zip(learner.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two)
-    assert snapshot.schedule.get_last_lr() == resumed.schedule.get_last_lr()
+    assert snapshot.schedule.state_dict() == resumed.schedule.state_dict()
 
 
 def test_it_is_one_safetensors_file(tmp_path: Path) -> None:

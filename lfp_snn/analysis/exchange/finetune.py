@@ -9,7 +9,7 @@ from typing import Any
 from lfp_snn.analysis.exchange.quantise import QuantisedLFP, QuantisedNetwork, quantise
 from lfp_snn.data import Splits
 from lfp_snn.learners.lfp import LFPOptions
-from lfp_snn.training import Config, TrainedRun, evaluate
+from lfp_snn.training import Settings, TrainedRun, evaluate
 from lfp_snn.training.checkpoint import copy_tensors, load_net
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
@@ -66,7 +66,7 @@ def quantise_run(
 def fine_tune(
     learner: QuantisedLFP,
     splits: Splits,
-    config: Config,
+    config: Settings,
     epochs: int,
     observers: Sequence[Observer] = (),
 ) -> None:
@@ -91,6 +91,6 @@ def fine_tune(
     net.eval()
 
 
-def _options(config: Config) -> LFPOptions:
+def _options(config: Settings) -> LFPOptions:
     """How the run was trained, if by LFP; the defaults for other learners."""
     return config.learner if isinstance(config.learner, LFPOptions) else LFPOptions()

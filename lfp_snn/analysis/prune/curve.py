@@ -13,7 +13,7 @@ from lfp_snn.analysis.prune.criteria import Criterion, magnitude, randomly, rele
 from lfp_snn.analysis.prune.ranking import Ranking, Scope, rank
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.errors import ConfigError
-from lfp_snn.training import Config, TrainedRun, evaluate
+from lfp_snn.training import Settings, TrainedRun, evaluate
 
 __all__ = [
     "SHARES",
@@ -202,7 +202,7 @@ def prune_run(
     )
 
 
-def refuse_unlike(configs: Mapping[Path, Config]) -> None:
+def refuse_unlike(configs: Mapping[Path, Settings]) -> None:
     """Refuse runs that cannot be put side by side.
 
     Raises:
@@ -213,7 +213,7 @@ def refuse_unlike(configs: Mapping[Path, Config]) -> None:
     first, *_ = configs
     for path, config in configs.items():
         for section in ("model", "data"):
-            if getattr(config, section) != getattr(configs[first], section):
+            if getattr(config, section, None) != getattr(configs[first], section, None):
                 raise ConfigError(
                     f"{path} has another section {section} than {first}: prune them apart."
                 )

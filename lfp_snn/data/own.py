@@ -1,0 +1,182 @@
+"""One's own data as sets and splits: from torch, from arrays, or sets as they are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from lfp_snn.data.binning import Binned, Binning, join
+from lfp_snn.data.layout import Layout, OutputsOf, batch_axis_by, find_axes
+from lfp_snn.data.sets import SampleSet, SpikeSet, Splits
+from lfp_snn.data.torch_items import Sensor, dense, labels_of
+from lfp_snn.data.torch_sets import Listed, TorchSet, set_of_loader
+from lfp_snn.errors import DataError
+from lfp_snn.spikes import Spikes
+
+_AT_ONCE = 256  # samples of an array that are made into lists at a time
+
+
+def from_torch(
+    data: Any,
+    *,
+    layout: Layout | None = None,
+    steps: int | None = None,
+    sensor: Sensor | None = None,
+    binning: Binning | None = None,
+    classes: Sequence[str] | int | None = None,
+    outputs_of: OutputsOf | None = None,
+) -> SampleSet:
+    """Makes a set of what torch trains on.
+
+        train = from_torch(dataset)                      # frames [T, *frame], label
+        train = from_torch(DataLoader(dataset, batch_size=50, shuffle=True))
+        train = from_torch(tonic.datasets.NMNIST(root), steps=25)        # recordings of events
+        train = from_torch((x, labels), steps=25)        # x [N, *frame], shown for 25 steps
+
+    Args:
+        data: one of
+
+            - a torch `Dataset` that gives pairs (input, label). An input is a tensor or array
+              `[T, *frame]`, or `[*frame]` with `steps`; a structured array of events with `steps`;
+              or `Spikes` of one sample. One without a length is read once and kept.
+            - a `DataLoader`, with whatever collate function: inputs `[T, B, *frame]`,
+              `[B, T, *frame]`, `[B, *frame]` with `steps`, `Spikes`, or a list of single inputs.
+              It trains in its own batches and order; workers of its own stay processes.
+            - a pair (inputs, labels) of tensors or arrays, or of `Spikes` and labels. Labels of a
+              floating type, `[N]` or `[N, D]`, are targets to learn.
+            - a set as it is.
+        layout: where time is: `TB`, `BT` or `B` (no time), as a batch would lie. Needed where
+            nothing else tells: `T` equal to `N` in arrays, or frames of one step or channel.
+        steps: T of inputs without time and of recordings.
+        sensor: (polarities, height, width) of recordings; those of tonic know theirs.
+        binning: how recordings become steps, if not as `Binning(steps)`.
+        classes: their names, or how many; by default as the dataset says, or as there are labels.
+        outputs_of: the number of outputs of the network for a frame of some shape, raising
+            `ShapeError` for a shape that it does not take. With it, a time axis in the wrong place
+            is told; `fit` gives it.
+
+    Returns:
+        A set. Recordings and frames become lists of spikes; where samples have different numbers
+        of steps they keep them, also behind a collate function that pads.
+
+    Raises:
+        DataError: says what does not fit, and what to change.
+    """
+    said: dict[str, Any] = {
+        "layout": layout, "steps": steps, "sensor": sensor, "binning": binning,
+        "classes": classes, "outputs_of": outputs_of,
+    }  # fmt: skip
+    if isinstance(data, SampleSet):
+        return data
+    if isinstance(data, DataLoader):
+        return set_of_loader(data, **said)
+    if isinstance(data, IterableDataset):
+        return TorchSet(Listed(data), **said)
+    if isinstance(data, tuple) and len(data) == 2 and _is_array(data[0]):
+        return _set_of_arrays(data[0], data[1], said)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not _is_array(data):
+        return TorchSet(data, **said)
+    raise DataError(
+        f"Training data is a {type(data).__name__}; expected a torch Dataset or DataLoader, a pair "
+        "(inputs, labels) of arrays, or Splits."
+    )
+
+
+def own_splits(train: Any, val: Any = None, test: Any = None, **said: Any) -> Splits:
+    """Splits of three parts, each as `from_torch` takes it.
+
+    Args:
+        train: to learn from.
+        val: to validate; None: nothing does.
+        test: to test; None: nothing does.
+        said: arguments of `from_torch`.
+
+    Raises:
+        DataError: as `from_torch`, naming the part; or parts differ.
+    """
+    parts: dict[str, SampleSet] = {}
+    for name, data in (("train", train), ("val", val), ("test", test)):
+        if data is None:
+            parts[name] = parts["train"].subset([])
+            continue
+        try:
+            parts[name] = from_torch(data, **said)
+        except DataError as error:
+            raise DataError(f"The {name} part: {error}") from error
+        first, other = parts["train"], parts[name]
+        if other.feature_shape != first.feature_shape:
+            raise DataError(
+                f"The {name} part has frames of the shape {other.feature_shape}, and those of the "
+                f"train part have {first.feature_shape}; expected one shape."
+            )
+        said = {**said, "classes": first.classes}
+    return Splits.joined(parts, name="own", source=f"one's own: {_named(train)}")
+
+
+def _named(data: Any) -> str:
+    """What a part is, in a word or two."""
+    inner = data.dataset if isinstance(data, DataLoader) else data
+    return "arrays" if isinstance(inner, tuple) else type(inner).__name__
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, torch.Tensor | np.ndarray | Spikes)
+
+
+def _set_of_arrays(inputs: Any, given: Any, said: dict[str, Any]) -> SampleSet:
+    """The set of all inputs and labels in two arrays."""
+    labels = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given)
+    targets = None
+    if labels.dtype.kind == "f":
+        targets = labels.reshape(len(labels), -1).astype(np.float32)
+        said = {**said, "classes": said["classes"] or targets.shape[1]}
+        labels = np.full(len(labels), -1)
+    samples = _set_of_labelled(inputs, labels_of(labels, len(labels)), said)
+    return samples if targets is None else samples.aiming_at(targets)
+
+
+def _set_of_labelled(inputs: Any, labels: Any, said: dict[str, Any]) -> SampleSet:
+    if isinstance(inputs, Spikes):
+        if inputs.batch != len(labels):
+            raise DataError(f"There are {len(labels)} labels for Spikes of {inputs.batch} samples.")
+        return _kept([inputs], labels, said)
+    x = dense(inputs)
+    layout, steps, outputs_of = said["layout"], said["steps"], said["outputs_of"]
+    batch = batch_axis_by(len(labels), tuple(x.shape), layout)
+    axes = find_axes(tuple(x.shape), batch, layout=layout, steps=steps, outputs_of=outputs_of)
+    if not axes.timed:
+        return TorchSet(TensorDataset(x, torch.from_numpy(labels)), **{**said, "layout": "B"})
+    x = x if batch == 1 else x.transpose(0, 1)
+    return _kept([Spikes.from_dense(part) for part in torch.split(x, _AT_ONCE, 1)], labels, said)
+
+
+def _kept(chunks: Sequence[Spikes], labels: Any, said: dict[str, Any]) -> SpikeSet:
+    """Spike trains in memory, of which the chunks have these samples after each other."""
+    frame, classes, outputs_of = chunks[0].feature_shape, said["classes"], said["outputs_of"]
+    if classes is None:
+        classes = int(labels.max()) + 1 if outputs_of is None else outputs_of(frame)
+    # Of chunks some have ones alone, and say so by having no values.
+    ones = all(chunk.values is None for chunk in chunks)
+    trains = join(
+        Binned(
+            chunk.indptr.numpy(),
+            chunk.indices.numpy(),
+            None if ones else _values(chunk),
+        )
+        for chunk in chunks
+    )
+    return SpikeSet(
+        trains,
+        labels,
+        [str(number) for number in range(len(labels))],
+        classes=tuple(map(str, range(classes) if isinstance(classes, int) else classes)),
+        feature_shape=frame,
+        steps=chunks[0].steps,
+    )
+
+
+def _values(spikes: Spikes) -> Any:
+    values = torch.ones(spikes.nnz) if spikes.values is None else spikes.values
+    return values.float().numpy()

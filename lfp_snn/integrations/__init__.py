@@ -1,0 +1,1 @@
+"""This package inside others: each module needs its own extra, and nothing here imports them."""

@@ -1,0 +1,102 @@
+"""A differentiable loss of the output spikes as a reward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.rewards.base import Reward, Seen
+
+__all__ = ["FromLoss", "LossFunction"]
+
+#: ``loss(spikes, labels)``: a number, from output spikes ``[T, B, C]``.
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class FromLoss(Reward):
+    r"""What a loss asks of the output spikes, as a reward: less loss is a reward.
+
+    With :math:`g_{t,c} = \partial L / \partial s_{t,c}`, found by autograd *at the output alone*,
+
+    .. math::
+
+        R_{t,c} = -g_{t,c} \;\text{ where } g_{t,c} < 0 \qquad
+        R_{t,c} = -s_{t,c}\, g_{t,c} \;\text{ elsewhere}
+
+    A spike that would lower the loss is rewarded at every step, also where there was none; one that
+    raises it is punished where it was. No gradient goes through a neuron: what is below gets
+    feedback, as from every reward. It is the form of the published rewards:
+    :class:`~lfp_snn.rewards.SoftmaxRate` is T times less than this with the cross-entropy of the
+    counts.
+
+    For Python only, since no config names code. Feedback is summed over the batch: take a loss that
+    is summed too, ``reduction="sum"``, so that each sample counts the same in every batch.
+
+    Args:
+        loss: called as ``loss(spikes, labels)`` with spikes ``[T, B, C]`` and labels int64 ``[B]``
+            (targets, if there are any); returns a number. Those of ``snntorch.functional``
+            (``ce_rate_loss()``, ``mse_count_loss()``) are such.
+        at_silence: leave out the factor ``s``: credit :math:`-g` at every step, which goes with the
+            rule :class:`~lfp_snn.rules.Rescale`.
+
+    Raises:
+        ShapeError: the loss is no number, or no function of the spikes that has a derivative.
+        NotFiniteError: its derivative is not finite.
+
+    Example::
+
+        reward = FromLoss(snntorch.functional.ce_rate_loss())
+        spikes = lfp.forward(x)
+        lfp.backward(reward(spikes, labels))
+        optimizer.step()
+
+    Source: a reward in the place of a loss' gradient, after Weber et al., TMLR 2025.
+    """
+
+    loss: LossFunction
+    at_silence: bool = False
+
+    @property
+    @override
+    def is_credit(self) -> bool:
+        return self.at_silence
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        truth = seen.labels if seen.targets is None else seen.targets
+        wanted = -self.slope(seen.spikes, truth)
+        if self.at_silence:
+            return wanted
+        return torch.where(wanted > 0, wanted, wanted * seen.spikes)
+
+    def slope(self, spikes: Tensor, truth: Tensor | None) -> Tensor:
+        """Derivative of the loss by each output spike, ``[T, B, C]``.
+
+        Args:
+            spikes: ``[T, B, C]``.
+            truth: what the loss takes beside them.
+        """
+        name = getattr(self.loss, "__name__", type(self.loss).__name__)
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = spikes.detach().clone().requires_grad_()
+            loss = self.loss(leaf, truth)  # type: ignore[arg-type]
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise ShapeError(
+                    f"The loss {name} gave {found}; expected one number: sum it over the samples."
+                )
+            if not loss.requires_grad:
+                raise ShapeError(
+                    f"The loss {name} is no function of the spikes that has a derivative; expected "
+                    "one that torch's autograd can follow back to them."
+                )
+            (slope,) = torch.autograd.grad(loss, leaf, materialize_grads=True)
+        if slope.device.type == "cpu" and not bool(slope.isfinite().all()):
+            raise NotFiniteError(f"The derivative of the loss {name} is NaN or infinite.")
+        return slope

@@ -1,0 +1,72 @@
+"""The data that a user gives, made ready for the network that is to take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lfp_snn.data import Splits, own_splits
+from lfp_snn.data.layout import OutputsOf
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import ConfigError, ShapeError
+
+__all__ = ["outputs_of", "settings_of", "splits_for"]
+
+
+def settings_of(train: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a ``DataLoader`` brings with it.
+
+    Raises:
+        ConfigError: they are given beside it.
+    """
+    if not isinstance(train, DataLoader):
+        return {}
+    if "batch_size" in settings:
+        raise ConfigError(
+            "batch_size is given, but the training data is a DataLoader, which has batches of its "
+            "own: leave batch_size out, or give the dataset itself."
+        )
+    return {} if train.batch_size is None else {"batch_size": train.batch_size}
+
+
+def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> Splits:
+    """The data of a training, as :func:`fit` takes it."""
+    if not isinstance(train, Splits):
+        return own_splits(train, val, test, outputs_of=outputs_of(net), **said)
+    beside = {"val": val, "test": test, **said}
+    if given := [name for name, value in beside.items() if value is not None]:
+        raise ConfigError(
+            f"{given[0]} is given, but train is Splits, which have all parts: leave {given[0]} out."
+        )
+    return train
+
+
+def outputs_of(net: nn.Module) -> OutputsOf:
+    """Tells how many outputs a network has for frames of a shape, by a step of silence.
+
+    It raises ShapeError for a shape that the network does not take. Nothing of the network changes.
+
+    Raises:
+        NetworkError: the network cannot be traced.
+    """
+    engine = TemporalLFP(net)
+
+    @cache
+    def outputs(frame: tuple[int, ...]) -> int:
+        modes = [(module, module.training) for module in net.modules()]
+        net.eval()
+        try:
+            silence = torch.zeros(1, 1, *frame, device=engine.device, dtype=engine.dtype)
+            return engine.forward(silence, record=False).shape[-1]
+        except RuntimeError as error:  # of a torch function, which the engine does not check
+            raise ShapeError(str(error).splitlines()[0]) from error
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    return outputs

@@ -1,0 +1,220 @@
+"""A run that was trained: its network with the best weights, its settings, its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lfp_snn.data import Batch, Splits, load, load_file, own_splits
+from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.learners import Learner
+from lfp_snn.models import ModelOptions
+from lfp_snn.models.bounded import no_larger_than
+from lfp_snn.options import Choice
+from lfp_snn.training.assembly import build_learner, refuse_regression
+from lfp_snn.training.checkpoint import load_checkpoint, load_net
+from lfp_snn.training.config import Config, Fitted, Settings, pick_device
+from lfp_snn.training.configfile import load_settings
+from lfp_snn.training.evaluation import Evaluation, evaluate
+from lfp_snn.training.feeding import outputs_of
+from lfp_snn.training.files import read_json
+from lfp_snn.training.resume import data_identity
+from lfp_snn.training.rundir import RunDir
+from lfp_snn.unpacking import DAMAGE
+
+__all__ = ["TrainedRun"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished or interrupted run, with its best weights.
+
+    Attributes:
+        config: of the run; a :class:`~lfp_snn.training.config.Config` where that describes all.
+        learner: with the network, in evaluation mode.
+        classes: names of the classes.
+        run: the run directory; ``None`` where there is none.
+        own: makes the data that :func:`~lfp_snn.training.run.fit` was given, if it was not loaded
+            by its name: ``Splits``, or the parts (train, val, test).
+    """
+
+    config: Settings
+    learner: Learner
+    classes: list[str]
+    run: RunDir | None = None
+    own: Callable[[], Any] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        overrides: Sequence[str] = (),
+        *,
+        net: Callable[[], nn.Module] | None = None,
+        data: Callable[[], Any] | None = None,
+    ) -> TrainedRun:
+        """Load a run.
+
+        Args:
+            path: the run directory.
+            overrides: ``key=value`` changes of its config, such as ``data.root=elsewhere``.
+            net: makes the network, for a run of :func:`~lfp_snn.training.run.fit`; its weights are
+                those of the run then.
+            data: makes the data that the run was trained on, where that has no name.
+
+        Raises:
+            RunError: it is no run, has no checkpoint yet, is of another network, or of one that no
+                config describes and that is not given.
+        """
+        run = RunDir.open(Path(path))
+        from_config, shape, classes = _described(run)
+        if from_config and (net is not None or data is not None):
+            raise RunError(
+                f"{run.path} has network and data of its config; leave --net and --data out."
+            )
+        if not from_config and net is None:
+            raise RunError(
+                f"{run.path} was made by fit() with a network of its own: say what makes it, with "
+                f"--net module:function or TrainedRun.open(..., net=function)."
+            )
+        kind = Config if from_config else Fitted
+        config: Settings = load_settings(kind, run.config, overrides)
+        if not run.best.exists():
+            raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
+        tensors, _ = load_checkpoint(run.best)
+        made: nn.Module
+        if isinstance(config, Config):
+            with no_larger_than(tensors, run.path, RunError):
+                made = config.model.build(shape, len(classes))
+        else:
+            assert net is not None
+            made = net()
+        load_net(made, tensors, run.best)
+        learner = build_learner(made.to(pick_device(config.device)), config)
+        made.eval()
+        return cls(config, learner, classes, run, data)
+
+    @property
+    def name(self) -> str:
+        """Of the experiment, or else of the run directory."""
+        if isinstance(self.config, Config):
+            return self.config.name
+        return "own" if self.run is None else self.run.path.resolve().name
+
+    @property
+    def model(self) -> ModelOptions:
+        """The section of the config that describes the network.
+
+        Raises:
+            RunError: no config does.
+        """
+        if isinstance(self.config, Config):
+            return self.config.model
+        best = "best.safetensors" if self.run is None else self.run.best
+        raise RunError(
+            f"A file that says what network its weights are of takes one that a config describes; "
+            f"the weights of this one, which fit was given, are in {best}."
+        )
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of an input at one step, as the run notes it."""
+        assert self.run is not None
+        return _described(self.run)[1]
+
+    def splits(self, *, streamed: bool = False) -> Splits:
+        """The data of the run.
+
+        Args:
+            streamed: recordings are read themselves, where there are any, to find each event.
+
+        Raises:
+            RunError: it was given to fit and is not given now, or is other data than it was.
+            ConfigError, DataError: it cannot be loaded.
+        """
+        if self.own is not None:
+            return self._given(self.own())
+        data: Choice | None = self.config.data  # type: ignore[attr-defined]
+        if data is None:
+            raise RunError(
+                f"{self.name} was trained on data that fit was given: say what makes it, with "
+                "--data module:function or TrainedRun.open(..., data=function)."
+            )
+        if streamed and hasattr(data, "storage"):
+            data = data.model_copy(update={"storage": "streamed"})
+        return load(data.name, **data.options())
+
+    def classified(self, *, streamed: bool = False) -> Splits:
+        """The same, for what compares or explains classes.
+
+        Raises:
+            ConfigError: samples have targets and no classes.
+        """
+        splits = self.splits(streamed=streamed)
+        refuse_regression(splits)
+        return splits
+
+    def evaluate(self) -> Evaluation:
+        """Accuracy and more on the test set."""
+        return evaluate(self.learner, self.splits().test, self.config.batch_size)
+
+    def read(self, path: Path | str) -> Batch:
+        """One recording from a file, encoded as the run's dataset is.
+
+        Raises:
+            ConfigError: the dataset has no single recordings, or no name.
+            DataError: the file cannot be read.
+        """
+        data: Choice | None = self.config.data  # type: ignore[attr-defined]
+        if data is None:
+            raise ConfigError(
+                f"{self.name} was trained on data that fit was given, and nothing says how a file "
+                "becomes an input of it; run lfp_snn.TemporalLFP on an input instead."
+            )
+        recording = load_file(data.name, path, **data.options())
+        return recording.batch([0]).to(self.learner.device)
+
+    def _given(self, data: Any) -> Splits:
+        """What a user's function makes, as fit would take it, if it is what the run was given."""
+        if isinstance(data, Splits):
+            splits = data
+        else:
+            parts = data if isinstance(data, tuple | list) else (data,)
+            assert isinstance(self.config, Fitted)
+            splits = own_splits(
+                *parts,
+                steps=self.config.steps,
+                layout=self.config.layout,
+                outputs_of=outputs_of(self.learner.net),
+            )
+        noted = {} if self.run is None else read_json(self.run.info)["data"].get("identity", {})
+        now = data_identity(splits)
+        for part, before in noted.items():
+            if now[part] != before:
+                raise RunError(
+                    f"The {part} part of the data is another than the run was trained with: it has "
+                    f"{now[part]} and had {before} (samples, digests of ids and labels)."
+                )
+        return splits
+
+
+def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
+    """What run.json says: whether a config makes the network, shape of an input, classes.
+
+    Raises:
+        RunError: it says something else.
+    """
+    info = read_json(run.info)
+    try:
+        data = info["data"]
+        shape = tuple(int(side) for side in data["feature_shape"])
+        classes = [str(name) for name in data["classes"]]
+        if not shape or min(shape) < 1 or not classes:
+            raise ValueError("there is nothing to classify")
+        return bool(info["from_config"]), shape, classes
+    except DAMAGE as error:
+        raise RunError(f"{run.info} does not describe a run: {error!r}.") from error

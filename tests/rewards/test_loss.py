@@ -1,0 +1,119 @@
+"""A loss as a reward: its sign against autograd, its size against a published reward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import snntorch.functional as sf
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lfp_snn import TemporalLFP
+from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.models import build
+from lfp_snn.rewards import FromLoss, SoftmaxRate
+from lfp_snn.rules import Epsilon, Rescale
+
+T, B, C = 6, 5, 4
+LOSSES: dict[str, Any] = {
+    "cross-entropy of counts": lambda s, y: cross_entropy(s.sum(0), y, reduction="sum"),
+    "squares": lambda s, y: (s - nn.functional.one_hot(y, C)).square().sum(),
+    "ce_rate_loss": sf.ce_rate_loss(),
+    "ce_count_loss": sf.ce_count_loss(),
+    "mse_count_loss": sf.mse_count_loss(correct_rate=0.8, incorrect_rate=0.1),
+}
+
+
+def outputs() -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(T, B, C, generator=draw) < 0.4).double()
+    return spikes, torch.randint(C, (B,), generator=draw)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_it_is_the_gradient_turned_round(name: str) -> None:
+    spikes, labels = outputs()
+    leaf = spikes.clone().requires_grad_()
+    LOSSES[name](leaf, labels).backward()
+    assert leaf.grad is not None and leaf.grad.abs().sum() > 0
+    credit = FromLoss(LOSSES[name], at_silence=True)
+    assert credit.is_credit
+    torch.testing.assert_close(credit(spikes, labels), -leaf.grad)
+    relevance = FromLoss(LOSSES[name])
+    assert not relevance.is_credit
+    expected = torch.zeros_like(spikes)
+    for t in range(T):
+        for b in range(B):
+            for c in range(C):
+                g = float(leaf.grad[t, b, c])
+                expected[t, b, c] = -g if g < 0 else -g * float(spikes[t, b, c])
+    torch.testing.assert_close(relevance(spikes, labels), expected)
+
+
+def test_cross_entropy_of_counts_is_the_softmax_reward() -> None:
+    spikes, labels = outputs()
+    for silent in (False, True):
+        own = FromLoss(LOSSES["cross-entropy of counts"], at_silence=silent)(spikes, labels)
+        torch.testing.assert_close(own / T, SoftmaxRate(at_silence=silent)(spikes, labels))
+
+
+@pytest.mark.parametrize(("rule", "silent"), [(Epsilon(0.1), False), (Rescale(), True)])
+def test_following_it_lowers_the_loss(rule: Any, silent: bool) -> None:
+    """Descends the loss whose reward it is, by the optimizer that descends gradients."""
+    torch.manual_seed(0)
+    net = build("mlp", (20,), 3, hidden=[16])
+    lfp = TemporalLFP(net, rule)
+    x, labels = (torch.rand(8, 30, 20) < 0.4).float(), torch.arange(30) % 3
+    for label in range(3):
+        x[:, labels == label, label::3] = 1
+    loss = LOSSES["cross-entropy of counts"]
+    reward = FromLoss(loss, at_silence=silent)
+    optimizer = torch.optim.Adam(lfp.parameters(), lr=0.01)
+    seen = []
+    for _ in range(20):
+        spikes = lfp.forward(x)
+        seen.append(float(loss(spikes, labels)))
+        lfp.backward(reward(spikes, labels), as_credit=reward.is_credit)
+        optimizer.step()
+    assert seen[-1] < 0.6 * seen[0]
+
+
+def test_targets_take_the_place_of_labels() -> None:
+    spikes, _ = outputs()
+    targets = torch.rand(B, C)
+    reward = FromLoss(lambda s, y: (s.mean(0) - y).square().sum(), at_silence=True)
+    expected = -2 * (spikes.mean(0) - targets) / T
+    torch.testing.assert_close(reward(spikes, targets=targets), expected.expand(T, B, C))
+
+
+def test_nothing_is_paid_after_a_samples_end() -> None:
+    spikes, labels = outputs()
+    reward = FromLoss(LOSSES["ce_rate_loss"], at_silence=True)
+    paid = reward(spikes, labels, lengths=[T, 2, T, T, 1])
+    assert bool((paid[2:, 1] == 0).all()) and bool((paid[1:, 4] == 0).all())
+    assert bool((paid[:2, 1] != 0).any())
+
+
+def test_it_works_under_inference_mode() -> None:
+    spikes, labels = outputs()
+    reward = FromLoss(LOSSES["squares"])
+    expected = reward(spikes, labels)
+    with torch.inference_mode():
+        assert torch.equal(reward(spikes.clone(), labels.clone()), expected)
+
+
+NOT_TAKEN: dict[str, tuple[Any, type[Exception], str]] = {
+    "one a sample": (lambda s, y: s.sum((0, 2)), ShapeError, r"gave \(5,\); expected one number"),
+    "a float": (lambda s, y: 3.0, ShapeError, "gave float; expected one number"),
+    "no derivative": (lambda s, y: (s > 0).sum() * 1.0, ShapeError, "has a derivative"),
+    "infinite": (lambda s, y: s.sqrt().sum(), NotFiniteError, "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TAKEN)
+def test_what_is_no_loss_is_refused(name: str) -> None:
+    loss, error, told = NOT_TAKEN[name]
+    with pytest.raises(error, match=told):
+        FromLoss(loss)(*outputs())
