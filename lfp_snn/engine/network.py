@@ -79,6 +79,7 @@ class TracedNetwork:
         self._structures = Structures(net, options.statistics)
         self._structure: Structure | None = None
         self._rules: Rules = {}
+        self._emits: Literal["spikes", "membranes", "values"] = "spikes"
         self.check = check
         self._checked: set[object] = set()  # states of the network in which it was
         found = self._structures.guess(self._example())
@@ -91,14 +92,13 @@ class TracedNetwork:
         """Take a structure as that of the network from now on."""
         known = self._structure
         if known is None or known.program is not structure.program:
-            for stage in structure.program.voting():
-                stage.votes = True
             rules = assign(self.rule, structure.program.parts())
             if self.options.backend == "events":
                 refuse("events", _table("events"), structure.program, rules)
-            self._rules = rules
             for stage in structure.program.voting():
                 stage.votes = True
+            self._rules = rules
+            self._emits = _emitted(structure.program)
         self._structure = structure
 
     def _find_structure(
@@ -159,9 +159,8 @@ class TracedNetwork:
     @property
     def emits(self) -> Literal["spikes", "membranes", "values"]:
         """What the output is: spikes, membranes of a readout, or values if it has no neurons."""
-        output = self.reference.output
-        readout = output.stateful and not can_spike(output.module)
-        return "membranes" if readout else output.emits
+        _ = self.structure
+        return self._emits
 
     @property
     def device(self) -> torch.device:
@@ -315,6 +314,13 @@ class TracedNetwork:
     def ends_in_neurons(self) -> bool:
         """Is the output that of neurons, which have membranes?"""
         return self.reference.output.stateful
+
+
+def _emitted(program: Program) -> Literal["spikes", "membranes", "values"]:
+    """What the output of a program is; this looks at values, and so is done once."""
+    output = program.output
+    readout = output.stateful and not can_spike(output.module)
+    return "membranes" if readout else output.emits
 
 
 def _table(backend: str) -> Table:

@@ -59,7 +59,10 @@ def commands(repository: Path) -> list[Shown]:
 def settings(repository: Path) -> list[Shown]:
     """Every span that consists of settings, such as ``model.reset=zero``."""
     return _unique(
-        each for each in _code(repository) if all(_SETTING.fullmatch(word) for word in each.words)
+        each
+        for each in _code(repository)
+        if all(_SETTING.fullmatch(word) for word in each.words)
+        and not each.words[-1].endswith(",")  # an argument of Python on a line of its own
     )
 
 
