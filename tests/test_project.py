@@ -226,3 +226,17 @@ def test_wheel_carries_nothing_else(wheel: set[str]) -> None:
     outside = {name for name in wheel if not name.startswith(("lfp_snn/", "lfp_snn-"))}
     assert outside == set()
     assert not any("__pycache__" in name for name in wheel)
+
+
+def test_a_package_that_lists_its_modules_lists_them_all(repository: Path) -> None:
+    """A table in the docstring of a package, headed ``module``, has a row for each."""
+    listed = {}
+    for path in sorted((repository / "lfp_snn").rglob("__init__.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if re.search(r"^module +\w", text, re.M):
+            rows = set(re.findall(r"^(\w+) +\S", text, re.M)) - {"module"}
+            inside = [each for each in path.parent.iterdir() if not each.name.startswith("_")]
+            modules = {each.stem for each in inside if each.suffix == ".py" or each.is_dir()}
+            listed[path.parent.name] = modules - rows
+    assert listed
+    assert not {name: missing for name, missing in listed.items() if missing}

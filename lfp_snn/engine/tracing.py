@@ -184,10 +184,7 @@ class _Builder:
         """A function that is linear in the values that it takes; a stage for each part it gives."""
         if method not in LINEAR:
             if method in SCALES or method in ("rdiv", "rtruediv", "reciprocal"):
-                raise NetworkError(
-                    f"Stage '{name}' multiplies or divides by a value that the network computed or "
-                    "learns, for which there is no rule: only products with numbers are linear."
-                )
+                raise _no_product(name)
             raise NetworkError(
                 f"The forward calls '{method}' (as '{name}'), for which there is no rule; rules "
                 "exist for functions that are linear, concatenation, elementwise maximum, "
@@ -198,10 +195,7 @@ class _Builder:
         if any(each.requires_grad for each in constants) or (
             method in SCALES and len(call.operands) != 1
         ):
-            raise NetworkError(
-                f"Stage '{name}' multiplies or divides by a value that the network computed or "
-                "learns, for which there is no rule: only products with numbers are linear."
-            )
+            raise _no_product(name)
         shapes_ = [each.shape for each in operands]
         for part, value in call.parts.items():
             if value not in self.used:
@@ -215,6 +209,13 @@ class _Builder:
                 )
             )
             self.known[value] = len(self.nodes)
+
+
+def _no_product(name: str) -> NetworkError:
+    return NetworkError(
+        f"Stage '{name}' multiplies or divides by a value that the network computed or learns, for "
+        "which there is no rule: only products with numbers are linear."
+    )
 
 
 def _called(call: Call, operands: Sequence[Value], part: int, *given: Tensor) -> Tensor:

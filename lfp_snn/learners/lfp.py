@@ -39,8 +39,8 @@ class LFPOptions(LearnerOptions):
 
     Attributes:
         rule: how neurons and synapses hand relevance on, by name (``lfp-snn ls rules``), or a
-            composite that gives each layer its own. The default
-            is epsilon with eps 0.1, which trains better than the published 1e-6.
+            composite that gives each layer its own. The default is rescale, which is this
+            project's; the published rule is ``{name: epsilon, eps: 1e-6}``.
         reward: what enters at the output, by name; ``lfp-snn ls rewards`` lists them.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
         memory: ``full`` keeps every step for the way back, ``chunked`` repeats chunks of time, for

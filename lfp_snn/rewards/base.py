@@ -77,8 +77,9 @@ class Reward(ABC):
 
         Relevance, as published, has its place at the spikes: what a spike did is good or bad.
         Credit says what a spike would be worth, at every step; a rule that knows silence
-        (:class:`lfp_snn.rules.Rescale`) makes credit of the membrane of it. Hand the word on:
-        ``lfp.backward(reward(spikes, labels), as_credit=reward.is_credit)``.
+        (:class:`lfp_snn.rules.Rescale`) makes credit of the membrane of it. By hand
+        ``lfp.backward(reward(spikes, labels))`` decides by the rule at the output; a learner hands
+        this word on, ``as_credit=reward.is_credit``.
         """
         return False
 

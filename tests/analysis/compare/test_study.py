@@ -90,5 +90,5 @@ def test_a_config_without_the_section_is_refused() -> None:
 @pytest.mark.parametrize("name", [n for n in shipped_configs() if n.startswith("compare_")])
 def test_shipped_comparisons_are_valid_at_every_corner(name: str) -> None:
     study = ComparisonStudy.load(shipped_configs()[name], [])
-    assert {"lfp", "surrogate"} <= {arm.name for arm in study.arms}
+    assert {"lfp", "surrogate", "step_gradient"} <= {arm.name for arm in study.arms}
     assert {arm.search for arm in study.arms} == {study.options.search}

@@ -1,0 +1,152 @@
+"""What a network saw in its last pass, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lfp_snn.backends.support import unavailable
+from lfp_snn.engine import table
+from lfp_snn.engine.chunked import Chunks
+from lfp_snn.engine.graph import Program
+from lfp_snn.engine.kernels import Plan
+from lfp_snn.engine.network import TracedNetwork
+from lfp_snn.engine.stage import Form
+from lfp_snn.engine.tape import Tape
+from lfp_snn.errors import NetworkError
+
+__all__ = ["ObservedNetwork"]
+
+
+class ObservedNetwork(TracedNetwork):
+    """A traced network that was run, or is to be; arguments as of :class:`TracedNetwork`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._used: Plan  # in the last pass
+        self._pass: Tape | None = None
+        self._chunks: Chunks | None = None
+
+    @property
+    def _program(self) -> Program:
+        """The program of the last pass."""
+        return self._used.program
+
+    # ------------------------------------------------------------------ what it saw
+
+    def _last(self) -> Tape:
+        if self._pass is None:
+            raise NetworkError("Nothing has been run yet: call forward first.")
+        return self._pass
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Membranes ``[B, ...]`` after the last forward pass, by neuron, to continue a stream.
+
+        Of neurons with further states all of them, ``[S, B, ...]``.
+        """
+        return dict(self._last().final_state)
+
+    @property
+    def membranes(self) -> Tensor:
+        """Membranes of the output neuron in the last forward pass, ``[T, B, C]``.
+
+        Where it ends in no neuron, its values (before an activation).
+        """
+        membranes = self._last().membranes
+        assert membranes is not None
+        return membranes
+
+    @property
+    def firing_rates(self) -> dict[str, float]:
+        """Mean spikes per neuron and step of each population in the last forward pass.
+
+        Of activations, the share of units that give more than they do without any input. A readout,
+        which cannot spike, is not among them.
+        """
+        rates = self._last().firing_rates()
+        if self.is_readout:
+            del rates[self.reference.output.name]
+        return rates
+
+    def layer_spikes(self) -> dict[str, Tensor]:
+        """Spikes or values ``[T, B, ...]`` of every population in the last recorded forward pass.
+
+        Raises:
+            NetworkError: nothing is kept: the pass was not recorded, or a backward consumed it.
+        """
+        run = self._recorded()
+        if self._chunks is not None:
+            with torch.no_grad(), self._products():
+                return self._chunks.spikes()
+        return {each.name: run.every_step(each.spikes(run)) for each in self._program.spiking()}
+
+    @property
+    def layer_relevance(self) -> dict[str, float]:
+        """Sum of the relevance that arrived at each population, in the order in which they run.
+
+        Of the last backward pass that asked for ``input_relevance``. Under conserving rules, what
+        the layers differ by is what biases took (and membranes that nothing had made).
+        """
+        return {name: float(each.sum()) for name, each in self.neuron_relevance.items()}
+
+    @property
+    def neuron_relevance(self) -> dict[str, Tensor]:
+        """The same neuron by neuron, ``[B, ...]``, summed over T.
+
+        A pool behind the neurons that the events backend runs with them is counted to them: its
+        units are then those of the pool.
+        """
+        arrived = self._last().arrived
+        names = (each.name for each in self._program.spiking())
+        return {name: arrived[name] for name in names if name in arrived}
+
+    def _recorded(self) -> Tape:
+        if self._pass is None or not self._pass.record:
+            raise NetworkError(
+                "There is no recorded forward pass: call forward (with record=True) before each "
+                "backward; one backward consumes the record unless it is called with retain=True."
+            )
+        return self._pass
+
+    # ------------------------------------------------------------------ how it is shown
+
+    @property
+    def kernels(self) -> dict[str, str]:
+        """The kernel of each stage that is on one, by name, in the last pass or else the next."""
+        return self._shown()[0].kernels
+
+    def summary(self, kernels: Mapping[str, str] | None = None) -> str:
+        """A table of the stages: kind, shape in the last pass, parameters, rule, and kernel.
+
+        Stages that a kernel computes in one pass are one row; what no kernel of the backend serves
+        runs on torch.
+
+        Args:
+            kernels: :attr:`kernels` of the same network elsewhere, shown in place of its own.
+        """
+        plan, forms = self._shown()
+        return table.stage_table(self, plan, forms, plan.kernels if kernels is None else kernels)
+
+    def __repr__(self) -> str:
+        return table.program_table(self, *self._shown())
+
+    def _repr_html_(self) -> str:
+        return table.program_html(self, *self._shown())
+
+    def labels(self) -> dict[str, str]:
+        """What to call each population in a table: ``Leaky 512 (4)``, or ``lif1, Leaky 512``.
+
+        By name; the number of units is known after a forward pass.
+        """
+        return table.population_labels(*self._shown())
+
+    def _shown(self) -> tuple[Plan, Sequence[Form]]:
+        """The plan of the last pass and the forms of its values, or the plan of the next pass."""
+        if self._pass is not None:
+            return self._used, self._pass.forms
+        can_run = unavailable(self.backend, self.device, self.dtype) is None
+        return self._plan(self.backend if can_run else "torch"), []
