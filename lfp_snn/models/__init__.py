@@ -24,6 +24,9 @@ norms      those that normalise
 neurons    those that are neurons
 units      those that are activations
 branches   the kinds that hold branches of layers
+nir        a network from a file of the Neuromorphic Intermediate Representation
+nir_graph  the shape of its graph: nodes in order, loops of neurons
+bounded    networks that a file describes, no larger than the weights that come with it
 ========== ===========================================================================
 """
 

@@ -14,7 +14,7 @@ would spike on one device and not on the other.
 import triton
 import triton.language as tl
 
-__all__ = ["credit_kernel", "forward_kernel", "rescale_kernel"]
+__all__ = ["credit_kernel", "forward_kernel"]
 
 
 @triton.jit
@@ -93,7 +93,7 @@ def forward_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _step_back(  # type: ignore[no-untyped-def]
+def _epsilon_step_back(  # type: ignore[no-untyped-def]
     at,
     previous,
     current,
@@ -106,12 +106,12 @@ def _step_back(  # type: ignore[no-untyped-def]
     inside,
     RESET: tl.constexpr,
     DELAY: tl.constexpr,
-    HAS_SPIKES: tl.constexpr,
+    FORM: tl.constexpr,
     FLOAT: tl.constexpr,
     EPS: tl.constexpr,
 ):
     """Write ``n_t`` and return ``M_t``."""
-    if HAS_SPIKES:
+    if FORM == "spikes":
         # Credit counts at spikes alone; elsewhere it is not even read.
         fired = tl.load(spikes + at, mask=inside, other=0) != 0
         relevance = tl.load(arrived + at, mask=inside & fired, other=0).to(FLOAT)
@@ -124,76 +124,6 @@ def _step_back(  # type: ignore[no-untyped-def]
     credit = (relevance + m) / (tl.abs(kept) + tl.abs(decayed + current - kept) + EPS)
     tl.store(n + at, credit, mask=inside)
     return credit * decayed
-
-
-@triton.jit
-def credit_kernel(  # type: ignore[no-untyped-def]
-    arrived,
-    spikes,
-    membranes,
-    currents,
-    beta,
-    theta,
-    state,
-    carried,
-    n,
-    handed,
-    steps,
-    last,
-    columns,
-    units,
-    RESET: tl.constexpr,
-    DELAY: tl.constexpr,
-    CONSTANT: tl.constexpr,
-    BETAS: tl.constexpr,
-    THETAS: tl.constexpr,
-    HAS_STATE: tl.constexpr,
-    HAS_CARRIED: tl.constexpr,
-    HAS_SPIKES: tl.constexpr,
-    FLOAT: tl.constexpr,
-    EPS: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """What ``arrived`` [T, columns] to ``n`` [T, columns] and ``M`` [columns], LFP-epsilon.
-
-    ``last`` is where the last step begins. What arrived is relevance, or with ``HAS_SPIKES``
-    credit: ``R = s c`` is formed here.
-    """
-    column = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = column < columns
-    if BETAS:
-        decay = tl.load(beta + column % units, mask=inside, other=0)
-    else:
-        decay = tl.load(beta)
-    if THETAS:
-        threshold = tl.load(theta + column % units, mask=inside, other=0)
-    else:
-        threshold = tl.load(theta)
-    if HAS_CARRIED:
-        m = tl.load(carried + column, mask=inside, other=0)
-    else:
-        m = tl.zeros([BLOCK], FLOAT)
-    current = tl.load(currents + column, mask=inside, other=0).to(FLOAT)
-    first = current
-    at = column + last
-    for _ in range(steps - 1):
-        if not CONSTANT:
-            current = tl.load(currents + at, mask=inside, other=0).to(FLOAT)
-        previous = tl.load(membranes + at - columns, mask=inside, other=0)
-        m = _step_back(
-            at, previous, current, m, arrived, spikes, n, decay, threshold, inside,
-            RESET, DELAY, HAS_SPIKES, FLOAT, EPS,
-        )  # fmt: skip
-        at -= columns
-    if HAS_STATE:
-        previous = tl.load(state + column, mask=inside, other=0)
-    else:
-        previous = tl.zeros([BLOCK], FLOAT)
-    m = _step_back(
-        column, previous, first, m, arrived, spikes, n, decay, threshold, inside,
-        RESET, DELAY, HAS_SPIKES, FLOAT, EPS,
-    )  # fmt: skip
-    tl.store(handed + column, m, mask=inside)
 
 
 @triton.jit
@@ -240,16 +170,51 @@ def _rescaled_step_back(  # type: ignore[no-untyped-def]
         handed = tl.where(u > threshold, 0.0, handed)
     credit += handed
     tl.store(n + at, credit, mask=inside)
+    left = decay
     if CARRY == "reference":
-        return decayed * credit
-    if RESET == "zero" and DELAY:
-        return tl.where(pending, 0.0, decay * credit)
-    return decay * credit
+        left = decayed
+    elif RESET == "zero" and DELAY:
+        left = tl.where(pending, 0.0, decay)
+    return left * credit
 
 
 @triton.jit
-def rescale_kernel(  # type: ignore[no-untyped-def]
+def _step_back(  # type: ignore[no-untyped-def]
+    at,
+    previous,
+    current,
+    m,
     arrived,
+    spikes,
+    n,
+    decay,
+    threshold,
+    inside,
+    RESET: tl.constexpr,
+    DELAY: tl.constexpr,
+    FORM: tl.constexpr,
+    CARRY: tl.constexpr,
+    FLOAT: tl.constexpr,
+    EPS: tl.constexpr,
+):
+    """One step backwards by the rule that a form belongs to."""
+    if FORM == "relevance" or FORM == "spikes":
+        handed = _epsilon_step_back(
+            at, previous, current, m, arrived, spikes, n, decay, threshold, inside,
+            RESET, DELAY, FORM, FLOAT, EPS,
+        )  # fmt: skip
+    else:
+        handed = _rescaled_step_back(
+            at, previous, current, m, arrived, n, decay, threshold, inside,
+            RESET, DELAY, FORM, CARRY, FLOAT, EPS,
+        )  # fmt: skip
+    return handed
+
+
+@triton.jit
+def credit_kernel(  # type: ignore[no-untyped-def]
+    arrived,
+    spikes,
     membranes,
     currents,
     beta,
@@ -264,21 +229,23 @@ def rescale_kernel(  # type: ignore[no-untyped-def]
     units,
     RESET: tl.constexpr,
     DELAY: tl.constexpr,
-    FORM: tl.constexpr,
-    CARRY: tl.constexpr,
     CONSTANT: tl.constexpr,
     BETAS: tl.constexpr,
     THETAS: tl.constexpr,
     HAS_STATE: tl.constexpr,
     HAS_CARRIED: tl.constexpr,
+    FORM: tl.constexpr,
+    CARRY: tl.constexpr,
     FLOAT: tl.constexpr,
     EPS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """What ``arrived`` [T, columns] to ``n`` [T, columns] and what is handed on [columns].
 
-    :func:`lfp_snn.lif.rescale`. ``FORM``: what arrived is credit of spikes that passes where the
-    gate "positive" or "window" is open, or everywhere ("open"), or credit of the "membrane".
+    ``last`` is where the last step begins. ``FORM`` says what arrived. LFP-epsilon
+    (:func:`lfp_snn.lif.credit`): "relevance", or credit of the "spikes", ``R = s c``. Rescale
+    (:func:`lfp_snn.lif.rescale`): credit of spikes that passes where the gate "positive" or
+    "window" is open, or everywhere ("open"), or credit of the "membrane".
     """
     column = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = column < columns
@@ -301,8 +268,8 @@ def rescale_kernel(  # type: ignore[no-untyped-def]
         if not CONSTANT:
             current = tl.load(currents + at, mask=inside, other=0).to(FLOAT)
         previous = tl.load(membranes + at - columns, mask=inside, other=0)
-        m = _rescaled_step_back(
-            at, previous, current, m, arrived, n, decay, threshold, inside,
+        m = _step_back(
+            at, previous, current, m, arrived, spikes, n, decay, threshold, inside,
             RESET, DELAY, FORM, CARRY, FLOAT, EPS,
         )  # fmt: skip
         at -= columns
@@ -310,8 +277,8 @@ def rescale_kernel(  # type: ignore[no-untyped-def]
         previous = tl.load(state + column, mask=inside, other=0)
     else:
         previous = tl.zeros([BLOCK], FLOAT)
-    m = _rescaled_step_back(
-        column, previous, first, m, arrived, n, decay, threshold, inside,
+    m = _step_back(
+        column, previous, first, m, arrived, spikes, n, decay, threshold, inside,
         RESET, DELAY, FORM, CARRY, FLOAT, EPS,
     )  # fmt: skip
     tl.store(handed + column, m, mask=inside)

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel, rescale_kernel
+from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel
 from lfp_snn.lif import Dynamics
 from lfp_snn.rules import Formula
 
@@ -86,9 +86,8 @@ def credit(
         carried: ``M`` ``[B, ...]`` from the chunk of time that follows.
     """
     return _back(
-        credit_kernel, (arrived.contiguous(), arrived if spikes is None else spikes),
-        membranes, currents, dynamics, state, carried,
-        HAS_SPIKES=spikes is not None, EPS=float(eps),
+        arrived, spikes, membranes, currents, dynamics, state, carried,
+        FORM="relevance" if spikes is None else "spikes", CARRY="reference", EPS=float(eps),
     )  # fmt: skip
 
 
@@ -119,14 +118,14 @@ def rescale(
     gate, carry, eps = (formula.parameters[name] for name in ("gate", "carry", "eps"))
     form = {"gate": gate, "output": "open", "membrane": "membrane"}[at]
     return _back(
-        rescale_kernel, (arrived.contiguous(),), membranes, currents, dynamics, state, carried,
+        arrived, None, membranes, currents, dynamics, state, carried,
         FORM=form, CARRY=carry, EPS=float(eps),
     )  # fmt: skip
 
 
 def _back(
-    kernel: Any,
-    arrived: tuple[Tensor, ...],
+    arrived: Tensor,
+    spikes: Tensor | None,
     membranes: Tensor,
     currents: Tensor,
     dynamics: Dynamics,
@@ -136,15 +135,15 @@ def _back(
 ) -> tuple[Tensor, Tensor]:
     """Launch a scan backwards; ``n`` and what it hands to the steps before."""
     floating = membranes.dtype
-    currents = currents.contiguous()
+    currents, arrived = currents.contiguous(), arrived.contiguous()
     steps, columns = membranes.shape[0], membranes[0].numel()
     n = torch.empty_like(membranes)
     handed = torch.empty_like(membranes[0])
     frame = tuple(membranes.shape[2:])
     beta, theta = (_constants(value, frame, floating) for value in _both(dynamics))
     _launch(
-        kernel, columns,
-        *arrived, membranes, currents, beta, theta,
+        credit_kernel, columns,
+        arrived, arrived if spikes is None else spikes, membranes, currents, beta, theta,
         membranes if state is None else state.to(floating).contiguous(),
         membranes if carried is None else carried.contiguous(),
         n, handed, steps, columns * (steps - 1), columns, columns // membranes.shape[1],
