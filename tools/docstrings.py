@@ -11,7 +11,7 @@ from tools.rst import to_markdown
 __all__ = ["SphinxDocstrings"]
 
 
-class SphinxDocstrings(griffe.Extension):
+class SphinxDocstrings(griffe.Extension):  # type: ignore[misc]
     """Turns roles, formulas and tables of docstrings into Markdown before they are parsed."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ def _rewrite(each: griffe.Object) -> None:
         if name.startswith("lfp_snn"):
             return name
         try:
-            return each.resolve(name)
+            return str(each.resolve(name))
         except griffe.NameResolutionError:
             return f"{each.module.path}.{name}"
 

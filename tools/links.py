@@ -81,10 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     site = Path(given[0] if given else "site")
     found = list(faults(site))
-    print(
-        "\n".join(found)
-        or f"{sum(1 for _ in site.rglob('*.html'))} pages: every link leads somewhere"
-    )
+    pages = sum(1 for _ in site.rglob("*.html"))
+    print("\n".join(found) or f"{pages} pages: every link leads somewhere")
     return bool(found)
 
 

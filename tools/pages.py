@@ -108,9 +108,8 @@ def relinked(markdown: str, source: str, page: str) -> str:
 
 def _drawn(found: re.Match[str]) -> str:
     display = "block" if found[2] == "[" else "inline"
-    return convert(
-        unescape(found[3]).replace(r"\lVert", r"\|").replace(r"\rVert", r"\|"), display=display
-    )
+    formula = unescape(found[3]).replace(r"\lVert", r"\|").replace(r"\rVert", r"\|")
+    return str(convert(formula, display=display))
 
 
 def _tutorials() -> list[Path]:
