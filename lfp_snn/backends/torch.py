@@ -35,7 +35,7 @@ AvgPool = nn.AvgPool2d | nn.AdaptiveAvgPool2d
 
 
 def linear_current(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``I = x W^T + b``: ``[N, ..., in] -> [N, ..., out]``."""
+    """The current ``I = x W^T + b`` of a linear layer, ``[N, ..., in] -> [N, ..., out]``."""
     return F.linear(x, weight, bias)
 
 
@@ -45,9 +45,9 @@ def linear_backward(
     """Sums for the feedback of weight and bias, and the credit of the input.
 
     Args:
-        x: input ``[N, ..., in]``.
-        n: credit of the current ``[N, ..., out]``.
-        weight: ``[out, in]``.
+        x: the input ``[N, ..., in]``.
+        n: the credit of the current ``[N, ..., out]``.
+        weight: the weight ``[out, in]``.
         feedback: whether the sums are wanted.
         credit: whether the credit of the input is wanted.
     """
@@ -60,7 +60,7 @@ def linear_backward(
 
 
 def conv_current(x: Tensor, weight: Tensor, bias: Tensor | None, synapse: Convolution) -> Tensor:
-    """``I = W * x + b``: ``[N, C_in, ...] -> [N, C_out, ...]``, in the geometry of ``synapse``."""
+    """The current ``W * x + b`` of frames ``[N, C_in, ...]``, in the geometry of ``synapse``."""
     convolve = F.conv1d if isinstance(synapse, nn.Conv1d) else F.conv2d
     return convolve(
         x,
@@ -83,7 +83,10 @@ def conv_backward(
     feedback: bool,
     credit: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """As :func:`linear_backward`, for a convolution whose padding is given in numbers."""
+    """The sums for the feedback of a convolution, and the credit of its input.
+
+    Arguments and result are as of :func:`linear_backward`; the padding is given in numbers.
+    """
     if not (feedback or credit):
         return None, None, None
     kind = x.device.type
@@ -107,7 +110,7 @@ def conv_backward(
 
 
 def max_pool(x: Tensor, pool: MaxPool) -> tuple[Tensor, Tensor]:
-    """Maxima of maps ``[N, C, H, W]``, and the flat place of each one's winner in its map.
+    """The maxima of maps ``[N, C, H, W]``, and the flat place of each winner in its map.
 
     The winner is the first maximum in row-major order.
     """
@@ -129,7 +132,7 @@ def max_pool_credit(credit: Tensor, winners: Tensor, shape: torch.Size) -> Tenso
 
 
 def avg_pool(x: Tensor, pool: AvgPool) -> Tensor:
-    """Averages of maps ``[N, C, H, W]``."""
+    """The averages of maps ``[N, C, H, W]``."""
     pooled: Tensor = pool(x)
     return pooled
 

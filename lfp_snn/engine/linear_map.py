@@ -1,10 +1,10 @@
-r"""Any function of torch that is linear in what the network computed, as one stage.
+r"""A stage for any function of torch that is linear in what the network computed.
 
 .. math:: y = f(x_1, \dots, x_k) \qquad c_{x_i} = (\partial f / \partial x_i)^\top c_y
 
 A linear stage hands credit on by its vector-Jacobian product, which torch has for each of its
-functions. Each step is given to the function as it was called, ``[B, ...]``, so that what it says
-of axes and sizes holds.
+functions. Each step is given to the function in the shape of the recorded call, ``[B, ...]``, so
+that the axes and sizes among its arguments hold.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class LinearMap(Stage):
     """A linear function of one or more values.
 
     Args:
-        name: of the stage.
-        function: of one step of each value, ``[B, ...]``.
-        shapes: ``[B, ...]`` of the values of the example, on which linearity is tried out.
+        name: the name of the stage.
+        function: the function of one step ``[B, ...]`` of each value.
+        shapes: the shapes ``[B, ...]`` of the values on which linearity is tried out.
 
     Raises:
         NetworkError: the function is not linear, or mixes samples.

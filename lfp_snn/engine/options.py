@@ -1,4 +1,4 @@
-"""How the engine runs a network: on which kernels, in how much memory, in which numbers."""
+"""The options of the engine: on which kernels, in how much memory, in which numbers it runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ BUDGET = 256 * 2**20
 class EngineOptions:
     """How the engine runs a network, whatever the network and the rule are.
 
+    :class:`~lfp_snn.TemporalLFP` takes the same options one by one and explains each.
+
     Args:
-        backend: name of the kernels, or ``"auto"``; see :class:`~lfp_snn.TemporalLFP`, as the
-            others.
-        memory: ``"full"`` or ``"chunked"``.
-        chunk: steps of a chunk; None to choose as many as the budget allows.
-        budget: bytes for one chunk and the membranes at all borders.
-        half: type of the products of synapses, on ``"triton"``; None for that of the network.
-        statistics: ``"fixed"`` or ``"through"``.
+        backend: the name of the kernels, or ``"auto"``.
+        memory: what is kept for the way back, ``"full"`` or ``"chunked"``.
+        chunk: the steps of a chunk; None to choose as many as the budget allows.
+        budget: the bytes for one chunk and the membranes at all borders.
+        half: the type of the products of synapses, on ``"triton"``; None for the type of the
+            network.
+        statistics: how credit goes through a normalisation, ``"fixed"`` or ``"through"``.
 
     Raises:
         NetworkError: there is no such backend, memory, type or statistics, or a number does not

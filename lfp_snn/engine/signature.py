@@ -1,4 +1,4 @@
-"""How calls compare from step to step, and which of them cut a step from a sequence."""
+"""The comparison of calls from step to step, and the calls that cut a step from a sequence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Signature = tuple[Any, ...]
 
 
 def cuts(call: Call, source: Value) -> Iterator[tuple[Value, int, int]]:
-    """The values that a call cuts from a sequence at one index of one axis: axis and index."""
+    """The values that a call cuts from a sequence, each with the axis and the index of the cut."""
     dims = len(source.shape)
     if call.name in ("unbind", "iter"):
         axis = int(call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else 0)) % dims
@@ -39,7 +39,7 @@ def cuts(call: Call, source: Value) -> Iterator[tuple[Value, int, int]]:
 
 
 class _Constant:
-    """A tensor that does not depend on the input; equal to one of the same values."""
+    """A tensor that does not depend on the input; two of them are equal if their values are."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -54,7 +54,7 @@ class _Constant:
 
 
 def described(call: Call, numbers: dict[Value, tuple[int, int]]) -> Signature:
-    """A call with numbers in the place of values; the batch size of a new shape has none."""
+    """A description of a call: numbers stand for values, and new shapes lack the batch size."""
     batch = call.operands[0].shape[:1] if call.operands else ()
 
     def leaf(value: Any) -> Any:

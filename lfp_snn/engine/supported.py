@@ -1,4 +1,4 @@
-"""What the forward of a network may call: modules and functions, and the stages they become."""
+"""The modules and functions that the forward of a network may call, and the stages they become."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ OPENED: tuple[type[nn.Module], ...] = (
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Is a module looked at as a whole? Neurons and those of torch are; those of users are not."""
+    """Whether a module is looked at as a whole: neurons and torch's own are, users' are not."""
     own = isinstance(module, (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED))
     of_torch = type(module).__module__.startswith("torch.nn")
     return own or (of_torch and not isinstance(module, OPENED))

@@ -1,4 +1,4 @@
-"""From a module to a program of stages.
+"""The translation of a module into a program of stages.
 
 The forward of the module is run on an example, which records what it calls
 (:mod:`lfp_snn.engine.recording`), one time step is recognised in that
@@ -23,7 +23,7 @@ from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.linear_map import LinearMap
-from lfp_snn.engine.norms import Norm
+from lfp_snn.engine.norms import Normalisation
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
@@ -48,15 +48,15 @@ __all__ = ["build_program"]
 
 
 def build_program(step: OneStep, root: nn.Module, statistics: Statistics = "fixed") -> Program:
-    """The stages of one time step.
+    """The program of one time step of a module.
 
     Args:
-        step: what is called.
+        step: the calls of the step.
         root: the module whose paths name the calls.
         statistics: how credit goes through normalisations.
 
     Raises:
-        NetworkError: a stage has no rule; names the module and says what to do.
+        NetworkError: a stage has no rule; the message names the module and says what to do.
     """
     refuse_computed_weights(root)
     return _Builder(root, statistics, step).program(step)
@@ -87,7 +87,7 @@ class _Builder:
         return Program(tuple(self.nodes))
 
     def _name(self, call: Call) -> str:
-        """The name of the function, with a number from its second call on."""
+        """The name of a function, with a number from its second call on."""
         name = call.name.strip("_")
         self.called[name] += 1
         again = self.called[name] - 1
@@ -100,7 +100,7 @@ class _Builder:
         again = f" (call {self.called[name]})" if self.called[name] > 1 else ""
         unit = type(module) is Step or type(module) in ACTIVATIONS
         stage = MODULES[type(module)](name + again * unit, module)
-        if isinstance(stage, Norm):
+        if isinstance(stage, Normalisation):
             stage.through = self.statistics == "through"
         if isinstance(module, snn.SpikingNeuron):
             _refuse_other_spikes(name, module)
@@ -133,7 +133,7 @@ class _Builder:
     # ------------------------------------------------------------------ functions
 
     def _function(self, call: Call, name: str) -> None:
-        """The stage of a function or method."""
+        """Add the stage of a function or method."""
         method = call.name.strip("_")
         sources, options = _arguments(call)
         module = _module_of(call, sources, options)
@@ -181,7 +181,7 @@ class _Builder:
         self._add(shapes.Reshape(name, change), [source], call)
 
     def _linear(self, call: Call, name: str, method: str) -> None:
-        """A function that is linear in the values that it takes; a stage for each part it gives."""
+        """Add a function that is linear in the values it takes: a stage for each part it gives."""
         if method not in LINEAR:
             if method in SCALES or method in ("rdiv", "rtruediv", "reciprocal"):
                 raise _no_product(name)
@@ -219,7 +219,7 @@ def _no_product(name: str) -> NetworkError:
 
 
 def _called(call: Call, operands: Sequence[Value], part: int, *given: Tensor) -> Tensor:
-    """One of the tensors that a call gives, for other tensors in the place of its values."""
+    """Call a function anew with tensors in the place of its values, and take one of the results."""
     found = dict(zip(operands, given, strict=True))
 
     def put(value: Any) -> Any:
@@ -236,7 +236,7 @@ def _called(call: Call, operands: Sequence[Value], part: int, *given: Tensor) ->
 
 
 def _arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
-    """Operands and other positional arguments of a call, and its remaining keywords."""
+    """The operands and other positional arguments of a call, and its remaining keywords."""
     options = dict(call.kwargs)
     operands = [options.pop(key) for key in ("input", "tensors", "other") if key in options]
     return [*call.args, *operands], options
@@ -280,7 +280,7 @@ def _refuse_other_spikes(name: str, neuron: Any) -> None:
     """Refuse a neuron whose spikes are no step of its membrane.
 
     Raises:
-        NetworkError: names the neuron.
+        NetworkError: there is such a neuron; the message names it.
     """
     distance = torch.tensor([-2.0, -0.3, -0.01, 0.0, 0.01, 0.3, 2.0]).repeat(8)
     with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -30,8 +30,8 @@ class Activation(Spiking):
     r"""An elementwise activation :math:`a = f(z)`.
 
     What a unit gives without any input, :math:`f(0)`, did not arrive and takes its share of the
-    relevance: :math:`R (a - f(0)) / a` goes to :math:`z`. Nearly all activations give nothing then
-    and hand on all; a sigmoid does not.
+    relevance: :math:`R (a - f(0)) / a` goes to :math:`z`. Nearly all activations have
+    :math:`f(0) = 0` and hand on all of it; a sigmoid does not.
     """
 
     stateful: ClassVar[bool] = False
@@ -55,7 +55,7 @@ class Activation(Spiking):
         return value
 
     def drive(self, run: Tape, z: Tensor) -> Tensor:
-        """What the activation is a function of."""
+        """The drive :math:`z`, of which the activation is a function."""
         return z
 
     def value(self, drive: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Activation(Spiking):
         return value
 
     def note(self, run: Tape, value: Tensor) -> None:
-        """Count the units that are active: that give more than without any input."""
+        """Count the active units, which give more than they do without any input."""
         repeats = run.steps // value.shape[0]
         run.count(self.name, (value > self.rest).sum() * repeats, value[0, 0].numel())
 
@@ -83,7 +83,7 @@ class Activation(Spiking):
         return (self.credit(rules[self.name], relevance, drive),)
 
     def credit(self, rule: Rule, relevance: Tensor, drive: Tensor) -> Tensor:
-        """Credit ``n`` of the drive."""
+        """The credit ``n`` of the drive."""
         nothing = torch.zeros_like(drive)
         *_, n = rule.split(relevance, nothing, nothing, drive.abs())
         return torch.where(drive < 0, -n, n)
@@ -143,7 +143,7 @@ class StepUnits(Activation):
 class Readout(Activation):
     """The values of a network that ends in no neuron, where the reward enters: ``f(z) = z``.
 
-    A reward that is credit goes on as it is, whatever the rule.
+    A reward that is credit goes on unchanged, whatever the rule.
     """
 
     def __init__(self, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from lfp_snn.engine.online import OnlineLFP as Session
+from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.lfp import LFP, reward_sections
@@ -99,7 +99,7 @@ class OnlineLFP(LFP, name="online_lfp"):
             options.update,
         )
 
-    def _begin(self) -> Session:
+    def _begin(self) -> OnlineSession:
         return self.engine.online(self.stepwise, carry=self.carry)
 
     def feedback(self, batch: TrainingBatch) -> StepResult:

@@ -26,7 +26,7 @@ class Layers(ModelOptions):
     neuron that does not say otherwise.
 
     Attributes:
-        layers: each a kind with its options; see :mod:`lfp_snn.models.kinds`,
+        layers: the layers, each a kind with its options; see :mod:`lfp_snn.models.kinds`,
             :mod:`lfp_snn.models.norms`, :mod:`lfp_snn.models.neurons`,
             :mod:`lfp_snn.models.units` and :mod:`lfp_snn.models.branches`.
         learn_beta: whether the decay of the neurons learns.

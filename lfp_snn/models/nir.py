@@ -1,6 +1,6 @@
-"""A file of the Neuromorphic Intermediate Representation as a network that TemporalLFP runs.
+"""Networks from files of the Neuromorphic Intermediate Representation, for TemporalLFP to run.
 
-The inverse of ``lfp_snn.analysis.exchange.nir_export``, whose equations it reads backwards:
+This is the inverse of ``lfp_snn.analysis.exchange.nir_export``, whose equations it reads backwards:
 ``beta = 1 - dt / tau``, and the membrane is taken in units of ``R dt / tau`` so that current enters
 it unscaled; of a ``CubaLIF``, ``alpha = 1 - dt / tau_syn`` and the unit is
 ``w_in dt / tau_syn * R dt / tau_mem``. A ``.nir`` file is HDF5 with numbers and names; reading it
@@ -44,13 +44,13 @@ def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
 
     Args:
         path: the file.
-        dt: seconds of a step; by default what the file says, or 0.1 ms where it says nothing.
+        dt: the seconds of a step; by default what the file says, or 0.1 ms where it says nothing.
 
     Raises:
         DataError: the file is absent, is not NIR, leads to other files, or describes no network
             that can be built.
-        NetworkError: a node has no counterpart in snntorch (it is named, with the reason), or the
-            package ``nir`` is not installed.
+        NetworkError: a node has no counterpart in snntorch (the message names it, with the reason),
+            or the package ``nir`` is not installed.
     """
     require("nir", "exchange")
     import nir
@@ -80,7 +80,7 @@ def _check_sizes(path: Path, file: Any) -> None:
 
 
 def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
-    """As :func:`load_nir`, from a ``nir.NIRGraph``.
+    """Build the network of a ``nir.NIRGraph``; arguments and errors are as of :func:`load_nir`.
 
     An ``IF`` integrates ``R I`` over a step of ``dt``. Where neither the file nor the caller says
     what a step is, simulators without units (sinabs) mean the threshold as it stands, in steps; a
@@ -115,7 +115,7 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
 
 
 def _timed(places: Sequence[Place], dt: float, *, stated: bool) -> list[Place]:
-    """The nodes; R of those that integrate per step given per second, if the file says none."""
+    """The nodes; R of integrators per step is given per second, if the file says no time step."""
     import nir
 
     found, in_steps = [], []
@@ -138,12 +138,12 @@ def _timed(places: Sequence[Place], dt: float, *, stated: bool) -> list[Place]:
 
 
 class NIRNetwork(nn.Module):
-    """One time step of a network that came from NIR; inputs of a node are added.
+    """A network that came from NIR, as a module of one time step; inputs of a node are added.
 
     Args:
-        source: name of the input.
+        source: the name of the input.
         stages: the nodes in the order in which they run, each with its module or factor.
-        input_shape: of one input, without time and batch.
+        input_shape: the shape of one input, without time and batch.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class NIRNetwork(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         """Parameters by their names in the network that was exported, in the order of the graph.
 
-        A file of another program knows no such names; then they are those of the nodes.
+        A file of another program knows no such names; the names are then those of the nodes.
         """
         return {
             f"{path}.{key}": parameter.detach()
@@ -198,7 +198,7 @@ def _refuse(name: str, node: Any, reason: str) -> NetworkError:
 
 
 def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
-    """The module of a node, or the factor of a scale; this is the map of nodes."""
+    """The module of a node, or the factor of a scale: the map from NIR to snntorch."""
     import nir
 
     name, node = place.name, place.node
@@ -230,7 +230,7 @@ def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
 
 
 def _synapse(name: str, node: Any) -> nn.Module:
-    """A synapse with its weights."""
+    """The synapse of a node, with its weights."""
     import nir
 
     if isinstance(node, nir.Affine | nir.Linear):
@@ -246,7 +246,7 @@ def _synapse(name: str, node: Any) -> nn.Module:
 
 
 class _SumPool(nn.Module):
-    """Sum pooling, as a mean times the size of its window."""
+    """Sum pooling, computed as a mean times the size of its window."""
 
     def __init__(self, pool: nn.AvgPool2d, area: float) -> None:
         super().__init__()
@@ -364,7 +364,7 @@ def _recurrent(
 
 
 def _constant(values: FLOAT, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A constant of neurons, no larger than it must be."""
+    """A constant of neurons, in the smallest shape that holds it."""
     return torch.tensor(_narrow(values), dtype=dtype)
 
 

@@ -31,12 +31,12 @@ _LARGEST = 1024  # the least size of maps is sought up to here; every architectu
 
 
 class _Published(ModelOptions):
-    """What the published convolutional architectures share.
+    """The base of the published convolutional architectures.
 
     Attributes:
-        width: channels and hidden units relative to the published ones, > 0.
-        norm: ``batch`` normalises the current of every convolution over the batch; ``none``.
-            ``learner.statistics`` says how credit goes through it.
+        width: the number of channels and hidden units relative to the published one, > 0.
+        norm: the normalisation of currents: ``batch`` normalises the current of every convolution
+            over the batch; ``none``. ``learner.statistics`` says how credit goes through it.
         bias: whether synapses have a bias; convolutions before a norm have none.
     """
 
@@ -63,7 +63,7 @@ class _Published(ModelOptions):
 
     @abstractmethod
     def _layers(self) -> list[LayerSpec]:
-        """The layers in order."""
+        """The layers of the network in order."""
 
     def _units(self, published: int) -> int:
         return max(1, round(self.width * published))
@@ -163,7 +163,7 @@ class LifVGG(_Published):
     are those of the published VGG for CIFAR, whose ReLU are LIF neurons here (see the module).
 
     Attributes:
-        dropout: share of the hidden linear units that is left out; the ReLU network has 0.5.
+        dropout: the share of the hidden linear units that is left out; the ReLU network has 0.5.
     """
 
     name: Literal["lif_vgg"] = "lif_vgg"

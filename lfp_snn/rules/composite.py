@@ -1,4 +1,4 @@
-"""Rules layer by layer."""
+"""Composites: rules that are assigned layer by layer."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Part:
     """A stage that takes a rule: a synapse or a population of neurons.
 
     Args:
-        name: its path in the network.
-        kind: name of its class, such as ``Conv2d``.
-        synapses: of neurons, the names of the synapses that feed them; empty for a synapse.
+        name: the path of the module in the network.
+        kind: the name of the module's class, such as ``Conv2d``.
+        synapses: the names of the synapses that feed the neurons; empty for a synapse.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Part:
 
     @property
     def is_neuron(self) -> bool:
-        """Neurons, and not a synapse?"""
+        """Whether the part is neurons, and no synapse."""
         return self.synapses is not None
 
 
@@ -41,9 +41,9 @@ class Assignment:
     """A rule for the parts that all given selectors fit.
 
     Args:
-        rule: the rule.
-        type: class name of the module, as a pattern: ``Conv*``, ``Linear``, ``Leaky``.
-        name: path of the module, as a pattern: ``features.*``.
+        rule: the rule of the parts that fit.
+        type: the class name of the module, as a pattern: ``Conv*``, ``Linear``, ``Leaky``.
+        name: the path of the module, as a pattern: ``features.*``.
         position: the ``first`` or ``last`` synapse of the network.
 
     Raises:
@@ -64,7 +64,7 @@ class Assignment:
             raise ConfigError(f"position is '{self.position}'; expected first or last.")
 
     def fits(self, part: Part, synapses: Sequence[str]) -> bool:
-        """Does it fit a part of a network with these synapses?"""
+        """Whether the assignment fits a part of a network with these synapses."""
         if self.position is not None:
             end = synapses[0 if self.position == "first" else -1] if synapses else None
             if part.name != end:
@@ -86,9 +86,9 @@ class Composite:
     assignment fits the neurons themselves. What nothing fits takes the default.
 
     Args:
-        layers: assignments, the most special one first.
-        default: the rule of all others.
-        strict: an assignment that fits nothing is an error.
+        layers: the assignments, the most special one first.
+        default: the rule of all parts that no assignment fits.
+        strict: whether an assignment that fits nothing is an error.
 
     Example::
 
@@ -104,7 +104,7 @@ class Composite:
         """The rule of each part, by name.
 
         Args:
-            parts: of a network, in the order in which they run.
+            parts: the parts of a network, in the order in which they run.
 
         Raises:
             ConfigError: an assignment fits no part.
@@ -130,11 +130,11 @@ class Composite:
 
 
 class EpsilonPlusFlat(Composite):
-    """Flat for the first layer, ZPlus for convolutions, Epsilon for the rest.
+    """The composite of Flat for the first layer, ZPlus for convolutions, Epsilon for the rest.
 
     Args:
-        eps: of the split at the neurons.
-        conserving: conserve relevance, for explanation.
+        eps: the stabiliser of the split at the neurons.
+        conserving: whether to conserve relevance, for explanation.
 
     Source: Montavon et al., Layer-Wise Relevance Propagation: An Overview, 2019; zennit's
     composite of the same name.
@@ -147,14 +147,14 @@ class EpsilonPlusFlat(Composite):
 
 
 class EpsilonGammaBox(Composite):
-    """ZBox for the first layer, Gamma for convolutions, Epsilon for the rest.
+    """The composite of ZBox for the first layer, Gamma for convolutions, Epsilon for the rest.
 
     Args:
-        low: smallest value of an input.
-        high: largest value; 1 for spikes.
-        gamma: of the convolutions.
-        eps: of the split at the neurons.
-        conserving: conserve relevance, for explanation.
+        low: the smallest value of an input.
+        high: the largest value of an input; 1 for spikes.
+        gamma: the gamma of the rule of the convolutions.
+        eps: the stabiliser of the split at the neurons.
+        conserving: whether to conserve relevance, for explanation.
 
     Source: Montavon et al., Layer-Wise Relevance Propagation: An Overview, 2019; zennit's
     composite of the same name.
@@ -174,10 +174,11 @@ class EpsilonGammaBox(Composite):
 
 
 def assign(rule: Rule | Composite, parts: Iterable[Part]) -> Mapping[str, Rule]:
-    """The rule of each part, by name: one for all, or as a composite says.
+    """The rule of each part of a network, by name: one for all, or as a composite says.
 
     Raises:
-        ConfigError: neither rule nor composite, or a composite assigns a rule to nothing.
+        ConfigError: ``rule`` is neither rule nor composite, or a composite assigns a rule to
+            nothing.
     """
     known = list(parts)
     if not isinstance(rule, Rule | Composite):

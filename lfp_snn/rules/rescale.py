@@ -1,4 +1,4 @@
-"""A neuron counted against a reference on the other side of its threshold."""
+"""The rule that counts a neuron against a reference on the other side of its threshold."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class Rescale(CreditRule):
     The synapses may share what arrives at them by any rule.
 
     Args:
-        gate: positive or window.
-        carry: reference or decay.
-        eps: stabiliser of :math:`a_t` and :math:`D_t`, > 0.
-        synapse: how synapses share; of that rule nothing but its half at the synapse counts.
+        gate: the gate that lets credit pass, positive or window.
+        carry: what a membrane takes from the step that follows: reference or decay.
+        eps: the stabiliser of :math:`a_t` and :math:`D_t`, > 0.
+        synapse: the rule by which synapses share; only its half at the synapse counts.
 
     Raises:
         ConfigError: there is no such gate or carry, or ``eps`` is no positive finite number.
@@ -116,12 +116,12 @@ class Rescale(CreditRule):
 
     @override
     def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        """Of relevance, as Epsilon splits it."""
+        """Split relevance (what is no credit) as :class:`Epsilon` does."""
         return (relevance / membrane_size(kept, parts, self.eps),) * len(parts)
 
     @override
     def slope(self, membrane: Tensor, threshold: Tensor, *, gated: bool = True) -> Tensor:
-        """``a_t``; a neuron that never spikes (its threshold is infinite) hands all on: 1."""
+        """The slope ``a_t``; it is 1 for neurons that never spike (an infinite threshold)."""
         distance = (membrane - threshold).abs()
         slope = 1 / (distance + threshold + self.eps)
         if gated:
@@ -131,12 +131,12 @@ class Rescale(CreditRule):
 
     @override
     def hand(self, part: Tensor, factor: Tensor) -> Tensor:
-        """Under the reference carry what is left of the state before, else its factor."""
+        """Hand back what is left of the state before under the reference carry, else its factor."""
         return part if self.carry == "reference" else factor
 
     @override
     def take(self, kept: Tensor, *parts: Tensor) -> Tensor | float:
-        """``1 / D`` under the reference carry, else 1."""
+        """Take ``1 / D`` under the reference carry, else 1."""
         return 1 / membrane_size(kept, parts, self.eps) if self.carry == "reference" else 1.0
 
     # ------------------------------------------------------------------ at the synapse
@@ -158,7 +158,7 @@ class Rescale(CreditRule):
         return self.synapse.normalise(n, current, currents)
 
     def __repr__(self) -> str:
-        """Its options; the synapse where it does not share by contribution."""
+        """The name and the options; the synapse only where it does not share by contribution."""
         own = f"gate={self.gate!r}, carry={self.carry!r}, eps={self.eps}"
         plain = self.synapse.at_synapse == CONTRIBUTION
         return f"Rescale({own}{'' if plain else f', synapse={self.synapse!r}'})"

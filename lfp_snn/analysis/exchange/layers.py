@@ -133,7 +133,7 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[FoldedLaye
             layers[inputs[0]] = _folded(before, stage.module)
             place[k + 1] = inputs[0]
             continue
-        if isinstance(stage, norms.Norm):
+        if isinstance(stage, norms.Normalisation):
             raise NetworkError(
                 f"Stage '{stage.name}' ({stage.describe()}) normalises anew at every step, so it "
                 "cannot be folded into the weights before it: take nn.BatchNorm1d or BatchNorm2d."

@@ -36,14 +36,14 @@ class Workspace:
         return held[:size].view(kind).reshape(shape)
 
     def zeros(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        """The same, filled with zero."""
+        """An array of that shape, as of :meth:`get`, filled with zero."""
         array = self.get(name, shape, dtype)
         array.fill(0)
         return array
 
     @property
     def nbytes(self) -> int:
-        """Bytes held at present."""
+        """The bytes held at present."""
         return sum(array.size for array in self._bytes.values())
 
 
