@@ -26,6 +26,7 @@ units      those that are activations
 branches   the kinds that hold branches of layers
 nir        a network from a file of the Neuromorphic Intermediate Representation
 nir_graph  the shape of its graph: nodes in order, loops of neurons
+nir_time   how long a step of such a file is, said or not
 bounded    networks that a file describes, no larger than the weights that come with it
 ========== ===========================================================================
 """
