@@ -23,12 +23,14 @@ class Part:
     Args:
         name: its path in the network.
         kind: name of its class, such as ``Conv2d``.
-        synapses: of neurons, the names of the synapses that feed them; empty for a synapse.
+        synapses: of neurons, the names of the synapses that feed them; None for a synapse.
+        states: of neurons, how many they keep from step to step: the membrane, currents.
     """
 
     name: str
     kind: str
     synapses: tuple[str, ...] | None = None
+    states: int = 1
 
     @property
     def is_neuron(self) -> bool:
@@ -185,4 +187,5 @@ def assign(rule: Rule | Composite, parts: Iterable[Part]) -> Mapping[str, Rule]:
             f"The rule is {rule!r}; expected one of lfp_snn.rules, such as Epsilon(0.1), a "
             "subclass of Rule, or a Composite."
         )
-    return rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    found = rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    return {p.name: found[p.name].suited(p.states) if p.is_neuron else found[p.name] for p in known}
