@@ -95,7 +95,7 @@ class Program:
                 parts.append(Part(stage.name, kind))
             elif isinstance(stage, Spiking):
                 fed = tuple(synapse.name for synapse in self.feeding(stage))
-                parts.append(Part(stage.name, kind, fed))
+                parts.append(Part(stage.name, kind, fed, stage.states))
         return parts
 
     def feeding(self, neuron: Stage) -> list[Synapse]:

@@ -210,6 +210,8 @@ class Spiking(Stage):
     module: nn.Module
     #: Do the units keep a state from step to step, as neurons do?
     stateful: ClassVar[bool] = True
+    #: How many states a neuron keeps: the membrane, currents.
+    states: ClassVar[int] = 1
     #: Are they 0 or 1, or any number?
     emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 

@@ -42,14 +42,15 @@ class RescaleOptions(Choice):
 
     Attributes:
         gate: positive or window, where credit passes.
-        carry: reference or decay, what a membrane takes from the step that follows.
+        carry: reference or decay, what a membrane takes from the step that follows; null: reference
+            for neurons whose state is the membrane alone, else decay.
         eps: stabiliser.
         synapse: the rule by which synapses share.
     """
 
     name: Literal["rescale"] = "rescale"
     gate: Gate = "positive"
-    carry: Carry = "reference"
+    carry: Carry | None = None
     eps: float = 0.1
     synapse: _Rule = Field(default_factory=lambda: _RULES["epsilon"](name="epsilon"))
 

@@ -26,6 +26,7 @@ units      the kinds of layers that are activations
 branches   the kinds of layers that hold branches of layers
 nir        a network from a file of the Neuromorphic Intermediate Representation
 nir_graph  the shape of a NIR graph: nodes in order, loops of neurons
+nir_time   how long a step of a NIR file is, where the file says it and where not
 bounded    networks that a file describes, no larger than the weights that come with it
 ========== ===========================================================================
 """

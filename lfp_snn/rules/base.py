@@ -187,6 +187,10 @@ class Rule(ABC):
         """The entries of a population with this rule at which it needs credit."""
         return "spikes"
 
+    def suited(self, states: int) -> Rule:
+        """The rule as it serves neurons that keep so many states from step to step."""
+        return self
+
     @property
     def variants(self) -> tuple[Variant, ...]:
         """The variants of the current that the rule needs."""

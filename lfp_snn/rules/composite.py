@@ -23,12 +23,14 @@ class Part:
     Args:
         name: the path of the module in the network.
         kind: the name of the module's class, such as ``Conv2d``.
-        synapses: the names of the synapses that feed the neurons; empty for a synapse.
+        synapses: the names of the synapses that feed the neurons; None for a synapse.
+        states: how many states the neurons keep from step to step: the membrane, currents.
     """
 
     name: str
     kind: str
     synapses: tuple[str, ...] | None = None
+    states: int = 1
 
     @property
     def is_neuron(self) -> bool:
@@ -186,4 +188,5 @@ def assign(rule: Rule | Composite, parts: Iterable[Part]) -> Mapping[str, Rule]:
             f"The rule is {rule!r}; expected one of lfp_snn.rules, such as Epsilon(0.1), a "
             "subclass of Rule, or a Composite."
         )
-    return rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    found = rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    return {p.name: found[p.name].suited(p.states) if p.is_neuron else found[p.name] for p in known}
