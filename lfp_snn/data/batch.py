@@ -1,4 +1,4 @@
-"""What a loader yields and a learner takes."""
+"""The batch that a loader yields and a learner takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +11,17 @@ from lfp_snn.spikes import Spikes
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B labelled samples.
+    """A batch of B labelled samples.
 
     Args:
-        x: spike trains [T, B, *feature]; or a constant current, float32 [B, *feature], to be
+        x: the spike trains [T, B, *feature]; or a constant current, float32 [B, *feature], to be
             shown for `steps` steps.
-        labels: class of each sample, int64 [B]; -1 where unknown.
-        lengths: own number of steps of each sample, int64 [B]; None if all have T.
-        ids: name of each sample.
-        steps: T of a constant current; None for spike trains, which know theirs.
-        targets: for rewards that look at them, float: output trains or membranes to reach,
-            [T, B, C], or [B, C] at every step, or one number per sample, [B] or [B, 1].
+        labels: the class of each sample, int64 [B]; -1 where unknown.
+        lengths: the number of steps of each sample, int64 [B]; None if all have T.
+        ids: the name of each sample.
+        steps: T of a constant current; None for spike trains, which have T steps themselves.
+        targets: the targets for rewards that look at them, float: output trains or membranes to
+            reach, [T, B, C], or [B, C] at every step, or one number per sample, [B] or [B, 1].
     """
 
     x: Spikes | Tensor
@@ -35,7 +35,7 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device; to a GPU from page-locked memory, without waiting."""
+        """Batch on another device; it goes to a GPU from page-locked memory, without waiting."""
         on_gpu = torch.device(device).type == "cuda"
 
         def sent(tensor: Tensor | None) -> Tensor | None:

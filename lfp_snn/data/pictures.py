@@ -1,4 +1,4 @@
-"""Pictures and films in files, as brightness: images, animated images, folders of frames."""
+"""Readers of pictures and films as brightness: images, animated images, folders of frames."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file, all of whose errors are DataErrors."""
+    """Open an image file; all its errors become DataErrors."""
     try:
         with Image.open(path) as picture:
             check_size(path, _PIXEL_BYTES * picture.width * picture.height)
@@ -30,7 +30,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _grey(path: Path, picture: Image.Image) -> Image.Image:
-    """Luminance of 8 bits (ITU-R BT.601); transparency is ignored."""
+    """The luminance of an image in 8 bits (ITU-R BT.601); transparency is ignored."""
     if picture.mode[0] in "IF":
         raise DataError(
             f"{path} has pixels of 16 or 32 bits (mode {picture.mode}); save it with 8 bits"
@@ -39,7 +39,7 @@ def _grey(path: Path, picture: Image.Image) -> Image.Image:
 
 
 def _brightness(picture: Image.Image, side: int | None) -> FloatArray:
-    """In [0, 1], scaled so that the longer side has so many pixels."""
+    """The brightness in [0, 1] of an image, scaled so that the longer side has `side` pixels."""
     if side is not None and side != max(picture.size):
         scale = side / max(picture.size)
         width, height = (max(1, round(length * scale)) for length in picture.size)
@@ -48,10 +48,10 @@ def _brightness(picture: Image.Image, side: int | None) -> FloatArray:
 
 
 def is_film(path: Path) -> bool:
-    """Whether it is a folder, or an image file of several frames.
+    """Whether a path is a folder, or an image file of several frames.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     if path.is_dir():
         return True
@@ -60,14 +60,14 @@ def is_film(path: Path) -> bool:
 
 
 def read_still(path: Path, side: int | None = None) -> FloatArray:
-    """Brightness of an image in [0, 1], float64 [rows, columns].
+    """Read the brightness of an image in [0, 1], float64 [rows, columns].
 
     Args:
         path: the file.
-        side: pixels of the longer side, to which the image is scaled; None: as it is.
+        side: the pixels of the longer side, to which the image is scaled; None to leave its size.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     with _opened(path) as picture:
         return _brightness(_grey(path, picture), side)
@@ -76,16 +76,17 @@ def read_still(path: Path, side: int | None = None) -> FloatArray:
 def read_film(
     path: Path, fps: float | None = None, side: int | None = None
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Times in microseconds, from 0, and brightness of the frames of a film, one by one.
+    """Read a film frame by frame: times in microseconds, from 0, and brightness.
 
     Args:
         path: an animated image, or a folder of images, in the order of the numbers in their names.
-        fps: frames a second; None: as the file says, which a folder does not.
-        side: pixels of the longer side, to which the frames are scaled; None: as they are.
+        fps: the frames a second; None as the file says, which a folder does not.
+        side: the pixels of the longer side, to which the frames are scaled; None to leave their
+            size.
 
     Raises:
-        DataError: a frame cannot be read, nothing says how long frames last, or two frames have
-            one time.
+        DataError: a frame cannot be read, nothing says how long frames last, or two frames have the
+            same time.
     """
     if fps is None and path.is_dir():
         raise DataError(f"{path} is a folder of frames, without times; give fps")
@@ -98,7 +99,7 @@ def read_film(
 
 
 def _frames(path: Path) -> Iterator[tuple[Image.Image, float]]:
-    """Grey frames, and for how many milliseconds each is shown (0: unknown)."""
+    """Grey frames, and the milliseconds for which each is shown (0 if unknown)."""
     if path.is_dir():
         files = sorted(_pictures(path), key=_by_numbers)
         if not files:
@@ -118,22 +119,24 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _by_numbers(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10."""
+    """A key that sorts frame2 before frame10."""
     pieces = re.split(r"(\d+)", path.name)
     return [(int(p), "") if p.isdigit() else (0, p) for p in pieces]
 
 
 def read_classes(root: Path, side: int, test: float) -> tuple[Images, list[str]]:
-    """A folder of images for each class.
+    """Read images from a folder for each class.
 
     Args:
-        root: holds `train/<class>/<image>` and `test/<class>/<image>`, or `<class>/<image>`.
-        side: all images become grey squares of so many pixels, scaled to fit, on black.
-        test: share of the images that test where the folder does not say which, of all classes
+        root: the folder with `train/<class>/<image>` and `test/<class>/<image>`, or
+            `<class>/<image>`.
+        side: the side in pixels of the grey squares that all images become, scaled to fit, on
+            black.
+        test: the share of the images that test where the folder does not say which, of all classes
             alike, the same in every run.
 
     Returns:
-        The images, and the names of the files: those of the training part, then the others.
+        The images, and the names of the files, first those of the training part.
 
     Raises:
         DataError: there are no images, fewer than two classes, a part is left empty, or an image
@@ -170,7 +173,7 @@ def _of_classes(folder: Path) -> list[Path]:
 
 
 def _squares(paths: Sequence[Path], side: int) -> ImageArray:
-    """uint8 [N, 1, side, side]."""
+    """The images as grey squares, uint8 [N, 1, side, side]."""
     squares = np.empty((len(paths), 1, side, side), np.uint8)
     for n, path in enumerate(paths):
         with _opened(path) as picture:

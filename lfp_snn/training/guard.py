@@ -28,11 +28,11 @@ IN_A_ROW = 10
 
 
 class Guard:
-    """Watches over a learner.
+    """A guard around a learner that finds what is not finite.
 
     Args:
         learner: the learner.
-        undo: whether :meth:`undo` will be asked for, which takes a copy of some state at each step.
+        undo: whether :meth:`undo` will be called, which takes a copy of some state at each step.
         world: the processes that train together; what one of them finds, all raise.
     """
 
@@ -44,11 +44,11 @@ class Guard:
         self._state: dict[str, Tensor] = {}
 
     def feedback(self, batch: Batch) -> StepResult | None:
-        """Feedback of this process's samples, summed over all; None if it has no samples.
+        """Compute the feedback of this process's samples, summed over all; None without samples.
 
         Raises:
-            NotFiniteError: in every process, if reward or membranes are not finite in one; names
-                the layer.
+            NotFiniteError: reward or membranes are not finite in one process; all processes raise
+                it, and the message names the layer.
         """
         found: NotFiniteError | None = None
         result: StepResult | None = None
@@ -61,7 +61,7 @@ class Guard:
         return result
 
     def _feedback(self, batch: Batch) -> StepResult | None:
-        """``learner.feedback``, or ``shared_feedback`` where it is shared, looked at."""
+        """Call ``learner.feedback``, or ``shared_feedback`` of several processes, and check it."""
         if self._keeps:
             self._statistics = {b: b.clone() for b in _statistics(self.learner.net)}
             self._state = {name: t.clone() for name, t in self.learner.state_dict().items()}
@@ -79,10 +79,10 @@ class Guard:
         return result
 
     def clip(self, parameters: Iterable[nn.Parameter], limit: float | None) -> float:
-        """Scale the feedback to the largest norm allowed, if any; returns the norm that it had.
+        """Scale the feedback to the largest norm allowed, if any; gives the norm that it had.
 
         Raises:
-            NotFiniteError: the feedback is not finite; names the parameters.
+            NotFiniteError: the feedback is not finite; the message names the parameters.
         """
         clip, largest = torch.nn.utils.clip_grad_norm_, math.inf if limit is None else limit
         try:
@@ -105,10 +105,10 @@ class Guard:
         )
 
     def check_weights(self) -> None:
-        """Look at parameters and statistics.
+        """Look at parameters and the statistics of normalisations.
 
         Raises:
-            NotFiniteError: some are not finite; names them.
+            NotFiniteError: some are not finite; the message names them.
         """
         net = self.learner.net
         statistics = {id(each) for each in _statistics(net)}
@@ -128,7 +128,7 @@ class Guard:
 
 
 def _statistics(net: nn.Module) -> Iterable[Tensor]:
-    """What normalisations keep of the batches."""
+    """The running statistics that normalisations keep."""
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             yield from module.buffers(recurse=False)
@@ -139,12 +139,12 @@ def _not_finite(named: Iterable[tuple[str, Tensor]]) -> list[str]:
 
 
 def told(error: NotFiniteError, epoch: int, step: int, last: Path | None) -> str:
-    """What is not finite, where, and what to do about it.
+    """The message about what is not finite, where, and what to do about it.
 
     Args:
-        error: what was found.
-        epoch: in which it was.
-        step: the optimizer step.
+        error: the error that says what was found.
+        epoch: the epoch in which it was found.
+        step: the number of the optimizer step.
         last: the last checkpoint, if one is kept.
     """
     kept = "" if last is None else f" The last checkpoint, {last}, is intact."

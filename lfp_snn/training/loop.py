@@ -1,7 +1,7 @@
 """The training loop: feedback, check, clip, step; validate, save; test once at the end.
 
-Whatever the loop does is a function of the configuration and of the last checkpoint, so that a
-run that was killed at any moment ends with the same weights as one that was not.
+The loop depends on the configuration and the last checkpoint alone, so that a run that was killed
+at any moment ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """Trains the network of a learner.
+    """The training loop for the network of a learner.
 
     Args:
         learner: the learning rule and, with it, the network.
-        splits: the data.
+        splits: the data, in three parts.
         settings: how to train.
-        observers: who is told.
-        warnings: what was warned of before training, during calibration for instance.
-        earlier_s: seconds that went by before, for data and calibration; they count as wall time.
+        observers: the observers that are told what happens.
+        warnings: the warnings before training, for instance of calibration.
+        earlier_s: the seconds that went by before, for data and calibration; they count as wall
+            time.
         world: the processes that train together. Each has a trainer, and shares of every batch.
-        steering: a user's own optimizer and scheduler; by default those of the settings.
+        steering: a user's own optimizer and scheduler; by default the ones of the settings.
     """
 
     def __init__(
@@ -103,8 +104,9 @@ class Trainer:
 
         Args:
             run: the run.
-            epochs: that its learning rate went over, if the checkpoint does not say; where they
-                are others now, it goes on as if they had been those of now from the beginning.
+            epochs: the number of epochs of the learning rate's schedule, if the checkpoint does not
+                say; if the settings have another number now, the schedule goes on as if it had been
+                that number from the beginning.
 
         Raises:
             RunError: all checkpoints are damaged, or the last is of another network.
@@ -156,7 +158,7 @@ class Trainer:
     def train(self) -> Result:
         """Train to the end, or until patience is out; then test the best weights.
 
-        Afterwards the network has the best weights.
+        The network has the best weights afterwards.
 
         Raises:
             RunError: something is not finite, or cannot be written.
@@ -189,7 +191,7 @@ class Trainer:
         return progress.epoch >= self.settings.epochs
 
     def _epoch(self, pending: Pending) -> None:
-        """The rest of the epoch under way."""
+        """Train the rest of the epoch under way."""
         progress = self.progress
         start = time.perf_counter() - progress.totals.seconds
         for batch in self.loader.epoch(progress.epoch + 1, start=progress.batch):
@@ -207,7 +209,7 @@ class Trainer:
             self._stop(signum)
 
     def _step(self, batch: Batch) -> None:
-        """One step: feedback, check, clip, optimizer; nothing is learnt of what is not finite."""
+        """Make one step: feedback, check, clip, optimizer; learn nothing that is not finite."""
         progress, totals = self.progress, self.progress.totals
         self.learner.net.train()
         self.world.seed(self.settings.seed, progress.step)
@@ -234,7 +236,7 @@ class Trainer:
         """Undo a step that was not finite, if the settings say so.
 
         Raises:
-            RunError: they say to stop, or too many steps in a row were not finite.
+            RunError: the settings say to stop, or too many steps in a row were not finite.
         """
         progress = self.progress
         progress.skipped_in_a_row += 1
@@ -254,7 +256,7 @@ class Trainer:
         return told(error, self.progress.epoch + 1, step, last)
 
     def _end_epoch(self, start: float) -> None:
-        """Validate, note, and save."""
+        """End an epoch: validate, note, and save."""
         progress = self.progress
         # Machines that round differently drift apart; here all go on from the same weights.
         self.world.spread(self.learner.net.state_dict().values())
@@ -293,13 +295,13 @@ class Trainer:
             observer.epoch_ended(metrics)
 
     def _validate(self) -> Evaluation | None:
-        """What the network does on the validation part, if there is one."""
+        """Evaluate the network on the validation part, if there is one."""
         if not len(self.splits.val):
             return None
         return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
 
     def _say(self, message: str) -> None:
-        """Warn, once of each thing."""
+        """Give a warning, once for each message."""
         if message not in self.progress.warnings:
             self.progress.warnings.append(message)
             for observer in self.observers:
@@ -344,32 +346,32 @@ class Trainer:
 
     @property
     def folder(self) -> Path | None:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The run directory, if there is one."""
         return None if self.run is None else self.run.path
 
     def weights(self) -> dict[str, Tensor]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """A copy of the present weights, on the CPU, by name."""
         return copy_tensors(self.learner.net.state_dict())
 
     def stop(self, reason: str) -> None:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """End the training with the epoch under way, and keep the reason among the warnings."""
         self._stop_asked = True
         self._say(reason)
 
     def labels(self) -> dict[str, str]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """What to call each neuron module in a table, by its name: ``Leaky 512 (4)``."""
         return self.learner.engine.labels()
 
     def feedback_norms(self) -> dict[str, float]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The norm of each layer's feedback in the last step, as the optimizer got it."""
         return feedback_norms(self.learner.net)
 
     def firing(self) -> dict[str, float]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The spikes per neuron and step of each neuron module, in the last batch."""
         return self._firing
 
     def sample(self) -> SampleSpikes:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The spikes of the network for the first validation sample."""
         self.learner.net.eval()  # no dropout, which would draw random numbers; a step undoes it
         return look_at_first(
             self.learner, self.splits.val if len(self.splits.val) else self.splits.train
@@ -391,5 +393,5 @@ class Trainer:
 
 
 def _known(value: float) -> float | None:
-    """A number as JSON has it, which knows no NaN."""
+    """A number, or None in the place of NaN, which JSON does not know."""
     return None if math.isnan(value) else value
