@@ -47,6 +47,7 @@ class Tape:
         start: steps of the sequence before the first of this pass.
         again: these steps were run before, and running statistics have seen them.
         stopwatch: of what its stages take, if that is asked for.
+        narrow: type in which spikes travel between stages; None for that of the network.
     """
 
     steps: int
@@ -67,6 +68,7 @@ class Tape:
     start: int = 0
     again: bool = False
     stopwatch: Stopwatch | None = None
+    narrow: torch.dtype | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:
@@ -76,6 +78,11 @@ class Tape:
     def running(self, dims: int) -> Tensor | None:
         """Bool ``[T, B, 1, ...]``, true until a sample's end; None if all run for T."""
         return None if self.lengths is None else running(self.lengths, self.steps, dims)
+
+    @property
+    def spike_dtype(self) -> torch.dtype:
+        """The type in which spikes travel between stages."""
+        return self.narrow or self.dtype
 
     def every_step(self, value: Tensor) -> Tensor:
         """``[T, B, ...]``, also where a value is constant over time."""
