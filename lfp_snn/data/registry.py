@@ -14,6 +14,7 @@ from lfp_snn.data import (
     digits,
     fashion_mnist,
     image_camera,
+    image_files,
     mnist,
     mnist_camera,
     nmnist,
@@ -51,6 +52,7 @@ DATASETS: dict[str, Dataset] = {
         fashion_mnist.FashionMNISTOptions, fashion_mnist.load, fashion_mnist.SOURCE
     ),
     "cifar10": Dataset(cifar10.CIFAR10Options, cifar10.load, cifar10.SOURCE),
+    "images": Dataset(image_files.ImageFilesOptions, image_files.load, image_files.SOURCE),
     "image_camera": Dataset(
         image_camera.ImageCameraOptions, image_camera.load, image_camera.SOURCE
     ),

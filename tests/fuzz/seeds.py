@@ -9,6 +9,7 @@ import json
 import pickle
 import shutil
 import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,6 +270,17 @@ def _images(root: Path) -> Iterator[Seed]:
     for suffix in ("png", "gif"):
         Image.fromarray(pixels[0]).save(_folder(root, f"binary:{suffix}") / f"a.{suffix}")
         yield Seed(f"binary:{suffix}", f"a.{suffix}", _still(f"a.{suffix}"), 0.5)
+    folder = _folder(root, "zip:images")
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(8):
+            file = io.BytesIO()
+            Image.fromarray(pixels[n % 2]).save(file, "png")
+            archive.writestr(f"{'ab'[n % 2]}/{n}.png", file.getvalue())
+    yield Seed("zip:images", "a.zip", lambda folder: load("images", root=folder / "a.zip"))
+    Image.fromarray(np.stack([pixels[0]] * 3, -1)).save(
+        _folder(root, "binary:jpg") / "a.jpg", quality=75
+    )
+    yield Seed("binary:jpg", "a.jpg", _still("a.jpg"), 0.5)
 
 
 def _still(name: str) -> Callable[[Path], Any]:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from lfp_snn.data import braille
 from tests.data.helpers import idx, write_nmnist
+from tests.data.published.test_by_hand import touches, write_touches
 from tests.data.test_braille import samples as braille_samples
 
 __all__ = ["lay_out"]
@@ -44,6 +45,8 @@ def lay_out(root: Path, real: Path) -> None:
     _cifar10(root / "CIFAR10", real / "CIFAR10_jpeg.zip")
     _braille(root / "braille", real / "braille")
     _images(root / "images")
+    _touches(root / "EvTouch", real / "EvTouch")
+    _pips(root / "POKERDVS", real / "POKERDVS")
     gesture(root / "DVSGesture")
     shd(root / "SHD")
 
@@ -110,6 +113,22 @@ def _photographs(real: Path, part: str, count: int) -> list[bytes]:
         chosen = [name for label in sorted(by_class) for name in by_class[label][:count]]
         pictures = [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in chosen]
     return [picture.transpose(2, 0, 1).tobytes() for picture in pictures]
+
+
+def _touches(root: Path, real: Path) -> None:
+    if real.is_dir():
+        shutil.copytree(real, root)
+    else:
+        write_touches(root / "Ev-Containers.zip", touches())
+
+
+def _pips(root: Path, real: Path) -> None:
+    from tests.data.published.test_layouts import poker  # asks for tonic
+
+    if real.is_dir():
+        shutil.copytree(real, root)
+    else:
+        poker(root)
 
 
 def _braille(root: Path, real: Path) -> None:
