@@ -42,7 +42,7 @@ def _open(source: Path | str | io.BytesIO) -> Image.Image:
 
 
 def _eight_bits(path: Path | str, picture: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    """The luminance (ITU-R BT.601), or red, green and blue, of an image; transparency is ignored."""
+    """An image in grey (ITU-R BT.601), or in red, green and blue; transparency is ignored."""
     if picture.mode[0] in "IF":
         raise DataError(
             f"{path} has pixels of 16 or 32 bits (mode {picture.mode}); save it with 8 bits"
