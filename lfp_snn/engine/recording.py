@@ -27,10 +27,10 @@ from lfp_snn.engine.supported import (
     LIKE,
     METADATA,
     MODULES,
-    REFUSED,
     RESHAPES,
     SAME,
     is_leaf,
+    refusal,
 )
 from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
 from lfp_snn.errors import NetworkError, ShapeError
@@ -131,13 +131,13 @@ class _Recorder(TorchFunctionMode):
         """Note the call of a module that is looked at as a whole, in the place of its forward."""
         with torch._C.DisableTorchFunction():
             self.at, kind = name, type(module)
-            if kind in REFUSED:
-                raise NetworkError(f"Neuron '{name}' ({kind.__name__}) {REFUSED[kind]}.")
+            why = refusal(module)
+            if why is not None:
+                raise NetworkError(f"Module '{name}' ({kind.__name__}) {why}.")
             if kind not in MODULES:
                 raise NetworkError(
-                    f"Stage '{name}' ({kind.__name__}) has no rule. Rules exist for "
-                    f"{', '.join(sorted(m.__name__ for m in MODULES))}, reshapes, sums, "
-                    "concatenations and elementwise maxima: replace it by one of these."
+                    f"Stage '{name}' ({kind.__name__}) has no rule: build it of layers that have "
+                    "one (docs/from_snntorch.md lists them), or leave it out."
                 )
             first = next(iter((*args, *kwargs.values())), None)
             if not isinstance(first, Tensor):

@@ -123,6 +123,31 @@ REFUSED: dict[type[nn.Module], str] = {
     snn.SConv2dLSTM: _GATED,
 }
 
+#: Modules of torch with a memory that its users take for spiking networks' sake, and the same.
+REFUSED |= dict.fromkeys((nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell), _GATED)
+REFUSED |= dict.fromkeys(
+    (nn.RNN, nn.RNNCell),
+    "keeps a state that is no membrane: take snn.RLeaky, which recurs and spikes",
+)
+#: Where other simulators define their neurons, and what to do instead.
+FOREIGN = {
+    "spikingjelly.activation_based.neuron": "is a neuron of SpikingJelly: put "
+    "snn.Leaky(beta=1 - 1 / tau, reset_mechanism='zero', reset_delay=False, init_hidden=True) in "
+    "its place, and snn.Leaky(beta=1.0, ...) in that of IFNode (docs/from_spikingjelly.md)",
+    "norse.torch.module": "is a module of Norse: put snn.Leaky(beta, init_hidden=True) in its "
+    "place, with beta = 1 - dt * tau_mem_inv",
+    "sinabs.layers": "is a layer of sinabs: put snn.Leaky(beta=exp(-1 / tau_mem), "
+    "reset_mechanism='subtract', reset_delay=False, init_hidden=True) in its place",
+}
+
+
+def refusal(module: nn.Module) -> str | None:
+    """Say why there is no rule for a module and what to do instead; None if nothing is known."""
+    path = type(module).__module__ + "."
+    foreign = (why for package, why in FOREIGN.items() if path.startswith(package + "."))
+    return REFUSED.get(type(module)) or next(foreign, None)
+
+
 #: Modules of torch that are looked into, since what they call has a rule.
 OPENED: tuple[type[nn.Module], ...] = (
     nn.Sequential,
@@ -138,9 +163,9 @@ OPENED: tuple[type[nn.Module], ...] = (
 
 def is_leaf(module: nn.Module) -> bool:
     """Whether a module is looked at as a whole: neurons and torch's own are, users' are not."""
-    own = isinstance(module, (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED))
+    own = isinstance(module, snn.SpikingNeuron | Step | Sign | PerStep) or refusal(module)
     of_torch = type(module).__module__.startswith("torch.nn")
-    return own or (of_torch and not isinstance(module, OPENED))
+    return bool(own) or (of_torch and not isinstance(module, OPENED))
 
 
 #: Functions, and methods by name, that do what a module does; positional arguments of both agree

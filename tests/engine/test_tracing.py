@@ -214,7 +214,7 @@ def test_one_neuron_behind_two_synapses_is_refused() -> None:
     ],
 )
 def test_a_module_without_a_rule_is_refused(layer: nn.Module, kind: str) -> None:
-    with pytest.raises(NetworkError, match=rf"Stage '1' \({kind}\) has no rule.*Conv2d.*Leaky"):
+    with pytest.raises(NetworkError, match=rf"Stage '1' \({kind}\) has no rule: .*from_snntorch"):
         TemporalLFP(nn.Sequential(nn.Linear(4, 4), layer, leaky()))
 
 
@@ -223,6 +223,8 @@ def test_a_module_without_a_rule_is_refused(layer: nn.Module, kind: str) -> None
     [
         (snn.LeakyParallel(4, 4), r"over all T steps.*nn.Linear\(.* and snn.Leaky\(.*rectified"),
         (snn.SLSTM(4, 4, init_hidden=True), "its gates.*snn.RLeaky"),
+        (nn.GRU(4, 4), "its gates.*snn.RLeaky"),
+        (nn.RNN(4, 4), "no membrane.*snn.RLeaky"),
     ],
 )
 def test_neurons_that_can_have_no_rule_are_refused_with_the_reason(
@@ -230,6 +232,21 @@ def test_neurons_that_can_have_no_rule_are_refused_with_the_reason(
 ) -> None:
     with pytest.raises(NetworkError, match=rf"'1' \({type(neuron).__name__}\) .*{reason}"):
         TemporalLFP(nn.Sequential(nn.Linear(4, 4), neuron, leaky()))
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("spikingjelly.activation_based.neuron.lif", r"neuron of SpikingJelly: put snn.Leaky\("),
+        ("spikingjelly.activation_based.neuron", r"neuron of SpikingJelly: put snn.Leaky\("),
+        ("norse.torch.module.lif", r"module of Norse: put snn.Leaky\("),
+        ("sinabs.layers.lif", r"layer of sinabs: put snn.Leaky\("),
+    ],
+)
+def test_neurons_of_other_simulators_are_refused_by_name(module: str, reason: str) -> None:
+    foreign = type("LIFNode", (nn.Identity,), {"__module__": module})
+    with pytest.raises(NetworkError, match=rf"Module '1' \(LIFNode\) is a {reason}"):
+        TemporalLFP(nn.Sequential(nn.Linear(4, 4), foreign(), leaky()))
 
 
 @pytest.mark.parametrize(
