@@ -12,12 +12,13 @@ recording     runs a forward on an example and notes what it calls
 calls         what it notes
 undisturbed   leaves no trace of that on the module
 computed      refuses weights that are computed from others
+derived       what a forward computes from parameters, whatever its input is
 unrolled      recognises one time step in it
 signature     by what two steps are the same
 tracing       from one step to a program of stages
 supported     the modules and functions that may be called
 check         steps a module beside the engine, and compares
-linear_map    stages of functions that are linear
+linear_map    stages of functions that are linear in each value they take
 graph         a program of stages
 chunked       runs a long sequence chunk by chunk
 online        runs a stream step by step and learns while it runs

@@ -16,7 +16,9 @@ module     what it holds
 ========== ===========================================================================
 options    what every architecture shares
 basic      ``mlp`` and ``csnn``
+maps       what architectures on maps share
 published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
+spikformer ``spikformer``: a transformer of spikes
 listed     ``layers``: a network written down as a list, layer by layer
 layer      what such a layer is, how a config writes one, and modules from a list of them
 kinds      the kinds with one module: synapses, pools, shapes
@@ -24,6 +26,7 @@ norms      those that normalise
 neurons    those that are neurons
 units      those that are activations
 branches   the kinds that hold branches of layers
+attention  the kind that is spiking self-attention
 nir        a network from a file of the Neuromorphic Intermediate Representation
 nir_graph  the shape of its graph: nodes in order, loops of neurons
 bounded    networks that a file describes, no larger than the weights that come with it
@@ -43,6 +46,7 @@ from lfp_snn.models.basic import CSNN, MLP
 from lfp_snn.models.listed import Layers
 from lfp_snn.models.options import ModelOptions
 from lfp_snn.models.published import DeeperSNN, LifCNN, LifResNet, LifVGG
+from lfp_snn.models.spikformer import Spikformer
 from lfp_snn.options import dotted, nearest
 
 __all__ = [
@@ -54,7 +58,7 @@ __all__ = [
     "LifCNN",
     "LifResNet",
     "LifVGG",
-    "ModelOptions",
+    "Spikformer",
     "build",
 ]
 
@@ -66,6 +70,7 @@ MODELS: dict[str, type[ModelOptions]] = {
     "deepersnn": DeeperSNN,
     "lif_resnet": LifResNet,
     "lif_vgg": LifVGG,
+    "spikformer": Spikformer,
     "layers": Layers,
 }
 

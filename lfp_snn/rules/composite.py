@@ -18,12 +18,13 @@ __all__ = ["Assignment", "Composite", "EpsilonGammaBox", "EpsilonPlusFlat", "Par
 
 @dataclass(frozen=True)
 class Part:
-    """A stage that takes a rule: a synapse or a population of neurons.
+    """A stage that takes a rule: a synapse, a population of neurons, or a product of values.
 
     Args:
-        name: its path in the network.
-        kind: name of its class, such as ``Conv2d``.
-        synapses: of neurons, the names of the synapses that feed them; empty for a synapse.
+        name: its path in the network; of a product the name of its function.
+        kind: name of its class, such as ``Conv2d``; ``Product``.
+        synapses: of neurons and products, the names of the synapses that feed them; None for a
+            synapse.
     """
 
     name: str
@@ -31,9 +32,9 @@ class Part:
     synapses: tuple[str, ...] | None = None
 
     @property
-    def is_neuron(self) -> bool:
-        """Neurons, and not a synapse?"""
-        return self.synapses is not None
+    def is_synapse(self) -> bool:
+        """A synapse, and neither neurons nor a product?"""
+        return self.synapses is None
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ class Assignment:
 class Composite:
     """Rules assigned to layers; the first assignment that fits a layer gives its rule.
 
-    Neurons take the rule of the synapse that feeds them (the last one if several do), unless an
-    assignment fits the neurons themselves. What nothing fits takes the default.
+    Neurons and products take the rule of the synapse that feeds them (the last one if several do),
+    unless an assignment fits them themselves. What nothing fits takes the default.
 
     Args:
         layers: assignments, the most special one first.
@@ -109,7 +110,7 @@ class Composite:
         Raises:
             ConfigError: an assignment fits no part.
         """
-        synapses = [part.name for part in parts if not part.is_neuron]
+        synapses = [part.name for part in parts if part.is_synapse]
         if self.strict:
             self._refuse_idle(parts, synapses)
         rules: dict[str, Rule] = {}
