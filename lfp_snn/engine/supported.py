@@ -29,6 +29,7 @@ __all__ = [
     "ACTIVATIONS",
     "DROPOUTS",
     "FUNCTIONAL_MODULES",
+    "GATES",
     "LIKE",
     "LINEAR",
     "MAXIMA",
@@ -36,6 +37,7 @@ __all__ = [
     "METADATA",
     "MODULES",
     "POOL_OPTIONS",
+    "PRODUCTS",
     "REFUSED",
     "RESHAPES",
     "SAME",
@@ -60,8 +62,11 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.Hardtanh,
     nn.Softsign,
     nn.Sigmoid,
+    nn.Hardsigmoid,
     Sign,
 )
+#: Those whose values are gates where they multiply a signal.
+GATES: tuple[type[nn.Module], ...] = (nn.Sigmoid, nn.Hardsigmoid, nn.Softmax)
 
 MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Linear: synapses.Linear,
@@ -101,6 +106,7 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     snn.Alpha: stepped.Alpha,
     fixed.FixedPointLeaky: fixed.FixedPoint,
     Step: units.StepUnits,
+    nn.Softmax: units.Softmax,
     **dict.fromkeys(ACTIVATIONS, units.Activation),
 }
 
@@ -181,7 +187,12 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     torch.tanh: nn.Tanh,
     "tanh": nn.Tanh,
     torch.sigmoid: nn.Sigmoid,
+    F.sigmoid: nn.Sigmoid,
     "sigmoid": nn.Sigmoid,
+    F.hardsigmoid: nn.Hardsigmoid,
+    torch.softmax: nn.Softmax,
+    F.softmax: nn.Softmax,
+    "softmax": nn.Softmax,
     torch.sign: Sign,
     "sign": Sign,
     F.max_pool1d: nn.MaxPool1d,
@@ -218,6 +229,8 @@ SAME = {
     "contiguous", "clone", "detach", "detach_", "float", "double", "to", "type", "type_as",
     "data", "alias", "requires_grad_", "cpu", "cuda", "positive",
 }  # fmt: skip
+#: Functions that may be linear in each of several values; whether a call is, is tried out.
+PRODUCTS = {"mul", "imul", "rmul", "multiply", "matmul", "rmatmul", "bmm", "einsum"}
 #: Functions that may be linear in what they take; whether a call is, is tried out.
 LINEAR = {
     "mean", "sum", "stack", "chunk", "split", "tensor_split", "hsplit", "vsplit", "unbind",
@@ -226,7 +239,9 @@ LINEAR = {
     "rot90", "pad", "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle",
     "channel_shuffle", "expand", "broadcast_to", "repeat", "tile", "repeat_interleave", "neg",
     "negative", "cumsum", "diff", "hstack", "vstack", "dstack", "einsum", "matmul", "rmatmul",
-    "mul", "rmul", "imul", "div", "truediv", "tril", "triu", "diagonal",
+    "bmm", "linear", "mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "add",
+    "radd", "iadd", "sub", "rsub", "isub", "tril", "triu", "diagonal", "cat", "concat",
+    "concatenate",
 }  # fmt: skip
 #: What may be asked of a tensor that does not tell its values.
 METADATA = {

@@ -97,6 +97,7 @@ class Rescale(CreditRule):
     synapse: Rule = field(default_factory=Epsilon)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, known in (("gate", get_args(Gate)), ("carry", (*get_args(Carry), None))):
             if getattr(self, name) not in known:
                 expected = " or ".join(str(each) for each in known)
@@ -175,4 +176,4 @@ class Rescale(CreditRule):
         """The name and the options; the synapse only where it does not share by contribution."""
         own = f"gate={self.gate!r}, carry={self.carry!r}, eps={self.eps}"
         plain = self.synapse.at_synapse == CONTRIBUTION
-        return f"Rescale({own}{'' if plain else f', synapse={self.synapse!r}'})"
+        return self.shown(own, *([] if plain else [f"synapse={self.synapse!r}"]))
