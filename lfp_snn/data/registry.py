@@ -19,6 +19,7 @@ from lfp_snn.data import (
     mnist_camera,
     nmnist,
     recordings,
+    sounds,
 )
 from lfp_snn.data.options import Options
 from lfp_snn.data.published import DESCRIPTIONS, Description, folders, rows
@@ -62,6 +63,8 @@ DATASETS: dict[str, Dataset] = {
     "recordings": Dataset(
         recordings.RecordingsOptions, recordings.load, recordings.SOURCE, recordings.load_file
     ),
+    "fsdd": Dataset(sounds.FSDDOptions, sounds.load_fsdd, sounds.FSDD, sounds.load_fsdd_file),
+    "sounds": Dataset(sounds.SoundFilesOptions, sounds.load, sounds.SOURCE),
     "braille": Dataset(braille.BrailleOptions, braille.load, braille.SOURCE),
 }
 

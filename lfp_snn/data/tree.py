@@ -29,6 +29,10 @@ class Tree(ABC):
         """How a file is called in messages."""
         return f"{self.path}/{name}"
 
+    def files(self) -> list[Path]:
+        """The files on disk that hold them all, as the cache tells them apart."""
+        return [self.path] if self.path.is_file() else [self.path / name for name in self.names]
+
     @abstractmethod
     def size(self, name: str) -> int:
         """Bytes of a file as it lies there, packed or not."""

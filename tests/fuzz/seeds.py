@@ -21,12 +21,12 @@ import numpy as np
 import torch
 import zstandard
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import savemat, wavfile
 
 from lfp_snn.analysis.exchange.integer import IntegerNetwork
 from lfp_snn.analysis.exchange.weights import load_weights, weights_bytes
 from lfp_snn.analysis.report import write_report
-from lfp_snn.data import Events, load
+from lfp_snn.data import Events, load, load_file
 from lfp_snn.data import braille as braille_data
 from lfp_snn.data.cifar10 import read as read_cifar10
 from lfp_snn.data.entries import read_table
@@ -287,6 +287,17 @@ def _still(name: str) -> Callable[[Path], Any]:
     return lambda folder: read_still(folder / name)
 
 
+def _sounds(root: Path) -> Iterator[Seed]:
+    for kind, samples in (("integers", np.int16), ("floats", np.float32)):
+        file = io.BytesIO()
+        wavfile.write(file, 8000, (np.sin(np.arange(400)) * 99).astype(samples))
+        _file(root, f"binary:wav-{kind}", "0_a_0.wav", file.getvalue())
+        yield Seed(
+            f"binary:wav-{kind}", "0_a_0.wav",
+            lambda folder: load_file("fsdd", folder / "0_a_0.wav"), 0.5,
+        )  # fmt: skip
+
+
 def _indices(root: Path) -> Iterator[Seed]:
     entries = [
         {"file": f"{c}/{n}.bin", "label": c, "group": f"{c}{n}", "part": part}
@@ -394,6 +405,6 @@ def _a_run(run: Path) -> Path:
 
 
 _MAKERS: tuple[Callable[[Path], Iterator[Seed]], ...] = (
-    _formats, _arrays, _texts, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _indices, _configs,
+    _formats, _arrays, _texts, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _sounds, _indices, _configs,
     _weights, _runs,
 )  # fmt: skip

@@ -153,8 +153,7 @@ def touch(root: Path, description: Description) -> Rows:
             [_touched(tree.place(name), tree.read(name), description.sensor) for name in names]
         )
 
-    files = [path] if path.is_file() else [path / name for name, _ in found]
-    return Rows(read, labels, np.array([match[1] for _, match in found]), files)
+    return Rows(read, labels, np.array([match[1] for _, match in found]), tree.files())
 
 
 def _touched(place: str, content: bytes, sensor: tuple[int, int, int]) -> Events:
