@@ -236,6 +236,16 @@ class Spikes:
         samples = torch.arange(self.batch, device=self.device)
         return self._select(samples, torch.arange(start, stop, device=self.device))
 
+    def select(self, samples: Tensor, steps: int, entries: int) -> Spikes:
+        """The first steps of the given samples; nothing waits for the device where the lists lie.
+
+        Args:
+            samples: int64, which samples.
+            steps: how many steps of each.
+            entries: how many entries those have, which only the device knows otherwise.
+        """
+        return self._select(samples, torch.arange(steps, device=self.device), entries)[0]
+
     def keep(self, kept: Tensor) -> Spikes:
         """The spike trains with the entries that a mask, bool ``[nnz]``, keeps; the shape stays."""
         counts = torch.zeros_like(self.indptr[1:]).index_add(0, self.rows(), kept.long())
@@ -243,14 +253,16 @@ class Spikes:
         values = None if self.values is None else self.values[kept]
         return Spikes(indptr, self.indices[kept], self.shape, values)
 
-    def _select(self, samples: Tensor, t: Tensor) -> tuple[Spikes, Tensor]:
+    def _select(
+        self, samples: Tensor, t: Tensor, total: int | None = None
+    ) -> tuple[Spikes, Tensor]:
         """The given samples at the given steps, and the numbers of the entries that they own."""
         frames = (samples[:, None] * self.steps + t).reshape(-1)
         starts = self.indptr[frames]
         counts = self.indptr[frames + 1] - starts
         indptr = torch.zeros(frames.numel() + 1, dtype=torch.int64, device=self.device)
         torch.cumsum(counts, 0, out=indptr[1:])
-        offset = torch.repeat_interleave(starts - indptr[:-1], counts)
+        offset = torch.repeat_interleave(starts - indptr[:-1], counts, output_size=total)
         entries = offset + torch.arange(offset.numel(), device=self.device)
         values = None if self.values is None else self.values[entries]
         shape = (t.numel(), samples.numel(), *self.feature_shape)

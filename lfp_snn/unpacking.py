@@ -106,22 +106,34 @@ def shown(problem: BaseException) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def allowance(path: Path) -> int:
-    """The number of bytes to which the content of a file may unpack."""
-    size = path.stat().st_size
+def allowance(path: Path | str, packed: int | None = None) -> int:
+    """The number of bytes to which the content of a file may unpack.
+
+    Args:
+        path: the file.
+        packed: the bytes of the content, where it lies within another file.
+    """
+    size = Path(path).stat().st_size if packed is None else packed
     return max(FREE, min(EXPANSION * size, _SMALL_ENDS), EXPANSION_OF_LARGE * size)
 
 
-def check_size(path: Path, size: int) -> None:
+def check_size(path: Path | str, size: int, packed: int | None = None) -> None:
     """Refuse content that would unpack to more than the allowance.
+
+    Args:
+        path: the file.
+        size: the bytes to which the content would unpack.
+        packed: the bytes of the content, where it lies within another file.
 
     Raises:
         DataError: the content would unpack to more.
     """
-    if size > allowance(path):
+    if packed is None:
+        packed = Path(path).stat().st_size
+    if size > allowance(path, packed):
         raise DataError(
-            f"{path} would unpack to {size / 2**20:.0f} MiB, far more than a file of "
-            f"{path.stat().st_size} bytes holds; it is damaged or made to fill the memory"
+            f"{path} would unpack to {size / 2**20:.0f} MiB, far more than a file of {packed} "
+            "bytes holds; it is damaged or made to fill the memory"
         )
 
 

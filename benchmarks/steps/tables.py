@@ -47,7 +47,7 @@ def device_table(network: str, device: str, steps: Sequence[DeviceStep]) -> Tabl
     roof = steps[0].roof
     table = _table(
         f"training step, {network}, on {device}",
-        "products",
+        "precision",
         "ms",
         "MiB moved",
         "GFLOP",
@@ -59,7 +59,7 @@ def device_table(network: str, device: str, steps: Sequence[DeviceStep]) -> Tabl
         known = each.backend != "events"
         table.add_row(
             each.backend,
-            each.products,
+            each.precision,
             _ms(each.median),
             f"{each.bytes / MEBIBYTE:.1f}" if known else "-",
             f"{each.operations / 1e9:.2f}" if known else "-",

@@ -57,7 +57,8 @@ __all__ = [
 def list_datasets() -> None:
     """List the datasets; see :mod:`lfp_snn.cli.declared_data`."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "what", "sensor", "classes", "recordings", "licence", "here"):
+    table.add_column("name", no_wrap=True)
+    for heading in ("what", "sensor", "classes", "recordings", "licence", "here"):
         table.add_column(heading)
     for name, dataset in DATASETS.items():
         known = DESCRIPTIONS.get(name)

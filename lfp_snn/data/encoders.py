@@ -77,7 +77,12 @@ class Constant(Code):
 
     def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Tensor:
         """The brightness as a current, float32 [B, *feature]."""
-        return torch.from_numpy(images).to(torch.float32).div_(255)
+        return self.current(torch.from_numpy(images))
+
+    @staticmethod
+    def current(images: Tensor) -> Tensor:
+        """The brightness as a current, wherever the images lie."""
+        return images.to(torch.float32).div_(255)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from lfp_snn.data.formats import FORMATS
+from lfp_snn.data.tree import Tree, open_tree
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import reading
 
@@ -49,29 +50,27 @@ def find(folder: Path) -> list[Entry]:
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
     suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
-    entries = []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.suffix.lower() in suffixes and path.is_file() and len(parts) > 1 and not hidden:
-            name = "/".join(parts)
-            _check_name(name, folder)
-            entries.append(Entry(name, parts[0], name))
+    return in_classes(open_tree(folder, suffixes), "recordings", suffixes)
+
+
+def in_classes(tree: Tree, what: str, suffixes: Collection[str]) -> list[Entry]:
+    """The files in <class>/..., each a group of its own.
+
+    Args:
+        tree: the tree that holds the files.
+        what: a word that says what the files are, for the message.
+        suffixes: the endings of their names, for the message.
+
+    Raises:
+        DataError: there are no files.
+    """
+    entries = [Entry(name, name.split("/")[0], name) for name in tree.names if "/" in name]
     if not entries:
         raise DataError(
-            f"{folder} has no recordings in folders of their class: expected "
+            f"{tree.path} has no {what} in folders of their class: expected "
             f"<class>/<file>, with files of {', '.join(sorted(suffixes))}"
         )
     return entries
-
-
-def _check_name(name: str, folder: Path) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{folder} has the file {name!a}, whose name is not UTF-8; rename it"
-        ) from error
 
 
 def read_table(path: Path, folder: Path, targets: Sequence[str] = ()) -> list[Entry]:

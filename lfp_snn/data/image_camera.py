@@ -12,10 +12,12 @@ import numpy as np
 from pydantic import Field
 
 from lfp_snn.data import cifar10, mnist
+from lfp_snn.data.class_files import class_files
 from lfp_snn.data.fashion_mnist import FASHION, FashionMNISTOptions
+from lfp_snn.data.image_files import read_images
 from lfp_snn.data.images import Images, Labels, luminance
 from lfp_snn.data.motion import Saccades
-from lfp_snn.data.pictures import read_classes
+from lfp_snn.data.pictures import SUFFIXES
 from lfp_snn.data.sets import Splits
 from lfp_snn.data.simulated import SimulatedOptions, simulated_set
 from lfp_snn.data.splits import split_train, stratified
@@ -35,7 +37,8 @@ class ImageCameraOptions(SimulatedOptions):
 
     images: Literal["mnist", "fashion_mnist", "cifar10", "folder"] = Field(
         default="folder",
-        description="whose images: those of a dataset, or a folder of images for each class",
+        description="whose images: those of a dataset, or a folder (or zip) with one of images for "
+        "each class",
     )
     root: Path | None = Field(
         default=None,
@@ -79,7 +82,7 @@ def load(options: ImageCameraOptions) -> Splits:
     """
     root, names = options.folder(), None
     if options.images == "folder":
-        images, names = read_classes(root, round(options.motion().extent), options.test_share)
+        images, names = _of_classes(root, round(options.motion().extent), options.test_share)
     elif options.images == "cifar10":
         images = cifar10.read(root)
     else:
@@ -87,6 +90,21 @@ def load(options: ImageCameraOptions) -> Splits:
     source = f"images ({options.images}) seen by a simulated event camera"
     shown = (options.shown, options.test)
     return camera_splits(images, shown, options, name="image_camera", source=source, ids=names)
+
+
+def _of_classes(root: Path, side: int, test: float) -> tuple[Images, list[str]]:
+    """Grey squares of a folder or a zip of images, and the names of their files.
+
+    A part that validates counts to the training part, out of which one is drawn.
+    """
+    files = class_files(root, SUFFIXES, "images", test)
+    tested = files.parts == "test"
+    rows = [np.flatnonzero(~tested), np.flatnonzero(tested)]
+    names = [[files.entries[row].file for row in each] for each in rows]
+    train, held = (read_images(files.tree, each, colour=False, side=side) for each in names)
+    labels = files.labels
+    images = Images(train, labels[rows[0]], held, labels[rows[1]], files.classes)
+    return images, [*names[0], *names[1]]
 
 
 def camera_splits(

@@ -79,10 +79,12 @@ class SpikeOptions(Options):
         description="what is done to the events of training recordings at random, in this order, "
         "such as [{name: shift, pixels: 2}, {name: drop_event}]",
     )
-    storage: Literal["cached", "streamed"] = Field(
+    storage: Literal["cached", "streamed", "device"] = Field(
         default="cached",
         description="encode once and keep the spikes on disk (cached), or read and encode whenever "
-        "a batch needs it and keep nothing (streamed; always so with augmentation)",
+        "a batch needs it and keep nothing (streamed; always so with augmentation), or keep the "
+        "cached spikes where the network lies and put batches together there (device; on a GPU "
+        "cached spikes lie there anyway where a quarter of the free memory holds them)",
     )
 
     @field_validator("bin_ms")

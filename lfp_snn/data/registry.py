@@ -14,10 +14,12 @@ from lfp_snn.data import (
     digits,
     fashion_mnist,
     image_camera,
+    image_files,
     mnist,
     mnist_camera,
     nmnist,
     recordings,
+    sounds,
 )
 from lfp_snn.data.options import Options
 from lfp_snn.data.published import DESCRIPTIONS, Description, folders, rows
@@ -51,6 +53,7 @@ DATASETS: dict[str, Dataset] = {
         fashion_mnist.FashionMNISTOptions, fashion_mnist.load, fashion_mnist.SOURCE
     ),
     "cifar10": Dataset(cifar10.CIFAR10Options, cifar10.load, cifar10.SOURCE),
+    "images": Dataset(image_files.ImageFilesOptions, image_files.load, image_files.SOURCE),
     "image_camera": Dataset(
         image_camera.ImageCameraOptions, image_camera.load, image_camera.SOURCE
     ),
@@ -60,6 +63,8 @@ DATASETS: dict[str, Dataset] = {
     "recordings": Dataset(
         recordings.RecordingsOptions, recordings.load, recordings.SOURCE, recordings.load_file
     ),
+    "fsdd": Dataset(sounds.FSDDOptions, sounds.load_fsdd, sounds.FSDD, sounds.load_fsdd_file),
+    "sounds": Dataset(sounds.SoundFilesOptions, sounds.load, sounds.SOURCE),
     "braille": Dataset(braille.BrailleOptions, braille.load, braille.SOURCE),
 }
 

@@ -270,17 +270,17 @@ class ImageSet(SampleSet):
             steps=encoder.steps,
             rows=rows,
         )
-        self._images = images
-        self._encoder = encoder
+        self.images = images
+        self.encoder = encoder
 
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
         epoch = 0 if draw is None else draw.epoch
-        return Encoded(self._encoder(self._images[rows], rows, epoch))
+        return Encoded(self.encoder(self.images[rows], rows, epoch))
 
     def _select(self, rows: IntArray) -> "ImageSet":
         return ImageSet(
-            self._images,
-            self._encoder,
+            self.images,
+            self.encoder,
             self._all_labels,
             self._all_ids,
             classes=self.classes,

@@ -12,12 +12,13 @@ recording     runs a forward on an example and notes what it calls
 calls         the calls that a recording notes
 undisturbed   runs a module and leaves no trace of that on it
 computed      refuses weights that are computed from others
+derived       the tensors that a forward computes from parameters, whatever its input is
 unrolled      recognises one time step in a recording
 signature     by what two steps are the same
 tracing       turns one step into a program of stages
 supported     the modules and functions that may be called
 check         steps a module beside the engine, and compares
-linear_map    stages of functions that are linear
+linear_map    stages of functions that are linear in each value they take
 graph         a program of stages
 chunked       runs a long sequence chunk by chunk
 online        runs a stream step by step and learns while it runs

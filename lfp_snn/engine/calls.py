@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["Arguments", "Call", "Recording", "Value", "leaves"]
+__all__ = ["Arguments", "Call", "Recording", "Value", "leaves", "replaced"]
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class Call:
         name: path of the module, or name of the function without underscores around it.
         target: the module or function that is called.
         args: the positional arguments, with values in the place of tensors that depend on the
-            input.
+            input, and calls in the place of those that depend on parameters alone.
         kwargs: the keyword arguments, with values in the same way.
         forward: the number of the call of the network's forward during which this call was made.
         states: the values of the states of a neuron, None where they are zero.
@@ -101,6 +101,15 @@ def leaves(value: Any) -> Iterator[Any]:
         yield from leaves(list(value.values()))
     else:
         yield value
+
+
+def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A nest with other leaves."""
+    if isinstance(value, tuple | list):
+        return tuple(replaced(each, change) for each in value)
+    if isinstance(value, dict):
+        return {key: replaced(each, change) for key, each in value.items()}
+    return change(value)
 
 
 class Arguments:

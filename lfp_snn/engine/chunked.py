@@ -178,6 +178,7 @@ class Chunks:
             stopwatch=run.stopwatch,
             start=chunk.start,
             again=again,
+            narrow=run.narrow,
         )
 
     def _input(self, chunk: _Chunk) -> tuple[Value, Tensor | None]:
@@ -186,7 +187,8 @@ class Chunks:
             return self.value.window(chunk.start, chunk.stop)
         constant = self.value.shape[0] == 1
         part = self.value if constant else self.value[chunk.start : chunk.stop]
-        return part.to(self.run.dtype), None
+        spikes = part.dtype == torch.bool
+        return part.to(self.run.spike_dtype if spikes else self.run.dtype), None
 
     # ------------------------------------------------------------------ backwards
 

@@ -37,18 +37,20 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
     values: list[Value | None] = [value]
     dense: dict[int, Tensor] = {}
 
-    def take(i: int, as_spikes: bool) -> Value:
+    def take(i: int, stage: Stage) -> Value:
         value = values[i]
         assert value is not None
-        if isinstance(value, Tensor) or as_spikes:
-            return value
-        if i not in dense:
-            dense[i] = value.dense(run.dtype)
-        return dense[i]
+        if isinstance(value, Spikes):
+            if stage.takes_spikes:
+                return value
+            if i not in dense:
+                dense[i] = value.dense(run.dtype if value.values is not None else run.spike_dtype)
+            value = dense[i]
+        return value if stage.takes_narrow else value.to(run.dtype)
 
     run.forms.append(_form(value))
     for k, node in enumerate(program.nodes):
-        inputs = [take(i, node.stage.takes_spikes) for i in node.inputs]
+        inputs = [take(i, node.stage) for i in node.inputs]
         with run.timed(node.stage.name, "forward"):
             value = node.stage.forward(run, *inputs)
         values.append(value)
@@ -56,6 +58,8 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
         for i in program.last_used(k):
             values[i] = None
             dense.pop(i, None)
+    if isinstance(value, Tensor):
+        value = value.to(run.dtype)
     if isinstance(value, Tensor) and len(value) != run.steps:  # constant over time
         value = run.every_step(value)
         run.forms[-1] = value.shape
@@ -118,6 +122,8 @@ def run_backward(
                 kind, fitted = beside, each.value.sum_to_size(_dense_shape(form))
             else:
                 kind, fitted = credits, _fit(each, form)
+            if not (i and program.nodes[i - 1].stage.takes_narrow):
+                fitted = fitted.to(run.dtype)
             known = kind[i]
             kind[i] = fitted if known is None else known + fitted
         if feedback.shared:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lfp_snn.engine.linear_map import Product
 from lfp_snn.engine.stage import Rules, Spiking, Stage
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.engine.units import Readout
@@ -90,16 +91,17 @@ class Program:
         """The stages that take a rule, in order."""
         parts = []
         for stage in (node.stage for node in self.nodes):
-            kind = type(stage.module).__name__
+            kind = type(stage if stage.module is None else stage.module).__name__
             if isinstance(stage, Synapse):
                 parts.append(Part(stage.name, kind))
-            elif isinstance(stage, Spiking):
+            elif isinstance(stage, Spiking | Product):
                 fed = tuple(synapse.name for synapse in self.feeding(stage))
-                parts.append(Part(stage.name, kind, fed))
+                states = stage.states if isinstance(stage, Spiking) else 0
+                parts.append(Part(stage.name, kind, fed, states))
         return parts
 
     def feeding(self, neuron: Stage) -> list[Synapse]:
-        """The synapses whose currents reach a neuron without passing another one, in order."""
+        """The synapses whose currents reach a stage without passing a neuron, in order."""
         return [stage for stage in self._before(neuron) if isinstance(stage, Synapse)]
 
     def norms(self, neuron: Stage) -> list[Stage]:

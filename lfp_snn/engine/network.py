@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, Self
@@ -10,6 +11,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.backends.precision import HALVES, computed_in, spikes_travel_as
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
@@ -181,7 +183,8 @@ class TracedNetwork:
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
-            able = unavailable("events", device, self.dtype) is None
+            kind = HALVES.get(self.options.precision, self.dtype)
+            able = unavailable("events", device, kind) is None
             return "events" if able and self._fits_events else "torch"
         return self.options.backend
 
@@ -199,11 +202,11 @@ class TracedNetwork:
         reason = unavailable(backend, self.device, self.dtype)
         if reason is not None:
             raise NetworkError(f"The {backend} backend cannot run: {reason}; use backend='auto'.")
-        half = self.options.half
-        if half is not None and backend != "triton":
+        precision = self.options.precision
+        if precision in HALVES and self.dtype != torch.float32:
             raise NetworkError(
-                f"half={half} is an option of the triton backend, and this network runs on "
-                f"{backend}: leave it out."
+                f"precision is '{precision}', which is for networks in float32, and this one is in "
+                f"{str(self.dtype).removeprefix('torch.')}: leave it out, or call net.float()."
             )
         if backend == "events":
             from lfp_snn.backends.events.workspace import match_threads
@@ -218,11 +221,18 @@ class TracedNetwork:
             plans[backend] = plan(backend, _table(backend), self.reference, self.rules)
         return plans[backend]
 
-    def _products(self) -> torch.autocast:
-        """Form the products of synapses in half precision, if asked for, in a ``with`` block."""
-        half = self.options.half
-        kind = self.device.type if half is not None else "cpu"
-        return torch.autocast(kind, half or torch.bfloat16, enabled=half is not None)
+    def _products(self) -> AbstractContextManager[None]:
+        """Compute products of synapses in the precision of the options, in a ``with`` block."""
+        return computed_in(self.options.precision)
+
+    def _narrow(self) -> torch.dtype:
+        """The type in which spikes travel between stages that are not on lists."""
+        return spikes_travel_as(self.options.precision, self.dtype, self.device)
+
+    def _input_dtype(self, x: Tensor | Spikes) -> torch.dtype:
+        """The type in which a dense input travels; one of booleans is known to be spikes."""
+        known = isinstance(x, Tensor) and x.dtype == torch.bool
+        return self._narrow() if known else self.dtype
 
     def _example(self) -> Tensor:
         """A tensor with the device and the floating type of the network."""

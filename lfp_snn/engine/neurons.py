@@ -194,7 +194,7 @@ class Leaky(Population):
         run.membranes = membranes
         run.count(self.name, spikes.sum(), spikes[0, 0].numel())
         run.keep(self, (current, spikes, membranes, state, dynamics))
-        return self._sent(spikes.to(run.dtype))
+        return self._sent(spikes.to(run.dtype if self.graded else run.spike_dtype))
 
     def _sent(self, spikes: Tensor) -> Tensor:
         """The spikes as they leave the stage, with the value that they are graded to."""

@@ -58,6 +58,7 @@ class Normalisation(Stage):
 
     module: nn.Module
     normalises = True
+    takes_narrow = True  # of which a copy is kept; it computes in the type of the network
     _through = False
 
     @property
@@ -81,10 +82,11 @@ class Normalisation(Stage):
 
     @override
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
-        x = self.taken(run, *inputs)
+        given = self.taken(run, *inputs)
+        x = given.to(run.dtype)
         mean, inverse, count = self.moments(run, x)
         gamma, beta = (self.wide(run, name, x) for name in ("weight", "bias"))
-        run.keep(self, (x, mean, inverse, count))
+        run.keep(self, (given, mean, inverse, count))
         y = (x - mean) * (inverse if gamma is None else inverse * gamma)
         return y if beta is None else y + beta
 
@@ -92,7 +94,8 @@ class Normalisation(Stage):
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        x, mean, inverse, count = run.kept[self]
+        given, mean, inverse, count = run.kept[self]
+        x, credit = given.to(run.dtype), credit.to(run.dtype)
         gamma = self.wide(run, "weight", x)
         learns = feedback.wanted(*self.parameters().values())
         through = wanted[0] is not None and self.through and count is not None

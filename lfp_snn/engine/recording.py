@@ -8,7 +8,7 @@ they are, and reading a value is an error. Nothing of the module is changed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,16 +21,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 from typing_extensions import override
 
-from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves
+from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves, replaced
+from lfp_snn.engine.derived import Notes
 from lfp_snn.engine.supported import (
     DROPOUTS,
     LIKE,
     METADATA,
     MODULES,
-    REFUSED,
     RESHAPES,
     SAME,
     is_leaf,
+    refusal,
 )
 from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
 from lfp_snn.errors import NetworkError, ShapeError
@@ -42,21 +43,13 @@ class ForwardFailedError(ShapeError):
     """The forward of a network fails on an example, perhaps because of its shape."""
 
 
-def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A copy of a nest of tuples, lists, dicts and slices with other leaves."""
-    if isinstance(value, tuple | list):
-        return tuple(_replaced(each, change) for each in value)
-    if isinstance(value, dict):
-        return {key: _replaced(each, change) for key, each in value.items()}
-    return change(value)
-
-
 class _Recorder(TorchFunctionMode):
     """A mode of torch that notes every call of a function, and of modules looked at as a whole."""
 
     def __init__(self, root: nn.Module, tolerant: bool) -> None:
         super().__init__()
         self.found = Recording(root, Arguments(root))
+        self.notes = Notes(root)
         self.tolerant = tolerant
         self.at = ""  # what was called last
         self.forward = 0
@@ -85,8 +78,12 @@ class _Recorder(TorchFunctionMode):
             )
         return value
 
+    def _leaf(self, leaf: Any) -> Any:
+        value = self.value(leaf)
+        return self.notes.leaf(leaf) if value is leaf else value
+
     def _call(self, name: str, target: Any, args: Any, kwargs: Any) -> Call:
-        args, kwargs = _replaced(args, self.value), _replaced(kwargs, self.value)
+        args, kwargs = replaced(args, self._leaf), replaced(kwargs, self._leaf)
         return Call(name, target, args, kwargs, self.forward)
 
     def _give(self, call: Call, tensor: Tensor, part: int) -> Tensor:
@@ -102,7 +99,7 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         self.at = name = _name(func)
         if not any(isinstance(v, Tensor) and v in self.values for v in leaves((args, kwargs))):
-            return func(*args, **kwargs)
+            return self.notes.call(name, func, args, kwargs)
         if name in LIKE:
             return func(*args, **kwargs)
         call = self._call(name, func, tuple(args), kwargs)
@@ -131,13 +128,13 @@ class _Recorder(TorchFunctionMode):
         """Note the call of a module that is looked at as a whole, in the place of its forward."""
         with torch._C.DisableTorchFunction():
             self.at, kind = name, type(module)
-            if kind in REFUSED:
-                raise NetworkError(f"Neuron '{name}' ({kind.__name__}) {REFUSED[kind]}.")
+            why = refusal(module)
+            if why is not None:
+                raise NetworkError(f"Module '{name}' ({kind.__name__}) {why}.")
             if kind not in MODULES:
                 raise NetworkError(
-                    f"Stage '{name}' ({kind.__name__}) has no rule. Rules exist for "
-                    f"{', '.join(sorted(m.__name__ for m in MODULES))}, reshapes, sums, "
-                    "concatenations and elementwise maxima: replace it by one of these."
+                    f"Stage '{name}' ({kind.__name__}) has no rule: build it of layers that have "
+                    "one (docs/from_snntorch.md lists them), or leave it out."
                 )
             first = next(iter((*args, *kwargs.values())), None)
             if not isinstance(first, Tensor):

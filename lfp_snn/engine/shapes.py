@@ -105,6 +105,7 @@ class MaxPool(Pool):
     """Max pooling: credit goes to the winner, the first maximum in row-major order."""
 
     pool: kernels.MaxPool
+    takes_narrow = True
 
     @override
     def _special(self) -> str:
@@ -188,6 +189,7 @@ class Reshape(Stage):
     module: nn.Module
     linear = True
     takes_spikes = True
+    takes_narrow = True
     keeps_lists = True
 
     @override
@@ -233,6 +235,7 @@ class Identity(Stage):
 
     linear = True
     takes_spikes = True
+    takes_narrow = True
     keeps_lists = True
 
     @override

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves
+from lfp_snn.engine.derived import Derived
 
 __all__ = ["Signature", "cuts", "described"]
 
@@ -39,7 +40,10 @@ def cuts(call: Call, source: Value) -> Iterator[tuple[Value, int, int]]:
 
 
 class _Constant:
-    """A tensor that does not depend on the input; two of them are equal if their values are."""
+    """A tensor that does not depend on the input; two of them are equal if their values are.
+
+    A parameter is equal to none but itself: its later values are not known.
+    """
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -48,6 +52,8 @@ class _Constant:
         if not isinstance(other, _Constant):
             return False
         a, b = self.tensor, other.tensor
+        if isinstance(a, nn.Parameter) or isinstance(b, nn.Parameter):
+            return a is b
         return a is b or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
 
     __hash__ = None  # type: ignore[assignment]
@@ -60,6 +66,9 @@ def described(call: Call, numbers: dict[Value, tuple[int, int]]) -> Signature:
     def leaf(value: Any) -> Any:
         if isinstance(value, Value):
             return ("value", *numbers[value])
+        if isinstance(value, Derived):
+            within = map(leaf, leaves((value.args, dict(value.kwargs))))
+            return ("derived", value.name, value.part, *within)
         return _Constant(value) if isinstance(value, Tensor) else value
 
     args = [leaf(each) for each in leaves(call.args)]

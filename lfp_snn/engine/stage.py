@@ -101,6 +101,10 @@ class Stage(ABC):
     #: Does it leave a list of spikes, whatever it takes?
     makes_lists: ClassVar[bool] = False
 
+    #: Does it take values and credit of a narrower type than that of the network as they are?
+    #: Others are given them in the type of the network.
+    takes_narrow: ClassVar[bool] = False
+
     #: Does it normalise currents?
     normalises: ClassVar[bool] = False
     #: Is its value linear in its inputs (but for a constant), and are there no weights?
@@ -210,6 +214,8 @@ class Spiking(Stage):
     module: nn.Module
     #: Do the units keep a state from step to step, as neurons do?
     stateful: ClassVar[bool] = True
+    #: How many states a neuron keeps: the membrane, currents.
+    states: ClassVar[int] = 1
     #: Are they 0 or 1, or any number?
     emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 

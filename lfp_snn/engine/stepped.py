@@ -279,6 +279,7 @@ class Synaptic(Stepped):
     """``snntorch.Synaptic``: a synaptic current of its own before the membrane."""
 
     module: snn.Synaptic
+    states = cells.SynapticCell.states
 
     @override
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
@@ -308,6 +309,7 @@ class Alpha(Stepped):
     """``snntorch.Alpha``: the membrane as the difference of two synaptic currents."""
 
     module: snn.Alpha
+    states = cells.AlphaCell.states
 
     @override
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:

@@ -24,6 +24,7 @@ from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.recording import ForwardFailedError, record
 from lfp_snn.engine.stage import Tape
+from lfp_snn.engine.supported import is_leaf
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
 from lfp_snn.engine.unrolled import OneStep, find_step
@@ -316,9 +317,11 @@ def _state(net: nn.Module) -> tuple[object, object]:
     for module in net.modules():
         keeps_state = isinstance(module, snn.SpikingNeuron | PerStep)
         buffers = [] if keeps_state else list(module._buffers.values())
+        # Those that a forward takes itself are named by the program, others by their module.
+        parameters = [] if is_leaf(module) else list(module._parameters.values())
         options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k != "step"]
-        found.append((id(module), *map(id, buffers), *options))
-        held += [module, *buffers]
+        found.append((id(module), *map(id, (*buffers, *parameters)), *options))
+        held += [module, *buffers, *parameters]
     return tuple(found), held
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "ACTIVATIONS",
     "DROPOUTS",
     "FUNCTIONAL_MODULES",
+    "GATES",
     "LIKE",
     "LINEAR",
     "MAXIMA",
@@ -36,6 +37,7 @@ __all__ = [
     "METADATA",
     "MODULES",
     "POOL_OPTIONS",
+    "PRODUCTS",
     "REFUSED",
     "RESHAPES",
     "SAME",
@@ -60,8 +62,11 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.Hardtanh,
     nn.Softsign,
     nn.Sigmoid,
+    nn.Hardsigmoid,
     Sign,
 )
+#: Those whose values are gates where they multiply a signal.
+GATES: tuple[type[nn.Module], ...] = (nn.Sigmoid, nn.Hardsigmoid, nn.Softmax)
 
 MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Linear: synapses.Linear,
@@ -101,6 +106,7 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     snn.Alpha: stepped.Alpha,
     fixed.FixedPointLeaky: fixed.FixedPoint,
     Step: units.StepUnits,
+    nn.Softmax: units.Softmax,
     **dict.fromkeys(ACTIVATIONS, units.Activation),
 }
 
@@ -123,6 +129,31 @@ REFUSED: dict[type[nn.Module], str] = {
     snn.SConv2dLSTM: _GATED,
 }
 
+#: Modules of torch with a memory that its users take for spiking networks' sake, and the same.
+REFUSED |= dict.fromkeys((nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell), _GATED)
+REFUSED |= dict.fromkeys(
+    (nn.RNN, nn.RNNCell),
+    "keeps a state that is no membrane: take snn.RLeaky, which recurs and spikes",
+)
+#: Where other simulators define their neurons, and what to do instead.
+FOREIGN = {
+    "spikingjelly.activation_based.neuron": "is a neuron of SpikingJelly: put "
+    "snn.Leaky(beta=1 - 1 / tau, reset_mechanism='zero', reset_delay=False, init_hidden=True) in "
+    "its place, and snn.Leaky(beta=1.0, ...) in that of IFNode (docs/from_spikingjelly.md)",
+    "norse.torch.module": "is a module of Norse: put snn.Leaky(beta, init_hidden=True) in its "
+    "place, with beta = 1 - dt * tau_mem_inv",
+    "sinabs.layers": "is a layer of sinabs: put snn.Leaky(beta=exp(-1 / tau_mem), "
+    "reset_mechanism='subtract', reset_delay=False, init_hidden=True) in its place",
+}
+
+
+def refusal(module: nn.Module) -> str | None:
+    """Say why there is no rule for a module and what to do instead; None if nothing is known."""
+    path = type(module).__module__ + "."
+    foreign = (why for package, why in FOREIGN.items() if path.startswith(package + "."))
+    return REFUSED.get(type(module)) or next(foreign, None)
+
+
 #: Modules of torch that are looked into, since what they call has a rule.
 OPENED: tuple[type[nn.Module], ...] = (
     nn.Sequential,
@@ -138,9 +169,9 @@ OPENED: tuple[type[nn.Module], ...] = (
 
 def is_leaf(module: nn.Module) -> bool:
     """Whether a module is looked at as a whole: neurons and torch's own are, users' are not."""
-    own = isinstance(module, (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED))
+    own = isinstance(module, snn.SpikingNeuron | Step | Sign | PerStep) or refusal(module)
     of_torch = type(module).__module__.startswith("torch.nn")
-    return own or (of_torch and not isinstance(module, OPENED))
+    return bool(own) or (of_torch and not isinstance(module, OPENED))
 
 
 #: Functions, and methods by name, that do what a module does; positional arguments of both agree
@@ -156,7 +187,12 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     torch.tanh: nn.Tanh,
     "tanh": nn.Tanh,
     torch.sigmoid: nn.Sigmoid,
+    F.sigmoid: nn.Sigmoid,
     "sigmoid": nn.Sigmoid,
+    F.hardsigmoid: nn.Hardsigmoid,
+    torch.softmax: nn.Softmax,
+    F.softmax: nn.Softmax,
+    "softmax": nn.Softmax,
     torch.sign: Sign,
     "sign": Sign,
     F.max_pool1d: nn.MaxPool1d,
@@ -193,6 +229,8 @@ SAME = {
     "contiguous", "clone", "detach", "detach_", "float", "double", "to", "type", "type_as",
     "data", "alias", "requires_grad_", "cpu", "cuda", "positive",
 }  # fmt: skip
+#: Functions that may be linear in each of several values; whether a call is, is tried out.
+PRODUCTS = {"mul", "imul", "rmul", "multiply", "matmul", "rmatmul", "bmm", "einsum"}
 #: Functions that may be linear in what they take; whether a call is, is tried out.
 LINEAR = {
     "mean", "sum", "stack", "chunk", "split", "tensor_split", "hsplit", "vsplit", "unbind",
@@ -201,7 +239,9 @@ LINEAR = {
     "rot90", "pad", "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle",
     "channel_shuffle", "expand", "broadcast_to", "repeat", "tile", "repeat_interleave", "neg",
     "negative", "cumsum", "diff", "hstack", "vstack", "dstack", "einsum", "matmul", "rmatmul",
-    "mul", "rmul", "imul", "div", "truediv", "tril", "triu", "diagonal",
+    "bmm", "linear", "mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "add",
+    "radd", "iadd", "sub", "rsub", "isub", "tril", "triu", "diagonal", "cat", "concat",
+    "concatenate",
 }  # fmt: skip
 #: What may be asked of a tensor that does not tell its values.
 METADATA = {

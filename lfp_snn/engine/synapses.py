@@ -30,6 +30,7 @@ class Synapse(Stage):
     """
 
     module: Any
+    takes_narrow = True
 
     @override
     def demand(self, rules: Rules) -> Demand:
@@ -257,6 +258,7 @@ class OtherConvolution(Synapse):
     """
 
     module: Any
+    takes_narrow = False
 
     def __init__(self, name: str, module: Any) -> None:
         super().__init__(name, module)

@@ -48,6 +48,7 @@ class Tape:
         start: the number of steps of the sequence before the first of this pass.
         again: whether these steps were run before, so that running statistics have seen them.
         stopwatch: the stopwatch that times the stages, if any.
+        narrow: the type in which spikes travel between stages; None for the type of the network.
     """
 
     steps: int
@@ -68,6 +69,7 @@ class Tape:
     start: int = 0
     again: bool = False
     stopwatch: Stopwatch | None = None
+    narrow: torch.dtype | None = None
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:
@@ -77,6 +79,11 @@ class Tape:
     def running(self, dims: int) -> Tensor | None:
         """Bool ``[T, B, 1, ...]``, true until a sample's end; None if all run for T."""
         return None if self.lengths is None else running(self.lengths, self.steps, dims)
+
+    @property
+    def spike_dtype(self) -> torch.dtype:
+        """The type in which spikes travel between stages."""
+        return self.narrow or self.dtype
 
     def every_step(self, value: Tensor) -> Tensor:
         """A value as ``[T, B, ...]``, also where it is constant over time."""

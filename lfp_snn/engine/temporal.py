@@ -22,7 +22,7 @@ from lfp_snn.engine.inputs import (
 )
 from lfp_snn.engine.observed import ObservedNetwork
 from lfp_snn.engine.online import OnlineSession
-from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Statistics
+from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Precision, Statistics
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.stopwatch import Stopwatch
 from lfp_snn.rewards import StepwiseReward
@@ -57,9 +57,12 @@ class TemporalLFP(ObservedNetwork):
             back (:mod:`lfp_snn.engine.chunked`), for long sequences.
         chunk: the steps of a chunk; None to choose as many as the budget allows.
         budget: the bytes for one chunk and the membranes at all borders.
-        half: bfloat16 or float16 for the products of synapses, on ``"triton"``; membranes, credit
-            and the sums within a product stay in float32. None for the type of the network.
-            float16 ends at 65504, which credit passes where eps is as small as 1e-6.
+        precision: the precision of the products of synapses of a network in float32
+            (:mod:`lfp_snn.backends.precision`): ``"exact"``, float32's result; ``"tf32"``, the same
+            but that CUDA devices may round the sides of convolutions and of products of two real
+            sides to TF32; ``"bf16"`` or ``"fp16"``, all sides in that type, not on events.
+            Membranes, statistics and sums within a product are float32 in all of them. float16
+            ends at 65504, which credit passes where eps is as small as 1e-6.
         statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
             ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
             update goes where the normalisation cancels it.
@@ -93,12 +96,12 @@ class TemporalLFP(ObservedNetwork):
         memory: Memory = "full",
         chunk: int | None = None,
         budget: int = BUDGET,
-        half: torch.dtype | None = None,
+        precision: Precision = "tf32",
         statistics: Statistics = "fixed",
         example: Tensor | None = None,
         check: bool = True,
     ) -> None:
-        options = EngineOptions(backend, memory, chunk, budget, half, statistics)
+        options = EngineOptions(backend, memory, chunk, budget, precision, statistics)
         super().__init__(net, rule, options, update, example, check=check)
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
         self._input: Tensor | Spikes | None = None
@@ -156,7 +159,7 @@ class TemporalLFP(ObservedNetwork):
             x, steps = self._find_structure(*given)
             self._used = self._choose_plan()
             full = self.options.memory == "full"
-            value = prepare_input(x, steps, self.dtype if full else None)
+            value = prepare_input(x, steps, self._input_dtype(x) if full else None)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -166,6 +169,7 @@ class TemporalLFP(ObservedNetwork):
                 dtype=self.dtype,
                 exchange=self.exchange,
                 stopwatch=self.stopwatch,
+                narrow=self._narrow(),
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
             if full:

@@ -47,6 +47,7 @@ from lfp_snn.cells import Arriving
 from lfp_snn.engine import norms, synapses
 from lfp_snn.engine.fixed import FixedPoint
 from lfp_snn.engine.graph import Node, Program
+from lfp_snn.engine.linear_map import LearnedMap
 from lfp_snn.engine.neurons import Leaky, reduce_to
 from lfp_snn.engine.shapes import Identity
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Stage, Tape, Wanted
@@ -117,6 +118,12 @@ def _refuse(program: Program, rules: Rules) -> None:
             raise NetworkError(
                 f"Neuron '{stage.name}' has graded spikes, for whose factor there is no trace: "
                 "build it with graded_spikes_factor=1, or train without online()."
+            )
+        if isinstance(stage, LearnedMap):
+            raise NetworkError(
+                f"Stage '{stage.name}' learns {', '.join(stage.learned)}, for which there is no "
+                "trace: online() knows parameters of linear layers, convolutions and "
+                "normalisations; train without it."
             )
         if isinstance(stage, synapses.Synapse) and rules[stage.name].at_synapse != CONTRIBUTION:
             raise NetworkError(

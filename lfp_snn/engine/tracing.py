@@ -21,8 +21,9 @@ from lfp_snn.activations import Step
 from lfp_snn.engine import merges, shapes
 from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.computed import refuse_computed_weights
+from lfp_snn.engine.derived import Derived, constants
 from lfp_snn.engine.graph import Node, Program
-from lfp_snn.engine.linear_map import LinearMap
+from lfp_snn.engine.linear_map import LearnedMap, LinearMap, Product
 from lfp_snn.engine.norms import Normalisation
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.stage import Spiking, Stage
@@ -30,11 +31,13 @@ from lfp_snn.engine.supported import (
     ACTIVATIONS,
     DROPOUTS,
     FUNCTIONAL_MODULES,
+    GATES,
     LINEAR,
     MAXIMA,
     MERGES,
     MODULES,
     POOL_OPTIONS,
+    PRODUCTS,
     RESHAPES,
     SAME,
     SCALES,
@@ -69,6 +72,7 @@ class _Builder:
         self.root = root
         self.statistics = statistics
         self.nodes: list[Node] = []
+        self.parameters = {id(p): name for name, p in root.named_parameters()}
         #: The number of each value in the program.
         self.known: dict[Value, int] = dict.fromkeys(step.inputs, 0)
         self.called: Counter[str] = Counter()
@@ -118,14 +122,16 @@ class _Builder:
         if isinstance(source, Value) and source.call is not None and source.call.is_neuron:
             what = f"the membrane of neuron '{source.call.name}'"
             advice = "only spikes can feed another stage"
-        elif isinstance(source, Tensor):
+        elif isinstance(source, Tensor | Derived):
             what = self._constant(source)
             advice = "hold it in a module with a rule, such as nn.Linear"
         else:
             what, advice = f"'{source}'", "it must be a value that the network computed"
         raise NetworkError(f"Stage '{user}' takes {what}, for which there is no rule: {advice}.")
 
-    def _constant(self, tensor: Tensor) -> str:
+    def _constant(self, tensor: Tensor | Derived) -> str:
+        if isinstance(tensor, Derived):
+            return f"what the forward computes from parameters alone (by '{tensor.name}')"
         named = (*self.root.named_parameters(), *self.root.named_buffers())
         names = [name for name, each in named if each is tensor]
         return f"the parameter or buffer '{names[0]}' itself" if names else "a tensor of its own"
@@ -141,13 +147,13 @@ class _Builder:
             self._add(MODULES[type(module)](name, module), sources[:1], call)
         elif method in SUMS and _is_sum(sources):
             self._sum(call, name, sources, SUMS[method] * float(options.get("alpha", 1)))
-        elif method == "rsub":
+        elif method == "rsub" and _is_sum(sources):
             self._sum(call, name, sources[::-1], -1.0)
         elif method in SCALES and _is_scale(sources) and not options.get("rounding_mode"):
             factor = float(sources[1])
             factor = 1 / factor if "div" in method else factor
             self._add(merges.Sum(name, (factor,)), sources[:1], call)
-        elif method in MERGES:
+        elif method in MERGES and all(isinstance(each, Value) for each in sources[0]):
             axis = sources[1] if len(sources) > 1 else options.get("dim", options.get("axis", 0))
             self._add(merges.Concatenate(name, int(axis)), list(sources[0]), call)
         elif method in MAXIMA and len(sources) == 2 and isinstance(sources[1], Value):
@@ -182,51 +188,84 @@ class _Builder:
 
     def _linear(self, call: Call, name: str, method: str) -> None:
         """Add a function that is linear in the values it takes: a stage for each part it gives."""
+        products = method in PRODUCTS and len(call.operands) > 1
+        below = method in ("rdiv", "rtruediv", "reciprocal")
+        if below or ("div" in method and call.operands != list(call.args[:1])):
+            raise NetworkError(
+                f"Stage '{name}' divides by a value that the network computed, for which there is "
+                "no rule: divide by numbers, parameters and fixed tensors, or multiply."
+            )
         if method not in LINEAR:
-            if method in SCALES or method in ("rdiv", "rtruediv", "reciprocal"):
-                raise _no_product(name)
             raise NetworkError(
                 f"The forward calls '{method}' (as '{name}'), for which there is no rule; rules "
-                "exist for functions that are linear, concatenation, elementwise maximum, "
-                "reshapes, pools and activations (a step is lfp_snn.activations.Step)."
+                "exist for functions that are linear, products, concatenation, elementwise "
+                "maximum, reshapes, pools, softmax and activations (a step is "
+                "lfp_snn.activations.Step)."
             )
-        operands = list(dict.fromkeys(call.operands))
-        constants = [each for each in leaves((call.args, call.kwargs)) if isinstance(each, Tensor)]
-        if any(each.requires_grad for each in constants) or (
-            method in SCALES and len(call.operands) != 1
-        ):
-            raise _no_product(name)
-        shapes_ = [each.shape for each in operands]
+        learned = self._learned(call, name)
+        if products and learned:
+            raise NetworkError(
+                f"Stage '{name}' multiplies what the network computed by parameters and by values "
+                "in one call, for which there is no rule: make it two."
+            )
+        shapes_ = [each.shape for each in call.operands]
         for part, value in call.parts.items():
             if value not in self.used:
                 continue
-            function = partial(_called, call, operands, part)
+            function = partial(_called, call, part)
             own = name if len(call.parts) == 1 else f"{name} (part {part})"
-            self.nodes.append(
-                Node(
-                    LinearMap(own, function, shapes_),
-                    tuple(self._number(each, own) for each in operands),
-                )
-            )
+            inputs = tuple(self._number(each, own) for each in call.operands)
+            if products:
+                gates = [self._is_gate(i) for i in inputs]
+                stage: Stage = Product(own, function, shapes_, gates)
+            elif learned:
+                stage = LearnedMap(own, function, shapes_, learned)
+            else:
+                stage = LinearMap(own, function, shapes_)
+            self.nodes.append(Node(stage, inputs))
             self.known[value] = len(self.nodes)
 
+    def _learned(self, call: Call, name: str) -> dict[str, nn.Parameter]:
+        """The parameters that a call takes, by name."""
+        tensors = list(constants((call.args, call.kwargs)))
+        found = [each for each in tensors if isinstance(each, nn.Parameter)]
+        learning = [each for each in tensors if each.requires_grad]
+        unknown = [each for each in (*found, *learning) if id(each) not in self.parameters]
+        if unknown:
+            raise NetworkError(
+                f"Stage '{name}' takes a parameter of shape {tuple(unknown[0].shape)} that is none "
+                "of the network's, so that nothing would train it: assign it to an attribute of a "
+                "module, or put it into an nn.ParameterList."
+            )
+        return {self.parameters[id(each)]: each for each in found}
 
-def _no_product(name: str) -> NetworkError:
-    return NetworkError(
-        f"Stage '{name}' multiplies or divides by a value that the network computed or learns, for "
-        "which there is no rule: only products with numbers are linear."
-    )
+    def _is_gate(self, value: int) -> bool:
+        """Is a value of the program made by a gate, perhaps with linear stages behind it?"""
+        if not value:
+            return False
+        stage, inputs = self.nodes[value - 1].stage, self.nodes[value - 1].inputs
+        if stage.linear:
+            return all(map(self._is_gate, inputs))
+        return isinstance(stage.module, GATES)
 
 
-def _called(call: Call, operands: Sequence[Value], part: int, *given: Tensor) -> Tensor:
+def _called(call: Call, part: int, *given: Tensor) -> Tensor:
     """Call a function anew with tensors in the place of its values, and take one of the results."""
-    found = dict(zip(operands, given, strict=True))
+    changed = call.name.endswith("_") or call.name in ("iadd", "isub", "imul", "itruediv")
+    values = iter(given[: len(call.operands)])
+    held = constants((call.args, call.kwargs))
+    own = dict.fromkeys(id(each) for each in held if isinstance(each, nn.Parameter))
+    parameters = dict(zip(own, given[len(call.operands) :], strict=True))
 
     def put(value: Any) -> Any:
         if isinstance(value, Value):
-            return found[value]
+            return next(values).clone() if changed else next(values)
+        if isinstance(value, Derived):
+            return value.compute(put)
+        if isinstance(value, nn.Parameter):
+            return parameters[id(value)]
         if isinstance(value, Tensor) and value.is_floating_point():
-            return value.detach().to(given[0].dtype)
+            return value.to(given[0].dtype)
         if isinstance(value, tuple):
             return tuple(map(put, value))
         return value
@@ -267,7 +306,8 @@ def _dropout(
 
 
 def _is_sum(sources: list[Any]) -> bool:
-    return len(sources) == 2 and any(isinstance(each, Value) for each in sources)
+    """Values and numbers alone; a sum with a tensor is a function like others."""
+    return len(sources) == 2 and not any(isinstance(each, Tensor | Derived) for each in sources)
 
 
 def _is_scale(sources: list[Any]) -> bool:

@@ -8,6 +8,8 @@ A unit has no kept part, so that all its relevance belongs to what arrived. With
           \;=\; \frac{R}{z + \varepsilon\, \mathrm{sgn}(z)} \quad \text{for Epsilon}
 
 with sgn(0) = 1. ``docs/method.md``, "Networks without time", says why the sign is there.
+
+A softmax is no function of single units, and has a rule of its own (:class:`Softmax`).
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from typing_extensions import override
 from lfp_snn.activations import Step
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
+from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CreditRule, Rule
 
-__all__ = ["Activation", "Readout", "StepUnits"]
+__all__ = ["Activation", "Readout", "Softmax", "StepUnits"]
 
 
 class Activation(Spiking):
@@ -39,7 +42,11 @@ class Activation(Spiking):
 
     def __init__(self, name: str, module: nn.Module) -> None:
         super().__init__(name, module)
-        self.rest = float(self.value(torch.zeros((), dtype=torch.float64)))
+        self.rest = self.resting()
+
+    def resting(self) -> float:
+        """What a unit gives without any input."""
+        return float(self.value(torch.zeros((), dtype=torch.float64)))
 
     @override
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
@@ -138,6 +145,78 @@ class StepUnits(Activation):
     @override
     def describe(self) -> str:
         return f"Step({self.module.extra_repr()})"
+
+
+class Softmax(Activation):
+    r"""A softmax along an axis of the sample, :math:`a = \mathrm{softmax}(z)`.
+
+    Expanded to first order at :math:`z`, with a constant that takes its share as a bias does, the
+    relevance of :math:`z_i` is
+
+    .. math::
+
+        R_i = z_i \Big(R_i^\mathrm{out} - a_i \sum_j R_j^\mathrm{out}\Big) = z_i n_i
+        \qquad R^\mathrm{out} = a c
+
+    so that the credit :math:`n` of :math:`z` is that in brackets, whatever the rule.
+
+    Raises:
+        NetworkError: the axis is that of the batch, or is not said.
+
+    Source: Achtibat et al., AttnLRP, ICML 2024 (Proposition 3.1).
+    """
+
+    module: nn.Softmax
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        super().__init__(name, module)
+        if self.module.dim is None:
+            raise NetworkError(
+                f"Stage '{name}' (Softmax) is not told its axis: give it dim, for instance -1."
+            )
+
+    @override
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
+        (z,) = inputs
+        if self._axis(z) < 2:
+            raise NetworkError(
+                f"Stage '{self.name}' takes a softmax over samples (axis 0); keep that axis, for "
+                "instance with x.softmax(-1)."
+            )
+        return super().forward(run, z)
+
+    def _axis(self, like: Tensor) -> int:
+        """The axis of ``[T, B, ...]``."""
+        dim, count = self.module.dim, like.dim() - 1  # time is not among those of the module
+        assert dim is not None
+        if not -count <= dim < count:
+            raise self.misfit(f"the axis {dim}", like.shape)
+        return dim % count + 1
+
+    @override
+    def resting(self) -> float:
+        return 0.0  # the constant of the expansion is that of the rule
+
+    @override
+    def value(self, drive: Tensor) -> Tensor:
+        return drive.softmax(self._axis(drive))
+
+    @override
+    def note(self, run: Tape, value: Tensor) -> None:
+        """Count the units that have more than an equal share."""
+        above = (value * value.shape[self._axis(value)] > 1).sum()
+        run.count(self.name, above * (run.steps // len(value)), value[0, 0].numel())
+
+    @override
+    def credit_relevance(
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        _, value = run.kept[self]
+        return (relevance - value * relevance.sum(self._axis(value), keepdim=True),)
+
+    @override
+    def rule(self, rules: Rules) -> str:
+        return "R - a sum R"
 
 
 class Readout(Activation):

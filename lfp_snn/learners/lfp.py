@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.engine.options import EngineOptions, Memory, Statistics
+from lfp_snn.engine.options import EngineOptions, Memory, Precision, Statistics
 from lfp_snn.errors import ConfigError, NotFiniteError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
@@ -46,6 +46,8 @@ class LFPOptions(LearnerOptions):
         memory: what is kept for the way back: ``full`` keeps every step, ``chunked`` repeats chunks
             of time, for long sequences.
         chunk: the steps of a chunk; null to choose them by the memory that they take.
+        precision: the numbers in which products are computed: ``exact``, ``tf32``, ``bf16`` or
+            ``fp16`` (:mod:`lfp_snn.backends.precision`).
         statistics: how credit goes through normalisations: ``fixed`` as published, with their
             statistics held fixed, or ``through`` them too, as autograd has it.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
@@ -60,13 +62,20 @@ class LFPOptions(LearnerOptions):
     )
     memory: Memory = "full"
     chunk: int | None = Field(default=None, ge=1)
+    precision: Precision = "tf32"
     statistics: Statistics = "fixed"
     update: UpdateOptions = UpdateOptions()
     homeostasis: HomeostasisOptions | None = None
 
     @override
     def engine_options(self) -> EngineOptions:
-        return EngineOptions(self.backend, self.memory, self.chunk, statistics=self.statistics)
+        return EngineOptions(
+            self.backend,
+            self.memory,
+            self.chunk,
+            precision=self.precision,
+            statistics=self.statistics,
+        )
 
 
 def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:

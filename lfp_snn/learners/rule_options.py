@@ -21,7 +21,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
-from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Rescale
+from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Products, Rescale
 from lfp_snn.rules.rescale import Carry, Gate
 
 __all__ = [
@@ -43,20 +43,24 @@ class RescaleOptions(Choice):
 
     Attributes:
         gate: the gate that lets credit pass, positive or window.
-        carry: what a membrane takes from the step that follows, reference or decay.
+        carry: what a membrane takes from the step that follows, reference or decay; null:
+            reference for neurons whose state is the membrane alone, else decay.
         eps: the stabiliser.
         synapse: the rule by which synapses share.
+        product: halves or signal, how products share among their factors.
     """
 
     name: Literal["rescale"] = "rescale"
     gate: Gate = "positive"
-    carry: Carry = "reference"
+    carry: Carry | None = None
     eps: float = 0.1
     synapse: _Rule = Field(default_factory=lambda: _RULES["epsilon"](name="epsilon"))
+    product: Products = "halves"
 
     @override
     def make(self) -> Rescale:
-        return Rescale(self.gate, self.carry, self.eps, self.synapse.make())
+        synapse = self.synapse.make()
+        return Rescale(self.gate, self.carry, self.eps, synapse, product=self.product)
 
     @override
     def check(self) -> None:

@@ -16,7 +16,9 @@ module     what it holds
 ========== ===========================================================================
 options    what every architecture shares
 basic      ``mlp`` and ``csnn``
+maps       what architectures on maps share
 published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
+spikformer ``spikformer``: a transformer of spikes
 listed     ``layers``: a network written down as a list, layer by layer
 layer      what a listed layer is, how a config writes one, and modules from a list of them
 kinds      the kinds of layers with one module: synapses, pools, shapes
@@ -24,8 +26,10 @@ norms      the kinds of layers that normalise
 neurons    the kinds of layers that are neurons
 units      the kinds of layers that are activations
 branches   the kinds of layers that hold branches of layers
+attention  the kind of layer that is spiking self-attention
 nir        a network from a file of the Neuromorphic Intermediate Representation
 nir_graph  the shape of a NIR graph: nodes in order, loops of neurons
+nir_time   how long a step of a NIR file is, where the file says it and where not
 bounded    networks that a file describes, no larger than the weights that come with it
 ========== ===========================================================================
 """
@@ -43,6 +47,7 @@ from lfp_snn.models.basic import CSNN, MLP
 from lfp_snn.models.listed import Layers
 from lfp_snn.models.options import ModelOptions
 from lfp_snn.models.published import DeeperSNN, LifCNN, LifResNet, LifVGG
+from lfp_snn.models.spikformer import Spikformer
 from lfp_snn.options import dotted, nearest
 
 __all__ = [
@@ -55,6 +60,7 @@ __all__ = [
     "LifResNet",
     "LifVGG",
     "ModelOptions",
+    "Spikformer",
     "build",
 ]
 
@@ -66,6 +72,7 @@ MODELS: dict[str, type[ModelOptions]] = {
     "deepersnn": DeeperSNN,
     "lif_resnet": LifResNet,
     "lif_vgg": LifVGG,
+    "spikformer": Spikformer,
     "layers": Layers,
 }
 

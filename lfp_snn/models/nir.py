@@ -9,9 +9,7 @@ runs no code of the file.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,10 @@ from torch import Tensor, nn
 
 from lfp_snn.errors import DataError, NetworkError, require
 from lfp_snn.models.nir_graph import Place, metadata_of, places_of
+from lfp_snn.models.nir_time import DT, timed
 from lfp_snn.unpacking import open_hdf5, reading
 
 __all__ = ["DT", "NIRNetwork", "from_nir", "load_nir"]
-
-#: Seconds of a step, what snntorch and SpikingJelly assume where a file does not say.
-DT = 1e-4
 
 _SMALL = frozenset(
     ("dilation", "end_dim", "groups", "input_shape", "input_type", "kernel_size", "output_type",
@@ -82,9 +78,9 @@ def _check_sizes(path: Path, file: Any) -> None:
 def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
     """Build the network of a ``nir.NIRGraph``; arguments and errors are as of :func:`load_nir`.
 
-    An ``IF`` integrates ``R I`` over a step of ``dt``. Where neither the file nor the caller says
-    what a step is, simulators without units (sinabs) mean the threshold as it stands, in steps; a
-    warning says so.
+    Where neither the file nor the caller says how long a step is, it takes 0.1 ms, or, where the
+    numbers can only be meant so, they are taken in steps and a warning says it
+    (:mod:`lfp_snn.models.nir_time`).
     """
     import nir
 
@@ -96,8 +92,7 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
             "expected one of each."
         )
     given = metadata_of(graph).get("dt") if dt is None else dt
-    step = DT if given is None else float(given)
-    places = places_of(graph)
+    places, step = timed(places_of(graph), given)
     (source,), (target,) = graph.inputs, graph.outputs
     (last,) = (place.inputs for place in places if place.name == target)
     neurons = {p.name for p in places if isinstance(p.node, nir.LIF | nir.IF | nir.CubaLIF)}
@@ -107,34 +102,11 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
         )
     stages = [
         (place, _module(place, step, output=place.name == last[0]))
-        for place in _timed(places, step, stated=given is not None)
+        for place in places
         if place.name not in (source, target)
     ]
     shape = tuple(int(n) for n in np.atleast_1d(graph.nodes[source].input_type["input"]))
     return NIRNetwork(source, stages, shape)
-
-
-def _timed(places: Sequence[Place], dt: float, *, stated: bool) -> list[Place]:
-    """The nodes; R of integrators per step is given per second, if the file says no time step."""
-    import nir
-
-    found, in_steps = [], []
-    for place in places:
-        # With R = 1 / dt a current enters unscaled, as programs write it that think in seconds.
-        if not stated and isinstance(place.node, nir.IF) and not np.allclose(place.node.r * dt, 1):
-            node = nir.IF(place.node.r / dt, place.node.v_threshold, place.node.v_reset)
-            node.metadata = place.node.metadata
-            in_steps.append(place.name)
-            place = replace(place, node=node)
-        found.append(place)
-    if in_steps:
-        warnings.warn(
-            "The file does not say how long a step is: the thresholds of "
-            f"{', '.join(in_steps)} (IF) are taken as they stand, in steps and not in seconds; "
-            "give dt if that is wrong.",
-            stacklevel=3,
-        )
-    return found
 
 
 class NIRNetwork(nn.Module):

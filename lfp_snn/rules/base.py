@@ -1,6 +1,6 @@
 r"""What a rule is: data that says how relevance goes through a neuron and through a synapse.
 
-A rule has two halves, and every concrete rule is no more than these declarations:
+A rule has two halves, and a word on products. A concrete rule is no more than these declarations:
 
 **At the neuron** (:meth:`Rule.split`). The membrane is a sum of what was kept of the earlier
 membrane and of what arrived, :math:`u_t = \beta v_t + I_t - \theta r_t`. The relevance of the
@@ -14,6 +14,15 @@ synapses. A rule names the *variants* of the current that it needs, each with it
 :math:`I^k` into a credit :math:`g^k` of each variant. What goes through synapse (i, j) is
 
 .. math:: R_{i \leftarrow j} = \sum_k x^k_i\, w^k_{ij}\, g^k_j
+
+**At a product of values** (:meth:`Rule.shares_of_factors`), of two spike trains that meet in an
+attention, say, or of a signal and its gate. :math:`y = x_1 \cdots x_k` is linear in each factor;
+each gets its share :math:`a_i` of the relevance, and so the credit
+
+.. math:: c_i = a_i \frac{\partial y}{\partial x_i} c_y \qquad \sum_i a_i = 1
+
+The same holds for matrix products and all else that is linear in each of several values: the
+relevance :math:`\sum x_i c_i` of the factors is that of the value.
 
 What it means for **learning**: a synapse takes the size of the relevance that went through it, in
 the direction in which the reward wants the current,
@@ -57,7 +66,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -74,6 +83,7 @@ __all__ = [
     "CreditRule",
     "EpsilonSplit",
     "Formula",
+    "Products",
     "Rule",
     "Variant",
     "as_is",
@@ -87,6 +97,8 @@ Change = Callable[[Tensor], Tensor]
 #: Entries of a value at which credit is needed on the way back: where it spiked (was not zero),
 #: where a gate is open (near the threshold, say), or everywhere.
 Active = Literal["spikes", "gate", "everywhere"]
+#: How a product shares relevance among its factors: equally, or nothing to gates.
+Products = Literal["halves", "signal"]
 #: All of them, from the narrowest to the widest.
 ACTIVE: tuple[Active, ...] = ("spikes", "gate", "everywhere")
 
@@ -158,7 +170,17 @@ class Rule(ABC):
 
     A class that overrides a method and names no formula for it has a formula of its own: the one
     that its parent named is not true of it any more.
+
+    Args:
+        product: how products of values share relevance among their factors: in ``"halves"``
+            (Achtibat et al., ICML 2024), or all to the ``"signal"`` and nothing to its gate
+            (Arras et al., 2017), which then learns nothing.
+
+    Raises:
+        ConfigError: there is no such word.
     """
+
+    product: Products = field(default="halves", kw_only=True)
 
     #: The methods that each formula stands for.
     _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -171,6 +193,13 @@ class Rule(ABC):
         for said, methods in cls._stands_for.items():
             if said not in vars(cls) and any(method in vars(cls) for method in methods):
                 setattr(cls, said, OWN)
+
+    def __post_init__(self) -> None:
+        if self.product not in get_args(Products):
+            raise ConfigError(
+                f"{type(self).__name__}.product is {self.product!r}; expected "
+                f"{' or '.join(get_args(Products))}."
+            )
 
     @property
     def at_neuron(self) -> Formula:
@@ -186,6 +215,10 @@ class Rule(ABC):
     def active(self) -> Active:
         """The entries of a population with this rule at which it needs credit."""
         return "spikes"
+
+    def suited(self, states: int) -> Rule:
+        """The rule as it serves neurons that keep so many states from step to step."""
+        return self
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -223,6 +256,22 @@ class Rule(ABC):
             currents: the current ``I^k`` of each variant.
         """
         return (n,)
+
+    def shares_of_factors(self, gates: Sequence[bool]) -> tuple[float, ...]:
+        """The share of the relevance of a product that each of its factors gets.
+
+        Args:
+            gates: whether each factor is a gate, which a sigmoid or a softmax made.
+        """
+        taken = [self.product == "signal" and gate for gate in gates]
+        if all(taken):  # of gates alone, each is as good as the other
+            taken = [False] * len(gates)
+        return tuple(0.0 if none else 1 / taken.count(False) for none in taken)
+
+    def shown(self, *options: str) -> str:
+        """The rule by its name and these options, with others that are not as usual."""
+        told = [] if self.product == "halves" else [f"product={self.product!r}"]
+        return f"{type(self).__name__}({', '.join([*options, *told])})"
 
 
 @dataclass(frozen=True)
@@ -299,6 +348,7 @@ class EpsilonSplit(Rule):
     conserving: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (math.isfinite(self.eps) and self.eps > 0):
             raise ConfigError(
                 f"{type(self).__name__}.eps is {self.eps}; expected a positive finite number such "
@@ -319,9 +369,9 @@ class EpsilonSplit(Rule):
 
     def __repr__(self) -> str:
         """The name and the parameters of the rule; ``eps`` only where it counts."""
-        hidden = "eps" if self.conserving else "conserving"
-        shown = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name != hidden)
-        return f"{type(self).__name__}({', '.join(shown)})"
+        hidden = ("product", "eps" if self.conserving else "conserving")
+        shown = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name not in hidden)
+        return self.shown(*shown)
 
 
 def ratio(a: Tensor, b: Tensor) -> Tensor:

@@ -18,22 +18,25 @@ __all__ = ["Assignment", "Composite", "EpsilonGammaBox", "EpsilonPlusFlat", "Par
 
 @dataclass(frozen=True)
 class Part:
-    """A stage that takes a rule: a synapse or a population of neurons.
+    """A stage that takes a rule: a synapse, a population of neurons, or a product of values.
 
     Args:
-        name: the path of the module in the network.
-        kind: the name of the module's class, such as ``Conv2d``.
-        synapses: the names of the synapses that feed the neurons; empty for a synapse.
+        name: the path of the module in the network; of a product the name of its function.
+        kind: the name of the module's class, such as ``Conv2d``; ``Product``.
+        synapses: the names of the synapses that feed the neurons or the product; None for a
+            synapse.
+        states: how many states the neurons keep from step to step: the membrane, currents.
     """
 
     name: str
     kind: str
     synapses: tuple[str, ...] | None = None
+    states: int = 1
 
     @property
-    def is_neuron(self) -> bool:
+    def is_synapse(self) -> bool:
         """Whether the part is neurons, and no synapse."""
-        return self.synapses is not None
+        return self.synapses is None
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ class Assignment:
 class Composite:
     """Rules assigned to layers; the first assignment that fits a layer gives its rule.
 
-    Neurons take the rule of the synapse that feeds them (the last one if several do), unless an
-    assignment fits the neurons themselves. What nothing fits takes the default.
+    Neurons and products take the rule of the synapse that feeds them (the last one if several do),
+    unless an assignment fits them themselves. What nothing fits takes the default.
 
     Args:
         layers: the assignments, the most special one first.
@@ -109,7 +112,7 @@ class Composite:
         Raises:
             ConfigError: an assignment fits no part.
         """
-        synapses = [part.name for part in parts if not part.is_neuron]
+        synapses = [part.name for part in parts if part.is_synapse]
         if self.strict:
             self._refuse_idle(parts, synapses)
         rules: dict[str, Rule] = {}
@@ -186,4 +189,7 @@ def assign(rule: Rule | Composite, parts: Iterable[Part]) -> Mapping[str, Rule]:
             f"The rule is {rule!r}; expected one of lfp_snn.rules, such as Epsilon(0.1), a "
             "subclass of Rule, or a Composite."
         )
-    return rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    found = rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    return {
+        p.name: found[p.name] if p.is_synapse else found[p.name].suited(p.states) for p in known
+    }

@@ -79,7 +79,7 @@ class Norm(Rule):
         return (split_by_size(relevance, parts),) * len(parts)
 
     def __repr__(self) -> str:
-        return "Norm()"
+        return self.shown()
 
 
 @dataclass(frozen=True)
@@ -105,4 +105,4 @@ class Pass(Rule):
         return (n * 0, *(n,) * (len(parts) - 1))
 
     def __repr__(self) -> str:
-        return "Pass()"
+        return self.shown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -56,6 +56,10 @@ class Rescale(CreditRule):
               :math:`D_t = |v_t| + |p_t - v_t| + \varepsilon`
     decay     the share of the membrane that is left, with resets held fixed:
               :math:`k_t = \beta\, \partial v_{t+1} / \partial u_t`
+    None      reference in neurons whose state is the membrane alone (``Leaky``, ``RLeaky``,
+              ``Lapicque``), decay in those that keep currents too (``Synaptic``, ``RSynaptic``,
+              ``Alpha``): a membrane that is a difference of states is little where both are
+              large, and a share of it says little
     ========= ===================================================================================
 
     **What this is, and what it is not.** The slope :math:`a_t` is a finite difference between two
@@ -74,7 +78,8 @@ class Rescale(CreditRule):
 
     Args:
         gate: the gate that lets credit pass, positive or window.
-        carry: what a membrane takes from the step that follows: reference or decay.
+        carry: what a membrane takes from the step that follows: reference, decay, or None for the
+            one that suits the neuron (outside a network, reference).
         eps: the stabiliser of :math:`a_t` and :math:`D_t`, > 0.
         synapse: the rule by which synapses share; only its half at the synapse counts.
 
@@ -87,15 +92,17 @@ class Rescale(CreditRule):
     """
 
     gate: Gate = "positive"
-    carry: Carry = "reference"
+    carry: Carry | None = None
     eps: float = 0.1
     synapse: Rule = field(default_factory=Epsilon)
 
     def __post_init__(self) -> None:
-        for name, known in (("gate", get_args(Gate)), ("carry", get_args(Carry))):
+        super().__post_init__()
+        for name, known in (("gate", get_args(Gate)), ("carry", (*get_args(Carry), None))):
             if getattr(self, name) not in known:
+                expected = " or ".join(str(each) for each in known)
                 raise ConfigError(
-                    f"Rescale.{name} is {getattr(self, name)!r}; expected {' or '.join(known)}."
+                    f"Rescale.{name} is {getattr(self, name)!r}; expected {expected}."
                 )
         if not (math.isfinite(self.eps) and self.eps > 0):
             raise ConfigError(
@@ -104,10 +111,18 @@ class Rescale(CreditRule):
 
     # ------------------------------------------------------------------ at the neuron
 
+    @override
+    def suited(self, states: int) -> Rescale:
+        if self.carry is not None:
+            return self
+        return replace(self, carry="reference" if states == 1 else "decay")
+
     @property
     @override
     def at_neuron(self) -> Formula:
-        return Formula("rescale", {"gate": self.gate, "carry": self.carry, "eps": self.eps})
+        return Formula(
+            "rescale", {"gate": self.gate, "carry": self.carry or "reference", "eps": self.eps}
+        )
 
     @property
     @override
@@ -132,12 +147,12 @@ class Rescale(CreditRule):
     @override
     def hand(self, part: Tensor, factor: Tensor) -> Tensor:
         """Hand back what is left of the state before under the reference carry, else its factor."""
-        return part if self.carry == "reference" else factor
+        return part if self.carry != "decay" else factor
 
     @override
     def take(self, kept: Tensor, *parts: Tensor) -> Tensor | float:
         """Take ``1 / D`` under the reference carry, else 1."""
-        return 1 / membrane_size(kept, parts, self.eps) if self.carry == "reference" else 1.0
+        return 1 / membrane_size(kept, parts, self.eps) if self.carry != "decay" else 1.0
 
     # ------------------------------------------------------------------ at the synapse
 
@@ -161,4 +176,4 @@ class Rescale(CreditRule):
         """The name and the options; the synapse only where it does not share by contribution."""
         own = f"gate={self.gate!r}, carry={self.carry!r}, eps={self.eps}"
         plain = self.synapse.at_synapse == CONTRIBUTION
-        return f"Rescale({own}{'' if plain else f', synapse={self.synapse!r}'})"
+        return self.shown(own, *([] if plain else [f"synapse={self.synapse!r}"]))

@@ -106,6 +106,11 @@ class Settings(Section):
     keep_checkpoints: int = Field(default=2, ge=1)
     on_non_finite: Literal["stop", "skip"] = "stop"
 
+    @property
+    def on_device(self) -> bool:
+        """Is the data asked to lie where the network does?"""
+        return getattr(getattr(self, "data", None), "storage", None) == "device"
+
     def loader(self, samples: SampleSet, shard: tuple[int, int] = (0, 1)) -> Loader:
         """A loader of the batches to train on, or of one process's share of each."""
         return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers, shard)

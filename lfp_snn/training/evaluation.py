@@ -11,6 +11,7 @@ import torch
 from lfp_snn.data import Batch, Loader, SampleSet
 from lfp_snn.learners import Learner
 from lfp_snn.training.distributed import ALONE, World
+from lfp_snn.training.uploads import Uploads
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -81,8 +82,7 @@ def _batches(
 ) -> Iterator[Batch]:
     """The batches that this process evaluates, on the device of the network."""
     loader = Loader(samples, batch_size, "in_order", seed=0)
-    for batch in loader.epoch(0, start=world.rank, every=world.size):
-        yield batch.to(learner.device)
+    yield from Uploads(learner.device)(loader.epoch(0, start=world.rank, every=world.size))
 
 
 def _evaluate_numbers(

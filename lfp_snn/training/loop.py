@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from lfp_snn.data import Batch, Splits
+from lfp_snn.data.resident import held_on
 from lfp_snn.errors import ConfigError, NotFiniteError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.training.checkpoint import Snapshot, copy_tensors, save_checkpoint
@@ -29,6 +30,7 @@ from lfp_snn.training.result import Result, result_of
 from lfp_snn.training.resume import schedule_anew
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import Steering, of_settings
+from lfp_snn.training.uploads import Uploads
 from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first
 
 __all__ = ["Trainer"]
@@ -66,7 +68,8 @@ class Trainer:
                 "learn; take learner.name=lfp with learner.reward.name=membrane_target."
             )
         self.learner = learner
-        self.splits = splits
+        self.splits = splits = held_on(splits, learner.device, asked=settings.on_device)
+        self.uploads = Uploads(learner.device)
         self.settings = settings
         self.observers = tuple(observers)
         self.world = world
@@ -194,8 +197,8 @@ class Trainer:
         """Train the rest of the epoch under way."""
         progress = self.progress
         start = time.perf_counter() - progress.totals.seconds
-        for batch in self.loader.epoch(progress.epoch + 1, start=progress.batch):
-            self._step(batch.to(self.learner.device))
+        for batch in self.uploads(self.loader.epoch(progress.epoch + 1, start=progress.batch)):
+            self._step(batch)
             progress.totals.seconds = time.perf_counter() - start
             for observer in self.observers:
                 observer.stepped(self._report())

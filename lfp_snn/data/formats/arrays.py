@@ -40,7 +40,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     Raises:
         DataError: the file is damaged, or holds Python objects.
     """
-    return _load(path, content(path))
+    return array_of(path, content(path))
 
 
 def read_npy(path: Path, layout: Layout = AS_IT_IS) -> Events:
@@ -58,7 +58,7 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     with reading(path), zipfile.ZipFile(io.BytesIO(content(path))) as archive:
         check_size(path, sum(each.file_size for each in archive.infolist()))
         return {
-            name.removesuffix(".npy"): _load(path, archive.read(name))
+            name.removesuffix(".npy"): array_of(path, archive.read(name))
             for name in archive.namelist()
             if name.endswith(".npy")
         }
@@ -124,8 +124,16 @@ def _dump(array: npt.NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _load(path: Path, data: bytes) -> npt.NDArray[Any]:
-    """An array, its size checked against what follows its header."""
+def array_of(path: Path | str, data: bytes) -> npt.NDArray[Any]:
+    """The array in the content of a `.npy`, its size checked against what follows its header.
+
+    Args:
+        path: the path of the file, for messages.
+        data: the content of the file.
+
+    Raises:
+        DataError: the file is damaged, or holds Python objects.
+    """
     file = io.BytesIO(data)
     with reading(path):
         version = np.lib.format.read_magic(file)

@@ -37,10 +37,11 @@ class Description:
         split: who drew the split.
         licence: the licence of the data, as its authors state it, or None.
         citation: the authors, title, journal and year of the publication.
-        tonic: the class in `tonic.datasets`.
+        tonic: the class in `tonic.datasets`; empty where tonic does not know it.
         archives: the archives: for each, the names of tonic's attributes for its address, file and
             MD5 sum, and a pattern of the files that it holds; where such a file is there, nothing
             is fetched.
+        address: the address where it is to be had by hand, where tonic does not know it.
         folder: the default folder of the dataset in `datasets/`.
         layout: the layout of the folder.
         binning: the recommended options of preprocessing and binning, the defaults of its options.
@@ -54,10 +55,11 @@ class Description:
     split: str
     licence: str | None
     citation: str
-    tonic: str
-    archives: tuple[tuple[str, str, str, str], ...]
     folder: str
     layout: str
+    tonic: str = ""
+    archives: tuple[tuple[str, str, str, str], ...] = ()
+    address: str = ""
     binning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,6 +78,11 @@ _OURS = "ours: a fifth tests, drawn by class and stored in split.json"
 _ORCHARD = (
     "G. Orchard, A. Jayawant, G. Cohen, N. Thakor, Converting static image datasets to spiking "
     "neuromorphic datasets using saccades, Frontiers in Neuroscience 9, 2015"
+)
+_SUITS = ("clubs", "hearts", "diamonds", "spades")
+_POKER = (
+    "T. Serrano-Gotarredona, B. Linares-Barranco, Poker-DVS and MNIST-DVS: their history, how they "
+    "were made, and other details, Frontiers in Neuroscience 9, 2015"
 )
 
 DESCRIPTIONS: dict[str, Description] = {
@@ -112,12 +119,11 @@ DESCRIPTIONS: dict[str, Description] = {
         title="POKER-DVS",
         what="symbols of playing cards flicked before an event camera",
         sensor=(2, 35, 35),
-        classes=("clubs", "hearts", "diamonds", "spades"),
+        classes=_SUITS,
         recordings=(48, 20),
         split="published",
         licence=None,
-        citation="T. Serrano-Gotarredona, B. Linares-Barranco, Poker-DVS and MNIST-DVS: their "
-        "history, how they were made, and other details, Frontiers in Neuroscience 9, 2015",
+        citation=_POKER,
         tonic="POKERDVS",
         archives=(
             ("", "train_filename", "train_md5", "pips_train/**/*.npy"),
@@ -125,6 +131,35 @@ DESCRIPTIONS: dict[str, Description] = {
         ),
         folder="POKERDVS",
         layout="pips_train/<suit>/<id>.npy and pips_test/<suit>/<id>.npy, suits cl he di sp",
+    ),
+    "pokerdvs_originals": Description(
+        title="POKER-DVS originals",
+        what="131 symbols of playing cards, the 68 of POKER-DVS among them, as they were recorded",
+        sensor=(2, 35, 35),
+        classes=_SUITS,
+        recordings=(131,),
+        split=_OURS,
+        licence=None,
+        citation=_POKER,
+        address="http://www2.imse-cnm.csic.es/caviar/POKERDVS.html",
+        folder="POKERDVS",
+        layout="poker_dvs/x<suit><number>.aedat, with an i for an inverted one",
+    ),
+    "evtouch": Description(
+        title="EvTouch Containers",
+        what="20 containers in the grasp of an event-based fingertip, 39 taxels",
+        sensor=(2, 1, 39),
+        classes=tuple(f"container {n}" for n in range(20)),
+        recordings=(240, 60),
+        split="published",
+        licence=None,
+        citation="F. Gu, W. Sng, T. Taunyazov, H. Soh, TactileSGNet: a spiking graph neural "
+        "network for event-based tactile object recognition, IROS 2020",
+        address="https://github.com/clear-nus/TactileSGNet",
+        folder="EvTouch",
+        layout="Ev-Containers.zip, or the folder in it: train/sample_<n>_label_<class>.npy and "
+        "test/...",
+        binning={"steps": 65, "binning": "duration", "bin_ms": 100.0},
     ),
     "dvs_gesture": Description(
         title="DVS128 Gesture",

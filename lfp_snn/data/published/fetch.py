@@ -75,6 +75,11 @@ def fetch(description: Description, root: Path, progress: Progress) -> list[str]
         DataError: there is no network or no place, a checksum is wrong, or an archive is unsafe;
             the message says what to put where by hand.
     """
+    if not description.tonic:
+        raise DataError(
+            f"{description.title} is not fetched by a program: get it from {description.address} "
+            f"and put it into {root} as {description.layout}"
+        )
     done = []
     for archive in archives(description):
         if any(root.glob(archive.holds)):

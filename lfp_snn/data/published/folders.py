@@ -1,5 +1,6 @@
 """Published datasets that are folders of files, with one recording in each file."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from lfp_snn.data.formats import read_recording
 from lfp_snn.data.formats.arrays import load_array
 from lfp_snn.data.formats.base import events_of
 from lfp_snn.data.published.catalogue import Description
-from lfp_snn.data.published.parts import FolderOptions, cut_parts
+from lfp_snn.data.published.parts import FolderOptions, cut_parts, how_to_get
 from lfp_snn.data.published.split import tested
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import DataError
@@ -64,6 +65,12 @@ def by_letter(path: Path) -> str:
     return path.parent.name[-1:].lower()
 
 
+def by_suit(path: Path) -> str:
+    """The class is in the name of the file, between a letter and a number: xclub02i."""
+    found = re.fullmatch(r"x([a-z]+)\d+i?", path.stem)
+    return found[1] if found else path.stem
+
+
 def read_gesture(path: Path) -> Events:
     """Read DVS128 Gesture as tonic serves it: an array [E, 4] of x, y, p and t in milliseconds."""
     array = load_array(path)
@@ -71,6 +78,12 @@ def read_gesture(path: Path) -> Events:
         raise DataError(f"{path} holds an array of the shape {array.shape}; expected [E, 4]")
     x, y, p, t = array.astype(np.int64).T
     return events_of(path, x, y, t * _MILLISECOND, p > 0)
+
+
+def read_pip(path: Path) -> Events:
+    """A symbol of POKER-DVS in AEDAT 2.0: as in tonic's files, counted from the other corner."""
+    events = read_recording(path, "aedat2")
+    return events_of(path, 127 - events.x, 127 - events.y, events.t, events.p)
 
 
 def read_saccades(path: Path) -> Events:
@@ -94,6 +107,13 @@ LAYOUTS: dict[str, Folders] = {
         ".npy",
         by_folder,
         names=("cl", "he", "di", "sp"),
+    ),
+    "pokerdvs_originals": Folders(
+        {"": "poker_dvs"},
+        ".aedat",
+        by_suit,
+        read_pip,
+        names=("club", "heart", "diamond", "spade"),
     ),
     "dvs_gesture": Folders(
         {"train": "ibmGestureTrain", "test": "ibmGestureTest"},
@@ -121,7 +141,7 @@ def find(root: Path, layout: Folders, description: Description) -> Found:
         if not folder.is_dir():
             raise DataError(
                 f"{folder} is missing: {expected}; put the recordings there, name another folder "
-                "with data.root, or fetch them with lfp-snn data fetch"
+                f"with data.root, or {how_to_get(description)}"
             )
         paths = sorted(
             path
