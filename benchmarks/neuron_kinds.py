@@ -45,7 +45,7 @@ LEARNERS = {
 
 
 def plan(kind: Any) -> dict[str, Any]:
-    """The experiment with a kind of neurons."""
+    """The config of the experiment with a kind of neurons."""
     layers = ["flatten", {"linear": 128}, kind, {"linear": "classes"}, kind]
     return {
         "name": "neuron_kinds",

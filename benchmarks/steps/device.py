@@ -54,11 +54,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Roof:
-    """What a device can do.
+    """The roof of a device: the bandwidth and arithmetic that it can do.
 
     Args:
-        bandwidth: bytes per second of a copy, reads and writes together.
-        arithmetic: floating point operations per second of a matrix product, by its precision.
+        bandwidth: the bytes per second of a copy, reads and writes together.
+        arithmetic: the floating point operations per second of a matrix product, by its precision.
     """
 
     bandwidth: float
@@ -67,15 +67,15 @@ class Roof:
 
 @dataclass(frozen=True)
 class DeviceStep:
-    """A training step.
+    """A measured training step on a device.
 
     Args:
-        backend: kernels that ran.
-        precision: of the products.
-        seconds: of each timed step.
-        bytes: moved by the calls of a step.
-        operations: floating point operations of its products.
-        roof: what the device can do.
+        backend: the name of the kernels that ran.
+        precision: the precision of the products.
+        seconds: the seconds of each timed step.
+        bytes: the bytes moved by the calls of a step.
+        operations: the floating point operations of its products.
+        roof: the roof of the device.
     """
 
     backend: str
@@ -87,17 +87,17 @@ class DeviceStep:
 
     @property
     def median(self) -> float:
-        """Seconds of the step in the middle."""
+        """The seconds of the step in the middle."""
         return median(self.seconds)
 
     @property
     def least(self) -> float:
-        """Seconds that the roofline allows."""
+        """The least seconds that the roofline allows."""
         arithmetic = self.roof.arithmetic[self.precision]
         return max(self.bytes / self.roof.bandwidth, self.operations / arithmetic)
 
     def record(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The measurement as JSON takes it."""
         return {**asdict(self), "median": self.median, "least": self.least}
 
 
@@ -105,7 +105,7 @@ def require(device: torch.device) -> None:
     """Refuse a device that is not there.
 
     Raises:
-        RunError: names the device and the reason.
+        RunError: the device is not there; the message names it and the reason.
     """
     reason = unavailable("torch", device)
     if reason is not None:
@@ -113,7 +113,7 @@ def require(device: torch.device) -> None:
 
 
 def measure_roof(device: torch.device, size: int = 4096, rounds: int = 5) -> Roof:
-    """Bandwidth of a copy and arithmetic of a product of ``size`` x ``size`` matrices.
+    """Measure bandwidth by a copy, and arithmetic by a product of ``size`` x ``size`` matrices.
 
     Under ``exact`` one side is spikes.
     """
@@ -144,12 +144,12 @@ def measure_step(
     Spikes lie in page-locked memory and travel to the device within the step.
 
     Args:
-        problem: network, weights and input.
-        device: where to run.
-        roof: of the device.
-        rounds: timed steps.
-        backend: kernels.
-        precision: of the products.
+        problem: the problem with network, weights and input.
+        device: the device to run on.
+        roof: the roof of the device.
+        rounds: the number of timed steps.
+        backend: the name of the kernels.
+        precision: the precision of the products.
     """
     lfp = TemporalLFP(problem.build().to(device), RULE, backend, precision=precision)
     on_cuda = device.type == "cuda"
@@ -173,7 +173,7 @@ def measure_step(
 def measure_network(
     problem: Problem, device: torch.device, roof: Roof, rounds: int
 ) -> list[DeviceStep]:
-    """The step on every backend that can run on a device, in each precision that differs there."""
+    """Measure the step on every backend that can run on a device, in each precision that differs there."""
     steps = []
     for backend in BACKENDS:
         if unavailable(backend, device) is not None:
@@ -185,7 +185,7 @@ def measure_network(
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that each call reads and writes, Triton's among them."""
+    """A mode that counts the bytes of the tensors that each call reads and writes, Triton's too."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -226,7 +226,7 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _timed(
     call: Callable[..., object], device: torch.device, rounds: int, *arguments: object
 ) -> list[float]:
-    """Seconds of each call, until the device has done it."""
+    """The seconds of each call, until the device has done it."""
     seconds = []
     for _ in range(rounds + 1):
         _wait(device)

@@ -137,7 +137,7 @@ def _check_said(layout: Layout, shape: Shape, batch: int | None) -> None:
 
 
 def _is_timed(shape: Shape, sample: Shape, steps: int | None, outputs_of: OutputsOf | None) -> bool:
-    """Is the first axis of a sample time, and not part of the frame?"""
+    """Whether the first axis of a sample is time, and not part of the frame."""
     if outputs_of is None:
         return steps is None
     with_time, without = _takes(outputs_of, sample[1:]), _takes(outputs_of, sample)

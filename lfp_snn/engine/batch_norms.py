@@ -40,7 +40,7 @@ class BatchNorm(Normalisation):
 
     @property
     def measures(self) -> bool:
-        """Are the statistics those of the batch?"""
+        """Whether the statistics are taken from the batch."""
         return all(
             norm.training or norm.running_mean is None or norm.running_var is None
             for norm in self.norms

@@ -48,7 +48,7 @@ class Result:
         baseline: ``name`` and ``test_accuracy`` of what the run is compared with, if anything.
         test_error: the root of the mean squared difference of outputs and targets on the test set,
             where samples have no classes.
-        val_error: that error on the validation set, by which the best weights were chosen.
+        val_error: the error on the validation set, by which the best weights were chosen.
         layers: what to call each neuron module in a table, by its name.
     """
 

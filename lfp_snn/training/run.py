@@ -106,8 +106,8 @@ def fit(
             returned. A torch optimizer and scheduler are given anew, and get back their state.
         observers: the observers that are told of every step and epoch, such as those of
             :mod:`lfp_snn.training.callbacks`. In a notebook an observer that shows a bar is added.
-        settings: the other fields of :class:`~lfp_snn.training.config.Settings`, as a config has
-            them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has its own batch size.
+        settings: the remaining fields of :class:`~lfp_snn.training.config.Settings`, as a config
+            has them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has its own batch size.
 
     Returns:
         The result, with accuracies, the metrics of every epoch, and more.
