@@ -131,7 +131,7 @@ class _Recorder(TorchFunctionMode):
             self.at, kind = name, kind_of(module)
             why = refusal(module)
             if why is not None:
-                raise NetworkError(f"Module '{name}' ({kind.__name__}) {why}.")
+                raise NetworkError(f"Module '{name}' ({type(module).__name__}) {why}.")
             if kind not in MODULES:
                 raise NetworkError(
                     f"Stage '{name}' ({kind.__name__}) has no rule: build it of layers that have "
