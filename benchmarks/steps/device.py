@@ -173,7 +173,7 @@ def measure_step(
 def measure_network(
     problem: Problem, device: torch.device, roof: Roof, rounds: int
 ) -> list[DeviceStep]:
-    """Measure the step on every backend that can run on a device, in each precision that differs there."""
+    """Measure the step on every backend that can run there, in each precision that differs."""
     steps = []
     for backend in BACKENDS:
         if unavailable(backend, device) is not None:
