@@ -31,6 +31,7 @@ from lfp_snn.engine.supported import (
     RESHAPES,
     SAME,
     is_leaf,
+    kind_of,
     refusal,
 )
 from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
@@ -127,10 +128,10 @@ class _Recorder(TorchFunctionMode):
     def module(self, module: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
         """Note the call of a module that is looked at as a whole, in the place of its forward."""
         with torch._C.DisableTorchFunction():
-            self.at, kind = name, type(module)
+            self.at, kind = name, kind_of(module)
             why = refusal(module)
             if why is not None:
-                raise NetworkError(f"Module '{name}' ({kind.__name__}) {why}.")
+                raise NetworkError(f"Module '{name}' ({type(module).__name__}) {why}.")
             if kind not in MODULES:
                 raise NetworkError(
                     f"Stage '{name}' ({kind.__name__}) has no rule: build it of layers that have "

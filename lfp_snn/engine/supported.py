@@ -167,11 +167,29 @@ OPENED: tuple[type[nn.Module], ...] = (
 )
 
 
+#: What says how a layer of torch computes.
+_COMPUTES = ("__call__", "forward", "_conv_forward", "_check_input_dim", "weight", "bias")
+
+
+def kind_of(module: nn.Module) -> type[nn.Module]:
+    """Return the class whose rule serves a module: its own, or one of torch's that it extends.
+
+    A user's class that adds a constructor or attributes to a layer computes what the layer does;
+    one that changes how it computes does not, and is its own kind.
+    """
+    own = type(module)
+    layers = (base for base in own.__mro__ if base in MODULES and base.__module__[:5] == "torch")
+    for base in layers:
+        if all(getattr(own, name, None) is getattr(base, name, None) for name in _COMPUTES):
+            return base
+    return own
+
+
 def is_leaf(module: nn.Module) -> bool:
     """Whether a module is looked at as a whole: neurons and torch's own are, users' are not."""
     own = isinstance(module, snn.SpikingNeuron | Step | Sign | PerStep) or refusal(module)
     of_torch = type(module).__module__.startswith("torch.nn")
-    return bool(own) or (of_torch and not isinstance(module, OPENED))
+    return bool(own) or (of_torch and not isinstance(module, OPENED)) or kind_of(module) in MODULES
 
 
 #: Functions, and methods by name, that do what a module does; positional arguments of both agree

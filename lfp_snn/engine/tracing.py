@@ -42,6 +42,7 @@ from lfp_snn.engine.supported import (
     SAME,
     SCALES,
     SUMS,
+    kind_of,
 )
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
@@ -103,7 +104,7 @@ class _Builder:
         # Neurons are called once; an activation may stand in several places.
         again = f" (call {self.called[name]})" if self.called[name] > 1 else ""
         unit = type(module) is Step or type(module) in ACTIVATIONS
-        stage = MODULES[type(module)](name + again * unit, module)
+        stage = MODULES[kind_of(module)](name + again * unit, module)
         if isinstance(stage, Normalisation):
             stage.through = self.statistics == "through"
         if isinstance(module, snn.SpikingNeuron):
@@ -144,7 +145,7 @@ class _Builder:
         sources, options = _arguments(call)
         module = _module_of(call, sources, options)
         if module is not None:
-            self._add(MODULES[type(module)](name, module), sources[:1], call)
+            self._add(MODULES[kind_of(module)](name, module), sources[:1], call)
         elif method in SUMS and _is_sum(sources):
             self._sum(call, name, sources, SUMS[method] * float(options.get("alpha", 1)))
         elif method == "rsub" and _is_sum(sources):

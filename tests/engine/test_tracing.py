@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lfp_snn import TemporalLFP
+from lfp_snn.engine.supported import kind_of
 from lfp_snn.errors import NetworkError
-from tests.engine.compare import leaky, signals, step_by_step, strong, trains
+from tests.engine.compare import feedback_of, leaky, signals, step_by_step, strong, trains
 
 ONE_STEP = r"a forward\(x\) that is one time step.*init_hidden=True.*loops over time"
 
@@ -232,6 +233,48 @@ def test_neurons_that_can_have_no_rule_are_refused_with_the_reason(
 ) -> None:
     with pytest.raises(NetworkError, match=rf"'1' \({type(neuron).__name__}\) .*{reason}"):
         TemporalLFP(nn.Sequential(nn.Linear(4, 4), neuron, leaky()))
+
+
+class Scaled(nn.Linear):
+    """A layer of a user's, with a constructor of its own."""
+
+    def __init__(self, inputs: int, outputs: int, scale: float) -> None:
+        super().__init__(inputs, outputs)
+        with torch.no_grad():
+            self.weight.mul_(scale)
+
+
+class Doubled(Scaled):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * nn.functional.linear(x, self.weight, self.bias)
+
+
+class Positive(nn.Linear):
+    weight = property(lambda self: self.raw.abs())
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        nn.Module.__init__(self)
+        self.raw = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+
+def test_a_layer_that_extends_one_of_torch_is_that_layer() -> None:
+    torch.manual_seed(0)
+    layer = Scaled(4, 3, scale=3.0)
+    plain = nn.Linear(4, 3)
+    plain.load_state_dict(layer.state_dict())
+    x = trains(5, 2, 4)
+    found = []
+    for each in (layer, plain):
+        net = nn.Sequential(each, leaky()).double()
+        lfp = TemporalLFP(net)
+        lfp.backward(signals(lfp.forward(x)))
+        found.append(feedback_of(net)["0.weight"])
+        assert lfp.kernels["0"].startswith("events")
+    assert torch.equal(*found) and found[0].any()
+    assert kind_of(layer) is nn.Linear
+    for other in (Doubled(4, 3, scale=3.0), Positive(4, 3)):
+        assert kind_of(other) is type(other)
 
 
 @pytest.mark.parametrize(
