@@ -317,7 +317,7 @@ def _state(net: nn.Module) -> tuple[object, object]:
     for module in net.modules():
         keeps_state = isinstance(module, snn.SpikingNeuron | PerStep)
         buffers = [] if keeps_state else list(module._buffers.values())
-        # Those that a forward takes itself are named by the program, others by their module.
+        # The program names parameters that a forward takes itself, the module all others.
         parameters = [] if is_leaf(module) else list(module._parameters.values())
         options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k != "step"]
         found.append((id(module), *map(id, (*buffers, *parameters)), *options))

@@ -65,7 +65,7 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.Hardsigmoid,
     Sign,
 )
-#: Those whose values are gates where they multiply a signal.
+#: Modules whose values are gates where they multiply a signal.
 GATES: tuple[type[nn.Module], ...] = (nn.Sigmoid, nn.Hardsigmoid, nn.Softmax)
 
 MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
@@ -226,7 +226,7 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     torch.mean: means.MeanOver,
     "mean": means.MeanOver,
 }
-#: Those whose positional arguments are in another order than those of the module.
+#: Functions whose positional arguments are in another order than the module's.
 POOL_OPTIONS: dict[Any, tuple[str, ...]] = dict.fromkeys(
     (torch.max_pool1d, torch.max_pool2d),
     ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),

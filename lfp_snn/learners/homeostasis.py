@@ -105,7 +105,7 @@ class Homeostasis:
                 total = exchange.sum(torch.cat([seen.flatten(), seen.new_tensor([self._steps])]))
                 seen, steps = total[:-1].view(seen.shape), total[-1]
             rate, mean = seen / steps, self.means.get(layer.name)
-            # From the first batch on the mean is that of what was seen, not of a start at zero.
+            # The mean begins with the first batch, not with a start at zero.
             self.means[layer.name] = rate if mean is None else memory * mean + (1 - memory) * rate
         self._steps = 0
 

@@ -31,7 +31,7 @@ __all__ = ["ALONE", "BUCKET", "Buckets", "LostProcess", "World", "join", "rank"]
 BUCKET = 4 * 2**20
 #: A process that can't be reached is given up after this time; one that dies is noticed at once.
 TIMEOUT = timedelta(minutes=10)
-#: The same where the others wait for one that reads data or writes.
+#: The time after which a process is given up that reads data or writes while the others wait.
 PATIENCE = timedelta(days=1)
 
 T = TypeVar("T")

@@ -167,7 +167,7 @@ class RunDir:
     def drop_earlier(self, step: int, keep: int) -> None:
         """Remove checkpoints before the last one, of the given step, but for the latest few."""
         earlier = sorted(self._earlier(), key=_step_of, reverse=True)
-        # Those of later steps were damaged, and the run went back behind them.
+        # Checkpoints of later steps were damaged, and the run went back behind them.
         kept = [path for path in earlier if _step_of(path) < step][:keep]
         for path in set(earlier) - set(kept):
             with suppress(OSError):

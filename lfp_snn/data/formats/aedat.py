@@ -96,7 +96,7 @@ def read_2(path: Path) -> Events:
     chip = _chip_of(path, data[:start], address)
     height, width = _SIZES[chip]
     if chip == _DVS128:
-        kept = address < 1 << 15  # beyond are special events, such as those of synchronisation
+        kept = address < 1 << 15  # beyond are special events, such as synchronisation
         address, t = address[kept], t[kept]
         x, y, p = address >> 1 & 127, address >> 8 & 127, 1 - (address & 1)
     else:

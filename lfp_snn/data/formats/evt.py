@@ -87,7 +87,7 @@ def _evt2(words):  # type: ignore[no-untyped-def]
             t[kept] = ((rounds << 28 | high) << 6) | np.int64(word >> 22 & 0x3F)
             x[kept], y[kept], p[kept] = word >> 11 & 0x7FF, word & 0x7FF, kind
             kept += 1
-        elif kind == 4 or kind == 5:  # those of the right camera of a pair
+        elif kind == 4 or kind == 5:  # events of the right camera of a pair
             others += 1
     return x[:kept], y[:kept], t[:kept], p[:kept], orphans, others > 0
 
