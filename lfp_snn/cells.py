@@ -37,7 +37,7 @@ __all__ = ["AlphaCell", "Arriving", "Cell", "Handed", "Membrane", "SynapticCell"
 
 
 class Arriving(NamedTuple):
-    """What arrives at a population on the way back: credit, relevance beside it, or both.
+    """The credit that arrives at a population on the way back, the relevance beside it, or both.
 
     Attributes:
         credit: the credit ``c`` at the spikes and where they are missing, or None.
@@ -52,7 +52,7 @@ class Arriving(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """What one step hands back on the way back through time.
+    """The credit and relevance that one step hands back on the way back through time.
 
     Attributes:
         arrived: the credit ``n`` ``[B, ...]`` of what arrived.

@@ -91,7 +91,7 @@ class Dynamics:
         return self.reset != "none" and not self.delay
 
     def decayed(self, kept: Tensor) -> Tensor:
-        """What is left of the kept part after one step, ``beta * v_t``."""
+        """The remainder of the kept part after one step, ``beta * v_t``."""
         return self.beta * kept
 
     def compared(self, current: Tensor, previous: Tensor) -> Tensor:

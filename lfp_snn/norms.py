@@ -34,7 +34,7 @@ def with_statistics(norm: _Norm, statistics: Statistics | None) -> _Norm:
 
 
 def statistics_of(norm: nn.Module | None) -> Statistics | None:
-    """What :func:`with_statistics` set for a normalisation, or None."""
+    """The statistics that :func:`with_statistics` set for a normalisation, or None."""
     told: Statistics | None = getattr(norm, "statistics", None)
     return told
 
@@ -50,7 +50,7 @@ class PerStep(nn.Module):
         norms: the list of normalisations, one for each step.
 
     Raises:
-        ShapeError: when called more often than there are normalisations, without a rest.
+        ShapeError: the module is called more often than there are normalisations, without a rest.
 
     Example::
 

@@ -67,7 +67,7 @@ class Saccades:
             yield t, self.view(images, t)
 
     def view(self, images: FloatArray, t: float) -> FloatArray:
-        """What the sensor sees at time t, in microseconds.
+        """The brightness that the sensor sees at time t, in microseconds.
 
         Args:
             images: the brightness, float64 [..., image rows, image columns].

@@ -38,7 +38,7 @@ class _Refused(ValueError):
 
 
 class _Function(NamedTuple):
-    """What a name in a pickle stands for; no other value on the stack is called."""
+    """The function that a name in a pickle stands for; no other value on the stack is called."""
 
     call: Callable[..., Any]
 

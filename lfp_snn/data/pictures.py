@@ -155,11 +155,11 @@ def picture(
             leave it as it is.
 
     Returns:
-        uint8 [1 or 3, rows, columns].
+        The image, uint8 [1 or 3, rows, columns].
 
     Raises:
-        DataError: it is no image, is damaged, would unpack to far more than its size, or has more
-            than 8 bits.
+        DataError: the file is no image, is damaged, would unpack to far more than its size, or has
+            more than 8 bits.
     """
     with _opened(path, content) as opened:
         image = _eight_bits(path, opened, "RGB" if colour else "L")

@@ -53,7 +53,7 @@ def pair(item: Any) -> tuple[Any, Any]:
     """The input and the label in what a dataset or a collate function gives.
 
     Raises:
-        DataError: it gives something else than a pair.
+        DataError: the dataset or function gives something else than a pair.
     """
     if not isinstance(item, tuple | list) or len(item) != 2:
         found = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__

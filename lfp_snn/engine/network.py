@@ -143,7 +143,7 @@ class TracedNetwork:
         """The structure of the network on the input of the last pass, or on a guessed one.
 
         Raises:
-            NetworkError: it could not be guessed and nothing was run.
+            NetworkError: the structure could not be guessed and nothing was run.
         """
         if self._structure is None:
             raise shape_needed(self.net)

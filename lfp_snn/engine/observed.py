@@ -1,4 +1,4 @@
-"""What a network did in its last pass, and how it is shown."""
+"""A network after a pass: what it did in its last pass, and how it is shown."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class ObservedNetwork(TracedNetwork):
         return table.program_html(self, *self._shown())
 
     def labels(self) -> dict[str, str]:
-        """What to call each population in a table: ``Leaky 512 (4)``, or ``lif1, Leaky 512``.
+        """The label of each population for tables: ``Leaky 512 (4)``, or ``lif1, Leaky 512``.
 
         The labels are by the name of the population; the number of units is known after a forward
         pass.

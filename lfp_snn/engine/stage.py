@@ -60,7 +60,7 @@ Credits = tuple[Tensor | Relevance | None, ...]
 
 @dataclass(frozen=True)
 class Demand:
-    """What a kernel must know to serve a stage; None where it plays no part in the stage.
+    """The demands of a stage on a kernel; None where one plays no part in the stage.
 
     Args:
         kind: the kind of the stage (:attr:`Stage.kind`).
@@ -115,7 +115,7 @@ class Stage(ABC):
 
     @property
     def measured(self) -> Measured | None:
-        """What the stage takes its statistics of; None if it takes none."""
+        """The values that the stage takes its statistics of; None if it takes none."""
         return None
 
     @property
@@ -124,7 +124,7 @@ class Stage(ABC):
         return type(self).__name__
 
     def demand(self, rules: Rules) -> Demand:
-        """What a kernel must know to serve this stage."""
+        """The demands of this stage on a kernel that is to serve it."""
         return Demand(self.kind)
 
     def active(self, rules: Rules, below: Sequence[Active]) -> Active:

@@ -26,7 +26,7 @@ __all__ = ["Alpha", "Lapicque", "RLeaky", "RSynaptic", "Stepped", "Synaptic"]
 
 
 class _Trace(NamedTuple):
-    """What a pass keeps: ``[T, B, ...]``, states ``[S, T, B, ...]``, and the ``first`` states."""
+    """Record of a pass: ``[T, B, ...]``, states ``[S, T, B, ...]``, and the ``first`` states."""
 
     arrived: Tensor
     spikes: Tensor

@@ -30,7 +30,7 @@ def program_html(lfp: TracedNetwork, plan: Plan, forms: Sequence[Form]) -> str:
 
 
 def population_labels(plan: Plan, forms: Sequence[Form]) -> dict[str, str]:
-    """What to call each population in a table, by its name, such as ``Leaky 512 (4)``."""
+    """The label of each population for tables, by its name, such as ``Leaky 512 (4)``."""
     shapes = [_units(forms[k + 1]) if forms else "" for k in range(len(plan.program.nodes))]
     spiking = {each.name for each in plan.program.spiking()}
     stages = (node.stage for node in plan.program.nodes)

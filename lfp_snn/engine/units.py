@@ -45,7 +45,7 @@ class Activation(Spiking):
         self.rest = self.resting()
 
     def resting(self) -> float:
-        """What a unit gives without any input."""
+        """The value ``f(0)`` that a unit gives without any input."""
         return float(self.value(torch.zeros((), dtype=torch.float64)))
 
     @override

@@ -58,7 +58,7 @@ class TrainingBatch(Protocol):
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step of learning tells about a batch.
+    """The result of one step of learning on a batch.
 
     Attributes:
         classes: the predictions before the step, int64 ``[B]``.
@@ -243,7 +243,7 @@ class Learner(ABC):
         """Adapt or constrain parameters after an optimizer step, for rules that do so."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What the learner itself must remember over a restart, beside the network."""
+        """The state that the learner itself must keep over a restart, beside the network."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

@@ -41,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What the outputs of a network did, with their graph of autograd.
+    """The outputs of an unrolled network, with their graph of autograd.
 
     Attributes:
         spikes: the output spikes ``[T, B, C]``; 0 after a sample's end.

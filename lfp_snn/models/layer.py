@@ -83,7 +83,7 @@ class _Nested(ShapeError):
 
 @dataclass(frozen=True)
 class Assembly:
-    """What the layers of one network share.
+    """The context that the layers of one network share, and the modules made of them.
 
     Args:
         options: the options of the network, which say what neurons are like where a layer does not.

@@ -1,4 +1,4 @@
-"""What the named architectures on maps share."""
+"""The base of the named architectures on maps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 1024  # the least size of maps is sought up to here; every architectu
 
 
 class OnMaps(ModelOptions):
-    """What the named architectures on maps share.
+    """The base of the named architectures on maps.
 
     Attributes:
         norm: ``batch`` normalises the current of every convolution over the batch; ``none``.

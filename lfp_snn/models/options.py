@@ -1,4 +1,4 @@
-"""What every architecture shares: its neurons and its initial scale."""
+"""The options that every architecture shares: its neurons and its initial scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Reset = Literal["subtract", "zero", "none"]
 
 
 class ModelOptions(Choice):
-    """What every architecture shares: its neurons and its initial scale.
+    """The options that every architecture shares: its neurons and its initial scale.
 
     Attributes:
         beta: the decay of the membrane per step, in [0, 1].

@@ -35,7 +35,7 @@ class Prediction(NamedTuple):
 
 
 class RewardState(NamedTuple):
-    """What a reward remembers of a stream: the evidence ``[B, C]`` and the number of steps so far.
+    """The state of a reward in a stream: the evidence ``[B, C]`` and the number of steps so far.
 
     The number of steps is one number, or ``[B, 1]`` where samples began at different times.
     """
@@ -219,7 +219,7 @@ class StepwiseReward(Reward):
 
 
 class Seen(NamedTuple):
-    """What a reward may look at (:meth:`Reward.__call__`), with the ``steps`` as ``[B, 1]``."""
+    """The values that a reward may look at (:meth:`Reward.__call__`), with ``steps`` ``[B, 1]``."""
 
     spikes: Tensor
     labels: Tensor | None
@@ -293,7 +293,7 @@ def _integers(what: str, given: Labels) -> Tensor:
     """Integers that a user gives as a tensor, a list or an array, as a tensor.
 
     Raises:
-        ShapeError: they are something else; the message says what.
+        ShapeError: the value is something else; the message says what.
     """
     try:
         found = torch.as_tensor(given)

@@ -20,7 +20,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FromLoss(Reward):
-    r"""What a loss asks of the output spikes, as a reward: less loss is a reward.
+    r"""The reward that a loss asks of the output spikes: less loss is a reward.
 
     With :math:`g_{t,c} = \partial L / \partial s_{t,c}`, found by autograd *at the output alone*,
 

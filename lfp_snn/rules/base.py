@@ -1,4 +1,4 @@
-r"""What a rule is: data that says how relevance goes through a neuron and through a synapse.
+r"""The base of rules; a rule is data that says how relevance goes through neurons and synapses.
 
 A rule has two halves, and a word on products. A concrete rule is no more than these declarations:
 

@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Start:
-    """What was done to the weights before the first step.
+    """The start of a training: what was done to the weights before the first step.
 
     Attributes:
         factors: the factors by which calibration scaled the layers, by the name of the layer.

@@ -68,7 +68,7 @@ def balance(
             ``None``: all.
 
     Returns:
-        ``lambda`` of each neuron module that was balanced, by name.
+        The scale ``lambda`` of each neuron module that was balanced, by name.
 
     Raises:
         NetworkError: the network has branches or normalisations, so that a layer has no one scale,

@@ -20,7 +20,7 @@ _SQUARES = "squared differences"  # among the names of populations, which have n
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on a set.
+    """The evaluation of a network on a set.
 
     Attributes:
         accuracy: the share of samples read correctly; NaN where samples have targets and no

@@ -108,7 +108,7 @@ class Guard:
         """Look at parameters and the statistics of normalisations.
 
         Raises:
-            NotFiniteError: some are not finite; the message names them.
+            NotFiniteError: some tensors are not finite; the message names them.
         """
         net = self.learner.net
         statistics = {id(each) for each in _statistics(net)}

@@ -137,7 +137,8 @@ class Trainer:
         """Write the checkpoint to resume from, if there is a run directory.
 
         Raises:
-            RunError: it cannot be written, or weights are not finite; the last one is intact.
+            RunError: the checkpoint cannot be written, or weights are not finite; the last one is
+                intact.
         """
         run, step, keep = self.run, self.progress.step, self.settings.keep_checkpoints - 1
         if run is None:
@@ -362,7 +363,7 @@ class Trainer:
         self._say(reason)
 
     def labels(self) -> dict[str, str]:
-        """What to call each neuron module in a table, by its name: ``Leaky 512 (4)``."""
+        """The labels of the neuron modules for tables, by name, such as ``Leaky 512 (4)``."""
         return self.learner.engine.labels()
 
     def feedback_norms(self) -> dict[str, float]:

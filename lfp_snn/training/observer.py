@@ -1,4 +1,4 @@
-"""What a training tells while it runs; the command line and user code listen."""
+"""Observers of a training, which are told of it while it runs: the command line, and user code."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Watched(Protocol):
         """
 
     def labels(self) -> dict[str, str]:
-        """What to call each neuron module in a table, by its name: ``Leaky 512 (4)``."""
+        """The labels of the neuron modules for tables, by name, such as ``Leaky 512 (4)``."""
 
     def feedback_norms(self) -> dict[str, float]:
         """The norm of each layer's feedback in the last step, as the optimizer got it."""

@@ -111,7 +111,7 @@ class TrainedRun:
         """The section of the config that describes the network.
 
         Raises:
-            RunError: no config describes it.
+            RunError: no config describes the network.
         """
         if isinstance(self.config, Config):
             return self.config.model

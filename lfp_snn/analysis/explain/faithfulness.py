@@ -55,7 +55,7 @@ FLOAT = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curves:
-    """What a network says while entries are removed, as curves ``[shares, samples]``.
+    """The curves ``[shares, samples]`` of what a network says while entries are removed.
 
     Attributes:
         shares: the shares of entries that are removed, ascending from 0 to 1.

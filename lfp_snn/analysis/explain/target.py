@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network did with a batch.
+    """The outputs of a network for a batch.
 
     Attributes:
         spikes: the output spikes ``[T, B, C]``.

@@ -80,7 +80,7 @@ class Normed(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What arrived at the neurons of a layer; the fields are arguments of :func:`conv_backward`."""
+    """The credit that arrived at the neurons of a layer, as arguments of :func:`conv_backward`."""
 
     reward: np.ndarray | None
     credit: np.ndarray | None

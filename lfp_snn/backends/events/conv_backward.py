@@ -33,7 +33,7 @@ class Outlet(NamedTuple):
 
 
 class Cancelled(NamedTuple):
-    """What a norm of the currents leaves out of their credit, ``offset + slope * current``.
+    """The credit that a norm of the currents leaves out, ``offset + slope * current``.
 
     Both are by place in a row of each group [groups * width], and empty where nothing is left out.
     """
@@ -43,7 +43,7 @@ class Cancelled(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What comes back to the stage: a credit per entry of its output, or a dense reward.
+    """The credit that comes back to the stage, one per entry of its output, or a dense reward.
 
     ``reach`` uint64 [B*T, lanes/64]: silent neurons that credit reaches, if it does so at all.
     """

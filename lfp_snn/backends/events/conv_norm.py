@@ -80,7 +80,7 @@ def through_norm(
     work: Workspace,
     cancelled: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> conv.Normed:
-    """What the kernels leave out of the credit ``n``: ``offset + slope * current``, by channel.
+    """The credit that the kernels leave out of ``n``: ``offset + slope * current``, by channel.
 
     Args:
         shape: the shape of the convolution.

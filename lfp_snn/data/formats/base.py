@@ -199,7 +199,7 @@ def check_times(path: Path, events: Events, end: int) -> None:
     """Refuse times that a format cannot hold.
 
     Raises:
-        DataError: some are below zero, or not below the end.
+        DataError: some times are below zero, or not below the end.
     """
     first, last = int(events.t.min()), int(events.t.max())
     if first < 0 or last >= end:

@@ -74,7 +74,7 @@ def untitled(
     """Make events of columns without titles; arguments are as of `titled`.
 
     Raises:
-        DataError: it is not clear which column is which, or a reason of `titled`.
+        DataError: it is not clear which column is which, or the columns do not fit, as in `titled`.
     """
     order = layout.order or order_of(path, columns)
     if len(order) != len(columns):

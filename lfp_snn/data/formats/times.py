@@ -42,7 +42,7 @@ def microseconds(
         camera: whether they are of a camera, whose rates are known; otherwise of any sensor.
 
     Raises:
-        DataError: it is not clear which unit they are in, or they are no times.
+        DataError: the unit of the numbers is not clear, or they are no times.
     """
     if values.dtype.kind not in "biuf" or (
         values.dtype.kind == "f" and not np.isfinite(values).all()

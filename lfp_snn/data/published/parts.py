@@ -44,7 +44,7 @@ def options_of(description: Description, base: type[PublishedOptions]) -> type[P
 
 
 def how_to_get(description: Description) -> str:
-    """What to do where a dataset is missing, as the end of a sentence."""
+    """The advice where a dataset is missing, as the end of a sentence."""
     if description.tonic:
         return "fetch it with lfp-snn data fetch"
     return f"get it from {description.address}"
