@@ -131,6 +131,7 @@ def test_every_page_has_its_place_on_the_site() -> None:
 def test_notebooks_are_kept_with_what_their_cells_gave() -> None:
     for path in sorted((DOCS / "tutorials").glob("*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert notebook["cells"][0]["source"][0].startswith(f"# {path.name[0]}. "), path
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1)), path
         assert path.stat().st_size < 300_000

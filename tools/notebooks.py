@@ -48,6 +48,9 @@ def _output(output: Mapping[str, Any]) -> Iterator[str]:
     if "image/png" in data:
         image = "".join("".join(data["image/png"]).split())
         yield f'<img alt="What the cell above draws" src="data:image/png;base64,{image}">'
+    elif "text/html" in data:
+        lines = "".join(data["text/html"]).splitlines()
+        yield "\n".join(["<div>", *(line for line in lines if line.strip()), "</div>"])
     else:
         text = "".join(output.get("text", data.get("text/plain", ""))).rstrip("\n")
         if text:
@@ -70,7 +73,7 @@ def run(path: Path, *, write: bool) -> float:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         where = {"metadata": {"path": folder}}
-        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where)
+        client = NotebookClient(notebook, timeout=SECONDS, startup_timeout=SECONDS, resources=where)
         client.execute()
     seconds = time.monotonic() - started
     if write:
