@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from lfp_snn.models.attention import AttentionSpec
 from lfp_snn.models.branches import ResidualSpec
@@ -19,7 +19,7 @@ __all__ = ["Spikformer"]
 
 
 class Spikformer(OnMaps):
-    """A Spikformer: patches by convolutions, then blocks of spiking self-attention and of two layers.
+    """Patches by convolutions, then blocks of spiking self-attention and of two layers.
 
     Convolutions with pools make tokens of patches, and one beside them says where each is; what a
     block adds is summed to what came to it, so that its values are counts of spikes. The mean over
