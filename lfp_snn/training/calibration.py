@@ -45,7 +45,8 @@ def calibrate(
     biases of every synapse that feeds the population (a synapse that feeds several is scaled for
     the first). The same network and batch always give the same factors. Where a normalisation would
     undo the scale of the synapses before it, its own scale and shift take their place. A readout,
-    which never spikes, has no rate: its synapses stay as they are.
+    which never spikes, has no rate: its synapses stay as they are. A population that
+    no synapse feeds, such as one that takes a product of spikes, is passed over.
 
     The network runs in evaluation mode, but for the statistics of normalisations, which are taken
     from the batch as in training (the running ones follow); the network's mode is restored.
@@ -87,7 +88,7 @@ def calibrate(
             for norm in layer.norms:
                 norm.train()
             feeding = layer.norms or tuple(module for _, module in layer.synapses)
-            if feeding and all(module in kept for module in feeding):
+            if all(module in kept for module in feeding):
                 continue
             if not can_spike(layer.neuron):
                 continue
