@@ -87,7 +87,7 @@ def prepare_lengths(
     """Steps of each sample, checked.
 
     Raises:
-        ShapeError: not one integer per sample, or (on the CPU) not between 1 and T.
+        ShapeError: not one integer per sample, or (on the CPU) not between 0 and T.
     """
     if lengths is None:
         return None
@@ -97,9 +97,9 @@ def prepare_lengths(
             f"lengths have the shape {tuple(lengths.shape)} and type {lengths.dtype}; expected "
             f"{batch} integers, one per sample."
         )
-    if device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= steps)).all()):
+    if device.type == "cpu" and not bool(((lengths >= 0) & (lengths <= steps)).all()):
         raise ShapeError(
-            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to "
+            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 0 to "
             f"T={steps}."
         )
     return lengths

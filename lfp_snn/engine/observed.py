@@ -61,16 +61,22 @@ class ObservedNetwork(TracedNetwork):
         return membranes
 
     @property
-    def firing_rates(self) -> dict[str, float]:
+    def firing(self) -> dict[str, Tensor]:
         """Mean spikes per neuron and step of each population in the last forward pass.
 
         Of activations, the share of units that give more than they do without any input. A readout,
-        which cannot spike, is not among them.
+        which cannot spike, is not among them. Numbers where the network lies, for which nothing has
+        waited.
         """
-        rates = self._last().firing_rates()
+        rates = self._last().firing()
         if self.is_readout:
             del rates[self.reference.output.name]
         return rates
+
+    @property
+    def firing_rates(self) -> dict[str, float]:
+        """:attr:`firing` as numbers of the host."""
+        return {name: float(rate) for name, rate in self.firing.items()}
 
     def layer_spikes(self) -> dict[str, Tensor]:
         """Spikes or values ``[T, B, ...]`` of every population in the last recorded forward pass.

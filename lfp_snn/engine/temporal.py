@@ -135,8 +135,8 @@ class TemporalLFP(ObservedNetwork):
             x: spike trains or currents ``[T, B, ...]``, dense or :class:`~lfp_snn.Spikes`; or,
                 with ``steps``, a constant input ``[B, ...]``; of a forward with a loop, its own.
             steps: T of a constant input.
-            lengths: int ``[B]``, steps of each sample, 1 to T: from its end on a sample takes no
-                current (bias included) and emits no spike.
+            lengths: int ``[B]``, steps of each sample, 0 to T: from its end on a sample takes no
+                current (bias included) and emits no spike. One of 0 steps takes no part at all.
             state: :attr:`state` of an earlier call, to continue a stream.
             record: keep what one :meth:`backward` needs.
 

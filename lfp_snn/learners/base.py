@@ -65,15 +65,16 @@ class StepResult:
         ties: bool ``[B]``, whether the best score was shared (the lowest class was read).
         reward: mean over the samples of their summed absolute reward; for a rule that descends a
             loss, the loss.
-        firing: spikes per neuron and step of :attr:`Learner.populations`, by name.
+        firing: spikes per neuron and step of :attr:`Learner.populations`, by name; this and the
+            reward may be tensors, for which nothing has waited.
         membranes: ``[B, ...]`` after the last time step, by neuron module; what became NaN within
             the batch still is NaN there.
     """
 
     classes: Tensor
     ties: Tensor
-    reward: float
-    firing: Mapping[str, float]
+    reward: float | Tensor
+    firing: Mapping[str, float | Tensor]
     membranes: Mapping[str, Tensor]
 
 
