@@ -20,6 +20,7 @@ supported     the modules and functions that may be called
 check         steps a module beside the engine, and compares
 linear_map    stages of functions that are linear in each value they take
 graph         a program of stages
+graphed       records a training step as a CUDA graph, and replays it
 chunked       runs a long sequence chunk by chunk
 online        runs a stream step by step and learns while it runs
 traces        the stages of a stream: traces in place of the way back through time
@@ -50,7 +51,8 @@ exchange      what the processes of a training tell each other
 ============= ===========================================================================
 """
 
+from lfp_snn.engine.graphed import make_graphed
 from lfp_snn.engine.paper import published
 from lfp_snn.engine.temporal import TemporalLFP
 
-__all__ = ["TemporalLFP", "published"]
+__all__ = ["TemporalLFP", "make_graphed", "published"]

@@ -88,7 +88,7 @@ def prepare_lengths(
 
     Raises:
         ShapeError: there is not one integer per sample, or (checked on the CPU) one is not between
-            1 and T.
+            0 and T.
     """
     if lengths is None:
         return None
@@ -98,9 +98,9 @@ def prepare_lengths(
             f"lengths have the shape {tuple(lengths.shape)} and type {lengths.dtype}; expected "
             f"{batch} integers, one per sample."
         )
-    if device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= steps)).all()):
+    if device.type == "cpu" and not bool(((lengths >= 0) & (lengths <= steps)).all()):
         raise ShapeError(
-            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to "
+            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 0 to "
             f"T={steps}."
         )
     return lengths

@@ -61,16 +61,22 @@ class ObservedNetwork(TracedNetwork):
         return membranes
 
     @property
-    def firing_rates(self) -> dict[str, float]:
-        """The mean spikes per neuron and step of each population in the last forward pass, by name.
+    def firing(self) -> dict[str, Tensor]:
+        """The mean spikes per neuron and step of each population in the last forward pass.
 
         For activations it is the share of units that give more than they do without any input. A
-        readout, which cannot spike, is not among them.
+        readout, which cannot spike, is not among them. The numbers lie where the network does, and
+        nothing has waited for them.
         """
-        rates = self._last().firing_rates()
+        rates = self._last().firing()
         if self.is_readout:
             del rates[self.reference.output.name]
         return rates
+
+    @property
+    def firing_rates(self) -> dict[str, float]:
+        """:attr:`firing` as numbers of the host."""
+        return {name: float(rate) for name, rate in self.firing.items()}
 
     def layer_spikes(self) -> dict[str, Tensor]:
         """Spikes or values ``[T, B, ...]`` of every population in the last recorded forward pass.

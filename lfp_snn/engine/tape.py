@@ -104,9 +104,17 @@ class Tape:
             known = self._spikes.get(name)
             self._spikes[name] = (spikes if known is None else known[0] + spikes, units)
 
-    def firing_rates(self) -> dict[str, float]:
+    def firing(self) -> dict[str, Tensor]:
         """Mean spikes per neuron and step of each population, over the steps that samples run."""
-        steps = self.steps * self.batch if self.lengths is None else int(self.lengths.sum())
         return {
-            name: float(count) / (steps * units) for name, (count, units) in self._spikes.items()
+            name: count.double() / (self._sample_steps() * units)
+            for name, (count, units) in self._spikes.items()
         }
+
+    def firing_rates(self) -> dict[str, float]:
+        """:meth:`firing` as numbers of the host."""
+        return {name: float(rate) for name, rate in self.firing().items()}
+
+    def _sample_steps(self) -> int | Tensor:
+        """Steps of all samples together."""
+        return self.steps * self.batch if self.lengths is None else self.lengths.sum().clamp(min=1)

@@ -138,8 +138,8 @@ class TemporalLFP(ObservedNetwork):
                 with ``steps``, a constant input ``[B, ...]``. A network whose forward loops over
                 time takes the input of that forward.
             steps: T, the number of time steps of a constant input.
-            lengths: the steps of each sample, int ``[B]``, 1 to T: from its end on a sample takes
-                no current (bias included) and emits no spike.
+            lengths: the steps of each sample, int ``[B]``, 0 to T: from its end on a sample takes
+                no current (bias included) and emits no spike. One of 0 steps takes no part at all.
             state: the :attr:`state` after an earlier call, to continue a stream.
             record: whether to keep what one :meth:`backward` needs.
 

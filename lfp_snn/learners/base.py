@@ -65,15 +65,16 @@ class StepResult:
         ties: whether the best score was shared (the lowest class was read), bool ``[B]``.
         reward: the mean over the samples of their summed absolute reward; for a rule that descends
             a loss, the loss.
-        firing: the spikes per neuron and step of :attr:`Learner.populations`, by name.
+        firing: the spikes per neuron and step of :attr:`Learner.populations`, by name; these and
+            the reward may be tensors, for which nothing has waited.
         membranes: the membranes ``[B, ...]`` after the last time step, by neuron module; what
             became NaN within the batch still is NaN there.
     """
 
     classes: Tensor
     ties: Tensor
-    reward: float
-    firing: Mapping[str, float]
+    reward: float | Tensor
+    firing: Mapping[str, float | Tensor]
     membranes: Mapping[str, Tensor]
 
 

@@ -165,12 +165,12 @@ class LFP(Learner, name="lfp"):
             targets=batch.targets,
         )
         prediction = self.read(spikes, membranes, batch.lengths)
-        firing, final = self.engine.firing_rates, self.engine.state
+        firing, final = self.engine.firing, self.engine.state
         if self.homeostasis is not None:
             self.homeostasis.watch(self.engine.layer_spikes(), batch.lengths)
         self.engine.backward(reward, as_credit=self.reward.is_credit)
         self.update.apply(self.net)
-        size = float(reward.abs().sum()) / len(batch.labels)
+        size = reward.abs().sum() / len(batch.labels)
         return StepResult(prediction.classes, prediction.ties, size, firing, final)
 
     def share(self, exchange: Exchange) -> None:

@@ -125,7 +125,8 @@ class Reward(ABC):
         reward = self.reward(seen)
         if lengths is None:
             return reward
-        return reward * running(own[:, 0], spikes.shape[0], 3)
+        ends = _integers("lengths", lengths).to(spikes.device)
+        return reward * running(ends, spikes.shape[0], 3)
 
     @abstractmethod
     def reward(self, seen: Seen) -> Tensor:
@@ -256,7 +257,10 @@ class Seen(NamedTuple):
 
 
 def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
-    """The number of steps of each sample, ``[B, 1]``, in the dtype of the spikes."""
+    """The number of steps of each sample, ``[B, 1]``, in the dtype of the spikes.
+
+    One that takes no part, of length 0, counts over one step: what it is divided by is no zero.
+    """
     steps, batch = spikes.shape[:2]
     if lengths is None:
         return torch.full((batch, 1), steps, dtype=spikes.dtype, device=spikes.device)
@@ -265,7 +269,7 @@ def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
         raise ShapeError(
             f"lengths has the shape {tuple(lengths.shape)}; expected ({batch},), one per sample."
         )
-    return lengths.to(spikes)[:, None]
+    return lengths.to(spikes).clamp(min=1)[:, None]
 
 
 def true_classes(shape: torch.Size, labels: Labels | None, device: torch.device) -> Tensor:

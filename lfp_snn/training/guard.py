@@ -21,7 +21,7 @@ from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners import Learner, StepResult
 from lfp_snn.training.distributed import ALONE, World
 
-__all__ = ["IN_A_ROW", "Guard", "told"]
+__all__ = ["IN_A_ROW", "Guard", "statistics_of", "told"]
 
 #: Steps passed over one after the other with which a training ends all the same.
 IN_A_ROW = 10
@@ -63,14 +63,14 @@ class Guard:
     def _feedback(self, batch: Batch) -> StepResult | None:
         """Call ``learner.feedback``, or ``shared_feedback`` of several processes, and check it."""
         if self._keeps:
-            self._statistics = {b: b.clone() for b in _statistics(self.learner.net)}
+            self._statistics = {b: b.clone() for b in statistics_of(self.learner.net)}
             self._state = {name: t.clone() for name, t in self.learner.state_dict().items()}
         learner = self.learner
         shared = learner.exchange is not None
         result = learner.shared_feedback(batch) if shared else learner.feedback(batch)
         if result is None:
             return None
-        if not math.isfinite(result.reward):
+        if not math.isfinite(float(result.reward)):
             output = learner.engine.output
             raise NotFiniteError(f"The reward at the output, layer {output!r}, is not finite")
         for name, membrane in result.membranes.items():
@@ -111,7 +111,7 @@ class Guard:
             NotFiniteError: some tensors are not finite; the message names them.
         """
         net = self.learner.net
-        statistics = {id(each) for each in _statistics(net)}
+        statistics = {id(each) for each in statistics_of(net)}
         buffers = ((name, b) for name, b in net.named_buffers() if id(b) in statistics)
         names = _not_finite([*net.named_parameters(), *buffers])
         if names:
@@ -127,7 +127,7 @@ class Guard:
         self.learner.load_state_dict(self._state)
 
 
-def _statistics(net: nn.Module) -> Iterable[Tensor]:
+def statistics_of(net: nn.Module) -> Iterable[Tensor]:
     """The running statistics that normalisations keep."""
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -14,29 +14,27 @@ from typing import Any
 
 from torch import Tensor
 
-from lfp_snn.data import Batch, Splits
-from lfp_snn.data.resident import held_on
-from lfp_snn.errors import ConfigError, NotFiniteError, RunError
+from lfp_snn.data import Splits
+from lfp_snn.errors import NotFiniteError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.training.checkpoint import Snapshot, copy_tensors, save_checkpoint
 from lfp_snn.training.config import Settings
-from lfp_snn.training.distributed import ALONE, Buckets, World
+from lfp_snn.training.distributed import ALONE, World
 from lfp_snn.training.evaluation import Evaluation, evaluate
-from lfp_snn.training.guard import IN_A_ROW, Guard, told
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, SampleSpikes, StepReport
-from lfp_snn.training.progress import Progress, Totals, tally
+from lfp_snn.training.progress import Totals
 from lfp_snn.training.result import Result, result_of
 from lfp_snn.training.resume import schedule_anew
 from lfp_snn.training.rundir import RunDir
-from lfp_snn.training.steering import Steering, of_settings
-from lfp_snn.training.uploads import Uploads
+from lfp_snn.training.steering import Steering
+from lfp_snn.training.stepping import Stepping
 from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first
 
 __all__ = ["Trainer"]
 
 
-class Trainer:
+class Trainer(Stepping):
     """The training loop for the network of a learner.
 
     Args:
@@ -62,36 +60,15 @@ class Trainer:
         world: World = ALONE,
         steering: Steering | None = None,
     ) -> None:
-        if splits.train.is_regression and not learner.regresses:
-            raise ConfigError(
-                "The samples have targets and no classes, which this learner or its reward cannot "
-                "learn; take learner.name=lfp with learner.reward.name=membrane_target."
-            )
-        self.learner = learner
-        self.splits = splits = held_on(splits, learner.device, asked=settings.on_device)
-        self.uploads = Uploads(learner.device)
-        self.settings = settings
+        super().__init__(learner, splits, settings, world, steering)
         self.observers = tuple(observers)
-        self.world = world
         self.run: RunDir | None = None  # of the first process alone: no other writes
-        self.loader = settings.loader(splits.train, world.shard)
-        self.parameters = list(learner.parameters())
-        if steering is None:
-            steering = Steering(settings.optimizer.build(self.parameters), None)
-        self.optimizer, self._own_schedule = steering.optimizer, steering.schedule
-        self.schedule = self._own_schedule or of_settings(
-            settings, self.optimizer, len(self.loader)
-        )
-        self.progress = Progress(settings.epochs, warnings=list(warnings))
+        self.progress.warnings.extend(warnings)
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
-        self.guard = Guard(learner, settings.on_non_finite == "skip", world)
         self._stop_asked = False  # by an observer
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
-        if world.size > 1:
-            learner.share(Buckets(world))
-        self._firing: dict[str, float] = {}  # in the last batch
         self.earlier_s = earlier_s
         self._started = time.perf_counter()
 
@@ -124,6 +101,8 @@ class Trainer:
                 self.settings, self.optimizer, len(self.loader), self.progress.step
             )
             self.snapshot.schedule = self.schedule
+        if self.device_step is not None:
+            self.device_step.go_on(self.progress.skipped_in_a_row)
         self._saved = self.progress.step if path == run.last else None
         self.earlier_s += self.progress.wall_s
         self.metrics = self.world.on_first(lambda: run.cut_metrics(self.progress.epoch))
@@ -140,6 +119,7 @@ class Trainer:
             RunError: the checkpoint cannot be written, or weights are not finite; the last one is
                 intact.
         """
+        self._read()
         run, step, keep = self.run, self.progress.step, self.settings.keep_checkpoints - 1
         if run is None:
             return
@@ -171,6 +151,8 @@ class Trainer:
         for observer in self.observers:
             observer.attached(self)
             observer.started(self._report())
+        if self._waits_because is not None:
+            self._say(f"Every step waits for the device: {self._waits_because}.")
         if not len(self.splits.val):
             self._say(
                 "Nothing validates: the weights of the last epoch are tested, and patience stops "
@@ -211,53 +193,6 @@ class Trainer:
         self._end_epoch(start)
         if (signum := self.world.agree(pending.signum)) is not None:
             self._stop(signum)
-
-    def _step(self, batch: Batch) -> None:
-        """Make one step: feedback, check, clip, optimizer; learn nothing that is not finite."""
-        progress, totals = self.progress, self.progress.totals
-        self.learner.net.train()
-        self.world.seed(self.settings.seed, progress.step)
-        totals.lr = float(self.optimizer.param_groups[0]["lr"])
-        try:
-            result = self.guard.feedback(batch)
-            self._firing = {} if result is None else dict(result.firing)
-            norm = self.guard.clip(self.parameters, self.settings.clip)
-        except NotFiniteError as error:
-            self._pass_over(error)
-            self.schedule.stepped()
-        else:
-            self.optimizer.step()
-            self.schedule.stepped()
-            self.learner.after_step()
-            limit = self.settings.clip
-            sums = self.world.sum(tally(result, batch.labels, self.learner.populations))
-            totals.add(sums, norm, limit is not None and norm > limit)
-            progress.skipped_in_a_row = 0
-        progress.batch += 1
-        progress.step += 1
-
-    def _pass_over(self, error: NotFiniteError) -> None:
-        """Undo a step that was not finite, if the settings say so.
-
-        Raises:
-            RunError: the settings say to stop, or too many steps in a row were not finite.
-        """
-        progress = self.progress
-        progress.skipped_in_a_row += 1
-        progress.totals.skipped += 1
-        what = self._not_finite(error, progress.step + 1)
-        if self.settings.on_non_finite == "stop":
-            raise RunError(what) from error
-        nothing_left = progress.batch + 1 == len(self.loader) and not progress.totals.batches
-        if progress.skipped_in_a_row == IN_A_ROW or nothing_left:
-            raise RunError(f"{progress.skipped_in_a_row} steps in a row were passed over: {what}")
-        self.guard.undo()
-        self.optimizer.step()  # without gradients it moves nothing, and the schedule asks for it
-        self._say(f"{error}; such steps are passed over, and metrics.jsonl counts them.")
-
-    def _not_finite(self, error: NotFiniteError, step: int) -> str:
-        last = None if self.run is None else self.run.last
-        return told(error, self.progress.epoch + 1, step, last)
 
     def _end_epoch(self, start: float) -> None:
         """End an epoch: validate, note, and save."""
@@ -391,6 +326,10 @@ class Trainer:
             steps=self.settings.epochs * len(self.loader),
             accuracy=math.nan if self.splits.train.is_regression else progress.totals.so_far,
         )
+
+    @property
+    def _last(self) -> Path | None:
+        return None if self.run is None else self.run.last
 
     def _wall_s(self) -> float:
         return self.earlier_s + time.perf_counter() - self._started

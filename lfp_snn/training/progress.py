@@ -12,10 +12,15 @@ from torch import Tensor
 from lfp_snn.learners import StepResult
 from lfp_snn.training.evaluation import Evaluation
 
-__all__ = ["Progress", "Totals", "firing_in", "tally"]
+__all__ = ["Progress", "Totals", "firing_in", "firing_named", "tally"]
 
 
 _FIRING = "firing of "
+
+
+def firing_named(population: str) -> str:
+    """The name of a population's firing rate in a tally."""
+    return _FIRING + population
 
 
 def tally(step: StepResult | None, labels: Tensor, populations: Iterable[str]) -> dict[str, float]:
@@ -28,14 +33,14 @@ def tally(step: StepResult | None, labels: Tensor, populations: Iterable[str]) -
     """
     if step is None:
         none = dict.fromkeys(("samples", "correct", "ties", "reward"), 0.0)
-        return {**none, **{_FIRING + name: 0.0 for name in populations}}
+        return {**none, **{firing_named(name): 0.0 for name in populations}}
     size = len(labels)
     return {
         "samples": size,
         "correct": int((step.classes == labels).sum()),
         "ties": int(step.ties.sum()),
-        "reward": step.reward * size,
-        **{_FIRING + name: rate * size for name, rate in step.firing.items()},
+        "reward": float(step.reward) * size,
+        **{firing_named(name): float(rate) * size for name, rate in step.firing.items()},
     }
 
 
@@ -77,6 +82,15 @@ class Totals:
         self.reward += step["reward"]
         self.norm += norm
         for name, rate in firing_in(step).items():
+            self.firing[name] = self.firing.get(name, 0.0) + rate
+
+    def add_steps(self, sums: Mapping[str, float]) -> None:
+        """Count steps that were summed up elsewhere, by the names of the sums here."""
+        for name in ("batches", "samples", "correct", "ties", "clipped", "skipped"):
+            setattr(self, name, getattr(self, name) + int(sums[name]))
+        self.reward += sums["reward"]
+        self.norm += sums["norm"]
+        for name, rate in firing_in(sums).items():
             self.firing[name] = self.firing.get(name, 0.0) + rate
 
     @property

@@ -61,15 +61,16 @@ def test_attention_is_what_its_definition_says() -> None:
             caught.append(x)
             return x
 
-    attention = SelfAttention(*parts[:3], Caught(), parts[3], heads=2, scale=0.5)
+    query, key, value, projection = parts
+    attention = SelfAttention(query, key, value, Caught(), projection, heads=2, scale=0.5)
     x = torch.rand(1, 4, 5) * 3
     attention(x)
     with torch.no_grad():
         for part in parts:  # neurons without memory, which their next call finds at rest
             part[1].reset_mem()  # type: ignore[operator]
-        query, key, value = (part(x)[0] for part in parts[:3])
-    assert query.any() and key.any() and value.any()
-    torch.testing.assert_close(caught[0][0], attended(query, key, value, 2, 0.5))
+        queries, keys, values = (part(x)[0] for part in parts[:3])
+    assert queries.any() and keys.any() and values.any()
+    torch.testing.assert_close(caught[0][0], attended(queries, keys, values, 2, 0.5))
 
 
 def test_the_spikformer_has_its_blocks() -> None:

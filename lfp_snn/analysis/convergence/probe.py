@@ -75,7 +75,7 @@ class Probed(Learner):
     def feedback(self, batch: TrainingBatch) -> StepResult:
         result = self.learner.feedback(batch)
         step = len(self.rewards)
-        self.rewards.append(result.reward)
+        self.rewards.append(float(result.reward))
         if step % self.every == 0:
             self.probed.append(step)
             self.cosines.append(self._compare(batch))
