@@ -29,6 +29,14 @@ from typing_extensions import override
 
 from benchmarks.steps.contenders import LEARNING_RATE
 from benchmarks.steps.problem import RULE, Problem
+from lfp_snn.backends.precision import (
+    HALVES,
+    PRECISIONS,
+    Precision,
+    computed_in,
+    product,
+    spikes_travel_as,
+)
 from lfp_snn.backends.support import BACKENDS, unavailable
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError
@@ -46,11 +54,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Roof:
-    """What a device can do.
+    """The roof of a device: the bandwidth and arithmetic that it can do.
 
     Args:
-        bandwidth: bytes per second of a copy, reads and writes together.
-        arithmetic: floating point operations per second of a matrix product, by its dtype.
+        bandwidth: the bytes per second of a copy, reads and writes together.
+        arithmetic: the floating point operations per second of a matrix product, by its precision.
     """
 
     bandwidth: float
@@ -59,19 +67,19 @@ class Roof:
 
 @dataclass(frozen=True)
 class DeviceStep:
-    """A training step.
+    """A measured training step on a device.
 
     Args:
-        backend: kernels that ran.
-        products: dtype of the products.
-        seconds: of each timed step.
-        bytes: moved by the calls of a step.
-        operations: floating point operations of its products.
-        roof: what the device can do.
+        backend: the name of the kernels that ran.
+        precision: the precision of the products.
+        seconds: the seconds of each timed step.
+        bytes: the bytes moved by the calls of a step.
+        operations: the floating point operations of its products.
+        roof: the roof of the device.
     """
 
     backend: str
-    products: str
+    precision: Precision
     seconds: tuple[float, ...]
     bytes: int
     operations: int
@@ -79,17 +87,17 @@ class DeviceStep:
 
     @property
     def median(self) -> float:
-        """Seconds of the step in the middle."""
+        """The seconds of the step in the middle."""
         return median(self.seconds)
 
     @property
     def least(self) -> float:
-        """Seconds that the roofline allows."""
-        arithmetic = self.roof.arithmetic[self.products]
+        """The least seconds that the roofline allows."""
+        arithmetic = self.roof.arithmetic[self.precision]
         return max(self.bytes / self.roof.bandwidth, self.operations / arithmetic)
 
     def record(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The measurement as JSON takes it."""
         return {**asdict(self), "median": self.median, "least": self.least}
 
 
@@ -97,7 +105,7 @@ def require(device: torch.device) -> None:
     """Refuse a device that is not there.
 
     Raises:
-        RunError: names the device and the reason.
+        RunError: the device is not there; the message names it and the reason.
     """
     reason = unavailable("torch", device)
     if reason is not None:
@@ -105,14 +113,21 @@ def require(device: torch.device) -> None:
 
 
 def measure_roof(device: torch.device, size: int = 4096, rounds: int = 5) -> Roof:
-    """Bandwidth of a copy and arithmetic of a product of ``size`` x ``size`` matrices."""
+    """Measure bandwidth by a copy, and arithmetic by a product of ``size`` x ``size`` matrices.
+
+    Under ``exact`` one side of the product is spikes.
+    """
     here = torch.empty(size * size, device=device)
     there = torch.empty_like(here)
     copying = min(_timed(lambda: there.copy_(here), device, rounds))
-    arithmetic = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        matrix = torch.ones(size, size, dtype=dtype, device=device)
-        arithmetic[_name(dtype)] = 2 * size**3 / min(_timed(matrix.matmul, device, rounds, matrix))
+    arithmetic: dict[str, float] = {}
+    for precision in PRECISIONS:
+        matrix = torch.ones(size, size, device=device)
+        half = HALVES.get(precision, torch.float32)
+        spikes = matrix.to(spikes_travel_as("exact", torch.float32, device))
+        a, b = (spikes, matrix) if precision == "exact" else (matrix.to(half), matrix.to(half))
+        with computed_in(precision):
+            arithmetic[precision] = 2 * size**3 / min(_timed(product, device, rounds, a, b))
     return Roof(2 * here.nbytes / copying, arithmetic)
 
 
@@ -122,21 +137,21 @@ def measure_step(
     roof: Roof,
     rounds: int,
     backend: str = "auto",
-    half: torch.dtype | None = None,
+    precision: Precision = "tf32",
 ) -> DeviceStep:
     """Time a training step (forward, reward, backward, Adam), and count what it moves.
 
     Spikes lie in page-locked memory and travel to the device within the step.
 
     Args:
-        problem: network, weights and input.
-        device: where to run.
-        roof: of the device.
-        rounds: timed steps.
-        backend: kernels.
-        half: dtype of the products, None for float32.
+        problem: the problem with network, weights and input.
+        device: the device to run on.
+        roof: the roof of the device.
+        rounds: the number of timed steps.
+        backend: the name of the kernels.
+        precision: the precision of the products.
     """
-    lfp = TemporalLFP(problem.build().to(device), RULE, backend, half=half)
+    lfp = TemporalLFP(problem.build().to(device), RULE, backend, precision=precision)
     on_cuda = device.type == "cuda"
     x = problem.x.pin_memory() if on_cuda else problem.x
     labels, reward = problem.labels.to(device), RateCoded()
@@ -151,23 +166,26 @@ def measure_step(
     with _Traffic() as traffic, FlopCounterMode(display=False) as counter:
         step()
     seconds = tuple(_timed(step, device, rounds))
-    dtype = _name(half or lfp.dtype)
-    return DeviceStep(lfp.backend, dtype, seconds, traffic.bytes, counter.get_total_flops(), roof)
+    flops = counter.get_total_flops()
+    return DeviceStep(lfp.backend, precision, seconds, traffic.bytes, flops, roof)
 
 
 def measure_network(
     problem: Problem, device: torch.device, roof: Roof, rounds: int
 ) -> list[DeviceStep]:
-    """The step on every backend that can run on a device, and with products in bfloat16."""
-    able = [each for each in BACKENDS if unavailable(each, device) is None]
-    steps = [measure_step(problem, device, roof, rounds, each) for each in able]
-    if "triton" in able:
-        steps.append(measure_step(problem, device, roof, rounds, "triton", torch.bfloat16))
+    """Measure the step on every backend of a device, in each precision that differs there."""
+    steps = []
+    for backend in BACKENDS:
+        if unavailable(backend, device) is not None:
+            continue
+        same = device.type == "cpu" and backend != "triton"
+        for precision in ("tf32",) if same else PRECISIONS:
+            steps.append(measure_step(problem, device, roof, rounds, backend, precision))
     return steps
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that each call reads and writes, Triton's among them."""
+    """A mode that counts the bytes of the tensors that each call reads and writes, Triton's too."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -208,7 +226,7 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _timed(
     call: Callable[..., object], device: torch.device, rounds: int, *arguments: object
 ) -> list[float]:
-    """Seconds of each call, until the device has done it."""
+    """The seconds of each call, until the device has done it."""
     seconds = []
     for _ in range(rounds + 1):
         _wait(device)
@@ -222,7 +240,3 @@ def _timed(
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

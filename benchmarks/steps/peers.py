@@ -1,6 +1,6 @@
-"""Other toolkits, each used as its own documentation does.
+"""Contenders from other toolkits, each used as its own documentation does.
 
-None of them is a dependency: where one does not import it is left out, and the reason is told.
+No such toolkit is a dependency: one that does not import is left out, and the reason is told.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["LfProp", "SnnTorch", "SpikingJelly"]
 class SnnTorch(Contender):
     """snntorch: the network stepped over T, arctan surrogate, cross-entropy of the spike counts.
 
-    As in snntorch's tutorials, but that the states of this network alone are reset, where
+    The step is that of snntorch's tutorials, but only the states of this network are reset, where
     ``snntorch.utils.reset`` walks through every neuron in the process.
     """
 
@@ -47,7 +47,7 @@ class SnnTorch(Contender):
         self.optimizer.step()
 
     def firing(self) -> tuple[float, ...]:
-        """Means over T of a forward pass."""
+        """The mean spikes over T of a forward pass."""
         return _firing(self.net, snn.Leaky, self._forward)
 
     def _forward(self) -> Tensor:
@@ -90,7 +90,7 @@ class SpikingJelly(Contender):
         self.optimizer.step()
 
     def firing(self) -> tuple[float, ...]:
-        """Means of a forward pass."""
+        """The mean spikes of a forward pass."""
         return _firing(self.net, self.neuron, self._forward)
 
     def _forward(self) -> Tensor:
@@ -99,7 +99,7 @@ class SpikingJelly(Contender):
         return spikes
 
     def _translate(self, module: nn.Module) -> nn.Module:
-        """Its own form of a stage."""
+        """The stage of SpikingJelly for a stage of the network."""
         layer: Any = _load("spikingjelly.activation_based.layer")
         new: nn.Module
         if isinstance(module, snn.Leaky):
@@ -166,7 +166,7 @@ class LfProp(Contender):
             self.optimizer.step()
 
     def firing(self) -> tuple[float, ...]:
-        """Means over T of a forward pass."""
+        """The mean spikes over T of a forward pass."""
         return _firing(self.net, snn.Leaky, lambda: self._forward(self.net, self.x))
 
     def _forward(self, net: nn.Module, x: Tensor) -> Tensor:
@@ -182,14 +182,14 @@ def _load(module: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings that a peer gives of itself."""
+    """Keep the warnings that a peer gives of itself quiet, in a ``with`` block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _missing(module: str) -> str | None:
-    """Why a module does not import, in a line; None if it does."""
+    """The reason why a module does not import, in a line; None if it does."""
     try:
         _load(module)
     except Exception as error:  # torchvision beside another torch raises a RuntimeError
@@ -198,7 +198,7 @@ def _missing(module: str) -> str | None:
 
 
 def _spiking_layers(net: nn.Sequential) -> Iterator[nn.Module]:
-    """Synapse and neurons as one; everything else as it is."""
+    """The layers with synapse and neurons as one, and everything else unchanged."""
     spiking_layer = _load("lfprop.model.spiking_networks").SpikingLayer
     synapse: nn.Module | None = None
     for module in net:
@@ -212,7 +212,7 @@ def _spiking_layers(net: nn.Sequential) -> Iterator[nn.Module]:
 
 
 def _firing(net: nn.Module, kind: type, forward: Callable[[], object]) -> tuple[float, ...]:
-    """Mean spikes of every neuron module in a forward pass."""
+    """The mean spikes of every neuron module in a forward pass."""
     seen: dict[nn.Module, list[float]] = {m: [] for m in net.modules() if isinstance(m, kind)}
 
     def note(module: nn.Module, _: object, output: Any) -> None:

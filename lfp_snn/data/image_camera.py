@@ -12,10 +12,12 @@ import numpy as np
 from pydantic import Field
 
 from lfp_snn.data import cifar10, mnist
+from lfp_snn.data.class_files import class_files
 from lfp_snn.data.fashion_mnist import FASHION, FashionMNISTOptions
+from lfp_snn.data.image_files import read_images
 from lfp_snn.data.images import Images, Labels, luminance
 from lfp_snn.data.motion import Saccades
-from lfp_snn.data.pictures import read_classes
+from lfp_snn.data.pictures import SUFFIXES
 from lfp_snn.data.sets import Splits
 from lfp_snn.data.simulated import SimulatedOptions, simulated_set
 from lfp_snn.data.splits import split_train, stratified
@@ -31,11 +33,12 @@ _ROOTS = {
 
 
 class ImageCameraOptions(SimulatedOptions):
-    """Options of the dataset `image_camera`. Its events are simulated."""
+    """The options of the dataset `image_camera`, whose events are simulated."""
 
     images: Literal["mnist", "fashion_mnist", "cifar10", "folder"] = Field(
         default="folder",
-        description="whose images: those of a dataset, or a folder of images for each class",
+        description="whose images: those of a dataset, or a folder (or zip) with one of images for "
+        "each class",
     )
     root: Path | None = Field(
         default=None,
@@ -65,21 +68,21 @@ class ImageCameraOptions(SimulatedOptions):
         return Saccades.of(self.side)
 
     def folder(self) -> Path:
-        """Where the images are."""
+        """The folder of the images."""
         if self.root is not None:
             return self.root
         return _ROOTS[self.images]
 
 
 def load(options: ImageCameraOptions) -> Splits:
-    """Train and validation out of the training part of the images, test out of their test part.
+    """Load train and validation from the training part of the images, test from their test part.
 
     Raises:
         DataError: the images are missing or damaged, or more are asked for than there are.
     """
     root, names = options.folder(), None
     if options.images == "folder":
-        images, names = read_classes(root, round(options.motion().extent), options.test_share)
+        images, names = _of_classes(root, round(options.motion().extent), options.test_share)
     elif options.images == "cifar10":
         images = cifar10.read(root)
     else:
@@ -87,6 +90,21 @@ def load(options: ImageCameraOptions) -> Splits:
     source = f"images ({options.images}) seen by a simulated event camera"
     shown = (options.shown, options.test)
     return camera_splits(images, shown, options, name="image_camera", source=source, ids=names)
+
+
+def _of_classes(root: Path, side: int, test: float) -> tuple[Images, list[str]]:
+    """Grey squares of a folder or a zip of images, and the names of their files.
+
+    A part that validates counts to the training part, out of which one is drawn.
+    """
+    files = class_files(root, SUFFIXES, "images", test)
+    tested = files.parts == "test"
+    rows = [np.flatnonzero(~tested), np.flatnonzero(tested)]
+    names = [[files.entries[row].file for row in each] for each in rows]
+    train, held = (read_images(files.tree, each, colour=False, side=side) for each in names)
+    labels = files.labels
+    images = Images(train, labels[rows[0]], held, labels[rows[1]], files.classes)
+    return images, [*names[0], *names[1]]
 
 
 def camera_splits(
@@ -98,15 +116,15 @@ def camera_splits(
     source: str,
     ids: Sequence[str] | None = None,
 ) -> Splits:
-    """Simulated recordings of images, in train, validation and test; stratified.
+    """Make simulated recordings of images, in train, validation and test; stratified.
 
     Args:
-        images: of both parts.
-        shown: how many of each part are shown, of all classes alike (None: all).
-        options: camera and encoding.
-        name: of the dataset.
-        source: see `Splits`.
-        ids: names of all images; None: their numbers among those that are shown.
+        images: the images of both parts.
+        shown: the number of images of each part that are shown, of all classes alike (None: all).
+        options: the options of camera and encoding.
+        name: the name of the dataset.
+        source: a phrase about the source (`Splits`).
+        ids: the names of all images; None for their numbers among the images that are shown.
 
     Raises:
         DataError: more images are asked for than there are, or a part is left empty.
@@ -131,7 +149,7 @@ def camera_splits(
 
 
 def _some(part: str, labels: Labels, number: int | None) -> Labels:
-    """Positions of so many images of a part, of all classes alike."""
+    """The positions of a number of images of a part, of all classes alike."""
     wanted = len(labels) if number is None else number
     if wanted > len(labels):
         raise DataError(f"{wanted} images of {part} are asked for, but there are {len(labels)}")

@@ -1,45 +1,63 @@
-"""Pictures and films in files, as brightness: images, animated images, folders of frames."""
+"""Readers of pictures and films as brightness: images, animated images, folders of frames."""
 
+import io
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, ImageSequence
 
-from lfp_snn.data.images import ImageArray, Images
 from lfp_snn.data.motion import FloatArray
-from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
-from lfp_snn.unpacking import DAMAGE, check_size
+from lfp_snn.unpacking import DAMAGE, check_size, shown
 
 _PIXEL_BYTES = 4
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file, all of whose errors are DataErrors."""
+def _opened(path: Path | str, content: bytes | None = None) -> Iterator[Image.Image]:
+    """Open an image file, or the content of one; all its errors become DataErrors."""
+    source: Path | str | io.BytesIO = path
+    packed = None
+    if content is not None:
+        source, packed = io.BytesIO(content), len(content)
     try:
-        with Image.open(path) as picture:
-            check_size(path, _PIXEL_BYTES * picture.width * picture.height)
+        with _open(source) as picture:
+            check_size(path, _PIXEL_BYTES * picture.width * picture.height, packed)
             yield picture
     except (*DAMAGE, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error})") from error
+        raise DataError(f"{path} cannot be read as an image ({shown(error)})") from error
 
 
-def _grey(path: Path, picture: Image.Image) -> Image.Image:
-    """Luminance of 8 bits (ITU-R BT.601); transparency is ignored."""
+def _open(source: Path | str | io.BytesIO) -> Image.Image:
+    with warnings.catch_warnings():  # what is too large is refused, and told once
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(source)
+
+
+def _eight_bits(path: Path | str, picture: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    """An image in grey (ITU-R BT.601), or in red, green and blue; transparency is ignored."""
     if picture.mode[0] in "IF":
         raise DataError(
             f"{path} has pixels of 16 or 32 bits (mode {picture.mode}); save it with 8 bits"
         )
-    return picture.convert("L")
+    if picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")  # to another mode Pillow would warn
+    return picture.convert(mode)
+
+
+def _grey(path: Path, picture: Image.Image) -> Image.Image:
+    return _eight_bits(path, picture, "L")
 
 
 def _brightness(picture: Image.Image, side: int | None) -> FloatArray:
-    """In [0, 1], scaled so that the longer side has so many pixels."""
+    """The brightness in [0, 1] of an image, scaled so that the longer side has `side` pixels."""
     if side is not None and side != max(picture.size):
         scale = side / max(picture.size)
         width, height = (max(1, round(length * scale)) for length in picture.size)
@@ -48,10 +66,10 @@ def _brightness(picture: Image.Image, side: int | None) -> FloatArray:
 
 
 def is_film(path: Path) -> bool:
-    """Whether it is a folder, or an image file of several frames.
+    """Whether a path is a folder, or an image file of several frames.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     if path.is_dir():
         return True
@@ -60,14 +78,14 @@ def is_film(path: Path) -> bool:
 
 
 def read_still(path: Path, side: int | None = None) -> FloatArray:
-    """Brightness of an image in [0, 1], float64 [rows, columns].
+    """Read the brightness of an image in [0, 1], float64 [rows, columns].
 
     Args:
         path: the file.
-        side: pixels of the longer side, to which the image is scaled; None: as it is.
+        side: the pixels of the longer side, to which the image is scaled; None to leave its size.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     with _opened(path) as picture:
         return _brightness(_grey(path, picture), side)
@@ -76,16 +94,17 @@ def read_still(path: Path, side: int | None = None) -> FloatArray:
 def read_film(
     path: Path, fps: float | None = None, side: int | None = None
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Times in microseconds, from 0, and brightness of the frames of a film, one by one.
+    """Read a film frame by frame: times in microseconds, from 0, and brightness.
 
     Args:
         path: an animated image, or a folder of images, in the order of the numbers in their names.
-        fps: frames a second; None: as the file says, which a folder does not.
-        side: pixels of the longer side, to which the frames are scaled; None: as they are.
+        fps: the frames a second; None as the file says, which a folder does not.
+        side: the pixels of the longer side, to which the frames are scaled; None to leave their
+            size.
 
     Raises:
-        DataError: a frame cannot be read, nothing says how long frames last, or two frames have
-            one time.
+        DataError: a frame cannot be read, nothing says how long frames last, or two frames have the
+            same time.
     """
     if fps is None and path.is_dir():
         raise DataError(f"{path} is a folder of frames, without times; give fps")
@@ -98,7 +117,7 @@ def read_film(
 
 
 def _frames(path: Path) -> Iterator[tuple[Image.Image, float]]:
-    """Grey frames, and for how many milliseconds each is shown (0: unknown)."""
+    """Grey frames, and the milliseconds for which each is shown (0 if unknown)."""
     if path.is_dir():
         files = sorted(_pictures(path), key=_by_numbers)
         if not files:
@@ -118,62 +137,33 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _by_numbers(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10."""
+    """A key that sorts frame2 before frame10."""
     pieces = re.split(r"(\d+)", path.name)
     return [(int(p), "") if p.isdigit() else (0, p) for p in pieces]
 
 
-def read_classes(root: Path, side: int, test: float) -> tuple[Images, list[str]]:
-    """A folder of images for each class.
+def picture(
+    path: Path | str, content: bytes, *, colour: bool, side: int | None = None
+) -> npt.NDArray[np.uint8]:
+    """Decode an image of 8 bits a value from the content of its file.
 
     Args:
-        root: holds `train/<class>/<image>` and `test/<class>/<image>`, or `<class>/<image>`.
-        side: all images become grey squares of so many pixels, scaled to fit, on black.
-        test: share of the images that test where the folder does not say which, of all classes
-            alike, the same in every run.
+        path: the path that messages name.
+        content: the content of the file.
+        colour: whether to keep red, green and blue; else grey. Transparency is ignored.
+        side: the side in pixels of the square that it becomes, scaled to fit, on black; None to
+            leave it as it is.
 
     Returns:
-        The images, and the names of the files: those of the training part, then the others.
+        The image, uint8 [1 or 3, rows, columns].
 
     Raises:
-        DataError: there are no images, fewer than two classes, a part is left empty, or an image
-            cannot be read.
+        DataError: the file is no image, is damaged, would unpack to far more than its size, or has
+            more than 8 bits.
     """
-    split = all((root / part).is_dir() for part in ("train", "test"))
-    folders = [root / "train", root / "test"] if split else [root]
-    found = [_of_classes(folder) for folder in folders]
-    classes = sorted({path.parent.name for paths in found for path in paths})
-    if len(classes) < 2:
-        raise DataError(
-            f"{root} has images of {len(classes)} classes, expected at least 2: put them in "
-            "<class>/<image>, or train/<class>/<image> and test/<class>/<image>; or name another "
-            f"folder with data.root. Images are {', '.join(SUFFIXES)}"
-        )
-    if not split:
-        paths = found[0]
-        labels = np.array([classes.index(path.parent.name) for path in paths], np.int64)
-        held = round(len(paths) * test)
-        found = [
-            [paths[n] for n in rows] for rows in stratified(labels, [len(paths) - held, held], 0)
-        ]
-    if not all(found):
-        raise DataError(f"{root} leaves no images to train or none to test")
-    arrays = [_squares(paths, side) for paths in found]
-    labels_of = [np.array([classes.index(p.parent.name) for p in paths]) for paths in found]
-    images = Images(arrays[0], labels_of[0], arrays[1], labels_of[1], tuple(classes))
-    return images, [str(path.relative_to(root)) for paths in found for path in paths]
-
-
-def _of_classes(folder: Path) -> list[Path]:
-    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return [path for each in folders for path in sorted(_pictures(each))]
-
-
-def _squares(paths: Sequence[Path], side: int) -> ImageArray:
-    """uint8 [N, 1, side, side]."""
-    squares = np.empty((len(paths), 1, side, side), np.uint8)
-    for n, path in enumerate(paths):
-        with _opened(path) as picture:
-            grey = _grey(path, picture)
-            squares[n, 0] = np.asarray(ImageOps.pad(grey, (side, side), Image.Resampling.BOX))
-    return squares
+    with _opened(path, content) as opened:
+        image = _eight_bits(path, opened, "RGB" if colour else "L")
+        if side is not None:
+            image = ImageOps.pad(image, (side, side), Image.Resampling.BOX)
+        pixels = np.asarray(image)
+    return pixels.transpose(2, 0, 1) if colour else pixels[np.newaxis]

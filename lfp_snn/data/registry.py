@@ -14,10 +14,12 @@ from lfp_snn.data import (
     digits,
     fashion_mnist,
     image_camera,
+    image_files,
     mnist,
     mnist_camera,
     nmnist,
     recordings,
+    sounds,
 )
 from lfp_snn.data.options import Options
 from lfp_snn.data.published import DESCRIPTIONS, Description, folders, rows
@@ -34,7 +36,7 @@ class Dataset:
 
     `options` is the model of its options (the fields describe themselves), `build` makes its
     splits, `source` says what it is and from whom, and `read`, where there is one, encodes a
-    single recording from a file as the dataset's own are encoded.
+    single recording from a file as the recordings of the dataset are.
     """
 
     options: type[Options]
@@ -51,6 +53,7 @@ DATASETS: dict[str, Dataset] = {
         fashion_mnist.FashionMNISTOptions, fashion_mnist.load, fashion_mnist.SOURCE
     ),
     "cifar10": Dataset(cifar10.CIFAR10Options, cifar10.load, cifar10.SOURCE),
+    "images": Dataset(image_files.ImageFilesOptions, image_files.load, image_files.SOURCE),
     "image_camera": Dataset(
         image_camera.ImageCameraOptions, image_camera.load, image_camera.SOURCE
     ),
@@ -60,6 +63,8 @@ DATASETS: dict[str, Dataset] = {
     "recordings": Dataset(
         recordings.RecordingsOptions, recordings.load, recordings.SOURCE, recordings.load_file
     ),
+    "fsdd": Dataset(sounds.FSDDOptions, sounds.load_fsdd, sounds.FSDD, sounds.load_fsdd_file),
+    "sounds": Dataset(sounds.SoundFilesOptions, sounds.load, sounds.SOURCE),
     "braille": Dataset(braille.BrailleOptions, braille.load, braille.SOURCE),
 }
 
@@ -84,12 +89,12 @@ DATASETS |= {
 
 
 def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
-    """Loads a dataset by name.
+    """Load a dataset by name.
 
     Args:
-        name: a key of `DATASETS`.
+        name: the name of the dataset, a key of `DATASETS`.
         root: the folder that holds it, if not `datasets/<name>` under the current directory.
-        options: the fields of its options model.
+        options: the fields of the model of its options, by name.
 
     Raises:
         ConfigError: the name or an option is unknown, or an option is out of range.
@@ -105,10 +110,11 @@ def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
 
 
 def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
-    """A set of one recording, read from a file and encoded as dataset `name` is.
+    """Load a set of one recording, read from a file and encoded as dataset `name` is.
 
     Raises:
-        ConfigError: as `load`, or the dataset is not made of recordings.
+        ConfigError: the name or an option is unknown, as in `load`, or the dataset is not made of
+            recordings.
         DataError: the file is missing or damaged.
     """
     dataset = _dataset(name)
@@ -120,10 +126,10 @@ def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
 
 
 def parse_options(name: str, options: dict[str, Any]) -> Options:
-    """Checks the options of a dataset.
+    """Check the options of a dataset.
 
     Raises:
-        ConfigError: names the first option that is unknown or out of range.
+        ConfigError: an option is unknown or out of range; the message names the first one.
     """
     model = _dataset(name).options
     try:

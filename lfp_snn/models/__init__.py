@@ -16,16 +16,20 @@ module     what it holds
 ========== ===========================================================================
 options    what every architecture shares
 basic      ``mlp`` and ``csnn``
+maps       what architectures on maps share
 published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
+spikformer ``spikformer``: a transformer of spikes
 listed     ``layers``: a network written down as a list, layer by layer
-layer      what such a layer is, how a config writes one, and modules from a list of them
-kinds      the kinds with one module: synapses, pools, shapes
-norms      those that normalise
-neurons    those that are neurons
-units      those that are activations
-branches   the kinds that hold branches of layers
+layer      what a listed layer is, how a config writes one, and modules from a list of them
+kinds      the kinds of layers with one module: synapses, pools, shapes
+norms      the kinds of layers that normalise
+neurons    the kinds of layers that are neurons
+units      the kinds of layers that are activations
+branches   the kinds of layers that hold branches of layers
+attention  the kind of layer that is spiking self-attention
 nir        a network from a file of the Neuromorphic Intermediate Representation
-nir_graph  the shape of its graph: nodes in order, loops of neurons
+nir_graph  the shape of a NIR graph: nodes in order, loops of neurons
+nir_time   how long a step of a NIR file is, where the file says it and where not
 bounded    networks that a file describes, no larger than the weights that come with it
 ========== ===========================================================================
 """
@@ -43,6 +47,7 @@ from lfp_snn.models.basic import CSNN, MLP
 from lfp_snn.models.listed import Layers
 from lfp_snn.models.options import ModelOptions
 from lfp_snn.models.published import DeeperSNN, LifCNN, LifResNet, LifVGG
+from lfp_snn.models.spikformer import Spikformer
 from lfp_snn.options import dotted, nearest
 
 __all__ = [
@@ -55,6 +60,7 @@ __all__ = [
     "LifResNet",
     "LifVGG",
     "ModelOptions",
+    "Spikformer",
     "build",
 ]
 
@@ -66,6 +72,7 @@ MODELS: dict[str, type[ModelOptions]] = {
     "deepersnn": DeeperSNN,
     "lif_resnet": LifResNet,
     "lif_vgg": LifVGG,
+    "spikformer": Spikformer,
     "layers": Layers,
 }
 
@@ -74,10 +81,10 @@ def build(name: str, input_shape: Sequence[int], classes: int, **options: Any) -
     """Build a named architecture.
 
     Args:
-        name: a key of :data:`MODELS`.
-        input_shape: shape of one input without time and batch: ``(2312,)`` or ``(2, 34, 34)``.
-        classes: number of output neurons.
-        options: see the class of the architecture and, for all, :class:`ModelOptions`.
+        name: the name of the architecture, a key of :data:`MODELS`.
+        input_shape: the shape of one input without time and batch: ``(2312,)`` or ``(2, 34, 34)``.
+        classes: the number of output neurons.
+        options: the options of the architecture's class and of :class:`ModelOptions`, by name.
 
     Raises:
         ConfigError: there is no such architecture, or an option is unknown or out of range.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lfp_snn.data.pictures import is_film, read_classes, read_film, read_still
+from lfp_snn.data.pictures import is_film, picture, read_film, read_still
 from lfp_snn.errors import DataError
 
 GREY = np.random.default_rng(0).integers(0, 256, (12, 20), dtype=np.uint8)
@@ -95,34 +99,72 @@ def write_classes(root: Path, count: int = 10) -> None:
             Image.fromarray(np.full(shape, level, np.uint8)).save(root / label / f"{n}.png")
 
 
-def test_classes_without_parts_are_split_alike(tmp_path: Path) -> None:
-    write_classes(tmp_path)
-    images, names = read_classes(tmp_path, 8, test=0.2)
-    assert images.classes == ("bright", "dark")
-    assert np.bincount(images.train_labels).tolist() == [8, 8]
-    assert np.bincount(images.test_labels).tolist() == [2, 2]
-    assert images.train.shape == (16, 1, 8, 8)
-    assert len(set(names)) == 20 and names[0].startswith("bright/")
-    labels = [*images.train_labels, *images.test_labels]
-    for name, label, image in zip(names, labels, [*images.train, *images.test], strict=True):
-        assert name.startswith(images.classes[label])
-        assert image.max() == (60, 200)[name.startswith("bright")]  # the rest may be black rim
-    again, _ = read_classes(tmp_path, 8, test=0.2)
-    np.testing.assert_array_equal(again.test, images.test)
+def content(image: Image.Image, form: str = "png", **options: Any) -> bytes:
+    """The file of an image."""
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
 
 
-def test_classes_in_parts_keep_them(tmp_path: Path) -> None:
-    write_classes(tmp_path / "train", 4)
-    write_classes(tmp_path / "test", 3)
-    images, names = read_classes(tmp_path, 8, test=0.5)
-    assert (len(images.train), len(images.test)) == (8, 6)
-    assert all(name.startswith("train/") for name in names[:8])
-    assert all(name.startswith("test/") for name in names[8:])
+COLOURS = np.random.default_rng(1).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+CMYK = Image.fromarray(COLOURS).convert("CMYK")
+#: The same colours in every mode that keeps them.
+MODES = {
+    "RGB": content(Image.fromarray(COLOURS)),
+    "RGBA": content(Image.fromarray(np.dstack([COLOURS, np.full((5, 6), 9, np.uint8)]))),
+    "P": content(Image.fromarray(COLOURS).quantize(64)),
+    "P, transparent": content(Image.fromarray(COLOURS).quantize(64), transparency=b"\x00\x09"),
+    "CMYK": content(CMYK, "tiff"),
+}
 
 
-def test_classes_that_are_missing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="images of 0 classes, expected at least 2: put them in"):
-        read_classes(tmp_path / "none", 8, test=0.5)
-    write_classes(tmp_path, 1)
-    with pytest.raises(DataError, match="leaves no images"):
-        read_classes(tmp_path, 8, test=0.1)
+@pytest.mark.parametrize("mode", MODES)
+def test_an_image_of_any_mode_is_its_colours(mode: str) -> None:
+    seen = picture("a", MODES[mode], colour=True)
+    assert seen.shape == (3, 5, 6) and seen.dtype == np.uint8
+    np.testing.assert_allclose(seen, COLOURS.transpose(2, 0, 1), atol=1)
+    grey = picture("a", MODES[mode], colour=False)
+    assert grey.shape == (1, 5, 6)
+    np.testing.assert_allclose(grey[0], COLOURS @ [0.299, 0.587, 0.114], atol=2)
+
+
+def test_grey_and_black_and_white_have_three_equal_colours() -> None:
+    for image, expected in (
+        (Image.fromarray(GREY), GREY),
+        (Image.fromarray(GREY > 127), (GREY > 127) * 255),
+        (Image.merge("LA", [Image.fromarray(GREY)] * 2), GREY),
+    ):
+        seen = picture("a", content(image), colour=True)
+        np.testing.assert_array_equal(seen, np.stack([expected] * 3))
+
+
+def test_a_square_holds_the_whole_image_on_black() -> None:
+    bright = content(Image.fromarray(np.full((6, 12), 200, np.uint8)))
+    square = picture("a", bright, colour=False, side=4)
+    np.testing.assert_array_equal(square[0], np.repeat([0, 200, 200, 0], 4).reshape(4, 4))
+
+
+def huge(width: int, height: int) -> bytes:
+    """A PNG that says that it has so many pixels, and has none."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(
+        ">I", zlib.crc32(chunk)
+    ) + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        (MODES["RGB"][:60], "cannot be read as an image"),
+        (b"words", "cannot be read as an image"),
+        (b"", "cannot be read as an image"),
+        (huge(12_000, 12_000), "would unpack to 549 MiB"),  # Pillow would warn
+        (huge(60_000, 60_000), "cannot be read as an image"),  # Pillow would refuse
+        (content(Image.fromarray(GREY.astype(np.uint16))), "16 or 32 bits"),
+        (content(Image.fromarray(GREY.astype(np.float32)), "tiff"), "16 or 32 bits"),
+    ],
+)
+def test_no_image_is_told_by_its_name(damaged: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=f"^cats/1.png .*{message}"):
+        picture("cats/1.png", damaged, colour=True)

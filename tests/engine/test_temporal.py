@@ -370,8 +370,8 @@ def test_an_input_that_is_not_finite_is_refused(backend: str, value: float) -> N
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        (torch.tensor([4, 5]), "lengths run from 4 to 5; expected 1 to T=4"),
-        (torch.tensor([0, 4]), "lengths run from 0 to 4; expected 1 to T=4"),
+        (torch.tensor([4, 5]), "lengths run from 4 to 5; expected 0 to T=4"),
+        (torch.tensor([-1, 4]), "lengths run from -1 to 4; expected 0 to T=4"),
         (torch.tensor([4, 4, 4]), r"shape \(3,\).*expected 2 integers"),
         (torch.tensor([4.0, 4.0]), "type torch.float32; expected 2 integers"),
     ],

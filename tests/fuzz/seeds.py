@@ -9,6 +9,7 @@ import json
 import pickle
 import shutil
 import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,12 @@ import numpy as np
 import torch
 import zstandard
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import savemat, wavfile
 
 from lfp_snn.analysis.exchange.integer import IntegerNetwork
 from lfp_snn.analysis.exchange.weights import load_weights, weights_bytes
 from lfp_snn.analysis.report import write_report
-from lfp_snn.data import Events, load
+from lfp_snn.data import Events, load, load_file
 from lfp_snn.data import braille as braille_data
 from lfp_snn.data.cifar10 import read as read_cifar10
 from lfp_snn.data.entries import read_table
@@ -269,10 +270,32 @@ def _images(root: Path) -> Iterator[Seed]:
     for suffix in ("png", "gif"):
         Image.fromarray(pixels[0]).save(_folder(root, f"binary:{suffix}") / f"a.{suffix}")
         yield Seed(f"binary:{suffix}", f"a.{suffix}", _still(f"a.{suffix}"), 0.5)
+    folder = _folder(root, "zip:images")
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(8):
+            file = io.BytesIO()
+            Image.fromarray(pixels[n % 2]).save(file, "png")
+            archive.writestr(f"{'ab'[n % 2]}/{n}.png", file.getvalue())
+    yield Seed("zip:images", "a.zip", lambda folder: load("images", root=folder / "a.zip"))
+    Image.fromarray(np.stack([pixels[0]] * 3, -1)).save(
+        _folder(root, "binary:jpg") / "a.jpg", quality=75
+    )
+    yield Seed("binary:jpg", "a.jpg", _still("a.jpg"), 0.5)
 
 
 def _still(name: str) -> Callable[[Path], Any]:
     return lambda folder: read_still(folder / name)
+
+
+def _sounds(root: Path) -> Iterator[Seed]:
+    for kind, samples in (("integers", np.int16), ("floats", np.float32)):
+        file = io.BytesIO()
+        wavfile.write(file, 8000, (np.sin(np.arange(400)) * 99).astype(samples))
+        _file(root, f"binary:wav-{kind}", "0_a_0.wav", file.getvalue())
+        yield Seed(
+            f"binary:wav-{kind}", "0_a_0.wav",
+            lambda folder: load_file("fsdd", folder / "0_a_0.wav"), 0.5,
+        )  # fmt: skip
 
 
 def _indices(root: Path) -> Iterator[Seed]:
@@ -382,6 +405,6 @@ def _a_run(run: Path) -> Path:
 
 
 _MAKERS: tuple[Callable[[Path], Iterator[Seed]], ...] = (
-    _formats, _arrays, _texts, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _indices, _configs,
-    _weights, _runs,
+    _formats, _arrays, _texts, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _sounds, _indices,
+    _configs, _weights, _runs,
 )  # fmt: skip

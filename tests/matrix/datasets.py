@@ -19,12 +19,16 @@ from PIL import Image
 
 from lfp_snn.data import braille
 from tests.data.helpers import idx, write_nmnist
+from tests.data.published.test_by_hand import touches, write_touches
 from tests.data.test_braille import samples as braille_samples
+from tests.data.test_sounds import spoken
+from tests.data.test_tree import write_zip
 
 __all__ = ["lay_out"]
 
 TRAIN, TEST = 4, 1  # recordings or images of a class
 FIRST = 300  # images of a part, among which those are
+TWO = ("jackson", "theo")  # who speak
 REPETITIONS = range(10)  # of a Braille letter
 
 
@@ -44,6 +48,9 @@ def lay_out(root: Path, real: Path) -> None:
     _cifar10(root / "CIFAR10", real / "CIFAR10_jpeg.zip")
     _braille(root / "braille", real / "braille")
     _images(root / "images")
+    _touches(root / "EvTouch", real / "EvTouch")
+    _pips(root / "POKERDVS", real / "POKERDVS")
+    _digits(root / "FSDD.zip", real / "FSDD.zip")
     gesture(root / "DVSGesture")
     shd(root / "SHD")
 
@@ -110,6 +117,32 @@ def _photographs(real: Path, part: str, count: int) -> list[bytes]:
         chosen = [name for label in sorted(by_class) for name in by_class[label][:count]]
         pictures = [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in chosen]
     return [picture.transpose(2, 0, 1).tobytes() for picture in pictures]
+
+
+def _touches(root: Path, real: Path) -> None:
+    if real.is_dir():
+        shutil.copytree(real, root)
+    else:
+        write_touches(root / "Ev-Containers.zip", touches())
+
+
+def _pips(root: Path, real: Path) -> None:
+    from tests.data.published.test_layouts import poker  # asks for tonic
+
+    if real.is_dir():
+        shutil.copytree(real, root)
+    else:
+        poker(root)
+
+
+def _digits(path: Path, real: Path) -> None:
+    if not real.is_file():
+        write_zip(path, spoken())
+        return
+    indices = [*range(TEST), *range(5, 5 + TRAIN)]
+    names = [f"recordings/{d}_{who}_{n}.wav" for d in range(10) for who in TWO for n in indices]
+    with zipfile.ZipFile(real) as archive:
+        write_zip(path, {name: archive.read(name) for name in names})
 
 
 def _braille(root: Path, real: Path) -> None:

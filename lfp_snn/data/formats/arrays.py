@@ -35,36 +35,37 @@ _MOST_COUNTS = 1 << 20  # in one place and step
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:
-    """The array of a `.npy`.
+    """The array of a `.npy` file.
 
     Raises:
-        DataError: it is damaged, or holds Python objects.
+        DataError: the file is damaged, or holds Python objects.
     """
-    return _load(path, content(path))
+    return array_of(path, content(path))
 
 
 def read_npy(path: Path, layout: Layout = AS_IT_IS) -> Events:
-    """The events of an array; see `table.read`."""
+    """The events of the array in a `.npy` file; arguments and errors are as of `table.read`."""
     return _events(path, load_array(path), layout)
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a `.npz` by name; they cannot be written to.
+    """The arrays of a `.npz` file by name; they cannot be written to.
 
     Raises:
-        DataError: it is damaged, holds Python objects, or would unpack to far more than its size.
+        DataError: the file is damaged, holds Python objects, or would unpack to far more than its
+            size.
     """
     with reading(path), zipfile.ZipFile(io.BytesIO(content(path))) as archive:
         check_size(path, sum(each.file_size for each in archive.infolist()))
         return {
-            name.removesuffix(".npy"): _load(path, archive.read(name))
+            name.removesuffix(".npy"): array_of(path, archive.read(name))
             for name in archive.namelist()
             if name.endswith(".npy")
         }
 
 
 def read_npz(path: Path, layout: Layout = AS_IT_IS) -> Events:
-    """The events of the array that has any, or of columns by name; see `table.read`."""
+    """Events of a `.npz` file: of the array that has any, or of columns by name (`table.read`)."""
     arrays = load_arrays(path)
     if names_events(list(arrays)):
         places, unit = roles(path, list(arrays))
@@ -98,12 +99,12 @@ def _likeness(name: str, array: npt.NDArray[Any]) -> int:
 
 
 def write_npy(recording: Events, path: Path) -> None:
-    """A structured array."""
+    """Write a `.npy` file of a structured array."""
     put(path, _dump(_structured(recording)))
 
 
 def write_npz(recording: Events, path: Path) -> None:
-    """A structured array called `events`, compressed."""
+    """Write a `.npz` file of a structured array called `events`, compressed."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, events=_structured(recording))
     put(path, buffer.getvalue())
@@ -123,8 +124,16 @@ def _dump(array: npt.NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _load(path: Path, data: bytes) -> npt.NDArray[Any]:
-    """An array, its size checked against what follows its header."""
+def array_of(path: Path | str, data: bytes) -> npt.NDArray[Any]:
+    """The array in the content of a `.npy`, its size checked against what follows its header.
+
+    Args:
+        path: the path of the file, for messages.
+        data: the content of the file.
+
+    Raises:
+        DataError: the file is damaged, or holds Python objects.
+    """
     file = io.BytesIO(data)
     with reading(path):
         version = np.lib.format.read_magic(file)
@@ -167,7 +176,7 @@ def _events(path: Path, array: npt.NDArray[Any], layout: Layout) -> Events:
 
 
 def _axes(path: Path, array: npt.NDArray[Any]) -> tuple[str, ...]:
-    """What the axes of a dense array are, where its shape tells it."""
+    """The meaning of the axes of a dense array, where its shape tells it."""
     shape = array.shape
     if array.ndim == 4 and shape[1] in (1, 2) and shape[3] not in (1, 2):
         return ("t", "p", "y", "x")

@@ -1,4 +1,4 @@
-"""What is known of the published datasets: facts, and where tonic says that they are.
+"""A catalogue of the published datasets: facts, and the names of their addresses in tonic.
 
 A fact that the sources do not state is not stated here either (None).
 """
@@ -25,23 +25,26 @@ water welcome words worst years young
 
 @dataclass(frozen=True)
 class Description:
-    """A published dataset.
+    """A description of a published dataset.
 
     Args:
-        title: how it is called.
-        what: one phrase, for reports.
-        sensor: (polarities, height, width) of the recordings.
-        classes: name of each; empty where they are read from the data itself.
-        recordings: to train and to test, or all where there is no published split.
-        split: who drew it.
-        licence: of the data, as its authors state it, or None.
-        citation: authors, title, journal, year.
-        tonic: the class in `tonic.datasets`.
-        archives: for each, the names of tonic's attributes for its address, file and MD5 sum, and a
-            pattern that fits what it holds: where such a file is there, nothing is fetched.
-        folder: where it lies by default, in `datasets/`.
-        layout: what the folder holds.
-        binning: recommended options of preprocessing and binning, the defaults of its options.
+        title: the title of the dataset.
+        what: a phrase that says what it is, for reports.
+        sensor: the sensor (polarities, height, width) of the recordings.
+        classes: the name of each class; empty where they are read from the data itself.
+        recordings: the numbers of recordings to train and to test, or the number of all where there
+            is no published split.
+        split: who drew the split.
+        licence: the licence of the data, as its authors state it, or None.
+        citation: the authors, title, journal and year of the publication.
+        tonic: the class in `tonic.datasets`; empty where tonic does not know it.
+        archives: the archives: for each, the names of tonic's attributes for its address, file and
+            MD5 sum, and a pattern of the files that it holds; where such a file is there, nothing
+            is fetched.
+        address: the address where it is to be had by hand, where tonic does not know it.
+        folder: the default folder of the dataset in `datasets/`.
+        layout: the layout of the folder.
+        binning: the recommended options of preprocessing and binning, the defaults of its options.
     """
 
     title: str
@@ -52,15 +55,16 @@ class Description:
     split: str
     licence: str | None
     citation: str
-    tonic: str
-    archives: tuple[tuple[str, str, str, str], ...]
     folder: str
     layout: str
+    tonic: str = ""
+    archives: tuple[tuple[str, str, str, str], ...] = ()
+    address: str = ""
     binning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
-        """Title, authors and licence, for reports."""
+        """The title, authors and licence, for reports."""
         licence = f", {self.licence}" if self.licence else ""
         return f"{self.title}, {self.what} ({self.citation.split(',')[0]}{licence})"
 
@@ -74,6 +78,11 @@ _OURS = "ours: a fifth tests, drawn by class and stored in split.json"
 _ORCHARD = (
     "G. Orchard, A. Jayawant, G. Cohen, N. Thakor, Converting static image datasets to spiking "
     "neuromorphic datasets using saccades, Frontiers in Neuroscience 9, 2015"
+)
+_SUITS = ("clubs", "hearts", "diamonds", "spades")
+_POKER = (
+    "T. Serrano-Gotarredona, B. Linares-Barranco, Poker-DVS and MNIST-DVS: their history, how they "
+    "were made, and other details, Frontiers in Neuroscience 9, 2015"
 )
 
 DESCRIPTIONS: dict[str, Description] = {
@@ -110,12 +119,11 @@ DESCRIPTIONS: dict[str, Description] = {
         title="POKER-DVS",
         what="symbols of playing cards flicked before an event camera",
         sensor=(2, 35, 35),
-        classes=("clubs", "hearts", "diamonds", "spades"),
+        classes=_SUITS,
         recordings=(48, 20),
         split="published",
         licence=None,
-        citation="T. Serrano-Gotarredona, B. Linares-Barranco, Poker-DVS and MNIST-DVS: their "
-        "history, how they were made, and other details, Frontiers in Neuroscience 9, 2015",
+        citation=_POKER,
         tonic="POKERDVS",
         archives=(
             ("", "train_filename", "train_md5", "pips_train/**/*.npy"),
@@ -123,6 +131,35 @@ DESCRIPTIONS: dict[str, Description] = {
         ),
         folder="POKERDVS",
         layout="pips_train/<suit>/<id>.npy and pips_test/<suit>/<id>.npy, suits cl he di sp",
+    ),
+    "pokerdvs_originals": Description(
+        title="POKER-DVS originals",
+        what="131 symbols of playing cards, the 68 of POKER-DVS among them, as they were recorded",
+        sensor=(2, 35, 35),
+        classes=_SUITS,
+        recordings=(131,),
+        split=_OURS,
+        licence=None,
+        citation=_POKER,
+        address="http://www2.imse-cnm.csic.es/caviar/POKERDVS.html",
+        folder="POKERDVS",
+        layout="poker_dvs/x<suit><number>.aedat, with an i for an inverted one",
+    ),
+    "evtouch": Description(
+        title="EvTouch Containers",
+        what="20 containers in the grasp of an event-based fingertip, 39 taxels",
+        sensor=(2, 1, 39),
+        classes=tuple(f"container {n}" for n in range(20)),
+        recordings=(240, 60),
+        split="published",
+        licence=None,
+        citation="F. Gu, W. Sng, T. Taunyazov, H. Soh, TactileSGNet: a spiking graph neural "
+        "network for event-based tactile object recognition, IROS 2020",
+        address="https://github.com/clear-nus/TactileSGNet",
+        folder="EvTouch",
+        layout="Ev-Containers.zip, or the folder in it: train/sample_<n>_label_<class>.npy and "
+        "test/...",
+        binning={"steps": 65, "binning": "duration", "bin_ms": 100.0},
     ),
     "dvs_gesture": Description(
         title="DVS128 Gesture",

@@ -1,4 +1,4 @@
-"""Options and parts that the published datasets have in common."""
+"""The options and parts that the published datasets have in common."""
 
 from copy import copy
 from pathlib import Path
@@ -12,22 +12,21 @@ from lfp_snn.data.files import FileOptions
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.published.catalogue import Description
 from lfp_snn.data.sets import SampleSet, Splits
-from lfp_snn.data.splits import split_train, stratified
-from lfp_snn.errors import DataError
+from lfp_snn.data.splits import split_parts
 
 
 class PublishedOptions(SpikeOptions):
-    """Options of a published dataset."""
+    """The options of a published dataset."""
 
     root: Path = Path("datasets")
 
 
 class FolderOptions(PublishedOptions, FileOptions):
-    """Options of a published dataset that is a folder of recordings."""
+    """The options of a published dataset that is a folder of recordings."""
 
 
 def options_of(description: Description, base: type[PublishedOptions]) -> type[PublishedOptions]:
-    """The options of a dataset: its own folder, and the recommended binning as defaults."""
+    """Make the options of a dataset: its own folder, and the recommended binning as defaults."""
     fields: dict[str, Any] = {}
     for name, value in description.binning.items():
         field = copy(base.model_fields[name])
@@ -40,8 +39,15 @@ def options_of(description: Description, base: type[PublishedOptions]) -> type[P
             description=f"folder that holds {description.layout}",
         ),
     )
-    name = f"{description.tonic}Options"
+    name = f"{description.tonic or description.folder}Options"
     return create_model(name, __base__=base, **fields)
+
+
+def how_to_get(description: Description) -> str:
+    """The advice where a dataset is missing, as the end of a sentence."""
+    if description.tonic:
+        return "fetch it with lfp-snn data fetch"
+    return f"get it from {description.address}"
 
 
 def cut_parts(
@@ -51,38 +57,26 @@ def cut_parts(
     name: str,
     description: Description,
 ) -> Splits:
-    """Train, validation and test; the second out of the first where it was not published.
+    """Cut a set into train, validation and test; validation is drawn where it was not published.
 
     Args:
         samples: all recordings.
-        parts: `train`, `val` or `test` for each.
-        options: say how much validates and how much trains.
-        name: of the dataset.
-        description: of the dataset.
+        parts: the part of each recording, `train`, `val` or `test`.
+        options: the options that say how much validates and how much trains.
+        name: the name of the dataset.
+        description: the description of the dataset.
 
     Raises:
         DataError: a part is left empty, or fewer than two classes train.
     """
-    rows = {part: np.flatnonzero(parts == part) for part in ("train", "val", "test")}
-    labels = samples.labels
-    for part in ("train", "test"):
-        if not len(rows[part]):
-            raise DataError(f"{options.root} leaves nothing for the part {part}")
-    if len(np.unique(labels[rows["train"]])) < 2:
-        raise DataError(
-            f"{options.root} has training recordings of one class only; at least two are needed"
-        )
-    learnt = rows["train"]
-    if not len(rows["val"]):
-        train, val = split_train(labels[learnt], options.validation, options.train, options.seed)
-        rows["train"], rows["val"] = learnt[train], learnt[val]
-    elif options.train is not None:
-        if options.train > len(learnt):
-            raise DataError(
-                f"data.train asks for {options.train} training samples, but there are {len(learnt)}"
-            )
-        (some,) = stratified(labels[learnt], [options.train], options.seed)
-        rows["train"] = learnt[some]
+    rows = split_parts(
+        samples.labels,
+        parts,
+        validation=options.validation,
+        train=options.train,
+        seed=options.seed,
+        where=options.root,
+    )
     return Splits.of(
         samples, rows["train"], rows["val"], rows["test"], name=name, source=description.source
     )

@@ -1,5 +1,6 @@
 """Published datasets that hold many recordings in a file: spoken digits and words, and S-MNIST."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,19 +10,23 @@ import numpy.typing as npt
 
 from lfp_snn.data.event_set import Read, row_set
 from lfp_snn.data.events import Events
+from lfp_snn.data.formats.arrays import array_of
 from lfp_snn.data.mnist import read as read_mnist
 from lfp_snn.data.published.catalogue import Description
-from lfp_snn.data.published.parts import PublishedOptions, cut_parts
+from lfp_snn.data.published.parts import PublishedOptions, cut_parts, how_to_get
 from lfp_snn.data.sets import IntArray, Splits
+from lfp_snn.data.tree import open_tree
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import open_hdf5
 
 _SECOND = 1_000_000
 _STEP_US = 1_000  # of S-MNIST
+_TOUCH_US = 20_000  # of EvTouch
+_CONTAINERS = "Ev-Containers"
 
 
 class Rows(NamedTuple):
-    """The recordings of some files: how they are read, their class and part, and the files."""
+    """Recordings of some files of rows: how they are read, their class and part, and the files."""
 
     read: Read
     labels: IntArray
@@ -30,7 +35,7 @@ class Rows(NamedTuple):
 
 
 def load(name: str, description: Description, options: PublishedOptions) -> Splits:
-    """A dataset of rows, in the parts that it was published with.
+    """Load a dataset of rows, in the parts that it was published with.
 
     Raises:
         DataError: a file is missing or damaged.
@@ -50,7 +55,7 @@ def load(name: str, description: Description, options: PublishedOptions) -> Spli
 
 
 def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Description], Rows]:
-    """SHD and SSC: `spikes/times` in seconds, `spikes/units` and `labels`, a row a recording."""
+    """The rows of SHD and SSC: `spikes/times` in seconds, `spikes/units` and `labels`."""
 
     def find(root: Path, description: Description) -> Rows:
         paths = [_present(root / f"{prefix}_{file}.h5", description) for file in files.values()]
@@ -97,7 +102,7 @@ def _labels(path: Path, file: Any) -> IntArray:
 
 
 def tidigits(root: Path, description: Description) -> Rows:
-    """N-TIDIGITS18: `<part>_labels` names recordings; those that end in one digit are read."""
+    """The rows of N-TIDIGITS18: `<part>_labels` names recordings; those of one digit are read."""
     path = _present(root / "n-tidigits.hdf5", description)
     classes = "o123456789z"
     names, parts = [], []
@@ -127,8 +132,49 @@ def tidigits(root: Path, description: Description) -> Rows:
     return Rows(read, labels, np.array(parts), [path])
 
 
+def touch(root: Path, description: Description) -> Rows:
+    """EvTouch: an array [taxel, polarity, step] of zeros and ones a recording, its class named."""
+    path = root / _CONTAINERS
+    if not path.is_dir():
+        path = _present(path.with_suffix(".zip"), description)
+    tree = open_tree(path, (".npy",))
+    found = [
+        (name, match)
+        for name in tree.names
+        if (match := re.fullmatch(r"(train|test)/sample_\d+_label_(\d+)\.npy", name))
+    ]
+    labels = np.array([int(match[2]) for _, match in found], np.int64)
+    if not found or labels.max() >= len(description.classes):
+        raise DataError(f"{path} is no {description.title}: it should hold {description.layout}")
+
+    def read(rows: IntArray) -> Events:
+        names = [found[row][0] for row in rows]
+        return Events.joined(
+            [_touched(tree.place(name), tree.read(name), description.sensor) for name in names]
+        )
+
+    return Rows(read, labels, np.array([match[1] for _, match in found]), tree.files())
+
+
+def _touched(place: str, content: bytes, sensor: tuple[int, int, int]) -> Events:
+    """The events of a recording of EvTouch."""
+    array = array_of(place, content)
+    polarities, _, taxels = sensor
+    if array.ndim != 3 or array.shape[:2] != (taxels, polarities) or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{place} holds {array.dtype} {list(array.shape)}; expected numbers "
+            f"[{taxels}, {polarities}, T]"
+        )
+    step, taxel, p = np.nonzero(array.transpose(2, 0, 1))
+    if not len(step):
+        raise DataError(f"{place} has no events")
+    still = np.zeros(len(step), np.int16)
+    t = step.astype(np.int64) * _TOUCH_US
+    return Events(taxel.astype(np.int16), still, t, p.astype(np.uint8), sensor)
+
+
 def smnist(root: Path, description: Description) -> Rows:
-    """S-MNIST: the pixels of an image one after the other, two steps of 1 ms each.
+    """The rows of S-MNIST: the pixels of an image one after the other, two steps of 1 ms each.
 
     With N = 49 grey levels from 0 to 254: unit N - k of the ON half spikes when the brightness
     rises to level k or above, that of the OFF half when it falls below, and unit 0 at white (255).
@@ -167,7 +213,7 @@ def _crossings(image: npt.NDArray[np.uint8], units: int) -> Events:
 def _spikes(
     path: Path, seconds: npt.NDArray[Any], units: npt.NDArray[Any], sensor: tuple[int, int, int]
 ) -> Events:
-    """Spikes of one recording, in seconds and units."""
+    """The spikes of one recording, in seconds and units."""
     if np.asarray(seconds).dtype.kind not in "iuf" or np.asarray(units).dtype.kind not in "iuf":
         raise DataError(f"{path} has a recording that is not of numbers")
     seconds, unit = np.asarray(seconds, np.float64), np.asarray(units, np.float64)
@@ -183,7 +229,7 @@ def _spikes(
 
 
 def _runs(numbers: IntArray, rows: IntArray) -> Iterator[tuple[int, IntArray]]:
-    """Stretches of rows that lie in one file, in their order."""
+    """The stretches of rows that lie in one file, in their order."""
     ends = np.flatnonzero(np.diff(numbers)) + 1
     for run, own in zip(np.split(numbers, ends), np.split(rows, ends), strict=True):
         yield int(run[0]), own
@@ -193,7 +239,7 @@ def _present(path: Path, description: Description) -> Path:
     if not path.is_file():
         raise DataError(
             f"{path} is missing: {path.parent} should hold {description.layout}; put it there, "
-            "name another folder with data.root, or fetch it with lfp-snn data fetch"
+            f"name another folder with data.root, or {how_to_get(description)}"
         )
     return path
 
@@ -203,4 +249,5 @@ _FINDERS: dict[str, Callable[[Path, Description], Rows]] = {
     "ssc": heidelberg("ssc", {"train": "train", "val": "valid", "test": "test"}),
     "ntidigits18": tidigits,
     "smnist": smnist,
+    "evtouch": touch,
 }
