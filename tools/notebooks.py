@@ -18,7 +18,7 @@ from typing import Any
 __all__ = ["as_page", "main", "run"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "tutorials"
-SECONDS = 300  # a cell may take at most
+SECONDS = 900  # a cell may take at most; kernels are compiled in the first training
 
 
 def as_page(notebook: Mapping[str, Any], name: str) -> str:
