@@ -58,6 +58,7 @@ __all__ = [
     "LifCNN",
     "LifResNet",
     "LifVGG",
+    "ModelOptions",
     "Spikformer",
     "build",
 ]

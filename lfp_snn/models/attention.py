@@ -60,13 +60,14 @@ class SelfAttention(nn.Module):
         """One time step, from ``[B, C, ...]`` to the same shape."""
         query, key, value = (self._tokens(part(x)) for part in (self.query, self.key, self.value))
         attended = (query @ key.transpose(2, 3)) @ value * self.scale
-        maps = attended.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:])
+        maps = attended.transpose(2, 3).reshape(x.shape)
         projected: Tensor = self.projection(self.neurons(maps))
         return projected
 
     def _tokens(self, maps: Tensor) -> Tensor:
         """``[B, C, ...]`` to ``[B, heads, N, d]``."""
-        return maps.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+        channels = maps.shape[1] // self.heads
+        return maps.reshape(maps.shape[0], self.heads, channels, -1).transpose(2, 3)
 
     def extra_repr(self) -> str:
         """Heads and scale."""
