@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
@@ -61,14 +60,14 @@ class SelfAttention(nn.Module):
         """Run one time step, from ``[B, C, ...]`` to the same shape."""
         query, key, value = (self._tokens(part(x)) for part in (self.query, self.key, self.value))
         attended = (query @ key.transpose(2, 3)) @ value * self.scale
-        maps = torch.unflatten(attended.transpose(2, 3).flatten(1, 2), 2, x.shape[2:])
+        maps = attended.transpose(2, 3).reshape(x.shape)
         projected: Tensor = self.projection(self.neurons(maps))
         return projected
 
     def _tokens(self, maps: Tensor) -> Tensor:
         """Maps ``[B, C, ...]`` as tokens ``[B, heads, N, d]``."""
-        split: Tensor = torch.unflatten(maps.flatten(2), 1, (self.heads, -1))
-        return split.transpose(2, 3)
+        channels = maps.shape[1] // self.heads
+        return maps.reshape(maps.shape[0], self.heads, channels, -1).transpose(2, 3)
 
     def extra_repr(self) -> str:
         """The number of heads and the scale."""

@@ -53,7 +53,7 @@ def test_attention_is_what_its_definition_says() -> None:
         return snn.Leaky(beta=0.0, threshold=0.4, init_hidden=True)
 
     torch.manual_seed(1)
-    parts = [nn.Sequential(nn.Conv1d(4, 4, 1), spikes()) for _ in range(4)]
+    query, key, value, last = (nn.Sequential(nn.Conv1d(4, 4, 1), spikes()) for _ in range(4))
     caught: list[Tensor] = []
 
     class Caught(nn.Module):
@@ -61,16 +61,15 @@ def test_attention_is_what_its_definition_says() -> None:
             caught.append(x)
             return x
 
-    query, key, value, projection = parts
-    attention = SelfAttention(query, key, value, Caught(), projection, heads=2, scale=0.5)
+    attention = SelfAttention(query, key, value, Caught(), last, heads=2, scale=0.5)
     x = torch.rand(1, 4, 5) * 3
     attention(x)
     with torch.no_grad():
-        for part in parts:  # neurons without memory, which their next call finds at rest
+        for part in (query, key, value):  # their next call finds them at rest
             part[1].reset_mem()  # type: ignore[operator]
-        queries, keys, values = (part(x)[0] for part in parts[:3])
-    assert queries.any() and keys.any() and values.any()
-    torch.testing.assert_close(caught[0][0], attended(queries, keys, values, 2, 0.5))
+        parts = [part(x)[0] for part in (query, key, value)]
+    assert all(part.any() for part in parts)
+    torch.testing.assert_close(caught[0][0], attended(parts[0], parts[1], parts[2], 2, 0.5))
 
 
 def test_the_spikformer_has_its_blocks() -> None:
