@@ -181,7 +181,10 @@ class Structures:
 
     def on(self, x: Tensor, steps: int | None, before: Structure) -> Structure:
         """The structure for an input that is not kept in mind."""
-        return self._for(x, steps, x, before)
+        known = len(self._distinct)
+        found = self._for(x, steps, x, before)
+        del self._distinct[known:]
+        return found
 
     def refuse(self) -> None:
         """Refuse what keeps weights or changes values where the engine does not see it.
