@@ -75,7 +75,8 @@ class Feedback:
         """Set ``feedback`` and ``grad = -feedback`` of parameters, or add to what is there.
 
         Without ``accumulate``, feedback of those that got none is taken away: what was frozen
-        since an earlier pass would still be moved by its old gradient.
+        since an earlier pass would still be moved by its old gradient. With it, feedback begins
+        anew where an optimizer's ``zero_grad`` has taken the gradient away.
         """
         parameters = list(parameters)
         self.complete(parameters)  # what no stage names as its own goes last
@@ -84,7 +85,8 @@ class Feedback:
             for parameter, total in totals.items():
                 known: Tensor | None = getattr(parameter, "feedback", None)
                 grad = parameter.grad
-                feedback = known + total if accumulate and known is not None else total
+                begun = accumulate and grad is not None and bool(grad.any())
+                feedback = known + total if begun and known is not None else total
                 parameter.feedback = feedback  # type: ignore[attr-defined]
                 parameter.grad = grad - total if accumulate and grad is not None else -total
         if accumulate:

@@ -47,6 +47,7 @@ class Tape:
         start: steps of the sequence before the first of this pass.
         again: these steps were run before, and running statistics have seen them.
         stopwatch: of what its stages take, if that is asked for.
+        taken: what it was run with, by what to call it: each tensor and its version.
     """
 
     steps: int
@@ -67,6 +68,7 @@ class Tape:
     start: int = 0
     again: bool = False
     stopwatch: Stopwatch | None = None
+    taken: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:
