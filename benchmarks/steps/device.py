@@ -45,10 +45,13 @@ from lfp_snn.rewards import RateCoded
 __all__ = [
     "DeviceStep",
     "Roof",
+    "Traffic",
+    "counting_operations",
     "measure_network",
     "measure_roof",
     "measure_step",
     "require",
+    "timed",
 ]
 
 
@@ -119,7 +122,7 @@ def measure_roof(device: torch.device, size: int = 4096, rounds: int = 5) -> Roo
     """
     here = torch.empty(size * size, device=device)
     there = torch.empty_like(here)
-    copying = min(_timed(lambda: there.copy_(here), device, rounds))
+    copying = min(timed(lambda: there.copy_(here), device, rounds))
     arithmetic: dict[str, float] = {}
     for precision in PRECISIONS:
         matrix = torch.ones(size, size, device=device)
@@ -127,7 +130,7 @@ def measure_roof(device: torch.device, size: int = 4096, rounds: int = 5) -> Roo
         spikes = matrix.to(spikes_travel_as("exact", torch.float32, device))
         a, b = (spikes, matrix) if precision == "exact" else (matrix.to(half), matrix.to(half))
         with computed_in(precision):
-            arithmetic[precision] = 2 * size**3 / min(_timed(product, device, rounds, a, b))
+            arithmetic[precision] = 2 * size**3 / min(timed(product, device, rounds, a, b))
     return Roof(2 * here.nbytes / copying, arithmetic)
 
 
@@ -163,9 +166,9 @@ def measure_step(
         optimizer.step()
 
     step()  # kernels are compiled, the optimizer's state is made
-    with _Traffic() as traffic, FlopCounterMode(display=False) as counter:
+    with Traffic() as traffic, counting_operations() as counter:
         step()
-    seconds = tuple(_timed(step, device, rounds))
+    seconds = tuple(timed(step, device, rounds))
     flops = counter.get_total_flops()
     return DeviceStep(lfp.backend, precision, seconds, traffic.bytes, flops, roof)
 
@@ -184,24 +187,52 @@ def measure_network(
     return steps
 
 
-class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+def counting_operations(half: float = 1.0) -> FlopCounterMode:
+    """Make a counter of the operations of products, those with an ``out_dtype`` too.
+
+    Args:
+        half: the share that an operation on matrices of a half type counts.
+    """
+
+    def of_product(a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
+        share = half if a.itemsize == 2 else 1.0
+        return int(share * 2 * a.shape[0] * a.shape[1] * b.shape[1])
+
+    def of_sum(_: Tensor, a: Tensor, b: Tensor, *__: Any, **___: Any) -> int:
+        return of_product(a, b)
+
+    products: dict[Any, Any] = {torch.ops.aten.mm: of_product, torch.ops.aten.addmm: of_sum}
+    for each in products.values():
+        each._get_raw = True  # it is given tensors and not their shapes
+    return FlopCounterMode(display=False, custom_mapping=products)
+
+
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A mode that counts the bytes of the tensors that each call reads and writes, Triton's too."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
+        self.calls = 0
+        self.fused = 0
+
+    def launched(self, tensors: list[Tensor]) -> None:
+        """Add a launch of a kernel of ours."""
+        self.fused += 1
+        self.count(tensors)
 
     def count(self, tensors: list[Tensor]) -> None:
         """Add a call, each of its tensors once."""
-        places = {(each.data_ptr(), each.nbytes): each.nbytes for each in tensors}
+        places = {_place(each): each.nbytes for each in tensors}
         self.bytes += sum(places.values())
+        self.calls += 1
 
     @override
-    def __enter__(self) -> _Traffic:
+    def __enter__(self) -> Traffic:
         with suppress(ImportError):
             from lfp_snn.backends.triton import scan
 
-            scan.observers.append(self.count)
+            scan.observers.append(self.launched)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -211,7 +242,7 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with suppress(ImportError):
             from lfp_snn.backends.triton import scan
 
-            scan.observers.remove(self.count)
+            scan.observers.remove(self.launched)
 
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -219,11 +250,18 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         names_memory_alone = func.is_view or "empty" in func.name()
         if not names_memory_alone:
             values = tree_iter((args, kwargs, found))
-            self.count([each for each in values if isinstance(each, Tensor)])
+            tensors = [each for each in values if isinstance(each, Tensor)]
+            if tensors:
+                self.count(tensors)
         return found
 
 
-def _timed(
+def _place(tensor: Tensor) -> tuple[int, int, int]:
+    """Where a tensor lies, also where it has no content."""
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tensor.nbytes
+
+
+def timed(
     call: Callable[..., object], device: torch.device, rounds: int, *arguments: object
 ) -> list[float]:
     """The seconds of each call, until the device has done it."""

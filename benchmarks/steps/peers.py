@@ -20,7 +20,7 @@ from benchmarks.steps.contenders import LEARNING_RATE, Contender
 from benchmarks.steps.problem import RULE, Problem
 from lfp_snn.learners.unrolled import rest
 
-__all__ = ["LfProp", "SnnTorch", "SpikingJelly"]
+__all__ = ["LfProp", "SnnTorch", "SpikingJelly", "missing", "translated"]
 
 
 class SnnTorch(Contender):
@@ -71,15 +71,14 @@ class SpikingJelly(Contender):
 
     def available(self) -> str | None:
         """Whether the parts used here import."""
-        return _missing("spikingjelly.activation_based.layer")
+        return missing("spikingjelly.activation_based.layer")
 
     def prepare(self, problem: Problem) -> None:
         """Translate the network, and take the dense input."""
         self.functional: Any = _load("spikingjelly.activation_based.functional")
-        self.neuron: Any = _load("spikingjelly.activation_based.neuron").LIFNode
+        self.neuron: Any = _lif_node()
         self.x, self.labels = problem.x.dense(), problem.labels
-        self.net = nn.Sequential(*map(self._translate, problem.build()))
-        self.functional.set_step_mode(self.net, "m")
+        self.net = translated(problem.build())
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
@@ -98,34 +97,6 @@ class SpikingJelly(Contender):
         spikes: Tensor = self.net(self.x)
         return spikes
 
-    def _translate(self, module: nn.Module) -> nn.Module:
-        """The stage of SpikingJelly for a stage of the network."""
-        layer: Any = _load("spikingjelly.activation_based.layer")
-        new: nn.Module
-        if isinstance(module, snn.Leaky):
-            surrogate: Any = _load("spikingjelly.activation_based.surrogate")
-            new = self.neuron(
-                tau=1 / (1 - float(module.beta)),  # the membrane keeps 1 - 1/tau
-                decay_input=False,
-                v_threshold=float(module.threshold),
-                v_reset=None,  # subtract the threshold
-                surrogate_function=surrogate.ATan(),
-                detach_reset=True,
-            )
-        elif isinstance(module, nn.Linear):
-            new = layer.Linear(module.in_features, module.out_features)
-        elif isinstance(module, nn.Conv2d):
-            new = layer.Conv2d(module.in_channels, module.out_channels, module.kernel_size)
-        elif isinstance(module, nn.MaxPool2d):
-            new = layer.MaxPool2d(module.kernel_size)
-        elif isinstance(module, nn.Flatten):
-            new = layer.Flatten()
-        else:
-            raise TypeError(f"no translation for {module}")
-        if not isinstance(module, snn.Leaky):
-            new.load_state_dict(module.state_dict())
-        return new
-
 
 class LfProp(Contender):
     """lfprop, the published code of LFP: epsilon rule through autograd, rate-coded reward.
@@ -138,7 +109,7 @@ class LfProp(Contender):
 
     def available(self) -> str | None:
         """Whether its spiking part imports, which takes lxt, zennit, transformers, torchvision."""
-        return _missing("lfprop.propagation.propagator_snn") or _missing(
+        return missing("lfprop.propagation.propagator_snn") or missing(
             "lfprop.rewards.reward_functions"
         )
 
@@ -174,6 +145,55 @@ class LfProp(Contender):
         return torch.stack([net(frame)[0] for frame in x])
 
 
+def translated(net: nn.Sequential) -> nn.Sequential:
+    """A network in SpikingJelly's own form, in multi-step mode, with the same weights."""
+    own = nn.Sequential(*map(_translate, net))
+    _load("spikingjelly.activation_based.functional").set_step_mode(own, "m")
+    return own
+
+
+def _translate(module: nn.Module) -> nn.Module:
+    """Its own form of a stage."""
+    layer: Any = _load("spikingjelly.activation_based.layer")
+    new: nn.Module
+    if isinstance(module, snn.Leaky):
+        surrogate: Any = _load("spikingjelly.activation_based.surrogate")
+        new = _lif_node()(
+            tau=1 / (1 - float(module.beta)),  # the membrane keeps 1 - 1/tau
+            decay_input=False,
+            v_threshold=float(module.threshold),
+            v_reset=None,  # subtract the threshold
+            surrogate_function=surrogate.ATan(),
+            detach_reset=True,
+        )
+        return new
+    if isinstance(module, nn.Linear):
+        new = layer.Linear(module.in_features, module.out_features)
+    elif isinstance(module, nn.Conv2d):
+        new = layer.Conv2d(
+            module.in_channels,
+            module.out_channels,
+            module.kernel_size,
+            padding=module.padding,
+            bias=module.bias is not None,
+        )
+    elif isinstance(module, nn.BatchNorm2d):
+        new = layer.BatchNorm2d(module.num_features)
+    elif isinstance(module, nn.MaxPool2d):
+        new = layer.MaxPool2d(module.kernel_size)
+    elif isinstance(module, nn.Flatten):
+        new = layer.Flatten()
+    else:
+        raise TypeError(f"no translation for {module}")
+    new.load_state_dict(module.state_dict())
+    return new
+
+
+def _lif_node() -> Any:
+    """SpikingJelly's leaky neuron."""
+    return _load("spikingjelly.activation_based.neuron").LIFNode
+
+
 def _load(module: str) -> Any:
     """Import a part of a peer."""
     with _quiet():
@@ -188,7 +208,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _missing(module: str) -> str | None:
+def missing(module: str) -> str | None:
     """The reason why a module does not import, in a line; None if it does."""
     try:
         _load(module)

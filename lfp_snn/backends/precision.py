@@ -159,7 +159,7 @@ def to_tf32(value: Tensor) -> Tensor:
 
 def _added(total: Tensor | None, spikes: Tensor, part: Tensor) -> Tensor:
     """The sum ``total + spikes @ part`` of bfloat16 matrices with float32 sums."""
-    if not spikes.is_cuda:
+    if spikes.device.type == "cpu":
         found = spikes.float() @ part.float()
         return found if total is None else total + found
     multiply: Any = torch.mm if total is None else torch.addmm

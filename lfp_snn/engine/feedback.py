@@ -76,6 +76,8 @@ class Feedback:
 
         Without ``accumulate``, parameters that got no feedback lose what they had: a parameter
         that was frozen since an earlier pass would still be moved by its old gradient.
+        With it, feedback begins anew where an optimizer's ``zero_grad`` has taken the gradient
+        away.
         """
         parameters = list(parameters)
         self.complete(parameters)  # what no stage names as its own goes last
@@ -84,7 +86,8 @@ class Feedback:
             for parameter, total in totals.items():
                 known: Tensor | None = getattr(parameter, "feedback", None)
                 grad = parameter.grad
-                feedback = known + total if accumulate and known is not None else total
+                begun = accumulate and grad is not None and bool(grad.any())
+                feedback = known + total if begun and known is not None else total
                 parameter.feedback = feedback  # type: ignore[attr-defined]
                 parameter.grad = grad - total if accumulate and grad is not None else -total
         if accumulate:

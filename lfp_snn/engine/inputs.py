@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.tape import Tape, Value
+from lfp_snn.engine.undisturbed import version_of
 from lfp_snn.errors import NetworkError, NotFiniteError, ShapeError
 from lfp_snn.spikes import Spikes
 
@@ -16,10 +17,12 @@ __all__ = [
     "check_finite",
     "check_input",
     "finite",
+    "note_taken",
     "prepare_input",
     "prepare_lengths",
     "prepare_reward",
     "prepare_state",
+    "refuse_changed",
     "relevance_of_input",
 ]
 
@@ -152,6 +155,27 @@ def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
     for name, parameter in net.named_parameters():
         if parameter.device.type == "cpu" and not finite(parameter.detach()):
             raise NotFiniteError(f"The parameter '{name}' is not finite")
+
+
+def note_taken(run: Tape, net: nn.Module, x: Tensor | Spikes) -> None:
+    """Note with what a pass was run, of which the way back is told if it is changed meanwhile."""
+    taken: dict[str, Tensor] = {f"parameter '{name}'": p for name, p in net.named_parameters()}
+    taken |= {"input": x} if isinstance(x, Tensor) else {}
+    run.taken = {name: (each, version_of(each)) for name, each in taken.items()}
+
+
+def refuse_changed(run: Tape) -> None:
+    """Refuse a way back with other parameters, or another input, than those of the pass.
+
+    Raises:
+        NetworkError: names what was changed in place.
+    """
+    for name, (tensor, version) in run.taken.items():
+        if version_of(tensor) != version:
+            raise NetworkError(
+                f"The {name} was changed in place between forward and backward, whose feedback "
+                "would be of neither: call backward first, or forward again."
+            )
 
 
 def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:

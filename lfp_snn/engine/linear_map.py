@@ -90,7 +90,9 @@ class _Map(Stage):
         wide = [x.expand(steps, *x.shape[1:]) for x in inputs]
         axes = (*(0 for _ in wide), *(None for _ in parameters))
         try:
-            mapped: Tensor = torch.vmap(self.function, axes)(*wide, *parameters)
+            # Half precision is for the products of synapses alone.
+            with torch.autocast(wide[0].device.type, enabled=False):
+                mapped: Tensor = torch.vmap(self.function, axes)(*wide, *parameters)
         except (RuntimeError, IndexError) as problem:
             shapes = ", ".join(str(tuple(x.shape[1:])) for x in inputs)
             raise ShapeError(

@@ -182,7 +182,10 @@ class Structures:
 
     def on(self, x: Tensor, steps: int | None, before: Structure) -> Structure:
         """The structure of the network for an input, which is found anew and not kept."""
-        return self._for(x, steps, x, before)
+        known = len(self._distinct)
+        found = self._for(x, steps, x, before)
+        del self._distinct[known:]
+        return found
 
     def refuse(self) -> None:
         """Refuse what keeps weights or changes values where the engine does not see it.

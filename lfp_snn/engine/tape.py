@@ -49,6 +49,7 @@ class Tape:
         again: whether these steps were run before, so that running statistics have seen them.
         stopwatch: the stopwatch that times the stages, if any.
         narrow: the type in which spikes travel between stages; None for the type of the network.
+        taken: the tensors that the pass was run with, each with its version, by what to call it.
     """
 
     steps: int
@@ -70,6 +71,7 @@ class Tape:
     again: bool = False
     stopwatch: Stopwatch | None = None
     narrow: torch.dtype | None = None
+    taken: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:

@@ -14,10 +14,12 @@ from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, 
 from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.inputs import (
     check_finite,
+    note_taken,
     prepare_input,
     prepare_lengths,
     prepare_reward,
     prepare_state,
+    refuse_changed,
     relevance_of_input,
 )
 from lfp_snn.engine.observed import ObservedNetwork
@@ -180,6 +182,7 @@ class TemporalLFP(ObservedNetwork):
                 spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
         check_finite(run, spikes, self.net)
         self._check(*given)
+        note_taken(run, self.net, given[0])
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
@@ -230,12 +233,14 @@ class TemporalLFP(ObservedNetwork):
             relevance of :class:`~lfp_snn.Spikes` is dense.
 
         Raises:
-            NetworkError: no forward pass was recorded, its record was already consumed, or the
-                forward pass ran on kernels that do not know the rule.
+            NetworkError: no forward pass was recorded, its record was already consumed, the
+                parameters or the input were changed since, or the forward pass ran on kernels that
+                do not know the rule.
             ConfigError: a composite assigns a rule to nothing.
             ShapeError: the reward has another shape than the output.
         """
         run = self._recorded()
+        refuse_changed(run)
         with torch.no_grad(), self._products():
             reward = prepare_reward(reward, run, self.device)
             rules = self.rules if rule is None else assign(rule, self.reference.parts())

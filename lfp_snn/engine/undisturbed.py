@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lfp_snn.errors import NetworkError
 from lfp_snn.norms import PerStep
 
-__all__ = ["put_to_rest", "random_state", "states_of", "undisturbed"]
+__all__ = ["put_to_rest", "random_state", "states_of", "undisturbed", "version_of"]
 
 Undo = Callable[[], None]
 
@@ -36,7 +36,7 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
     known = {id(module) for module in own}
     undo = [_keep_dict(vars(module)) for module in own]
     undo += [_keep_entries(m._buffers) for m in snn.SpikingNeuron.instances if id(m) not in known]
-    versions = [(name, p, _version(p)) for name, p in net.named_parameters()]
+    versions = [(name, p, version_of(p)) for name, p in net.named_parameters()]
     drawn = random_state()
     try:
         yield
@@ -45,7 +45,7 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
             give_back()
         _set_random_state(drawn)
     for name, parameter, version in versions:
-        if _version(parameter) != version:
+        if version_of(parameter) != version:
             raise NetworkError(
                 f"The forward of {type(net).__name__} changes its own parameter '{name}', of which "
                 "no rule knows: change it outside, between two passes."
@@ -136,16 +136,16 @@ def _keep(value: object) -> Undo:
     return lambda: None
 
 
-def _version(tensor: Tensor) -> int:
+def version_of(tensor: Tensor) -> int:
     """How often a tensor was changed in place; always 0 under inference mode."""
     return 0 if tensor.is_inference() else tensor._version
 
 
 def _keep_tensor(value: Tensor) -> Undo:
-    content, version = value.detach().clone(), _version(value)
+    content, version = value.detach().clone(), version_of(value)
 
     def undo() -> None:
-        if _version(value) != version and value.shape == content.shape:
+        if version_of(value) != version and value.shape == content.shape:
             with torch.no_grad():
                 value.copy_(content)
 

@@ -8,7 +8,7 @@ import torch
 from benchmarks.steps.device import (
     DeviceStep,
     Roof,
-    _Traffic,
+    Traffic,
     measure_network,
     measure_roof,
     require,
@@ -22,13 +22,14 @@ CPU = torch.device("cpu")
 
 def test_each_tensor_of_a_call_counts_once_and_views_do_not() -> None:
     x, y = torch.ones(10, 10), torch.ones(10, 10)
-    with _Traffic() as traffic:
+    with Traffic() as traffic:
         x.t()
         assert traffic.bytes == 0
         x + y
         assert traffic.bytes == 3 * 400
         x.add_(y)
     assert traffic.bytes == 5 * 400
+    assert traffic.calls == 2
 
 
 def test_a_step_on_every_backend() -> None:

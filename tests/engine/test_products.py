@@ -14,7 +14,7 @@ from lfp_snn.engine.feedback import Feedback
 from lfp_snn.engine.linear_map import Product
 from lfp_snn.engine.stage import Tape
 from lfp_snn.errors import ConfigError, LfpSnnError, NetworkError
-from lfp_snn.rules import Assignment, Composite, Epsilon, Norm, Pass, Rescale, Rule
+from lfp_snn.rules import Assignment, Composite, Epsilon, Flat, Norm, Pass, Rescale, Rule
 from tests import oracle
 from tests.engine.compare import (
     assert_equal_to_oracle,
@@ -322,6 +322,30 @@ def test_chunks_lists_and_backends_are_the_same(rule: Rule) -> None:
             assert_same_feedback(found[1], expected)
     assert "matmul" in TemporalLFP(net, rule, "events").summary()
     assert TemporalLFP(net, rule, "events").kernels["lif_a"].startswith("events")
+
+
+def test_it_runs_in_inference_mode_and_beside_half_precision() -> None:
+    net, x = meeting(lambda a, b: heads(a) @ heads(b.softmax(1)).transpose(2, 3)), trains(5, 2, 4)
+    _, expected = run(TemporalLFP(net), x)
+    with torch.inference_mode():
+        _, found = run(TemporalLFP(net), x)
+    assert_same_feedback(found, expected)
+    stage = Product("p", torch.matmul, [torch.Size((2, 3, 4)), torch.Size((2, 4, 3))], (False,) * 2)
+    tape = Tape(3, 2, None, {}, record=True, dtype=torch.float32)
+    a, b = torch.rand(3, 2, 3, 4), torch.rand(3, 2, 4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = stage.forward(tape, a, b)
+        credits = stage.backward(tape, value, Feedback(), {"p": Epsilon()}, [a.shape, b.shape])
+    torch.testing.assert_close(value, a @ b)
+    assert isinstance(credits[0], Tensor) and credits[0].dtype == torch.float32
+
+
+def test_relevance_of_silent_inputs_has_no_way_through_a_product() -> None:
+    rule = Composite((Assignment(Flat(), name="fc"),))
+    lfp = TemporalLFP(meeting(torch.mul), rule)
+    spikes = lfp.forward(trains(5, 2, 4))
+    with pytest.raises(NetworkError, match=r"'mul' \(Product\) feeds a layer whose rule hands"):
+        lfp.backward(torch.ones_like(spikes))
 
 
 def test_the_stages_are_named() -> None:
