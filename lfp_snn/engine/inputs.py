@@ -157,7 +157,7 @@ def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
 
 def note_taken(run: Tape, net: nn.Module, x: Tensor | Spikes) -> None:
     """Note with what a pass was run, of which the way back is told if it is changed meanwhile."""
-    taken = {f"parameter '{name}'": p for name, p in net.named_parameters()}
+    taken: dict[str, Tensor] = {f"parameter '{name}'": p for name, p in net.named_parameters()}
     taken |= {"input": x} if isinstance(x, Tensor) else {}
     run.taken = {name: (each, version_of(each)) for name, each in taken.items()}
 

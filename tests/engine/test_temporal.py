@@ -85,10 +85,11 @@ def test_accumulate_begins_anew_after_zero_grad(backend: str, to_none: bool) -> 
 
 @pytest.mark.parametrize("changed", ["parameter '2.weight'", "input"])
 def test_what_changes_between_forward_and_backward_is_told(backend: str, changed: str) -> None:
-    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 2, 6)
+    net, x = mlp(), trains(4, 2, 6)
+    lfp = TemporalLFP(net, backend=backend)
     spikes = lfp.forward(x)
     with torch.no_grad():
-        (x if changed == "input" else lfp.net[2].weight).mul_(1)
+        (x if changed == "input" else net[2].weight).mul_(1)
     with pytest.raises(NetworkError, match=f"The {changed} was changed in place"):
         lfp.backward(signals(spikes))
     spikes = lfp.forward(x)
