@@ -93,11 +93,13 @@ class LinearSpec(LayerSpec):
 
     Attributes:
         linear: number of outputs, or the word ``classes``.
+        times: that many for each, as voters of a class that ``votes`` takes together.
         bias: whether there is one.
     """
 
     kind: ClassVar[str] = "linear"
     linear: Annotated[int | str, PlainValidator(_units)]
+    times: PositiveInt = 1
     bias: bool = True
 
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
@@ -105,7 +107,7 @@ class LinearSpec(LayerSpec):
         if len(shape) != 1:
             raise ShapeError("it takes flat inputs: put flatten before it")
         units = assembly.classes if isinstance(self.linear, str) else self.linear
-        return nn.Linear(shape[0], units, bias=self.bias)
+        return nn.Linear(shape[0], units * self.times, bias=self.bias)
 
 
 class _WindowsSpec(LayerSpec):
@@ -190,7 +192,7 @@ class AdaptiveAvgPoolSpec(LayerSpec):
 
 
 class VotesSpec(LayerSpec):
-    """The mean over so many voters for each class, such as ``{linear: 110}, lif, {votes: 10}``.
+    """The mean over so many voters for each class, such as ``{linear: classes, times: 10}, lif, {votes: 10}``.
 
     Attributes:
         votes: voters of a class; they stand side by side.

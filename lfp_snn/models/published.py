@@ -10,88 +10,20 @@ Source: Weber et al., TMLR 2025 (arXiv 2308.12053).
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
 from typing_extensions import override
 
-from lfp_snn.errors import ShapeError
 from lfp_snn.models.branches import ResidualSpec
-from lfp_snn.models.kinds import ConvSpec, DropoutSpec, FlattenSpec, LinearSpec, MaxPoolSpec
-from lfp_snn.models.layer import Assembly, LayerSpec
-from lfp_snn.models.neurons import LifSpec
-from lfp_snn.models.norms import BatchNormSpec
-from lfp_snn.models.options import ModelOptions
+from lfp_snn.models.convolutional import Convolutional
+from lfp_snn.models.kinds import DropoutSpec, FlattenSpec, MaxPoolSpec
+from lfp_snn.models.layer import LayerSpec
 
 __all__ = ["DeeperSNN", "LifCNN", "LifResNet", "LifVGG"]
 
-_LARGEST = 1024  # the least size of maps is sought up to here; every architecture needs far less
 
-
-class _Published(ModelOptions):
-    """What the published convolutional architectures share.
-
-    Attributes:
-        width: channels and hidden units relative to the published ones, > 0.
-        norm: ``batch`` normalises the current of every convolution over the batch; ``none``.
-            ``learner.statistics`` says how credit goes through it.
-        bias: whether synapses have a bias; convolutions before a norm have none.
-    """
-
-    width: float = Field(default=1.0, gt=0)
-    norm: Literal["none", "batch"] = "none"
-    bias: bool = True
-
-    @override
-    def _stages(self, input_shape: tuple[int, ...], classes: int) -> list[nn.Module]:
-        if len(input_shape) != 3:
-            raise ShapeError(
-                f"{self.name} takes maps (channels, height, width), but the input has the shape "
-                f"{input_shape}; use mlp or layers for other inputs."
-            )
-        assembly, layers = Assembly(self, classes), self._layers()
-        try:
-            return assembly.modules(layers, input_shape, self.name)
-        except ShapeError as problem:
-            least = _least_size(assembly, layers, input_shape[0])
-            raise ShapeError(
-                f"{self.name} needs maps of at least {least} x {least}, but the input is "
-                f"{input_shape[1]} x {input_shape[2]}; use mlp or layers for smaller ones."
-            ) from problem
-
-    @abstractmethod
-    def _layers(self) -> list[LayerSpec]:
-        """The layers in order."""
-
-    def _units(self, published: int) -> int:
-        return max(1, round(self.width * published))
-
-    def _conv(self, channels: int, kernel: int, padding: int = 0) -> list[LayerSpec]:
-        """A convolution and its neurons."""
-        normed = self.norm == "batch"
-        units, bias = self._units(channels), self.bias and not normed
-        conv = ConvSpec(conv=units, kernel=kernel, padding=padding, bias=bias)
-        return [conv, BatchNormSpec(), LifSpec()] if normed else [conv, LifSpec()]
-
-    def _linear(self, units: int | str) -> list[LayerSpec]:
-        """A fully connected layer and its neurons."""
-        return [LinearSpec(linear=units, bias=self.bias), LifSpec()]
-
-
-def _least_size(assembly: Assembly, layers: list[LayerSpec], channels: int) -> int:
-    """The side of the smallest square maps that all layers can take."""
-    for size in range(1, _LARGEST):
-        try:
-            assembly.flow(layers, (channels, size, size), "")
-        except ShapeError:
-            continue
-        return size
-    raise AssertionError("no size of maps fits")
-
-
-class LifCNN(_Published):
+class LifCNN(Convolutional):
     """The paper's ``lifcnn``: two 5 x 5 convolutions (12, 64), each with max pooling, and a linear.
 
     34 x 34 becomes 30, 15, 11 and 5; at least 16 x 16 are needed. Options as of every published
@@ -112,7 +44,7 @@ class LifCNN(_Published):
         ]
 
 
-class DeeperSNN(_Published):
+class DeeperSNN(Convolutional):
     """The paper's ``deepersnn``: five 3 x 3 convolutions (30, 150, 250, 200, 100) and a linear.
 
     The first four are followed by max pooling; no biases. 34 x 34 becomes 36, 18, 9, 4, 6, 3, 5.
@@ -129,7 +61,7 @@ class DeeperSNN(_Published):
         return [*layers, *self._conv(100, 3, 2), FlattenSpec(), *self._linear("classes")]
 
 
-class LifResNet(_Published):
+class LifResNet(Convolutional):
     """The paper's ``lif_resnet``: four convolutions (30, 150, 250, 200), one of them residual.
 
     The third (3 x 3) stands beside a 1 x 1 convolution with neurons of its own, and the spikes of
@@ -156,7 +88,7 @@ class LifResNet(_Published):
         ]
 
 
-class LifVGG(_Published):
+class LifVGG(Convolutional):
     """A spiking VGG: three pairs of 3 x 3 convolutions (32, 64, 128, 128, 256, 256), three linears.
 
     Each pair is followed by max pooling; the linear layers have 1024, 512 and C outputs. The sizes

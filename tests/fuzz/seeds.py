@@ -405,6 +405,6 @@ def _a_run(run: Path) -> Path:
 
 
 _MAKERS: tuple[Callable[[Path], Iterator[Seed]], ...] = (
-    _formats, _arrays, _texts, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _sounds, _indices, _configs,
-    _weights, _runs,
+    _formats, _arrays, _texts, _matlab, _aedat4, _hdf5, _nir, _pickles, _images, _sounds, _indices,
+    _configs, _weights, _runs,
 )  # fmt: skip
