@@ -192,7 +192,9 @@ class AdaptiveAvgPoolSpec(LayerSpec):
 
 
 class VotesSpec(LayerSpec):
-    """The mean over so many voters for each class, such as ``{linear: classes, times: 10}, lif, {votes: 10}``.
+    """The mean over so many voters for each class.
+
+    They follow ``{linear: classes, times: 10}, lif`` as ``{votes: 10}``.
 
     Attributes:
         votes: voters of a class; they stand side by side.
