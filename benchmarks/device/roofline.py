@@ -146,7 +146,8 @@ def _as_on_cuda(lfp: TemporalLFP, device: torch.device) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(mock.patch.object(type(lfp), "backend", "triton"))
         if device.type == "meta":
-            held.enter_context(mock.patch.object(network, "unavailable", return_value=None))
+            for where in (network, precisions):
+                held.enter_context(mock.patch.object(where, "unavailable", return_value=None))
             held.enter_context(
                 mock.patch.object(precisions, "_has_tensor_cores", return_value=True)
             )

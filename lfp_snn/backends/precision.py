@@ -35,6 +35,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lfp_snn.backends.support import unavailable
+
 __all__ = [
     "HALVES",
     "PRECISIONS",
@@ -122,7 +124,7 @@ def split_product(
     """
     spikes = spikes.to(torch.bfloat16)
     total = shift
-    for part in reversed(split(real, parts, Tensor.bfloat16)):
+    for part in reversed(_in_bfloat16(real, parts)):
         total = _added(total, spikes, part)
     assert total is not None
     return total
@@ -135,6 +137,15 @@ def split(value: Tensor, parts: int, narrow: Callable[[Tensor], Tensor]) -> list
         found.append(narrow(value))
         value = value - found[-1].float()
     return found
+
+
+def _in_bfloat16(real: Tensor, parts: int) -> list[Tensor]:
+    """Parts in bfloat16; where Triton runs, by one kernel that reads the tensor once."""
+    if unavailable("triton", real.device) is not None:
+        return split(real, parts, Tensor.bfloat16)
+    from lfp_snn.backends.triton import parts as fused  # which loads Triton
+
+    return fused.split(real, parts)
 
 
 def over_tf32_parts(real: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:

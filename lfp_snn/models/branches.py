@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -17,13 +17,22 @@ from lfp_snn.models.layer import AnyLayer, Assembly, LayerSpec, Shape, as_text
 __all__ = ["Merge", "ParallelSpec", "ResidualSpec"]
 
 
+_MERGED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "max": torch.maximum,
+    "sum": lambda r, x: r + x,
+    "and": lambda r, x: r + x - torch.maximum(r, x),
+    "iand": lambda r, x: torch.maximum(r, x) - r,
+}
+
+
 class Merge(nn.Module):
     """Branches that see the same input, and what becomes of their outputs.
 
     Args:
         branches: the branches by name.
-        how: how the outputs are merged: elementwise ``max``, ``sum``, or ``concat`` (channels side
-            by side).
+        how: how the outputs are merged: elementwise ``max``, ``sum``, ``and`` or ``iand``, or
+            ``concat`` (channels side by side). Of spikes r and x, ``and`` is ``r + x - max(r, x)``,
+            and ``iand``, which is where x spikes and r does not, ``max(r, x) - r``.
     """
 
     def __init__(self, branches: Mapping[str, nn.Module], how: str) -> None:
@@ -39,7 +48,7 @@ class Merge(nn.Module):
         if self.how == "concat":
             return torch.cat(outputs, 1)
         for other in others:
-            merged = torch.maximum(merged, other) if self.how == "max" else merged + other
+            merged = _MERGED[self.how](merged, other)
         return merged
 
     def extra_repr(self) -> str:
@@ -90,13 +99,14 @@ class ResidualSpec(_MergingSpec):
         shortcut: the layers of the way past them; empty for the input itself, which needs the same
             shape.
         merge: how both are merged: ``max`` keeps spikes spikes, as the published residual network
-            does; or ``sum``.
+            does; ``sum``; ``and`` (both spike) or ``iand`` (the shortcut spikes and the layers do
+            not), for spikes.
     """
 
     kind: ClassVar[str] = "residual"
     residual: list[AnyLayer] = Field(min_length=1)
     shortcut: list[AnyLayer] = Field(default=[])
-    merge: Literal["max", "sum"] = "max"
+    merge: Literal["max", "sum", "and", "iand"] = "max"
 
     def branches(self) -> dict[str, list[AnyLayer]]:
         """The branches ``residual`` and ``shortcut``."""

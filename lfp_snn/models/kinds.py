@@ -93,11 +93,14 @@ class LinearSpec(LayerSpec):
 
     Attributes:
         linear: the number of outputs, or the word ``classes``.
+        times: the number of outputs for each of them, as voters of a class that ``votes`` takes
+            together.
         bias: whether there is a bias.
     """
 
     kind: ClassVar[str] = "linear"
     linear: Annotated[int | str, PlainValidator(_units)]
+    times: PositiveInt = 1
     bias: bool = True
 
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
@@ -105,7 +108,7 @@ class LinearSpec(LayerSpec):
         if len(shape) != 1:
             raise ShapeError("it takes flat inputs: put flatten before it")
         units = assembly.classes if isinstance(self.linear, str) else self.linear
-        return nn.Linear(shape[0], units, bias=self.bias)
+        return nn.Linear(shape[0], units * self.times, bias=self.bias)
 
 
 class _WindowsSpec(LayerSpec):
@@ -190,7 +193,9 @@ class AdaptiveAvgPoolSpec(LayerSpec):
 
 
 class VotesSpec(LayerSpec):
-    """The mean over so many voters for each class, such as ``{linear: 110}, lif, {votes: 10}``.
+    """The mean over so many voters for each class.
+
+    They follow ``{linear: classes, times: 10}, lif`` as ``{votes: 10}``.
 
     Attributes:
         votes: the number of voters of a class, which stand side by side.

@@ -16,39 +16,14 @@ from pydantic import Field
 from typing_extensions import override
 
 from lfp_snn.models.branches import ResidualSpec
-from lfp_snn.models.kinds import DropoutSpec, FlattenSpec, LinearSpec, MaxPoolSpec
+from lfp_snn.models.convolutional import Convolutional
+from lfp_snn.models.kinds import DropoutSpec, FlattenSpec, MaxPoolSpec
 from lfp_snn.models.layer import LayerSpec
-from lfp_snn.models.maps import OnMaps
-from lfp_snn.models.neurons import LifSpec
 
 __all__ = ["DeeperSNN", "LifCNN", "LifResNet", "LifVGG"]
 
 
-class _Published(OnMaps):
-    """The base of the published convolutional architectures.
-
-    Attributes:
-        width: the number of channels and hidden units relative to the published one, > 0.
-        norm: the normalisation of currents: ``batch`` normalises the current of every convolution
-            over the batch; ``none``. ``learner.statistics`` says how credit goes through it.
-        bias: whether synapses have a bias; convolutions before a norm have none.
-    """
-
-    width: float = Field(default=1.0, gt=0)
-
-    def _units(self, published: int) -> int:
-        return max(1, round(self.width * published))
-
-    @override
-    def _conv(self, channels: int, kernel: int, padding: int = 0) -> list[LayerSpec]:
-        return super()._conv(self._units(channels), kernel, padding)
-
-    def _linear(self, units: int | str) -> list[LayerSpec]:
-        """A fully connected layer and its neurons."""
-        return [LinearSpec(linear=units, bias=self.bias), LifSpec()]
-
-
-class LifCNN(_Published):
+class LifCNN(Convolutional):
     """The paper's ``lifcnn``: two 5 x 5 convolutions (12, 64), each with max pooling, and a linear.
 
     34 x 34 becomes 30, 15, 11 and 5; at least 16 x 16 are needed. Options as of every published
@@ -69,7 +44,7 @@ class LifCNN(_Published):
         ]
 
 
-class DeeperSNN(_Published):
+class DeeperSNN(Convolutional):
     """The paper's ``deepersnn``: five 3 x 3 convolutions (30, 150, 250, 200, 100) and a linear.
 
     The first four are followed by max pooling; no biases. 34 x 34 becomes 36, 18, 9, 4, 6, 3, 5.
@@ -86,7 +61,7 @@ class DeeperSNN(_Published):
         return [*layers, *self._conv(100, 3, 2), FlattenSpec(), *self._linear("classes")]
 
 
-class LifResNet(_Published):
+class LifResNet(Convolutional):
     """The paper's ``lif_resnet``: four convolutions (30, 150, 250, 200), one of them residual.
 
     The third (3 x 3) stands beside a 1 x 1 convolution with neurons of its own, and the spikes of
@@ -113,7 +88,7 @@ class LifResNet(_Published):
         ]
 
 
-class LifVGG(_Published):
+class LifVGG(Convolutional):
     """A spiking VGG: three pairs of 3 x 3 convolutions (32, 64, 128, 128, 256, 256), three linears.
 
     Each pair is followed by max pooling; the linear layers have 1024, 512 and C outputs. The sizes

@@ -13,9 +13,11 @@ from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
     CyclicLR,
+    LinearLR,
     LRScheduler,
     OneCycleLR,
     ReduceLROnPlateau,
+    SequentialLR,
     StepLR,
 )
 
@@ -42,6 +44,7 @@ __all__ = [
 #: When a scheduler is stepped: after every step of the optimizer, or at the end of an epoch.
 Every = Literal["step", "epoch"]
 
+_WARMUP_START = 0.01  # of the peak
 _BY_STEP = (OneCycleLR, CyclicLR)  # those that torch's documentation steps after every batch
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -177,20 +180,28 @@ class OneCycleSchedule(ScheduleOptions):
 
 
 class CosineSchedule(ScheduleOptions):
-    """A schedule along half a cosine, from the learning rate down to ``floor``.
+    """A schedule along half a cosine, down to ``floor``, perhaps after a straight way up.
 
     Attributes:
         floor: the last learning rate, >= 0.
+        warmup: share of all steps that the way up takes, in [0, 1); it begins at a hundredth.
     """
 
     name: Literal["cosine"] = "cosine"
     floor: float = Field(default=0.0, ge=0)
+    warmup: Share = 0.0
 
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """Build torch's CosineAnnealingLR over all steps."""
-        return CosineAnnealingLR(optimizer, T_max=epochs * steps_per_epoch, eta_min=self.floor)
+        """Build torch's CosineAnnealingLR over all steps, behind a LinearLR over the way up."""
+        steps = epochs * steps_per_epoch
+        up = round(self.warmup * steps)
+        down = CosineAnnealingLR(optimizer, T_max=max(1, steps - up), eta_min=self.floor)
+        if not up:
+            return down
+        rise = LinearLR(optimizer, _WARMUP_START, total_iters=up)
+        return SequentialLR(optimizer, [rise, down], milestones=[up])
 
 
 class StepSchedule(ScheduleOptions):

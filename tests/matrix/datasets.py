@@ -39,7 +39,7 @@ def lay_out(root: Path, real: Path) -> None:
         root: the folder, ``datasets``.
         real: where real data may be.
     """
-    from tests.data.published.test_layouts import gesture, shd  # asks for tonic
+    from tests.data.published.test_layouts import cifar, gesture, shd  # asks for tonic
 
     root.mkdir(parents=True)
     _nmnist(root / "NMNIST", real / "NMNIST")
@@ -52,6 +52,7 @@ def lay_out(root: Path, real: Path) -> None:
     _pips(root / "POKERDVS", real / "POKERDVS")
     _digits(root / "FSDD.zip", real / "FSDD.zip")
     gesture(root / "DVSGesture")
+    cifar(root / "CIFAR10DVS")
     shd(root / "SHD")
 
 

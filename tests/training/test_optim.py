@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from lfp_snn.training.optim import (
     SGD,
@@ -50,6 +53,36 @@ def test_cosine_reaches_its_floor() -> None:
     assert seen[0] == 1.0
     assert seen[50] == pytest.approx(0.6)
     assert 0.2 < seen[-1] < 0.201
+
+
+def test_cosine_after_a_way_up() -> None:
+    seen = rates(CosineSchedule(floor=0.2, warmup=0.2))
+    assert seen[0] == pytest.approx(0.01) and seen[10] == pytest.approx(0.505)
+    assert seen[20] == 1.0 and seen[60] == pytest.approx(0.6) and 0.2 < seen[-1] < 0.202
+    assert seen[:21] == sorted(seen[:21]) and seen[20:] == sorted(seen[20:], reverse=True)
+    short = rates(CosineSchedule(warmup=0.9), epochs=1, steps=1)  # no step is left to go down
+    assert len(short) == 1 and 0 < short[0] <= 1
+
+
+def test_a_way_up_goes_on_where_it_stopped() -> None:
+    def made() -> tuple[torch.optim.Optimizer, LRScheduler]:
+        optimizer = SGD(lr=1.0).build([nn.Parameter(torch.zeros(1))])
+        return optimizer, CosineSchedule(warmup=0.2).build(optimizer, 10, 10)
+
+    whole = rates(CosineSchedule(warmup=0.2))
+    for stop in (5, 20, 50):
+        optimizer, scheduler = made()
+        for _ in range(stop):
+            optimizer.step()
+            scheduler.step()
+        kept = json.loads(json.dumps([optimizer.state_dict(), scheduler.state_dict()]))
+        optimizer, scheduler = made()
+        optimizer.load_state_dict(kept[0])
+        scheduler.load_state_dict(kept[1])
+        for n in range(stop, 100):
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(whole[n])
+            optimizer.step()
+            scheduler.step()
 
 
 def test_step_changes_every_few_epochs() -> None:
