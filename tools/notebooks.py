@@ -7,7 +7,6 @@ with an error where a cell fails; ``--write`` keeps what the cells gave.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -83,7 +82,7 @@ def run(path: Path, *, write: bool) -> float:
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         }
-        path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        nbformat.write(notebook, path)
     return seconds
 
 
