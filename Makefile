@@ -1,6 +1,9 @@
 # Everything from a clean checkout, with python3 (3.11 or newer) and make:
 #   make train   installs, trains on the bundled default data, says where the report is
 #   make test    installs, runs the tests
+#   make docs    builds the documentation as a site, into site/
+#   make notebooks  runs the tutorials
+#   make dist    builds sdist and wheel, and tries the wheel in an empty environment
 #   make triton  fetches Triton (1 GB), runs the tests of its kernels in its interpreter
 # ARGS is handed on:  make train ARGS="epochs=5"   make test ARGS="tests/analysis -x"
 
@@ -12,7 +15,7 @@ BIN    := $(VENV)/bin
 KERNELS := -k triton tests/backends tests/engine tests/benchmarks/test_device.py
 STAMP  := $(VENV)/.installed
 
-.PHONY: help train test test-all triton lint bench install venv clean
+.PHONY: help train test test-all docs notebooks dist triton lint bench install venv clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -26,6 +29,22 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build
+	$(BIN)/python -m tools.links site
+
+notebooks: $(VENV)/.docs
+	$(BIN)/python -m tools.notebooks $(ARGS)
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+dist: $(VENV)/.docs
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m tools.wheel dist
 
 # Triton is kept beside the environment, so that all other tests see a machine without it.
 triton: $(VENV)/triton
@@ -57,5 +76,5 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME] [ARGUMENTS]``: lists what can be measured, or measures it."""
+"""``python -m benchmarks [NAME] [ARGUMENTS]``: list the measurements, or run one."""
 
 from __future__ import annotations
 

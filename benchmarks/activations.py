@@ -43,7 +43,7 @@ WAYS = ("lfp", "lfp, frozen", "backpropagation")
 def accuracy(
     splits: Splits, activation: Any, way: str, seed: int, sizes: list[int], settings: dict[str, Any]
 ) -> float:
-    """Test accuracy of one training."""
+    """The test accuracy of one training."""
     hidden = [layer for size in sizes for layer in ({"linear": size}, activation)]
     layers = ["flatten", *hidden, {"linear": "classes"}]
     torch.manual_seed(seed)

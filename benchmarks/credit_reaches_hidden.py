@@ -27,7 +27,7 @@ from lfp_snn.training import fit
 def accuracy(
     splits: Splits, hidden: int, seed: int, settings: dict[str, Any], *, frozen: bool
 ) -> float:
-    """Test accuracy of one training."""
+    """The test accuracy of one training."""
     torch.manual_seed(seed)
     net = build("mlp", splits.train.feature_shape, len(splits.train.classes), hidden=[hidden])
     first = next(stage for stage in net if isinstance(stage, nn.Linear))

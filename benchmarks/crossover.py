@@ -1,8 +1,8 @@
-"""At which activity does the dense product beat the kernels on events?
+"""The activity at which the dense product beats the kernels on events.
 
     python -m benchmarks crossover
 
-For a linear layer and two convolutions, times a step of one layer (forward, feedback, and credit of
+A step of one layer is timed, a linear layer and two convolutions (forward, feedback, and credit of
 its input) as events and by way of torch's dense product, in turn, over the share of active inputs.
 The activity at which the two cross is what ``dense`` in lfp_snn/engine/events/layer.py stands for.
 """
@@ -44,7 +44,7 @@ def layer_alone(synapse: nn.Module, feature: tuple[int, ...]) -> TemporalLFP:
 
 
 def step(lfp: TemporalLFP, x: Spikes, share: float) -> float:
-    """Seconds of a step in which the layer takes lists up to ``share`` active."""
+    """The seconds of a step in which the layer takes lists up to ``share`` active."""
     lfp.forward(x, record=False)  # makes the program, and warms the buffers
     layer = lfp._program.nodes[0].stage
     assert isinstance(layer, EventLayer)

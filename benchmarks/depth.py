@@ -51,7 +51,7 @@ TUNED = {
 
 
 def run(overrides: list[str], seed: int, frozen: bool) -> tuple[float, float, float]:
-    """Validation and test accuracy in percent, and seconds of training."""
+    """The validation and test accuracy in percent, and the seconds of training."""
     config = load_config(CONFIG, [*overrides, f"seed={seed}", "device=cpu"])
     splits = load_splits(config)
     with seeded(config):
@@ -77,7 +77,7 @@ def tuned(way: str, overrides: list[str], rates: list[str]) -> list[str]:
 
 
 def spread(values: list[float]) -> str:
-    """Mean and range."""
+    """The mean and range of values as text."""
     return f"{statistics.fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 

@@ -27,12 +27,12 @@ SPEAKS = "learner.reward.at_silence=true"
 
 
 def rescale(gate: str, carry: str) -> str:
-    """The rule for all layers."""
+    """The rule Rescale for all layers."""
     return f"learner.rule={{name: rescale, gate: {gate}, carry: {carry}}}"
 
 
 def at(first: str, last: str) -> str:
-    """One rule for the output, and another for all layers before it."""
+    """A composite of one rule for the output, and another for all layers before it."""
     layers = f"[{{position: last, rule: {last}}}]"
     return f"learner.rule={{name: composite, layers: {layers}, default: {first}}}"
 

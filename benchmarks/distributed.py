@@ -32,7 +32,7 @@ WARMUP = 3
 
 
 class Timed(Buckets):
-    """Notes how long it was waited for."""
+    """Buckets that note how long the process waited for sums."""
 
     waited = 0.0
 
@@ -77,7 +77,7 @@ def steps(name: str, world: World, number: int, bucket: int) -> dict[str, float]
 
 
 def worker(given: argparse.Namespace) -> None:
-    """Runs under torchrun."""
+    """Time the steps in a process of torchrun, and write the result."""
     torch.set_num_threads(1)
     world = join("cpu")
     found = {name: steps(name, world, given.steps, given.bucket) for name in NETWORKS}
@@ -86,7 +86,7 @@ def worker(given: argparse.Namespace) -> None:
 
 
 def measure(processes: int, given: argparse.Namespace) -> dict[str, Any]:
-    """Start so many processes, and read what they found."""
+    """Start a number of processes, and read their results."""
     record = given.out.with_suffix(f".{processes}.json")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={processes}", __file__, "--worker", "--record", str(record)]
@@ -98,7 +98,7 @@ def measure(processes: int, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def plot(found: dict[int, dict[str, Any]], path: Path) -> None:
-    """Steps a second against processes, and what was waited for."""
+    """Draw the steps a second over the processes, and the time of waiting."""
     from matplotlib.figure import Figure
 
     with style():
@@ -119,7 +119,7 @@ def plot(found: dict[int, dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure, print a table and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--steps", type=int, default=30)

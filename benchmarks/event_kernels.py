@@ -52,7 +52,7 @@ def load(root: Path | None, batch: int) -> np.ndarray:
 
 
 def weights(*shape: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias, uniform at twice torch's default scale."""
+    """A weight and a bias, uniform at twice torch's default scale."""
     rng = np.random.default_rng(shape[0])
     bound = 2 / np.sqrt(np.prod(shape[1:]))
     weight = rng.uniform(-bound, bound, shape).astype(np.float32)
@@ -60,7 +60,7 @@ def weights(*shape: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def neuron() -> Neuron:
-    """Beta 0.9, threshold 1, reset by subtraction."""
+    """The constants of neurons with beta 0.9, threshold 1 and reset by subtraction."""
     return Neuron(np.array([0.9], np.float32), np.array([1.0], np.float32))
 
 
@@ -72,12 +72,12 @@ def dense(lists: Lists, *shape: int) -> torch.Tensor:
 
 
 def random_like(lists: Lists) -> np.ndarray:
-    """A credit for every entry."""
+    """A random credit for every entry."""
     return np.random.default_rng(0).standard_normal(lists.indices.size).astype(np.float32)
 
 
 def linear_stages(name: str, x: Lists, outputs: int, inputs: int, first: bool) -> list[Stage]:
-    """Forward and backward of a fully connected layer."""
+    """The stages forward and backward of a fully connected layer."""
     weight, bias = weights(outputs, inputs)
     work, cells = Workspace(), neuron()
     trace = linear_forward(x, STEPS, weight, bias, cells, work)
@@ -98,7 +98,7 @@ def linear_stages(name: str, x: Lists, outputs: int, inputs: int, first: bool) -
 
 
 def conv_stages(name: str, x: Lists, shape: ConvShape, first: bool) -> tuple[list[Stage], Lists]:
-    """Forward and backward of a convolution and a 2x2 maximum, and the output."""
+    """The stages forward and backward of a convolution and a 2x2 maximum, and the output."""
     weight, bias = weights(shape.outputs, shape.channels, *shape.kernel)
     work, cells = Workspace(), neuron()
     rows, columns = (windows(n, 2, 2, 0, False) for n in shape.out_size)

@@ -56,14 +56,14 @@ OTHER_SEEDS = 100  # from here on models that nothing is reported of
 
 
 def explainer(learner: Learner, rule: str, smooth: int) -> Explainer:
-    """Smoothed over so many partitions; not at all if 0."""
+    """An explainer that is smoothed over a number of partitions; not at all if 0."""
     if smooth:
         return SmoothExplainer(learner, RULES[rule], smooth)
     return Explainer(learner, RULES[rule])
 
 
 def _model(name: str, root: str, seed: int, part: str, samples: int) -> tuple[Learner, Batch]:
-    """A trained model, and recordings of that part."""
+    """A trained model, and the recordings of a part."""
     config = load_config(find_config(name), [f"data.root={root}", f"seed={seed}"])
     splits = load_splits(config)
     with seeded(config):
@@ -78,7 +78,7 @@ def _model(name: str, root: str, seed: int, part: str, samples: int) -> tuple[Le
 
 
 def told(smooth: int) -> str:
-    """Whether it is smoothed, in words."""
+    """A phrase that says whether explanations are smoothed."""
     return f"smoothed {smooth} times" if smooth else "not smoothed"
 
 
@@ -111,7 +111,7 @@ def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict
 
 
 def report(runs: list[Faithfulness]) -> None:
-    """Areas of all methods, and by how much LFP is ahead."""
+    """Print the areas of all methods, and by how much LFP is ahead."""
     lost = np.mean([run.conservation_error for run in runs])
     stable = np.mean([run.stability.mean for run in runs])
     print(f" conservation error {lost:.2%}, stability {stable:.3f}")

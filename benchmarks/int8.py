@@ -26,7 +26,7 @@ from lfp_snn.training.assembly import assemble, load_splits, seeded
 
 @dataclass(frozen=True)
 class Row:
-    """Test accuracies of one seed, and whether the integers agree."""
+    """The test accuracies of one seed, and whether the integers agree."""
 
     float32: float
     int8: float
@@ -47,7 +47,7 @@ def _measure(name: str, overrides: list[str], tune: int) -> Row:
 
 
 def _agrees(learner: QuantisedLFP, splits: Splits) -> bool:
-    """Are the spikes of all test samples those of the network in integers?"""
+    """Whether the spikes of all test samples are those of the network in integers."""
     batch = splits.test.batch(np.arange(len(splits.test)))
     assert isinstance(batch.x, Spikes)
     spikes = learner.run(batch).numpy()

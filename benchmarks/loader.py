@@ -57,7 +57,7 @@ class Ways:
         self.collate = PadTensors(batch_first=False)
 
     def tonic(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Dense [T, B, 2, 34, 34] and labels."""
+        """Yield dense batches [T, B, 2, 34, 34] and labels by tonic."""
         for start in self.starts:
             part = range(start, min(start + self.batch_size, len(self.paths)))
             yield self.collate(
@@ -71,38 +71,38 @@ class Ways:
             )
 
     def files(self) -> Iterator[Batch]:
-        """Spikes, straight from the files."""
+        """Yield Spikes, straight from the files."""
         for start in self.starts:
             part = slice(start, start + self.batch_size)
             recordings = self._set(join(encode(self._files(part), self.options)), part)
             yield recordings.batch(range(len(recordings)))
 
     def cached(self) -> Iterator[Batch]:
-        """Spikes from the cache, opening and checking it included."""
+        """Yield Spikes from the cache, opening and checking it included."""
         files = self._files(slice(None))
         trains = cache.fetch("bench", self.paths, {}, lambda: encode(files, self.options))
         self.open = self._set(trains, slice(None))
         yield from self.epoch()
 
     def epoch(self) -> Iterator[Batch]:
-        """Spikes from the cache that `cached` has opened."""
+        """Yield Spikes from the cache that `cached` has opened."""
         for start in self.starts:
             yield self.open.batch(range(start, min(start + self.batch_size, len(self.paths))))
 
     def streamed(self) -> Iterator[Batch]:
-        """Spikes from the files through the loader."""
+        """Yield Spikes from the files through the loader."""
         return self._stream(self.options)
 
     def workers_1(self) -> Iterator[Batch]:
-        """With a worker."""
+        """Yield Spikes from the files through the loader, with one worker."""
         return self._stream(self.options, workers=1)
 
     def workers_2(self) -> Iterator[Batch]:
-        """With two workers."""
+        """Yield Spikes from the files through the loader, with two workers."""
         return self._stream(self.options, workers=2)
 
     def augmented(self) -> Iterator[Batch]:
-        """With three steps of augmentation."""
+        """Yield Spikes from the files with three steps of augmentation."""
         names = ("shift", "drop_event", "flip")
         changed = FileOptions.model_validate(
             {
@@ -114,7 +114,7 @@ class Ways:
         return self._stream(changed, "shuffle")
 
     def duration(self) -> Iterator[Batch]:
-        """In steps of 10 ms."""
+        """Yield Spikes from the files in steps of 10 ms."""
         return self._stream(
             FileOptions(steps=100, binning="duration", bin_ms=10.0, values="counts")
         )
@@ -148,7 +148,7 @@ class Ways:
 
 
 def seconds(way: Callable[[], Batches]) -> float:
-    """Time of one pass over all batches."""
+    """The seconds of one pass over all batches."""
     start = time.perf_counter()
     for _ in way():
         pass
@@ -156,7 +156,7 @@ def seconds(way: Callable[[], Batches]) -> float:
 
 
 def check(ways: Ways) -> None:
-    """Stops unless the ways give equal batches."""
+    """Stop unless the ways give equal batches."""
     ours = [ways.files(), ways.cached(), ways.streamed(), ways.workers_2()]
     for (frames, labels), *batches in zip(ways.tonic(), *ours, strict=True):
         for batch in batches:
@@ -168,7 +168,7 @@ def check(ways: Ways) -> None:
 
 
 def main() -> None:
-    """Compares, measures, and prints the ratios."""
+    """Compare, measure, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("datasets/NMNIST"))
     parser.add_argument("--recordings", type=int, default=300)

@@ -32,7 +32,7 @@ CALIBRATION_STEPS = 50  # of the weights, which are the same for every T
 
 
 def lengthened(problem: Problem, steps: int) -> Problem:
-    """The problem with an input of so many steps, made piece by piece."""
+    """A problem with an input of a given number of steps, made piece by piece."""
     draw = torch.Generator().manual_seed(1)
     pieces = [
         torch.rand(min(25, steps - t), BATCH, *SENSOR, generator=draw) < DENSITY
@@ -42,7 +42,7 @@ def lengthened(problem: Problem, steps: int) -> Problem:
 
 
 def grown(sizes: list[tuple[int, int]], steps: int) -> float:
-    """What a straight line through the last two points says of so many steps."""
+    """The peak for a number of steps, by a straight line through the last two points."""
     if len(sizes) < 2:
         return 0
     (t0, a), (t1, b) = sizes[-2:]
@@ -50,7 +50,7 @@ def grown(sizes: list[tuple[int, int]], steps: int) -> float:
 
 
 def plot(sizes: dict[str, list[tuple[int, int]]], stored: dict[int, int], path: Path) -> None:
-    """Peaks against T, both logarithmic."""
+    """Draw the peaks over T, both logarithmic."""
     from matplotlib.figure import Figure
 
     with style():

@@ -41,7 +41,7 @@ def updates(net: nn.Module) -> dict[str, Tensor]:
 
 
 def exact(lfp: TemporalLFP, batch: Batch, rewards: Tensor) -> dict[str, Tensor]:
-    """Those of exact LFP."""
+    """The updates of exact LFP."""
     lfp.forward(batch.x)
     lfp.backward(rewards)
     return updates(lfp.net)
@@ -50,7 +50,7 @@ def exact(lfp: TemporalLFP, batch: Batch, rewards: Tensor) -> dict[str, Tensor]:
 def online(
     lfp: TemporalLFP, batch: Batch, rewards: Tensor, carry: float | None
 ) -> dict[str, Tensor]:
-    """Those of online LFP with the same rewards."""
+    """The updates of online LFP with the same rewards."""
     assert isinstance(batch.x, Spikes)
     session = lfp.online(carry=carry)
     for t in range(len(rewards)):
@@ -70,7 +70,7 @@ def step_rewards(lfp: TemporalLFP, batch: Batch) -> Tensor:
 
 
 def factors(lfp: TemporalLFP, batch: Batch) -> dict[str, float]:
-    """``m_k g_{k-1} / g_k`` over the decay, where a neuron spikes, by neuron."""
+    """The factors ``m_k g_{k-1} / g_k`` over the decay, where a neuron spikes, by neuron."""
     assert isinstance(batch.x, Spikes)
     session, before = lfp.online(), dict[str, Tensor]()
     sums: dict[str, list[Tensor]] = {}

@@ -51,7 +51,7 @@ def task(delay: int, seed: int) -> Splits:
 
 
 def network(hidden: int, recurrent: bool, seed: int) -> nn.Sequential:
-    """The same start for both, but for the recurrent synapse."""
+    """The network, with an equal start for both but for the recurrent synapse."""
     torch.manual_seed(seed)
     options: dict[str, Any] = {"beta": 0.9, "init_hidden": True}
     first, second = nn.Linear(INPUTS, hidden), nn.Linear(hidden, 2)

@@ -54,7 +54,7 @@ def contenders(problem: Problem, rules: list[str], backends: list[str]) -> dict[
 
 
 def step(lfp: TemporalLFP, problem: Problem) -> tuple[float, float, float]:
-    """Milliseconds of the pass forwards, of that backwards, and of processor time for both."""
+    """The milliseconds of the pass forwards, the pass backwards, and of processor time for both."""
     used, start = time.process_time(), time.perf_counter()
     reward = RateCoded(at_silence=isinstance(lfp.rule, Rescale))
     spikes = lfp.forward(problem.x)

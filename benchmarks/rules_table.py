@@ -36,7 +36,7 @@ RULES: dict[str, str] = {
 
 
 def run(config: str, overrides: list[str], seed: int) -> tuple[float, float, float]:
-    """Validation and test accuracy in percent, and seconds of training."""
+    """The validation and test accuracy in percent, and the seconds of training."""
     result = train(
         load_config(CONFIGS / f"{config}.yaml", [*overrides, f"seed={seed}", "device=cpu"])
     )
@@ -44,7 +44,7 @@ def run(config: str, overrides: list[str], seed: int) -> tuple[float, float, flo
 
 
 def spread(values: list[float]) -> str:
-    """Mean and range."""
+    """The mean and range of values as text."""
     return f"{statistics.fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 

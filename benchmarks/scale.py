@@ -55,19 +55,19 @@ class Point:
     peak: float | None = None
 
     def time_row(self) -> list[float]:
-        """What the model of time is linear in."""
+        """The quantities that the model of time is linear in."""
         own = [float(self.kind == kind) for kind in KINDS]
         neurons = [share * self.neuron_steps for share in own]
         events = [share * self.synaptic_events for share in own]
         return [1.0, self.weights, *neurons, *events]
 
     def memory_row(self) -> list[float]:
-        """What the model of memory is linear in."""
+        """The quantities that the model of memory is linear in."""
         return [self.neuron_steps, self.spikes, self.weights]
 
 
 def problems() -> list[tuple[Problem, bool]]:
-    """The grid, and what of it is left out of the fit."""
+    """The grid of problems, and the ones that are left out of the fit."""
     mlps = [
         (Network("mlp", {"hidden": [width]}, batch), steps, density, 0.05)
         for width, steps, batch, density in product(
@@ -122,14 +122,14 @@ def measure(problem: Problem, held_out: bool, rounds: int, memory: bool) -> Poin
 
 
 def fit(rows: Matrix, values: Matrix) -> Matrix:
-    """Coefficients of 0 or more with the smallest sum of squared relative errors."""
+    """The coefficients of 0 or more with the smallest sum of squared relative errors."""
     scale = rows.max(0)
     found, _ = nnls(rows / scale / values[:, None], np.ones(len(values)))
     return np.asarray(found / scale)
 
 
 def errors(rows: Matrix, values: Matrix, coefficients: Matrix) -> Matrix:
-    """Relative errors of the model."""
+    """The relative errors of the model."""
     return np.asarray(rows @ coefficients / values - 1)
 
 
@@ -163,7 +163,7 @@ WORK = (
 
 
 def extrapolate(time: Matrix, memory: Matrix | None, batch: int, bandwidth: float) -> None:
-    """What an epoch of training would take on 1 to 64 devices with the batch shared out."""
+    """Print what an epoch of training would take on 1 to 64 devices with the batch shared out."""
     conv = KINDS.index("csnn")
     fixed, weight = time[:2]
     neuron, synapse = time[2 + conv], time[2 + len(KINDS) + conv]
@@ -192,7 +192,7 @@ def extrapolate(time: Matrix, memory: Matrix | None, batch: int, bandwidth: floa
 
 
 def plot(points: list[Point], time: Matrix, path: Path) -> None:
-    """Predicted against measured, and what a step consists of."""
+    """Draw predicted over measured values, and what a step consists of."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
@@ -230,7 +230,7 @@ def plot(points: list[Point], time: Matrix, path: Path) -> None:
 
 
 def main() -> None:
-    """Measure, fit, tell."""
+    """Measure, fit and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)

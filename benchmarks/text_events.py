@@ -1,4 +1,4 @@
-"""How long text of events takes to read, and how much memory: 2 million lines by default.
+"""The time and memory that reading text of events takes: 2 million lines by default.
 
 Each way of writing is read in a process of its own, so that the peak of its memory is its own; the
 reader's machine code is there already, as after the first file of a folder. This needs Linux.
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _measure(path: Path) -> None:
-    """Seconds and bytes that reading a file takes, in this process."""
+    """The seconds and bytes that reading a file takes, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.txt"
         _write(small, "seconds", 100)

@@ -43,8 +43,8 @@ BATCH = 25
 VALIDATION = 500
 
 
-class Study:
-    """The second task, from every start."""
+class TransferStudy:
+    """The study of the second task, from every start."""
 
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self.args, self.folder = args, folder
@@ -53,7 +53,7 @@ class Study:
         self.rates: dict[str, float] = {}
 
     def config(self, classes: str, overrides: list[str] | None = None) -> Any:
-        """The config, for some classes."""
+        """The config with some classes only."""
         common = [f"data.root={self.args.root}", f"data.classes=[{classes}]", "device=cpu"]
         return load_config(self.path, [*common, *(overrides or [])])
 
@@ -69,7 +69,7 @@ class Study:
         return {"source": str(run), "fresh": ["3.*"], **options}
 
     def run(self, way: str, samples: int, seed: int, rate: float) -> Result:
-        """The second task with the first so many samples of a seed's order."""
+        """Train the second task with the first samples of a seed's order."""
         config = self.config("5, 6, 7, 8, 9", [f"seed={seed}"])
         with seeded(config):
             net = build_network(config, self.target)
@@ -94,7 +94,7 @@ class Study:
         )
 
     def rate(self, way: str) -> float:
-        """The learning rate that validates best."""
+        """The learning rate of a way that validates best."""
         if way not in self.rates:
             most = max(self.args.samples)
             found = {rate: self.run(way, most, 0, rate).val_accuracy for rate in RATES}
@@ -103,12 +103,12 @@ class Study:
 
 
 def epochs_to(result: Result, accuracy: float) -> int | None:
-    """The first epoch that validates at an accuracy."""
+    """The first epoch that validates at an accuracy or above."""
     return next((m["epoch"] for m in result.metrics if m["val_accuracy"] >= accuracy), None)
 
 
 def interval(differences: list[float]) -> str:
-    """Mean of paired differences and its 95 % interval (Student)."""
+    """The mean of paired differences and its 95 % interval (Student)."""
     mean, half = statistics.fmean(differences), 0.0
     if len(differences) > 1:
         error = statistics.stdev(differences) / len(differences) ** 0.5
@@ -133,7 +133,7 @@ def main() -> None:
     print("| samples | way | learning rate | test, % | less scratch, points | epochs |")
     print("| --- | --- | --- | --- | --- | --- |", flush=True)
     with TemporaryDirectory() as folder:
-        study = Study(args, Path(folder))
+        study = TransferStudy(args, Path(folder))
         for samples in args.samples:
             scratch: list[Result] = []
             for way in args.ways:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lfp_snn import activations, lif, norms, rewards, rules
-    from lfp_snn.engine import TemporalLFP, published
+    from lfp_snn.engine import TemporalLFP, make_graphed, published
     from lfp_snn.errors import LfpSnnError
     from lfp_snn.models.nir import load_nir
     from lfp_snn.spikes import Spikes
@@ -26,6 +26,7 @@ __all__ = [
     "fit",
     "lif",
     "load_nir",
+    "make_graphed",
     "norms",
     "published",
     "rewards",
@@ -43,6 +44,7 @@ _FROM = {
     "calibrate": "lfp_snn.training",
     "fit": "lfp_snn.training",
     "load_nir": "lfp_snn.models.nir",
+    "make_graphed": "lfp_snn.engine",
     "published": "lfp_snn.engine",
 }
 

@@ -19,7 +19,7 @@ __all__ = ["Sign", "Step"]
 
 
 def _heaviside(x: Tensor) -> Tensor:
-    """1 where ``x > 0``, else 0; without a derivative."""
+    """The step function: 1 where ``x > 0``, else 0; without a derivative."""
     return (x > 0).to(x.dtype)
 
 
@@ -30,8 +30,8 @@ class Step(nn.Module):
     :math:`\xi \sim N(0, 1)` is drawn for every unit while training, so that a unit is active with
     probability :math:`\Phi((z - \theta) / \sigma)`; in evaluation mode there is none.
 
-    ``spike_grad`` turns :math:`z - \theta` into the activation, as that of a snntorch neuron does:
-    learners that need a surrogate derivative set it there. As built it has none.
+    ``spike_grad`` turns :math:`z - \theta` into the activation, as ``spike_grad`` of a snntorch
+    neuron does: learners that need a surrogate derivative set it there. As built it has none.
 
     Args:
         threshold: :math:`\theta`, >= 0; the comparison is strict.
@@ -55,11 +55,11 @@ class Step(nn.Module):
 
     @property
     def noisy(self) -> bool:
-        """Is there noise in this mode?"""
+        """Whether there is noise in this mode (while training, with a noise above 0)."""
         return self.training and self.noise > 0
 
     def draw(self, like: Tensor) -> Tensor:
-        """Noise ``sigma xi`` of the shape of a tensor."""
+        """Draw noise ``sigma xi`` of the shape of a tensor."""
         return self.noise * torch.randn_like(like)
 
     @override

@@ -1,4 +1,4 @@
-r"""Neurons with more than a leaky membrane: one time step, and the way back through it.
+r"""Neurons with more than a leaky membrane: one time step, and the way back through that step.
 
 Pure functions on tensors ``[B, ...]``, in the notation of :mod:`lfp_snn.lif`. A *cell* holds the
 constants of a population and knows how its states follow from what arrived, :math:`I_t`, and how
@@ -37,11 +37,11 @@ __all__ = ["AlphaCell", "Arriving", "Cell", "Handed", "Membrane", "SynapticCell"
 
 
 class Arriving(NamedTuple):
-    """What arrives at a population on the way back: credit, relevance beside it, or both.
+    """The credit that arrives at a population on the way back, the relevance beside it, or both.
 
     Attributes:
-        credit: ``c`` at the spikes and where they are missing, or None.
-        relevance: ``R``, or None.
+        credit: the credit ``c`` at the spikes and where they are missing, or None.
+        relevance: the relevance ``R``, or None.
         at_output: whether this is the output of the network, and what arrives the reward. A rule
             that takes credit has no gate there.
     """
@@ -52,12 +52,12 @@ class Arriving(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """What one step hands back.
+    """The credit and relevance that one step hands back on the way back through time.
 
     Attributes:
-        arrived: credit of what arrived, ``n`` ``[B, ...]``.
-        states: relevance of the states before, ``[S, B, ...]``, or what a carry makes of it.
-        credits: credit at each place where a parameter enters, for :meth:`Cell.sums`.
+        arrived: the credit ``n`` ``[B, ...]`` of what arrived.
+        states: the relevance of the states before, ``[S, B, ...]``, or what a carry makes of it.
+        credits: the credit at each place where a parameter enters, for :meth:`Cell.sums`.
     """
 
     arrived: Tensor
@@ -70,7 +70,7 @@ class Cell(ABC):
     """The constants of a population whose state is ``[S, B, ...]``, the membrane last.
 
     Args:
-        dynamics: of the membrane.
+        dynamics: the constants of the membrane.
     """
 
     dynamics: Dynamics
@@ -79,7 +79,7 @@ class Cell(ABC):
 
     @abstractmethod
     def step(self, arrived: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """One time step: ``I_t``, states before -> spikes ``s_t``, states after."""
+        """Run one time step: current ``I_t``, states before -> spikes ``s_t``, states after."""
 
     @abstractmethod
     def credit(
@@ -88,11 +88,11 @@ class Cell(ABC):
         """The way back through one step.
 
         Args:
-            rule: splits relevance.
-            relevance: ``R_t`` ``[B, ...]``, arriving at the spikes.
-            handed: relevance of the states after, from the step that follows.
-            arrived: ``I_t``.
-            before: the states before.
+            rule: the rule that splits relevance.
+            relevance: the relevance ``R_t`` ``[B, ...]`` that arrives at the spikes.
+            handed: the relevance of the states after, from the step that follows.
+            arrived: the current ``I_t`` ``[B, ...]``.
+            before: the states before, ``[S, B, ...]``.
         """
 
     @abstractmethod
@@ -102,34 +102,36 @@ class Cell(ABC):
         """The way back through one step under a rule that credits silent neurons.
 
         Args:
-            rule: says what credit at the spike is at the membrane, and what is carried.
-            arriving: ``c_t`` and ``R_t`` ``[B, ...]``.
-            handed: to the states after, from the step that follows, by the carry of the rule.
-            arrived: ``I_t``.
-            before: the states before.
+            rule: the rule that says what credit at the spike is at the membrane, and what is
+                carried.
+            arriving: the credit ``c_t`` and the relevance ``R_t`` ``[B, ...]`` at the spikes.
+            handed: what the step that follows hands to the states after, by the carry of the rule.
+            arrived: the current ``I_t`` ``[B, ...]``.
+            before: the states before, ``[S, B, ...]``.
 
         Returns:
-            What it hands back, and ``a c``, what credit says of the distance to the threshold.
+            What the step hands back, and ``a c``, what credit says of the distance to the
+            threshold.
         """
 
     @abstractmethod
     def sums(self, credits: Tensor, arrived: Tensor, before: Tensor) -> Mapping[str, Tensor]:
-        """``n_t du_t/dp`` of every step and unit, ``[T, B, ...]``, for each parameter by name.
+        """The products ``n_t du_t/dp`` ``[T, B, ...]`` for each parameter by name.
 
         Args:
-            credits: of :meth:`credit`, ``[K, T, B, ...]``.
-            arrived: ``[T, B, ...]``.
+            credits: the credits that :meth:`credit` gave, ``[K, T, B, ...]``.
+            arrived: the currents ``[T, B, ...]``.
             before: the states before each step, ``[S, T, B, ...]``.
         """
 
     def open(self, w: Tensor) -> Tensor | float:
-        """``o_t``: 0 where a reset takes all that arrives, else 1."""
+        """The factor ``o_t``: 0 where a reset takes all that arrives, else 1."""
         if self.dynamics.reset != "zero":
             return 1.0
         return (w <= self.dynamics.threshold).to(w.dtype)
 
     def subtracted(self, w: Tensor) -> Tensor:
-        """``r_t`` where the reset subtracts the threshold, else 0."""
+        """The pending reset ``r_t`` where the reset subtracts the threshold, else 0."""
         return (w > self.dynamics.threshold) & (self.dynamics.reset == "subtract")
 
     def at_membrane(
@@ -142,7 +144,7 @@ class Cell(ABC):
         return o * of_arrived, decayed * of_kept
 
     def direct(self, rule: CreditRule, arriving: Arriving, compared: Tensor) -> Tensor:
-        """``a c``, credit of the membrane by credit at the spike."""
+        """The credit ``a c`` of the membrane, from the credit at the spike."""
         if arriving.credit is None:
             return torch.zeros_like(compared)
         slope = rule.slope(compared, self.dynamics.threshold, gated=not arriving.at_output)
@@ -211,7 +213,7 @@ class SynapticCell(Cell):
     what the next step handed back to it, between :math:`\alpha y_{t-1}` and :math:`I_t`.
 
     Args:
-        alpha: decay of the current, in [0, 1].
+        alpha: the decay of the current, in [0, 1].
     """
 
     alpha: Tensor
@@ -281,7 +283,8 @@ class AlphaCell(Cell):
     the reset takes away has no share, as everywhere.
 
     Args:
-        alpha: decay of the excitatory current; ``dynamics.beta`` is that of the inhibitory one.
+        alpha: the decay of the excitatory current; ``dynamics.beta`` is the decay of the inhibitory
+            one.
     """
 
     alpha: Tensor
@@ -289,7 +292,7 @@ class AlphaCell(Cell):
 
     @property
     def tau(self) -> Tensor:
-        """Scale of the membrane."""
+        r"""The scale :math:`\tau` of the membrane."""
         log_alpha = torch.log(self.alpha)
         return log_alpha / (torch.log(self.dynamics.beta) - log_alpha) + 1
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 
 class LfpSnnError(Exception):
-    """Base of every error that the user can mend."""
+    """The base of every error that the user can mend."""
 
 
 class NetworkError(LfpSnnError):
@@ -39,7 +39,7 @@ class Interrupted(RunError):
     """Training was asked to stop, and did so with everything saved.
 
     Attributes:
-        signum: the signal that asked.
+        signum: the number of the signal that asked for it.
     """
 
     def __init__(self, message: str, signum: int) -> None:
@@ -51,7 +51,7 @@ def require(package: str, extra: str) -> None:
     """Say how to install a package that an extra brings.
 
     Raises:
-        NetworkError: it is not installed.
+        NetworkError: the package is not installed.
     """
     if find_spec(package) is None:
         raise NetworkError(

@@ -65,13 +65,13 @@ Reset = Literal["subtract", "zero", "none"]
 
 @dataclass(frozen=True)
 class Dynamics:
-    """The constants of a population of LIF neurons.
+    """The constants of a population of LIF neurons, and their time step.
 
     Args:
-        beta: decay per step, in [0, 1]; broadcasts from the right over ``[B, ...]``.
-        threshold: >= 0; broadcasts likewise.
+        beta: the decay per step, in [0, 1]; broadcasts from the right over ``[B, ...]``.
+        threshold: the threshold, >= 0; broadcasts from the right over ``[B, ...]``.
         reset: what a spike does to the membrane.
-        delay: the reset takes effect one step after the spike (snntorch's default).
+        delay: whether the reset takes effect one step after the spike (snntorch's default).
     """
 
     beta: Tensor
@@ -80,22 +80,22 @@ class Dynamics:
     delay: bool = True
 
     def kept(self, previous: Tensor) -> Tensor:
-        """``v_t``, the part of the earlier membrane that was kept."""
+        """The kept part ``v_t`` of the earlier membrane."""
         if self.reset == "zero" and self.delay:
             return torch.where(previous > self.threshold, 0, previous)
         return previous
 
     @property
     def at_once(self) -> bool:
-        """Does a reset act in the step of its spike, so that ``w`` is not ``u``?"""
+        """Whether a reset acts in the step of its spike, so that ``w`` is not ``u``."""
         return self.reset != "none" and not self.delay
 
     def decayed(self, kept: Tensor) -> Tensor:
-        """``beta * v_t``, what is left of the kept part after one step."""
+        """The remainder of the kept part after one step, ``beta * v_t``."""
         return self.beta * kept
 
     def compared(self, current: Tensor, previous: Tensor) -> Tensor:
-        """``u_t``, what is compared with the threshold."""
+        """The membrane ``u_t`` that is compared with the threshold."""
         integrated = self.decayed(self.kept(previous)) + current
         if self.reset != "subtract":
             return integrated
@@ -113,21 +113,21 @@ class Dynamics:
         return spike, membrane - (spike - pending) * self.threshold
 
     def follows(self, previous: Tensor) -> Tensor:
-        """``beta dv_t / dw_{t-1}``: how far what is left grows with the membrane, resets fixed."""
+        """The derivative ``beta dv_t / dw_{t-1}`` of what is left, with resets held fixed."""
         whole = self.beta.expand_as(previous)
         if self.reset == "zero" and self.delay:
             return torch.where(previous > self.threshold, 0, whole)
         return whole
 
     def stays(self, compared: Tensor) -> Tensor | float:
-        """``dw_t / du_t``, resets fixed: 0 where a spike zeroes the membrane at once, else 1."""
+        """Derivative ``dw_t / du_t``, resets fixed: 0 where a spike zeroes the membrane, else 1."""
         if self.reset == "zero" and not self.delay:
             return (compared <= self.threshold).to(compared.dtype)
         return 1.0
 
 
 def running(lengths: Tensor, steps: int, dims: int) -> Tensor:
-    """Bool ``[T, B, 1, ...]`` of ``dims`` dimensions: is the sample still running at step t?"""
+    """Whether a sample still runs at a step, bool ``[T, B, 1, ...]`` of ``dims`` dimensions."""
     t = torch.arange(steps, device=lengths.device)[:, None]
     mask = t < lengths
     return mask.reshape(*mask.shape, *(1,) * (dims - 2))
@@ -144,12 +144,13 @@ def forward(
     """Run a population over time.
 
     Args:
-        currents: ``[T, B, ...]``, or ``[1, B, ...]`` for a current that is constant over ``steps``.
-        dynamics: constants of the population.
-        state: membrane before the first step, ``[B, ...]``; zero if ``None``.
+        currents: the synaptic currents ``[T, B, ...]``, or ``[1, B, ...]`` for a current that is
+            constant over ``steps``.
+        dynamics: the constants of the population.
+        state: the membrane before the first step, ``[B, ...]``; zero if ``None``.
         steps: T, needed only for a constant current.
-        lengths: int ``[B]``; from step ``lengths[b]`` on sample b takes no current and emits no
-            spike, and its membrane stands still.
+        lengths: the steps of each sample, int ``[B]``; from step ``lengths[b]`` on sample b takes
+            no current and emits no spike, and its membrane stands still.
 
     Returns:
         Spikes ``[T, B, ...]`` (0 or 1 in the dtype of the currents), membranes ``w``
@@ -180,19 +181,19 @@ def credit(
     state: Tensor | None = None,
     carried: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Credit of the currents, by one scan backwards through time.
+    """The credit of the currents, by one scan backwards through time.
 
     Args:
-        relevance: ``R`` ``[T, B, ...]``, arriving at the spikes; zero after a sample's end.
-        membranes: ``w`` of :func:`forward`.
-        currents: ``I`` as given to :func:`forward` (``[1, B, ...]`` if constant).
-        dynamics: constants of the population.
-        rule: splits the relevance of the membrane.
+        relevance: the relevance ``R`` ``[T, B, ...]`` at the spikes; zero after a sample's end.
+        membranes: the membranes ``w`` that :func:`forward` gave.
+        currents: the currents ``I`` as given to :func:`forward` (``[1, B, ...]`` if constant).
+        dynamics: the constants of the population.
+        rule: the rule that splits the relevance of the membrane.
         state: the membrane before the first step, as given to :func:`forward`.
         carried: ``M`` ``[B, ...]`` from the chunk of time that follows; zero if ``None``.
 
     Returns:
-        ``n`` ``[T, B, ...]`` and ``M`` ``[B, ...]`` for the chunk of time before.
+        The credit ``n`` ``[T, B, ...]``, and ``M`` ``[B, ...]`` for the chunk of time before.
     """
     steps = membranes.shape[0]
     currents = currents.expand_as(membranes)
@@ -210,9 +211,9 @@ def credit(
 def compared(
     membranes: Tensor, currents: Tensor, dynamics: Dynamics, state: Tensor | None = None
 ) -> Tensor:
-    """``u`` ``[T, B, ...]``, what was compared with the threshold; arguments as in :func:`credit`.
+    """The membranes ``u`` ``[T, B, ...]`` that were compared with the threshold.
 
-    After a sample's end it is no membrane that ever was.
+    Arguments are as of :func:`credit`. After a sample's end the values have no meaning.
     """
     if not dynamics.at_once:
         return membranes
@@ -230,17 +231,17 @@ def at_membrane(
     *,
     gated: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Credit of the membrane under a rule that takes credit: ``a c``, and ``a c + R / D``.
+    """The credit of the membrane under a rule that takes credit: ``a c``, and ``a c + R / D``.
 
     Args:
-        credit: ``c`` ``[T, B, ...]`` of the spikes, or None.
-        relevance: ``R`` ``[T, B, ...]`` that came beside it, or None.
-        membranes: ``w`` of :func:`forward`.
-        currents: as given to :func:`forward`.
-        dynamics: constants of the population.
-        rule: says what a unit of credit is at the membrane.
+        credit: the credit ``c`` ``[T, B, ...]`` of the spikes, or None.
+        relevance: the relevance ``R`` ``[T, B, ...]`` that came beside it, or None.
+        membranes: the membranes ``w`` that :func:`forward` gave.
+        currents: the currents as given to :func:`forward`.
+        dynamics: the constants of the population.
+        rule: the rule that says what a unit of credit is at the membrane.
         state: the membrane before the first step, as given to :func:`forward`.
-        gated: not at the output.
+        gated: whether the rule's gate applies; at the output it does not.
     """
     direct = torch.zeros_like(membranes)
     if credit is not None:
@@ -261,22 +262,23 @@ def rescale(
     state: Tensor | None = None,
     carried: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""Credit of the currents under :class:`lfp_snn.rules.Rescale`, by one scan backwards.
+    r"""The credit of the currents under :class:`lfp_snn.rules.Rescale`, by one scan backwards.
 
     .. math:: n_t = a_t c_t + R_t / D_t + k_t n_{t+1}
 
     Args:
-        arrived: ``a c + R / D`` ``[T, B, ...]`` of :func:`at_membrane`; zero after a sample's end.
-        membranes: ``w`` of :func:`forward`.
-        currents: as given to :func:`forward`.
-        dynamics: constants of the population.
-        rule: says what a membrane hands to the one before.
+        arrived: the credit ``a c + R / D`` ``[T, B, ...]`` that :func:`at_membrane` gave; zero
+            after a sample's end.
+        membranes: the membranes ``w`` that :func:`forward` gave.
+        currents: the currents as given to :func:`forward`.
+        dynamics: the constants of the population.
+        rule: the rule that says what a membrane hands to the one before.
         state: the membrane before the first step, as given to :func:`forward`.
-        carried: numerator of ``k_t n_{t+1}`` ``[B, ...]`` from the chunk of time that follows:
+        carried: the numerator of ``k_t n_{t+1}`` ``[B, ...]`` from the chunk of time that follows:
             ``M``, or ``n`` times the decay; zero if ``None``.
 
     Returns:
-        ``n`` ``[T, B, ...]`` and that numerator for the chunk of time before.
+        The credit ``n`` ``[T, B, ...]``, and that numerator for the chunk of time before.
     """
     takes, hands = carry_factors(membranes, currents, dynamics, rule, state)
     n = arrived.clone()
@@ -294,9 +296,9 @@ def carry_factors(
     rule: CreditRule,
     state: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What a membrane takes of what the step after it handed on, and what it hands on itself.
+    """Factors of a membrane: what it takes of what the step after it hands on, what it hands on.
 
-    Arguments are those of :func:`rescale`; both are ``[T, B, ...]``, for each unit of credit.
+    Arguments are as of :func:`rescale`; both are ``[T, B, ...]``, for each unit of credit.
     """
     previous = _before(membranes, state)
     v = dynamics.kept(previous)
@@ -309,7 +311,7 @@ def carry_factors(
 
 
 def _before(membranes: Tensor, state: Tensor | None) -> Tensor:
-    """``w_{t-1}`` ``[T, B, ...]`` of every step."""
+    """The membrane ``w_{t-1}`` before every step, ``[T, B, ...]``."""
     first = torch.zeros_like(membranes[:1]) if state is None else state[None]
     return torch.cat([first, membranes[:-1]])
 
@@ -320,7 +322,7 @@ def parameter_feedback(
     dynamics: Dynamics,
     state: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""Sums for the feedback of beta and threshold, inputs and earlier states held fixed.
+    r"""The sums for the feedback of beta and threshold, inputs and earlier states held fixed.
 
     .. math::
 

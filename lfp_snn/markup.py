@@ -1,4 +1,4 @@
-"""Plain HTML for notebooks: what is shown there of a network and of a training."""
+"""Plain HTML for notebooks: tables and bars of networks and trainings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network says of its normalisations: one for each time step, and how credit goes through.
+"""Normalisations in a network: one for each time step, and how credit goes through them.
 
 The forward of a network is one step; a list of normalisations, one for each, is :class:`PerStep`.
 """
@@ -21,12 +21,12 @@ _Norm = TypeVar("_Norm", bound=nn.Module)
 
 
 def with_statistics(norm: _Norm, statistics: Statistics | None) -> _Norm:
-    """Say of a normalisation how credit goes through it, whatever is said of the network.
+    """Set how credit goes through a normalisation, whatever is set for the network.
 
     Args:
-        norm: it is told, and returned.
-        statistics: ``"fixed"``, ``"through"``, or None for what
-            :class:`~lfp_snn.TemporalLFP` is told of all.
+        norm: the normalisation, which is returned.
+        statistics: how credit goes through it: ``"fixed"``, ``"through"``, or None for what
+            :class:`~lfp_snn.TemporalLFP` is told for all.
     """
     told: Any = norm
     told.statistics = statistics
@@ -34,7 +34,7 @@ def with_statistics(norm: _Norm, statistics: Statistics | None) -> _Norm:
 
 
 def statistics_of(norm: nn.Module | None) -> Statistics | None:
-    """What :func:`with_statistics` was told, or None."""
+    """The statistics that :func:`with_statistics` set for a normalisation, or None."""
     told: Statistics | None = getattr(norm, "statistics", None)
     return told
 
@@ -42,15 +42,15 @@ def statistics_of(norm: nn.Module | None) -> Statistics | None:
 class PerStep(nn.Module):
     """The list that ``snntorch.BatchNormTT1d`` or ``BatchNormTT2d`` makes, as a module.
 
-    It keeps the step as neurons keep their membrane: each call takes the next normalisation of the
-    list, from the first after :meth:`rest`. :class:`~lfp_snn.TemporalLFP` and all learners begin
-    with the first.
+    The module keeps the step as neurons keep their membrane: each call takes the next normalisation
+    of the list, from the first after :meth:`rest`. :class:`~lfp_snn.TemporalLFP` and all learners
+    begin with the first.
 
     Args:
-        norms: one for each step.
+        norms: the list of normalisations, one for each step.
 
     Raises:
-        ShapeError: when called more often than there are normalisations, without a rest.
+        ShapeError: the module is called more often than there are normalisations, without a rest.
 
     Example::
 

@@ -38,7 +38,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def dotted(location: Iterable[str | int]) -> str:
-    """A place in a configuration as one writes it: ``model.layers[3].kernel``."""
+    """The place of a key in a configuration as text, such as ``model.layers[3].kernel``."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")
 
@@ -71,17 +71,17 @@ class Choice(Section):
     target: ClassVar[Callable[..., Any] | None] = None
 
     def options(self) -> dict[str, Any]:
-        """The options without the name."""
+        """The options as a mapping, without the name."""
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
     def make(self) -> Any:
-        """Build what the section describes."""
+        """Build the object that the section describes."""
         if self.target is None:
             raise TypeError(f"{type(self).__name__} names no class that could be built")
         return type(self).target(**self.options())  # type: ignore[misc]
 
     def check(self) -> None:
-        """Raise if the options do not fit; by default, if what they describe cannot be built."""
+        """Raise if the options do not fit; by default, if the object cannot be built."""
         if self.target is not None:
             self.make()
 

@@ -26,17 +26,18 @@ class Spikes:
     """A batch of spike trains of dense shape ``[T, B, *feature]``, as index lists.
 
     Args:
-        indptr: int64 ``[B * T + 1]``. Frame ``f = b * T + t`` owns the entries
+        indptr: the row pointers, int64 ``[B * T + 1]``. Frame ``f = b * T + t`` owns the entries
             ``indptr[f]:indptr[f + 1]``.
-        indices: int32 ``[nnz]``, flat row-major position of an entry in its frame; strictly
+        indices: the flat row-major position of each entry in its frame, int32 ``[nnz]``; strictly
             ascending inside a frame.
         shape: the dense shape ``(T, B, *feature)``.
-        values: float ``[nnz]``, for instance counts; ``None`` says that every entry is 1.
+        values: the values of the entries, float ``[nnz]``, for instance counts; ``None`` says that
+            every entry is 1.
 
     Raises:
-        ShapeError: the lists do not fit each other or the shape. What costs a pass over the
-            entries (order, range, finite values) is checked by :meth:`validate`, which the engine
-            and the datasets call once on what comes from outside.
+        ShapeError: the lists do not fit each other or the shape. :meth:`validate` checks what costs
+            a pass over the entries (order, range, finite values); the engine and the datasets call
+            it once on what comes from outside.
     """
 
     __slots__ = ("indices", "indptr", "shape", "values")
@@ -96,48 +97,48 @@ class Spikes:
 
     @property
     def steps(self) -> int:
-        """T, the number of time steps."""
+        """The number of time steps, T."""
         return self.shape[0]
 
     @property
     def batch(self) -> int:
-        """B, the number of samples."""
+        """The number of samples, B."""
         return self.shape[1]
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        """Shape of one frame."""
+        """The shape of one frame."""
         return self.shape[2:]
 
     @property
     def units(self) -> int:
-        """Number of inputs in one frame."""
+        """The number of inputs in one frame."""
         return math.prod(self.shape[2:])
 
     @property
     def nnz(self) -> int:
-        """Number of active entries."""
+        """The number of active entries."""
         return self.indices.numel()
 
     @property
     def density(self) -> float:
-        """Share of the dense shape that is active, in [0, 1]."""
+        """The share of the dense shape that is active, in [0, 1]."""
         return self.nnz / max(1, math.prod(self.shape))
 
     @property
     def device(self) -> torch.device:
-        """Where the lists lie."""
+        """The device of the lists."""
         return self.indices.device
 
     def rows(self) -> Tensor:
-        """int64 ``[nnz]``: the frame ``b * T + t`` of each entry."""
+        """The frame ``b * T + t`` of each entry, int64 ``[nnz]``."""
         frames = torch.arange(self.steps * self.batch, device=self.device)
         return torch.repeat_interleave(
             frames, self.indptr[1:] - self.indptr[:-1], output_size=self.nnz
         )
 
     def dense(self, dtype: torch.dtype | None = None) -> Tensor:
-        """The same as a contiguous tensor ``[T, B, *feature]`` (float32 unless told)."""
+        """The spike trains as a contiguous tensor ``[T, B, *feature]`` (float32 unless told)."""
         dtype = dtype or (torch.float32 if self.values is None else self.values.dtype)
         out = torch.zeros(math.prod(self.shape), dtype=dtype, device=self.device)
         if self.values is None:
@@ -147,7 +148,7 @@ class Spikes:
         return out.view(self.shape)
 
     def positions(self) -> Tensor:
-        """int64 ``[nnz]``: flat position of each entry in the dense ``[T, B, *feature]``."""
+        """The flat position of each entry in the dense ``[T, B, *feature]``, int64 ``[nnz]``."""
         rows = self.rows()
         frame = (rows % self.steps) * self.batch + rows // self.steps
         return frame * self.units + self.indices
@@ -157,13 +158,13 @@ class Spikes:
         return x.reshape(-1)[self.positions()]
 
     def reshape_feature(self, feature: Sequence[int]) -> Spikes:
-        """The same lists under another shape of the frame with as many units (shares memory)."""
+        """The spike trains with another shape of the frame and as many units (shares memory)."""
         if math.prod(feature) != self.units:
             raise ShapeError(f"A frame of shape {self.feature_shape} cannot become {feature}.")
         return Spikes(self.indptr, self.indices, (*self.shape[:2], *feature), self.values)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Spikes:
-        """The same on another device (itself if it is there already)."""
+        """The spike trains on another device (the object itself if they are there already)."""
         if torch.device(device) == self.device:
             return self
 
@@ -224,32 +225,44 @@ class Spikes:
         return self._select(samples, t)[0]
 
     def window(self, start: int, stop: int) -> tuple[Spikes, Tensor]:
-        """The steps from ``start`` to ``stop``, as trains of their own.
+        """The steps from ``start`` to ``stop``, as spike trains of their own.
 
         Returns:
-            The trains ``[stop - start, B, *feature]``, and int64 ``[nnz]``: which of the entries
-            here each of theirs is.
+            The spike trains ``[stop - start, B, *feature]``, and int64 ``[nnz]``, the number of
+            each of their entries among the entries here.
         """
         if not 0 <= start < stop <= self.steps:
             raise IndexError(f"steps {start} to {stop} of Spikes with T={self.steps}")
         samples = torch.arange(self.batch, device=self.device)
         return self._select(samples, torch.arange(start, stop, device=self.device))
 
+    def select(self, samples: Tensor, steps: int, entries: int) -> Spikes:
+        """The first steps of the given samples; nothing waits for the device where the lists lie.
+
+        Args:
+            samples: int64, which samples.
+            steps: how many steps of each.
+            entries: how many entries those have, which only the device knows otherwise.
+        """
+        return self._select(samples, torch.arange(steps, device=self.device), entries)[0]
+
     def keep(self, kept: Tensor) -> Spikes:
-        """The entries that a mask, bool ``[nnz]``, keeps; the shape stays."""
+        """The spike trains with the entries that a mask, bool ``[nnz]``, keeps; the shape stays."""
         counts = torch.zeros_like(self.indptr[1:]).index_add(0, self.rows(), kept.long())
         indptr = torch.cat([self.indptr[:1], counts.cumsum(0)])
         values = None if self.values is None else self.values[kept]
         return Spikes(indptr, self.indices[kept], self.shape, values)
 
-    def _select(self, samples: Tensor, t: Tensor) -> tuple[Spikes, Tensor]:
-        """The given samples at the given steps, and the entries that they own."""
+    def _select(
+        self, samples: Tensor, t: Tensor, total: int | None = None
+    ) -> tuple[Spikes, Tensor]:
+        """The given samples at the given steps, and the numbers of the entries that they own."""
         frames = (samples[:, None] * self.steps + t).reshape(-1)
         starts = self.indptr[frames]
         counts = self.indptr[frames + 1] - starts
         indptr = torch.zeros(frames.numel() + 1, dtype=torch.int64, device=self.device)
         torch.cumsum(counts, 0, out=indptr[1:])
-        offset = torch.repeat_interleave(starts - indptr[:-1], counts)
+        offset = torch.repeat_interleave(starts - indptr[:-1], counts, output_size=total)
         entries = offset + torch.arange(offset.numel(), device=self.device)
         values = None if self.values is None else self.values[entries]
         shape = (t.numel(), samples.numel(), *self.feature_shape)

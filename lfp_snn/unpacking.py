@@ -1,4 +1,4 @@
-"""Files from strangers: what unpacks without end, leads elsewhere or trips a reader is refused.
+"""Safe reading of files from strangers: endless unpacking, links and broken content are refused.
 
 A file never takes more memory than about `EXPANSION` times its size (and `FREE` bytes at least):
 formats that compress, or that tell how much follows, are asked for that before it is unpacked.
@@ -74,15 +74,16 @@ _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.
 def reading(
     path: Path | str, kind: str = "", error: type[LfpSnnError] = DataError
 ) -> Iterator[None]:
-    """Tell as damage to a file what its content makes a reader trip over.
+    """Tell errors in a ``with`` block that the content of a file causes as damage to the file.
 
     Args:
         path: the file or folder.
-        kind: what it should be, such as "index of recordings", for the message.
-        error: what is raised.
+        kind: what the file should be, such as "index of recordings", for the message.
+        error: the class of the error that is raised.
 
     Raises:
-        LfpSnnError: of that kind, naming the path; or the one that was raised within.
+        LfpSnnError: an error of that class, whose message names the path; or the one that was
+            raised within.
     """
     try:
         yield
@@ -98,7 +99,7 @@ def reading(
 
 
 def shown(problem: BaseException) -> str:
-    """What another program's error says, in one short line."""
+    """The message of another program's error, in one short line."""
     text = " ".join(str(problem).split())
     if not text or isinstance(problem, LookupError):  # which says no more than what is missing
         text = f"{type(problem).__name__}({text})"
@@ -106,11 +107,11 @@ def shown(problem: BaseException) -> str:
 
 
 def allowance(path: Path | str, packed: int | None = None) -> int:
-    """Bytes to which the content of a file may unpack.
+    """The number of bytes to which the content of a file may unpack.
 
     Args:
         path: the file.
-        packed: its bytes, where it lies within another file.
+        packed: the bytes of the content, where it lies within another file.
     """
     size = Path(path).stat().st_size if packed is None else packed
     return max(FREE, min(EXPANSION * size, _SMALL_ENDS), EXPANSION_OF_LARGE * size)
@@ -121,11 +122,11 @@ def check_size(path: Path | str, size: int, packed: int | None = None) -> None:
 
     Args:
         path: the file.
-        size: bytes to which it would unpack.
-        packed: its own bytes, where it lies within another file.
+        size: the bytes to which the content would unpack.
+        packed: the bytes of the content, where it lies within another file.
 
     Raises:
-        DataError: it would.
+        DataError: the content would unpack to more.
     """
     if packed is None:
         packed = Path(path).stat().st_size
@@ -140,7 +141,7 @@ def check_events(path: Path, count: int) -> None:
     """Refuse more events than a file of that size unpacks to, before columns are made of them.
 
     Raises:
-        DataError: they are.
+        DataError: there are more events.
     """
     check_size(path, EVENT_BYTES * count)
 
@@ -149,7 +150,7 @@ def check_text(path: Path | str, array: npt.NDArray[Any]) -> None:
     """Refuse an array of texts with numbers that are no letters, on which Python would stumble.
 
     Raises:
-        DataError: it has such.
+        DataError: the array has such numbers.
     """
     if array.dtype.kind == "U" and array.size:
         codes = np.ravel(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
@@ -158,15 +159,15 @@ def check_text(path: Path | str, array: npt.NDArray[Any]) -> None:
 
 
 def inflated(path: Path, packed: bytes, already: int = 0) -> bytes:
-    """What zlib has packed, unpacked piece by piece and no further than the allowance.
+    """The content of a stream of zlib, unpacked piece by piece and no further than the allowance.
 
     Args:
-        path: the file that it is from.
+        path: the file that the stream is from.
         packed: a stream of zlib.
-        already: bytes that other parts of the file have unpacked to.
+        already: the number of bytes that other parts of the file have unpacked to.
 
     Raises:
-        DataError: it is damaged or cut short, or unpacks to more than the allowance.
+        DataError: the stream is damaged or cut short, or unpacks to more than the allowance.
     """
     decoder, left, pieces = zlib.decompressobj(), packed, bytearray()
     try:
@@ -183,11 +184,11 @@ def inflated(path: Path, packed: bytes, already: int = 0) -> bytes:
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Any]:
-    """An HDF5 file, open to be read; what goes wrong within is told as damage to the file.
+    """Open an HDF5 file for a ``with`` block; errors within are told as damage to the file.
 
     Raises:
-        DataError: it cannot be read, leads to other files, would unpack to far more than its size,
-            has a group in two places, or h5py is not installed.
+        DataError: the file cannot be read, leads to other files, would unpack to far more than its
+            size, has a group in two places, or h5py is not installed.
     """
     try:
         import h5py
@@ -201,7 +202,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 
 
 def _check_tree(path: Path, file: Any) -> None:
-    """Refuse what leads out of a file, or unpacks to far more than its size.
+    """Refuse a file with links out of it, or content that unpacks to far more than its size.
 
     A group is looked into once: one that hangs in two places is refused, since a few of them, one
     in the other, make more paths than can be walked, by this or by another program.
@@ -246,7 +247,7 @@ _REFERENCE = np.dtype([("length", "<u4"), ("heap", "V12")])  # to a row of its o
 
 
 def _bytes_of_rows(path: Path, dataset: Any) -> int:
-    """Bytes of the rows of a dataset, each of its own length, by what the file tells of them.
+    """The bytes of the rows of a dataset, each of its own length, by what the file tells of them.
 
     The HDF5 library makes room for a row before it looks whether there is one. Rows are never
     packed, so that none can be longer than the file; the list of them can be packed by gzip.
@@ -268,7 +269,7 @@ def _bytes_of_rows(path: Path, dataset: Any) -> int:
 
 
 def _stored(path: Path, dataset: Any) -> Iterator[bytes]:
-    """What a file holds of a dataset, part by part, unpacked."""
+    """The content of a dataset in a file, part by part, unpacked."""
     if dataset.chunks is None:
         with path.open("rb") as file:
             place = dataset.id.get_offset()
@@ -292,7 +293,7 @@ def _stored(path: Path, dataset: Any) -> Iterator[bytes]:
 
 
 def _address(group: Any) -> Any:
-    """What tells a group from all others of its file."""
+    """The address that tells a group from all others of its file."""
     import h5py
 
     return h5py.h5o.get_info(group.id).addr

@@ -16,17 +16,17 @@ TORN = ".writing-"
 def write_whole(path: Path, content: bytes, *, new: bool = False) -> None:
     """Write a file by way of another one beside it, which takes its name when it is on disk.
 
-    After a crash there is what was there before or all of the content. After an error (a full
-    disk) or Ctrl-C too, and nothing else is left behind.
+    After a crash there is what was there before or all of the content. The same holds after an
+    error (a full disk) or Ctrl-C, and nothing else is left behind.
 
     Args:
         path: the file; one that is there is replaced.
-        content: all of it.
-        new: refuse to replace a file, also one that another process has made meanwhile.
+        content: the whole content.
+        new: whether to refuse to replace a file, also one that another process has made meanwhile.
 
     Raises:
         FileExistsError: there is a file, and it was to be new.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path = Path(os.path.realpath(path))  # a link stays a link to what is written
     if new and path.exists():

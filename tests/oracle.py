@@ -415,7 +415,7 @@ class Units(Node):
                 relevance = network.reward_at(self, t, b, j)
                 relevance += a * self.credit[t, b, j] + self.extra[t, b, j]
                 if rest:
-                    relevance *= (a - rest) / a
+                    relevance *= (a - rest) / a if a else 0  # what gives nothing has none
                 _, n = split(rule, relevance, 0.0, 0.0, abs(z) if self.signed else z)
                 self.source.credit[t, b, j] += -n if self.signed and z < 0 else n
 

@@ -44,6 +44,7 @@ FUNCTIONS: dict[str, Callable[[Any, float], float]] = {
     "Hardtanh": lambda m, z: min(max(z, -1.0), 1.0),
     "Softsign": lambda m, z: z / (1 + abs(z)),
     "Sigmoid": lambda m, z: 1 / (1 + exp(-z)),
+    "Hardsigmoid": lambda m, z: min(max(z / 6 + 0.5, 0.0), 1.0),
     "Sign": lambda m, z: float(z > 0) - float(z < 0),
     "Step": lambda m, z: float(z > m.threshold),
 }

@@ -84,13 +84,27 @@ def _code_spans(text: str) -> str:
 def test_ci_runs_what_the_makefile_has(repository: Path) -> None:
     script = repository / ".ci" / "run"
     assert script.stat().st_mode & 0o100, "it can be executed"
-    assert re.findall(r"^make (\w+)", script.read_text(), re.M) == ["lint", "test"]
+    assert re.findall(r"^make (\w+)", script.read_text(), re.M) == [
+        "lint",
+        "docs",
+        "notebooks",
+        "test",
+    ]
 
 
 def test_every_dependency_is_pinned(repository: Path) -> None:
     project = _project(repository)["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    for extra in ("data", "formats", "exchange", "onnx", "metrics", "tensorboard", "lightning"):
+    for extra in (
+        "data",
+        "formats",
+        "exchange",
+        "onnx",
+        "metrics",
+        "tensorboard",
+        "lightning",
+        "docs",
+    ):
         asked += project["optional-dependencies"][extra]
     names = {re.split(r"[\[<>=;]", each)[0].lower().replace("-", "_") for each in asked}
     lines = (repository / "constraints.txt").read_text().splitlines()

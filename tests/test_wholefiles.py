@@ -18,7 +18,7 @@ from lfp_snn.analysis.eventplots import animate
 from lfp_snn.data.entries import Entry
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import FORMATS, read_recording, write_recording
-from lfp_snn.data.index import Seen, write_index
+from lfp_snn.data.index import FolderContents, write_index
 from lfp_snn.errors import DataError, RunError
 from lfp_snn.training.files import write_atomic
 from lfp_snn.wholefiles import write_whole
@@ -111,7 +111,7 @@ def test_recordings_are_whole_or_absent(
 def test_films_indices_and_checkpoints_are_whole_or_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = Seen([Entry("a", "x", "a")], (2, 7, 8), np.ones(1), np.ones(1, np.int64), [])
+    seen = FolderContents([Entry("a", "x", "a")], (2, 7, 8), np.ones(1), np.ones(1, np.int64), [])
     with monkeypatch.context() as broken:
         break_writing(broken, no_space())
         with pytest.raises(DataError, match="No space left"):

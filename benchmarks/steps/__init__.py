@@ -1,4 +1,4 @@
-"""What a training step costs: ours, beside other toolkits on the same network and input.
+"""The cost of a training step: ours, beside other toolkits on the same network and input.
 
 **What is timed.** One step is a forward pass over all T, the reward or loss, the backward pass and
 the optimizer (Adam). Every contender starts from the same weights, calibrated so that each

@@ -1,4 +1,4 @@
-"""What the project says of its speed, checked on what was measured."""
+"""Claims of the project on its speed, checked on what was measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.steps.contenders import OURS, OursOnTorch
 from benchmarks.steps.memory import Peaks
 from benchmarks.steps.peers import LfProp, SnnTorch, SpikingJelly
 from benchmarks.steps.sweeps import Series
-from benchmarks.steps.timing import Comparison
+from benchmarks.steps.timing import StepTimes
 
 __all__ = ["Claim", "claims_on_peaks", "claims_on_series", "claims_on_steps", "claim_on_mnist"]
 
@@ -27,13 +27,13 @@ MNIST_SECONDS = 8
 
 @dataclass(frozen=True)
 class Claim:
-    """A figure and its bound.
+    """A claim: a figure and its bound.
 
     Args:
         text: what the figure is.
-        figure: as measured.
-        bound: what it is held against.
-        least: the figure has to be at least the bound; else at most.
+        figure: the measured figure.
+        bound: the bound that it is held against.
+        least: whether the figure has to be at least the bound; otherwise at most.
     """
 
     text: str
@@ -52,8 +52,8 @@ class Claim:
         return f"{verdict}  {self.text}: {self.figure:.3g}, {side} {self.bound:.3g}"
 
 
-def claims_on_steps(comparisons: Mapping[str, Comparison]) -> Iterator[Claim]:
-    """Ratios of the training step, by network."""
+def claims_on_steps(comparisons: Mapping[str, StepTimes]) -> Iterator[Claim]:
+    """The claims on ratios of the training step, by network."""
     for network, comparison in comparisons.items():
         for name, bound in STEP_RATIOS[network].items():
             if name in comparison.measured:
@@ -62,14 +62,14 @@ def claims_on_steps(comparisons: Mapping[str, Comparison]) -> Iterator[Claim]:
 
 
 def claims_on_peaks(peaks: Peaks) -> Iterator[Claim]:
-    """Ratio of peak memory."""
+    """The claims on the ratio of peak memory."""
     if {SnnTorch.name, OURS} <= peaks.bytes.keys():
         text = f"peak memory of a step: {SnnTorch.name} / {OURS}"
         yield Claim(text, peaks.ratio(SnnTorch.name), PEAK_RATIO, least=True)
 
 
 def claims_on_series(series: Iterable[Series]) -> Iterator[Claim]:
-    """Growth with activity and with T."""
+    """The claims on growth with activity and with T."""
     for each in series:
         if each.sweep.name == "activity":
             yield from _on_activity(each)
@@ -93,5 +93,5 @@ def _on_activity(series: Series) -> Iterator[Claim]:
 
 
 def claim_on_mnist(seconds: float) -> Claim:
-    """Time of an epoch."""
+    """The claim on the time of an epoch."""
     return Claim("an MNIST epoch, seconds", seconds, MNIST_SECONDS, least=False)

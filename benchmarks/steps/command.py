@@ -1,4 +1,4 @@
-"""``python -m benchmarks steps``: what a training step costs, beside other toolkits."""
+"""``python -m benchmarks steps``: the cost of a training step, beside other toolkits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class Part(StrEnum):
-    """What can be measured."""
+class MeasuredPart(StrEnum):
+    """The parts that can be measured."""
 
     step = "step"
     memory = "memory"
@@ -26,7 +26,7 @@ class Part(StrEnum):
 
 
 class Quantity(StrEnum):
-    """What a sweep can vary."""
+    """The quantities that a sweep can vary."""
 
     activity = "activity"
     steps = "steps"
@@ -37,7 +37,7 @@ class Quantity(StrEnum):
 @app.command()
 def measure(
     parts: Annotated[
-        list[Part] | None,
+        list[MeasuredPart] | None,
         typer.Argument(
             metavar="[PART]...",
             help="step: ours beside other toolkits (if nothing else is asked for); memory: the "
@@ -78,7 +78,7 @@ def measure(
     if everything:
         chosen, quantities = _everything(root), list(Quantity)
     elif not chosen and not quantities:
-        chosen = [Part.step]
+        chosen = [MeasuredPart.step]
     with timing.threads(threads), console.status("") as status:
 
         def show(result: Outcome) -> None:
@@ -93,10 +93,10 @@ def measure(
         suite = Suite(root, rounds, quick, show, doing)
         console.print(machine_lines(suite.results.machine), highlight=False, soft_wrap=True)
         kinds = {
-            Part.step: suite.step,
-            Part.memory: suite.memory,
-            Part.claims: suite.claims,
-            Part.mnist_epoch: suite.mnist_epoch,
+            MeasuredPart.step: suite.step,
+            MeasuredPart.memory: suite.memory,
+            MeasuredPart.claims: suite.claims,
+            MeasuredPart.mnist_epoch: suite.mnist_epoch,
         }
         for part in chosen:
             kinds[part]()
@@ -118,7 +118,7 @@ def _on_device(
     out: Path | None,
     console: Console,
 ) -> None:
-    """Our step on one device, on every backend that can run there."""
+    """Measure our step on one device, on every backend that can run there."""
     import torch
 
     from benchmarks.steps import timing
@@ -145,11 +145,11 @@ def _on_device(
         write_json(out / "bench-device.json", {"device": str(device), "steps": record})
 
 
-def _everything(root: Path) -> list[Part]:
+def _everything(root: Path) -> list[MeasuredPart]:
     """All parts that can be measured here; the sweeps contain what the claims rest on."""
-    parts = [Part.step, Part.memory]
+    parts = [MeasuredPart.step, MeasuredPart.memory]
     if (root / "MNIST").is_dir():
-        parts.append(Part.mnist_epoch)
+        parts.append(MeasuredPart.mnist_epoch)
     else:
         typer.echo(f"mnist-epoch is left out: there is no {root / 'MNIST'}")
     return parts

@@ -1,4 +1,4 @@
-"""Those who are measured: the interface of a contender, and ours."""
+"""Contenders: the interface of the toolkits that are measured, and ours."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LEARNING_RATE = 1e-7  # weights, and with them firing rates, stay as they are
 
 
 class Contender(ABC):
-    """One way to make a training step. Made fresh for each problem."""
+    """The base of contenders: one way to make a training step, made fresh for each problem."""
 
     name: str
 
     def available(self) -> str | None:
-        """Why it cannot run here; None if it can."""
+        """The reason why the contender cannot run here; None if it can."""
         return None
 
     @abstractmethod
@@ -40,11 +40,11 @@ class Contender(ABC):
 
     @abstractmethod
     def step(self) -> None:
-        """One training step: forward, backward, optimizer."""
+        """Make one training step: forward, backward, optimizer."""
 
     @abstractmethod
     def firing(self) -> tuple[float, ...]:
-        """Spikes per neuron and step of each population, input to output; not timed."""
+        """The spikes per neuron and step of each population, input to output; not timed."""
 
 
 class Ours(Contender):
@@ -61,19 +61,19 @@ class Ours(Contender):
         self.optimizer = torch.optim.Adam(self.lfp.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
-        """Spikes forwards, reward backwards, Adam."""
+        """Send spikes forwards and the reward backwards, and step Adam."""
         spikes = self.lfp.forward(self.x)
         self.lfp.backward(self.reward(spikes, self.labels))
         self.optimizer.step()
 
     def firing(self) -> tuple[float, ...]:
-        """As the engine counts them."""
+        """The spikes per neuron and step as the engine counts them."""
         self.lfp.forward(self.x, record=False)
         return tuple(self.lfp.firing_rates.values())
 
 
 class OursChunked(Ours):
-    """The same with chunks of time repeated; an environment variable may give their length."""
+    """Our step with chunks of time repeated; an environment variable may give their length."""
 
     name = "lfp_snn, chunked"
     VARIABLE = "LFP_SNN_BENCH_CHUNK"  # read in the process that measures
@@ -88,12 +88,12 @@ class OursChunked(Ours):
 
 
 class OursOnline(Ours):
-    """Online LFP: each step is rewarded and learnt from before the next is looked at."""
+    """Our step by online LFP: each time step is rewarded and learnt from before the next."""
 
     name = "lfp_snn, online"
 
     def step(self) -> None:
-        """One frame after the other, then Adam."""
+        """Run one frame after the other, and step Adam."""
         session = self.lfp.online(self.reward)
         for t in range(self.x.steps):
             session.step(self.x.window(t, t + 1)[0], self.labels)
@@ -102,7 +102,7 @@ class OursOnline(Ours):
 
 
 class OursOnTorch(Ours):
-    """The same on the reference kernels, which are dense."""
+    """Our step on the reference kernels, which are dense."""
 
     name = "lfp_snn, torch"
     backend = "torch"

@@ -29,6 +29,14 @@ from typing_extensions import override
 
 from benchmarks.steps.contenders import LEARNING_RATE
 from benchmarks.steps.problem import RULE, Problem
+from lfp_snn.backends.precision import (
+    HALVES,
+    PRECISIONS,
+    Precision,
+    computed_in,
+    product,
+    spikes_travel_as,
+)
 from lfp_snn.backends.support import BACKENDS, unavailable
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError
@@ -37,20 +45,23 @@ from lfp_snn.rewards import RateCoded
 __all__ = [
     "DeviceStep",
     "Roof",
+    "Traffic",
+    "counting_operations",
     "measure_network",
     "measure_roof",
     "measure_step",
     "require",
+    "timed",
 ]
 
 
 @dataclass(frozen=True)
 class Roof:
-    """What a device can do.
+    """The roof of a device: the bandwidth and arithmetic that it can do.
 
     Args:
-        bandwidth: bytes per second of a copy, reads and writes together.
-        arithmetic: floating point operations per second of a matrix product, by its dtype.
+        bandwidth: the bytes per second of a copy, reads and writes together.
+        arithmetic: the floating point operations per second of a matrix product, by its precision.
     """
 
     bandwidth: float
@@ -59,19 +70,19 @@ class Roof:
 
 @dataclass(frozen=True)
 class DeviceStep:
-    """A training step.
+    """A measured training step on a device.
 
     Args:
-        backend: kernels that ran.
-        products: dtype of the products.
-        seconds: of each timed step.
-        bytes: moved by the calls of a step.
-        operations: floating point operations of its products.
-        roof: what the device can do.
+        backend: the name of the kernels that ran.
+        precision: the precision of the products.
+        seconds: the seconds of each timed step.
+        bytes: the bytes moved by the calls of a step.
+        operations: the floating point operations of its products.
+        roof: the roof of the device.
     """
 
     backend: str
-    products: str
+    precision: Precision
     seconds: tuple[float, ...]
     bytes: int
     operations: int
@@ -79,17 +90,17 @@ class DeviceStep:
 
     @property
     def median(self) -> float:
-        """Seconds of the step in the middle."""
+        """The seconds of the step in the middle."""
         return median(self.seconds)
 
     @property
     def least(self) -> float:
-        """Seconds that the roofline allows."""
-        arithmetic = self.roof.arithmetic[self.products]
+        """The least seconds that the roofline allows."""
+        arithmetic = self.roof.arithmetic[self.precision]
         return max(self.bytes / self.roof.bandwidth, self.operations / arithmetic)
 
     def record(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The measurement as JSON takes it."""
         return {**asdict(self), "median": self.median, "least": self.least}
 
 
@@ -97,7 +108,7 @@ def require(device: torch.device) -> None:
     """Refuse a device that is not there.
 
     Raises:
-        RunError: names the device and the reason.
+        RunError: the device is not there; the message names it and the reason.
     """
     reason = unavailable("torch", device)
     if reason is not None:
@@ -105,14 +116,21 @@ def require(device: torch.device) -> None:
 
 
 def measure_roof(device: torch.device, size: int = 4096, rounds: int = 5) -> Roof:
-    """Bandwidth of a copy and arithmetic of a product of ``size`` x ``size`` matrices."""
+    """Measure bandwidth by a copy, and arithmetic by a product of ``size`` x ``size`` matrices.
+
+    Under ``exact`` one side of the product is spikes.
+    """
     here = torch.empty(size * size, device=device)
     there = torch.empty_like(here)
-    copying = min(_timed(lambda: there.copy_(here), device, rounds))
-    arithmetic = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        matrix = torch.ones(size, size, dtype=dtype, device=device)
-        arithmetic[_name(dtype)] = 2 * size**3 / min(_timed(matrix.matmul, device, rounds, matrix))
+    copying = min(timed(lambda: there.copy_(here), device, rounds))
+    arithmetic: dict[str, float] = {}
+    for precision in PRECISIONS:
+        matrix = torch.ones(size, size, device=device)
+        half = HALVES.get(precision, torch.float32)
+        spikes = matrix.to(spikes_travel_as("exact", torch.float32, device))
+        a, b = (spikes, matrix) if precision == "exact" else (matrix.to(half), matrix.to(half))
+        with computed_in(precision):
+            arithmetic[precision] = 2 * size**3 / min(timed(product, device, rounds, a, b))
     return Roof(2 * here.nbytes / copying, arithmetic)
 
 
@@ -122,21 +140,21 @@ def measure_step(
     roof: Roof,
     rounds: int,
     backend: str = "auto",
-    half: torch.dtype | None = None,
+    precision: Precision = "tf32",
 ) -> DeviceStep:
     """Time a training step (forward, reward, backward, Adam), and count what it moves.
 
     Spikes lie in page-locked memory and travel to the device within the step.
 
     Args:
-        problem: network, weights and input.
-        device: where to run.
-        roof: of the device.
-        rounds: timed steps.
-        backend: kernels.
-        half: dtype of the products, None for float32.
+        problem: the problem with network, weights and input.
+        device: the device to run on.
+        roof: the roof of the device.
+        rounds: the number of timed steps.
+        backend: the name of the kernels.
+        precision: the precision of the products.
     """
-    lfp = TemporalLFP(problem.build().to(device), RULE, backend, half=half)
+    lfp = TemporalLFP(problem.build().to(device), RULE, backend, precision=precision)
     on_cuda = device.type == "cuda"
     x = problem.x.pin_memory() if on_cuda else problem.x
     labels, reward = problem.labels.to(device), RateCoded()
@@ -148,42 +166,73 @@ def measure_step(
         optimizer.step()
 
     step()  # kernels are compiled, the optimizer's state is made
-    with _Traffic() as traffic, FlopCounterMode(display=False) as counter:
+    with Traffic() as traffic, counting_operations() as counter:
         step()
-    seconds = tuple(_timed(step, device, rounds))
-    dtype = _name(half or lfp.dtype)
-    return DeviceStep(lfp.backend, dtype, seconds, traffic.bytes, counter.get_total_flops(), roof)
+    seconds = tuple(timed(step, device, rounds))
+    flops = counter.get_total_flops()
+    return DeviceStep(lfp.backend, precision, seconds, traffic.bytes, flops, roof)
 
 
 def measure_network(
     problem: Problem, device: torch.device, roof: Roof, rounds: int
 ) -> list[DeviceStep]:
-    """The step on every backend that can run on a device, and with products in bfloat16."""
-    able = [each for each in BACKENDS if unavailable(each, device) is None]
-    steps = [measure_step(problem, device, roof, rounds, each) for each in able]
-    if "triton" in able:
-        steps.append(measure_step(problem, device, roof, rounds, "triton", torch.bfloat16))
+    """Measure the step on every backend of a device, in each precision that differs there."""
+    steps = []
+    for backend in BACKENDS:
+        if unavailable(backend, device) is not None:
+            continue
+        same = device.type == "cpu" and backend != "triton"
+        for precision in ("tf32",) if same else PRECISIONS:
+            steps.append(measure_step(problem, device, roof, rounds, backend, precision))
     return steps
 
 
-class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that each call reads and writes, Triton's among them."""
+def counting_operations(half: float = 1.0) -> FlopCounterMode:
+    """Make a counter of the operations of products, those with an ``out_dtype`` too.
+
+    Args:
+        half: the share that an operation on matrices of a half type counts.
+    """
+
+    def of_product(a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
+        share = half if a.itemsize == 2 else 1.0
+        return int(share * 2 * a.shape[0] * a.shape[1] * b.shape[1])
+
+    def of_sum(_: Tensor, a: Tensor, b: Tensor, *__: Any, **___: Any) -> int:
+        return of_product(a, b)
+
+    products: dict[Any, Any] = {torch.ops.aten.mm: of_product, torch.ops.aten.addmm: of_sum}
+    for each in products.values():
+        each._get_raw = True  # it is given tensors and not their shapes
+    return FlopCounterMode(display=False, custom_mapping=products)
+
+
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode that counts the bytes of the tensors that each call reads and writes, Triton's too."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
+        self.calls = 0
+        self.fused = 0
+
+    def launched(self, tensors: list[Tensor]) -> None:
+        """Add a launch of a kernel of ours."""
+        self.fused += 1
+        self.count(tensors)
 
     def count(self, tensors: list[Tensor]) -> None:
         """Add a call, each of its tensors once."""
-        places = {(each.data_ptr(), each.nbytes): each.nbytes for each in tensors}
+        places = {_place(each): each.nbytes for each in tensors}
         self.bytes += sum(places.values())
+        self.calls += 1
 
     @override
-    def __enter__(self) -> _Traffic:
+    def __enter__(self) -> Traffic:
         with suppress(ImportError):
             from lfp_snn.backends.triton import scan
 
-            scan.observers.append(self.count)
+            scan.observers.append(self.launched)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -193,7 +242,7 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with suppress(ImportError):
             from lfp_snn.backends.triton import scan
 
-            scan.observers.remove(self.count)
+            scan.observers.remove(self.launched)
 
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -201,14 +250,21 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         names_memory_alone = func.is_view or "empty" in func.name()
         if not names_memory_alone:
             values = tree_iter((args, kwargs, found))
-            self.count([each for each in values if isinstance(each, Tensor)])
+            tensors = [each for each in values if isinstance(each, Tensor)]
+            if tensors:
+                self.count(tensors)
         return found
 
 
-def _timed(
+def _place(tensor: Tensor) -> tuple[int, int, int]:
+    """Where a tensor lies, also where it has no content."""
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tensor.nbytes
+
+
+def timed(
     call: Callable[..., object], device: torch.device, rounds: int, *arguments: object
 ) -> list[float]:
-    """Seconds of each call, until the device has done it."""
+    """The seconds of each call, until the device has done it."""
     seconds = []
     for _ in range(rounds + 1):
         _wait(device)
@@ -222,7 +278,3 @@ def _timed(
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

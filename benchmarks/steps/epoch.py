@@ -1,4 +1,4 @@
-"""An epoch of MNIST: the loader, the learner and the optimizer together."""
+"""The time of an epoch of MNIST: the loader, the learner and the optimizer together."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Epoch:
     """A measured epoch.
 
     Args:
-        seconds: for all images, from the loader to the optimizer.
-        images: how many.
-        accuracy: share of them that was read right while learning.
-        steps: T.
-        batch: B.
+        seconds: the seconds for all images, from the loader to the optimizer.
+        images: the number of images.
+        accuracy: the share of images that were read right while learning.
+        steps: T, the number of time steps.
+        batch: B, the number of samples of a batch.
     """
 
     seconds: float
@@ -46,7 +46,7 @@ class Epoch:
     batch: int
 
     def record(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The measurement as JSON takes it."""
         return asdict(self)
 
 
@@ -55,7 +55,7 @@ def mnist_epoch(root: Path, most: int | None = None) -> Epoch:
 
     Args:
         root: the folder that holds ``MNIST``.
-        most: stop after so many batches.
+        most: the number of batches after which to stop.
 
     Raises:
         DataError: MNIST is not there.
@@ -67,7 +67,7 @@ def mnist_epoch(root: Path, most: int | None = None) -> Epoch:
 
 
 def _train(parts: list[Loader], most: int | None) -> Epoch:
-    """One pass over all parts with a new network."""
+    """Train for one pass over all parts with a new network."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = build("mlp", parts[0].samples.feature_shape, 10, hidden=[HIDDEN])
@@ -85,7 +85,7 @@ def _train(parts: list[Loader], most: int | None) -> Epoch:
 
 
 def _learn(learner: LFP, optimizer: torch.optim.Optimizer, batch: Batch) -> int:
-    """A step; returns how many of the batch were read right."""
+    """Make a step; gives the number of samples of the batch that were read right."""
     result = learner.feedback(batch)
     optimizer.step()
     return int((result.classes == batch.labels).sum())

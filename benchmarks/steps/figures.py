@@ -16,7 +16,7 @@ MARKERS = "osD^v"
 
 
 def growth(series: Sequence[Series]) -> Figure:
-    """Time of a step against the quantity varied, both logarithmic, one panel a network.
+    """A figure of the time of a step over the quantity varied, both logarithmic, a panel a network.
 
     The legend gives the slope: k where time grows as the k-th power. Bars reach from the fastest
     to the slowest step.

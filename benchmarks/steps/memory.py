@@ -1,4 +1,4 @@
-"""Peak memory of a training step, each contender in a process of its own."""
+"""The peak memory of a training step, each contender in a process of its own."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CLEAR = Path("/proc/self/clear_refs")  # writing 5 forgets the peak so far
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peak resident size of a step above weights and input.
+    """The peak resident sizes of a step above weights and input.
 
     Args:
-        facts: what was measured on.
-        bytes: by the name of the contender.
-        left_out: why a contender was not measured, by its name.
+        facts: the facts about what was measured on.
+        bytes: the bytes by the name of the contender.
+        left_out: the reason why a contender was not measured, by its name.
     """
 
     facts: dict[str, Any]
@@ -41,11 +41,11 @@ class Peaks:
     left_out: dict[str, str]
 
     def ratio(self, name: str, to: str = OURS) -> float:
-        """How many times the memory of ``to`` a contender takes."""
+        """The memory of a contender relative to that of ``to``."""
         return self.bytes[name] / self.bytes[to]
 
     def record(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The measurement as JSON takes it."""
         return {**self.facts, "bytes": self.bytes, "left_out": self.left_out}
 
 
@@ -78,7 +78,7 @@ def _in_fresh_process(kind: type[Contender], payload: bytes) -> int:
 
 
 def _peak(kind: type[Contender], payload: bytes, number: int) -> int:
-    """Runs in the fresh process."""
+    """Measure the peak, in the fresh process."""
     torch.set_num_threads(number)
     problem: Problem = pickle.loads(payload)
     steps, batch = TINY

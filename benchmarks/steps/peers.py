@@ -1,6 +1,6 @@
-"""Other toolkits, each used as its own documentation does.
+"""Contenders from other toolkits, each used as its own documentation does.
 
-None of them is a dependency: where one does not import it is left out, and the reason is told.
+No such toolkit is a dependency: one that does not import is left out, and the reason is told.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from benchmarks.steps.contenders import LEARNING_RATE, Contender
 from benchmarks.steps.problem import RULE, Problem
 from lfp_snn.learners.unrolled import rest
 
-__all__ = ["LfProp", "SnnTorch", "SpikingJelly"]
+__all__ = ["LfProp", "SnnTorch", "SpikingJelly", "missing", "translated"]
 
 
 class SnnTorch(Contender):
     """snntorch: the network stepped over T, arctan surrogate, cross-entropy of the spike counts.
 
-    As in snntorch's tutorials, but that the states of this network alone are reset, where
+    The step is that of snntorch's tutorials, but only the states of this network are reset, where
     ``snntorch.utils.reset`` walks through every neuron in the process.
     """
 
@@ -47,7 +47,7 @@ class SnnTorch(Contender):
         self.optimizer.step()
 
     def firing(self) -> tuple[float, ...]:
-        """Means over T of a forward pass."""
+        """The mean spikes over T of a forward pass."""
         return _firing(self.net, snn.Leaky, self._forward)
 
     def _forward(self) -> Tensor:
@@ -71,15 +71,14 @@ class SpikingJelly(Contender):
 
     def available(self) -> str | None:
         """Whether the parts used here import."""
-        return _missing("spikingjelly.activation_based.layer")
+        return missing("spikingjelly.activation_based.layer")
 
     def prepare(self, problem: Problem) -> None:
         """Translate the network, and take the dense input."""
         self.functional: Any = _load("spikingjelly.activation_based.functional")
-        self.neuron: Any = _load("spikingjelly.activation_based.neuron").LIFNode
+        self.neuron: Any = _lif_node()
         self.x, self.labels = problem.x.dense(), problem.labels
-        self.net = nn.Sequential(*map(self._translate, problem.build()))
-        self.functional.set_step_mode(self.net, "m")
+        self.net = translated(problem.build())
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
@@ -90,41 +89,13 @@ class SpikingJelly(Contender):
         self.optimizer.step()
 
     def firing(self) -> tuple[float, ...]:
-        """Means of a forward pass."""
+        """The mean spikes of a forward pass."""
         return _firing(self.net, self.neuron, self._forward)
 
     def _forward(self) -> Tensor:
         self.functional.reset_net(self.net)
         spikes: Tensor = self.net(self.x)
         return spikes
-
-    def _translate(self, module: nn.Module) -> nn.Module:
-        """Its own form of a stage."""
-        layer: Any = _load("spikingjelly.activation_based.layer")
-        new: nn.Module
-        if isinstance(module, snn.Leaky):
-            surrogate: Any = _load("spikingjelly.activation_based.surrogate")
-            new = self.neuron(
-                tau=1 / (1 - float(module.beta)),  # the membrane keeps 1 - 1/tau
-                decay_input=False,
-                v_threshold=float(module.threshold),
-                v_reset=None,  # subtract the threshold
-                surrogate_function=surrogate.ATan(),
-                detach_reset=True,
-            )
-        elif isinstance(module, nn.Linear):
-            new = layer.Linear(module.in_features, module.out_features)
-        elif isinstance(module, nn.Conv2d):
-            new = layer.Conv2d(module.in_channels, module.out_channels, module.kernel_size)
-        elif isinstance(module, nn.MaxPool2d):
-            new = layer.MaxPool2d(module.kernel_size)
-        elif isinstance(module, nn.Flatten):
-            new = layer.Flatten()
-        else:
-            raise TypeError(f"no translation for {module}")
-        if not isinstance(module, snn.Leaky):
-            new.load_state_dict(module.state_dict())
-        return new
 
 
 class LfProp(Contender):
@@ -138,7 +109,7 @@ class LfProp(Contender):
 
     def available(self) -> str | None:
         """Whether its spiking part imports, which takes lxt, zennit, transformers, torchvision."""
-        return _missing("lfprop.propagation.propagator_snn") or _missing(
+        return missing("lfprop.propagation.propagator_snn") or missing(
             "lfprop.rewards.reward_functions"
         )
 
@@ -166,12 +137,61 @@ class LfProp(Contender):
             self.optimizer.step()
 
     def firing(self) -> tuple[float, ...]:
-        """Means over T of a forward pass."""
+        """The mean spikes over T of a forward pass."""
         return _firing(self.net, snn.Leaky, lambda: self._forward(self.net, self.x))
 
     def _forward(self, net: nn.Module, x: Tensor) -> Tensor:
         rest(self.net)
         return torch.stack([net(frame)[0] for frame in x])
+
+
+def translated(net: nn.Sequential) -> nn.Sequential:
+    """A network in SpikingJelly's own form, in multi-step mode, with the same weights."""
+    own = nn.Sequential(*map(_translate, net))
+    _load("spikingjelly.activation_based.functional").set_step_mode(own, "m")
+    return own
+
+
+def _translate(module: nn.Module) -> nn.Module:
+    """Its own form of a stage."""
+    layer: Any = _load("spikingjelly.activation_based.layer")
+    new: nn.Module
+    if isinstance(module, snn.Leaky):
+        surrogate: Any = _load("spikingjelly.activation_based.surrogate")
+        new = _lif_node()(
+            tau=1 / (1 - float(module.beta)),  # the membrane keeps 1 - 1/tau
+            decay_input=False,
+            v_threshold=float(module.threshold),
+            v_reset=None,  # subtract the threshold
+            surrogate_function=surrogate.ATan(),
+            detach_reset=True,
+        )
+        return new
+    if isinstance(module, nn.Linear):
+        new = layer.Linear(module.in_features, module.out_features)
+    elif isinstance(module, nn.Conv2d):
+        new = layer.Conv2d(
+            module.in_channels,
+            module.out_channels,
+            module.kernel_size,
+            padding=module.padding,
+            bias=module.bias is not None,
+        )
+    elif isinstance(module, nn.BatchNorm2d):
+        new = layer.BatchNorm2d(module.num_features)
+    elif isinstance(module, nn.MaxPool2d):
+        new = layer.MaxPool2d(module.kernel_size)
+    elif isinstance(module, nn.Flatten):
+        new = layer.Flatten()
+    else:
+        raise TypeError(f"no translation for {module}")
+    new.load_state_dict(module.state_dict())
+    return new
+
+
+def _lif_node() -> Any:
+    """SpikingJelly's leaky neuron."""
+    return _load("spikingjelly.activation_based.neuron").LIFNode
 
 
 def _load(module: str) -> Any:
@@ -182,14 +202,14 @@ def _load(module: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings that a peer gives of itself."""
+    """Keep the warnings that a peer gives of itself quiet, in a ``with`` block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _missing(module: str) -> str | None:
-    """Why a module does not import, in a line; None if it does."""
+def missing(module: str) -> str | None:
+    """The reason why a module does not import, in a line; None if it does."""
     try:
         _load(module)
     except Exception as error:  # torchvision beside another torch raises a RuntimeError
@@ -198,7 +218,7 @@ def _missing(module: str) -> str | None:
 
 
 def _spiking_layers(net: nn.Sequential) -> Iterator[nn.Module]:
-    """Synapse and neurons as one; everything else as it is."""
+    """The layers with synapse and neurons as one, and everything else unchanged."""
     spiking_layer = _load("lfprop.model.spiking_networks").SpikingLayer
     synapse: nn.Module | None = None
     for module in net:
@@ -212,7 +232,7 @@ def _spiking_layers(net: nn.Sequential) -> Iterator[nn.Module]:
 
 
 def _firing(net: nn.Module, kind: type, forward: Callable[[], object]) -> tuple[float, ...]:
-    """Mean spikes of every neuron module in a forward pass."""
+    """The mean spikes of every neuron module in a forward pass."""
     seen: dict[nn.Module, list[float]] = {m: [] for m in net.modules() if isinstance(m, kind)}
 
     def note(module: nn.Module, _: object, output: Any) -> None:

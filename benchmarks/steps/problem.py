@@ -46,14 +46,14 @@ NETWORKS = {
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What every contender gets.
+    """A problem that every contender gets.
 
     Args:
         network: the architecture.
-        weights: its parameters, calibrated.
+        weights: the calibrated parameters of the network.
         x: the input, ``[T, B, 2, 34, 34]``.
-        labels: int64 ``[B]``.
-        source: what the input is.
+        labels: the classes, int64 ``[B]``.
+        source: a phrase that says what the input is.
     """
 
     network: Network
@@ -63,13 +63,13 @@ class Problem:
     source: str
 
     def build(self) -> nn.Sequential:
-        """A network of its own for a contender, with these weights."""
+        """Build a new network for a contender, with these weights."""
         net = build(self.network.model, self.x.feature_shape, CLASSES, **self.network.options)
         net.load_state_dict(dict(self.weights))
         return net
 
     def facts(self) -> dict[str, Any]:
-        """What was measured on, for the record."""
+        """The facts about the problem, for the record."""
         return {
             "model": self.network.model,
             **self.network.options,
@@ -81,13 +81,13 @@ class Problem:
 
 
 def pose(network: Network, batch: Batch, source: str, firing: float = FIRING) -> Problem:
-    """A problem whose network fires at a given rate on this batch.
+    """Make a problem whose network fires at a given rate on this batch.
 
     Args:
         network: the architecture; the same weights every time.
-        batch: spike trains; a part of them serves to calibrate.
-        source: what they are.
-        firing: mean spikes per neuron and step that each population is brought to, (0, 0.5).
+        batch: the spike trains; a part of them serves to calibrate.
+        source: a phrase that says what they are.
+        firing: the mean spikes per neuron and step that each population is brought to, (0, 0.5).
     """
     assert isinstance(batch.x, Spikes)
     with torch.random.fork_rng(devices=[]):
@@ -105,7 +105,7 @@ def recorded(root: Path, size: int, steps: int = 25) -> tuple[Batch, str]:
     """A batch of N-MNIST recordings if ``root/NMNIST`` is there, of DVS-digits if not.
 
     Returns:
-        The batch, and what it is.
+        The batch, and a phrase that says what it is.
     """
     folder = root / "NMNIST"
     if folder.is_dir():
@@ -128,10 +128,11 @@ def synthetic(
 
     Args:
         network: the architecture.
-        batch: B.
-        steps: T.
-        density: chance of an input to be active in a step.
-        firing: as for :func:`pose`, but no more than can be calibrated.
+        batch: B, the number of samples.
+        steps: T, the number of time steps.
+        density: the chance of an input to be active in a step.
+        firing: the mean spikes per neuron and step (:func:`pose`), but no more than can be
+            calibrated.
     """
     draw = torch.Generator().manual_seed(1)
     active = torch.rand(steps, batch, *SENSOR, generator=draw) < density

@@ -1,4 +1,4 @@
-"""The whole benchmark: what is measured on what, in which order, and what comes of it."""
+"""The suite of the whole benchmark: its parts, their order, and their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.steps.memory import Peaks, measure_peaks
 from benchmarks.steps.peers import LfProp, SnnTorch, SpikingJelly
 from benchmarks.steps.problem import NETWORKS, Network, Problem, pose, recorded, synthetic
 from benchmarks.steps.sweeps import SWEEPS, Series, sweep
-from benchmarks.steps.timing import Comparison, compare
+from benchmarks.steps.timing import StepTimes, compare
 from lfp_snn.analysis.machine import machine
 from lfp_snn.analysis.plots import save
 from lfp_snn.training.files import write_json
@@ -30,7 +30,7 @@ from lfp_snn.training.files import write_json
 __all__ = ["Outcome", "Results", "Suite"]
 
 #: What a part of the benchmark comes to.
-Outcome = Comparison | Peaks | Series | Epoch
+Outcome = StepTimes | Peaks | Series | Epoch
 
 EVERYONE: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch, SpikingJelly, LfProp)
 SWEPT: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch)
@@ -49,10 +49,10 @@ QUICK_BATCHES = 3  # of an epoch
 
 @dataclass
 class Results:
-    """What was measured so far."""
+    """The results that were measured so far."""
 
     machine: dict[str, Any] = field(default_factory=machine)
-    steps: dict[str, Comparison] = field(default_factory=dict)
+    steps: dict[str, StepTimes] = field(default_factory=dict)
     peaks: Peaks | None = None
     series: list[Series] = field(default_factory=list)
     epoch: Epoch | None = None
@@ -68,7 +68,7 @@ class Results:
         return claims
 
     def record(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The results as JSON takes them."""
         return {
             "machine": self.machine,
             "steps": {network: each.record() for network, each in self.steps.items()},
@@ -92,14 +92,14 @@ class Results:
 
 
 class Suite:
-    """Runs the parts of the benchmark, and tells of each outcome as soon as it is there.
+    """The suite that runs the parts of the benchmark, and tells of each outcome at once.
 
     Args:
-        root: folder that holds NMNIST and MNIST.
-        rounds: timed steps of each contender.
-        quick: tiny networks and synthetic input, to see that everything runs.
-        show: called with each comparison, peaks, series or epoch.
-        doing: called with a line on what is measured next.
+        root: the folder that holds NMNIST and MNIST.
+        rounds: the number of timed steps of each contender.
+        quick: whether to use tiny networks and synthetic input, to see that everything runs.
+        show: a function that is called with each comparison, peaks, series or epoch.
+        doing: a function that is called with a line on what is measured next.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Suite:
         self.results = Results()
 
     def step(self) -> None:
-        """The training step of everyone, on each network."""
+        """Measure the training step of every contender, on each network."""
         for name in self.networks:
             self.doing(f"training step, {name}")
             contenders = [kind() for kind in EVERYONE]
@@ -128,28 +128,28 @@ class Suite:
             self.show(comparison)
 
     def problem(self, network: str) -> Problem:
-        """What the training step is measured on."""
+        """The problem that the training step is measured on."""
         which = self.networks[network]
         return self._problem(which, which.batch, STEPS)
 
     def memory(self) -> None:
-        """Peak memory of everyone, on the csnn."""
+        """Measure the peak memory of every contender, on the csnn."""
         self.doing("peak memory, csnn")
         problem = self._problem(self.networks["csnn"], MEMORY_BATCH, MEMORY_STEPS)
         self.results.peaks = measure_peaks(problem, EVERYONE)
         self.show(self.results.peaks)
 
     def sweep(self, name: str) -> None:
-        """A sweep, on each of its networks."""
+        """Measure a sweep, on each of its networks."""
         self._sweep(name, SWEPT, None)
 
     def claims(self) -> None:
-        """What the claims on growth rest on: ours alone, at a few values."""
+        """Measure what the claims on growth rest on: ours alone, at a few values."""
         for name, values in CLAIM_VALUES.items():
             self._sweep(name, CLAIMED, values)
 
     def mnist_epoch(self) -> None:
-        """An epoch of MNIST."""
+        """Measure an epoch of MNIST."""
         self.doing("MNIST epoch")
         self.results.epoch = mnist_epoch(self.root, QUICK_BATCHES if self.quick else None)
         self.show(self.results.epoch)

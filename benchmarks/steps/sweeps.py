@@ -1,4 +1,4 @@
-"""How the cost of a training step grows: with activity, steps, width and batch."""
+"""Sweeps of how the cost of a training step grows, with activity, steps, width and batch."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 
 from benchmarks.steps.contenders import Contender
 from benchmarks.steps.problem import Network, Problem, synthetic
-from benchmarks.steps.timing import Comparison, compare
+from benchmarks.steps.timing import StepTimes, compare
 
-__all__ = ["SWEEPS", "Series", "Sweep", "slope", "sweep"]
+__all__ = ["SWEEPS", "Series", "QuantitySweep", "slope", "sweep"]
 
 # Peers keep every step for the backward pass: 400 steps of 50 maps would take some 10 GB.
 STEPS_BATCH = 10
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """One quantity that is varied, on synthetic spikes.
+class QuantitySweep:
+    """A sweep of one quantity, on synthetic spikes.
 
     Args:
-        name: the quantity.
-        label: what stands on its axis.
-        values: from small to large.
-        networks: names of those it is measured on.
-        problem: the problem at one value.
+        name: the name of the quantity.
+        label: the label of its axis.
+        values: the values of the quantity, from small to large.
+        networks: the names of the networks that it is measured on.
+        problem: a function that makes the problem at one value.
     """
 
     name: str
@@ -41,16 +41,16 @@ class Sweep:
 class Series:
     """A sweep on one network: what was measured at each value."""
 
-    sweep: Sweep
+    sweep: QuantitySweep
     network: str
-    points: tuple[tuple[float, Comparison], ...]
+    points: tuple[tuple[float, StepTimes], ...]
 
     def names(self) -> list[str]:
         """The contenders."""
         return list(self.points[0][1].measured)
 
     def medians(self, name: str) -> list[float]:
-        """Seconds of the median step of a contender at each value."""
+        """The seconds of the median step of a contender at each value."""
         return [comparison.measured[name].median for _, comparison in self.points]
 
     def values(self) -> list[float]:
@@ -58,11 +58,11 @@ class Series:
         return [value for value, _ in self.points]
 
     def slope(self, name: str) -> float:
-        """See :func:`slope`."""
+        """The exponent of a contender's growth (:func:`slope`)."""
         return slope(self.values(), self.medians(name))
 
     def record(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The series as JSON takes it."""
         return {
             "sweep": self.sweep.name,
             "network": self.network,
@@ -72,12 +72,12 @@ class Series:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Exponent k of a power law ``y ~ x**k``, by least squares on the logarithms."""
+    """The exponent k of a power law ``y ~ x**k``, by least squares on the logarithms."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def sweep(
-    which: Sweep,
+    which: QuantitySweep,
     network: Network,
     kinds: Sequence[type[Contender]],
     rounds: int,
@@ -87,10 +87,10 @@ def sweep(
 
     Args:
         which: the sweep.
-        network: on what.
-        kinds: who is measured.
-        rounds: timed steps of each.
-        values: at least two, if not those of the sweep.
+        network: the network that is measured.
+        kinds: the contenders.
+        rounds: the number of timed steps of each contender.
+        values: the values, at least two, if not those of the sweep.
     """
     points = []
     for value in values or which.values:
@@ -120,15 +120,15 @@ def _batch(network: Network, value: float) -> Problem:
 SWEEPS = {
     each.name: each
     for each in (
-        Sweep(
+        QuantitySweep(
             "activity",
             "active entries in a step (input and neurons)",
             (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
             ("mlp", "csnn"),
             _activity,
         ),
-        Sweep("steps", "steps T", (10, 25, 50, 100, 200, 400), ("mlp", "csnn"), _steps),
-        Sweep("width", "hidden neurons", (250, 500, 1000, 2000, 4000), ("mlp",), _width),
-        Sweep("batch", "batch", (5, 10, 25, 50, 100), ("mlp", "csnn"), _batch),
+        QuantitySweep("steps", "steps T", (10, 25, 50, 100, 200, 400), ("mlp", "csnn"), _steps),
+        QuantitySweep("width", "hidden neurons", (250, 500, 1000, 2000, 4000), ("mlp",), _width),
+        QuantitySweep("batch", "batch", (5, 10, 25, 50, 100), ("mlp", "csnn"), _batch),
     )
 }

@@ -14,7 +14,7 @@ from benchmarks.steps.epoch import Epoch
 from benchmarks.steps.memory import Peaks
 from benchmarks.steps.suite import Outcome
 from benchmarks.steps.sweeps import Series
-from benchmarks.steps.timing import Comparison
+from benchmarks.steps.timing import StepTimes
 from lfp_snn.cli.console import percent
 
 __all__ = ["device_table", "machine_lines", "outcome"]
@@ -23,8 +23,8 @@ MEBIBYTE = 2**20
 
 
 def outcome(result: Outcome) -> Table | str:
-    """What to print of a result."""
-    if isinstance(result, Comparison):
+    """The table or line to print of a result."""
+    if isinstance(result, StepTimes):
         return _steps_table(result)
     if isinstance(result, Peaks):
         return _peaks_table(result)
@@ -34,7 +34,7 @@ def outcome(result: Outcome) -> Table | str:
 
 
 def machine_lines(machine: dict[str, Any]) -> str:
-    """Processor, load and versions."""
+    """The lines about processor, load and versions."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; "
@@ -43,11 +43,11 @@ def machine_lines(machine: dict[str, Any]) -> str:
 
 
 def device_table(network: str, device: str, steps: Sequence[DeviceStep]) -> Table:
-    """Our step on a device, beside what its roofline allows."""
+    """A table of our step on a device, beside what its roofline allows."""
     roof = steps[0].roof
     table = _table(
         f"training step, {network}, on {device}",
-        "products",
+        "precision",
         "ms",
         "MiB moved",
         "GFLOP",
@@ -59,7 +59,7 @@ def device_table(network: str, device: str, steps: Sequence[DeviceStep]) -> Tabl
         known = each.backend != "events"
         table.add_row(
             each.backend,
-            each.products,
+            each.precision,
             _ms(each.median),
             f"{each.bytes / MEBIBYTE:.1f}" if known else "-",
             f"{each.operations / 1e9:.2f}" if known else "-",
@@ -72,7 +72,7 @@ def device_table(network: str, device: str, steps: Sequence[DeviceStep]) -> Tabl
 
 
 def _epoch_line(epoch: Epoch) -> str:
-    """An epoch of MNIST."""
+    """A line about an epoch of MNIST."""
     return (
         f"MNIST, 784-1000-10, T={epoch.steps}, batch {epoch.batch}, constant current: "
         f"{epoch.seconds:.2f} s for {epoch.images} images, loader and Adam included "
@@ -80,7 +80,7 @@ def _epoch_line(epoch: Epoch) -> str:
     )
 
 
-def _steps_table(comparison: Comparison) -> Table:
+def _steps_table(comparison: StepTimes) -> Table:
     table = _table(
         f"training step, {_title(comparison.facts)}",
         "ms",
@@ -146,7 +146,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _add_left_out(table: Table, left_out: dict[str, str]) -> None:
-    """A row each; a long reason below the table would be lost on its way."""
+    """Add a row for each contender left out; a long reason below the table would get lost."""
     for name, reason in left_out.items():
         table.add_row(name, escape(f"left out: {reason}"))
 

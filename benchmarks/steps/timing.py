@@ -15,16 +15,16 @@ from benchmarks.steps.contenders import OURS, Contender
 from benchmarks.steps.problem import Problem
 from lfp_snn.analysis.machine import mean_load
 
-__all__ = ["Comparison", "Measured", "compare", "threads"]
+__all__ = ["StepTimes", "Measured", "compare", "threads"]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The steps of one contender.
+    """The measured steps of one contender.
 
     Args:
-        seconds: of each timed step.
-        firing: spikes per neuron and step of each population.
+        seconds: the seconds of each timed step.
+        firing: the spikes per neuron and step of each population.
     """
 
     seconds: tuple[float, ...]
@@ -32,21 +32,21 @@ class Measured:
 
     @property
     def median(self) -> float:
-        """Seconds of the step in the middle."""
+        """The seconds of the step in the middle."""
         return median(self.seconds)
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """All contenders on one problem.
+class StepTimes:
+    """The times of all contenders on one problem.
 
     Args:
-        facts: what was measured on.
-        measured: by the name of the contender.
-        left_out: why a contender was not measured, by its name.
-        rounds: steps of each that were timed.
-        warmup: steps of each that were not counted.
-        load: mean load of the machine over a minute, before and after.
+        facts: the facts about what was measured on.
+        measured: the measured steps by the name of the contender.
+        left_out: the reason why a contender was not measured, by its name.
+        rounds: the number of steps of each that were timed.
+        warmup: the number of steps of each that were not counted.
+        load: the mean load of the machine over a minute, before and after.
     """
 
     facts: dict[str, Any]
@@ -57,11 +57,11 @@ class Comparison:
     load: tuple[float, float]
 
     def ratio(self, name: str, to: str = OURS) -> float:
-        """How many times the median step of ``to`` the median step of a contender takes."""
+        """The median step of a contender relative to the median step of ``to``."""
         return self.measured[name].median / self.measured[to].median
 
     def record(self) -> dict[str, Any]:
-        """Everything, with the medians, as JSON takes it."""
+        """The times with their medians, as JSON takes them."""
         steps = {
             name: {"median": each.median, **asdict(each)} for name, each in self.measured.items()
         }
@@ -77,14 +77,14 @@ class Comparison:
 
 def compare(
     problem: Problem, contenders: Sequence[Contender], rounds: int, warmup: int = 2
-) -> Comparison:
+) -> StepTimes:
     """Time the training step of each contender, one step of each in turn.
 
     Args:
-        problem: what all of them get.
-        contenders: who is measured; those who are not available are left out.
-        rounds: timed steps of each.
-        warmup: steps of each before that.
+        problem: the problem that all contenders get.
+        contenders: the contenders; those who are not available are left out.
+        rounds: the number of timed steps of each.
+        warmup: the number of steps of each before that.
     """
     reasons = {each.name: each.available() for each in contenders}
     left_out = {name: reason for name, reason in reasons.items() if reason is not None}
@@ -102,12 +102,12 @@ def compare(
                 seconds[each.name].append(elapsed)
     load = before, mean_load()
     measured = {each.name: Measured(tuple(seconds[each.name]), each.firing()) for each in running}
-    return Comparison(problem.facts(), measured, left_out, rounds, warmup, load)
+    return StepTimes(problem.facts(), measured, left_out, rounds, warmup, load)
 
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Let torch, and the kernels that follow it, use so many threads."""
+    """Let torch, and the kernels that follow it, use a number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -30,14 +30,14 @@ BATCH = 256
 
 
 def logistic_baseline(splits: Splits) -> float:
-    """Test accuracy of a logistic regression on the events of each input, summed over time.
+    """The test accuracy of a logistic regression on the events of each input, summed over time.
 
-    For a constant input it sees the input itself. The strength of the L2 penalty is the one of
-    :data:`STRENGTHS` that does best on the validation part (the first among equals), or
+    For a constant input the regression sees the input itself. The strength of the L2 penalty is the
+    one of :data:`STRENGTHS` that does best on the validation part (the first among equals), or
     :data:`UNCHOSEN` where nothing validates. The test part is looked at once.
 
     Returns:
-        Share of the test samples that are classified correctly, in [0, 1].
+        The share of the test samples that are classified correctly, in [0, 1].
     """
     train, val = _sums(splits.train), _sums(splits.val)
     strengths = STRENGTHS if len(val) else (UNCHOSEN,)
@@ -58,7 +58,7 @@ def _fit(inputs: Inputs, labels: npt.NDArray[np.int64], strength: float) -> Pipe
 
 
 def _sums(samples: SampleSet) -> Inputs:
-    """Inputs summed over time, ``[N, units]``."""
+    """The inputs summed over time, ``[N, units]``."""
     sums = np.empty((len(samples), math.prod(samples.feature_shape)), np.float32)
     for start in range(0, len(samples), BATCH):
         indices = np.arange(start, min(start + BATCH, len(samples)))

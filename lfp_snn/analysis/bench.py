@@ -1,4 +1,4 @@
-"""What a training step of a config costs on this machine, and where the time goes."""
+"""The cost of a training step of a config on this machine, and where the time goes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ WARMUP = 3  # steps that are not counted: kernels load, the optimizer makes its 
 
 @dataclass(frozen=True)
 class StageCost:
-    """A stage of the network in the mean step.
+    """The cost of a stage of the network in the mean step.
 
     Attributes:
-        name: of the stage.
-        kernel: what serves it, as ``lfp.summary()`` shows it.
-        forward: seconds on the way forward.
-        backward: seconds on the way back.
+        name: the name of the stage.
+        kernel: the kernel that serves it, as ``lfp.summary()`` shows it.
+        forward: the seconds on the way forward.
+        backward: the seconds on the way back.
     """
 
     name: str
@@ -40,16 +40,17 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a training step, medians over the steps, and what else it takes.
+    """The cost of a training step: seconds, as medians over the steps, and memory.
 
     Attributes:
-        steps: steps that were timed.
-        batch: samples of a step.
-        data: waiting for a batch.
-        feedback: forward pass, reward and the way back.
-        update: clipping and optimizer.
+        steps: the number of steps that were timed.
+        batch: the samples of a step.
+        data: the seconds of waiting for a batch.
+        feedback: the seconds of forward pass, reward and the way back.
+        update: the seconds of clipping and optimizer.
         peak_bytes: the largest memory held: of the device on CUDA, else of the whole process.
-        stages: of networks that the learner runs on the engine, in order; empty for others.
+        stages: the costs of the stages in order, for networks that the learner runs on the engine;
+            empty for others.
     """
 
     steps: int
@@ -62,11 +63,11 @@ class Cost:
 
     @property
     def step(self) -> float:
-        """Seconds of a whole step."""
+        """The seconds of a whole step."""
         return self.data + self.feedback + self.update
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """The cost as JSON takes it."""
         return {**asdict(self), "step": self.step}
 
 
@@ -76,11 +77,11 @@ def measure(trainer: Trainer, steps: int, done: Callable[[], object] = lambda: N
     The stages are timed in further steps, since timing them one by one takes time itself.
 
     Args:
-        trainer: of :func:`lfp_snn.training.assemble`; its network is trained.
-        steps: timed steps; some more come before them and are not counted.
-        done: called after every step.
+        trainer: the trainer, from :func:`lfp_snn.training.assemble`; its network is trained.
+        steps: the number of timed steps; some more come before them and are not counted.
+        done: a function that is called after every step.
     """
-    batches = _Batches(trainer)
+    batches = _EndlessBatches(trainer)
     rows = []
     for number in range(WARMUP + steps):
         row = _step(trainer, batches)
@@ -97,7 +98,7 @@ def measure(trainer: Trainer, steps: int, done: Callable[[], object] = lambda: N
     return Cost(steps, size, data, feedback, update, _peak(trainer), _stages(trainer, watch, steps))
 
 
-class _Batches:
+class _EndlessBatches:
     """Batches without end, epoch after epoch."""
 
     def __init__(self, trainer: Trainer) -> None:
@@ -106,7 +107,7 @@ class _Batches:
         self.rest: Iterator[Batch] = iter(())
 
     def next(self) -> Batch:
-        """The next one, on the device."""
+        """The next batch, on the device."""
         while True:
             for batch in self.rest:
                 return batch.to(self.trainer.learner.device)
@@ -114,8 +115,8 @@ class _Batches:
             self.rest = iter(self.trainer.loader.epoch(self.epoch))
 
 
-def _step(trainer: Trainer, batches: _Batches) -> tuple[float, float, float]:
-    """Seconds of data, feedback and update of one step."""
+def _step(trainer: Trainer, batches: _EndlessBatches) -> tuple[float, float, float]:
+    """The seconds of data, feedback and update of one step."""
     learner, limit = trainer.learner, trainer.settings.clip
     learner.net.train()
     start = _now(learner.device)

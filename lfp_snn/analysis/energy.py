@@ -1,4 +1,4 @@
-r"""Energy of a network, estimated from counts of its operations. Estimates, not measurements.
+r"""The energy of a network, estimated (not measured) from counts of its operations.
 
 Two tables of published constants:
 
@@ -41,7 +41,7 @@ __all__ = ["HOROWITZ_45NM", "LOIHI", "Energy", "SynapseCount", "estimate"]
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Joules of float32 arithmetic."""
+    """The energy of float32 arithmetic, in joules."""
 
     add: float
     multiply: float
@@ -49,7 +49,7 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Neuromorphic:
-    """Joules of the operations of a neuromorphic chip."""
+    """The energy of the operations of a neuromorphic chip, in joules."""
 
     synaptic_operation: float
     neuron_update_active: float
@@ -66,12 +66,12 @@ LOIHI = Neuromorphic(23.6e-12, 81e-12, 52e-12)
 
 @dataclass(frozen=True)
 class SynapseCount:
-    """Synaptic operations of one synapse, per sample.
+    """The synaptic operations of one synapse, per sample.
 
     Attributes:
-        name: path of the synapse.
-        effective: pairs of an active input and a nonzero weight, summed over the steps.
-        dense: pairs of an input and a weight.
+        name: the path of the synapse.
+        effective: the pairs of an active input and a nonzero weight, summed over the steps.
+        dense: the pairs of an input and a weight.
         binary: whether its inputs are all 0 or 1, so that no product is needed.
         from_input: whether it takes the input of the network, which needs no credit.
     """
@@ -85,15 +85,15 @@ class SynapseCount:
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules per sample, estimated.
+    """Estimated energies per sample, in joules.
 
     Attributes:
-        inference_45nm: arithmetic of the event-driven forward pass.
-        inference_dense_45nm: arithmetic of the same pass with zeros computed too.
-        inference_loihi: synaptic operations and neuron updates on Loihi.
-        lfp_step_45nm: forward pass and feedback of LFP, event-driven.
-        bptt_sparse_step_45nm: forward pass and gradient of BPTT, skipping what zeros allow.
-        bptt_dense_step_45nm: those of BPTT as frameworks compute it.
+        inference_45nm: the arithmetic of the event-driven forward pass.
+        inference_dense_45nm: the arithmetic of that pass with zeros computed too.
+        inference_loihi: the synaptic operations and neuron updates on Loihi.
+        lfp_step_45nm: the forward pass and feedback of LFP, event-driven.
+        bptt_sparse_step_45nm: the forward pass and gradient of BPTT, skipping what zeros allow.
+        bptt_dense_step_45nm: the forward pass and gradient of BPTT as frameworks compute it.
     """
 
     inference_45nm: float
@@ -110,9 +110,9 @@ def estimate(
     """Estimate energies per sample.
 
     Args:
-        synapses: counts of all synapses.
-        neuron_steps: neurons times the steps that they run.
-        membrane_updates: how many of those changed the membrane (Loihi's active updates).
+        synapses: the counts of all synapses.
+        neuron_steps: the number of neurons times the steps that they run.
+        membrane_updates: the number of these that changed the membrane (Loihi's active updates).
     """
     add, multiply = HOROWITZ_45NM.add, HOROWITZ_45NM.multiply
     mac = add + multiply

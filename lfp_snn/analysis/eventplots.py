@@ -1,4 +1,4 @@
-"""Pictures of a recording: what a camera, or another event sensor, sent."""
+"""Pictures of a recording of a camera or another event sensor."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Counts = npt.NDArray[np.int64]
 
 
 def event_image(events: Events, chosen: npt.NDArray[np.bool_] | None = None) -> Counts:
-    """Events of each pixel, int64 ``[polarities, height, width]``.
+    """The number of events of each pixel, int64 ``[polarities, height, width]``.
 
     Args:
-        events: of one recording.
-        chosen: bool ``[E]``, which of them; all if ``None``.
+        events: the events of one recording.
+        chosen: the events to count, bool ``[E]``; all if ``None``.
 
     Raises:
         DataError: the sensor has more pixels than can be drawn.
@@ -54,14 +54,14 @@ def event_image(events: Events, chosen: npt.NDArray[np.bool_] | None = None) -> 
 
 
 def overview(events: Events, name: str = "") -> Figure:
-    """A recording on a page: all events by polarity, slices of time, rate, pauses.
+    """A figure of a recording: all events by polarity, slices of time, rate, pauses.
 
-    Of a recording without pixels, which is one row of channels: a raster, events of each channel,
-    rate, pauses.
+    For a recording without pixels, which is one row of channels, it has a raster, the events of
+    each channel, rate and pauses.
 
     Args:
-        events: of one recording.
-        name: what to call it.
+        events: the events of one recording.
+        name: what to call the recording.
     """
     if events.sensor[1] == 1:
         return _raster_page(events, name)
@@ -108,12 +108,12 @@ def animate(events: Events, path: Path, frames: int = 40) -> None:
     """Write the recording as an animated GIF, ON and OFF events in two colours.
 
     Args:
-        events: of one recording.
+        events: the events of one recording.
         path: the file.
-        frames: slices of equal duration.
+        frames: the number of slices of equal duration.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
     images = [image for _, image in _slices(events, frames)]
     brightest = max(int(image.max()) for image in images) or 1
@@ -134,7 +134,7 @@ def animate(events: Events, path: Path, frames: int = 40) -> None:
 
 
 def _slices(events: Events, number: int) -> Iterator[tuple[int, Counts]]:
-    """Start in microseconds and event image of slices of equal duration."""
+    """The start in microseconds and the event image of slices of equal duration."""
     first = int(events.t.min())
     length = (int(events.t.max()) - first) // number + 1
     which = (events.t - first) // length
@@ -143,7 +143,7 @@ def _slices(events: Events, number: int) -> Iterator[tuple[int, Counts]]:
 
 
 def _coloured(image: Counts, brightest: int) -> npt.NDArray[np.uint8]:
-    """RGB ``[height, width, 3]``: white where nothing was, the colours where much was."""
+    """An RGB image ``[height, width, 3]``: white where nothing was, the colours where much was."""
     strength = np.sqrt(np.minimum(image / max(brightest, 1), 1))
     colours = [_rgb(OFF), _rgb(ON)] if len(image) == 2 else [_rgb(OFF)]
     paper = np.full((*image.shape[1:], 3), 255.0)
@@ -157,7 +157,7 @@ def _rgb(colour: str) -> npt.NDArray[np.float64]:
 
 
 def _bright(image: Counts) -> int:
-    """What few pixels exceed: a hot one shall not outshine the others."""
+    """A brightness that few pixels exceed, so that a hot one does not outshine the others."""
     return int(np.quantile(image[image > 0], 0.95)) if image.any() else 1
 
 
@@ -179,7 +179,7 @@ def _whole(axes: Axes, events: Events) -> None:
 
 
 def _in_space_and_time(axes: Any, events: Events) -> None:
-    """Every event, or one of so many, as a point in x, y and time."""
+    """Draw every event, or one of several, as a point in x, y and time."""
     every = max(1, len(events) // 4000)
     part = slice(None, None, every)
     on = events.p[part] > 0
@@ -202,7 +202,7 @@ def _in_space_and_time(axes: Any, events: Events) -> None:
 
 
 def _raster(axes: Axes, events: Events) -> None:
-    """A mark for each event, or for one of so many, at its time and channel."""
+    """Draw a mark for each event, or for one of several, at its time and channel."""
     every = -(-len(events) // MOST_MARKS)
     part = slice(None, None, every)
     t = (events.t[part] - events.t.min()) / 1000
@@ -223,7 +223,7 @@ def _raster(axes: Axes, events: Events) -> None:
 
 
 def _channels(axes: Axes, events: Events) -> None:
-    """Events of each channel."""
+    """Draw the number of events of each channel."""
     counts = event_image(events)[:, 0]
     edges = np.arange(events.sensor[2] + 1) - 0.5
     for part, (_, _, colour) in zip(counts[::-1], _by_polarity(events), strict=True):
@@ -234,7 +234,7 @@ def _channels(axes: Axes, events: Events) -> None:
 
 
 def _by_polarity(events: Events) -> list[tuple[str, npt.NDArray[np.bool_], str]]:
-    """Name, events and colour of each polarity, ON first; of all events if there is one."""
+    """The name, events and colour of each polarity, ON first; of all events if there is one."""
     if events.sensor[0] == 1:
         return [("events", np.ones(len(events), np.bool_), OFF)]
     return [("ON", events.p > 0, ON), ("OFF", events.p == 0, OFF)]
@@ -254,7 +254,7 @@ def _rate(axes: Axes, events: Events) -> None:
 
 
 def _pauses(axes: Axes, events: Events, place: str = "pixel") -> None:
-    """Time from an event to the next of the same place and polarity."""
+    """Draw the time from an event to the next of the same place and polarity."""
     order = np.lexsort((events.t, events.units()))
     units, t = events.units()[order], events.t[order]
     pauses = np.diff(t)[units[1:] == units[:-1]] / 1000

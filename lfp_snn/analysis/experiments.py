@@ -1,4 +1,4 @@
-"""Any config, whichever command runs it: one training, or one of the studies of many."""
+"""Configs of any kind, whichever command runs them: one training, or a study of many."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["load_any"]
 
 
 def load_any(path: Path, overrides: list[str]) -> Config:
-    """A config of a training or of a study, overrides applied and checked.
+    """Load a config of a training or of a study, with overrides applied, and check it.
 
     Raises:
         ConfigError: the file is missing or not readable, or something in it is unknown or wrong.

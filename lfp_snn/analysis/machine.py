@@ -1,4 +1,4 @@
-"""What is known of the machine that a measurement ran on."""
+"""Facts about the machine that a measurement ran on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "triton", "numpy", "numba", "snntorch", "spikingjelly", "lf
 
 
 def machine() -> dict[str, Any]:
-    """Processor, system, threads and versions."""
+    """The processor, system, threads and versions of this machine."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -30,7 +30,7 @@ def machine() -> dict[str, Any]:
 
 
 def mean_load() -> float:
-    """Processes that want to run, mean over the last minute; 0 on systems that do not tell."""
+    """The number of processes that want to run, mean over the last minute; 0 if unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
@@ -42,7 +42,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """Its name: on Linux the kernel knows it, elsewhere Python may."""
+    """The name of the processor: on Linux the kernel knows it, elsewhere Python may."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

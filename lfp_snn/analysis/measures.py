@@ -1,4 +1,4 @@
-"""What is measured on a trained network beside its accuracy."""
+"""Measures of a trained network beside its accuracy."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STEPS_TIMED = 7
 
 
 def gini(values: Tensor) -> float:
-    """Gini index of the sizes of numbers: 0 if all are equal, near 1 if one has everything.
+    """The Gini index of the sizes of numbers: 0 if all are equal, near 1 if one has everything.
 
-    With the n sizes ascending, ``sum_k (2 k - n - 1) |x_k| / (n sum |x|)``; 0 if all are zero.
+    With the n sizes ascending it is ``sum_k (2 k - n - 1) |x_k| / (n sum |x|)``; 0 if all are zero.
     """
     sizes = values.detach().abs().flatten().double().sort().values
     total, n = float(sizes.sum()), len(sizes)
@@ -37,19 +37,19 @@ def gini(values: Tensor) -> float:
 
 
 def sparsity(tensors: Iterable[Tensor]) -> dict[str, float]:
-    """Gini index and share of exact zeros of all values together."""
+    """The Gini index and the share of exact zeros of all values together."""
     whole = torch.cat([each.detach().flatten() for each in tensors])
     return {"gini": gini(whole), "zeros": float((whole == 0).double().mean())}
 
 
 def work(learner: Learner, batch: Batch) -> dict[str, float]:
-    """What a network does for a sample: its spikes, and its synaptic operations.
+    """The work of a network for a sample: its spikes, and its synaptic operations.
 
     A synaptic operation is one weight added for one input that is not zero, the unit in which
     event-driven hardware is rated. They are counted pair by pair, borders of convolutions included.
 
     Returns:
-        ``spikes`` of all neurons, ``synaptic_operations`` and, if no zero were skipped,
+        The ``spikes`` of all neurons, ``synaptic_operations`` and, if no zero were skipped,
         ``dense_operations``, each per sample and presentation.
     """
     net = learner.net
@@ -75,7 +75,7 @@ def work(learner: Learner, batch: Batch) -> dict[str, float]:
 
 
 def _counting(counted: dict[str, float]) -> Any:
-    """A hook that adds up how many pairs of input and weight a synapse joins."""
+    """A hook that adds up the pairs of input and weight that a synapse joins."""
 
     def count(synapse: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         ones = {
@@ -94,9 +94,9 @@ def _counting(counted: dict[str, float]) -> Any:
 
 
 def step_seconds(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
-    """Median time of a training step (feedback and optimizer), after one to warm up.
+    """The median time of a training step (feedback and optimizer), after one to warm up.
 
-    Changes the network.
+    The network is changed.
     """
     learner.net.train()
     times = []
@@ -109,7 +109,7 @@ def step_seconds(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batc
 
 
 def resident_bytes() -> int | None:
-    """Memory that this process holds now; ``None`` where the system does not tell."""
+    """The bytes of memory that this process holds now; ``None`` where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -118,19 +118,19 @@ def resident_bytes() -> int | None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held so far."""
+    """The largest number of bytes of memory that this process has held so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def epochs_to(history: Sequence[Mapping[str, Any]], share: float = 0.9) -> int:
-    """First epoch whose validation accuracy is ``share`` of the best."""
+    """The first epoch whose validation accuracy is ``share`` of the best."""
     best = max(float(epoch["val_accuracy"]) for epoch in history)
     return next(int(e["epoch"]) for e in history if e["val_accuracy"] >= share * best)
 
 
 def seconds_to(history: Sequence[Mapping[str, Any]], accuracy: float) -> float | None:
-    """Training time until the validation accuracy first reaches a value, or ``None``."""
+    """The training time until the validation accuracy first reaches a value, or ``None``."""
     total = 0.0
     for epoch in history:
         total += float(epoch["epoch_s"])

@@ -1,4 +1,4 @@
-"""NeuroBench's figures of a trained network, by NeuroBench's own harness.
+"""The metrics of a trained network that NeuroBench defines, by NeuroBench's own harness.
 
 Source: Yik et al., *The NeuroBench framework for benchmarking neuromorphic computing algorithms and
 systems*, Nature Communications 16, 2025; the package ``neurobench`` 2.3.
@@ -28,21 +28,23 @@ EXACT = 2**24
 
 @dataclass(frozen=True)
 class Metrics:
-    """What NeuroBench says of a network on a set; operations and updates are per sample.
+    """NeuroBench's metrics of a network on a set; operations and updates are per sample.
 
     Attributes:
-        accuracy: share of samples of which the right output spiked most.
-        footprint: bytes of parameters and buffers.
-        parameters: how many there are.
-        connection_sparsity: share of weights that are zero, rounded by NeuroBench to 4 digits.
-        activation_sparsity: share of neurons and steps without a spike.
-        synaptic_operations_dense: pairs of an input and a weight.
-        effective_macs: pairs of a nonzero input and weight in synapses whose input is not binary.
-        effective_acs: those in synapses of binary inputs, which need additions only.
-        membrane_updates: changes of a membrane.
-        neuron_steps: neurons times the steps that they run.
-        synapses: operations of each synapse.
-        energy: an estimate.
+        accuracy: the share of samples of which the right output spiked most.
+        footprint: the bytes of parameters and buffers.
+        parameters: the number of parameters.
+        connection_sparsity: the share of weights that are zero, rounded by NeuroBench to 4 digits.
+        activation_sparsity: the share of neurons and steps without a spike.
+        synaptic_operations_dense: the pairs of an input and a weight.
+        effective_macs: the pairs of a nonzero input and weight in synapses whose input is not
+            binary.
+        effective_acs: the pairs of a nonzero input and weight in synapses of binary inputs, which
+            need additions only.
+        membrane_updates: the number of changes of a membrane.
+        neuron_steps: the number of neurons times the steps that they run.
+        synapses: the operations of each synapse.
+        energy: an estimate of the energy.
     """
 
     accuracy: float
@@ -59,7 +61,7 @@ class Metrics:
     energy: Energy
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON knows it."""
+        """The metrics as JSON takes them."""
         return asdict(self)
 
 
@@ -71,8 +73,8 @@ def measure(
     Args:
         net: a module whose forward is one time step and that returns ``(spikes, membrane)``; it is
             not changed.
-        samples: what it is run on.
-        done: called for every sample, to show how far it is.
+        samples: the set that it is run on.
+        done: a function that is called for every sample, to show the progress.
 
     Raises:
         NetworkError: the package ``neurobench`` is not installed, one of its metrics failed, or
@@ -114,7 +116,7 @@ def measure(
 
 
 def _from_input(layers: list[FoldedLayer]) -> set[str]:
-    """The synapses before which nothing learns, so that no credit must reach their input."""
+    """The synapses before which nothing learns, so that their input needs no credit."""
     learns: list[bool] = []
     first = set()
     for layer in layers:

@@ -34,7 +34,7 @@ __all__ = ["OperationCount", "run_harness"]
 
 @dataclass
 class OperationCount:
-    """Operations of one synapse, as NeuroBench counts them."""
+    """The operations of one synapse, as NeuroBench counts them."""
 
     effective: float = 0
     dense: float = 0
@@ -78,7 +78,7 @@ class _ByModule(AccumulatedMetric):  # type: ignore[misc]
 
 
 class _Recordings(Dataset[tuple[Tensor, int]]):
-    """A set as NeuroBench takes it: dense ``[T, ...]`` and a class."""
+    """A set in the form that NeuroBench takes: dense ``[T, ...]`` and a class."""
 
     def __init__(self, samples: SampleSet, done: Callable[[], object]) -> None:
         self.samples, self.done = samples, done
@@ -102,7 +102,7 @@ class _Recordings(Dataset[tuple[Tensor, int]]):
 def run_harness(
     net: nn.Module, samples: SampleSet, batch_size: int, done: Callable[[], object]
 ) -> tuple[dict[str, Any], dict[str, OperationCount], float]:
-    """NeuroBench's results by metric, operations by synapse, and neuron steps, all per sample.
+    """Run NeuroBench; gives results by metric, operations by synapse, neuron steps, per sample.
 
     ``done`` is called for every sample that is read.
 
@@ -141,7 +141,7 @@ def run_harness(
 
 
 def _classes(spikes: Tensor) -> Tensor:
-    """The classes of ``[B, T, C]``, read as everywhere else: of equal counts the lowest."""
+    """The classes that are read from ``[B, T, C]``: of equal counts the lowest, as elsewhere."""
     return ties(spikes.sum(1)).classes
 
 

@@ -26,9 +26,9 @@ def write_page(
     """Write ``report.html`` and ``figures/*.png|svg`` into a folder.
 
     Args:
-        folder: where they go.
-        template: of ``lfp_snn/analysis/templates``.
-        illustrations: figures, which the template gets as ``figures``.
+        folder: the folder to write to.
+        template: the name of a template in ``lfp_snn/analysis/templates``.
+        illustrations: the figures, which the template gets as ``figures``.
         content: everything else that the template names.
 
     Returns:
@@ -58,7 +58,7 @@ def write_page(
 
 
 def rows(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and readable values of nested mappings, as an override names them."""
+    """The dotted keys and readable values of nested mappings, as an override names them."""
     for key, value in content.items():
         if isinstance(value, Mapping):
             yield from rows(value, f"{prefix}{key}.")
@@ -67,7 +67,7 @@ def rows(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _text(value: Any) -> str:
-    """As a config would have it."""
+    """A value as a config would have it."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):

@@ -74,7 +74,7 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def style(**more: Any) -> Iterator[None]:
-    """Within, figures look alike; ``more`` are settings of matplotlib."""
+    """Draw figures of one style in a ``with`` block; ``more`` are settings of matplotlib."""
     settings: Any = {**_STYLE, **more}  # the stubs list every key
     with mpl.rc_context(settings):
         yield
@@ -87,7 +87,7 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.fl
 
 
 def epoch_axis(axes: Axes) -> None:
-    """Whole epochs along the x axis."""
+    """Set whole epochs along the x axis."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
@@ -97,13 +97,13 @@ def accuracy_curves(
     best_epoch: int | None = None,
     baseline: float | None = None,
 ) -> Figure:
-    """Training and validation accuracy over the epochs.
+    """A figure of training and validation accuracy over the epochs.
 
     Args:
-        history: one mapping an epoch, with ``epoch``, ``train_accuracy`` and ``val_accuracy`` in
-            [0, 1].
-        best_epoch: the epoch whose checkpoint was kept; marked.
-        baseline: test accuracy of the baseline in [0, 1]; drawn as a level to compare with.
+        history: one mapping for each epoch, with ``epoch``, ``train_accuracy`` and ``val_accuracy``
+            in [0, 1].
+        best_epoch: the epoch whose checkpoint was kept, which is marked.
+        baseline: the test accuracy of the baseline in [0, 1], drawn as a level to compare with.
     """
     with style():
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
@@ -132,10 +132,10 @@ def accuracy_curves(
 
 
 def error_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Error of the validation over the epochs.
+    """A figure of the validation error over the epochs.
 
     Args:
-        history: one mapping an epoch, with ``epoch`` and ``val_error``.
+        history: one mapping for each epoch, with ``epoch`` and ``val_error``.
     """
     with style():
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
@@ -150,11 +150,11 @@ def error_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Mean spikes per neuron and step of each layer over the epochs.
+    """A figure of the mean spikes per neuron and step of each layer over the epochs.
 
     Args:
-        history: one mapping an epoch, with ``epoch`` and ``firing``, a mapping from the name of the
-            neuron module to its rate in [0, 1].
+        history: one mapping for each epoch, with ``epoch`` and ``firing``, a mapping from the name
+            of the neuron module to its rate in [0, 1].
     """
     with style():
         figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
@@ -175,11 +175,11 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def sample_raster(sample: SampleSpikes, classes: Sequence[str] = ()) -> Figure:
-    """Every spike of one sample, one panel a layer, from the input to the output.
+    """A figure of every spike of one sample, a panel for each layer, from the input to the output.
 
     Args:
         sample: the spikes ``[T, units]`` of each layer; the last layer is the output.
-        classes: names of the output units; their numbers where there are none.
+        classes: the names of the output units; their numbers where there are none.
     """
     layers = list(sample.spikes)
     outputs = sample.spikes[layers[-1]].shape[1]
@@ -205,7 +205,7 @@ def sample_raster(sample: SampleSpikes, classes: Sequence[str] = ()) -> Figure:
 def _layer_panel(
     axes: Axes, name: str, spikes: npt.NDArray[np.bool_], colour: str, inches: float
 ) -> None:
-    """All spikes of a layer: bars nearly as wide as a step and as high as a unit, but visible."""
+    """Draw all spikes of a layer: bars as wide as a step and as high as a unit, but visible."""
     steps, units = spikes.shape
     when, which = np.nonzero(spikes)
     width = np.clip(0.75 * 72 * 0.85 * WIDTH / steps, 1.0, 14)  # points; labels take 15 %
@@ -235,7 +235,7 @@ def _verdict(sample: SampleSpikes, classes: Sequence[str]) -> str:
 
 
 def _name_outputs(axes: Axes, sample: SampleSpikes, classes: Sequence[str]) -> None:
-    """Class names on the left, the true class shaded, spike counts on the right."""
+    """Write class names on the left, spike counts on the right, and shade the true class."""
     axes.set_yticks(range(len(classes)), labels=[*map(_short, classes)], fontsize=8)
     axes.set_ylabel("class")
     if sample.label >= 0:
@@ -249,13 +249,13 @@ def _name_outputs(axes: Axes, sample: SampleSpikes, classes: Sequence[str]) -> N
 
 
 def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str] = ()) -> Figure:
-    """How often each class (row) was read as each class (column).
+    """A figure of the confusion matrix: how often each class (row) was read as each class (column).
 
-    Colour is the share of the row, the number in a cell is the count of samples.
+    The colour is the share of the row, the number in a cell the count of samples.
 
     Args:
-        counts: ``[C, C]``.
-        classes: names of the classes; their numbers where there are none.
+        counts: the counts ``[C, C]``.
+        classes: the names of the classes; their numbers where there are none.
     """
     matrix = np.asarray(counts)
     number = len(matrix)
@@ -298,8 +298,7 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str] = ()) -> Figu
 def save(figure: Figure, folder: Path, name: str) -> str:
     """Write ``folder/name.png`` and ``folder/name.svg``, on white paper; returns the SVG.
 
-    The same figure gives the same bytes. The name keeps the ids of several figures on one page
-    apart.
+    Equal figures give equal bytes. The name keeps the ids of several figures on one page apart.
     """
     png, svg = BytesIO(), StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -319,5 +318,5 @@ def inline(svg: str) -> str:
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for the data."""
+    """A name that is short enough to leave room for the data."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\u2026"

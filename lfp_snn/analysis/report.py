@@ -42,7 +42,7 @@ def write_report(run_dir: Path) -> Path:
 
 
 def _figures(record: RunContent) -> Iterator[Illustration]:
-    """Name, title, caption and figure of all that the run has data for."""
+    """The figures of a run, with name, title and caption, as far as it has data."""
     result = record.result or {}
     classes = [str(name) for name in result.get("classes", ())]
     if any(epoch.get("val_error") is not None for epoch in record.history):
@@ -95,7 +95,7 @@ def _figures(record: RunContent) -> Iterator[Illustration]:
 
 
 def _content(record: RunContent) -> dict[str, Any]:
-    """What the template names."""
+    """The content that the template names."""
     result = record.result or {}
     run = dict(record.run)
     data = run.pop("data", {})
@@ -120,7 +120,7 @@ def _content(record: RunContent) -> dict[str, Any]:
 
 
 def _baseline(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``name`` and ``test_accuracy``, or nothing."""
+    """The ``name`` and ``test_accuracy`` of the baseline, or nothing."""
     return result.get("baseline") or {}
 
 

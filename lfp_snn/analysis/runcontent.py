@@ -1,4 +1,4 @@
-"""What a run directory holds, read back for a report.
+"""The content of a run directory, read back for a report.
 
 A run that was interrupted, or still goes on, is read as far as it got.
 """
@@ -31,11 +31,11 @@ class RunContent:
     """The content of a run directory.
 
     Attributes:
-        name: name of the directory.
+        name: the name of the directory.
         config: the resolved config.
-        run: versions, seed, command, device, data.
-        history: one mapping an epoch, ascending.
-        result: what the finished run came to; ``None`` if it has not finished.
+        run: the versions, seed, command, device and data.
+        history: one mapping for each epoch, ascending.
+        result: the result of the finished run; ``None`` if it has not finished.
         sample: the spikes of one sample; ``None`` if none was kept.
     """
 

@@ -1,4 +1,4 @@
-"""A training to look at while it runs: a page on this machine that asks for news every second.
+"""A page on this machine that shows a training while it runs, and asks for news every second.
 
 An observer of the training collects points, at most one in :data:`GAP` seconds so that a training
 is not slowed down, and a server in a thread of its own hands them out. It listens on 127.0.0.1
@@ -40,14 +40,14 @@ FAREWELL_S = 2.5  # for an open page to fetch the last state; it asks every seco
 
 
 class Watch(Observer):
-    """Serves a page that shows a training; a context manager, and gone when that ends.
+    """An observer that serves a page about a training, for the time of a ``with`` block.
 
-    Accuracy, firing rates and norms of the feedback by layer over the steps, the spikes of one
-    validation sample after each epoch, and the time left.
+    The page shows accuracy, firing rates and norms of the feedback by layer over the steps, the
+    spikes of one validation sample after each epoch, and the time left.
 
     Args:
-        name: of the training, for the title.
-        port: where; 0 takes any that is free.
+        name: the name of the training, for the title.
+        port: the port of the page; 0 takes any that is free.
 
     Raises:
         RunError: the port is taken, or may not be used.
@@ -161,7 +161,7 @@ class Watch(Observer):
                 self._raster = raster
 
     def state(self) -> dict[str, Any]:
-        """All that the page shows, as JSON knows it."""
+        """Everything that the page shows, as JSON takes it."""
         with self._lock:
             report, points = self._report, list(self._points)
             state: dict[str, Any] = {
@@ -194,7 +194,7 @@ class Watch(Observer):
         return (time.perf_counter() - self._began) * (report.steps - report.step) / done
 
     def answer(self) -> bytes:
-        """The state as the page gets it."""
+        """The bytes of the state that the page gets."""
         state = self.state()
         self._asked = time.perf_counter()
         if state["phase"] in ("over", "stopped"):
@@ -203,7 +203,7 @@ class Watch(Observer):
 
 
 def _by_layer(points: list[dict[str, Any]], what: str) -> dict[str, list[float | None]]:
-    """Curves by layer; None where a layer has no value."""
+    """The curves by layer; None where a layer has no value."""
     layers = dict.fromkeys(layer for point in points for layer in point[what])
     return {
         layer: [
@@ -215,7 +215,7 @@ def _by_layer(points: list[dict[str, Any]], what: str) -> dict[str, list[float |
 
 
 def _raster(sample: SampleSpikes) -> dict[str, Any]:
-    """Steps and neurons of the spikes of a sample, of each layer no more than can be seen."""
+    """The steps and neurons of a sample's spikes, of each layer no more than can be seen."""
     layers, steps = [], 0
     for name, spikes in sample.spikes.items():
         steps, units = spikes.shape
@@ -239,7 +239,7 @@ def _raster(sample: SampleSpikes) -> dict[str, Any]:
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers a few connections at once, each for a few seconds at most.
+    """A server that answers a few connections at once, each for a few seconds at most.
 
     A thread stands for each connection, so that a page which is slow to ask keeps no other waiting.
     Beyond `MOST_CONNECTIONS` they are closed unanswered, and after `PATIENCE_S` whether they have
@@ -275,7 +275,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def service_actions(self) -> None:
-        """Close what has been open for too long; called many times a second."""
+        """Close connections that have been open for too long; called many times a second."""
         late = time.monotonic() - PATIENCE_S
         with self._guard:
             overdue = [request for request, since in self._open.items() if since < late]
@@ -285,7 +285,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A page that was closed while it was answered is no error."""
+        """Pass over the error of a page that was closed while it was answered."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -294,7 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """The page, its state, or nothing."""
+        """Answer with the page, its state, or nothing."""
         watch = self.server.watch
         if not _is_here(self.headers.get_all("Host", [])):
             self.send_error(HTTPStatus.FORBIDDEN)
@@ -315,7 +315,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """The console belongs to the training."""
+        """Log nothing, since the console belongs to the training."""
 
 
 def _is_here(hosts: list[str]) -> bool:
@@ -329,5 +329,5 @@ def _is_here(hosts: list[str]) -> bool:
 
 
 def _known(accuracy: float) -> float | None:
-    """An accuracy as JSON has it, which knows no NaN: there is none where there are no classes."""
+    """An accuracy, or None in the place of NaN (there are no classes), which JSON does not know."""
     return None if math.isnan(accuracy) else accuracy

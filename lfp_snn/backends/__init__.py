@@ -1,4 +1,4 @@
-"""The kernels behind the engine.
+"""The kernels behind the engine, one package or module for each backend.
 
 ``torch`` is the reference and runs everywhere.
 """

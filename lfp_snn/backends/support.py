@@ -1,4 +1,4 @@
-"""Which backends can run here and, where one cannot, why."""
+"""The backends that can run on this machine, and why the others cannot."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ BACKENDS = ("events", "torch", "triton")
 
 
 def interpreted() -> bool:
-    """Does Triton's interpreter stand in for a device (``TRITON_INTERPRET=1``)?"""
+    """Whether Triton's interpreter stands in for a device (``TRITON_INTERPRET=1``)."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
 def unavailable(
     backend: str, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> str | None:
-    """Why a backend cannot run on a device; None if it can.
+    """The reason why a backend cannot run on a device; None if it can.
 
     Args:
-        backend: one of :data:`BACKENDS`.
-        device: where the network lies.
-        dtype: floating type in which it computes.
+        backend: the name of the backend, one of :data:`BACKENDS`.
+        device: the device of the network.
+        dtype: the floating type in which the network computes.
     """
     if backend == "events" and device.type != "cpu":
         return f"it runs on the CPU, and the network lies on {device}"

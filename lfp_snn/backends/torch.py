@@ -2,17 +2,20 @@
 
 A synapse computes a current, ``I = W x + b``, and needs two more products on the way back: the
 sums for its feedback, ``sum x n``, and the credit per unit of input, ``c = W^T n``. All three work
-on folded frames ``[N, ...]`` (time and batch in one axis), for any device and floating dtype.
-They call torch's own backward kernels and never autograd.
+on folded frames ``[N, ...]`` (time and batch in one axis), for any device and floating dtype, in
+the precision of :mod:`lfp_snn.backends.precision`. They call torch's own backward kernels and never
+autograd.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lfp_snn.backends.precision import over_tf32_parts, product, products_in
 
 __all__ = [
     "AvgPool",
@@ -35,8 +38,9 @@ AvgPool = nn.AvgPool2d | nn.AdaptiveAvgPool2d
 
 
 def linear_current(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``I = x W^T + b``: ``[N, ..., in] -> [N, ..., out]``."""
-    return F.linear(x, weight, bias)
+    """The current ``I = x W^T + b`` of a linear layer, ``[N, ..., in] -> [N, ..., out]``."""
+    current = product(x.reshape(-1, x.shape[-1]), weight.T, bias)
+    return current.view(*x.shape[:-1], len(weight))
 
 
 def linear_backward(
@@ -45,32 +49,32 @@ def linear_backward(
     """Sums for the feedback of weight and bias, and the credit of the input.
 
     Args:
-        x: input ``[N, ..., in]``.
-        n: credit of the current ``[N, ..., out]``.
-        weight: ``[out, in]``.
+        x: the input ``[N, ..., in]``.
+        n: the credit of the current ``[N, ..., out]``.
+        weight: the weight ``[out, in]``.
         feedback: whether the sums are wanted.
         credit: whether the credit of the input is wanted.
     """
     rows_x, rows_n = x.reshape(-1, x.shape[-1]), n.reshape(-1, n.shape[-1])
     return (
-        rows_n.T @ rows_x if feedback else None,
+        product(rows_n.T, rows_x) if feedback else None,
         rows_n.sum(0) if feedback else None,
-        (rows_n @ weight).view_as(x) if credit else None,
+        product(rows_n, weight).view_as(x) if credit else None,
     )
 
 
 def conv_current(x: Tensor, weight: Tensor, bias: Tensor | None, synapse: Convolution) -> Tensor:
-    """``I = W * x + b``: ``[N, C_in, ...] -> [N, C_out, ...]``, in the geometry of ``synapse``."""
-    convolve = F.conv1d if isinstance(synapse, nn.Conv1d) else F.conv2d
-    return convolve(
-        x,
-        weight,
-        bias,
-        synapse.stride,
-        synapse.padding,
-        synapse.dilation,
-        synapse.groups,
-    )
+    """The current ``W * x + b`` of frames ``[N, C_in, ...]``, in the geometry of ``synapse``."""
+    convolve: Any = F.conv1d if isinstance(synapse, nn.Conv1d) else F.conv2d
+    geometry = synapse.stride, synapse.padding, synapse.dilation, synapse.groups
+    half = products_in()
+    kind = half or weight.dtype
+    frames, shift = x.to(kind), None if bias is None else bias.to(kind)
+    if half is not None or x.dtype == kind:
+        plain: Tensor = convolve(frames, weight.to(kind), shift, *geometry)
+        return plain
+    current = over_tf32_parts(weight, lambda part: convolve(frames, part, None, *geometry))
+    return current if shift is None else current.add_(shift.view(-1, *(1,) * (x.dim() - 2)))
 
 
 def conv_backward(
@@ -83,31 +87,36 @@ def conv_backward(
     feedback: bool,
     credit: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """As :func:`linear_backward`, for a convolution whose padding is given in numbers."""
+    """The sums for the feedback of a convolution, and the credit of its input.
+
+    Arguments and result are as of :func:`linear_backward`; the padding is given in numbers.
+    """
     if not (feedback or credit):
         return None, None, None
-    kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        # It knows nothing of this call.
-        x, n, weight = (each.to(torch.get_autocast_dtype(kind)) for each in (x, n, weight))
-    of_input, of_weight, of_bias = aten.convolution_backward(
-        n,
-        x,
-        weight,
-        [weight.shape[0]],
-        synapse.stride,
-        padding,
-        synapse.dilation,
-        False,
-        [0] * len(synapse.stride),
-        synapse.groups,
-        [credit, feedback, feedback],
+    half = products_in()
+    kind = half or weight.dtype
+    of_spikes = half is None and x.dtype != kind
+    x, n, weight = (each.to(kind) for each in (x, n, weight))
+    geometry = synapse.stride, padding, synapse.dilation, False, [0] * len(padding), synapse.groups
+
+    def back(part: Tensor, *wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
+        found: tuple[Tensor, Tensor, Tensor] = aten.convolution_backward(
+            part, x, weight, [weight.shape[0]], *geometry, list(wanted)
+        )
+        return found
+
+    if not of_spikes:
+        of_input, of_weight, of_bias = back(n, credit, feedback, feedback)
+        return of_weight, of_bias, of_input
+    return (
+        over_tf32_parts(n, lambda part: back(part, False, True, False)[1]) if feedback else None,
+        n.sum((0, *range(2, n.dim()))) if feedback else None,
+        back(n, True, False, False)[0] if credit else None,
     )
-    return of_weight, of_bias, of_input
 
 
 def max_pool(x: Tensor, pool: MaxPool) -> tuple[Tensor, Tensor]:
-    """Maxima of maps ``[N, C, H, W]``, and the flat place of each one's winner in its map.
+    """The maxima of maps ``[N, C, H, W]``, and the flat place of each winner in its map.
 
     The winner is the first maximum in row-major order.
     """
@@ -129,7 +138,7 @@ def max_pool_credit(credit: Tensor, winners: Tensor, shape: torch.Size) -> Tenso
 
 
 def avg_pool(x: Tensor, pool: AvgPool) -> Tensor:
-    """Averages of maps ``[N, C, H, W]``."""
+    """The averages of maps ``[N, C, H, W]``."""
     pooled: Tensor = pool(x)
     return pooled
 

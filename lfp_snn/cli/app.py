@@ -1,4 +1,4 @@
-"""The command ``lfp-snn``: its parts put together, and what the user can mend told in a line.
+"""The command ``lfp-snn``: its parts put together, and errors that a user can mend told in a line.
 
 Exit codes: 0 done; 2 a mistake that the user can mend, told in one line; 130 and 143 stopped by
 Ctrl-C or SIGTERM with everything saved.
@@ -28,7 +28,7 @@ SIGNAL_BASE = 128  # exit code of a program that a signal stopped, by convention
 
 
 class _Commands(TyperGroup):
-    """Tells what the user can mend in one line, without a traceback."""
+    """Group of commands; it tells errors that a user can mend in a line, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and turn an error into a line and an exit code."""
@@ -73,7 +73,7 @@ def _is_foreign(text: str) -> bool:
 
 
 def _told(message: str, error: BaseException) -> typer.Exit:
-    """Print one line; the exit code that goes with it."""
+    """Print one line for an error; gives its exit code."""
     rank = os.environ.get("RANK")  # of several processes that train together
     where = "error" if rank is None else f"error in process {rank}"
     typer.echo(f"{where}: {' '.join(message.split())}", err=True)
@@ -106,5 +106,5 @@ app.add_typer(_data, name="data")
 
 
 def main() -> None:
-    """Entry point of the command ``lfp-snn``."""
+    """The entry point of the command ``lfp-snn``."""
     app()

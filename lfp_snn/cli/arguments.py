@@ -1,4 +1,4 @@
-"""What several commands of ``lfp-snn`` take, and what ties a command to the function behind it."""
+"""Arguments of several commands of ``lfp-snn``, and the tie of a command to its function."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Command = Callable[..., None]
 
 
 def runs(work: str) -> Callable[[Command], Command]:
-    """Mark what a command takes, and say what does its work: ``module:function``."""
+    """Mark a declaration of a command with the function that does its work, ``module:function``."""
 
     def declare(signature: Command) -> Command:
         @wraps(signature)
@@ -51,7 +51,7 @@ def runs(work: str) -> Callable[[Command], Command]:
 
 
 class Kind(StrEnum):
-    """Kinds of things that have names."""
+    """The kinds of things that have names."""
 
     configs = "configs"
     models = "models"
@@ -62,7 +62,7 @@ class Kind(StrEnum):
 
 
 class DataPart(StrEnum):
-    """Parts of a dataset."""
+    """The parts of a dataset."""
 
     train = "train"
     val = "val"
@@ -70,7 +70,7 @@ class DataPart(StrEnum):
 
 
 class Asked(StrEnum):
-    """What can be explained."""
+    """The questions that can be explained."""
 
     of_class = "class"
     contrast = "contrast"
@@ -79,7 +79,7 @@ class Asked(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """What a network can be exported to."""
+    """The formats that a network can be exported to."""
 
     nir = "nir"
     onnx = "onnx"
@@ -88,7 +88,7 @@ class ExportFormat(StrEnum):
 
 
 def changes_such_as(example: str) -> Any:
-    """Changes of a config as arguments, with an example that the command takes."""
+    """The argument for changes of a config, with an example that the command takes."""
     return typer.Argument(metavar="[KEY=VALUE]...", help=f"Changes, such as {example}.")
 
 

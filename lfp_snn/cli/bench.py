@@ -1,4 +1,4 @@
-"""``lfp-snn bench``: what a training step of a config costs here, and where the time goes."""
+"""``lfp-snn bench``: the cost of a training step of a config here, and where the time goes."""
 
 from __future__ import annotations
 

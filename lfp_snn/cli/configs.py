@@ -1,4 +1,4 @@
-"""``lfp-snn cp``, ``validate`` and ``show``: configs copied, checked and looked at."""
+"""``lfp-snn cp``, ``validate`` and ``show``: copies, checks and views of configs."""
 
 from __future__ import annotations
 

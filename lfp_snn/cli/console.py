@@ -1,4 +1,4 @@
-"""How the command line writes: shares, paths, plain tables, a bar with the time left."""
+"""The output of the command line: shares, paths, plain tables, a bar with the time left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as one would type it from here."""
+    """A path as one would type it from the present folder."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

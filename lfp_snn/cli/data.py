@@ -1,4 +1,4 @@
-"""``lfp-snn data``: datasets listed and fetched, recordings looked at, checked and converted."""
+"""``lfp-snn data``: lists and downloads of datasets; views, checks, conversions of recordings."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def list_datasets() -> None:
-    """The datasets by name; see :mod:`lfp_snn.cli.declared_data`."""
+    """List the datasets; see :mod:`lfp_snn.cli.declared_data`."""
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
     for heading in ("what", "sensor", "classes", "recordings", "licence", "here"):
@@ -84,14 +84,14 @@ def info(
     column_order: str | None,
     time_unit: str | None,
 ) -> None:
-    """What a recording or a dataset is; see :mod:`lfp_snn.cli.declared_data`."""
+    """Print what a recording or a dataset is; see :mod:`lfp_snn.cli.declared_data`."""
     layout = Layout.of(column_order, time_unit)
     rows = _about(source) if source in DATASETS else _recorded(Path(source), camera, layout)
     Console().print(two_columns(rows))
 
 
 def _about(name: str) -> list[tuple[str, str]]:
-    """What is known of a dataset."""
+    """The rows of a table of what is known of a dataset."""
     known, options = DESCRIPTIONS.get(name), DATASETS[name].options()
     binning = getattr(options, "binning_options", None)
     rows = [("dataset", name), ("what", DATASETS[name].source)]
@@ -135,7 +135,7 @@ def fetch_dataset(name: str, to: Path | None) -> None:
 
 
 def _recorded(file: Path, camera: str | None, layout: Layout) -> list[tuple[str, str]]:
-    """What a recording is."""
+    """The rows of a table of what a recording is."""
     form = detect(file)
     events = read_recording(file, camera=camera, layout=layout)
     duration = (int(events.t.max()) - int(events.t.min())) / 1e6

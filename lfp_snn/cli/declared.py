@@ -1,4 +1,4 @@
-"""What the commands of ``lfp-snn`` take: names, options, help. What they do is elsewhere.
+"""Declarations of the commands of ``lfp-snn``: names, options, help. Their work is elsewhere.
 
 Reading a line of arguments and printing help needs none of torch, and importing that takes longer
 than all else a command line does. So this module imports nothing but Typer, and each command names

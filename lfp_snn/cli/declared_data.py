@@ -1,4 +1,4 @@
-"""What the commands of ``lfp-snn data`` take; see :mod:`lfp_snn.cli.declared`."""
+"""Declarations of the commands of ``lfp-snn data``; see :mod:`lfp_snn.cli.declared`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `data ls` 
 
 
 class ValidateBy(StrEnum):
-    """What is held out of the training part to validate."""
+    """The things of the training part that can be held out to validate."""
 
     groups = "groups"
     time = "time"

@@ -1,4 +1,4 @@
-"""What a training shows: a line an epoch, a bar on a terminal, a table at the end."""
+"""The display of a training: a line for each epoch, a bar on a terminal, a table at the end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Display", "result_table"]
 
 
 class Display(Observer):
-    """Shows a training on a console; use it as a context manager.
+    """An observer that shows a training on a console; use it as a context manager.
 
     Args:
-        console: where to. The bar with the time left is for terminals only.
-        epochs: epochs that the config asks for.
+        console: the console to write to. The bar with the time left is for terminals only.
+        epochs: the number of epochs that the config asks for.
     """
 
     def __init__(self, console: Console, epochs: int) -> None:
@@ -41,7 +41,7 @@ class Display(Observer):
         self._bar.stop()
 
     def attached(self, training: Watched) -> None:
-        """Ask it what its layers are called."""
+        """Ask the training what its layers are called."""
         self._labels = training.labels
 
     def started(self, report: StepReport) -> None:
@@ -57,7 +57,7 @@ class Display(Observer):
             self._bar.update(self._task, completed=report.step, description=text)
 
     def epoch_ended(self, metrics: Mapping[str, Any]) -> None:
-        """Print the epoch; a star marks weights that are kept, being as good as any so far."""
+        """Print the epoch; a star marks weights that are kept, since none so far are better."""
         labels = self._labels()
         firing = "  ".join(
             f"{labels.get(name, name)}: {percent(rate)}" for name, rate in metrics["firing"].items()
@@ -69,7 +69,7 @@ class Display(Observer):
         )
 
     def _figures(self, metrics: Mapping[str, Any]) -> str:
-        """Accuracies of training and validation, or the error where there are no classes."""
+        """The accuracies of training and validation, or the error where there are no classes."""
         if "val_error" in metrics:
             error = metrics["val_error"]
             return "no val" if error is None else f"val error {error:.4g}"
@@ -85,11 +85,11 @@ class Display(Observer):
         self.console.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
 
     def stopping(self, signum: int) -> None:
-        """Say that a signal was heard."""
+        """Say that a signal asked to stop."""
         self._print("stopping after this step, with everything saved; once more stops at once")
 
     def testing(self) -> None:
-        """Say so on the bar."""
+        """Say on the bar that the best weights are tested."""
         if self._task is not None:
             self._bar.update(self._task, description="testing")
 

@@ -15,7 +15,7 @@ __all__ = ["env", "environment"]
 
 
 def environment() -> dict[str, Any]:
-    """Versions, devices, and for each backend and device why it cannot run there (or None)."""
+    """The versions, devices, and for each backend and device why it cannot run there (or None)."""
     # Imported here, since the other commands need none of it.
     from lfp_snn.analysis.machine import machine
 

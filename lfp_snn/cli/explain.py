@@ -89,10 +89,10 @@ def _explainer(trained: TrainedRun, rule: Rule | Composite, smooth: int) -> Expl
 
 
 def _rule(given: str | None, trained: TrainedRun) -> Rule | Composite:
-    """The rule that is meant.
+    """The rule that the user names.
 
     Raises:
-        ConfigError: there is none of that name, or it has no such options.
+        ConfigError: there is no rule of that name, or it has no such options.
     """
     if given is None:
         return Norm()

@@ -59,7 +59,7 @@ def export(
 def _content(
     trained: TrainedRun, to: ExportFormat, finetune: int
 ) -> tuple[bytes, list[tuple[str, str]]]:
-    """What to write, and what to tell."""
+    """The content to write, and the lines to tell."""
     net, shape = trained.learner.net, trained.input_shape
     if to is ExportFormat.nir:
         graph = to_nir(net, shape)

@@ -1,4 +1,4 @@
-"""What ``lfp-snn ls`` lists: every name that a config may use, with a line that explains it."""
+"""The lists of ``lfp-snn ls``: every name that a config may use, with a line that explains it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def list_names(kind: Kind | None) -> None:
 
 
 def entries(kind: Kind) -> Iterable[tuple[str, str]]:
-    """Names of one kind, each with a line about it."""
+    """The names of one kind, each with a line about it."""
     return _LISTS[kind]()
 
 
@@ -42,7 +42,7 @@ def _first_line(documented: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Markup of docstrings taken away: roles such as ``:math:`x```, and what marks code."""
+    """A text without the markup of docstrings: roles such as ``:math:`x```, and marks of code."""
     without_roles = re.sub(r":\w+:`~?([^`]*)`", lambda role: _readable(role[1]), text)
     return without_roles.replace("`", "")
 

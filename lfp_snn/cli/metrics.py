@@ -1,4 +1,4 @@
-"""``lfp-snn metrics``: NeuroBench's figures of a run, and an estimate of energy."""
+"""``lfp-snn metrics``: NeuroBench's metrics of a run, and an estimate of energy."""
 
 from __future__ import annotations
 

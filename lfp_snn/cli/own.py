@@ -1,4 +1,4 @@
-"""What a user's own function makes: the network of a run, or its data."""
+"""Functions of a user that make the network of a run, or its data."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ __all__ = ["opened"]
 def opened(
     run: Path, overrides: Sequence[str] | None, net: str | None, data: str | None
 ) -> TrainedRun:
-    """A run, with the network and the data that these functions make.
+    """Open a run, with the network and the data that functions of the user make.
 
     Args:
         run: the run directory.
-        overrides: changes of its config.
-        net: ``module:function``, of a run of :func:`lfp_snn.fit`.
-        data: the same.
+        overrides: the changes of its config.
+        net: the function that makes the network of a run of :func:`lfp_snn.fit`, as
+            ``module:function``.
+        data: the function that makes the data of such a run, as ``module:function``.
 
     Raises:
         ConfigError: there is no such function, or it makes something else.
-        RunError: as :meth:`~lfp_snn.training.TrainedRun.open`.
+        RunError: :meth:`~lfp_snn.training.TrainedRun.open` cannot open the run.
     """
     return TrainedRun.open(
         run,
@@ -55,7 +56,7 @@ def _network(given: str) -> Callable[[], nn.Module]:
 
 
 def _maker(given: str, option: str) -> Callable[[], Any]:
-    """The function, whose own failures are told in a sentence."""
+    """A function whose own failures are told in a sentence."""
     function = _function(given, option)
 
     def make() -> Any:
@@ -74,10 +75,10 @@ def _maker(given: str, option: str) -> Callable[[], Any]:
 
 
 def _function(given: str, option: str) -> Callable[[], Any]:
-    """What ``module:function`` names, seen from the folder where the command is run.
+    """The function that ``module:function`` names, seen from the folder where the command is run.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such function.
     """
     module, colon, name = given.partition(":")
     if not (module and colon and name):

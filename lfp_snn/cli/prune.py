@@ -81,10 +81,10 @@ def _criteria(given: str) -> tuple[Criterion, ...]:
 
 
 def _known(option: str, given: str, known: Sequence[str]) -> str:
-    """A word of a few.
+    """The member of an enumeration that a word names.
 
     Raises:
-        ConfigError: it is none of them.
+        ConfigError: the word names none of them.
     """
     if given not in known:
         guess = nearest(given, known)

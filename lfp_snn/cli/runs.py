@@ -1,4 +1,4 @@
-"""``lfp-snn evaluate`` and ``lfp-snn predict``: what a run that has ended can do."""
+"""``lfp-snn evaluate`` and ``lfp-snn predict``: tests and predictions of a run that has ended."""
 
 from __future__ import annotations
 

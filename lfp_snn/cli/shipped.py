@@ -12,7 +12,7 @@ __all__ = ["find_config", "shipped_configs"]
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Paths of the shipped configurations by name: in the wheel, or in the checkout."""
+    """The paths of the shipped configurations by name: in the wheel, or in the checkout."""
     package = Path(str(resources.files("lfp_snn")))
     folder = package / "configs"
     if not folder.is_dir() and (package.parent / "pyproject.toml").is_file():

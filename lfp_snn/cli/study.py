@@ -1,4 +1,4 @@
-"""What the commands of studies share: where a study goes, who watches it, what is told of it."""
+"""The base of the commands of studies: where a study goes, who watches it, what is told of it."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def carry_out_watched(
     """Carry out a study on a console: watched, and stopped with a message on how to go on.
 
     Args:
-        study: what is asked.
-        gather: reads back what was measured.
-        write: writes the report of that.
+        study: the study.
+        gather: a function that reads back what was measured.
+        write: a function that writes the report of that.
         config: the file from which the study was read.
-        out: folder that was asked for; ``None`` for ``runs/`` and the name of the experiment.
-        seeds: how many.
-        jobs: processes at a time.
-        threads: of each; ``None`` to share out the cores.
-        storage: where the trials are, if other sessions may take part.
+        out: the folder that was asked for; ``None`` for ``runs/`` and the name of the experiment.
+        seeds: the number of seeds.
+        jobs: the number of processes at a time.
+        threads: the threads of each process; ``None`` to share out the cores.
+        storage: the storage of the trials, if other sessions may take part.
 
     Returns:
-        The console, what was found, and the path of the report.
+        The console, the findings, and the path of the report.
 
     Raises:
-        LfpSnnError: as :func:`~lfp_snn.analysis.study.session.carry_out`.
+        LfpSnnError: :func:`~lfp_snn.analysis.study.session.carry_out` fails.
     """
     console, name = Console(), study.name or config.stem
     folder = out or Path("runs") / name
@@ -80,7 +80,7 @@ def table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
 
 
 def tell(console: Console, findings: Findings, report: Path) -> None:
-    """Print what may be concluded, and where the report is."""
+    """Print the conclusions, and the path of the report."""
     for sentence in findings.conclusions():
         console.print(f"- {sentence}", highlight=False)
     console.print(f"report: {shown(report)}", highlight=False, soft_wrap=True)
@@ -90,7 +90,7 @@ def refuse_failures(findings: Findings) -> None:
     """End with an error if something failed.
 
     Raises:
-        RunError: something has.
+        RunError: something has failed.
     """
     if findings.failures:
         raise RunError(
@@ -99,7 +99,7 @@ def refuse_failures(findings: Findings) -> None:
 
 
 class stoppable:
-    """Turns Ctrl-C and SIGTERM into a message that says how to go on."""
+    """Turn Ctrl-C and SIGTERM in a ``with`` block into a message that says how to go on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -158,7 +158,7 @@ class Screen:
         return f"about {timedelta(seconds=round(seconds))} left"
 
     def told(self, line: str) -> None:
-        """Print what ended."""
+        """Print a message about what ended."""
         self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 

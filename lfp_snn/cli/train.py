@@ -1,4 +1,4 @@
-"""``lfp-snn train``."""
+"""``lfp-snn train``: a training from a config, with its report."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def train(
 
 @contextmanager
 def _watched(run: Path, port: int | None, console: Console) -> Iterator[list[Observer]]:
-    """Observers of a training that is watched at that port; none without one."""
+    """The observers of a training that is watched at a port; none without one."""
     if port is None:
         yield []
         return

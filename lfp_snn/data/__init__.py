@@ -1,4 +1,4 @@
-"""From recordings to batches of spikes: datasets, simulation, binning, cache, loader."""
+"""The way from recordings to batches of spikes: datasets, simulation, binning, cache, loader."""
 
 from lfp_snn.data.batch import Batch
 from lfp_snn.data.binning import Binning, bin_events

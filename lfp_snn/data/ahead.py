@@ -12,15 +12,15 @@ _AHEAD = 2  # results that each worker may be ahead
 
 
 def ahead(make: Callable[[Taken], Made], each: Iterable[Taken], workers: int) -> Iterator[Made]:
-    """What `make` makes of each, in order.
+    """Yield what `make` makes of each item, in order, made ahead of time by threads.
 
-    Threads: the kernels that read and bin release Python's lock, and nothing is copied between
-    processes or left behind by them.
+    Threads serve here: the kernels that read and bin release Python's lock, and nothing is copied
+    between processes or left behind by them.
 
     Args:
-        make: called by several threads at a time.
-        each: what it is called with.
-        workers: threads; 0: none, each is made when it is asked for.
+        make: the function, which several threads call at a time.
+        each: the items that it is called with.
+        workers: the number of threads; with 0, each result is made when it is asked for.
     """
     if workers == 0:
         yield from map(make, each)

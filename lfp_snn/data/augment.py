@@ -1,4 +1,4 @@
-"""Augmentation: recordings changed at random, for training only.
+"""Augmentation: random changes of recordings, for training only.
 
 Each step is a small description that a config can hold, `data.augment: [{name: flip, ...}]`. It
 takes one recording, after preprocessing and before binning, and random numbers of that recording
@@ -28,26 +28,27 @@ _MICROSECONDS = 1000  # in a millisecond
 
 
 class Augmentation(ABC):
-    """One step of augmentation. It leaves the sensor as it is."""
+    """The base of steps of augmentation; a step leaves the sensor as it is."""
 
     @abstractmethod
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """The events of one recording after this step, in any order and perhaps off the sensor.
 
         Args:
-            events: of one recording, in order of time.
-            rng: to draw from.
+            events: the events of one recording, in order of time.
+            rng: the generator of random numbers to draw from.
         """
 
 
 @dataclass(frozen=True)
 class Flip(Augmentation):
-    """Mirrors a recording.
+    """A step that mirrors a recording.
 
     Args:
-        axis: columns (`horizontal`), rows (`vertical`), ON and OFF (`polarity`), or the recording
-            backwards (`time`; brightening then is darkening, so polarities change too).
-        p: with this probability.
+        axis: what is mirrored: columns (`horizontal`), rows (`vertical`), ON and OFF (`polarity`),
+            or the recording backwards (`time`; brightening then is darkening, so polarities change
+            too).
+        p: the probability of mirroring.
     """
 
     axis: Literal["horizontal", "vertical", "polarity", "time"] = "horizontal"
@@ -77,10 +78,10 @@ class Flip(Augmentation):
 
 @dataclass(frozen=True)
 class Shift(Augmentation):
-    """Moves all events by whole pixels, drawn evenly; what leaves the sensor is dropped.
+    """A step that moves all events by whole pixels, drawn evenly; events off the sensor go.
 
     Args:
-        pixels: largest shift in either direction, >= 1.
+        pixels: the largest shift in either direction, >= 1.
     """
 
     pixels: int = 2
@@ -97,12 +98,12 @@ class Shift(Augmentation):
 
 @dataclass(frozen=True)
 class Rotate(Augmentation):
-    """Turns all events about the middle of the sensor, to the nearest pixel.
+    """A step that turns all events about the middle of the sensor, to the nearest pixel.
 
     x' = cos(a) x - sin(a) y and y' = sin(a) x + cos(a) y, from the middle, a drawn evenly.
 
     Args:
-        degrees: largest angle in either direction, in (0, 180].
+        degrees: the largest angle in either direction, in (0, 180].
     """
 
     degrees: float = 10.0
@@ -118,10 +119,10 @@ class Rotate(Augmentation):
 
 @dataclass(frozen=True)
 class TimeJitter(Augmentation):
-    """Adds a normal deviate to the time of each event.
+    """A step that adds a normal deviate to the time of each event.
 
     Args:
-        std_ms: standard deviation, > 0.
+        std_ms: the standard deviation in milliseconds, > 0.
     """
 
     std_ms: float = 1.0
@@ -137,10 +138,12 @@ class TimeJitter(Augmentation):
 
 @dataclass(frozen=True)
 class SpaceJitter(Augmentation):
-    """Adds rounded normal deviates to the pixel of each event; what leaves the sensor is dropped.
+    """A step that adds rounded normal deviates to the pixel of each event.
+
+    What leaves the sensor is dropped.
 
     Args:
-        std: standard deviation in pixels, > 0.
+        std: the standard deviation in pixels, > 0.
     """
 
     std: float = 0.5
@@ -156,10 +159,10 @@ class SpaceJitter(Augmentation):
 
 @dataclass(frozen=True)
 class DropEvent(Augmentation):
-    """Drops each event with a probability that is drawn once for the recording, evenly to `ratio`.
+    """A step that drops each event with a probability drawn for the recording, evenly to `ratio`.
 
     Args:
-        ratio: largest probability, in (0, 1).
+        ratio: the largest probability, in (0, 1).
 
     Source: Gu et al., *EventDrop: data augmentation for event-based learning*, IJCAI 2021, as are
     `DropTime` and `DropArea`.
@@ -177,10 +180,10 @@ class DropEvent(Augmentation):
 
 @dataclass(frozen=True)
 class DropTime(Augmentation):
-    """Drops the events of an interval of time, whose share of the duration is drawn to `ratio`.
+    """A step that drops an interval of time, whose share of the duration is drawn to `ratio`.
 
     Args:
-        ratio: largest share, in (0, 1).
+        ratio: the largest share, in (0, 1).
     """
 
     ratio: float = 0.3
@@ -198,10 +201,10 @@ class DropTime(Augmentation):
 
 @dataclass(frozen=True)
 class DropArea(Augmentation):
-    """Drops the events of a rectangle with the sensor's proportions, of an area drawn to `ratio`.
+    """A step that drops a rectangle with the sensor's proportions, of an area drawn to `ratio`.
 
     Args:
-        ratio: largest share of the sensor's area, in (0, 1).
+        ratio: the largest share of the sensor's area, in (0, 1).
     """
 
     ratio: float = 0.2
@@ -221,11 +224,11 @@ class DropArea(Augmentation):
 
 @dataclass(frozen=True)
 class Cutout(Augmentation):
-    """Drops the events of some squares; their middles lie anywhere on the sensor.
+    """A step that drops the events of some squares; their middles lie anywhere on the sensor.
 
     Args:
-        size: side of a square in pixels, >= 1.
-        holes: how many squares, >= 1.
+        size: the side of a square in pixels, >= 1.
+        holes: the number of squares, >= 1.
 
     Source: DeVries, Taylor, *Improved regularization of convolutional neural networks with cutout*,
     2017 (arXiv 1708.04552).
@@ -256,16 +259,18 @@ class Cutout(Augmentation):
 
 @dataclass(frozen=True)
 class Mix:
-    """Replaces a random box of a recording, in space and time, by that of another (EventMix).
+    """A step that replaces a random box of a recording by the same box of another (EventMix).
 
-    The other recording is drawn from the training part. The box covers a share of the volume that
-    is drawn from Beta(alpha, alpha); its times are relative to each recording's duration, so that
-    recordings of different length fit. The label stays one class: that of the recording that gives
-    more events. (The source mixes the labels; a reward at the output takes one class.)
+    The box lies in space and time. The other recording is drawn from the training part. The box
+    covers a share of the volume that is drawn from Beta(alpha, alpha); its times are relative to
+    each recording's duration, so that recordings of different length fit. The label stays one
+    class, the one of the recording that gives more events. (The source mixes the labels; a reward
+    at the output takes one class.)
 
     Args:
-        p: with this probability.
-        alpha: > 0; small values make boxes that are small or nearly everything.
+        p: the probability of mixing.
+        alpha: the parameter of the Beta distribution, > 0; small values make boxes that are small
+            or nearly everything.
 
     Source: Shen et al., *EventMix: an efficient augmentation strategy for event-based data*, 2022
     (arXiv 2205.12054), with a box in place of its Gaussian mask.
@@ -328,7 +333,7 @@ AUGMENTATIONS: dict[str, type[Any]] = {
 
 
 class Augmented(NamedTuple):
-    """Recordings after augmentation, and which of them have their partner's label (bool [N])."""
+    """Recordings after augmentation, and whether each has its partner's label (bool [N])."""
 
     events: Events
     from_partner: BoolArray
@@ -345,16 +350,16 @@ def augment(
     keys: IntArray,
     partners: Events | None = None,
 ) -> Augmented:
-    """Every step, for each of the recordings in `events`.
+    """Apply every step to each of the recordings in `events`.
 
     Args:
-        events: N recordings.
-        steps: in their order.
-        keys: int64 [N, K], what each recording's random numbers follow from.
+        events: the N recordings.
+        steps: the steps in their order.
+        keys: the numbers that each recording's random numbers follow from, int64 [N, K].
         partners: N other recordings, if `needs_partners`.
 
     Returns:
-        N recordings in order of time, none without events.
+        The N recordings in order of time, none without events.
     """
     from_partner = np.zeros(events.recordings, np.bool_)
     parts = []

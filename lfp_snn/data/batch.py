@@ -1,4 +1,4 @@
-"""What a loader yields and a learner takes."""
+"""The batch that a loader yields and a learner takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +11,17 @@ from lfp_snn.spikes import Spikes
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B labelled samples.
+    """A batch of B labelled samples.
 
     Args:
-        x: spike trains [T, B, *feature]; or a constant current, float32 [B, *feature], to be
+        x: the spike trains [T, B, *feature]; or a constant current, float32 [B, *feature], to be
             shown for `steps` steps.
-        labels: class of each sample, int64 [B]; -1 where unknown.
-        lengths: own number of steps of each sample, int64 [B]; None if all have T.
-        ids: name of each sample.
-        steps: T of a constant current; None for spike trains, which know theirs.
-        targets: for rewards that look at them, float: output trains or membranes to reach,
-            [T, B, C], or [B, C] at every step, or one number per sample, [B] or [B, 1].
+        labels: the class of each sample, int64 [B]; -1 where unknown.
+        lengths: the number of steps of each sample, int64 [B]; None if all have T.
+        ids: the name of each sample.
+        steps: T of a constant current; None for spike trains, which have T steps themselves.
+        targets: the targets for rewards that look at them, float: output trains or membranes to
+            reach, [T, B, C], or [B, C] at every step, or one number per sample, [B] or [B, 1].
     """
 
     x: Spikes | Tensor
@@ -34,8 +34,36 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def padded(self, size: int) -> "Batch":
+        """The same with silent samples of length 0 behind, which take no part in anything.
+
+        Args:
+            size: samples that it has then, as many or more.
+        """
+        missing = size - len(self)
+        steps = self.x.shape[0] if self.steps is None else self.steps
+        lengths = self.lengths
+        if lengths is None:
+            lengths = torch.full_like(self.labels, steps)
+        if not missing:
+            return replace(self, lengths=lengths)
+
+        def longer(tensor: Tensor, axis: int) -> Tensor:
+            shape = (*tensor.shape[:axis], missing, *tensor.shape[axis + 1 :])
+            return torch.cat([tensor, tensor.new_zeros(shape)], axis)
+
+        x, targets = self.x, self.targets
+        return replace(
+            self,
+            x=_longer(x, missing) if isinstance(x, Spikes) else longer(x, int(self.steps is None)),
+            labels=longer(self.labels, 0),
+            lengths=longer(lengths, 0),
+            ids=(*self.ids, *("",) * missing),
+            targets=None if targets is None else longer(targets, int(targets.dim() == 3)),
+        )
+
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device; to a GPU from page-locked memory, without waiting."""
+        """Batch on another device; it goes to a GPU from page-locked memory, without waiting."""
         on_gpu = torch.device(device).type == "cuda"
 
         def sent(tensor: Tensor | None) -> Tensor | None:
@@ -54,6 +82,13 @@ class Batch:
             lengths=sent(self.lengths),
             targets=sent(self.targets),
         )
+
+
+def _longer(x: Spikes, missing: int) -> Spikes:
+    """Spike trains with so many silent samples behind them."""
+    ends = x.indptr[-1:].expand(missing * x.steps)
+    shape = (x.steps, x.batch + missing, *x.feature_shape)
+    return Spikes(torch.cat([x.indptr, ends]), x.indices, shape, x.values)
 
 
 #: The share of a batch that has fewer samples than there are processes to share it.

@@ -40,14 +40,14 @@ for _bit in range(64):
 
 @dataclass(frozen=True)
 class Binning:
-    """How events become T steps.
+    """The way in which events become T steps.
 
     Args:
-        steps: T, at least 1.
-        by: `time` (T equal windows), `count` (T equal numbers of events), or `duration` (windows
-            of `window_us`, at most T).
-        values: `binary` (an entry is a spike, 1) or `counts` (an entry is how many events it got).
-        window_us: microseconds of a bin by duration, at least 1.
+        steps: T, the number of time steps, at least 1.
+        by: how a recording is cut: by `time` (T equal windows), `count` (T equal numbers of
+            events), or `duration` (windows of `window_us`, at most T).
+        values: what an entry holds: `binary` (a spike, 1) or `counts` (its number of events).
+        window_us: the microseconds of a bin by duration, at least 1.
     """
 
     steps: int
@@ -89,20 +89,20 @@ class Binned(NamedTuple):
     lengths: IntArray | None = None
 
     def plain(self) -> "Binned":
-        """The same as ordinary arrays, not mapped from a file."""
+        """The spike trains as ordinary arrays, not mapped from a file."""
         given = {name: data for name, data in self._asdict().items() if data is not None}
         return self._replace(**{name: np.asarray(data) for name, data in given.items()})
 
 
 def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binned:
-    """Bins every recording in `events` into `binning.steps` frames.
+    """Bin every recording in `events` into `binning.steps` frames.
 
     The cost is one pass over the events and one look at each 64 units of a frame.
 
     Args:
         events: one or more recordings.
         binning: how to cut, and what to store.
-        entries: also return the entry that each event went to.
+        entries: whether to return also the entry that each event went to.
 
     Raises:
         DataError: a recording has no events.
@@ -148,7 +148,7 @@ def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binne
 
 
 def join(chunks: Iterable[Binned]) -> Binned:
-    """Lays chunks of recordings, all of the same binning, end to end. Entries are left out."""
+    """Lay chunks of recordings, all of the same binning, end to end. Entries are left out."""
     parts = list(chunks)
     counts = np.concatenate([np.diff(part.indptr) for part in parts])
     values = [part.values for part in parts if part.values is not None]
@@ -164,7 +164,7 @@ def join(chunks: Iterable[Binned]) -> Binned:
 
 
 def _time_order(events: Events) -> IntArray | None:
-    """Positions of the events by recording, then time, then position; None if they lie so."""
+    """The positions of the events in order of recording, time and position; None if they lie so."""
     backwards = events.t[1:] < events.t[:-1]
     backwards[events.offsets[1:-1] - 1] = False  # a recording starts anew
     if not backwards.any():
@@ -177,8 +177,9 @@ def _time_order(events: Events) -> IntArray | None:
 def _bin(  # type: ignore[no-untyped-def]
     units, clock, offsets, windows, steps, size, indptr, indices, values, entries
 ):
-    """Fills the last four (values and entries if they are not None); `clock` ascends within a
-    recording.
+    """Fill the last four arguments (values and entries if not None).
+
+    The times `clock` ascend within a recording.
     """
     words = np.zeros((size + 63) // 64, np.uint64)  # one bit a unit: is it in this frame?
     tally = np.zeros(size, np.int32)

@@ -29,7 +29,7 @@ _LARGEST = 1 << 16  # a sensor reads 0 to 255
 
 
 class BrailleOptions(Options):
-    """Options of the dataset `braille`."""
+    """The options of the dataset `braille`."""
 
     root: Path = Field(default=Path("datasets/braille"), description=f"folder that holds {FILE}")
     threshold: float = Field(
@@ -45,7 +45,7 @@ class BrailleOptions(Options):
 
 
 def read(root: Path) -> tuple[npt.NDArray[np.float64], list[str], npt.NDArray[np.int64]]:
-    """Readings [N, T, 12], letters and repetitions of all samples.
+    """The readings [N, T, 12], letters and repetitions of all samples.
 
     The shorter readings (76 steps of 77) hold their last value.
 
@@ -76,12 +76,12 @@ def read(root: Path) -> tuple[npt.NDArray[np.float64], list[str], npt.NDArray[np
 
 
 def load(options: BrailleOptions) -> Splits:
-    """Split by repetition: the last ones test, those before them validate, the others train.
+    """Load the dataset, split by repetition: the last ones test, some before them validate.
 
-    So no part holds a reading from the same pass over the letters as another.
+    With that split, no part holds a reading from the same pass over the letters as another.
 
     Raises:
-        DataError: see `read`; or a part is left empty.
+        DataError: the file cannot be read (`read`), or a part is left empty.
     """
     readings, letters, repetitions = read(options.root)
     classes = tuple(sorted(set(letters)))
@@ -100,7 +100,7 @@ def load(options: BrailleOptions) -> Splits:
 
 
 def _parts(repetitions: npt.NDArray[np.int64], options: BrailleOptions) -> list[Any]:
-    """Rows of the three parts."""
+    """The rows of the three parts."""
     passes = np.unique(repetitions)
     tested = round(len(passes) * options.test)
     validated = round((len(passes) - tested) * options.validation)

@@ -54,14 +54,15 @@ def location() -> Path:
 
 
 def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: Build) -> Binned:
-    """The spike trains that `build` makes, out of the cache if it has them.
+    """Fetch the spike trains that `build` makes, out of the cache if it has them.
 
     Args:
-        name: the dataset.
+        name: the name of the dataset.
         files: the files that `build` reads.
-        options: all else that its result depends on (anything that `json` or `repr` writes).
-        build: yields spike trains chunk by chunk; called only if the cache cannot serve, and once
-            more if the disk fills while what it yields is written.
+        options: all else that the result of `build` depends on (anything that `json` or `repr`
+            writes).
+        build: a function that yields spike trains chunk by chunk; it is called only if the cache
+            cannot serve, and once more if the disk fills while the trains are written.
 
     Returns:
         The chunks laid end to end: read-only arrays mapped from the cache, or arrays in memory,
@@ -87,13 +88,13 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
 
 
 def check_whole(trains: Binned) -> None:
-    """Make sure that the files from which spike trains are mapped are as long as they were.
+    """Check that the files from which spike trains are mapped are as long as they were.
 
-    To read where a mapped file has been cut ends the process at once (SIGBUS), so that this is
-    asked before every batch.
+    Reading where a mapped file was cut ends the process at once (SIGBUS), so that every batch is
+    preceded by this check.
 
     Raises:
-        DataError: a file is shorter now; it is named.
+        DataError: a file is shorter now; the message names it.
     """
     for column in trains:
         mapped = _mapped(column)
@@ -110,7 +111,7 @@ def check_whole(trains: Binned) -> None:
 
 
 def _mapped(column: npt.NDArray[Any] | None) -> np.memmap[Any, Any] | None:
-    """The array on a mapped file of which this is a view; None if it is in memory."""
+    """The array on a mapped file of which an array is a view; None if it is in memory."""
     whole: Any = column
     while isinstance(whole, np.ndarray):
         if isinstance(whole, np.memmap) and isinstance(whole.base, mmap.mmap):
@@ -121,10 +122,10 @@ def _mapped(column: npt.NDArray[Any] | None) -> np.memmap[Any, Any] | None:
 
 @contextmanager
 def _scratch(name: str) -> Iterator[Path]:
-    """A new folder to build an entry in, removed at the end if it is still there.
+    """Make a folder to build an entry in, and remove it at the end if it is still there.
 
     Raises:
-        OSError: there can be none.
+        OSError: the folder cannot be made.
     """
     location().mkdir(parents=True, exist_ok=True)
     _remove_abandoned()
@@ -139,7 +140,7 @@ def _scratch(name: str) -> Iterator[Path]:
 
 
 def _remove_abandoned() -> None:
-    """Remove folders whose builder has been killed: nobody holds their lock."""
+    """Remove folders whose builder was killed, so that nobody holds their lock."""
     for folder in location().glob(".*-*"):
         if not _SCRATCH.fullmatch(folder.name):  # the cache may lie in a folder with other things
             continue
@@ -183,7 +184,7 @@ def _uncached(build: Build, error: OSError) -> Binned:
 
 
 def _write(folder: Path, chunks: Iterable[Binned]) -> None:
-    """Writes raw columns and, last of all, `meta.json` with their lengths and checksums."""
+    """Write raw columns and, last of all, `meta.json` with their lengths and checksums."""
     meta: dict[str, dict[str, int]] = {}
     with ExitStack() as stack:
         files: dict[str, IO[bytes]] = {}
@@ -211,7 +212,7 @@ def _write(folder: Path, chunks: Iterable[Binned]) -> None:
 
 
 def _read(folder: Path) -> Binned | None:
-    """Maps an entry; None if there is none, or if it is damaged."""
+    """Map an entry; gives None if there is none, or if it is damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if not _DTYPES.keys() >= meta.keys():  # nor does a name lead out of the entry
@@ -237,7 +238,7 @@ def _map(path: Path, length: int, checksum: int) -> npt.NDArray[Any]:
 
 
 def _checksum(data: npt.NDArray[Any], before: int = 0) -> int:
-    """CRC-32 of the bytes, going on from that of the bytes before them."""
+    """The CRC-32 of the bytes, going on from the CRC of the bytes before them."""
     return zlib.crc32(data.data, before)
 
 

@@ -32,7 +32,7 @@ _LARGEST = int(np.iinfo(np.int16).max)
 
 
 class _Fired(NamedTuple):
-    """Events in any order: recording, flat pixel, time in microseconds, polarity."""
+    """Simulated events in any order: recording, flat pixel, time in microseconds, polarity."""
 
     recording: IntArray
     pixel: IntArray
@@ -45,10 +45,10 @@ class Camera:
     """The simulated camera.
 
     Args:
-        threshold: mean contrast threshold theta, in units of log intensity.
-        mismatch: standard deviation of a pixel's thresholds, relative to the mean.
-        noise_hz: events without a cause, per pixel and second.
-        seed: draws the thresholds and the noise.
+        threshold: the mean contrast threshold theta, in units of log intensity.
+        mismatch: the standard deviation of a pixel's thresholds, relative to the mean.
+        noise_hz: the rate of events without a cause, per pixel and second.
+        seed: the seed of the thresholds and the noise.
     """
 
     threshold: float
@@ -59,28 +59,28 @@ class Camera:
     def record(
         self, images: FloatArray, numbers: IntArray, motion: Saccades | None = None
     ) -> Events:
-        """Records each still image with three saccades of 100 ms.
+        """Record each still image with three saccades of 100 ms.
 
         Args:
-            images: brightness in [0, 1], float64 [N, rows, columns].
+            images: the brightness in [0, 1], float64 [N, rows, columns].
             numbers: a number for each recording; with the seed, it draws the noise, so that a
-                recording does not depend on those made beside it.
+                recording does not depend on the others.
             motion: the sensor and its way over the image; by default N-MNIST's.
 
         Returns:
-            N recordings on a sensor of (2, motion.rows, motion.columns).
+            The N recordings on a sensor of (2, motion.rows, motion.columns).
         """
         return self._watch((motion or Saccades()).views(images), numbers)
 
     def film(self, frames: Views, number: int = 0) -> Events:
-        """Records a film, from its first frame to its last.
+        """Record a film, from its first frame to its last.
 
         Args:
-            frames: at least two: the time of each in whole microseconds, ascending, and its
-                brightness in [0, 1], float64 [rows, columns]. A pixel of a frame is a pixel of the
-                sensor. They are taken one by one, so a film need not fit in memory; an array is
+            frames: the frames, at least two: the time of each in whole microseconds, ascending, and
+                its brightness in [0, 1], float64 [rows, columns]. A pixel of a frame is a pixel of
+                the sensor. They are taken one by one, so a film need not fit in memory; an array is
                 `zip(times, array)`.
-            number: of the recording; with the seed, it draws the noise.
+            number: the number of the recording; with the seed, it draws the noise.
 
         Returns:
             One recording on a sensor of (2, rows, columns), its times as those of the frames.
@@ -92,7 +92,7 @@ class Camera:
         return self._watch(_checked(frames), np.array([number]))
 
     def _watch(self, views: Views, numbers: IntArray) -> Events:
-        """Recordings of brightness [N, rows, columns] that is seen at some times."""
+        """The recordings of brightness [N, rows, columns] that is seen at some times."""
         coming = iter(views)
         begin, seen = next(coming)
         rows, columns = seen.shape[1:]
@@ -127,7 +127,7 @@ class Camera:
     def _noise(
         self, numbers: IntArray, sensor: tuple[int, int], duration: int, begin: int
     ) -> _Fired:
-        """Events without a cause: a Poisson process at every pixel, either polarity."""
+        """Draw events without a cause: a Poisson process at every pixel, of either polarity."""
         rows, columns = sensor
         mean = self.noise_hz * rows * columns * duration * 1e-6
         drawn = []
@@ -146,7 +146,7 @@ class Camera:
 
 
 def _log_intensity(seen: FloatArray) -> FloatArray:
-    """L of every pixel, float64 [N, rows * columns]."""
+    """The log intensity L of every pixel, float64 [N, rows * columns]."""
     brightness: FloatArray = np.log(seen.reshape(len(seen), -1) + DARK)
     return brightness
 

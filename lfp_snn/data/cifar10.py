@@ -37,7 +37,7 @@ _URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
 class CIFAR10Options(ImageOptions):
-    """Options of the dataset `cifar10`."""
+    """The options of the dataset `cifar10`."""
 
     root: Path = Field(
         default=Path("datasets/CIFAR10"),
@@ -52,7 +52,7 @@ class CIFAR10Options(ImageOptions):
 
 
 def read(root: Path) -> Images:
-    """All images and labels; of the training part, those of the batches that are there.
+    """Read all images and labels; for the training part, of the batches that are there.
 
     Raises:
         DataError: the test batch or every training batch is missing, or a file is damaged.
@@ -74,7 +74,7 @@ def read(root: Path) -> Images:
 
 
 def _pickle(path: Path) -> tuple[ImageArray, Labels]:
-    """Images, uint8 [N, 3, 32, 32], and labels, int64 [N], of a pickle."""
+    """The images, uint8 [N, 3, 32, 32], and labels, int64 [N], of a pickle."""
     batch = read_pickle(path, text="bytes")
     try:
         images, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
@@ -90,7 +90,7 @@ def _pickle(path: Path) -> tuple[ImageArray, Labels]:
 
 
 def _records(path: Path) -> tuple[ImageArray, Labels]:
-    """The same of a file of records: a byte for the label, then the values of the image."""
+    """The images and labels of a file of records: a byte for the label, then the image's values."""
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
@@ -114,9 +114,9 @@ def _known(path: Path, labels: Labels) -> Labels:
 
 
 def load(options: CIFAR10Options) -> Splits:
-    """Train and validation out of the training batches (stratified), the test batch tests.
+    """Load train and validation out of the training batches (stratified); the test batch tests.
 
     Raises:
-        ConfigError, DataError: see `read` and `image_splits`.
+        ConfigError, DataError: the errors of `read` and `image_splits`.
     """
     return image_splits(read(options.root), options, name="cifar10", source=SOURCE)

@@ -1,4 +1,4 @@
-"""Files in folders of their class, in a folder or a zip: which there are, their class and part."""
+"""Labelled files in folders of their class, in a folder or a zip, with their class and part."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from lfp_snn.errors import DataError
 
 @dataclass(frozen=True)
 class ClassFiles:
-    """Labelled files.
+    """Labelled files with their parts.
 
     Args:
-        tree: where they are.
+        tree: the tree that holds the files.
         entries: the files, each with its part.
-        classes: names, in the order of their numbers.
+        classes: the names of the classes, in the order of their numbers.
     """
 
     tree: Tree
@@ -29,24 +29,24 @@ class ClassFiles:
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """Class of each file, int64 [N]."""
+        """The class of each file, int64 [N]."""
         number = {name: n for n, name in enumerate(self.classes)}
         return np.array([number[entry.label] for entry in self.entries], np.int64)
 
     @property
     def parts(self) -> npt.NDArray[Any]:
-        """Part of each file: train, val or test."""
+        """The part of each file: train, val or test."""
         return np.array([entry.part for entry in self.entries])
 
 
 def class_files(root: Path, suffixes: tuple[str, ...], what: str, test: float) -> ClassFiles:
-    """The files of `<class>/<file>`, or of `train/<class>/<file>`, `test/...`, perhaps `val/...`.
+    """Find files of `<class>/<file>`, or of `train/<class>/<file>`, `test/...`, perhaps `val/...`.
 
     Args:
         root: a folder or a zip.
-        suffixes: how the names of the files end.
-        what: they are, for messages.
-        test: share of the files that test where the folders do not say which, of all classes
+        suffixes: the endings of the names of the files.
+        what: a word that says what the files are, for messages.
+        test: the share of the files that test where the folders do not say which, of all classes
             alike, the same in every run.
 
     Raises:

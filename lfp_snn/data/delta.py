@@ -17,14 +17,14 @@ from lfp_snn.errors import ConfigError, DataError
 
 
 def delta(sequences: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.int64]:
-    """How many events each channel sends at each step, negative for OFF.
+    """The number of events that each channel sends at each step, negative for OFF.
 
     Args:
-        sequences: [..., T, channels].
-        threshold: d, > 0, in the units of the sequences.
+        sequences: the sequences, [..., T, channels].
+        threshold: the threshold d, > 0, in the units of the sequences.
 
     Returns:
-        int64, of the same shape; nothing at the first step.
+        The numbers of events, int64, in the shape of the sequences; 0 at the first step.
 
     Raises:
         ConfigError: the threshold is not positive.
@@ -44,11 +44,11 @@ def delta(sequences: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[n
 
 
 def delta_spikes(moved: npt.NDArray[np.int64], counts: bool) -> Binned:
-    """Spike trains of delta-coded sequences: all ON channels, then all OFF channels.
+    """The spike trains of delta-coded sequences: all ON channels, then all OFF channels.
 
     Args:
-        moved: [N, T, channels], of `delta`.
-        counts: keep how many events fell together, or make it one spike.
+        moved: the numbers of events that `delta` gave, [N, T, channels].
+        counts: whether to keep how many events fell together; otherwise they are one spike.
     """
     both = np.concatenate([np.maximum(moved, 0), np.maximum(-moved, 0)], axis=-1)
     frames = both.reshape(-1, both.shape[-1])

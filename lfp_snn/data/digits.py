@@ -17,7 +17,7 @@ TEST_SIZE = 397  # of 1797; the others are 1200 to train and 200 to validate, by
 
 
 class DigitsOptions(SimulatedOptions):
-    """Options of the dataset `digits`. Its events are simulated."""
+    """The options of the dataset `digits`, whose events are simulated."""
 
     validation: float = Field(
         default=1 / 7,
@@ -28,7 +28,7 @@ class DigitsOptions(SimulatedOptions):
 
 
 def load(options: DigitsOptions) -> Splits:
-    """1200 simulated recordings to train, 200 to validate, 397 to test, all stratified.
+    """Load 1200 simulated recordings to train, 200 to validate, 397 to test, all stratified.
 
     The test part does not depend on the options.
     """

@@ -1,4 +1,4 @@
-"""Codes: how the brightness of a still image becomes the input of a spiking network.
+"""Codes that turn the brightness of a still image into the input of a spiking network.
 
 x = pixel / 255 in [0, 1] below, float32. The codes and their options mean what the functions of the
 same names in `snntorch.spikegen` do (J. K. Eshraghian et al., "Training spiking neural networks
@@ -29,21 +29,22 @@ _LEVELS = np.arange(256)
 
 
 class Code(ABC):
-    """A code, as a pure function of an image, its row in the store, and a seed."""
+    """Base of codes; a code is a pure function of an image, its row in the store, and a seed."""
 
     @abstractmethod
     def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes | Tensor:
-        """Spike trains [T, B, *feature], or a constant current [B, *feature].
+        """Encode images as spike trains [T, B, *feature], or as a constant current [B, *feature].
 
         Args:
-            images: uint8 [B, *shape of an image].
-            rows: positions of the images in their store, int64 [B], for codes that draw numbers.
-            steps: T.
-            seed: for the same.
+            images: the images, uint8 [B, *shape of an image].
+            rows: the positions of the images in their store, int64 [B], for codes that draw
+                numbers.
+            steps: T, the number of time steps.
+            seed: the seed, for codes that draw numbers.
         """
 
     def feature(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the input at one step that an image of this shape makes."""
+        """The shape of the input at one step, for an image of a given shape."""
         return shape
 
     def check(self, steps: int) -> None:  # noqa: B027  most codes fit into any number
@@ -66,31 +67,36 @@ class Encoder:
         self.code.check(self.steps)
 
     def __call__(self, images: Images, rows: Rows, epoch: int = 0) -> Spikes | Tensor:
-        """See `Code.encode`. A code that draws does so anew in each epoch of training (from 1)."""
+        """Encode images (`Code.encode`); codes that draw do so anew in each epoch of training."""
         return self.code.encode(images, rows, self.steps, (self.seed + (epoch << 32)) % 2**64)
 
 
 @dataclass(frozen=True)
 class Constant(Code):
-    """A constant current x at each of T steps: float32 [B, *feature]."""
+    """The code of a constant current x at each of T steps: float32 [B, *feature]."""
 
     def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Tensor:
-        """See `Code`."""
-        return torch.from_numpy(images).to(torch.float32).div_(255)
+        """The brightness as a current, float32 [B, *feature]."""
+        return self.current(torch.from_numpy(images))
+
+    @staticmethod
+    def current(images: Tensor) -> Tensor:
+        """The brightness as a current, wherever the images lie."""
+        return images.to(torch.float32).div_(255)
 
 
 @dataclass(frozen=True)
 class Rate(Code):
-    """A spike with probability gain * x + offset, cut to [0, 1], at each step, independently.
+    """The rate code: a spike with probability gain * x + offset, cut to [0, 1], at each step.
 
-    The draw for pixel i of row n at step t is a hash of (seed, n, t, i), whatever the batch that
-    the row is in. In training the seed is another in each epoch (see `Encoder`); validated and
-    tested is always with the same spikes.
+    Steps and pixels are independent. The draw for pixel i of row n at step t is a hash of
+    (seed, n, t, i), whatever the batch that the row is in. In training the seed is another in each
+    epoch (`Encoder`); validation and tests always see the same spikes.
 
     Args:
-        gain: of the brightness.
-        offset: added to it.
-        first_spike_time: no spikes before this step, 0 to T - 1.
+        gain: the factor of the brightness.
+        offset: the number that is added to it.
+        first_spike_time: the step before which there are no spikes, 0 to T - 1.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -106,11 +112,11 @@ class Rate(Code):
         _not_negative("rate", self.first_spike_time)
 
     def check(self, steps: int) -> None:
-        """See `Code`."""
+        """Raise a ConfigError if the code does not fit into so many steps."""
         _within("rate", self.first_spike_time, steps)
 
     def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes:
-        """See `Code`."""
+        """The spike trains [T, B, *feature] of images."""
         p = np.clip(self.gain * (_LEVELS / 255) + self.offset, 0, 1)
         # A number drawn from [0, 2^32) is below the limit with this probability.
         limits = np.ceil(p * 2**32).astype(np.int64)
@@ -124,7 +130,9 @@ class Rate(Code):
 
 @dataclass(frozen=True)
 class Latency(Code):
-    """One spike for each pixel, the brighter the earlier, at step round(t) (ties to even).
+    """The latency code: one spike for each pixel, the brighter the earlier.
+
+    The spike comes at step round(t) (ties to even), with
 
         t = tau * log(y / (y - threshold)) + first_spike_time,   y = max(x, threshold + 1e-7)
         t = tau * (1 - max(x, threshold)) + first_spike_time     if linear
@@ -133,15 +141,16 @@ class Latency(Code):
     threshold.
 
     Args:
-        threshold: in (0, 1); darker pixels spike last of all, or never (`clip`).
-        tau: time constant in steps, > 0; not used if both `linear` and `normalize`.
-        first_spike_time: added to all, 0 to T - 1.
-        normalize: stretch the times so that the last of the image is T - 1 (the logarithm), or so
-            that a black pixel would be without a threshold (`linear`).
-        linear: see above.
-        clip: pixels below the threshold never spike.
-        bypass: let spikes after the last step fall away; else a code that can make them is an
-            error.
+        threshold: the threshold of brightness, in (0, 1); darker pixels spike last of all, or never
+            (`clip`).
+        tau: the time constant in steps, > 0; not used if both `linear` and `normalize`.
+        first_spike_time: the number of steps that is added to all times, 0 to T - 1.
+        normalize: whether to stretch the times so that the last of the image is T - 1 (the
+            logarithm), or so that a black pixel would be without a threshold (`linear`).
+        linear: whether the time falls linearly with the brightness, as in the second equation.
+        clip: whether pixels below the threshold never spike.
+        bypass: whether to let spikes after the last step fall away; otherwise a code that can make
+            them is an error.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -163,7 +172,7 @@ class Latency(Code):
         _not_negative("latency", self.first_spike_time)
 
     def check(self, steps: int) -> None:
-        """See `Code`."""
+        """Raise a ConfigError if the code does not fit into so many steps."""
         _within("latency", self.first_spike_time, steps)
         last = round(float(self._times(steps)[0]))  # of a black pixel
         if not self.normalize and not self.bypass and last > steps - 1:
@@ -184,7 +193,7 @@ class Latency(Code):
         return self.tau * torch.log(y / (y - self.threshold)) + self.first_spike_time
 
     def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes:
-        """See `Code`."""
+        """The spike trains [T, B, *feature] of images."""
         pixels = images.reshape(len(images), -1)
         times = self._times(steps).expand(len(images), -1)
         if self.normalize and not self.linear:
@@ -203,22 +212,22 @@ class Latency(Code):
 
 @dataclass(frozen=True)
 class Delta(Code):
-    """Spikes where the brightness of the moving image changes from one step to the next.
+    """The delta code: spikes where the brightness of the moving image changes between steps.
 
         ON at step t:   x_t - x_{t-1} >= threshold         OFF:   x_t - x_{t-1} <= -threshold
 
     A still image has no changes, so it is moved: along N-MNIST's three saccades, from the first
     step to the last, as the simulated event camera sees it (`lfp_snn.data.motion.Saccades`), at its
-    own resolution. This is spikegen's code, which forgets what was below the threshold; for one
-    that sums it up see `lfp_snn.data.delta` and the camera.
+    own resolution. This is spikegen's code, which forgets changes below the threshold; for codes
+    that sum them up see `lfp_snn.data.delta` and the camera.
 
     Args:
-        threshold: > 0.
-        padding: x_{-1} = x_0, so that nothing spikes at the first step; else x_{-1} = 0, so that
-            the image itself does, where it is bright.
-        off_spike: OFF spikes too, in channels of their own after all ON channels (spikegen has them
-            as -1 in the same).
-        reach: pixels of the image that the way is wide, and high; 0: the image stands still.
+        threshold: the least change of brightness that spikes, > 0.
+        padding: whether x_{-1} = x_0, so that nothing spikes at the first step; otherwise
+            x_{-1} = 0, so that the image itself does, where it is bright.
+        off_spike: whether there are OFF spikes too, in channels of their own after all ON channels
+            (spikegen has them as -1 in the same channels).
+        reach: the width and height of the way in pixels of the image; 0: the image stands still.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -236,7 +245,7 @@ class Delta(Code):
             raise ConfigError(f"delta: the reach is {self.reach}, expected 0 or more")
 
     def check(self, steps: int) -> None:
-        """See `Code`."""
+        """Raise a ConfigError if the code does not fit into so many steps."""
         if steps < 2 and (self.padding or self.reach):
             raise ConfigError(f"delta: T={steps} step has no changes; use more steps")
 
@@ -245,14 +254,14 @@ class Delta(Code):
         return (2 * shape[0], *shape[1:]) if self.off_spike else shape
 
     def sequence(self, images: Images, step: int, steps: int) -> npt.NDArray[np.float32]:
-        """x_t for t = step: brightness of the moved images, float32 [B, *feature]."""
+        """The brightness x_t of the moved images at t = step, float32 [B, *feature]."""
         rows, columns = images.shape[-2:]
         motion = Saccades(rows, columns, extent=max(rows, columns), reach=self.reach)
         x = (images.astype(np.float32) / np.float32(255)).astype(np.float64)
         return motion.view(x, DURATION_US * step / max(steps - 1, 1)).astype(np.float32)
 
     def encode(self, images: Images, rows: Rows, steps: int, seed: int) -> Spikes:
-        """See `Code`."""
+        """The spike trains [T, B, *feature] of images."""
         size = math.prod(images.shape[1:])
         before = self.sequence(images, 0, steps)
         if not self.padding:
@@ -296,7 +305,7 @@ def _within(name: str, first_spike_time: int, steps: int) -> None:
 
 
 def _spikes(frame: Rows, unit: Rows, shape: tuple[int, ...]) -> Spikes:
-    """Spikes out of entries in frame b * T + t; units ascend among those of a frame."""
+    """Make Spikes of entries in frames b * T + t; the units of a frame ascend."""
     order = np.argsort(frame, kind="stable")
     counts = np.bincount(frame, minlength=shape[0] * shape[1])
     indptr = np.concatenate(([0], np.cumsum(counts)))

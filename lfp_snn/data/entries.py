@@ -1,4 +1,4 @@
-"""One's own recordings, file by file: found in folders of their class, or listed in a table."""
+"""The recordings of a user, file by file: found in folders of their class, or listed in a table."""
 
 import csv
 import dataclasses
@@ -24,14 +24,14 @@ _COLUMNS = ("file", "label", "group", "part")  # of a table
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A recording of one's own.
+    """A recording of the user, as a file with its label.
 
     Args:
-        file: where it is, in its folder.
-        label: its class; empty where there are targets only.
-        group: recordings of a group are never drawn into two parts.
-        part: train, val or test; empty until it is known.
-        targets: numbers to learn.
+        file: the path of the file in its folder.
+        label: the class of the recording; empty where there are targets only.
+        group: the name of its group; recordings of a group are never drawn into two parts.
+        part: the part, train, val or test; empty until it is known.
+        targets: the numbers to learn.
     """
 
     file: str
@@ -42,10 +42,10 @@ class Entry:
 
 
 def find(folder: Path) -> list[Entry]:
-    """The recordings in folder/<class>/..., each a group of its own.
+    """Find the recordings in folder/<class>/..., each a group of its own.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no recordings.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
@@ -57,12 +57,12 @@ def in_classes(tree: Tree, what: str, suffixes: Collection[str]) -> list[Entry]:
     """The files in <class>/..., each a group of its own.
 
     Args:
-        tree: where they are.
-        what: they are, for the message.
-        suffixes: how their names end, for the message.
+        tree: the tree that holds the files.
+        what: a word that says what the files are, for the message.
+        suffixes: the endings of their names, for the message.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no files.
     """
     entries = [Entry(name, name.split("/")[0], name) for name in tree.names if "/" in name]
     if not entries:
@@ -74,16 +74,16 @@ def in_classes(tree: Tree, what: str, suffixes: Collection[str]) -> list[Entry]:
 
 
 def read_table(path: Path, folder: Path, targets: Sequence[str] = ()) -> list[Entry]:
-    """The files that a CSV lists, in columns file, label and perhaps group, part and targets.
+    """Read the files that a CSV lists, in columns file, label and perhaps group, part and targets.
 
     Args:
         path: the CSV.
-        folder: to which the files are relative.
-        targets: columns of numbers to learn; with them, the column label may be missing.
+        folder: the folder to which the files are relative.
+        targets: the columns of numbers to learn; with them, the column label may be missing.
 
     Raises:
-        DataError: it cannot be read, a column is missing, a file leads out of the folder, there is
-            no such part, or a target is no number.
+        DataError: the CSV cannot be read, a column is missing, a file leads out of the folder,
+            there is no such part, or a target is no number.
     """
     with reading(path, "table of recordings"):
         lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
@@ -118,7 +118,7 @@ def _entry(
     given: Sequence[str],
     targets: Sequence[str],
 ) -> Entry:
-    """What a line of a table says, in the columns that are given."""
+    """The entry of a line of a table, from the columns that are given."""
     file, label, word = row.get("file", ""), row.get("label", ""), row.get("part", "")
     if not file or ("label" in given and not label):
         raise DataError(f"{path}, line {number}: a file and a label are needed")

@@ -1,7 +1,7 @@
 """Sets whose recordings are read, changed and encoded when a batch asks for them.
 
-Two uses: sets that are larger than memory and disk, of which nothing is kept (`storage: streamed`),
-and augmentation, which acts on events before they are binned.
+They serve sets that are larger than memory and disk, of which nothing is kept
+(`storage: streamed`), and augmentation, which acts on events before they are binned.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,16 +25,16 @@ _CHUNK = 200  # recordings read and encoded at once for the cache
 
 
 class EventSet(SampleSet):
-    """Recordings that are read when they are asked for: preprocessed, augmented, binned.
+    """A set of recordings that are read when asked for: preprocessed, augmented, binned.
 
     Augmentation takes part only in a batch that has a draw, which is to say in training. What is
     drawn for a recording follows from the draw and the recording's row alone.
 
     Args:
-        read: the store.
-        options: preprocessing, augmentation and binning.
-        sensor: (polarities, height, width) of the store.
-        labels, ids, classes, rows: see `SampleSet`.
+        read: the function that reads recordings of the store.
+        options: the options of preprocessing, augmentation and binning.
+        sensor: the sensor (polarities, height, width) of the store.
+        labels, ids, classes, rows: the arguments of `SampleSet`.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class EventSet(SampleSet):
         """The events of a sample after preprocessing, and where each went.
 
         Args:
-            index: position in this set.
+            index: the position in this set.
 
         Returns:
-            The events, and int64 ``[E]``: which entry of the sample's spike trains, as
-            :meth:`batch` makes them, each event is part of; -1 if of none.
+            The events, and int64 ``[E]``, the entry of the sample's spike trains, as :meth:`batch`
+            makes them, that each event is part of; -1 if of none.
         """
         rows = self._rows[[index]]
         events = self._options.prepare(self._read(rows))
@@ -125,18 +125,18 @@ def row_set(
     files: Sequence[Path] = (),
     key: Mapping[str, Any] | None = None,
 ) -> SampleSet:
-    """The set of all recordings that `read` gives: encoded once and cached, or when asked for.
+    """Make the set of all recordings that `read` gives: encoded once and cached, or when asked for.
 
     Args:
-        name: of the dataset.
-        read: the recordings.
-        options: say which of the two, and how to encode.
-        labels: class of each recording, int64 [N].
-        ids: name of each.
-        sensor: (polarities, height, width) of the recordings.
-        classes: name of each class.
+        name: the name of the dataset.
+        read: the function that reads recordings.
+        options: the options that say which of the two, and how to encode.
+        labels: the class of each recording, int64 [N].
+        ids: the name of each recording.
+        sensor: the sensor (polarities, height, width) of the recordings.
+        classes: the name of each class.
         files: the files that `read` reads.
-        key: what its recordings depend on beside the files.
+        key: what the recordings depend on beside the files.
     """
     if options.on_demand:
         return EventSet(read, options, sensor, labels, ids, classes=classes)

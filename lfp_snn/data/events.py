@@ -1,4 +1,4 @@
-"""Events: what an event camera reports, in columns."""
+"""Events, which are what an event camera reports, in columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,15 +14,15 @@ class Events:
     """The events of one recording, or of several laid end to end.
 
     Args:
-        x: column of the pixel, int16 [E], 0 is left.
-        y: row of the pixel, int16 [E], 0 is the top.
-        t: time in microseconds, int64 [E].
-        p: polarity, uint8 [E], 1 = brighter (ON), 0 = darker (OFF).
-        sensor: (polarities, height, width), the shape of one frame.
-        offsets: int64 [N+1]; recording n owns the events offsets[n] to offsets[n+1]. By default
-            all events belong to one recording.
-        size_from_events: the file does not tell the sensor's size; it is at least this large, as
-            its events need.
+        x: the column of the pixel, int16 [E], 0 is left.
+        y: the row of the pixel, int16 [E], 0 is the top.
+        t: the time in microseconds, int64 [E].
+        p: the polarity, uint8 [E], 1 = brighter (ON), 0 = darker (OFF).
+        sensor: the shape of one frame, (polarities, height, width).
+        offsets: the borders of the recordings, int64 [N+1]; recording n owns the events offsets[n]
+            to offsets[n+1]. By default all events belong to one recording.
+        size_from_events: whether the file does not tell the sensor's size, so that it is at least
+            as large as the events need.
     """
 
     x: npt.NDArray[np.int16]
@@ -42,12 +42,12 @@ class Events:
 
     @property
     def recordings(self) -> int:
-        """How many recordings there are."""
+        """The number of recordings."""
         return len(self.offsets) - 1
 
     @classmethod
     def joined(cls, parts: "Sequence[Events]") -> "Events":
-        """Single recordings of one sensor, laid end to end."""
+        """Lay single recordings of one sensor end to end."""
         ends = np.cumsum([len(part) for part in parts])
         return cls(
             np.concatenate([part.x for part in parts]),
@@ -68,7 +68,7 @@ class Events:
         return Events(self.x[chosen], self.y[chosen], self.t[chosen], self.p[chosen], self.sensor)
 
     def in_order(self) -> "Events":
-        """The events of one recording by time, those of equal time as they stood."""
+        """The events of one recording in order of time; events of equal time keep their order."""
         if bool((self.t[1:] >= self.t[:-1]).all()):
             return self
         return self.only(np.argsort(self.t, kind="stable"))
@@ -78,14 +78,14 @@ class Events:
         return replace(self, t=self.t - self.t.min())
 
     def units(self) -> npt.NDArray[np.int32]:
-        """Flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""
+        """The flat position of each event in its frame: (p * height + y) * width + x, int32 [E]."""
         _, height, width = self.sensor
         flat: npt.NDArray[np.int32] = _flat(self.p, self.y, self.x, height, width)
         return flat
 
 
 def sensor_text(sensor: tuple[int, int, int]) -> str:
-    """A sensor (polarities, height, width) in words; a row of pixels is channels."""
+    """A sensor (polarities, height, width) in words; a single row of pixels is called channels."""
     polarities, height, width = sensor
     size = f"{width} channels" if height == 1 and width > 1 else f"{width} x {height}"
     return f"{size}, {polarities} polarit{'y' if polarities == 1 else 'ies'}"

@@ -32,7 +32,7 @@ FASHION = IDXSet(
 
 
 class FashionMNISTOptions(MNISTOptions):
-    """Options of the dataset `fashion_mnist`."""
+    """The options of the dataset `fashion_mnist`."""
 
     root: Path = Field(
         default=Path("datasets/FashionMNIST"),
@@ -41,10 +41,10 @@ class FashionMNISTOptions(MNISTOptions):
 
 
 def load(options: FashionMNISTOptions) -> Splits:
-    """Train and validation out of `train` (stratified), test is `t10k`.
+    """Load train and validation out of `train` (stratified); test is `t10k`.
 
     Raises:
-        ConfigError, DataError: see `lfp_snn.data.mnist.read` and `image_splits`.
+        ConfigError, DataError: the errors of `lfp_snn.data.mnist.read` and `image_splits`.
     """
     images = read(options.root, FASHION)
     return image_splits(images, options, name="fashion_mnist", source=SOURCE)

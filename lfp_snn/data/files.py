@@ -1,4 +1,4 @@
-"""What the datasets share whose recordings lie in files of their own."""
+"""The base of datasets whose recordings lie in files of their own."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ _CHUNK = 16  # recordings decoded at once: they stay in the processor's cache
 
 
 class FileOptions(SpikeOptions):
-    """Options of datasets of files."""
+    """The options of datasets of files."""
 
     on_bad_file: Literal["error", "skip"] = Field(
         default="error",
@@ -32,12 +32,12 @@ class Files(NamedTuple):
     """The files of a dataset.
 
     Args:
-        paths: where they are.
-        labels: class of each, int64.
-        ids: name of each.
-        read: the recordings of some of the files, laid end to end; equally many of each file, or
-            any number where it is asked for one file.
-        single: each file is one recording.
+        paths: the paths of the files.
+        labels: the class of each file, int64.
+        ids: the name of each file.
+        read: a function that gives the recordings of some of the files, laid end to end; equally
+            many of each file, or any number where it is asked for one file.
+        single: whether each file is one recording.
     """
 
     paths: Sequence[Path]
@@ -48,10 +48,10 @@ class Files(NamedTuple):
 
 
 def fit(path: Path, events: Events, sensor: tuple[int, int, int], advice: str) -> Events:
-    """The events of a file, on a sensor that is at least as large as what they need.
+    """The events of a file on a given sensor, which must be at least as large as they need.
 
     Raises:
-        DataError: it is not; ends with the advice.
+        DataError: the sensor is too small; the message ends with the advice.
     """
     if any(own > common for own, common in zip(events.sensor, sensor, strict=True)):
         raise DataError(f"{path} is of a sensor {events.sensor}, larger than {sensor}; {advice}")
@@ -74,14 +74,15 @@ def file_set(
     classes: tuple[str, ...],
     key: Mapping[str, Any] | None = None,
 ) -> FileSet:
-    """The set of all recordings in files: encoded once and cached, or read when asked for.
+    """Make the set of all recordings in files: encoded once and cached, or read when asked for.
 
     Args:
-        name: of the dataset.
+        name: the name of the dataset.
         files: the files.
-        options: says which of the two, how to encode, and what to do with bad files.
-        sensor: (polarities, height, width) of the recordings.
-        classes: name of each class.
+        options: the options that say which of the two, how to encode, and what to do with bad
+            files.
+        sensor: the sensor (polarities, height, width) of the recordings.
+        classes: the name of each class.
         key: what the recordings depend on beside the files and the encoding.
 
     Raises:
@@ -105,7 +106,7 @@ def file_set(
 
 
 def encode(files: Files, options: FileOptions) -> Iterator[Binned]:
-    """Spike trains of the files that can be read, chunk by chunk, with their owners.
+    """Encode the files that can be read, chunk by chunk: spike trains with their owners.
 
     Raises:
         DataError: a file cannot be read and is not to be skipped, or none can.
@@ -127,7 +128,7 @@ def encode(files: Files, options: FileOptions) -> Iterator[Binned]:
 
 
 def _readable(files: Files, numbers: IntArray, options: FileOptions) -> Iterator[Binned]:
-    """What can be read of a chunk, file by file."""
+    """The files of a chunk that can be read, with their events, one by one."""
     for number in numbers:
         try:
             yield _encode(files, np.array([number]), options)
@@ -170,5 +171,5 @@ def _names(files: Files, owners: IntArray) -> list[str]:
 
 
 def _within(owners: IntArray) -> IntArray:
-    """The number of each sample among those of its file; `owners` ascends."""
+    """The number of each sample among the samples of its file; `owners` ascends."""
     return np.arange(len(owners)) - np.searchsorted(owners, owners)

@@ -42,13 +42,13 @@ class FilterBank:
     """The filter bank, and how levels become events.
 
     Args:
-        channels: C.
-        low_hz, high_hz: centres of the lowest and of the highest filter.
-        rate_hz: samples a second to which every sound is brought.
-        window_us: microseconds over which power is averaged.
-        threshold_db: change of level that makes an event.
+        channels: the number C of channels.
+        low_hz, high_hz: the centres of the lowest and of the highest filter.
+        rate_hz: the samples a second to which every sound is brought.
+        window_us: the microseconds over which power is averaged.
+        threshold_db: the change of level that makes an event.
         floor_db: the floor, below the loudest window.
-        code: ON and OFF events (`delta`), or ON events alone (`onset`).
+        code: the events: ON and OFF (`delta`), or ON alone (`onset`).
 
     Raises:
         ConfigError: the filters do not fit below half the rate.
@@ -76,21 +76,21 @@ class FilterBank:
 
     @property
     def sensor(self) -> tuple[int, int, int]:
-        """(polarities, 1, channels)."""
+        """The sensor (polarities, 1, channels) of the events."""
         return (2 if self.code == "delta" else 1, 1, self.channels)
 
     @property
     def _window(self) -> int:
-        """Samples of a window."""
+        """The number of samples of a window."""
         return round(self.window_us * self.rate_hz / _MICROSECONDS)
 
     def centres(self) -> FloatArray:
-        """Centre of each filter in Hz, float64 [C], the lowest first."""
+        """The centre of each filter in Hz, float64 [C], the lowest first."""
         low, high = (_ERB * math.log10(1 + _BREAK * f) for f in (self.low_hz, self.high_hz))
         return np.asarray((10 ** (np.linspace(low, high, self.channels) / _ERB) - 1) / _BREAK)
 
     def levels(self, sound: Sound) -> FloatArray:
-        """L of each window and channel, float64 [windows, C]; all 0 for a sound of silence."""
+        """The level L of each window and channel, float64 [windows, C]; all 0 for silence."""
         samples = sound.samples
         if sound.rate != self.rate_hz:
             common = np.gcd(sound.rate, self.rate_hz)
@@ -113,11 +113,11 @@ class FilterBank:
         """The events of a sound, on a sensor of one row of channels.
 
         Args:
-            path: for messages.
+            path: the path of the file, for messages.
             sound: the sound.
 
         Raises:
-            DataError: its level never moves by a threshold.
+            DataError: the level of the sound never moves by a threshold.
         """
         levels = self.levels(sound)
         moved = delta(np.vstack([np.zeros(self.channels), levels]), self.threshold_db)[1:]
@@ -138,7 +138,7 @@ class FilterBank:
 
 @lru_cache(maxsize=8)
 def _filters(centres: tuple[float, ...], rate: int) -> list[tuple[FloatArray, FloatArray]]:
-    """Zeros of each filter, and its poles as second-order sections.
+    """The zeros of each filter, and its poles as second-order sections.
 
     All four pairs of poles are one; as a polynomial of eighth order they would not be stable where
     a filter is narrow beside the rate.

@@ -1,4 +1,4 @@
-"""Events at other pixels, and events in a box of time and space."""
+"""Geometry of events: moves to other pixels, and boxes in time and space."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def rotated(events: Events, degrees: float) -> Events:
-    """The events turned about the middle of the sensor; see `lfp_snn.data.augment.Rotate`."""
+    """The events turned about the middle of the sensor, as `lfp_snn.data.augment.Rotate` does."""
     _, height, width = events.sensor
     x, y = events.x - (width - 1) / 2, events.y - (height - 1) / 2
     sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
@@ -26,7 +26,7 @@ def rotated(events: Events, degrees: float) -> Events:
 
 
 def moved(events: Events, x: IntArray, y: IntArray) -> Events:
-    """The events at other pixels, without those that are now off the sensor."""
+    """The events at other pixels, without the ones that are now off the sensor."""
     _, height, width = events.sensor
     kept = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     return replace(events, x=x.astype(np.int16), y=y.astype(np.int16)).only(kept)
@@ -35,7 +35,7 @@ def moved(events: Events, x: IntArray, y: IntArray) -> Events:
 def inside(
     events: Events, corner: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]
 ) -> BoolArray:
-    """Whether events lie in a box whose corner and sides are shares of (t, y, x)."""
+    """Whether each event lies in a box whose corner and sides are shares of (t, y, x)."""
     _, height, width = events.sensor
     span = int(events.t[-1] - events.t[0]) + 1
     found = np.ones(len(events), np.bool_)

@@ -33,7 +33,7 @@ _ROOTS = {
 
 
 class ImageCameraOptions(SimulatedOptions):
-    """Options of the dataset `image_camera`. Its events are simulated."""
+    """The options of the dataset `image_camera`, whose events are simulated."""
 
     images: Literal["mnist", "fashion_mnist", "cifar10", "folder"] = Field(
         default="folder",
@@ -68,14 +68,14 @@ class ImageCameraOptions(SimulatedOptions):
         return Saccades.of(self.side)
 
     def folder(self) -> Path:
-        """Where the images are."""
+        """The folder of the images."""
         if self.root is not None:
             return self.root
         return _ROOTS[self.images]
 
 
 def load(options: ImageCameraOptions) -> Splits:
-    """Train and validation out of the training part of the images, test out of their test part.
+    """Load train and validation from the training part of the images, test from their test part.
 
     Raises:
         DataError: the images are missing or damaged, or more are asked for than there are.
@@ -116,15 +116,15 @@ def camera_splits(
     source: str,
     ids: Sequence[str] | None = None,
 ) -> Splits:
-    """Simulated recordings of images, in train, validation and test; stratified.
+    """Make simulated recordings of images, in train, validation and test; stratified.
 
     Args:
-        images: of both parts.
-        shown: how many of each part are shown, of all classes alike (None: all).
-        options: camera and encoding.
-        name: of the dataset.
-        source: see `Splits`.
-        ids: names of all images; None: their numbers among those that are shown.
+        images: the images of both parts.
+        shown: the number of images of each part that are shown, of all classes alike (None: all).
+        options: the options of camera and encoding.
+        name: the name of the dataset.
+        source: a phrase about the source (`Splits`).
+        ids: the names of all images; None for their numbers among the images that are shown.
 
     Raises:
         DataError: more images are asked for than there are, or a part is left empty.
@@ -149,7 +149,7 @@ def camera_splits(
 
 
 def _some(part: str, labels: Labels, number: int | None) -> Labels:
-    """Positions of so many images of a part, of all classes alike."""
+    """The positions of a number of images of a part, of all classes alike."""
     wanted = len(labels) if number is None else number
     if wanted > len(labels):
         raise DataError(f"{wanted} images of {part} are asked for, but there are {len(labels)}")

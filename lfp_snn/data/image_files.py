@@ -22,7 +22,7 @@ SOURCE = "your own still images, in folders of their class or in a zip of them"
 
 
 class ImageFilesOptions(ImageOptions):
-    """Options of the dataset `images`."""
+    """The options of the dataset `images`."""
 
     root: Path = Field(
         default=Path("datasets/images"),
@@ -45,13 +45,14 @@ class ImageFilesOptions(ImageOptions):
 
 
 def load(options: ImageFilesOptions) -> Splits:
-    """The parts that the folders give; else a share tests, and one of the others validates.
+    """Load the parts that the folders give; else a share tests, and one of the others validates.
 
     Images that are in no part (`options.train`) are not read.
 
     Raises:
         ConfigError: the code does not fit the steps.
-        DataError: there are none, one cannot be read, their sizes differ, or a part is left empty.
+        DataError: there are no images, one cannot be read, their sizes differ, or a part is left
+            empty.
     """
     encoder = options.encoder()
     files = class_files(options.root, SUFFIXES, "images", options.test_share)
@@ -81,19 +82,19 @@ def load(options: ImageFilesOptions) -> Splits:
 
 
 def read_images(tree: Tree, names: Sequence[str], *, colour: bool, side: int | None) -> ImageArray:
-    """The images of some files.
+    """Read the images of some files.
 
     Args:
-        tree: where they are.
-        names: of at least one of its files.
-        colour: red, green and blue; else grey.
-        side: all become squares of so many pixels; None: as they are.
+        tree: the tree that holds the files.
+        names: the names of at least one of its files.
+        colour: whether images have red, green and blue; otherwise they are grey.
+        side: the side in pixels of the squares that all images become; None to leave their size.
 
     Returns:
-        uint8 [N, 1 or 3, rows, columns].
+        The images, uint8 [N, 1 or 3, rows, columns].
 
     Raises:
-        DataError: one cannot be read, they differ in size, or together they unpack to far more
+        DataError: an image cannot be read, they differ in size, or together they unpack to far more
             than their files hold.
     """
 

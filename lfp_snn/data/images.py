@@ -1,4 +1,4 @@
-"""What the datasets of still images share: their options, and how images become a set."""
+"""The base of datasets of still images: their options, and how images become a set."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ _CODES = {name: choice_of(name, code) for name, code in CODES.items()}
 
 
 class ImageOptions(Options):
-    """Options of every dataset of still images."""
+    """The options of every dataset of still images."""
 
     root: Path
     steps: int = Field(default=15, ge=1, description="T, how many time steps an image is shown for")
@@ -42,7 +42,7 @@ class ImageOptions(Options):
         """The code that these options describe.
 
         Raises:
-            ConfigError: it does not fit into so many steps.
+            ConfigError: the code does not fit into the number of steps.
         """
         return Encoder(self.encoding.make(), self.steps, self.seed)
 
@@ -52,10 +52,11 @@ class Images:
     """The images of a dataset, in the parts in which it is published.
 
     Args:
-        train, test: uint8 [N, channels, rows, columns]; 1 channel (grey) or 3 (red, green, blue).
-        train_labels, test_labels: int64 [N], positions in `classes`.
-        classes: names.
-        parts: names of the two parts, which go into the names of the samples.
+        train, test: the images, uint8 [N, channels, rows, columns]; 1 channel (grey) or 3 (red,
+            green, blue).
+        train_labels, test_labels: the labels, int64 [N], positions in `classes`.
+        classes: the names of the classes.
+        parts: the names of the two parts, which go into the names of the samples.
 
     Raises:
         DataError: the images of the two parts have different shapes.
@@ -81,7 +82,7 @@ def _size(images: ImageArray) -> str:
 
 
 def image_splits(images: Images, options: ImageOptions, *, name: str, source: str) -> Splits:
-    """Train and validation out of the training part (stratified); the test part tests.
+    """Make train and validation out of the training part (stratified); the test part tests.
 
     Raises:
         ConfigError: the code does not fit the steps.
@@ -103,15 +104,15 @@ def image_splits(images: Images, options: ImageOptions, *, name: str, source: st
 
 
 def luminance(images: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Brightness in [0, 1] of grey or colour images.
+    """The brightness in [0, 1] of grey or colour images.
 
         Y = 0.299 R + 0.587 G + 0.114 B        (ITU-R BT.601, on the values as they are stored)
 
     Args:
-        images: uint8 [N, 1 or 3, rows, columns].
+        images: the images, uint8 [N, 1 or 3, rows, columns].
 
     Returns:
-        float64 [N, rows, columns].
+        The brightness, float64 [N, rows, columns].
     """
     if images.shape[1] == 1:
         return images[:, 0] / 255

@@ -1,4 +1,4 @@
-"""The index of one's own recordings: what was found in a folder, and which part each file is in.
+"""The index of a user's recordings: what was found in a folder, and which part each file is in.
 
 `look` reads every file once, and `write_index` keeps what it found: sensor, classes, files with
 label, group, part and targets. The dataset `lfp_snn.data.recordings` is read from such an index, so
@@ -34,17 +34,17 @@ _VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """What an index says.
+    """The content of an index.
 
     Args:
-        folder: where the files are.
-        sensor: (polarities, height, width) that holds all of them.
-        classes: names of the classes; of the targets, where files have no classes.
+        folder: the folder of the files.
+        sensor: the sensor (polarities, height, width) that holds all of them.
+        classes: the names of the classes; of the targets, where files have no classes.
         entries: the files.
-        targets: names of the numbers to learn.
-        validation_time: share of each training recording, its last stretch of time, that
+        targets: the names of the numbers to learn.
+        validation_time: the share of each training recording, its last stretch of time, that
             validates; 0 where other recordings do, or none.
-        layout: columns and unit of time of files that do not tell them.
+        layout: the columns and the unit of time of files that do not tell them.
     """
 
     folder: Path
@@ -57,16 +57,16 @@ class Index:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
-    """What looking at the files has shown.
+class FolderContents:
+    """What a look at all files of a folder has shown.
 
     Args:
         entries: the files that can be read.
-        sensor: (polarities, height, width) that holds all of them.
-        durations: seconds of each.
-        counts: events of each.
-        bad: why the others cannot be read.
-        notices: what is odd about those that can, each with the name of its file.
+        sensor: the sensor (polarities, height, width) that holds all of them.
+        durations: the seconds of each file.
+        counts: the number of events of each file.
+        bad: the reasons why the other files cannot be read.
+        notices: what is odd about readable files, each with the name of its file.
     """
 
     entries: list[Entry]
@@ -82,17 +82,17 @@ def look(
     entries: Sequence[Entry],
     track: Callable[[Sequence[Entry]], Iterable[Entry]],
     layout: Layout = AS_IT_IS,
-) -> Seen:
-    """Read every file once.
+) -> FolderContents:
+    """Look at every file once.
 
     Args:
-        folder: to which the files are relative.
+        folder: the folder to which the files are relative.
         entries: the files.
-        track: yields the entries, and may show how far it is.
-        layout: columns and unit of time of files that do not tell them.
+        track: a function that yields the entries, and may show the progress.
+        layout: the columns and the unit of time of files that do not tell them.
 
     Raises:
-        DataError: none can be read, or they have fewer than two classes and no targets.
+        DataError: no file can be read, or they have fewer than two classes and no targets.
     """
     good, durations, counts, bad, odd = [], [], [], [], list[str]()
     sensor = [1, 1, 1]
@@ -112,7 +112,7 @@ def look(
     if not good[0].targets and len({entry.label for entry in good}) < 2:
         raise DataError(f"{folder} has one class only ({good[0].label}); at least two are needed")
     polarities, height, width = sensor
-    return Seen(
+    return FolderContents(
         good, (polarities, height, width), np.array(durations), np.array(counts, np.int64), bad, odd
     )
 
@@ -120,15 +120,15 @@ def look(
 def notices_of_parts(
     folder: Path, entries: Sequence[Entry], validation_time: float = 0.0
 ) -> list[str]:
-    """What a user should know of classes and parts.
+    """Notices about classes and parts for the user.
 
-    Folders without recordings, classes with one recording or without any to train, groups in
-    several parts, and that nothing validates.
+    They tell of folders without recordings, of classes with one recording or without any to train,
+    of groups in several parts, and that nothing validates.
 
     Args:
         folder: the folder that was looked at.
-        entries: what of it can be read, with parts.
-        validation_time: see :class:`Index`.
+        entries: the files of it that can be read, with parts.
+        validation_time: the share of each training recording that validates (:class:`Index`).
     """
     found = [f"{empty} has no recordings that can be read" for empty in _empty(folder, entries)]
     for label, count in sorted(Counter(entry.label for entry in entries if entry.label).items()):
@@ -148,7 +148,7 @@ def notices_of_parts(
 
 
 def _empty(folder: Path, entries: Sequence[Entry]) -> list[Path]:
-    """Folders at the top, or of classes within those of parts, of which nothing is listed."""
+    """The folders at the top, or of classes within parts, of which nothing is listed."""
     used = {parent for entry in entries for parent in (folder / entry.file).parents}
     tops = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     inner = [path for top in tops if part_named(top.name) for path in sorted(top.iterdir())]
@@ -162,7 +162,7 @@ def _empty(folder: Path, entries: Sequence[Entry]) -> list[Path]:
 def write_index(
     path: Path,
     folder: Path,
-    seen: Seen,
+    seen: FolderContents,
     entries: Sequence[Entry],
     targets: Sequence[str] = (),
     validation_time: float = 0.0,
@@ -174,15 +174,15 @@ def write_index(
 
     Args:
         path: the index to make.
-        folder: where the files are.
-        seen: what looking at them has shown.
+        folder: the folder of the files.
+        seen: what a look at the files has shown.
         entries: the files, with parts.
-        targets: names of the targets.
-        validation_time: see :class:`Index`.
-        layout: see :class:`Index`.
+        targets: the names of the targets.
+        validation_time: the share of each training recording that validates (:class:`Index`).
+        layout: the layout of files that do not tell it (:class:`Index`).
 
     Raises:
-        DataError: it is there already, or cannot be written.
+        DataError: the index is there already, or cannot be written.
     """
     content = {
         "version": _VERSION,
@@ -205,15 +205,17 @@ def write_index(
 
 
 def read_index(path: Path, root: Path | None = None) -> Index:
-    """What an index says.
+    """Read an index.
 
     Args:
         path: the index.
-        root: where the recordings are, if they were moved without it. By default where they lie
-            from the index on, as when it was made, else at the place where they were then.
+        root: the folder of the recordings, if they were moved without the index. By default they
+            are looked for relative to the index, then at the place where they were when it was
+            made.
 
     Raises:
-        DataError: it is missing, damaged, or of another version, or a file leads out of its folder.
+        DataError: the index is missing, damaged, or of another version, or a file leads out of its
+            folder.
     """
     if not path.exists():
         raise DataError(
@@ -269,8 +271,10 @@ def _entry(path: Path, content: dict[str, Any], targets: int) -> Entry:
     return entry
 
 
-def summary(seen: Seen, entries: Sequence[Entry], validation_time: float = 0.0) -> dict[str, Any]:
-    """What an import found, for a table."""
+def summary(
+    seen: FolderContents, entries: Sequence[Entry], validation_time: float = 0.0
+) -> dict[str, Any]:
+    """The rows of a table of what an import found."""
     balance = Counter(entry.label for entry in entries)
     parts = Counter(entry.part for entry in entries)
     rates = seen.counts / np.maximum(seen.durations, 1e-6)

@@ -1,4 +1,4 @@
-"""Which axes of an input are samples, time and frame, and what is said if they lie elsewhere.
+"""The axes of an input: samples, time and frame, and the errors if they lie elsewhere.
 
 A frame is what the network takes at one time step. `T` is the axis of time, `B` that of samples:
 inputs lie as `TB` (`[T, B, *frame]`), `BT` (`[B, T, *frame]`) or `B` (`[B, *frame]`, no time: the
@@ -21,12 +21,12 @@ _SAY = "say which with layout='TB', 'BT' or 'B'"
 
 @dataclass(frozen=True)
 class Axes:
-    """How inputs lie.
+    """The meaning of the axes of inputs.
 
     Args:
-        batch: axis of the samples, 0 or 1; None where they come one by one.
-        timed: is there an axis of time, the first beside that of the samples?
-        frame: shape of what the network takes at one step.
+        batch: the axis of the samples, 0 or 1; None where they come one by one.
+        timed: whether there is an axis of time, the first one beside the axis of the samples.
+        frame: the shape of what the network takes at one step.
         steps: T; None where there is no time.
     """
 
@@ -44,17 +44,17 @@ def find_axes(
     steps: int | None = None,
     outputs_of: OutputsOf | None = None,
 ) -> Axes:
-    """How inputs of this shape lie.
+    """Find the meaning of the axes of inputs.
 
     Args:
-        shape: of an input as it comes.
+        shape: the shape of an input as it comes.
         batch: the axis of its samples, which is known; None where samples come one by one.
-        layout: what the user says of it, if anything.
-        steps: T of inputs that have no time axis, if that was given.
-        outputs_of: tells the frames that the network takes, where there is one.
+        layout: the layout that the user gave, if any.
+        steps: T of inputs that have no time axis, if it was given.
+        outputs_of: a function that tells the frames that the network takes, where there is one.
 
     Raises:
-        DataError: time lies elsewhere, what was said does not fit, or nothing tells what is time.
+        DataError: time lies elsewhere, the layout does not fit, or nothing tells what is time.
     """
     sample = shape if batch is None else shape[:batch] + shape[batch + 1 :]
     if layout is None:
@@ -137,7 +137,7 @@ def _check_said(layout: Layout, shape: Shape, batch: int | None) -> None:
 
 
 def _is_timed(shape: Shape, sample: Shape, steps: int | None, outputs_of: OutputsOf | None) -> bool:
-    """Is the first axis of a sample time, and not part of the frame?"""
+    """Whether the first axis of a sample is time, and not part of the frame."""
     if outputs_of is None:
         return steps is None
     with_time, without = _takes(outputs_of, sample[1:]), _takes(outputs_of, sample)

@@ -14,24 +14,26 @@ Sampling = Literal["in_order", "shuffle", "balanced"]
 
 
 class Loader:
-    """Yields a set in batches.
+    """A loader that yields a set in batches.
 
     The order, and whatever is drawn for the samples, is a pure function of (seed, epoch): a run
     that was killed goes on in mid-epoch with `start` = the batches it has done, and sees what it
     would have seen, whatever the number of workers.
 
     Args:
-        samples: the set. One with batches of its own (that of a torch `DataLoader`) is cut as that
-            says, but where it is taken in order.
-        batch_size: B; the last batch of an epoch may be smaller.
-        sampling: `in_order`, the set as it is, without augmentation; or for training `shuffle`, all
-            samples in a new order in each epoch, or `balanced`, every class equally often: as many
-            samples in all, those of rare classes several times, and of frequent ones a part.
-        seed: draws the orders and the augmentation.
-        workers: threads that put batches together ahead of time; 0: none, when they are asked for.
-        shard: which share of every batch this loader yields, and of how many. Together they yield
-            the batches that a single one would; shares differ by one sample at most, and one may
-            have none.
+        samples: the set. A set with batches of its own (from a torch `DataLoader`) is cut as it
+            says, except where it is taken in order.
+        batch_size: B, the number of samples of a batch; the last batch of an epoch may be smaller.
+        sampling: the order of samples: `in_order`, the set as it is, without augmentation; or for
+            training `shuffle` (all samples in a new order in each epoch) or `balanced` (every class
+            equally often, with the same number of samples in all: rare classes several times, and a
+            part of frequent ones).
+        seed: the seed of the orders and the augmentation.
+        workers: the number of threads that put batches together ahead of time; with 0 they are put
+            together when they are asked for.
+        shard: the number of the share of every batch that this loader yields, and the number of
+            shares. Together the shares are the batches that a single loader would yield; they
+            differ by one sample at most, and a share may be empty.
 
     Raises:
         ConfigError: the batch size is below 1, workers below 0, there is no such sampling, or
@@ -78,7 +80,7 @@ class Loader:
         return -(-len(self.samples) // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0, every: int = 1) -> Iterator[Batch]:
-        """The batches of an epoch: batch number `start`, and each that is `every` further on.
+        """Yield the batches of an epoch: batch number `start`, and each that is `every` further on.
 
         Raises:
             DataError: a sample cannot be read.
@@ -89,7 +91,7 @@ class Loader:
         yield from self.samples.batches(own, draw, self.workers)
 
     def _batches(self, draw: Draw) -> Sequence[IntArray]:
-        """The positions of the samples of each batch."""
+        """The positions of the samples of each batch of an epoch."""
         if self._own is not None:
             return self._own.draw(draw)
         order = self._order(draw.epoch)
@@ -106,7 +108,7 @@ class Loader:
 
 
 def _balanced(labels: IntArray, rng: np.random.Generator) -> IntArray:
-    """Positions with every class equally often (give or take one), as many as there are labels."""
+    """Draw as many positions as there are labels, every class equally often (give or take one)."""
     classes = rng.permutation(np.unique(labels))
     shares = np.full(len(classes), len(labels) // len(classes))
     shares[: len(labels) % len(classes)] += 1

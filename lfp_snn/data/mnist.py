@@ -26,7 +26,7 @@ _UINT8 = 0x08  # IDX type code, the third byte of the magic number; the fourth i
 
 
 class MNISTOptions(ImageOptions):
-    """Options of the dataset `mnist`."""
+    """The options of the dataset `mnist`."""
 
     root: Path = Field(
         default=Path("datasets/MNIST"),
@@ -42,12 +42,12 @@ class MNISTOptions(ImageOptions):
 
 @dataclass(frozen=True)
 class IDXSet:
-    """A dataset in MNIST's four files.
+    """A description of a dataset in MNIST's four files.
 
     Args:
-        title: what it is called.
-        url: where the files are.
-        classes: names of the labels 0, 1 ...
+        title: the title of the dataset.
+        url: the address of the files.
+        classes: the names of the labels 0, 1 ...
     """
 
     title: str
@@ -59,10 +59,10 @@ MNIST = IDXSet("MNIST", "https://ossci-datasets.s3.amazonaws.com/mnist", CLASSES
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """Reads an IDX file of bytes, compressed with gzip or not.
+    """Read an IDX file of bytes, compressed with gzip or not.
 
-    Layout: 0, 0, type (8 = unsigned byte), rank; then `rank` big-endian 32-bit lengths; then the
-    content, last dimension fastest.
+    The layout is 0, 0, type (8 = unsigned byte), rank; then `rank` big-endian 32-bit lengths; then
+    the content, last dimension fastest.
 
     Raises:
         DataError: the file is missing, is no IDX file of bytes, is shorter or longer than its
@@ -95,7 +95,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read(root: Path, of: IDXSet = MNIST) -> Images:
-    """All images and labels of a folder.
+    """Read all images and labels of a folder.
 
     Raises:
         DataError: a file is missing or damaged (see `read_idx`), the files do not hold images and
@@ -107,7 +107,7 @@ def read(root: Path, of: IDXSet = MNIST) -> Images:
 
 
 def _part(root: Path, part: str, of: IDXSet) -> tuple[ImageArray, Labels]:
-    """Images, uint8 [N, 1, rows, columns], and labels, int64 [N], of `train` or `t10k`."""
+    """The images, uint8 [N, 1, rows, columns], and labels, int64 [N], of `train` or `t10k`."""
     image_file = _find(root, f"{part}-images-idx3-ubyte", of)
     label_file = _find(root, f"{part}-labels-idx1-ubyte", of)
     images, labels = read_idx(image_file), read_idx(label_file)
@@ -136,9 +136,9 @@ def _find(root: Path, stem: str, of: IDXSet) -> Path:
 
 
 def load(options: MNISTOptions) -> Splits:
-    """Train and validation out of `train` (stratified), test is `t10k`.
+    """Load train and validation out of `train` (stratified); test is `t10k`.
 
     Raises:
-        ConfigError, DataError: see `read` and `image_splits`.
+        ConfigError, DataError: the errors of `read` and `image_splits`.
     """
     return image_splits(read(options.root), options, name="mnist", source=SOURCE)

@@ -1,8 +1,8 @@
 """MNIST shown to a simulated event camera that makes three saccades, as N-MNIST was recorded.
 
-The images are those of MNIST, the events are simulated (`lfp_snn.data.camera`). What is learnt here
-says something of N-MNIST, of which it is a model, but is no result on N-MNIST. Other images:
-`lfp_snn.data.image_camera`.
+The images are those of MNIST, the events are simulated (`lfp_snn.data.camera`). A result on this
+dataset says something of N-MNIST, of which it is a model, but is no result on N-MNIST. Other images
+can be shown with `lfp_snn.data.image_camera`.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ SOURCE = "MNIST images (LeCun, Cortes, Burges; CC BY-SA 3.0) seen by a simulated
 
 
 class MNISTCameraOptions(SimulatedOptions):
-    """Options of the dataset `mnist_camera`. Its events are simulated."""
+    """The options of the dataset `mnist_camera`, whose events are simulated."""
 
     root: Path = Field(
         default=Path("datasets/MNIST"),
@@ -31,7 +31,7 @@ class MNISTCameraOptions(SimulatedOptions):
 
 
 def load(options: MNISTCameraOptions) -> Splits:
-    """Train and validation out of MNIST's training part, test out of its test part; stratified.
+    """Load train and validation from MNIST's training part, test from its test part; stratified.
 
     Raises:
         DataError: the images are missing or damaged, or more are asked for than there are.

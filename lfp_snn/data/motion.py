@@ -1,4 +1,4 @@
-"""Images that move: what a sensor sees of a still image while it makes three saccades.
+"""The motion of a sensor that makes three saccades in front of a still image, and what it sees.
 
 The way is that of N-MNIST (G. Orchard, A. Jayawant, G. Cohen, N. Thakor, Frontiers in Neuroscience
 9, 2015): a triangle, run through at constant speed, 100 ms a side.
@@ -26,15 +26,16 @@ _VIEWS = 60  # over the recording; more where the way is longer than N-MNIST's
 
 @dataclass(frozen=True)
 class Saccades:
-    """A sensor in front of a still image; by default that of N-MNIST.
+    """A sensor in front of a still image, with its way over it; by default as for N-MNIST.
 
     The image lies in the middle of the way; around it all is black. It is sampled with bilinear
     interpolation, so an image with many more pixels than `extent` should be scaled down before.
 
     Args:
-        rows, columns: pixels of the sensor.
-        extent: sensor pixels that the longer side of an image covers, whatever its own pixels are.
-        reach: sensor pixels that the way is wide, and high; 0 stands still.
+        rows, columns: the size of the sensor in pixels.
+        extent: the sensor pixels that the longer side of an image covers, whatever its own pixels
+            are.
+        reach: the width and height of the way in sensor pixels; 0 stands still.
 
     Raises:
         ConfigError: a size is not positive, or the reach is negative.
@@ -57,24 +58,23 @@ class Saccades:
         return cls(side, side, side * _EXTENT / _SIDE, side * _REACH / _SIDE)
 
     def views(self, images: FloatArray) -> Iterator[tuple[int, FloatArray]]:
-        """Times in microseconds, 0 to `DURATION_US`, and what is seen at each of them.
+        """The times in microseconds, 0 to `DURATION_US`, and what is seen at each of them.
 
-        They lie 5 ms apart, or closer, so that nothing moves more than 0.7 pixels from one to the
-        next.
+        The times lie 5 ms apart, or closer, so that nothing moves more than 0.7 pixels between two.
         """
         count = max(_VIEWS, math.ceil(_VIEWS * self.reach / _REACH))
         for t in np.rint(np.linspace(0, DURATION_US, count + 1)).astype(np.int64).tolist():
             yield t, self.view(images, t)
 
     def view(self, images: FloatArray, t: float) -> FloatArray:
-        """What the sensor sees at time t, in microseconds.
+        """The brightness that the sensor sees at time t, in microseconds.
 
         Args:
-            images: brightness, float64 [..., image rows, image columns].
-            t: 0 to `DURATION_US`.
+            images: the brightness, float64 [..., image rows, image columns].
+            t: the time, 0 to `DURATION_US`.
 
         Returns:
-            float64 [..., rows, columns].
+            The brightness on the sensor, float64 [..., rows, columns].
         """
         corners = np.arange(len(TRIANGLE)) * SACCADE_US
         x, y = (np.interp(t, corners, TRIANGLE[:, axis] * self.reach) for axis in (0, 1))

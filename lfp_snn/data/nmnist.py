@@ -34,7 +34,7 @@ _OVERFLOW_US = 2**13
 
 
 class NMNISTOptions(FileOptions):
-    """Options of the dataset `nmnist`."""
+    """The options of the dataset `nmnist`."""
 
     root: Path = Field(default=Path("datasets/NMNIST"), description=f"folder that holds {LAYOUT}")
     download: bool = Field(
@@ -52,12 +52,12 @@ class Recordings(NamedTuple):
 
 
 def read_events(path: Path) -> Events:
-    """Reads one N-MNIST `.bin` recording.
+    """Read one N-MNIST `.bin` recording.
 
     An event takes 5 bytes: x, y, then polarity (1 bit) and microseconds (23 bits), big-endian. A
     row of 240 marks no event but an overflow of the camera's clock: it and all after it are 8192
-    microseconds later than written. Overflow marks are left out of the result. Equal, event by
-    event, to tonic's `read_mnist_file`.
+    microseconds later than written. Overflow marks are left out of the result, which equals, event
+    by event, the one of tonic's `read_mnist_file`.
 
     Raises:
         DataError: the file is missing, empty, truncated, or has an event off the 34 x 34 sensor.
@@ -66,7 +66,7 @@ def read_events(path: Path) -> Events:
 
 
 def read_many(paths: Sequence[Path]) -> Events:
-    """Reads several recordings, laid end to end; see `read_events`."""
+    """Read several recordings, laid end to end, each as `read_events` does."""
     contents = [_content(path) for path in paths]
     ends = np.cumsum([len(content) // _EVENT_BYTES for content in contents], dtype=np.int64)
     raw = np.frombuffer(b"".join(contents), dtype=np.uint8).reshape(-1, _EVENT_BYTES)
@@ -102,7 +102,7 @@ def _content(path: Path) -> bytes:
 
 @numba.njit(cache=True, nogil=True)
 def _decode(raw, starts, height, width):  # type: ignore[no-untyped-def]
-    """Returns x, y, t, p, offsets, and the first event that lies off the sensor (or -1)."""
+    """Decode recordings to x, y, t, p, offsets, and the first event off the sensor (or -1)."""
     x = np.empty(len(raw), np.int16)
     y = np.empty(len(raw), np.int16)
     t = np.empty(len(raw), np.int64)
@@ -128,7 +128,7 @@ def _decode(raw, starts, height, width):  # type: ignore[no-untyped-def]
 
 
 def list_recordings(root: Path, part: str) -> Recordings:
-    """Lists root/part/<label>/*.bin. Other files, and hidden folders, are passed over.
+    """List root/part/<label>/*.bin. Other files, and hidden folders, are passed over.
 
     Raises:
         DataError: the folder is missing or has no recordings, or a folder in it is no class.
@@ -155,10 +155,11 @@ def list_recordings(root: Path, part: str) -> Recordings:
 
 
 def load(options: NMNISTOptions) -> Splits:
-    """Train and validation out of Train (stratified), test from Test. A partial folder will do.
+    """Load train and validation from Train (stratified), test from Test; a partial folder will do.
 
     Raises:
-        DataError: see `list_recordings` and `read_events`; or Train has fewer than two classes.
+        DataError: a folder or file cannot be read (`list_recordings`, `read_events`), or Train has
+            fewer than two classes.
     """
     root = options.root
     if options.download and not any((root / part).exists() for part in ("Train", "Test")):
@@ -188,7 +189,7 @@ def load(options: NMNISTOptions) -> Splits:
 
 
 def load_file(path: Path, options: SpikeOptions) -> SpikeSet:
-    """One recording, encoded as the set is; its label is unknown (-1)."""
+    """Load one recording, encoded as the set is; its label is unknown (-1)."""
     return SpikeSet(
         options.encode(read_events(path)),
         labels=np.array([-1]),

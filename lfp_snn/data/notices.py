@@ -1,4 +1,4 @@
-"""What is odd about a recording: it can be read, but may not be what it should be."""
+"""Notices about recordings that can be read but are odd, and may not be what they should be."""
 
 import numpy as np
 
@@ -11,14 +11,14 @@ _ENOUGH = 10  # events, to tell any of them from the rest
 
 
 def notices(events: Events) -> list[str]:
-    """Sentences about the times of one recording that a user should know of.
+    """Notices about the times of one recording, as sentences for the user.
 
-    Told are a duration of zero, a clock that began again (it wrapped, or recordings were laid end
-    to end), other times that run backwards, and single events far from all others: up to one in
-    200, with a gap of ten times as long as all the rest lasts.
+    They tell of a duration of zero, of a clock that began again (it wrapped, or recordings were
+    laid end to end), of other times that run backwards, and of single events far from all others:
+    up to one in 200, with a gap of ten times as long as all the rest lasts.
 
     Args:
-        events: in the order of their file.
+        events: the events in the order of their file.
     """
     t = events.t
     span = int(t.max()) - int(t.min())
@@ -40,7 +40,7 @@ def notices(events: Events) -> list[str]:
 
 
 def _outliers(t: np.ndarray) -> list[str]:
-    """Events far from the rest, in ascending times."""
+    """The events far from the rest, in ascending times."""
     few = max(1, len(t) // _FEW)
     if len(t) < _ENOUGH:
         return []

@@ -1,4 +1,4 @@
-"""What the options of the datasets have in common."""
+"""The base classes of the options of datasets."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from lfp_snn.data.augment import AUGMENTATIONS, Augmentation, Mix
 from lfp_snn.data.binning import Binned, Binning, bin_events
 from lfp_snn.data.events import Events
-from lfp_snn.data.preprocess import STEPS, Sensor, Step, preprocess, sensor_after
+from lfp_snn.data.preprocess import STEPS, PreprocessingStep, Sensor, preprocess, sensor_after
 from lfp_snn.data.tonic_transforms import TonicAugmentation, TonicStep
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
@@ -24,7 +24,7 @@ _Augmentation = Annotated[
 
 
 class Options(Section):
-    """Options of every dataset."""
+    """The options of every dataset."""
 
     model_config = ConfigDict(strict=False)  # a path may be given as a string
 
@@ -47,7 +47,7 @@ class Options(Section):
 
 
 class SpikeOptions(Options):
-    """Options of datasets of events."""
+    """The options of datasets of events."""
 
     steps: int = Field(
         default=25, ge=1, description="T, time steps of a recording; at most, if by duration"
@@ -79,10 +79,12 @@ class SpikeOptions(Options):
         description="what is done to the events of training recordings at random, in this order, "
         "such as [{name: shift, pixels: 2}, {name: drop_event}]",
     )
-    storage: Literal["cached", "streamed"] = Field(
+    storage: Literal["cached", "streamed", "device"] = Field(
         default="cached",
         description="encode once and keep the spikes on disk (cached), or read and encode whenever "
-        "a batch needs it and keep nothing (streamed; always so with augmentation)",
+        "a batch needs it and keep nothing (streamed; always so with augmentation), or keep the "
+        "cached spikes where the network lies and put batches together there (device; on a GPU "
+        "cached spikes lie there anyway where a quarter of the free memory holds them)",
     )
 
     @field_validator("bin_ms")
@@ -106,17 +108,17 @@ class SpikeOptions(Options):
         """The steps that `augment` describes."""
         return [each.make() for each in self.augment]
 
-    def steps_of_preprocessing(self) -> list[Step]:
+    def steps_of_preprocessing(self) -> list[PreprocessingStep]:
         """The steps that `preprocess` describes."""
         return [each.make() for each in self.preprocess]
 
     def encoding(self) -> dict[str, Any]:
-        """All that a recording's spike trains depend on beside its events, for the cache."""
+        """Everything that a recording's spike trains depend on beside its events, for the cache."""
         fields = ("steps", "binning", "bin_ms", "values", "preprocess")
         return self.model_dump(mode="json", include=set(fields))
 
     def encode(self, events: Events) -> Binned:
-        """Spike trains of the recordings in `events`.
+        """Preprocess and bin the recordings in `events` to spike trains.
 
         Raises:
             DataError: a recording has no events, or preprocessing leaves none.
@@ -129,14 +131,14 @@ class SpikeOptions(Options):
         return preprocess(events, self.steps_of_preprocessing())
 
     def bin(self, events: Events) -> Binned:
-        """Spike trains of recordings that are preprocessed already."""
+        """Bin recordings that are preprocessed already to spike trains."""
         return bin_events(events, self.binning_options())
 
     def sensor(self, sensor: Sensor) -> Sensor:
-        """What preprocessing makes of a sensor.
+        """The sensor that preprocessing makes of a sensor.
 
         Raises:
-            ConfigError: a step does not fit it.
+            ConfigError: a step does not fit the sensor.
         """
         return sensor_after(sensor, self.steps_of_preprocessing())
 

@@ -1,4 +1,4 @@
-"""One's own data as sets and splits: from torch, from arrays, or sets as they are."""
+"""The data of a user as sets and splits: from torch, from arrays, or sets as they are."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def from_torch(
     classes: Sequence[str] | int | None = None,
     outputs_of: OutputsOf | None = None,
 ) -> SampleSet:
-    """Makes a set of what torch trains on.
+    """Make a set of what torch trains on.
 
         train = from_torch(dataset)                      # frames [T, *frame], label
         train = from_torch(DataLoader(dataset, batch_size=50, shuffle=True))
@@ -47,22 +47,23 @@ def from_torch(
             - a pair (inputs, labels) of tensors or arrays, or of `Spikes` and labels. Labels of a
               floating type, `[N]` or `[N, D]`, are targets to learn.
             - a set as it is.
-        layout: where time is: `TB`, `BT` or `B` (no time), as a batch would lie. Needed where
-            nothing else tells: `T` equal to `N` in arrays, or frames of one step or channel.
+        layout: the layout of the axes of a batch: `TB`, `BT` or `B` (no time). It is needed where
+            nothing else tells it: `T` equal to `N` in arrays, or frames of one step or channel.
         steps: T of inputs without time and of recordings.
-        sensor: (polarities, height, width) of recordings; those of tonic know theirs.
+        sensor: the sensor (polarities, height, width) of recordings; those of tonic know theirs.
         binning: how recordings become steps, if not as `Binning(steps)`.
-        classes: their names, or how many; by default as the dataset says, or as there are labels.
-        outputs_of: the number of outputs of the network for a frame of some shape, raising
-            `ShapeError` for a shape that it does not take. With it, a time axis in the wrong place
-            is told; `fit` gives it.
+        classes: the names of the classes, or their number; by default as the dataset says, or as
+            there are labels.
+        outputs_of: a function that gives the number of outputs of the network for a frame of some
+            shape, and raises `ShapeError` for a shape that it does not take. With it, a time axis
+            in the wrong place is found; `fit` gives it.
 
     Returns:
         A set. Recordings and frames become lists of spikes; where samples have different numbers
         of steps they keep them, also behind a collate function that pads.
 
     Raises:
-        DataError: says what does not fit, and what to change.
+        DataError: the data does not fit; the message says what does not, and what to change.
     """
     said: dict[str, Any] = {
         "layout": layout, "steps": steps, "sensor": sensor, "binning": binning,
@@ -85,16 +86,16 @@ def from_torch(
 
 
 def own_splits(train: Any, val: Any = None, test: Any = None, **said: Any) -> Splits:
-    """Splits of three parts, each as `from_torch` takes it.
+    """Make splits of three parts, each as `from_torch` takes it.
 
     Args:
-        train: to learn from.
-        val: to validate; None: nothing does.
-        test: to test; None: nothing does.
-        said: arguments of `from_torch`.
+        train: the data to learn from.
+        val: the data to validate; None if nothing does.
+        test: the data to test; None if nothing does.
+        said: the arguments of `from_torch`.
 
     Raises:
-        DataError: as `from_torch`, naming the part; or parts differ.
+        DataError: a part does not fit, as in `from_torch` (the message names it), or parts differ.
     """
     parts: dict[str, SampleSet] = {}
     for name, data in (("train", train), ("val", val), ("test", test)):
@@ -116,7 +117,7 @@ def own_splits(train: Any, val: Any = None, test: Any = None, **said: Any) -> Sp
 
 
 def _named(data: Any) -> str:
-    """What a part is, in a word or two."""
+    """A word or two that say what a part is."""
     inner = data.dataset if isinstance(data, DataLoader) else data
     return "arrays" if isinstance(inner, tuple) else type(inner).__name__
 
@@ -153,7 +154,7 @@ def _set_of_labelled(inputs: Any, labels: Any, said: dict[str, Any]) -> SampleSe
 
 
 def _kept(chunks: Sequence[Spikes], labels: Any, said: dict[str, Any]) -> SpikeSet:
-    """Spike trains in memory, of which the chunks have these samples after each other."""
+    """Spike trains in memory, from chunks that have these samples one after the other."""
     frame, classes, outputs_of = chunks[0].feature_shape, said["classes"], said["outputs_of"]
     if classes is None:
         classes = int(labels.max()) + 1 if outputs_of is None else outputs_of(frame)

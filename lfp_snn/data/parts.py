@@ -1,4 +1,4 @@
-"""The parts of one's own recordings: given in a table or by folders, or drawn by group."""
+"""The parts of a user's recordings: given in a table or by folders, or drawn by group."""
 
 import dataclasses
 from collections import Counter, defaultdict
@@ -19,7 +19,7 @@ def of_folders(entries: Sequence[Entry]) -> list[Entry]:
     folders at the top are the classes that are in them (all that is no part is to train).
 
     Args:
-        entries: files as <class>/..., or <part>/<class>/...
+        entries: the files as <class>/..., or <part>/<class>/...
     """
     inside: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
@@ -50,9 +50,9 @@ def draw_parts(entries: Sequence[Entry], validation: float, test: float, seed: i
 
     Args:
         entries: the files.
-        validation: share of the groups that are not tested on, to validate; 0: none.
-        test: share of the groups, to test, where parts are not given.
-        seed: draws the parts.
+        validation: the share of the groups that are not tested on, to validate; 0 for none.
+        test: the share of the groups, to test, where parts are not given.
+        seed: the seed of the draw.
 
     Raises:
         DataError: some files have a part and others none, or there is nothing to train or to test.
@@ -103,7 +103,7 @@ def _drawn(entries: Sequence[Entry], sizes: Sequence[int], seed: int) -> dict[st
 
 
 def shared_groups(entries: Sequence[Entry]) -> list[str]:
-    """Groups that are in more than one part, as only given parts can have them."""
+    """The groups that are in more than one part, as only given parts can have them."""
     parts: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         parts[entry.group].add(entry.part)

@@ -34,17 +34,17 @@ _TYPE = re.compile(r"[<>|=]?(\?|[biufcSU]\d{1,6})")
 
 
 class _Refused(ValueError):
-    """A pickle wants something that no data needs."""
+    """The error of a pickle that asks for something that no data needs."""
 
 
 class _Function(NamedTuple):
-    """What a name in a pickle stands for; no other value on the stack is called."""
+    """The function that a name in a pickle stands for; no other value on the stack is called."""
 
     call: Callable[..., Any]
 
 
 def _dtype(name: Any, *_: Any) -> np.dtype[Any]:
-    """A type of numbers or texts, of its own, so that its byte order can be set."""
+    """A copy of a type of numbers or texts, whose byte order can be set."""
     text = name.decode("ascii") if isinstance(name, bytes) else name
     if not (isinstance(text, str) and _TYPE.fullmatch(text)):
         raise _Refused(f"it has values of the type {shown(ValueError(name))}, which is no number")
@@ -83,7 +83,7 @@ def _encode(text: Any, encoding: Any) -> bytes:
 
 
 def _no_bytes() -> bytes:
-    """The same of none."""
+    """The empty bytes of a call without arguments, as Python 3 writes them for Python 2."""
     return b""
 
 
@@ -110,7 +110,7 @@ _WITHOUT_EFFECT = frozenset(("PROTO", "FRAME", "STOP"))
 
 
 class _Machine:
-    """A stack, marks in it, and what is remembered by number.
+    """The machine that runs a pickle: a stack, marks in it, and a memory by number.
 
     Args:
         text: the encoding of texts of Python 2, or `bytes`.
@@ -123,7 +123,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, instructions: Iterable[tuple[Any, Any, Any]], most: int) -> Any:
-        """What is on the stack in the end."""
+        """Run all instructions; gives the value on the stack in the end."""
         for number, (instruction, argument, _) in enumerate(instructions):
             if number >= most:
                 raise _Refused(f"it has more than {most} instructions")
@@ -208,7 +208,7 @@ class _Machine:
         self._set(self._since_mark())
 
     def _set(self, values: list[Any]) -> None:
-        """Keys are texts: of numbers, some can be made to collide in a dictionary."""
+        """Set a key, which must be a text: numbers can be chosen to collide in a dictionary."""
         keys, target = values[::2], self.stack[-1]
         if not (isinstance(target, dict) and all(isinstance(key, str | bytes) for key in keys)):
             raise _Refused("it has keys that are no text")
@@ -224,7 +224,7 @@ class _Machine:
         self.stack.append(self.memo[number])
 
     def named(self, names: Any) -> None:
-        """GLOBAL: `module name`, parted by a space."""
+        """Push a function for GLOBAL, whose argument is `module name`."""
         self._find(*names.split(" ", 1))
 
     def named_on_stack(self, _: Any) -> None:
@@ -309,7 +309,7 @@ def _fill(array: np.ndarray[Any, Any], state: Any) -> None:
 
 
 def _bytes_of(value: Any, known: dict[int, int], depth: int = 0) -> int:
-    """Bytes of a value and all within it, what stands in several places counted each time."""
+    """The bytes of a value and all within it; what stands in several places counts each time."""
     if isinstance(value, np.ndarray):
         return _VALUE_BYTES + value.nbytes
     if isinstance(value, str | bytes):
@@ -327,7 +327,7 @@ def _bytes_of(value: Any, known: dict[int, int], depth: int = 0) -> int:
 
 
 def read_pickle(path: Path, text: str = "ASCII") -> Any:
-    """What a pickle of plain values and arrays holds; gzip or not.
+    """Read a pickle of plain values and arrays, compressed with gzip or not.
 
     Args:
         path: the file.

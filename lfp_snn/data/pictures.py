@@ -1,4 +1,4 @@
-"""Pictures and films in files, as brightness: images, animated images, folders of frames."""
+"""Readers of pictures and films as brightness: images, animated images, folders of frames."""
 
 import io
 import re
@@ -22,7 +22,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 
 @contextmanager
 def _opened(path: Path | str, content: bytes | None = None) -> Iterator[Image.Image]:
-    """An image file, or the content of one, all of whose errors are DataErrors."""
+    """Open an image file, or the content of one; all its errors become DataErrors."""
     source: Path | str | io.BytesIO = path
     packed = None
     if content is not None:
@@ -42,7 +42,7 @@ def _open(source: Path | str | io.BytesIO) -> Image.Image:
 
 
 def _eight_bits(path: Path | str, picture: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    """Luminance (ITU-R BT.601), or red, green and blue; transparency is ignored."""
+    """An image in grey (ITU-R BT.601), or in red, green and blue; transparency is ignored."""
     if picture.mode[0] in "IF":
         raise DataError(
             f"{path} has pixels of 16 or 32 bits (mode {picture.mode}); save it with 8 bits"
@@ -57,7 +57,7 @@ def _grey(path: Path, picture: Image.Image) -> Image.Image:
 
 
 def _brightness(picture: Image.Image, side: int | None) -> FloatArray:
-    """In [0, 1], scaled so that the longer side has so many pixels."""
+    """The brightness in [0, 1] of an image, scaled so that the longer side has `side` pixels."""
     if side is not None and side != max(picture.size):
         scale = side / max(picture.size)
         width, height = (max(1, round(length * scale)) for length in picture.size)
@@ -66,10 +66,10 @@ def _brightness(picture: Image.Image, side: int | None) -> FloatArray:
 
 
 def is_film(path: Path) -> bool:
-    """Whether it is a folder, or an image file of several frames.
+    """Whether a path is a folder, or an image file of several frames.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     if path.is_dir():
         return True
@@ -78,14 +78,14 @@ def is_film(path: Path) -> bool:
 
 
 def read_still(path: Path, side: int | None = None) -> FloatArray:
-    """Brightness of an image in [0, 1], float64 [rows, columns].
+    """Read the brightness of an image in [0, 1], float64 [rows, columns].
 
     Args:
         path: the file.
-        side: pixels of the longer side, to which the image is scaled; None: as it is.
+        side: the pixels of the longer side, to which the image is scaled; None to leave its size.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     with _opened(path) as picture:
         return _brightness(_grey(path, picture), side)
@@ -94,16 +94,17 @@ def read_still(path: Path, side: int | None = None) -> FloatArray:
 def read_film(
     path: Path, fps: float | None = None, side: int | None = None
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Times in microseconds, from 0, and brightness of the frames of a film, one by one.
+    """Read a film frame by frame: times in microseconds, from 0, and brightness.
 
     Args:
         path: an animated image, or a folder of images, in the order of the numbers in their names.
-        fps: frames a second; None: as the file says, which a folder does not.
-        side: pixels of the longer side, to which the frames are scaled; None: as they are.
+        fps: the frames a second; None as the file says, which a folder does not.
+        side: the pixels of the longer side, to which the frames are scaled; None to leave their
+            size.
 
     Raises:
-        DataError: a frame cannot be read, nothing says how long frames last, or two frames have
-            one time.
+        DataError: a frame cannot be read, nothing says how long frames last, or two frames have the
+            same time.
     """
     if fps is None and path.is_dir():
         raise DataError(f"{path} is a folder of frames, without times; give fps")
@@ -116,7 +117,7 @@ def read_film(
 
 
 def _frames(path: Path) -> Iterator[tuple[Image.Image, float]]:
-    """Grey frames, and for how many milliseconds each is shown (0: unknown)."""
+    """Grey frames, and the milliseconds for which each is shown (0 if unknown)."""
     if path.is_dir():
         files = sorted(_pictures(path), key=_by_numbers)
         if not files:
@@ -136,7 +137,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _by_numbers(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10."""
+    """A key that sorts frame2 before frame10."""
     pieces = re.split(r"(\d+)", path.name)
     return [(int(p), "") if p.isdigit() else (0, p) for p in pieces]
 
@@ -144,20 +145,21 @@ def _by_numbers(path: Path) -> list[tuple[int, str]]:
 def picture(
     path: Path | str, content: bytes, *, colour: bool, side: int | None = None
 ) -> npt.NDArray[np.uint8]:
-    """An image of 8 bits a value, from the content of its file.
+    """Decode an image of 8 bits a value from the content of its file.
 
     Args:
-        path: for messages.
-        content: of the file.
-        colour: red, green and blue; else grey. Transparency is ignored.
-        side: it becomes a square of so many pixels, scaled to fit, on black; None: as it is.
+        path: the path that messages name.
+        content: the content of the file.
+        colour: whether to keep red, green and blue; else grey. Transparency is ignored.
+        side: the side in pixels of the square that it becomes, scaled to fit, on black; None to
+            leave it as it is.
 
     Returns:
-        uint8 [1 or 3, rows, columns].
+        The image, uint8 [1 or 3, rows, columns].
 
     Raises:
-        DataError: it is no image, is damaged, would unpack to far more than its size, or has more
-            than 8 bits.
+        DataError: the file is no image, is damaged, would unpack to far more than its size, or has
+            more than 8 bits.
     """
     with _opened(path, content) as opened:
         image = _eight_bits(path, opened, "RGB" if colour else "L")

@@ -25,11 +25,11 @@ Sensor = tuple[int, int, int]
 _MILLISECOND = 1000
 
 
-class Step(ABC):
-    """One step of preprocessing."""
+class PreprocessingStep(ABC):
+    """The base of steps of preprocessing."""
 
     def sensor(self, sensor: Sensor) -> Sensor:
-        """The (polarities, height, width) that it makes of a sensor."""
+        """The sensor (polarities, height, width) that the step makes of a sensor."""
         return sensor
 
     @abstractmethod
@@ -38,12 +38,12 @@ class Step(ABC):
 
 
 @dataclass(frozen=True)
-class TimeWindow(Step):
-    """Keeps the events from `start_ms` to before `end_ms`, counted from the first event.
+class TimeWindow(PreprocessingStep):
+    """A step that keeps the events from `start_ms` to before `end_ms` after the first event.
 
     Args:
-        start_ms: >= 0.
-        end_ms: above `start_ms`, or None for the end.
+        start_ms: the start in milliseconds, >= 0.
+        end_ms: the end in milliseconds, above `start_ms`, or None for the end of the recording.
     """
 
     start_ms: float = 0.0
@@ -65,14 +65,14 @@ class TimeWindow(Step):
 
 
 @dataclass(frozen=True)
-class Crop(Step):
-    """Keeps a rectangle of the sensor, which becomes the sensor.
+class Crop(PreprocessingStep):
+    """A step that keeps a rectangle of the sensor, which becomes the sensor.
 
     Args:
-        top: its first row.
-        left: its first column.
-        height: rows of it.
-        width: columns of it.
+        top: the first row of the rectangle.
+        left: the first column of the rectangle.
+        height: the number of rows.
+        width: the number of columns.
     """
 
     top: int
@@ -98,11 +98,12 @@ class Crop(Step):
 
 
 @dataclass(frozen=True)
-class Downsample(Step):
-    """Makes one pixel of `factor` x `factor`.
+class Downsample(PreprocessingStep):
+    """A step that makes one pixel of `factor` x `factor`.
 
     Args:
-        factor: >= 1; a sensor that it does not divide is rounded up.
+        factor: the side of the square of pixels, >= 1; a sensor that it does not divide is rounded
+            up.
     """
 
     factor: int
@@ -124,8 +125,8 @@ class Downsample(Step):
 
 
 @dataclass(frozen=True)
-class MergePolarity(Step):
-    """Makes one polarity of two."""
+class MergePolarity(PreprocessingStep):
+    """A step that makes one polarity of two."""
 
     @override
     def sensor(self, sensor: Sensor) -> Sensor:
@@ -137,14 +138,14 @@ class MergePolarity(Step):
 
 
 @dataclass(frozen=True)
-class Denoise(Step):
-    """Drops events that none of the eight neighbouring pixels led up to, of either polarity.
+class Denoise(PreprocessingStep):
+    """A step that drops events without an earlier event at one of the eight neighbouring pixels.
 
-    An event stays if a neighbour had one in the `window_ms` before it. The first events of a
-    recording have nothing before them and go.
+    An event stays if a neighbour had one, of either polarity, in the `window_ms` before it. The
+    first events of a recording have nothing before them and are dropped.
 
     Args:
-        window_ms: > 0.
+        window_ms: the window in milliseconds, > 0.
 
     Source: Delbruck, *Frame-free dynamic digital vision*, 2008 (background activity filter).
     """
@@ -162,11 +163,11 @@ class Denoise(Step):
 
 
 @dataclass(frozen=True)
-class HotPixels(Step):
-    """Drops pixels that send more than `max_hz` events a second over the recording.
+class HotPixels(PreprocessingStep):
+    """A step that drops pixels that send more than `max_hz` events a second over the recording.
 
     Args:
-        max_hz: > 0.
+        max_hz: the largest rate, in events a second, > 0.
     """
 
     max_hz: float = 1000.0
@@ -186,11 +187,11 @@ class HotPixels(Step):
 
 
 @dataclass(frozen=True)
-class Refractory(Step):
-    """After an event that is kept, drops those of its pixel and polarity for `period_ms`.
+class Refractory(PreprocessingStep):
+    """A step that drops events of a pixel and polarity for `period_ms` after one that is kept.
 
     Args:
-        period_ms: > 0.
+        period_ms: the refractory period in milliseconds, > 0.
     """
 
     period_ms: float = 1.0
@@ -206,14 +207,14 @@ class Refractory(Step):
 
 
 @dataclass(frozen=True)
-class Stabilise(Step):
-    """Moves the events of each slice of time so that their centre of mass stays in the middle.
+class Stabilise(PreprocessingStep):
+    """A step that moves the events of each slice of time, so that their centre stays in the middle.
 
-    Takes out the motion of the camera where one object is seen, as N-MNIST's saccades. Shifts are
-    whole pixels; what leaves the sensor is dropped.
+    The centre is the centre of mass. The step takes out the motion of the camera where one object
+    is seen, such as N-MNIST's saccades. Shifts are whole pixels; what leaves the sensor is dropped.
 
     Args:
-        slice_ms: duration of a slice, > 0.
+        slice_ms: the duration of a slice in milliseconds, > 0.
     """
 
     slice_ms: float = 10.0
@@ -243,7 +244,7 @@ def _positive(name: str, value: float) -> None:
 
 
 def _on_sensor(events: Events) -> Events:
-    """Without the events that were moved off the sensor."""
+    """The events without the ones that were moved off the sensor."""
     _, height, width = events.sensor
     x, y = events.x, events.y
     return events.only((x >= 0) & (x < width) & (y >= 0) & (y < height))
@@ -251,7 +252,7 @@ def _on_sensor(events: Events) -> Events:
 
 @numba.njit(cache=True, nogil=True)
 def _supported(x, y, t, height, width, window):  # type: ignore[no-untyped-def]
-    """Whether a neighbour of each event had one within the window before it."""
+    """Whether a neighbour of each event had an event within the window before it."""
     never = np.int64(-(2**62))
     last = np.full((height + 2, width + 2), never)  # a rim saves looking at the borders
     kept = np.zeros(len(t), np.bool_)
@@ -267,7 +268,7 @@ def _supported(x, y, t, height, width, window):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _rested(units, t, size, period):  # type: ignore[no-untyped-def]
-    """Whether each event comes a period after the last of its unit that was kept."""
+    """Whether each event comes at least a period after the last kept event of its unit."""
     last = np.full(size, np.int64(-(2**62)))
     kept = np.zeros(len(t), np.bool_)
     for e in range(len(t)):
@@ -290,8 +291,8 @@ STEPS: dict[str, type[Any]] = {
 }
 
 
-def preprocess(events: Events, steps: Sequence[Step]) -> Events:
-    """All steps, for each of the recordings in `events`.
+def preprocess(events: Events, steps: Sequence[PreprocessingStep]) -> Events:
+    """Apply all steps to each of the recordings in `events`.
 
     Events out of order are sorted by time first, if there is anything to do.
 
@@ -314,11 +315,11 @@ def preprocess(events: Events, steps: Sequence[Step]) -> Events:
     return Events.joined(parts)
 
 
-def sensor_after(sensor: Sensor, steps: Sequence[Step]) -> Sensor:
-    """The sensor that all steps make of one.
+def sensor_after(sensor: Sensor, steps: Sequence[PreprocessingStep]) -> Sensor:
+    """The sensor that all steps together make of a sensor.
 
     Raises:
-        ConfigError: a step does not fit.
+        ConfigError: a step does not fit the sensor.
     """
     for step in steps:
         sensor = step.sensor(sensor)

@@ -1,4 +1,4 @@
-"""The dataset of one's own recordings, from an index that `lfp-snn data import` has made.
+"""The dataset of a user's recordings, from an index that `lfp-snn data import` has made.
 
 Long recordings can be cut into windows; all windows of a recording stay in its part, so that
 nothing leaks from one part into another (`lfp_snn.data.parts` draws them). With few groups nothing
@@ -30,7 +30,7 @@ _CHANGED = "it has changed since: import the folder again"
 
 
 class RecordingsOptions(FileOptions):
-    """Options of the dataset `recordings`. The index holds the split; `validation` is not used."""
+    """Options of the dataset `recordings`; the index holds the split, `validation` is not used."""
 
     index: Path = Field(
         default=Path("datasets/recordings.json"), description="what `lfp-snn data import` wrote"
@@ -55,7 +55,7 @@ class RecordingsOptions(FileOptions):
 
 
 def load(options: RecordingsOptions) -> Splits:
-    """The parts of an index, encoded; windows of a recording share its part.
+    """Load the parts of an index, encoded; windows of a recording share its part.
 
     There may be no part to validate.
 
@@ -115,7 +115,7 @@ def _present(index: Index, options: RecordingsOptions) -> list[Entry]:
 def _parts(
     entries: Sequence[Entry], index: Index, options: RecordingsOptions
 ) -> dict[str, FileSet]:
-    """All parts, cut from one set."""
+    """The three parts, cut from one set."""
     samples, owners = _part(entries, index, options)
     part = np.array([PARTS.index(entries[n].part) for n in owners], np.int64)
     rows = {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}
@@ -132,9 +132,9 @@ def _part(
 
     Args:
         entries: the files.
-        index: theirs.
+        index: the index of the files.
         options: how they are read.
-        stretch: where it begins and ends, in shares of the time of a recording.
+        stretch: the beginning and the end of the stretch, in shares of the time of a recording.
     """
     if not entries:
         raise DataError(f"{options.index} leaves nothing for one of its parts")
@@ -165,12 +165,12 @@ def _part(
 
 
 def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
-    """One recording, encoded as the set is, whole; its label is unknown (-1).
+    """Load one recording, whole, encoded as the set is; its label is unknown (-1).
 
     Where the set has targets and no classes, the targets are unknown too (NaN).
 
     Raises:
-        DataError: the index or the file cannot be read, or its sensor is larger.
+        DataError: the index or the file cannot be read, or the sensor of the file is larger.
     """
     index = read_index(options.index, options.root)
     sensor, classes = index.sensor, index.classes
@@ -218,9 +218,10 @@ def between(events: Events, start: float, end: float) -> Events:
     """The events of a stretch of a recording; two that meet share none and lose none.
 
     Args:
-        events: of one recording.
-        start: where it begins, in shares of its time from the first event (0) to the last (1).
-        end: where it ends.
+        events: the events of one recording.
+        start: the beginning of the stretch, in shares of the time from the first event (0) to the
+            last (1).
+        end: the end of the stretch, in such shares.
 
     Raises:
         DataError: there are no events.
@@ -240,13 +241,13 @@ def between(events: Events, start: float, end: float) -> Events:
 def cut(events: Events, window_ms: float | None, window_events: int | None) -> Events:
     """The windows of a recording, laid end to end; the recording itself if none are asked for.
 
-    Windows of time begin with the first event and leave out the last, if it is not whole, and such
-    as have no events; windows of a number of events leave out what remains.
+    Windows of time begin with the first event; the last window is left out if it is not whole, and
+    so are windows without events. Windows of a number of events leave out what remains.
 
     Args:
-        events: of one recording.
-        window_ms: duration in milliseconds, or
-        window_events: number of events.
+        events: the events of one recording.
+        window_ms: the duration of a window in milliseconds.
+        window_events: the number of events of a window, in the place of a duration.
 
     Raises:
         DataError: the recording is shorter than a window.

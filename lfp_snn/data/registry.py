@@ -36,7 +36,7 @@ class Dataset:
 
     `options` is the model of its options (the fields describe themselves), `build` makes its
     splits, `source` says what it is and from whom, and `read`, where there is one, encodes a
-    single recording from a file as the dataset's own are encoded.
+    single recording from a file as the recordings of the dataset are.
     """
 
     options: type[Options]
@@ -89,12 +89,12 @@ DATASETS |= {
 
 
 def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
-    """Loads a dataset by name.
+    """Load a dataset by name.
 
     Args:
-        name: a key of `DATASETS`.
+        name: the name of the dataset, a key of `DATASETS`.
         root: the folder that holds it, if not `datasets/<name>` under the current directory.
-        options: the fields of its options model.
+        options: the fields of the model of its options, by name.
 
     Raises:
         ConfigError: the name or an option is unknown, or an option is out of range.
@@ -110,10 +110,11 @@ def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
 
 
 def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
-    """A set of one recording, read from a file and encoded as dataset `name` is.
+    """Load a set of one recording, read from a file and encoded as dataset `name` is.
 
     Raises:
-        ConfigError: as `load`, or the dataset is not made of recordings.
+        ConfigError: the name or an option is unknown, as in `load`, or the dataset is not made of
+            recordings.
         DataError: the file is missing or damaged.
     """
     dataset = _dataset(name)
@@ -125,10 +126,10 @@ def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
 
 
 def parse_options(name: str, options: dict[str, Any]) -> Options:
-    """Checks the options of a dataset.
+    """Check the options of a dataset.
 
     Raises:
-        ConfigError: names the first option that is unknown or out of range.
+        ConfigError: an option is unknown or out of range; the message names the first one.
     """
     model = _dataset(name).options
     try:

@@ -23,14 +23,14 @@ Positions = Sequence[int] | IntArray
 
 
 class Draw(NamedTuple):
-    """What a training batch draws its random numbers from: an equal draw gives an equal batch."""
+    """The draw of a training batch, from which its random numbers follow."""
 
     seed: int
     epoch: int
 
 
 class Encoded(NamedTuple):
-    """The input of a batch; lengths [B] where its samples have such, labels [B] where drawn."""
+    """The input of a batch, with lengths [B] if samples have them, and labels [B] if drawn."""
 
     x: Spikes | torch.Tensor
     lengths: IntArray | None = None
@@ -38,7 +38,7 @@ class Encoded(NamedTuple):
 
 
 class Batching(Protocol):
-    """How a set is cut into batches to train on, where it says so itself."""
+    """The interface by which a set itself says how it is cut into batches to train on."""
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -48,15 +48,15 @@ class Batching(Protocol):
 
 
 class SampleSet(ABC):
-    """Labelled samples, all of one shape.
+    """The base of sets of labelled samples, all of one shape.
 
     A subset is a selection of rows of one store; the store is shared, never copied.
 
     Args:
-        labels: class of each row of the store, int64; -1 where unknown.
-        ids: name of each row of the store.
-        classes: name of each class.
-        feature_shape: shape of one sample at one time step.
+        labels: the class of each row of the store, int64; -1 where unknown.
+        ids: the name of each row of the store.
+        classes: the name of each class.
+        feature_shape: the shape of one sample at one time step.
         steps: T; the largest, where samples have lengths of their own.
         rows: the rows that make up this set (None: all).
     """
@@ -93,7 +93,7 @@ class SampleSet(ABC):
 
     @property
     def labels(self) -> IntArray:
-        """Class of each sample, int64 [N]; -1 where unknown."""
+        """The class of each sample, int64 [N]; -1 where unknown."""
         return self._all_labels[self._rows]
 
     @property
@@ -103,7 +103,7 @@ class SampleSet(ABC):
 
     @property
     def targets(self) -> npt.NDArray[np.float32] | None:
-        """Numbers to learn of each sample, float32 [N, D]; None if there are none."""
+        """The numbers to learn of each sample, float32 [N, D]; None if there are none."""
         return None if self._all_targets is None else self._all_targets[self._rows]
 
     @property
@@ -112,21 +112,21 @@ class SampleSet(ABC):
         return self._all_targets is not None and bool((self._all_labels < 0).all())
 
     def aiming_at(self, targets: npt.NDArray[np.float32]) -> Self:
-        """The same set with targets.
+        """A set of these samples with targets.
 
         Args:
-            targets: of each row of the store, float32 [N, D].
+            targets: the targets of each row of the store, float32 [N, D].
         """
         aiming = copy.copy(self)
         aiming._all_targets = targets
         return aiming
 
     def batch(self, indices: Positions, draw: Draw | None = None) -> Batch:
-        """The samples at these positions of the set, in this order.
+        """The batch of the samples at these positions of the set, in this order.
 
         Args:
-            indices: positions.
-            draw: for training: what is drawn at random follows from it. None: nothing is drawn.
+            indices: the positions.
+            draw: the draw from which random numbers follow, for training; None if nothing is drawn.
         """
         rows = self._rows[np.asarray(indices, dtype=np.int64)]
         x, lengths, labels = self._encode(rows, draw)
@@ -141,12 +141,12 @@ class SampleSet(ABC):
         )
 
     def batches(self, each: Sequence[IntArray], draw: Draw | None, workers: int) -> Iterator[Batch]:
-        """The batches of the samples at these positions, in order; of none an empty one.
+        """The batches of the samples at these positions, in order; of no positions an empty one.
 
         Args:
-            each: positions of the samples of each batch.
-            draw: see `batch`.
-            workers: threads that put batches together ahead of time; 0: none.
+            each: the positions of the samples of each batch.
+            draw: the draw from which random numbers follow, as for `batch`.
+            workers: the number of threads that put batches together ahead of time; 0 for none.
         """
 
         def make(indices: IntArray) -> Batch:
@@ -198,11 +198,11 @@ class SampleSet(ABC):
 
 
 class SpikeSet(SampleSet):
-    """Spike trains, kept as CSR over the frames of all recordings (frame n*T + t).
+    """A set of spike trains, kept as CSR over the frames of all recordings (frame n*T + t).
 
     Args:
         trains: the spike trains of the store, in memory or mapped from a file.
-        labels, ids, classes, feature_shape, steps, rows: see `SampleSet`.
+        labels, ids, classes, feature_shape, steps, rows: the arguments of `SampleSet`.
     """
 
     def __init__(
@@ -244,12 +244,12 @@ class SpikeSet(SampleSet):
 
 
 class ImageSet(SampleSet):
-    """Images in memory, encoded when a batch is put together.
+    """A set of images in memory, encoded when a batch is put together.
 
     Args:
-        images: uint8 [N, *shape of an image].
-        encoder: turns images into the input of a network.
-        labels, ids, classes, rows: see `SampleSet`.
+        images: the images, uint8 [N, *shape of an image].
+        encoder: the encoder that turns images into the input of a network.
+        labels, ids, classes, rows: the arguments of `SampleSet`.
     """
 
     def __init__(
@@ -270,17 +270,17 @@ class ImageSet(SampleSet):
             steps=encoder.steps,
             rows=rows,
         )
-        self._images = images
-        self._encoder = encoder
+        self.images = images
+        self.encoder = encoder
 
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
         epoch = 0 if draw is None else draw.epoch
-        return Encoded(self._encoder(self._images[rows], rows, epoch))
+        return Encoded(self.encoder(self.images[rows], rows, epoch))
 
     def _select(self, rows: IntArray) -> "ImageSet":
         return ImageSet(
-            self._images,
-            self._encoder,
+            self.images,
+            self.encoder,
             self._all_labels,
             self._all_ids,
             classes=self.classes,
@@ -341,14 +341,14 @@ class Splits:
         name: str,
         source: str,
     ) -> "Splits":
-        """Cuts one set into three."""
+        """Cut one set into three."""
         rows = {"train": train, "val": val, "test": test}
         parts = {part: samples.subset(each) for part, each in rows.items()}
         return cls.joined(parts, name=name, source=source)
 
     @classmethod
     def joined(cls, parts: Mapping[str, SampleSet], *, name: str, source: str) -> "Splits":
-        """Three sets of one kind, by the names of their parts."""
+        """Join three sets of one kind, by the names of their parts."""
         sizes = {part: len(each) for part, each in parts.items()}
         info = {"name": name, "source": source, "sizes": sizes}
         return cls(parts["train"], parts["val"], parts["test"], info)
@@ -357,8 +357,8 @@ class Splits:
         """The samples of some classes, numbered in the order of their names.
 
         Raises:
-            ConfigError: as `SampleSet.keep`.
-            DataError: a part has none of them.
+            ConfigError: a name is no class, or stands there twice.
+            DataError: a part has no sample of these classes.
         """
         parts = {name: getattr(self, name).keep(names) for name in ("train", "val", "test")}
         for name, part in parts.items():

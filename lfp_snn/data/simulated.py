@@ -1,4 +1,4 @@
-"""Simulated recordings: of the datasets that are made of still images, and of single files."""
+"""Simulated recordings, for datasets that are made of still images, and of single files."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ from lfp_snn.errors import DataError
 
 
 class SimulatedOptions(SpikeOptions):
-    """Options of datasets whose events are simulated."""
+    """The options of datasets whose events are simulated."""
 
     threshold: float = Field(
         default=0.35,
@@ -39,7 +39,7 @@ class SimulatedOptions(SpikeOptions):
         return Camera(self.threshold, self.mismatch, self.noise_hz, self.seed)
 
     def motion(self) -> Saccades:
-        """Its sensor, and its way over an image: those of N-MNIST."""
+        """The sensor of the camera and its way over an image, as for N-MNIST."""
         return Saccades()
 
 
@@ -51,16 +51,16 @@ def simulated_set(
     classes: tuple[str, ...],
     options: SimulatedOptions,
 ) -> SampleSet:
-    """The set of simulated recordings of images: encoded once and cached, or anew when asked for.
+    """Make the set of simulated recordings of images: encoded once and cached, or when asked for.
 
     Args:
-        name: of the dataset.
-        images: brightness in [0, 1], float64 [N, rows, columns]. The number of an image draws the
-            noise of its recording.
-        labels: class of each, int64 [N].
-        ids: name of each.
-        classes: name of each class.
-        options: camera and encoding.
+        name: the name of the dataset.
+        images: the brightness in [0, 1], float64 [N, rows, columns]. The number of an image draws
+            the noise of its recording.
+        labels: the class of each image, int64 [N].
+        ids: the name of each image.
+        classes: the name of each class.
+        options: the options of camera and encoding.
     """
     camera, motion = options.camera(), options.motion()
 
@@ -87,18 +87,19 @@ def simulate_file(
     fps: float | None = None,
     rest_ms: float = 0.0,
 ) -> tuple[Events, float]:
-    """A recording of an image, or of a film.
+    """Simulate a recording of an image, or of a film.
 
     Args:
         path: an image, an animated image, or a folder of frames.
         camera: the simulated camera.
-        size: longer side of the sensor; None: 34 for an image, which is seen with the three
+        size: the longer side of the sensor; None: 34 for an image, which is seen with the three
             saccades of N-MNIST by a square sensor, and the pixels of the frames for a film.
-        fps: frames of a film in a second; None: as the file says.
-        rest_ms: refractory period (`lfp_snn.data.preprocess.Refractory`); 0: none.
+        fps: the frames of a film in a second; None as the file says.
+        rest_ms: the refractory period in milliseconds (`lfp_snn.data.preprocess.Refractory`); 0 for
+            none.
 
     Returns:
-        Its events, and how long it lasts in seconds.
+        The events of the recording, and its duration in seconds.
 
     Raises:
         DataError: the file cannot be read, or there are no events.

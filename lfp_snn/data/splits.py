@@ -13,15 +13,15 @@ Rows = npt.NDArray[np.int64]
 
 
 def stratified(labels: Labels, sizes: Sequence[int], seed: int) -> list[Rows]:
-    """Draws disjoint parts of exactly the given sizes, each with the classes of the whole.
+    """Draw disjoint parts of exactly the given sizes, each with the classes of the whole.
 
     Samples are lined up so that any stretch of the line holds the classes in proportion (the j-th
     of n_c shuffled samples of class c stands at (j + 1/2) / n_c), and the parts are cut from it.
 
     Args:
-        labels: class of each sample, int64 [N].
-        sizes: how many samples each part gets; together at most N.
-        seed: draws the parts; equal seeds give equal parts.
+        labels: the class of each sample, int64 [N].
+        sizes: the number of samples of each part; together at most N.
+        seed: the seed of the draw; equal seeds give equal parts.
 
     Returns:
         One ascending array of positions in `labels` for each size.
@@ -40,13 +40,14 @@ def stratified(labels: Labels, sizes: Sequence[int], seed: int) -> list[Rows]:
 def split_train(
     labels: Labels, validation: float, train: int | None, seed: int
 ) -> tuple[Rows, Rows]:
-    """Splits the samples of a training part into training and validation.
+    """Split the samples of a training part into training and validation.
 
     Args:
-        labels: class of each sample, int64 [N].
-        validation: share held out to validate.
-        train: keep so many of the others (None: all). The validation part does not depend on it.
-        seed: draws the split.
+        labels: the class of each sample, int64 [N].
+        validation: the share held out to validate.
+        train: the number of the others to keep (None: all). The validation part does not depend on
+            it.
+        seed: the seed of the split.
 
     Raises:
         DataError: the share leaves one of the two parts empty, or `train` is more than there are.

@@ -1,4 +1,4 @@
-"""tonic's own transforms by name, as a step of preprocessing or of augmentation.
+"""Transforms of tonic by name, as a step of preprocessing or of augmentation.
 
     preprocess: [{name: tonic, transform: CenterCrop, arguments: {size: [24, 24]}}]
     augment:    [{name: tonic, transform: RandomFlipLR, arguments: {p: 0.5}}]
@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from lfp_snn.data.augment import Augmentation
 from lfp_snn.data.events import Events
-from lfp_snn.data.preprocess import Sensor, Step
+from lfp_snn.data.preprocess import PreprocessingStep, Sensor
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.options import nearest
 
@@ -40,12 +40,12 @@ _DRAWING = threading.Lock()  # numpy's global random numbers are one thread's at
 
 
 @dataclass(frozen=True)
-class TonicStep(Step):
+class TonicStep(PreprocessingStep):
     """A transform of tonic, as a step of preprocessing.
 
     Args:
-        transform: name of a class in `tonic.transforms` that makes events of events.
-        arguments: for it, without `sensor_size`.
+        transform: the name of a class in `tonic.transforms` that makes events of events.
+        arguments: the arguments of that class, without `sensor_size`.
 
     Raises:
         ConfigError: tonic has no such transform or it makes something else than events, an argument
@@ -91,8 +91,8 @@ class TonicStep(Step):
         """The events of one recording after the transform, in order of time, on its sensor.
 
         Args:
-            events: of one recording.
-            seed: of what the transform draws, in [0, 2^32).
+            events: the events of one recording.
+            seed: the seed of what the transform draws, in [0, 2^32).
 
         Raises:
             DataError: the transform fails on this recording.
@@ -132,7 +132,7 @@ class TonicStep(Step):
         return getattr(transforms, self.transform)
 
     def _make(self, sensor: Sensor) -> Any:
-        """The transform, for a sensor."""
+        """Make the transform for a sensor."""
         made = self._class()
         arguments = {
             name: tuple(value) if isinstance(value, list) else value
@@ -151,11 +151,12 @@ class TonicAugmentation(Augmentation):
     """A transform of tonic, as a step of augmentation; it must leave the sensor as it is.
 
     Args:
-        transform: name of a class in `tonic.transforms` that makes events of events.
-        arguments: for it, without `sensor_size`.
+        transform: the name of a class in `tonic.transforms` that makes events of events.
+        arguments: the arguments of that class, without `sensor_size`.
 
     Raises:
-        ConfigError: as `TonicStep`, or it changes the size of the sensor.
+        ConfigError: the transform does not fit, as in `TonicStep`, or changes the size of the
+            sensor.
     """
 
     transform: str

@@ -1,4 +1,4 @@
-"""What torch datasets hand out, read reproducibly and brought to the form of a batch."""
+"""The items of torch datasets, read reproducibly and brought to the form of a batch."""
 
 import random
 import threading
@@ -26,9 +26,9 @@ _DRAWING = threading.RLock()  # the global random numbers are one thread's at a 
 
 @contextmanager
 def drawing(*key: int) -> Iterator[None]:
-    """Within, all that draws from global random numbers follows from the key alone.
+    """Let all draws from global random numbers follow from the key, in a ``with`` block.
 
-    Those of torch, numpy and Python, which are put back afterwards.
+    The random numbers are those of torch, numpy and Python, which are put back afterwards.
     """
     with _DRAWING, torch.random.fork_rng([]):
         before = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is what others use
@@ -41,7 +41,7 @@ def drawing(*key: int) -> Iterator[None]:
 
 
 def seed_with(*key: int) -> int:
-    """Seed the global random numbers of torch, numpy and Python with a key; returns the seed."""
+    """Seed the global random numbers of torch, numpy and Python with a key; gives the seed."""
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002
@@ -50,10 +50,10 @@ def seed_with(*key: int) -> int:
 
 
 def pair(item: Any) -> tuple[Any, Any]:
-    """Input and label of what a dataset or a collate function gives.
+    """The input and the label in what a dataset or a collate function gives.
 
     Raises:
-        DataError: it is something else.
+        DataError: the dataset or function gives something else than a pair.
     """
     if not isinstance(item, tuple | list) or len(item) != 2:
         found = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
@@ -65,15 +65,15 @@ def pair(item: Any) -> tuple[Any, Any]:
 
 
 def is_events(value: Any) -> bool:
-    """Are these the events of one recording, as a structured array?"""
+    """Whether a value is the events of one recording, as a structured array."""
     return isinstance(value, np.ndarray) and value.dtype.names is not None
 
 
 def dense(value: Any) -> Tensor:
-    """Numbers as a dense tensor.
+    """A value as a dense tensor of numbers.
 
     Raises:
-        DataError: they are something else.
+        DataError: the value is something else.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         # Of unsigned types torch knows the shortest only.
@@ -91,7 +91,7 @@ def labels_of(given: Any, count: int) -> IntArray:
     """Labels as int64 [B].
 
     Raises:
-        DataError: they are no integers, one for each sample.
+        DataError: the labels are not one integer for each sample.
     """
     try:
         found = np.asarray(torch.as_tensor(given).cpu() if isinstance(given, Tensor) else given)
@@ -107,12 +107,12 @@ def labels_of(given: Any, count: int) -> IntArray:
 
 @dataclass(frozen=True)
 class Form:
-    """How inputs become the input of a network.
+    """The form in which inputs come, and in which they become the input of a network.
 
     Args:
-        axes: how dense inputs lie; of recordings the shape of a frame.
+        axes: the axes of dense inputs; of recordings the shape of a frame.
         binning: how recordings become steps, where samples are recordings.
-        recorded: (polarities, height, width) of recordings.
+        recorded: the sensor (polarities, height, width) of recordings.
     """
 
     axes: Axes
@@ -120,14 +120,15 @@ class Form:
     recorded: Sensor | None = None
 
     def encode(self, inputs: Any, own: IntArray | None = None) -> Encoded:
-        """The input of a batch.
+        """Encode the input of a batch.
 
         Args:
-            inputs: of all samples in one tensor or `Spikes`, or a list with that of each.
-            own: steps of each sample, where the samples tell.
+            inputs: the inputs of all samples in one tensor or `Spikes`, or a list with one for
+                each.
+            own: the steps of each sample, where the samples tell them.
 
         Raises:
-            DataError: they have another shape or type than the form says.
+            DataError: the inputs have another shape or type than the form says.
         """
         if isinstance(inputs, list | tuple):
             return self._from_each(inputs)
@@ -183,10 +184,10 @@ class Form:
 
 
 def events_of(columns: npt.NDArray[Any], sensor: Sensor) -> Events:
-    """One recording from a structured array with t, x, and p and y where the sensor has them.
+    """Make one recording of a structured array with t, x, and p and y where the sensor has them.
 
     Raises:
-        DataError: it has other columns, no events, or events off the sensor.
+        DataError: the array has other columns, no events, or events off the sensor.
     """
     names = columns.dtype.names if is_events(columns) else None
     if names is None or not {"t", "x"} <= set(names):

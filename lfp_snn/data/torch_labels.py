@@ -10,7 +10,7 @@ from lfp_snn.data.sets import IntArray
 
 
 def attribute(dataset: Any, name: str) -> Any:
-    """What a dataset says of itself, or the dataset within it (a subset, a cache) says; or None."""
+    """An attribute of a dataset, or of one within it (a subset, a cache); None if absent."""
     while dataset is not None:
         found = getattr(dataset, name, None)
         if found is not None:
@@ -21,9 +21,9 @@ def attribute(dataset: Any, name: str) -> Any:
 
 
 def stated_labels(dataset: Any) -> IntArray | None:
-    """Labels int64 [N] that a dataset states, unread; None if it does not.
+    """The labels int64 [N] that a dataset states without reading samples; None if it states none.
 
-    Transforms of labels are not in them: compare some with those of the samples.
+    Transforms of labels are not applied to them: compare some with the labels of the samples.
     """
     if isinstance(dataset, Subset):
         inner = stated_labels(dataset.dataset)

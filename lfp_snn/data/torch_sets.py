@@ -39,14 +39,14 @@ _AT_ONCE = 256  # samples whose labels are read at a time
 
 
 class TorchSet(SampleSet):
-    """The samples of a torch dataset with a length, read when a batch asks for them.
+    """A set of the samples of a torch dataset with a length, read when a batch asks for them.
 
     Args:
-        dataset: gives pairs (input, label) by number.
-        loader: the loader that it was given in, if it was.
-        layout, steps, sensor, binning, outputs_of: see `from_torch`.
-        classes: names, or how many; None: as the dataset says, the network has outputs, or as
-            there are labels.
+        dataset: the dataset, which gives pairs (input, label) by number.
+        loader: the loader that the dataset came in, if any.
+        layout, steps, sensor, binning, outputs_of: the arguments of `from_torch`.
+        classes: the names of the classes, or their number; None: as the dataset says, the network
+            has outputs, or as there are labels.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TorchSet(SampleSet):
     @property
     @override
     def labels(self) -> IntArray:
-        """Class of each sample, int64 [N]; read once, where the dataset does not tell them."""
+        """The class of each sample, int64 [N]; read once, where the dataset does not tell them."""
         if self._labels is None:
             self._labels = self._read_labels()
         return self._labels[self._rows]
@@ -101,7 +101,7 @@ class TorchSet(SampleSet):
         kept = ("num_workers", "worker_init_fn", "multiprocessing_context", "timeout")
         return iter(
             DataLoader(
-                _Batches(self, draw),
+                _WholeBatches(self, draw),
                 batch_sampler=[rows.tolist() for rows in each],
                 collate_fn=_only,
                 prefetch_factor=loader.prefetch_factor,
@@ -146,7 +146,7 @@ class TorchSet(SampleSet):
         return items
 
     def _own_steps(self, items: Sequence[Any]) -> IntArray | None:
-        """Steps of each sample before a collate function makes them alike, if they tell."""
+        """The steps of each sample before a collate function makes them alike, if they tell."""
         axes = self._form.axes
         shapes = [np.shape(pair(item)[0]) for item in items] if axes.batch is not None else []
         if not axes.timed or not shapes or any(shape[1:] != axes.frame for shape in shapes):
@@ -154,7 +154,7 @@ class TorchSet(SampleSet):
         return np.array([shape[0] for shape in shapes], dtype=np.int64)
 
     def _read_labels(self) -> IntArray:
-        """Of all rows: as the dataset states them, if the samples agree, or one by one."""
+        """Labels of all rows: as the dataset states them, if the samples agree, or one by one."""
         stated = stated_labels(self._dataset)
         size = len(self._all_labels)
         some = np.unique(np.linspace(0, size - 1, 8).astype(np.int64))
@@ -169,7 +169,7 @@ class TorchSet(SampleSet):
         return labels
 
     def _names(self, classes: Sequence[str] | int | None, outputs: int | None) -> tuple[str, ...]:
-        """Names of the classes."""
+        """The names of the classes."""
         if isinstance(classes, int):
             return tuple(map(str, range(classes)))
         if classes is not None:
@@ -181,7 +181,7 @@ class TorchSet(SampleSet):
 
 
 class _Said:
-    """What the user says of a dataset, and the network that is to take it."""
+    """What the user says of a dataset, and of the network that is to take it."""
 
     def __init__(
         self,
@@ -197,14 +197,14 @@ class _Said:
         self._layout, self._steps = layout, steps
 
     def axes(self, shape: Shape, batch: int | None) -> Axes:
-        """How inputs of this shape lie."""
+        """The axes of inputs of a shape."""
         return find_axes(
             shape, batch, layout=self._layout, steps=self._steps, outputs_of=self.outputs_of
         )
 
 
 def _form(first: Any, collate: _Collate | None, said: _Said) -> Form:
-    """How the inputs of a dataset become those of a network, from its first sample."""
+    """Form in which the inputs of a dataset become those of a network, from its first sample."""
     value = pair(first)[0]
     if collate is not None:
         with drawing(0):
@@ -238,7 +238,7 @@ def _form_of_events(said: _Said) -> Form:
 
 
 def _sensor_of(dataset: Any) -> Sensor | None:
-    """(polarities, height, width), from tonic's `sensor_size`, which has them the other way."""
+    """The sensor (polarities, height, width), from tonic's `sensor_size`, which is reversed."""
     size = attribute(dataset, "sensor_size")
     if not isinstance(size, tuple) or len(size) != 3 or not all(isinstance(n, int) for n in size):
         return None
@@ -294,13 +294,13 @@ class _Batching:
         return len(self._loader)
 
     def draw(self, draw: Draw) -> list[IntArray]:
-        """Positions in the set of the samples of each batch."""
+        """The positions in the set of the samples of each batch."""
         batches = _drawn(self._loader, draw)
         return [np.searchsorted(self._rows, np.array(rows, dtype=np.int64)) for rows in batches]
 
 
-class _Batches(Dataset[Batch]):
-    """Whole batches in place of samples, so that worker processes put them together."""
+class _WholeBatches(Dataset[Batch]):
+    """A dataset of whole batches in place of samples, which worker processes put together."""
 
     def __init__(self, samples: TorchSet, draw: Draw | None) -> None:
         self._samples = samples
@@ -317,7 +317,7 @@ def _only(batches: list[Batch]) -> Batch:
 
 
 class Listed:
-    """A dataset without numbers, read once."""
+    """A dataset that was given without numbers, read once into a list."""
 
     def __init__(self, dataset: "IterableDataset[Any]") -> None:
         self._dataset = dataset
@@ -336,10 +336,10 @@ class Listed:
 
 
 def set_of_loader(loader: "DataLoader[Any]", **said: Any) -> TorchSet:
-    """The set of a `DataLoader`; see `from_torch`.
+    """Make the set of a `DataLoader`, as `from_torch` does.
 
     Raises:
-        DataError: it has no batches, or shares them out among processes.
+        DataError: the loader has no batches, or shares them out among processes.
     """
     if loader.batch_size is None and loader.batch_sampler is None:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Files in folders, or in a zip of them: both are listed and read alike, and nothing is unpacked.
+"""Trees of files in folders or in a zip: both are listed and read alike, and nothing is unpacked.
 
 A zip of one folder is taken as that folder. What a zip tells of its files is held against its size
 before any is read (`lfp_snn.unpacking`).
@@ -17,8 +17,8 @@ class Tree(ABC):
     """The files below a folder or in a zip.
 
     Args:
-        path: of the folder or the zip.
-        names: of the files, with `/` between folders, in order.
+        path: the path of the folder or the zip.
+        names: the names of the files, with `/` between folders, in order.
     """
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ class Tree(ABC):
         self.names = names
 
     def place(self, name: str) -> str:
-        """How a file is called in messages."""
+        """The place of a file, for messages."""
         return f"{self.path}/{name}"
 
     def files(self) -> list[Path]:
@@ -35,14 +35,14 @@ class Tree(ABC):
 
     @abstractmethod
     def size(self, name: str) -> int:
-        """Bytes of a file as it lies there, packed or not."""
+        """The bytes of a file in the tree, packed or not."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
         """The content of a file.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: the file cannot be read.
         """
 
 
@@ -78,11 +78,11 @@ class _Zip(Tree):
 
 
 def open_tree(path: Path, suffixes: Collection[str]) -> Tree:
-    """The files of a folder or a zip whose names end so; hidden ones are passed over.
+    """Open the files of a folder or a zip with given suffixes; hidden ones are passed over.
 
     Args:
-        path: of the folder or the zip.
-        suffixes: in small letters, with the dot.
+        path: the path of the folder or the zip.
+        suffixes: the suffixes in small letters, with the dot.
 
     Raises:
         DataError: there is neither, the zip is damaged or would unpack to far more than its size,
@@ -103,7 +103,7 @@ def check_name(name: str, folder: Path) -> None:
     """Refuse the name of a file that no text can hold.
 
     Raises:
-        DataError: it is not UTF-8.
+        DataError: the name is not UTF-8.
     """
     try:
         name.encode()

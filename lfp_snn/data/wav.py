@@ -1,4 +1,4 @@
-"""Sound in WAV files: integers of 8 to 32 bits and floating point, any rate, any channels.
+"""A reader of sound in WAV files: integers of 8 to 32 bits or floating point, any rate.
 
 A file is a list of chunks, of which `fmt ` says how numbers are written and `data` holds them; all
 others are passed over. Channels are averaged.
@@ -41,14 +41,14 @@ class _Format(NamedTuple):
 
 
 def read_wav(path: str, content: bytes) -> Sound:
-    """The sound in the content of a file.
+    """Read the sound in the content of a file.
 
     Args:
-        path: for messages.
-        content: of the file.
+        path: the path of the file, for messages.
+        content: the content of the file.
 
     Raises:
-        DataError: it is no WAV, is cut short, has no samples, or is compressed.
+        DataError: the content is no WAV, is cut short, has no samples, or is compressed.
     """
     with reading(path, "WAV"):
         if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
@@ -70,7 +70,7 @@ def read_wav(path: str, content: bytes) -> Sound:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and size of each chunk."""
+    """The name, begin and size of each chunk."""
     begin = 12
     while begin + 8 <= len(content):
         name, size = struct.unpack_from("<4sI", content, begin)
@@ -96,7 +96,7 @@ def _format(path: str, chunk: bytes) -> _Format:
 
 
 def _samples(path: str, form: _Format, data: bytes) -> npt.NDArray[np.float64]:
-    """Samples averaged over the channels."""
+    """The samples averaged over the channels."""
     if form.bits == _THREE_BYTES:
         whole = len(data) // 3
         wide = np.zeros((whole, 4), np.uint8)

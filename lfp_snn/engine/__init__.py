@@ -6,22 +6,24 @@ module        what it holds
 temporal      ``TemporalLFP``, what users call
 observed      what a network saw in its last pass, and how it is shown
 paper         the method of the paper, by one name
-network       what of it is there before anything runs: stages, rules, kernels
-structure     what a network is found to be, for each mode and shape of its input
+network       a traced network before anything runs: stages, rules, kernels
+structure     the program of a network, for each mode and shape of its input
 recording     runs a forward on an example and notes what it calls
-calls         what it notes
-undisturbed   leaves no trace of that on the module
+calls         the calls that a recording notes
+undisturbed   runs a module and leaves no trace of that on it
 computed      refuses weights that are computed from others
-unrolled      recognises one time step in it
+derived       the tensors that a forward computes from parameters, whatever its input is
+unrolled      recognises one time step in a recording
 signature     by what two steps are the same
-tracing       from one step to a program of stages
+tracing       turns one step into a program of stages
 supported     the modules and functions that may be called
 check         steps a module beside the engine, and compares
-linear_map    stages of functions that are linear
+linear_map    stages of functions that are linear in each value they take
 graph         a program of stages
+graphed       records a training step as a CUDA graph, and replays it
 chunked       runs a long sequence chunk by chunk
 online        runs a stream step by step and learns while it runs
-traces        the stages of that: traces in place of the way back through time
+traces        the stages of a stream: traces in place of the way back through time
 traced_stages stages without neurons that learn from traces
 execute       runs a program forwards and backwards
 inputs        checks of what a user hands in
@@ -31,25 +33,26 @@ tape          what a forward pass leaves for the way back
 stopwatch     what each stage takes
 feedback      the sums of what parameters learn, in one process or over several
 synapses      stages that hold weights: linear layers, convolutions
-norms         normalisations, and those of each sample
-batch_norms   those of a batch, over all its steps or step by step
+norms         normalisations: the base class, and the ones over a single sample
+batch_norms   normalisations over a batch, over all its steps or step by step
 shapes        stages without weights: pools, reshapes, dropout
 merges        stages in which branches meet: sum, concatenation, maximum
 means         means over axes of a sample
 neurons       what all neurons share, and leaky ones
 stepped       the other neurons: with further states, or a synapse of their own
-recurrent     that synapse
+recurrent     the synapse through which neurons hear their own spikes
 units         stages of units without a state: activations, and the values of a readout
 options       how the engine runs a network: kernels, memory, numbers
 kernels       which kernel serves which stage
-events        the same stages on lists of spikes, for the CPU
-triton        the same neurons on CUDA devices
+events        synapses, neurons and pools on lists of spikes, for the CPU
+triton        leaky neurons on CUDA devices
 fixed         neurons that compute in whole numbers
 exchange      what the processes of a training tell each other
 ============= ===========================================================================
 """
 
+from lfp_snn.engine.graphed import make_graphed
 from lfp_snn.engine.paper import published
 from lfp_snn.engine.temporal import TemporalLFP
 
-__all__ = ["TemporalLFP", "published"]
+__all__ = ["TemporalLFP", "make_graphed", "published"]

@@ -1,4 +1,4 @@
-"""Normalisations whose statistics are of a batch: over all its steps, or step by step."""
+"""Normalisations whose statistics are taken over a batch: over all its steps, or step by step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lfp_snn.engine.norms import Moments, Norm
+from lfp_snn.engine.norms import Moments, Normalisation
 from lfp_snn.engine.stage import Feedback, Measured, Tape
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.norms import PerStep
@@ -18,13 +18,13 @@ from lfp_snn.norms import PerStep
 __all__ = ["BatchNorm", "BatchNormTT"]
 
 
-class BatchNorm(Norm):
+class BatchNorm(Normalisation):
     """``nn.BatchNorm1d`` or ``nn.BatchNorm2d``: a channel over T steps, B samples and space.
 
-    While training, or without running statistics, those of the batch are taken, of its frames that
-    run (steps after a sample's end left out). The running ones move once per forward call, not once
-    per step. Where several processes share a batch, the statistics are those of all its samples,
-    and so are the means on the way back.
+    While training, or without running statistics, the statistics are taken from the batch, from its
+    frames that run (steps after a sample's end are left out). The running statistics move once per
+    forward call, not once per step. Where several processes share a batch, the statistics are those
+    of all its samples, and so are the means on the way back.
     """
 
     module: Any
@@ -40,7 +40,7 @@ class BatchNorm(Norm):
 
     @property
     def measures(self) -> bool:
-        """Are the statistics those of the batch?"""
+        """Whether the statistics are taken from the batch."""
         return all(
             norm.training or norm.running_mean is None or norm.running_var is None
             for norm in self.norms
@@ -52,7 +52,7 @@ class BatchNorm(Norm):
         return [self.module]
 
     def _norms(self, run: Tape) -> list[Any]:
-        """Those of the steps of this pass."""
+        """The modules that hold statistics, for the steps of this pass only."""
         return self.norms
 
     def _axes(self, x: Tensor) -> list[int]:
@@ -91,13 +91,13 @@ class BatchNorm(Norm):
         """The statistics with which a pass normalises; the running ones follow.
 
         Args:
-            run: the pass.
+            run: the forward pass.
             own: mean and variance ``[S, C]`` of the values of this process and their number
                 ``[S, 1]``; None where running statistics are taken (:attr:`measures`).
 
         Returns:
-            Mean and ``1 / sqrt(var + eps)`` ``[S, C]`` of all processes, and of how many values
-            they are ``[S, 1]``: None if not of these.
+            Mean and ``1 / sqrt(var + eps)`` ``[S, C]`` over all processes, and the number of values
+            ``[S, 1]`` that they were taken from; that number is None for running statistics.
         """
         norms = self._norms(run)
         if own is None:
@@ -131,9 +131,9 @@ class BatchNorm(Norm):
     def _of_all(
         self, run: Tape, mean: Tensor, variance: Tensor, count: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same of the samples of all processes, from those of each.
+        """Mean, variance and number of values over all processes, from those of each process.
 
-        In float64, in which the difference of squares costs float32 nothing.
+        The sums are taken in float64, so that the difference of squares loses no digit of float32.
         """
         m, v, n = mean.double(), variance.double(), count.double()
         first, second, total = self._sum(run, n * m, n * (v + m * m), n.expand_as(m))

@@ -1,9 +1,9 @@
-"""What a forward was seen to call, and how it is called step after step."""
+"""The calls that a forward was seen to make, and how it is called step after step."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["Arguments", "Call", "Recording", "Value", "leaves"]
+__all__ = ["Arguments", "Call", "Recording", "Value", "leaves", "replaced"]
 
 
 @dataclass(eq=False)
@@ -21,10 +21,11 @@ class Value:
     """A tensor that depends on the input.
 
     Args:
-        call: that gave it; None for the input itself.
-        part: which of what the call gave; of a neuron 0 is its spikes, and then come its states.
-        shape: of the tensor.
-        forward: the call of the network's forward whose input it is.
+        call: the call that gave the tensor; None for the input itself.
+        part: the position of the tensor among what the call gave. A neuron gives its spikes as part
+            0, then its states.
+        shape: the shape of the tensor.
+        forward: the number of the call of the network's forward whose input the tensor is.
     """
 
     call: Call | None
@@ -39,12 +40,13 @@ class Call:
 
     Args:
         name: path of the module, or name of the function without underscores around it.
-        target: what is called.
-        args: positional arguments, with values in the place of tensors that depend on the input.
-        kwargs: the others.
-        forward: the call of the network's forward in which it came.
-        states: of a neuron, the values of its states, None where they are zero.
-        parts: the values that it gave, by part.
+        target: the module or function that is called.
+        args: the positional arguments, with values in the place of tensors that depend on the
+            input, and calls in the place of those that depend on parameters alone.
+        kwargs: the keyword arguments, with values in the same way.
+        forward: the number of the call of the network's forward during which this call was made.
+        states: the values of the states of a neuron, None where they are zero.
+        parts: the values that the call gave, by part.
     """
 
     name: str
@@ -57,17 +59,17 @@ class Call:
 
     @property
     def is_module(self) -> bool:
-        """Is a module called, and no function?"""
+        """Whether a module is called, and no function."""
         return isinstance(self.target, nn.Module)
 
     @property
     def is_neuron(self) -> bool:
-        """Is a neuron called?"""
+        """Whether a neuron is called."""
         return isinstance(self.target, snn.SpikingNeuron)
 
     @property
     def operands(self) -> list[Value]:
-        """The values that it takes, states left out."""
+        """The values that the call takes, states left out."""
         return [each for each in leaves((self.args, self.kwargs)) if isinstance(each, Value)]
 
 
@@ -77,10 +79,10 @@ class Recording:
 
     Args:
         root: the module whose paths name the calls.
-        inputs: of each call of forward.
-        returned: what each call gave: values, and whatever else there was among them.
-        calls: all of them, in order.
-        arguments: how forward is called step after step.
+        inputs: the input of each call of forward.
+        returned: what each call of forward gave: values, and whatever else there was among them.
+        calls: all calls of modules and functions, in order.
+        arguments: the arguments with which forward is called step after step.
     """
 
     root: nn.Module
@@ -91,7 +93,7 @@ class Recording:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """What is in a nest of tuples, lists, dicts and slices, in order."""
+    """The leaves of a nest of tuples, lists, dicts and slices, in order."""
     if isinstance(value, tuple | list):
         for each in value:
             yield from leaves(each)
@@ -101,8 +103,17 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
+def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A nest with other leaves."""
+    if isinstance(value, tuple | list):
+        return tuple(replaced(each, change) for each in value)
+    if isinstance(value, dict):
+        return {key: replaced(each, change) for key, each in value.items()}
+    return change(value)
+
+
 class Arguments:
-    """What a forward takes beside its input, step after step.
+    """The arguments that a forward takes beside its input, step after step.
 
     An argument without a default is a state: it begins as a tensor without entries, as
     ``init_leaky()`` gives, and goes on with whatever of the state the last call returned. If all
@@ -124,11 +135,11 @@ class Arguments:
         self.places: dict[str, int] = {}
 
     def first(self) -> dict[str, Any]:
-        """For the first call."""
+        """The arguments of the first call."""
         return dict(self.states)
 
     def following(self, returned: Any) -> dict[str, Any]:
-        """For the next call, from what the last one gave."""
+        """The arguments of the next call, from what the last one gave."""
         if self.states:
             found = list(leaves(returned))
             return {name: found[place] for name, place in self.places.items()}

@@ -1,4 +1,4 @@
-"""What runs equals the module: a few samples are stepped through the module beside the engine.
+"""A check that the engine equals the module: both run a few samples, and are compared.
 
 Both run in float64, from rest, on the same samples over all their steps, so that rounding plays no
 part. What differs on purpose is left out: dropout (one mask for all steps in training, a new one at
@@ -43,17 +43,17 @@ ON_PURPOSE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNo
 def check_equal(
     net: nn.Module, x: Tensor, steps: int | None, find: Callable[[Tensor], Structure]
 ) -> None:
-    """Step a module beside the engine.
+    """Step a module beside the engine on a few samples, and compare what both compute.
 
     Args:
-        net: the network; it stays as it was.
+        net: the network, which is not changed.
         x: a few samples, in the layout that it takes; of a forward of one step ``[T, B, ...]``, or
             ``[B, ...]`` with steps.
         steps: T of a constant input.
-        find: the structure of the network on that.
+        find: a function that gives the structure of the network on those samples.
 
     Raises:
-        NetworkError: they differ; names the first stage.
+        NetworkError: the two differ; the message names the first stage that does.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     if any(norm.running_mean is None for norm in norms):
@@ -81,7 +81,7 @@ def _step(distance: Tensor) -> Tensor:
 
 
 def _convert(module: nn.Module, dtype: torch.dtype) -> None:
-    """Give a module tensors of another type, in the place of those that it holds."""
+    """Give a module tensors of another floating type, in the place of the ones that it holds."""
     holders: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
     for held in holders:
         for name, tensor in list(held.items()):
@@ -94,7 +94,7 @@ def _convert(module: nn.Module, dtype: torch.dtype) -> None:
 
 @contextmanager
 def _precise(dtype: torch.dtype) -> Iterator[torch.dtype]:
-    """Within, new tensors are of a type unless told."""
+    """Make a floating type the default of new tensors, for the time of a ``with`` block."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -138,9 +138,10 @@ class _Comparison:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within, what the modules of stages give is noted.
+        """Note what the modules of stages give, for the time of a ``with`` block.
 
-        Of a forward that loops, all steps at once: there only what is needed to tell.
+        A forward that loops gives all its steps at once; only what tells a difference is noted
+        then.
         """
         stages = [node.stage for node in self.program.nodes]
         if self.structure.step.loops:
@@ -162,10 +163,10 @@ class _Comparison:
             self.membranes.setdefault(module, []).append(membrane)
 
     def run(self, x: Tensor, steps: int | None) -> None:
-        """Compare all steps.
+        """Compare all steps of the module with those of the program.
 
         Raises:
-            NetworkError: at the first difference.
+            NetworkError: the two differ; the message names the first difference.
         """
         frames, steps = self.structure.frames(x, steps)
         assert isinstance(frames, Tensor)
@@ -203,7 +204,7 @@ class _Comparison:
             ) from problem
 
     def _stages(self, run: Tape, value: Tensor) -> list[Any]:
-        """The values of all stages."""
+        """The values of all stages of the program."""
         values: list[Any] = [value]
         for node in self.program.nodes:
             inputs = [values[i] for i in node.inputs]
@@ -212,7 +213,7 @@ class _Comparison:
         return values[1:]
 
     def _compare(self, values: list[Any], window: slice, expected: int) -> bool:
-        """Compare a chunk; False if a membrane that lies at its threshold leaves it open."""
+        """Compare a chunk of steps; False if a membrane at its threshold leaves the answer open."""
         differences: list[tuple[int, int, Stage, Tensor]] = []
         for k, (node, ours) in enumerate(zip(self.program.nodes, values, strict=True)):
             gave = self.gave.get(node.stage.module) if node.stage.module is not None else None
@@ -246,7 +247,7 @@ class _Comparison:
         return (ours - theirs).abs() > loose * scale
 
     def _at_threshold(self, stage: Stage, other: Tensor, t: int) -> bool:
-        """Do the membranes that differ lie so near that rounding decides?"""
+        """Whether the membranes that differ lie so near their threshold that rounding decides."""
         if not isinstance(stage, Population) or stage.module not in self.membranes:
             return False
         membrane = self.membranes[stage.module][t]

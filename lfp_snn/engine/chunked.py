@@ -1,11 +1,11 @@
-r"""Long sequences: the same pass chunk by chunk, with memory that hardly grows with T.
+r"""Passes over long sequences, chunk by chunk, with memory that hardly grows with T.
 
-Forwards, each chunk of time continues from the membranes at its border, and of what happened
-inside nothing is kept, but of the last chunk. Backwards, chunk after chunk from the last: it is run
-once more from its border, then credit flows through it, from the ``M`` that the chunk behind it
-handed to every neuron to the ``M`` that it hands on itself. The credit scan is a recurrence in
-``M`` alone, so that this is exact: only the order of the sums over time differs from a pass in one
-piece.
+Forwards, each chunk of time continues from the membranes at its border. What happened inside a
+chunk is kept for the last chunk only. Backwards, the chunks are taken from the last to the first:
+each is run once more from its border, then credit flows through it, from the ``M`` that the chunk
+behind it handed to every neuron to the ``M`` that it hands on itself. The credit scan is a
+recurrence in ``M`` alone, so that this is exact: only the order of the sums over time differs from
+a pass in one piece.
 
 With ``m`` bytes that a step keeps and ``c`` bytes of membranes at a border, chunks of L steps take
 
@@ -47,13 +47,14 @@ FLOATS_PER_NEURON = {"torch": 6, "events": 2, "triton": 6}
 def chunk_length(steps: int, step_bytes: int, border_bytes: int, budget: int) -> int:
     """The longest chunk for which ``m L + c T / L`` stays within a budget.
 
-    Where no length does, the one at which the sum is smallest, ``sqrt(c T / m)``.
+    If no length stays within the budget, it is the length at which the sum is smallest,
+    ``sqrt(c T / m)``.
 
     Args:
-        steps: T.
-        step_bytes: m, what a step of a chunk takes.
-        border_bytes: c, what a border takes.
-        budget: bytes.
+        steps: T, the number of time steps.
+        step_bytes: m, the bytes that one step of a chunk takes.
+        border_bytes: c, the bytes that the membranes at one border take.
+        budget: the bytes that all of this may take.
     """
     root = budget * budget - 4 * step_bytes * border_bytes * steps
     if root >= 0:
@@ -65,7 +66,7 @@ def chunk_length(steps: int, step_bytes: int, border_bytes: int, budget: int) ->
 
 @dataclass
 class _Chunk:
-    """Steps ``start`` to ``stop``, and the membranes before the first of them."""
+    """A chunk of time: steps ``start`` to ``stop``, and the membranes before the first of them."""
 
     start: int
     stop: int
@@ -76,9 +77,9 @@ class Chunks:
     """A pass that is run chunk by chunk, over a sequence of any length.
 
     Args:
-        program: its stages.
-        run: the pass as a whole; what it measured and its states are filled in.
-        value: the input, in the dtype in which it is stored.
+        program: the stages of the network.
+        run: the pass as a whole; its final states and what it measured are filled in.
+        value: the input ``[T, B, ...]``, in the dtype in which it is stored.
 
     Raises:
         NetworkError: a normalisation takes its statistics from the batch, over all T steps, or
@@ -109,12 +110,12 @@ class Chunks:
     # ------------------------------------------------------------------ forwards
 
     def length(self, budget: int, backend: str, known: dict[torch.Size, int]) -> int:
-        """Steps of a chunk, by the budget and by what the states of these samples take.
+        """Steps of a chunk, by the budget and by the bytes that the states of these samples take.
 
         Args:
-            budget: bytes for one chunk and the membranes at all borders.
-            backend: name of the kernels.
-            known: bytes of the states by the shape of a frame of the input; added to.
+            budget: the bytes for one chunk and the membranes at all borders.
+            backend: the name of the backend that runs the chunks.
+            known: the bytes of the states by the shape of an input frame; a new shape is added.
         """
         frame = torch.Size(self.value.shape[1:])
         if frame not in known:
@@ -126,7 +127,7 @@ class Chunks:
         return chunk_length(self.run.steps, step, border, budget)
 
     def _border_bytes(self) -> int:
-        """What the states of all neurons take, from a pass over the first step."""
+        """The bytes that the states of all neurons take, from a pass over the first step."""
         probe = self._pass(_Chunk(0, 1, self.run.state), record=False, again=True)
         run_forward(self.program, probe, self._input(_Chunk(0, 1, {}))[0])
         return sum(state.nbytes for state in probe.final_state.values())
@@ -135,8 +136,8 @@ class Chunks:
         """Run all chunks; returns the output spikes ``[T, B, C]``.
 
         Args:
-            length: steps of a chunk. The first has what is left over: the last need not be
-                repeated, and should be long.
+            length: the steps of a chunk. The first chunk takes the remainder, since the last one
+                need not be repeated and should be long.
         """
         run, spikes = self.run, torch.empty(0)
         start, stop = 0, (run.steps - 1) % length + 1
@@ -177,15 +178,17 @@ class Chunks:
             stopwatch=run.stopwatch,
             start=chunk.start,
             again=again,
+            narrow=run.narrow,
         )
 
     def _input(self, chunk: _Chunk) -> tuple[Value, Tensor | None]:
-        """The input of a chunk, and which entries of the whole list those of its list are."""
+        """The input of a chunk, and the positions of its entries in the list of the whole input."""
         if isinstance(self.value, Spikes):
             return self.value.window(chunk.start, chunk.stop)
         constant = self.value.shape[0] == 1
         part = self.value if constant else self.value[chunk.start : chunk.stop]
-        return part.to(self.run.dtype), None
+        spikes = part.dtype == torch.bool
+        return part.to(self.run.spike_dtype if spikes else self.run.dtype), None
 
     # ------------------------------------------------------------------ backwards
 
@@ -197,7 +200,7 @@ class Chunks:
         of_input: bool,
         as_credit: bool = False,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Send a reward ``[T, B, C]`` back; arguments and result are those of ``run_backward``."""
+        """Send a reward ``[T, B, C]`` back; arguments and result are as of :func:`run_backward`."""
         carried: dict[str, Tensor] = {}
         credit: Tensor | None = None
         beside: Tensor | None = None
@@ -251,7 +254,7 @@ class Chunks:
 def _put(
     whole: Tensor | None, part: Tensor | None, shape: Sequence[int], where: slice | Tensor
 ) -> Tensor | None:
-    """The whole of that shape with a part put in its place, or added if it is constant."""
+    """Put a part in its place in the whole of that shape, or add it if the value is constant."""
     if part is None:
         return whole
     if whole is None:
@@ -263,5 +266,5 @@ def _put(
 
 
 def _frame(form: torch.Size | Spikes) -> Sequence[int]:
-    """Shape of a value without its time axis."""
+    """The shape of a value without its time axis."""
     return (form.shape if isinstance(form, Spikes) else form)[1:]

@@ -1,9 +1,10 @@
-"""Weights that a module computes anew at each call, from other parameters, and who computes them.
+"""Refusals of weights that a module computes anew at each call from other parameters.
 
 ``torch.nn.utils`` prunes and normalises in two ways: by a hook before ``forward`` (``prune``, the
-older ``weight_norm`` and ``spectral_norm``), or as a parametrisation. In both the weight itself is
-no parameter any more. TemporalLFP reads weights without calling the module, so that it would train
-what was computed once and leave the parameters behind it frozen: such modules are refused.
+older ``weight_norm`` and ``spectral_norm``), or as a parametrisation. In both cases the weight
+itself is no parameter any more. TemporalLFP reads weights without calling the module, so that it
+would train what was computed once and leave the parameters behind it frozen: such modules are
+refused.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ __all__ = ["refuse_computed_weights", "refuse_hooks", "refuse_step_statistics"]
 def refuse_computed_weights(net: nn.Module) -> None:
     """Refuse a network with a module whose weight or bias is no parameter of its own.
 
-    Asked for again at each pass: a network that is pruned between two passes still has its old
-    weight, which nothing would train any more.
+    Every pass asks again: a network that is pruned between two passes still has its old weight,
+    which nothing would train any more.
 
     Raises:
-        NetworkError: names the module, what computes its weight, and how to make that permanent.
+        NetworkError: a weight is computed; the message names the module, what computes the weight,
+            and how to make it permanent.
     """
     for name, module in net.named_modules():
         _refuse_computed(name or type(net).__name__, module)
@@ -35,7 +37,7 @@ def refuse_hooks(net: nn.Module) -> None:
     """Refuse a network with forward hooks, which the engine would not call.
 
     Raises:
-        NetworkError: names the module and the hook.
+        NetworkError: there is a forward hook; the message names it and its module.
     """
     for name, module in net.named_modules():
         for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
@@ -47,13 +49,13 @@ def refuse_hooks(net: nn.Module) -> None:
 
 
 def refuse_step_statistics(net: nn.Module) -> None:
-    """Refuse batch normalisations that take the statistics of every step, or share running ones.
+    """Refuse batch normalisations that take statistics at every step, or share running ones.
 
-    In evaluation, without running statistics, the module takes those of the batch at each step,
-    and the engine would take those over all steps.
+    In evaluation, without running statistics, the module takes the statistics of the batch at each
+    step, and the engine would take them over all steps.
 
     Raises:
-        NetworkError: names the module.
+        NetworkError: there is such a normalisation; the message names it.
     """
     owners: dict[int, str] = {}
     for name, module in net.named_modules():

@@ -1,4 +1,4 @@
-"""What the engine asks of processes that share a batch; how they talk is none of its business."""
+"""The interface by which the engine sums tensors over processes that share a batch."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Exchange(Protocol):
         """Begin to sum a tensor, and come back at once.
 
         Args:
-            part: what this process has, or ``None``; it is copied.
-            like: a tensor of the shape and type that all of them have.
+            part: the tensor of this process, which is copied, or ``None`` if it has none.
+            like: a tensor of the shape and dtype that the tensors of all processes have.
         """
 
     def collect(self) -> list[Tensor | None]:
-        """Wait for the sums of all that was added since the last call, in that order.
+        """Wait for the sums of all tensors that were added since the last call, in that order.
 
-        Where no process had anything there is ``None``.
+        The sum is ``None`` where no process had a tensor.
         """
 
     def sum(self, part: Tensor) -> Tensor:

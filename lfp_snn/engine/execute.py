@@ -33,22 +33,24 @@ __all__ = ["run_backward", "run_forward", "sit_out_backward", "sit_out_forward"]
 
 
 def run_forward(program: Program, run: Tape, value: Value) -> Value:
-    """Run all stages on the input of the network; returns the output, for every step."""
+    """Run all stages on the input of the network; gives the output ``[T, B, C]``."""
     values: list[Value | None] = [value]
     dense: dict[int, Tensor] = {}
 
-    def take(i: int, as_spikes: bool) -> Value:
+    def take(i: int, stage: Stage) -> Value:
         value = values[i]
         assert value is not None
-        if isinstance(value, Tensor) or as_spikes:
-            return value
-        if i not in dense:
-            dense[i] = value.dense(run.dtype)
-        return dense[i]
+        if isinstance(value, Spikes):
+            if stage.takes_spikes:
+                return value
+            if i not in dense:
+                dense[i] = value.dense(run.dtype if value.values is not None else run.spike_dtype)
+            value = dense[i]
+        return value if stage.takes_narrow else value.to(run.dtype)
 
     run.forms.append(_form(value))
     for k, node in enumerate(program.nodes):
-        inputs = [take(i, node.stage.takes_spikes) for i in node.inputs]
+        inputs = [take(i, node.stage) for i in node.inputs]
         with run.timed(node.stage.name, "forward"):
             value = node.stage.forward(run, *inputs)
         values.append(value)
@@ -56,6 +58,8 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
         for i in program.last_used(k):
             values[i] = None
             dense.pop(i, None)
+    if isinstance(value, Tensor):
+        value = value.to(run.dtype)
     if isinstance(value, Tensor) and len(value) != run.steps:  # constant over time
         value = run.every_step(value)
         run.forms[-1] = value.shape
@@ -74,17 +78,17 @@ def run_backward(
     """Send a reward back through all stages.
 
     Args:
-        program: the stages.
+        program: the stages of the network.
         run: the recorded pass.
-        reward: ``[T, B, C]``.
-        feedback: to which stages add.
-        rules: of the stages.
-        of_input: whether credit of the input is wanted.
-        as_credit: the reward is credit of the output at every step, and no relevance.
+        reward: the reward ``[T, B, C]`` at the output.
+        feedback: the sums to which the stages add.
+        rules: the rule of each stage, by name.
+        of_input: whether the credit of the input is wanted.
+        as_credit: whether the reward is credit of the output at every step, and no relevance.
 
     Returns:
         The credit of the input and the relevance beside it, if they are wanted and there are any.
-        If they are wanted, the pass notes the relevance that arrived at each population.
+        The pass then also notes the relevance that arrived at each population.
     """
     run.opened.clear()
     wanted = _wanted(program, run, rules, of_input)
@@ -118,6 +122,8 @@ def run_backward(
                 kind, fitted = beside, each.value.sum_to_size(_dense_shape(form))
             else:
                 kind, fitted = credits, _fit(each, form)
+            if not (i and program.nodes[i - 1].stage.takes_narrow):
+                fitted = fitted.to(run.dtype)
             known = kind[i]
             kind[i] = fitted if known is None else known + fitted
         if feedback.shared:
@@ -152,7 +158,7 @@ def _send(
     rules: Rules,
     asked: Wanted,
 ) -> Credits:
-    """What a stage hands to its inputs: credit for credit, and relevance for relevance."""
+    """What a stage hands back to its inputs: credit for credit, and relevance for relevance."""
     if relevance is None:
         return () if credit is None else stage.backward(run, credit, feedback, rules, asked)
     if isinstance(stage, Spiking):
@@ -187,12 +193,12 @@ def _by_unit(
 
 
 def _form(value: Value) -> Form:
-    """What must be known of a value to bring credit into its form."""
+    """The form of a value, into which its credit is brought."""
     return value.shape if isinstance(value, Tensor) else value
 
 
 def _fit(credit: Tensor, form: Form) -> Tensor:
-    """Credit in the form of its value: whatever axis the value was broadcast over is summed."""
+    """Bring credit into the form of its value: sum the axes that the value broadcasts over."""
     if isinstance(form, Spikes):
         return credit if credit.dim() == 1 else form.gather(credit)
     return credit.sum_to_size(form)
@@ -203,9 +209,10 @@ def _dense_shape(form: Form) -> Sequence[int]:
 
 
 def _wanted(program: Program, run: Tape, rules: Rules, of_input: bool) -> list[Form | None]:
-    """For each value, in which form its credit is wanted.
+    """The form in which the credit of each value is wanted, if it is.
 
-    It is if anything before it takes feedback (or if it is the input, and asked for).
+    The credit of a value is wanted if anything before it takes feedback (for the input: if it was
+    asked for).
     """
     wanted: list[Form | None] = [run.forms[0] if of_input else None]
     for node, form in zip(program.nodes, run.forms[1:], strict=True):

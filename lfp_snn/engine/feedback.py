@@ -1,4 +1,4 @@
-"""Feedback of parameters: the sums of their uses, in one process or over several."""
+"""The feedback of parameters: sums over their uses, in one process or over several."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Feedback", "SharedFeedback"]
 
 
 class Feedback:
-    """Feedback of parameters over their uses, ``|p| * sum n * du/dp``.
+    """The feedback of parameters, summed over their uses: ``|p| * sum n * du/dp``.
 
-    Most stages hand in the sum of each use; the factor is applied once, when all are in.
+    Most stages hand in the sum of each use; the factor ``|p|`` is applied once, when all are in.
 
     Args:
-        update: what is made of the sums instead.
+        update: the form of the update that is applied in the place of the factor ``|p|``.
     """
 
     #: Do other processes add to the sums?
@@ -37,16 +37,16 @@ class Feedback:
 
     @staticmethod
     def wanted(*parameters: Tensor | None) -> bool:
-        """Does any of these take feedback?"""
+        """Whether any of these parameters takes feedback."""
         return any(isinstance(p, nn.Parameter) and p.requires_grad for p in parameters)
 
     def add(self, parameter: Tensor | None, total: Tensor | None, *, scaled: bool = False) -> None:
-        """Add one use of a parameter; what takes no feedback is dropped.
+        """Add one use of a parameter; a parameter that takes no feedback is left out.
 
         Args:
-            parameter: may be a buffer or None, which takes none.
-            total: ``sum n * du/dp`` of this use.
-            scaled: ``total`` is feedback already; it is handed over and not copied.
+            parameter: the parameter; a buffer or None takes no feedback.
+            total: the sum ``sum n * du/dp`` of this use, in the shape of the parameter.
+            scaled: whether ``total`` is feedback already; it is then handed over and not copied.
         """
         if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
             return
@@ -61,7 +61,7 @@ class Feedback:
             self._own.add(id(totals[parameter]))
 
     def complete(self, parameters: Iterable[Tensor]) -> None:
-        """Nothing will be added any more to the sums of these parameters."""
+        """Declare that nothing will be added any more to the sums of these parameters."""
 
     def collect(self) -> dict[nn.Parameter, Tensor]:
         """The feedback of every parameter, as ordinary tensors."""
@@ -74,8 +74,10 @@ class Feedback:
     def hand_out(self, parameters: Iterable[nn.Parameter], *, accumulate: bool = False) -> None:
         """Set ``feedback`` and ``grad = -feedback`` of parameters, or add to what is there.
 
-        Without ``accumulate``, feedback of those that got none is taken away: what was frozen
-        since an earlier pass would still be moved by its old gradient.
+        Without ``accumulate``, parameters that got no feedback lose what they had: a parameter
+        that was frozen since an earlier pass would still be moved by its old gradient.
+        With it, feedback begins anew where an optimizer's ``zero_grad`` has taken the gradient
+        away.
         """
         parameters = list(parameters)
         self.complete(parameters)  # what no stage names as its own goes last
@@ -84,7 +86,8 @@ class Feedback:
             for parameter, total in totals.items():
                 known: Tensor | None = getattr(parameter, "feedback", None)
                 grad = parameter.grad
-                feedback = known + total if accumulate and known is not None else total
+                begun = accumulate and grad is not None and bool(grad.any())
+                feedback = known + total if begun and known is not None else total
                 parameter.feedback = feedback  # type: ignore[attr-defined]
                 parameter.grad = grad - total if accumulate and grad is not None else -total
         if accumulate:
@@ -95,14 +98,14 @@ class Feedback:
 
 
 class SharedFeedback(Feedback):
-    """Feedback whose sums are those of several processes.
+    """The feedback of parameters, summed over several processes.
 
     The sums of a parameter leave for the others as soon as they are complete, while credit still
     flows through the layers before.
 
     Args:
-        update: what is made of the sums.
-        exchange: with the other processes.
+        update: the form of the update that is applied to the sums.
+        exchange: the exchange with the other processes.
     """
 
     shared = True
@@ -119,10 +122,10 @@ class SharedFeedback(Feedback):
 
     @override
     def complete(self, parameters: Iterable[Tensor]) -> None:
-        """Send the sums of parameters that nothing will be added to, to be summed over processes.
+        """Send the sums of complete parameters, to be summed over processes.
 
-        What has been sent is left alone. Every process says this of the same parameters in the
-        same order, whether or not it has anything for them.
+        Parameters that were sent before are left out. Every process makes this call for the same
+        parameters in the same order, whether or not it has anything for them.
         """
         if self.held:
             return
@@ -134,7 +137,7 @@ class SharedFeedback(Feedback):
                         self.exchange.add(part, like=p)
 
     def _parts(self, p: nn.Parameter) -> tuple[Tensor | None, ...]:
-        """What is summed over processes: feedback, or what it is made of if it is not linear."""
+        """What is summed over processes: feedback, or its sums if the update is not linear."""
         total, scaled = self._sums.get(p), self._scaled.get(p)
         if not self.update.linear:
             return total, scaled
@@ -149,7 +152,7 @@ class SharedFeedback(Feedback):
         return super().collect()
 
     def _receive(self) -> None:
-        """Put the sums over all processes in the place of those of this one."""
+        """Put the sums over all processes in the place of the sums of this one."""
         found = iter(self.exchange.collect())
         self._sums, self._scaled = {}, {}
         kinds = (self._scaled,) if self.update.linear else (self._sums, self._scaled)

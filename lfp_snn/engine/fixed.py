@@ -36,7 +36,7 @@ MEMBRANE_LIMIT = 2**23 - 1
 
 @dataclass(frozen=True)
 class FixedPointDynamics(lif.Dynamics):
-    """Constants of a population whose membranes are multiples of ``2^-fraction``."""
+    """The constants of a population whose membranes are multiples of ``2^-fraction``."""
 
     fraction: int = 0
 
@@ -60,10 +60,10 @@ class FixedPointLeaky(snn.Leaky):
     """``snntorch.Leaky`` in fixed-point arithmetic, in float32 only.
 
     Args:
-        fraction: F, bits of the membrane below one.
-        decay: d, ``beta`` in units of ``2^-12``, 0 to 4096; of the shape of beta.
-        threshold: in units of ``2^-F``; of the shape of the threshold.
-        options: of ``snntorch.Leaky``.
+        fraction: F, the bits of the membrane below one.
+        decay: d, the decay ``beta`` in units of ``2^-12``, 0 to 4096, in the shape of ``beta``.
+        threshold: the threshold in units of ``2^-F``, in the shape of ``threshold``.
+        options: the options of ``snntorch.Leaky``.
     """
 
     def __init__(self, fraction: int, decay: Tensor, threshold: Tensor, **options: Any) -> None:
@@ -83,7 +83,7 @@ class FixedPointLeaky(snn.Leaky):
 
     @override
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Any:
-        """One step, with the neuron's own membrane."""
+        """Run one time step, with the neuron's own membrane."""
         membrane: Tensor = self._buffers["mem"]
         if membrane.shape != input_.shape:
             membrane = torch.zeros_like(input_)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lfp_snn.engine.linear_map import Product
 from lfp_snn.engine.stage import Rules, Spiking, Stage
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.engine.units import Readout
@@ -16,7 +17,7 @@ __all__ = ["Node", "Program"]
 
 @dataclass(frozen=True)
 class Node:
-    """A stage and where its inputs come from: 0 is the input of the network, k + 1 is node k."""
+    """A stage and its inputs by number: 0 is the network's input, k + 1 the value of node k."""
 
     stage: Stage
     inputs: tuple[int, ...]
@@ -24,7 +25,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Program:
-    """Stages in the order in which they run; the last one is the output."""
+    """The stages of a network in the order in which they run; the last one is the output."""
 
     nodes: tuple[Node, ...]
 
@@ -36,9 +37,9 @@ class Program:
         return stage
 
     def active(self, rules: Rules) -> list[Active]:
-        """For each value, the input first: the entries at which credit of it is needed.
+        """The entries at which credit is needed, for each value, the input of the network first.
 
-        What was silent in the input has no relevance.
+        An entry of the input that was silent has no relevance, and needs no credit.
         """
         found: list[Active] = ["spikes"]
         for node in self.nodes:
@@ -46,12 +47,12 @@ class Program:
         return found
 
     def last_used(self, k: int) -> list[int]:
-        """The values that no node after node k takes, and that node k takes."""
+        """The values that node k takes and no node after it."""
         later = {i for node in self.nodes[k + 1 :] for i in node.inputs}
         return [i for i in set(self.nodes[k].inputs) if i not in later]
 
     def first_used(self, k: int) -> list[Tensor]:
-        """The parameters of node k that no node before it has: on the way back, the last to add."""
+        """The parameters of node k that no node before it has: on the way back node k adds last."""
         before = {id(p) for node in self.nodes[:k] for p in node.stage.parameters().values()}
         return [p for p in self.nodes[k].stage.parameters().values() if id(p) not in before]
 
@@ -60,19 +61,19 @@ class Program:
         return [node.stage for node in self.nodes if isinstance(node.stage, Spiking)]
 
     def neurons(self) -> list[Spiking]:
-        """Those of them that end in neurons."""
+        """The stages that end in neurons, in order."""
         return [stage for stage in self.spiking() if stage.stateful]
 
     def voters(self) -> list[Spiking]:
         """The populations whose spikes make the output through linear stages without weights.
 
-        Such as neurons behind which a pool takes the mean of those of each class. There are none
-        where neurons are the output, or where anything else reaches it too.
+        Such voters are neurons behind which a pool takes the mean over each class. There are none
+        where neurons are the output, or where anything else reaches the output too.
         """
         return [stage for stage in self.voting() if isinstance(stage, Spiking)]
 
     def voting(self) -> list[Stage]:
-        """The voters with the linear stages behind them."""
+        """The voters (:attr:`voters`) with the linear stages behind them."""
         found: list[Stage] = []
         pending = list(self.nodes[-1].inputs) if isinstance(self.output, Readout) else []
         while pending:
@@ -90,16 +91,17 @@ class Program:
         """The stages that take a rule, in order."""
         parts = []
         for stage in (node.stage for node in self.nodes):
-            kind = type(stage.module).__name__
+            kind = type(stage if stage.module is None else stage.module).__name__
             if isinstance(stage, Synapse):
                 parts.append(Part(stage.name, kind))
-            elif isinstance(stage, Spiking):
+            elif isinstance(stage, Spiking | Product):
                 fed = tuple(synapse.name for synapse in self.feeding(stage))
-                parts.append(Part(stage.name, kind, fed))
+                states = stage.states if isinstance(stage, Spiking) else 0
+                parts.append(Part(stage.name, kind, fed, states))
         return parts
 
     def feeding(self, neuron: Stage) -> list[Synapse]:
-        """The synapses whose currents reach a neuron without passing another one, in order."""
+        """The synapses whose currents reach a stage without passing a neuron, in order."""
         return [stage for stage in self._before(neuron) if isinstance(stage, Synapse)]
 
     def norms(self, neuron: Stage) -> list[Stage]:
@@ -107,7 +109,7 @@ class Program:
         return [stage for stage in self._before(neuron) if stage.normalises]
 
     def _before(self, neuron: Stage) -> list[Stage]:
-        """What lies before a neuron, up to its synapses or to other neurons, in order."""
+        """The stages before a neuron, up to its synapses or to other neurons, in order."""
         position = next(k for k, node in enumerate(self.nodes) if node.stage is neuron)
         pending, found = list(self.nodes[position].inputs), set[int]()
         while pending:

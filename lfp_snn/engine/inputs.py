@@ -1,4 +1,4 @@
-"""What a user hands to a pass, checked, and the relevance of it in the form that it had."""
+"""Checks of what a user hands to a pass, and the relevance of the input in the form that it had."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.tape import Tape, Value
+from lfp_snn.engine.undisturbed import version_of
 from lfp_snn.errors import NetworkError, NotFiniteError, ShapeError
 from lfp_snn.spikes import Spikes
 
@@ -16,10 +17,12 @@ __all__ = [
     "check_finite",
     "check_input",
     "finite",
+    "note_taken",
     "prepare_input",
     "prepare_lengths",
     "prepare_reward",
     "prepare_state",
+    "refuse_changed",
     "relevance_of_input",
 ]
 
@@ -28,7 +31,7 @@ def check_input(x: Tensor | Spikes, steps: int | None, device: torch.device) -> 
     """Refuse an input that no network of one step can take.
 
     Raises:
-        ShapeError: wrong shape, or another device than the network's.
+        ShapeError: the input has the wrong shape, or lies on another device than the network.
     """
     if steps is not None and steps < 1:
         raise ShapeError(f"steps is {steps}; expected at least one time step.")
@@ -55,10 +58,10 @@ def check_input(x: Tensor | Spikes, steps: int | None, device: torch.device) -> 
 def prepare_input(x: Tensor | Spikes, steps: int | None, dtype: torch.dtype | None) -> Value:
     """A checked input as a value: spikes, ``[T, B, ...]``, or ``[1, B, ...]`` if it is constant.
 
-    A tensor takes the given dtype, or keeps its own if that is None.
+    A tensor takes the given dtype; if the dtype is None, it keeps its own.
 
     Raises:
-        NotFiniteError: it holds NaN or infinity (checked on the CPU).
+        NotFiniteError: the tensor holds NaN or infinity (checked on the CPU).
     """
     on_cpu = x.device.type == "cpu"
     if isinstance(x, Spikes):
@@ -77,17 +80,18 @@ def prepare_input(x: Tensor | Spikes, steps: int | None, dtype: torch.dtype | No
 
 
 def finite(value: Tensor) -> bool:
-    """Is every element finite? One that is not shows in the sum, which is the quicker look."""
+    """Whether every element is finite. One that is not shows in the sum, the quicker look."""
     return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
 
 
 def prepare_lengths(
     lengths: Tensor | None, steps: int, batch: int, device: torch.device
 ) -> Tensor | None:
-    """Steps of each sample, checked.
+    """The number of steps of each sample, checked, int64 ``[B]``.
 
     Raises:
-        ShapeError: not one integer per sample, or (on the CPU) not between 1 and T.
+        ShapeError: there is not one integer per sample, or (checked on the CPU) one is not between
+            0 and T.
     """
     if lengths is None:
         return None
@@ -97,19 +101,19 @@ def prepare_lengths(
             f"lengths have the shape {tuple(lengths.shape)} and type {lengths.dtype}; expected "
             f"{batch} integers, one per sample."
         )
-    if device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= steps)).all()):
+    if device.type == "cpu" and not bool(((lengths >= 0) & (lengths <= steps)).all()):
         raise ShapeError(
-            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to "
+            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 0 to "
             f"T={steps}."
         )
     return lengths
 
 
 def prepare_state(state: Mapping[str, Tensor] | None, program: Program) -> dict[str, Tensor]:
-    """Membranes before the first step, by neuron.
+    """The membranes before the first step, by neuron, checked.
 
     Raises:
-        ShapeError: it names a neuron that the network does not have.
+        ShapeError: the state names a neuron that the network does not have.
         NetworkError: a normalisation has statistics of its own for each step, and a state does
             not tell at which one it stands.
     """
@@ -133,14 +137,15 @@ def prepare_state(state: Mapping[str, Tensor] | None, program: Program) -> dict[
 
 
 def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
-    """Refuse a network, and what it has made of an input, if it is not finite; on the CPU.
+    """Refuse membranes, values and parameters that are not finite; on the CPU only.
 
-    NaN stays in a membrane, so that only those after the last step are looked at, which costs a
-    T-th of looking at all. A weight whose input was silent, or an infinite one before a reset to
-    zero, leaves no trace in them and would make the feedback NaN: parameters are looked at too.
+    NaN stays in a membrane, so that only the membranes after the last step are looked at, which
+    costs a T-th of looking at all. A weight whose input was silent, or an infinite one before a
+    reset to zero, leaves no trace in them and would make the feedback NaN: parameters are looked at
+    too.
 
     Raises:
-        NotFiniteError: names the layer or the parameter.
+        NotFiniteError: something is not finite; the message names the layer or the parameter.
     """
     for name, membrane in run.final_state.items():
         if membrane.device.type == "cpu" and not finite(membrane):
@@ -152,12 +157,33 @@ def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
             raise NotFiniteError(f"The parameter '{name}' is not finite")
 
 
-def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
-    """The reward of a recorded pass, on the device of the network and zero behind a sample's end.
+def note_taken(run: Tape, net: nn.Module, x: Tensor | Spikes) -> None:
+    """Note with what a pass was run, of which the way back is told if it is changed meanwhile."""
+    taken: dict[str, Tensor] = {f"parameter '{name}'": p for name, p in net.named_parameters()}
+    taken |= {"input": x} if isinstance(x, Tensor) else {}
+    run.taken = {name: (each, version_of(each)) for name, each in taken.items()}
+
+
+def refuse_changed(run: Tape) -> None:
+    """Refuse a way back with other parameters, or another input, than those of the pass.
 
     Raises:
-        ShapeError: it has another shape than the output.
-        NotFiniteError: it holds NaN or infinity (checked on the CPU).
+        NetworkError: names what was changed in place.
+    """
+    for name, (tensor, version) in run.taken.items():
+        if version_of(tensor) != version:
+            raise NetworkError(
+                f"The {name} was changed in place between forward and backward, whose feedback "
+                "would be of neither: call backward first, or forward again."
+            )
+
+
+def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
+    """The checked reward of a recorded pass, on the network's device, zero behind a sample's end.
+
+    Raises:
+        ShapeError: the reward has another shape than the output.
+        NotFiniteError: the tensor holds NaN or infinity (checked on the CPU).
     """
     form = run.forms[-1]
     expected = form.shape if isinstance(form, Spikes) else tuple(form)
@@ -178,12 +204,12 @@ def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
 def relevance_of_input(
     x: Tensor | Spikes, credit: Tensor | None, beside: Tensor | None
 ) -> Tensor | None:
-    """``R = x * c + r`` in the form of the input, or None where there is neither.
+    """The relevance ``R = x * c + r`` in the form of the input, or None where there is neither.
 
     Args:
         x: the input as it was given: dense, constant over time, or spikes.
-        credit: ``c``, of each entry of the input.
-        beside: ``r``, dense: relevance that silent inputs get too.
+        credit: the credit ``c`` of each entry of the input.
+        beside: the dense relevance ``r`` that silent inputs get too.
     """
     relevance = None
     if credit is not None and isinstance(x, Spikes):

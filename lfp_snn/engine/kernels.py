@@ -1,4 +1,4 @@
-"""Which kernel serves which stage: what a table says, and how a program is planned by it.
+"""The choice of kernels: rows of a table say what each serves, and a program is planned by them.
 
 Every backend has one table of :class:`Kernel` rows. A row names the stages that the kernel computes
 in one pass, the formulas (:class:`lfp_snn.rules.Formula`) and resets that it knows, and the entries
@@ -26,7 +26,7 @@ RESETS = frozenset({"subtract", "zero", "none", "subtract, at once", "zero, at o
 
 
 class _Any(frozenset[str]):
-    """Whatever the name, it is in."""
+    """A set of names that holds every name."""
 
     @override
     def __contains__(self, name: object) -> bool:
@@ -39,15 +39,15 @@ ANY = _Any()
 
 @dataclass(frozen=True)
 class Group:
-    """Stages of a program, each fed by the one before alone, that one kernel may serve.
+    """A group of stages that one kernel may serve, each fed by the one before alone.
 
     Args:
-        stages: in order.
-        source: the value that the first takes; 0 is the input of the network.
-        on_lists: that value arrives as a list of spikes.
-        is_output: the last is the output of the network.
-        rules: of the network.
-        active: entries of the source at which credit of it is needed.
+        stages: the stages in order.
+        source: the number of the value that the first stage takes; 0 is the input of the network.
+        on_lists: whether that value arrives as a list of spikes.
+        is_output: whether the last stage is the output of the network.
+        rules: the rule of each stage of the network, by name.
+        active: the entries of the source at which its credit is needed.
     """
 
     stages: tuple[Stage, ...]
@@ -59,25 +59,25 @@ class Group:
 
     @property
     def from_input(self) -> bool:
-        """Does it take the input of the network?"""
+        """Whether the group takes the input of the network."""
         return self.source == 0
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A row of a table: what a kernel serves, and the stage that runs it.
+    """A row of a table of kernels: what a kernel serves, and the stage that runs it.
 
     Args:
-        name: as ``summary()`` shows it.
-        stages: the kinds of the stages that it computes in one pass, in order
+        name: the name of the kernel, which ``summary()`` shows.
+        stages: the kinds of the stages that the kernel computes in one pass, in order
             (:attr:`lfp_snn.engine.stage.Stage.kind`).
-        make: the stage that takes the place of a group of those.
-        splits: formulas at the neuron that it knows, by name.
-        sharings: formulas at the synapse that it knows, by name.
-        resets: resets of neurons that it knows.
-        active: where it can give credit of its input.
-        as_output: whether it can be the output of the network, whose membranes are kept.
-        on_lists: whether its input must arrive as a list of spikes.
+        make: the function that makes the stage which takes the place of a group of these stages.
+        splits: the names of the formulas at the neuron that the kernel knows.
+        sharings: the names of the formulas at the synapse that the kernel knows.
+        resets: the resets of neurons that the kernel knows.
+        active: the entries of the input at which the kernel can give credit.
+        as_output: whether the kernel can be the output of the network, whose membranes are kept.
+        on_lists: whether the input must arrive as a list of spikes.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Kernel:
     on_lists: bool = False
 
     def serves(self, group: Group) -> bool:
-        """Does it serve these stages, under their rules?"""
+        """Whether the kernel serves these stages under their rules."""
         demands = [stage.demand(group.rules) for stage in group.stages]
         return (
             self.stages == tuple(demand.kind for demand in demands)
@@ -109,14 +109,14 @@ Table = tuple[Kernel, ...]
 
 @dataclass(frozen=True)
 class Plan:
-    """A program on the kernels of a backend.
+    """A program of which groups of stages run on the kernels of a backend.
 
     Args:
-        backend: its name.
-        table: its kernels.
-        reference: the program as it was.
-        program: the same with groups of stages on kernels.
-        served: each group with its kernel.
+        backend: the name of the backend.
+        table: the kernels of the backend.
+        reference: the program with all stages on the reference.
+        program: the program with groups of stages on kernels.
+        served: the groups, each with its kernel.
     """
 
     backend: str
@@ -135,10 +135,10 @@ class Plan:
         }
 
     def refuse(self, rules: Rules) -> None:
-        """Refuse other rules than those of the plan, if its kernels don't know them.
+        """Refuse rules of a single pass that the kernels of this plan don't know.
 
         Raises:
-            NetworkError: names the layer and its rule.
+            NetworkError: a kernel does not know a rule; the message names the layer and its rule.
         """
         refuse(self.backend, self.table, self.reference, rules)
         active = self.reference.active(rules)
@@ -152,8 +152,8 @@ class Plan:
 def unknown(table: Table, program: Program, rules: Rules) -> Stage | None:
     """The first stage under a formula that no kernel of a table knows; None if there is none.
 
-    Such a formula may send through the network what the kernels beside it don't take (the
-    relevance of silent inputs), so that all of the network is left to the reference.
+    Such a formula may send through the network what the other kernels don't take (the relevance of
+    silent inputs), so that all of the network is left to the reference.
     """
     splits = {name for kernel in table for name in kernel.splits}
     sharings = {name for kernel in table for name in kernel.sharings}
@@ -165,10 +165,10 @@ def unknown(table: Table, program: Program, rules: Rules) -> Stage | None:
 
 
 def refuse(backend: str, table: Table, program: Program, rules: Rules) -> None:
-    """Refuse rules of which a backend does not know the formulas.
+    """Refuse rules whose formulas a backend does not know.
 
     Raises:
-        NetworkError: names the layer and its rule.
+        NetworkError: a kernel does not know a rule; the message names the layer and its rule.
     """
     stage = unknown(table, program, rules)
     if stage is not None:
@@ -192,9 +192,9 @@ def _refusal(backend: str, table: Table, stage: Stage, rules: Rules) -> NetworkE
 
 
 def plan(backend: str, table: Table, program: Program, rules: Rules) -> Plan:
-    """A program with groups of its stages on the kernels of a table.
+    """The plan of a program: groups of its stages on the kernels of a table.
 
-    At each stage in order the first row is taken that fits it and those behind it.
+    At each stage in order, the first row is taken that fits it and the stages behind it.
     """
     return _Planner(backend, table, program, rules).plan()
 
@@ -252,7 +252,7 @@ class _Planner:
         return None
 
     def _chain(self, k: int, length: int) -> list[int] | None:
-        """So many nodes from node k on, of which each alone takes the value of the one before."""
+        """A chain of ``length`` nodes from node k on, each fed by the one before alone."""
         members = [k]
         while len(members) < length:
             value = members[-1] + 1
@@ -263,7 +263,7 @@ class _Planner:
         return members if single else None
 
     def _runs_at(self, members: Sequence[int]) -> int:
-        """The place of a group in the order of the program: that of its neurons."""
+        """The place of a group in the order of the program, which is the place of its neurons."""
         stages = {k: self.old.nodes[k].stage.demand(self.rules) for k in members}
         return next((k for k, demand in stages.items() if demand.split is not None), members[0])
 

@@ -1,4 +1,4 @@
-"""Means over axes of the sample, as of the voters of each class."""
+"""Stages that take means over axes of the sample, such as the mean over the voters of a class."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Mean(Stage):
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
-        """Evenly; credit goes the same way, since all weights are the same."""
+        """Relevance is handed on evenly, as credit is, since all weights are the same."""
         shape, axes = run.kept[self]
         kept = [1 if axis in axes else size for axis, size in enumerate(shape)]
         kept[0] = len(relevance)  # every step, also where the input is constant

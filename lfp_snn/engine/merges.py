@@ -59,7 +59,7 @@ class Sum(Stage):
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
-        """By the size of their weights."""
+        """Relevance is shared among the branches by the size of their weights."""
         total = sum(map(abs, self.weights))
         return tuple(relevance * (abs(a) / total if total else 0) for a in self.weights)
 

@@ -1,8 +1,9 @@
-"""A traced network: what it is made of, and the kernels that it runs on."""
+"""A traced network: its program of stages, their rules, and the kernels that it runs on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, Self
@@ -10,6 +11,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.backends.precision import HALVES, computed_in, spikes_travel_as
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
@@ -33,9 +35,10 @@ class Layer:
     """A population of neurons and the synapses that feed it.
 
     Args:
-        name: path of the neuron in the network.
+        name: the path of the neuron in the network.
         neuron: the neuron module.
-        synapses: ``(path, module)`` of each weighted layer whose current reaches it.
+        synapses: the pair ``(path, module)`` of each weighted layer whose current reaches the
+            neuron.
         norms: the normalisations of that current.
     """
 
@@ -50,11 +53,12 @@ class TracedNetwork:
 
     Args:
         net: a module whose forward is one time step, or loops over time.
-        rule: of all stages, or a composite.
-        options: how it is run.
-        update: what a weight makes of the credit that flowed through its synapse.
-        example: what its forward takes, where the shape of that must be known to trace it.
-        check: whether it is held against its module, once in each state that it is found in.
+        rule: the rule of all stages, or a composite.
+        options: how the network is run.
+        update: the form of the update: what a weight makes of the credit that flowed through its
+            synapse.
+        example: an input of forward, where its shape must be known to trace the network.
+        check: whether the engine is held against the module, once in each state of the network.
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -89,7 +93,7 @@ class TracedNetwork:
             self._adopt(found)
 
     def _adopt(self, structure: Structure) -> None:
-        """Take a structure as that of the network from now on."""
+        """Make a structure the one of the network from now on."""
         known = self._structure
         if known is None or known.program is not structure.program:
             rules = assign(self.rule, structure.program.parts())
@@ -104,7 +108,7 @@ class TracedNetwork:
     def _find_structure(
         self, x: Tensor | Spikes, steps: int | None
     ) -> tuple[Tensor | Spikes, int | None]:
-        """Find out what the network is on an input; returns the input as its steps take it."""
+        """Find the structure of the network on an input; gives the input as its steps take it."""
         before, like = self._structure, self._example()
         if before is None or not before.step.loops:
             check_input(x, steps, like.device)
@@ -114,10 +118,10 @@ class TracedNetwork:
         return x, steps
 
     def _check(self, x: Tensor | Spikes, steps: int | None) -> None:
-        """Hold the network against its module, once for each state that it is found in.
+        """Hold the engine against the module, once for each state of the network.
 
         Raises:
-            NetworkError: they differ.
+            NetworkError: the two differ.
         """
         known = (self._structures.state, id(self.reference))
         if not self.check or known in self._checked:
@@ -136,10 +140,10 @@ class TracedNetwork:
 
     @property
     def structure(self) -> Structure:
-        """What the network was found to be, on the input of the last pass or a guessed one.
+        """The structure of the network on the input of the last pass, or on a guessed one.
 
         Raises:
-            NetworkError: it could not be guessed and nothing was run.
+            NetworkError: the structure could not be guessed and nothing was run.
         """
         if self._structure is None:
             raise shape_needed(self.net)
@@ -158,34 +162,35 @@ class TracedNetwork:
 
     @property
     def emits(self) -> Literal["spikes", "membranes", "values"]:
-        """What the output is: spikes, membranes of a readout, or values if it has no neurons."""
+        """The kind of output: spikes, membranes of a readout, or values if there are no neurons."""
         _ = self.structure
         return self._emits
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """The device of the parameters of the network."""
         return self._example().device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating type in which the network computes."""
+        """The floating type in which the network computes."""
         return self._example().dtype
 
     @property
     def backend(self) -> str:
-        """Name of the kernels that the next pass uses."""
+        """The name of the backend that the next pass uses."""
         if self.options.backend == "auto":
             device = self.device
             if device.type == "cuda":
                 return "torch" if unavailable("triton", device) else "triton"
-            able = unavailable("events", device, self.dtype) is None
+            kind = HALVES.get(self.options.precision, self.dtype)
+            able = unavailable("events", device, kind) is None
             return "events" if able and self._fits_events else "torch"
         return self.options.backend
 
     @property
     def _fits_events(self) -> bool:
-        """Are there neurons, and no rule that the events backend does not know?"""
+        """Whether there are neurons, and the events backend knows all rules."""
         if not self.reference.neurons():
             return False
         return unknown(_table("events"), self.reference, self.rules) is None
@@ -197,11 +202,11 @@ class TracedNetwork:
         reason = unavailable(backend, self.device, self.dtype)
         if reason is not None:
             raise NetworkError(f"The {backend} backend cannot run: {reason}; use backend='auto'.")
-        half = self.options.half
-        if half is not None and backend != "triton":
+        precision = self.options.precision
+        if precision in HALVES and self.dtype != torch.float32:
             raise NetworkError(
-                f"half={half} is an option of the triton backend, and this network runs on "
-                f"{backend}: leave it out."
+                f"precision is '{precision}', which is for networks in float32, and this one is in "
+                f"{str(self.dtype).removeprefix('torch.')}: leave it out, or call net.float()."
             )
         if backend == "events":
             from lfp_snn.backends.events.workspace import match_threads
@@ -216,14 +221,21 @@ class TracedNetwork:
             plans[backend] = plan(backend, _table(backend), self.reference, self.rules)
         return plans[backend]
 
-    def _products(self) -> torch.autocast:
-        """Within, products of synapses are of half precision if that was asked for."""
-        half = self.options.half
-        kind = self.device.type if half is not None else "cpu"
-        return torch.autocast(kind, half or torch.bfloat16, enabled=half is not None)
+    def _products(self) -> AbstractContextManager[None]:
+        """Compute products of synapses in the precision of the options, in a ``with`` block."""
+        return computed_in(self.options.precision)
+
+    def _narrow(self) -> torch.dtype:
+        """The type in which spikes travel between stages that are not on lists."""
+        return spikes_travel_as(self.options.precision, self.dtype, self.device)
+
+    def _input_dtype(self, x: Tensor | Spikes) -> torch.dtype:
+        """The type in which a dense input travels; one of booleans is known to be spikes."""
+        known = isinstance(x, Tensor) and x.dtype == torch.bool
+        return self._narrow() if known else self.dtype
 
     def _example(self) -> Tensor:
-        """A tensor that lies where the network computes, in the type in which it does."""
+        """A tensor with the device and the floating type of the network."""
         weights = (p for p in self.net.parameters() if p.dim())
         others = (b for b in self.net.buffers() if b.is_floating_point())
         return next(chain(weights, others), torch.empty(0))
@@ -248,9 +260,9 @@ class TracedNetwork:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Populations of neurons with the synapses that feed them, in the order they run.
+        """The populations of neurons with the synapses that feed them, in the order they run.
 
-        Activations and the values of a readout are none.
+        Activations and the values of a readout are not among them.
         """
         return tuple(
             Layer(
@@ -264,7 +276,7 @@ class TracedNetwork:
 
     @property
     def populations(self) -> tuple[str, ...]:
-        """Names of the neurons and other units whose firing is counted, in the order they run.
+        """The names of the neurons and other units whose firing is counted, in the order they run.
 
         A readout, which cannot spike, is not among them.
         """
@@ -277,56 +289,56 @@ class TracedNetwork:
 
     @property
     def output(self) -> str:
-        """Name of the units whose spikes, membranes or values are the output."""
+        """The name of the units whose spikes, membranes or values are the output."""
         return self.reference.output.name
 
     @property
     def is_readout(self) -> bool:
-        """Do the output neurons never spike (an infinite threshold)? Their membranes are read."""
+        """Whether the output neurons never spike, so that their membranes are the output."""
         return self.emits == "membranes"
 
     def takes_credit(self, rules: Rules) -> bool:
-        """Is a reward at the output credit, and no relevance?
+        """Whether a reward at the output is credit, and no relevance.
 
-        It is where the output spikes under a rule that takes credit itself
+        A reward is credit where the output spikes under a rule that takes credit itself
         (:class:`lfp_snn.rules.CreditRule`); a spike or its absence is then counted at every step.
-        And where it is made of the spikes of such neurons by linear stages without weights, as by
-        a mean over the voters of each class.
+        It is credit too where linear stages without weights make the output of the spikes of such
+        neurons, as a mean over the voters of each class does.
 
         Args:
-            rules: of all stages.
+            rules: the rule of each stage, by name.
         """
         ends = [self.reference.output] if self.emits == "spikes" else self.reference.voters()
         return bool(ends) and all(isinstance(rules[each.name], CreditRule) for each in ends)
 
     @property
     def votes(self) -> bool:
-        """Is the output made of spikes by linear stages without weights?"""
+        """Whether linear stages without weights make the output of spikes."""
         return bool(self.reference.voters())
 
     @property
     def without_neurons(self) -> list[str]:
-        """The units that keep no state, each with what it is."""
+        """The units that keep no state, each as its name and its kind in brackets."""
         stages = self.reference.spiking()
         return [f"{each.name} ({each.describe()})" for each in stages if not each.stateful]
 
     @property
     def ends_in_neurons(self) -> bool:
-        """Is the output that of neurons, which have membranes?"""
+        """Whether the output is that of neurons, which have membranes."""
         return self.reference.output.stateful
 
 
 def _emitted(program: Program) -> Literal["spikes", "membranes", "values"]:
-    """What the output of a program is; this looks at values, and so is done once."""
+    """The kind of output of a program; finding it looks at values, and so is done once."""
     output = program.output
     readout = output.stateful and not can_spike(output.module)
     return "membranes" if readout else output.emits
 
 
 def _table(backend: str) -> Table:
-    """The kernels of a backend; that of torch is empty, it runs the reference.
+    """The table of kernels of a backend; the table of torch is empty, since it runs the reference.
 
-    Imported here, since kernels take a second to load and others do without.
+    Kernels are imported here, since they take a second to load and some networks need none.
     """
     if backend == "events":
         from lfp_snn.engine.events import table as events

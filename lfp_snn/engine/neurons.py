@@ -1,4 +1,4 @@
-"""Stages of spiking neurons."""
+"""Stages of spiking neurons: their base class, and leaky neurons."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = ["Leaky", "Population", "can_spike", "is_graded", "reduce_to"]
 
 
 def can_spike(neuron: nn.Module) -> bool:
-    """Is the threshold within reach? It is infinite in a readout, whose membrane is the output."""
+    """Whether neurons can spike; a readout has an infinite threshold, and gives its membrane."""
     threshold: Any = neuron.threshold
     return not bool(torch.isinf(threshold).all())
 
 
 def is_graded(neuron: nn.Module) -> bool:
-    """Do the spikes have another value than 1, or may it be learnt?"""
+    """Whether spikes have a value other than 1, or one that learns."""
     factor: Any = neuron.graded_spikes_factor
     return bool(factor.requires_grad or (factor != 1).any())
 
 
 class Population(Spiking):
-    """What all stages of snntorch neurons share: constants, checks, and what a table shows.
+    """The base of all stages of snntorch neurons: constants, checks, and what a table shows.
 
     Raises:
-        NetworkError: the neuron uses an option for which there is no rule; names both.
+        NetworkError: the neuron uses an option for which there is no rule; the message names both.
     """
 
     module: Any
@@ -62,10 +62,10 @@ class Population(Spiking):
                 )
 
     def dynamics(self, frame: torch.Size, dtype: torch.dtype) -> lif.Dynamics:
-        """The neuron's constants for currents ``[B, ...]`` of that shape and dtype.
+        """The constants of the neurons for currents ``[B, ...]`` of that shape and dtype.
 
         Raises:
-            ShapeError: beta or threshold do not fit the shape of the current.
+            ShapeError: beta or threshold does not fit the shape of the current.
             NetworkError: a threshold is negative, or infinite where it is subtracted or learns.
         """
         neuron = self.module
@@ -91,7 +91,7 @@ class Population(Spiking):
         )
 
     def decay(self) -> Tensor:
-        """The decay of the membrane per step."""
+        """The decay of the membrane per step, in [0, 1]."""
         decay: Tensor = self.module.beta.detach().clamp(0, 1)
         return decay
 
@@ -99,7 +99,7 @@ class Population(Spiking):
         """Refuse a constant that does not fit the current ``[B, ...]``.
 
         Raises:
-            ShapeError: names the neuron and the constant.
+            ShapeError: the constant does not fit; the message names the neuron and the constant.
         """
         if not _fits(value.shape, frame):
             raise ShapeError(
@@ -122,17 +122,17 @@ class Population(Spiking):
     def receive_credit(
         self, run: Tape, rule: CreditRule, arriving: Arriving, feedback: Feedback
     ) -> Credits:
-        """As :meth:`receive`, under a rule that credits silent neurons."""
+        """Send credit back under a rule that credits silent neurons; else as :meth:`receive`."""
 
     def _learn_distance(self, direct: Tensor, feedback: Feedback) -> None:
-        """Feedback of the threshold from ``a c`` ``[T, B, ...]``, credit of ``u - theta``."""
+        """Learn the threshold from ``a c`` ``[T, B, ...]``, the credit of ``u - theta``."""
         threshold = self.module.threshold
         if feedback.wanted(threshold):
             feedback.add(threshold, -reduce_to(direct.sum((0, 1)), threshold))
 
     @property
     def reset(self) -> str:
-        """What a spike does to the membrane, and whether at once."""
+        """The name of the reset: what a spike does to the membrane, and whether at once."""
         reset: str = self.module.reset_mechanism
         late = reset == "none" or getattr(self.module, "reset_delay", True)
         return reset if late else f"{reset}, at once"
@@ -194,10 +194,10 @@ class Leaky(Population):
         run.membranes = membranes
         run.count(self.name, spikes.sum(), spikes[0, 0].numel())
         run.keep(self, (current, spikes, membranes, state, dynamics))
-        return self._sent(spikes.to(run.dtype))
+        return self._sent(spikes.to(run.dtype if self.graded else run.spike_dtype))
 
     def _sent(self, spikes: Tensor) -> Tensor:
-        """Spikes as they leave, with the value that they are graded to."""
+        """The spikes as they leave the stage, with the value that they are graded to."""
         if not self.graded:
             return spikes
         return spikes * self._factor(spikes)
@@ -276,7 +276,7 @@ class Leaky(Population):
     def at_membrane(
         self, run: Tape, rule: CreditRule, arriving: Arriving, feedback: Feedback
     ) -> Tensor:
-        """Credit of the membrane from what arrived at the spikes; the threshold learns from it."""
+        """Credit of the membrane, from what arrived at the spikes; the threshold learns from it."""
         current, _, membranes, state, dynamics = run.kept[self]
         credit, relevance, at_output = arriving
         direct, whole = lif.at_membrane(
@@ -293,7 +293,7 @@ class Leaky(Population):
         return whole
 
     def learn(self, run: Tape, n: Tensor, feedback: Feedback) -> Credits:
-        """Add to the feedback of decay and threshold; hands the credit of the current on."""
+        """Add to the feedback of decay and threshold; gives the credit of the current."""
         _, _, membranes, state, dynamics = run.kept[self]
         beta, threshold = self.module.beta, self.module.threshold
         if feedback.wanted(beta, threshold):
@@ -311,13 +311,13 @@ class Leaky(Population):
 
 
 def _fits(shape: torch.Size, frame: torch.Size) -> bool:
-    """Does a shape broadcast from the right to a frame, without enlarging it?"""
+    """Whether a shape broadcasts from the right to a frame without enlarging it."""
     pairs = zip(reversed(shape), reversed(frame), strict=False)
     return len(shape) <= len(frame) and all(n in (1, size) for n, size in pairs)
 
 
 def reduce_to(total: Tensor, parameter: Tensor) -> Tensor:
-    """Sum from the shape of one frame to that of a parameter that broadcasts over it."""
+    """Sum a frame to the shape of a parameter that broadcasts over it."""
     if parameter.dim() > total.dim():
         total = total.view((1,) * (parameter.dim() - total.dim()) + tuple(total.shape))
     return total.sum_to_size(parameter.shape) if parameter.dim() else total.sum()

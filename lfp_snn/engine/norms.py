@@ -1,6 +1,6 @@
-r"""Normalisations, folded into the synapse before them.
+r"""Stages that normalise currents: the equations, the base class, and norms over one sample.
 
-All of them are, with the statistics of a set of values of which :math:`x` is one,
+Every normalisation computes, with the statistics of a set of values of which :math:`x` is one,
 
 .. math:: y = \gamma \hat x + \beta_n, \qquad
           \hat x = (x - \mathrm{mean}) / \sqrt{\mathrm{var} + \epsilon}
@@ -46,23 +46,24 @@ from lfp_snn.errors import NetworkError
 from lfp_snn.norms import statistics_of
 from lfp_snn.rules import Active
 
-__all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "Moments", "Norm"]
+__all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "Moments", "Normalisation"]
 
 #: Mean and ``1 / sqrt(var + eps)`` of each value, and of how many values those are: None if they
 #: are not of these values.
 Moments = tuple[Tensor, Tensor, Tensor | int | None]
 
 
-class Norm(Stage):
-    """What all normalisations share; see the module."""
+class Normalisation(Stage):
+    """The base of all normalisations; the equations are in :mod:`lfp_snn.engine.norms`."""
 
     module: nn.Module
     normalises = True
+    takes_narrow = True  # of which a copy is kept; it computes in the type of the network
     _through = False
 
     @property
     def through(self) -> bool:
-        """Does credit flow through the statistics? What the module says goes before what is set."""
+        """Whether credit flows through the statistics; what the module says goes first."""
         own = statistics_of(self.module)
         return self._through if own is None else own == "through"
 
@@ -81,10 +82,11 @@ class Norm(Stage):
 
     @override
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
-        x = self.taken(run, *inputs)
+        given = self.taken(run, *inputs)
+        x = given.to(run.dtype)
         mean, inverse, count = self.moments(run, x)
         gamma, beta = (self.wide(run, name, x) for name in ("weight", "bias"))
-        run.keep(self, (x, mean, inverse, count))
+        run.keep(self, (given, mean, inverse, count))
         y = (x - mean) * (inverse if gamma is None else inverse * gamma)
         return y if beta is None else y + beta
 
@@ -92,7 +94,8 @@ class Norm(Stage):
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        x, mean, inverse, count = run.kept[self]
+        given, mean, inverse, count = run.kept[self]
+        x, credit = given.to(run.dtype), credit.to(run.dtype)
         gamma = self.wide(run, "weight", x)
         learns = feedback.wanted(*self.parameters().values())
         through = wanted[0] is not None and self.through and count is not None
@@ -110,11 +113,11 @@ class Norm(Stage):
         return ((n - (common if shown is None else common * shown)) * inverse,)
 
     def shown(self, run: Tape, x: Tensor) -> Tensor | None:
-        """How often each frame of a value counts in the means, ``[T, B, 1, ...]``; None if once."""
+        """How often each frame counts in the means, ``[T, B, 1, ...]``; None if all do once."""
         return None
 
     def learn(self, run: Tape, feedback: Feedback, n: Tensor, hat: Tensor) -> None:
-        """The sums of scale and shift."""
+        """Add the sums of scale and shift to the feedback."""
         scale: Any = self.module.weight
         shift: Any = self.module.bias
         feedback.add(scale, None if scale is None else self.per_entry(n * hat))
@@ -125,21 +128,21 @@ class Norm(Stage):
         return total.sum([axis for axis in range(total.dim()) if axis != 2])
 
     def wide(self, run: Tape, name: str, x: Tensor) -> Tensor | None:
-        """Scale or shift as it broadcasts over values."""
+        """Scale or shift in a shape that broadcasts over the values."""
         parameter: Any = getattr(self.module, name)
         return None if parameter is None else parameter.detach().view(-1, *(1,) * (x.dim() - 3))
 
     @abstractmethod
     def taken(self, run: Tape, x: Tensor) -> Tensor:
-        """The values, once it is checked that the module can take them."""
+        """The values, after a check that the module can take them."""
 
     @abstractmethod
     def moments(self, run: Tape, x: Tensor) -> Moments:
-        """The statistics, as they broadcast over the values."""
+        """The statistics, in shapes that broadcast over the values."""
 
     @abstractmethod
     def means(self, run: Tape, a: Tensor, b: Tensor, count: Any) -> tuple[Tensor, Tensor]:
-        """Means of two, over the sets of values that the statistics are of."""
+        """Means of two tensors, over the sets of values that the statistics are taken from."""
 
     @override
     def rule(self, rules: Rules) -> str:
@@ -149,8 +152,8 @@ class Norm(Stage):
 # ------------------------------------------------------------------------ of each sample
 
 
-class _OfSample(Norm):
-    """Statistics of each sample at each step: the batch and other steps play no part."""
+class _OfSample(Normalisation):
+    """A normalisation with statistics of one sample at one step, whatever the rest of the batch."""
 
     module: Any
 
@@ -171,11 +174,11 @@ class _OfSample(Norm):
 
     @abstractmethod
     def mean(self, x: Tensor) -> Tensor:
-        """Means as they broadcast over the values."""
+        """Means, in a shape that broadcasts over the values."""
 
 
 class LayerNorm(_OfSample):
-    """``nn.LayerNorm``: over the last axes."""
+    """``nn.LayerNorm``: statistics over the last axes."""
 
     @override
     def taken(self, run: Tape, x: Tensor) -> Tensor:
@@ -200,7 +203,7 @@ class LayerNorm(_OfSample):
 
 
 class GroupNorm(_OfSample):
-    """``nn.GroupNorm``: over the channels of a group, and space."""
+    """``nn.GroupNorm``: statistics over the channels of a group, and space."""
 
     @override
     def taken(self, run: Tape, x: Tensor) -> Tensor:
@@ -217,10 +220,10 @@ class GroupNorm(_OfSample):
 
 
 class InstanceNorm(_OfSample):
-    """``nn.InstanceNorm1d`` or ``nn.InstanceNorm2d``: a channel, over space.
+    """``nn.InstanceNorm1d`` or ``nn.InstanceNorm2d``: statistics of a channel, over space.
 
     Raises:
-        NetworkError: it keeps running statistics.
+        NetworkError: the module keeps running statistics.
     """
 
     _dims: ClassVar[dict[type[nn.Module], int]] = {nn.InstanceNorm1d: 4, nn.InstanceNorm2d: 5}

@@ -1,4 +1,4 @@
-"""What a network saw in its last pass, and how it is shown."""
+"""A network after a pass: what it did in its last pass, and how it is shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ObservedNetwork"]
 
 
 class ObservedNetwork(TracedNetwork):
-    """A traced network that was run, or is to be; arguments as of :class:`TracedNetwork`."""
+    """A traced network with what its last pass left; arguments as of :class:`TracedNetwork`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,39 +44,46 @@ class ObservedNetwork(TracedNetwork):
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """Membranes ``[B, ...]`` after the last forward pass, by neuron, to continue a stream.
+        """The membranes ``[B, ...]`` after the last forward pass, by neuron, to continue a stream.
 
-        Of neurons with further states all of them, ``[S, B, ...]``.
+        Neurons with further states have all of them here, ``[S, B, ...]``.
         """
         return dict(self._last().final_state)
 
     @property
     def membranes(self) -> Tensor:
-        """Membranes of the output neuron in the last forward pass, ``[T, B, C]``.
+        """The membranes of the output neurons in the last forward pass, ``[T, B, C]``.
 
-        Where it ends in no neuron, its values (before an activation).
+        For a network that ends in no neuron, they are its values (before an activation).
         """
         membranes = self._last().membranes
         assert membranes is not None
         return membranes
 
     @property
-    def firing_rates(self) -> dict[str, float]:
-        """Mean spikes per neuron and step of each population in the last forward pass.
+    def firing(self) -> dict[str, Tensor]:
+        """The mean spikes per neuron and step of each population in the last forward pass.
 
-        Of activations, the share of units that give more than they do without any input. A readout,
-        which cannot spike, is not among them.
+        For activations it is the share of units that give more than they do without any input. A
+        readout, which cannot spike, is not among them. The numbers lie where the network does, and
+        nothing has waited for them.
         """
-        rates = self._last().firing_rates()
+        rates = self._last().firing()
         if self.is_readout:
             del rates[self.reference.output.name]
         return rates
+
+    @property
+    def firing_rates(self) -> dict[str, float]:
+        """:attr:`firing` as numbers of the host."""
+        return {name: float(rate) for name, rate in self.firing.items()}
 
     def layer_spikes(self) -> dict[str, Tensor]:
         """Spikes or values ``[T, B, ...]`` of every population in the last recorded forward pass.
 
         Raises:
-            NetworkError: nothing is kept: the pass was not recorded, or a backward consumed it.
+            NetworkError: nothing is kept: the pass was not recorded, or a backward pass consumed
+                it.
         """
         run = self._recorded()
         if self._chunks is not None:
@@ -86,19 +93,19 @@ class ObservedNetwork(TracedNetwork):
 
     @property
     def layer_relevance(self) -> dict[str, float]:
-        """Sum of the relevance that arrived at each population, in the order in which they run.
+        """The sum of the relevance that arrived at each population, in the order in which they run.
 
-        Of the last backward pass that asked for ``input_relevance``. Under conserving rules, what
-        the layers differ by is what biases took (and membranes that nothing had made).
+        The sums are of the last backward pass that asked for ``input_relevance``. Under conserving
+        rules, layers differ by what biases took (and by membranes that nothing had made).
         """
         return {name: float(each.sum()) for name, each in self.neuron_relevance.items()}
 
     @property
     def neuron_relevance(self) -> dict[str, Tensor]:
-        """The same neuron by neuron, ``[B, ...]``, summed over T.
+        """Relevance that arrived at each neuron of each population, ``[B, ...]``, summed over T.
 
-        A pool behind the neurons that the events backend runs with them is counted to them: its
-        units are then those of the pool.
+        Where the events backend runs a pool together with the neurons before it, the units are
+        those of the pool.
         """
         arrived = self._last().arrived
         names = (each.name for each in self._program.spiking())
@@ -116,17 +123,18 @@ class ObservedNetwork(TracedNetwork):
 
     @property
     def kernels(self) -> dict[str, str]:
-        """The kernel of each stage that is on one, by name, in the last pass or else the next."""
+        """The kernel of each stage that has one, by name, in the last pass or else in the next."""
         return self._shown()[0].kernels
 
     def summary(self, kernels: Mapping[str, str] | None = None) -> str:
         """A table of the stages: kind, shape in the last pass, parameters, rule, and kernel.
 
-        Stages that a kernel computes in one pass are one row; what no kernel of the backend serves
-        runs on torch.
+        Stages that a kernel computes in one pass share one row; stages that no kernel of the
+        backend serves run on torch.
 
         Args:
-            kernels: :attr:`kernels` of the same network elsewhere, shown in place of its own.
+            kernels: the :attr:`kernels` of this network on another machine, shown in place of its
+                own.
         """
         plan, forms = self._shown()
         return table.stage_table(self, plan, forms, plan.kernels if kernels is None else kernels)
@@ -138,9 +146,10 @@ class ObservedNetwork(TracedNetwork):
         return table.program_html(self, *self._shown())
 
     def labels(self) -> dict[str, str]:
-        """What to call each population in a table: ``Leaky 512 (4)``, or ``lif1, Leaky 512``.
+        """The label of each population for tables: ``Leaky 512 (4)``, or ``lif1, Leaky 512``.
 
-        By name; the number of units is known after a forward pass.
+        The labels are by the name of the population; the number of units is known after a forward
+        pass.
         """
         return table.population_labels(*self._shown())
 

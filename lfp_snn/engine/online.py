@@ -1,4 +1,4 @@
-"""Learning while a sequence runs: one step of a stream after the other, in memory that stays."""
+"""Learning while a sequence runs: one step of a stream after the other, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.rewards import Prediction, RateCoded, RewardState, StepwiseReward, ties
 from lfp_snn.spikes import Spikes
 
-__all__ = ["OnlineLFP"]
+__all__ = ["OnlineSession"]
 
 EVIDENCE, STEPS = "evidence of the outputs", "steps seen"
 
 
-class OnlineLFP:
-    r"""A stream, step by step: spikes, predictions and feedback at any time.
+class OnlineSession:
+    r"""A stream that runs step by step, with spikes, predictions and feedback at any time.
 
-    Made by :meth:`~lfp_snn.TemporalLFP.online`. Each step takes one frame of every sample of a
+    :meth:`~lfp_snn.TemporalLFP.online` makes one. Each step takes one frame of every sample of a
     batch and gives the output spikes; a reward for it can follow at once. Feedback adds up from
-    step to step until :meth:`collect` hands it to the parameters, at any moment. All that is kept
-    between steps are membranes, traces, counts and these sums, however long the stream is.
+    step to step until :meth:`collect` hands it to the parameters, at any moment. Only membranes,
+    traces, counts and these sums are kept between steps, however long the stream is.
 
     Feedback is exact for the readout, given the rewards of the steps and the weights at each, and
     an approximation for the layers before it: see :mod:`lfp_snn.engine.traces`. The stages run on
@@ -35,14 +35,14 @@ class OnlineLFP:
 
     Args:
         lfp: the network with its rules.
-        reward: judges steps by labels, and reads the prediction.
+        reward: the reward that judges steps by labels, and reads the prediction.
         carry: the constant of the traces, in [0, 1); None to take it from the decay of the neurons.
-        window: over how many steps evidence fades, for streams in which nothing tells where one
-            sample ends and the next begins; None: it does not.
-        state: :attr:`state` of another session, to go on with its stream.
+        window: the number of steps over which evidence fades, for streams in which nothing tells
+            where one sample ends and the next begins; None if it does not fade.
+        state: the :attr:`state` of another session, to go on with its stream.
 
     Raises:
-        NetworkError: a neuron or rule for which there are no traces.
+        NetworkError: there are no traces for a neuron or a rule.
         ConfigError: an option is out of range, or the evidence of the reward cannot fade.
 
     Example::
@@ -97,12 +97,13 @@ class OnlineLFP:
 
         Args:
             x: a frame of every sample ``[B, ...]``, or :class:`~lfp_snn.Spikes` with T = 1.
-            labels: int64 ``[B]``; the step is then judged by the reward, and learnt from.
+            labels: the classes, int64 ``[B]``; the step is then judged by the reward, and learnt
+                from.
             running: bool ``[B]``, which samples go on; the others stand still, silent and without
-                reward. All if None.
+                reward. None says that all go on.
 
         Returns:
-            Output spikes ``[B, C]``.
+            The output spikes ``[B, C]``.
 
         Raises:
             ShapeError: the frame does not fit the network, or differs in shape from those before.
@@ -133,10 +134,10 @@ class OnlineLFP:
         return self._spikes
 
     def predict(self) -> Prediction:
-        """Classes ``[B]`` as the reward reads them from all that was seen so far, and their ties.
+        """The classes ``[B]`` as the reward reads them from all steps so far, and their ties.
 
         Raises:
-            NetworkError: nothing was seen yet.
+            NetworkError: there was no step yet.
         """
         return ties(self.reward.standing(self._seen()))
 
@@ -147,13 +148,13 @@ class OnlineLFP:
 
     @property
     def membranes(self) -> dict[str, Tensor]:
-        """Membranes ``[B, ...]`` after the last step, by neuron; of several states all of them."""
+        """Membranes after the last step, by neuron: ``[B, ...]``, or all states ``[S, B, ...]``."""
         names = (neuron.name for neuron in self.program.neurons())
         return {name: self._state[name] for name in names if name in self._state}
 
     @property
     def firing_rates(self) -> dict[str, float]:
-        """Mean spikes per neuron and step of each population since the stream began."""
+        """The mean spikes per neuron and step of each population since the stream began."""
         return {} if self._whole is None else self._whole.firing_rates()
 
     def reset(self, samples: Tensor | None = None) -> None:
@@ -163,8 +164,8 @@ class OnlineLFP:
         feedback that they gave stays. The step before is over: it can't be learnt from any more.
 
         Args:
-            samples: int64 indices or bool ``[B]``; None for all, after which the batch may have
-                another size.
+            samples: the samples, as int64 indices or bool ``[B]``; None for all, after which the
+                batch may have another size.
         """
         self._last = None
         if samples is None or self._shape is None:
@@ -187,9 +188,9 @@ class OnlineLFP:
     # ------------------------------------------------------------------ learning
 
     def judge(self, labels: Tensor) -> Tensor:
-        """Reward ``[B, C]`` of the last step, were it the last one, times the steps seen.
+        """Reward ``[B, C]`` as if the sequence ended with the last step, times the steps so far.
 
-        Rewards of a sequence are shares of one sequence (1 / T); here every step counts alike.
+        The rewards of a sequence are shares of one sequence (1 / T); here every step counts alike.
 
         Raises:
             NetworkError: there was no step yet.
@@ -203,8 +204,8 @@ class OnlineLFP:
         """Add the feedback of the last step to what :meth:`collect` will give.
 
         Args:
-            reward: ``[B, C]``, what enters at the output neurons at this step: relevance, or
-                credit where :meth:`~lfp_snn.TemporalLFP.takes_credit` says so.
+            reward: the reward ``[B, C]`` that enters at the output neurons at this step: relevance,
+                or credit where :meth:`~lfp_snn.TemporalLFP.takes_credit` says so.
 
         Raises:
             NetworkError: there was no step yet.
@@ -234,8 +235,8 @@ class OnlineLFP:
     def collect(self) -> None:
         """Fill the feedback of the parameters from all steps since it was collected last.
 
-        As after :meth:`~lfp_snn.TemporalLFP.backward`: ``p.feedback``, summed over steps and batch,
-        and ``p.grad = -p.feedback``; what was there is replaced.
+        As after :meth:`~lfp_snn.TemporalLFP.backward`, every parameter has ``p.feedback``, summed
+        over steps and batch, and ``p.grad = -p.feedback``, which replace what was there.
         """
         self._feedback.hand_out(self.lfp.parameters())
         self._feedback = Feedback(self.lfp.update)
@@ -253,7 +254,7 @@ class OnlineLFP:
         return RewardState(self._state[EVIDENCE], self._state[STEPS])
 
     def _remember(self, run: Tape) -> None:
-        """Take over states and traces of a step, and gather its evidence."""
+        """Take over the states and traces of a step, and gather its evidence."""
         spikes = self._spikes
         evidence, steps = (self._state.get(name) for name in (EVIDENCE, STEPS))
         if evidence is None or steps is None:
@@ -304,10 +305,10 @@ class OnlineLFP:
         return running.to(self.lfp.device, torch.int64)
 
     def refuse_statistics(self) -> None:
-        """Refuse a normalisation whose statistics are of what it normalises, as each step does.
+        """Refuse a normalisation that takes its statistics from what it normalises.
 
         Raises:
-            NetworkError: names it, and says what to do.
+            NetworkError: there is such a normalisation; the message names it and says what to do.
         """
         for stage in (node.stage for node in self.program.nodes):
             if stage.measured == "sequence":

@@ -1,17 +1,16 @@
-"""How the engine runs a network: on which kernels, in how much memory, in which numbers."""
+"""The options of the engine: on which kernels, in how much memory, in which numbers it runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
-
+from lfp_snn.backends.precision import HALVES, PRECISIONS, Precision
 from lfp_snn.backends.support import BACKENDS
 from lfp_snn.errors import NetworkError
 from lfp_snn.norms import Statistics
 
-__all__ = ["BUDGET", "EngineOptions", "Memory", "Statistics"]
+__all__ = ["BUDGET", "EngineOptions", "Memory", "Precision", "Statistics"]
 
 #: What a pass keeps for the way back: every step, or what its chunks are repeated from.
 Memory = Literal["full", "chunked"]
@@ -23,25 +22,27 @@ BUDGET = 256 * 2**20
 class EngineOptions:
     """How the engine runs a network, whatever the network and the rule are.
 
+    :class:`~lfp_snn.TemporalLFP` takes the same options one by one and explains each.
+
     Args:
-        backend: name of the kernels, or ``"auto"``; see :class:`~lfp_snn.TemporalLFP`, as the
-            others.
-        memory: ``"full"`` or ``"chunked"``.
-        chunk: steps of a chunk; None to choose as many as the budget allows.
-        budget: bytes for one chunk and the membranes at all borders.
-        half: type of the products of synapses, on ``"triton"``; None for that of the network.
-        statistics: ``"fixed"`` or ``"through"``.
+        backend: the name of the kernels, or ``"auto"``.
+        memory: what is kept for the way back, ``"full"`` or ``"chunked"``.
+        chunk: the steps of a chunk; None to choose as many as the budget allows.
+        budget: the bytes for one chunk and the membranes at all borders.
+        precision: the precision of the products of synapses: ``"exact"``, ``"tf32"``, ``"bf16"`` or
+            ``"fp16"``.
+        statistics: how credit goes through a normalisation, ``"fixed"`` or ``"through"``.
 
     Raises:
-        NetworkError: there is no such backend, memory, type or statistics, or a number does not
-            fit it.
+        NetworkError: there is no such backend, memory, precision or statistics, or what is given
+            does not fit it.
     """
 
     backend: str = "auto"
     memory: Memory = "full"
     chunk: int | None = None
     budget: int = BUDGET
-    half: torch.dtype | None = None
+    precision: Precision = "tf32"
     statistics: Statistics = "fixed"
 
     def __post_init__(self) -> None:
@@ -64,7 +65,12 @@ class EngineOptions:
         if self.backend not in ("auto", *BACKENDS):
             known = ", ".join(("auto", *BACKENDS))
             raise NetworkError(f"There is no backend '{self.backend}'; expected {known}.")
-        if self.half not in (None, torch.bfloat16, torch.float16):
+        if self.precision not in PRECISIONS:
             raise NetworkError(
-                f"half is {self.half}; expected torch.bfloat16, torch.float16 or None."
+                f"There is no precision '{self.precision}'; expected {', '.join(PRECISIONS)}."
+            )
+        if self.precision in HALVES and self.backend == "events":
+            raise NetworkError(
+                f"precision is '{self.precision}' with backend='events', which computes in the "
+                "type of the network: leave one of them out."
             )

@@ -20,11 +20,11 @@ def published(net: nn.Module, **options: Any) -> TemporalLFP:
     ``lfp_snn.rewards.RateCoded(at_silence=False)``, which is what ``RateCoded()`` is by hand.
 
     Args:
-        net: as for :class:`~lfp_snn.TemporalLFP`.
-        **options: further options of that, such as ``backend``.
+        net: the network, as :class:`~lfp_snn.TemporalLFP` takes it.
+        **options: the further options of :class:`~lfp_snn.TemporalLFP`, such as ``backend``.
 
     Raises:
-        NetworkError: as for :class:`~lfp_snn.TemporalLFP`.
+        NetworkError: :class:`~lfp_snn.TemporalLFP` cannot run the network.
 
     Source: Weber et al., TMLR 2025 (arXiv 2308.12053); held against vectors that the authors'
     package ``lfprop`` 1.0.0 computed.

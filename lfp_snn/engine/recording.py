@@ -1,4 +1,4 @@
-"""What a forward calls, recorded while it runs for real on an example.
+"""A recording of what a forward calls, made while it runs for real on an example.
 
 The example has true shapes and types but no content: every synapse and neuron gives zeros of the
 right shape, so that sizes, ``isinstance``, ``self.training`` and attributes of the module are what
@@ -8,7 +8,7 @@ they are, and reading a value is an error. Nothing of the module is changed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,16 +21,18 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 from typing_extensions import override
 
-from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves
+from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves, replaced
+from lfp_snn.engine.derived import Notes
 from lfp_snn.engine.supported import (
     DROPOUTS,
     LIKE,
     METADATA,
     MODULES,
-    REFUSED,
     RESHAPES,
     SAME,
     is_leaf,
+    kind_of,
+    refusal,
 )
 from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
 from lfp_snn.errors import NetworkError, ShapeError
@@ -42,21 +44,13 @@ class ForwardFailedError(ShapeError):
     """The forward of a network fails on an example, perhaps because of its shape."""
 
 
-def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A nest with other leaves."""
-    if isinstance(value, tuple | list):
-        return tuple(_replaced(each, change) for each in value)
-    if isinstance(value, dict):
-        return {key: _replaced(each, change) for key, each in value.items()}
-    return change(value)
-
-
 class _Recorder(TorchFunctionMode):
-    """Notes every call of torch, and of the modules that are looked at as a whole."""
+    """A mode of torch that notes every call of a function, and of modules looked at as a whole."""
 
     def __init__(self, root: nn.Module, tolerant: bool) -> None:
         super().__init__()
         self.found = Recording(root, Arguments(root))
+        self.notes = Notes(root)
         self.tolerant = tolerant
         self.at = ""  # what was called last
         self.forward = 0
@@ -73,7 +67,7 @@ class _Recorder(TorchFunctionMode):
         return tensor
 
     def value(self, leaf: Any) -> Any:
-        """The value that a tensor stands for, or what it is if it does not depend on the input."""
+        """The value that a tensor stands for, or the tensor if it does not depend on the input."""
         known = self.values.get(leaf) if isinstance(leaf, Tensor) else None
         if known is None:
             return leaf
@@ -85,8 +79,12 @@ class _Recorder(TorchFunctionMode):
             )
         return value
 
+    def _leaf(self, leaf: Any) -> Any:
+        value = self.value(leaf)
+        return self.notes.leaf(leaf) if value is leaf else value
+
     def _call(self, name: str, target: Any, args: Any, kwargs: Any) -> Call:
-        args, kwargs = _replaced(args, self.value), _replaced(kwargs, self.value)
+        args, kwargs = replaced(args, self._leaf), replaced(kwargs, self._leaf)
         return Call(name, target, args, kwargs, self.forward)
 
     def _give(self, call: Call, tensor: Tensor, part: int) -> Tensor:
@@ -102,7 +100,7 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         self.at = name = _name(func)
         if not any(isinstance(v, Tensor) and v in self.values for v in leaves((args, kwargs))):
-            return func(*args, **kwargs)
+            return self.notes.call(name, func, args, kwargs)
         if name in LIKE:
             return func(*args, **kwargs)
         call = self._call(name, func, tuple(args), kwargs)
@@ -128,16 +126,16 @@ class _Recorder(TorchFunctionMode):
     # ------------------------------------------------------------------ modules
 
     def module(self, module: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
-        """In the place of the forward of a module that is looked at as a whole."""
+        """Note the call of a module that is looked at as a whole, in the place of its forward."""
         with torch._C.DisableTorchFunction():
-            self.at, kind = name, type(module)
-            if kind in REFUSED:
-                raise NetworkError(f"Neuron '{name}' ({kind.__name__}) {REFUSED[kind]}.")
+            self.at, kind = name, kind_of(module)
+            why = refusal(module)
+            if why is not None:
+                raise NetworkError(f"Module '{name}' ({type(module).__name__}) {why}.")
             if kind not in MODULES:
                 raise NetworkError(
-                    f"Stage '{name}' ({kind.__name__}) has no rule. Rules exist for "
-                    f"{', '.join(sorted(m.__name__ for m in MODULES))}, reshapes, sums, "
-                    "concatenations and elementwise maxima: replace it by one of these."
+                    f"Stage '{name}' ({kind.__name__}) has no rule: build it of layers that have "
+                    "one (docs/from_snntorch.md lists them), or leave it out."
                 )
             first = next(iter((*args, *kwargs.values())), None)
             if not isinstance(first, Tensor):
@@ -157,7 +155,7 @@ class _Recorder(TorchFunctionMode):
             return self._give(call, self._example(module, first), 0)
 
     def _example(self, module: nn.Module, x: Tensor) -> Tensor:
-        """What a module gives, without content."""
+        """An example of what a module gives, without content."""
         if getattr(module, "inplace", False):
             return x.add_(0)
         forward: Any = type(module).forward
@@ -202,7 +200,7 @@ class _Recorder(TorchFunctionMode):
         return (spikes, *(state for key, state in after.items() if key != "spk"))
 
     def _state(self, call: Call, key: str, held: Tensor, input_: Tensor) -> Value | None:
-        """The value of a state, None for zeros, which snntorch makes of one of another shape."""
+        """Value of a state; None for zeros, which snntorch makes of a state that does not fit."""
         value = self.value(held)
         while isinstance(value, Value) and value.call is not None and value.call.name in SAME:
             value = value.call.operands[0]
@@ -253,12 +251,12 @@ WINDOWS = (
 
 
 def _map_axes(module: nn.Module) -> int:
-    """How many axes the maps have that a module looks at, by its name."""
+    """The number of axes of the maps that a module takes, by the name of its class."""
     return int(type(module).__name__[-2])
 
 
 def _shown(value: Any) -> str:
-    """What a module was called with in the place of a tensor."""
+    """A description of what a module was called with in the place of a tensor."""
     if isinstance(value, tuple) and all(isinstance(each, Tensor) for each in value):
         return (
             "a pair of tensors, such as the spikes and the membrane of a neuron (take its spikes, "
@@ -268,12 +266,12 @@ def _shown(value: Any) -> str:
 
 
 def _part(states: Sequence[str], key: str) -> int:
-    """Which part of what a neuron gives a state is: its spikes are the first."""
+    """The part of what a neuron gives that a state is; the spikes are part 0."""
     return 0 if key == "spk" else 1 + [each for each in states if each != "spk"].index(key)
 
 
 def _name(func: Any) -> str:
-    """A function, method, operator or attribute by its name."""
+    """The name of a function, method, operator or attribute."""
     name = str(getattr(func, "__name__", func))
     if name in ("__get__", "__set__"):
         name = str(getattr(func.__self__, "__name__", name))
@@ -285,12 +283,12 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
 
     Args:
         net: the network.
-        shape: of what its forward takes.
-        like: a tensor with its type and device.
+        shape: the shape of the input that forward takes.
+        like: a tensor with the type and device of the network.
         tolerant: whether a linear layer may be given another number of inputs than it has.
 
     Raises:
-        NetworkError: it calls what has no rule, reads values, or takes further inputs.
+        NetworkError: forward calls what has no rule, reads values, or takes further inputs.
     """
     root = nn.Sequential(net) if is_leaf(net) else net
     recorder = _Recorder(root, tolerant)
@@ -321,7 +319,7 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
 
 @contextmanager
 def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Iterator[None]:
-    """Say of a forward that fails on which input it did, and what may have been the reason."""
+    """The error of a forward that fails: the input on which it did, and a possible reason."""
     try:
         yield
     except NetworkError:
@@ -345,7 +343,7 @@ def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Ite
 
 
 def _find_states(net: nn.Module, recorder: _Recorder, returned: Sequence[Any]) -> None:
-    """Find each state that is handed in among what was returned."""
+    """Find each state that forward takes among what it returned."""
     arguments = recorder.found.arguments
     last = {call.target: call for call in recorder.found.calls if call.is_neuron}
     for name in arguments.states:

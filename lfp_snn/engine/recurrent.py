@@ -34,8 +34,8 @@ class Recurrence:
     """The recurrent synapse of ``snntorch.RLeaky`` or ``snntorch.RSynaptic``.
 
     Args:
-        name: of the neuron.
-        neuron: the module.
+        name: the name of the neuron, for messages.
+        neuron: the neuron module.
 
     Raises:
         NetworkError: the neuron was given another kind of synapse.
@@ -50,12 +50,12 @@ class Recurrence:
             )
 
     def current(self, spike: Tensor) -> Tensor:
-        """``W s_{t-1} + b``."""
+        """The current ``W s_{t-1} + b`` through the recurrent synapse."""
         current: Tensor = self.synapse(spike)
         return current.detach()
 
     def back(self, n: Tensor) -> Tensor:
-        """Credit of the spikes a step before, ``W^T n``."""
+        """The credit of the spikes a step before, ``W^T n``."""
         synapse = self.synapse
         if isinstance(synapse, nn.Linear):
             return n @ synapse.weight.detach()
@@ -79,7 +79,7 @@ class Recurrence:
             feedback.add(synapse.V, reduce_to((n * spoke).sum((0, 1)), synapse.V))
 
     def parameters(self) -> dict[str, Tensor]:
-        """For the program's table."""
+        """The parameters of the recurrent synapse, for the program's table."""
         synapse = self.synapse
         return {"V": synapse.V} if hasattr(synapse, "V") else {"recurrent": synapse.weight}
 

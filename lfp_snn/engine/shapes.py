@@ -28,7 +28,7 @@ __all__ = [
 
 
 def _as_image_pool(pool: nn.Module) -> nn.Module:
-    """A one-dimensional pool as one over images of height one; others unchanged."""
+    """A one-dimensional pool as a pool over images of height one; other pools are unchanged."""
 
     def one(size: int | tuple[int, ...]) -> int:
         return size if isinstance(size, int) else size[0]
@@ -75,11 +75,11 @@ class Pool(Stage):
         return super().kind + (f", {special}" if special else "")
 
     def _special(self) -> str:
-        """What tells its windows from the usual ones, if anything does."""
+        """A word for what tells the windows from the usual ones, empty if nothing does."""
         return ""
 
     def _maps(self, x: Tensor) -> Tensor:
-        """``[T, B, C, ...]``, or units ``[T, B, W]``, to ``[N, C, H, W]``."""
+        """Maps ``[T, B, C, ...]``, or units ``[T, B, W]``, as images ``[N, C, H, W]``."""
         units = self.axes == 1 and x.dim() == 3
         if not units and x.dim() != self.axes + 3:
             raise self.misfit(f"channels of {self.axes}-dimensional maps", x.shape)
@@ -88,14 +88,14 @@ class Pool(Stage):
 
     @contextmanager
     def _fitting(self, x: Tensor) -> Iterator[None]:
-        """Say by name which pool it was that torch refused to run."""
+        """Name the pool in the error when torch refuses to run it."""
         try:
             yield
         except RuntimeError as problem:
             raise self.misfit("maps that hold at least one window", x.shape) from problem
 
     def _values(self, maps: Tensor, like: Tensor) -> Tensor:
-        """Back from ``[N, C, H, W]`` to time, batch and maps."""
+        """Images ``[N, C, H, W]`` as maps ``[T, B, C, ...]``, or units."""
         maps = maps.squeeze(-2) if self.axes == 1 else maps
         frame = maps.shape[2:] if like.dim() == 3 else maps.shape[1:]
         return maps.reshape(*like.shape[:2], *frame)
@@ -105,6 +105,7 @@ class MaxPool(Pool):
     """Max pooling: credit goes to the winner, the first maximum in row-major order."""
 
     pool: kernels.MaxPool
+    takes_narrow = True
 
     @override
     def _special(self) -> str:
@@ -170,7 +171,7 @@ class AvgPool(Pool):
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
-        """Evenly over the inputs of each window, padding left out."""
+        """Relevance goes evenly to the inputs of each window, padding left out."""
         _, maps, pooled = run.kept[self]
         covered = kernels.avg_pool(relevance.new_ones((1, 1, *maps[2:])), self.pool)
         per_weight = (relevance.reshape(pooled) / covered).contiguous()
@@ -179,7 +180,7 @@ class AvgPool(Pool):
 
 
 class Reshape(Stage):
-    """Another shape of the frame: flatten, unflatten, view, squeeze.
+    """A stage that gives the frame another shape: flatten, unflatten, view, squeeze.
 
     What it does to the shape is found out on a batch of two without content, so that a change
     that mixes samples shows.
@@ -188,6 +189,7 @@ class Reshape(Stage):
     module: nn.Module
     linear = True
     takes_spikes = True
+    takes_narrow = True
     keeps_lists = True
 
     @override
@@ -229,10 +231,11 @@ class Reshape(Stage):
 
 
 class Identity(Stage):
-    """``nn.Identity``, and whatever else changes nothing."""
+    """``nn.Identity``, and every other module that changes nothing."""
 
     linear = True
     takes_spikes = True
+    takes_narrow = True
     keeps_lists = True
 
     @override
@@ -300,7 +303,7 @@ class Dropout(Stage):
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
-        """To the units that were there; what was dropped has no relevance."""
+        """Relevance goes to the units that were there; what was dropped has none."""
         mask: Tensor | None = run.kept[self]
         return (relevance if mask is None else relevance * (mask != 0),)
 
@@ -312,7 +315,7 @@ def _at_entries(mask: Tensor, x: Spikes) -> Tensor:
 
 @dataclass(frozen=True)
 class Size:
-    """``x.size(axis)`` of the tensor that is reshaped, as an argument of its new shape."""
+    """The size ``x.size(axis)`` of the tensor that is reshaped, as an argument of its new shape."""
 
     axis: int
 

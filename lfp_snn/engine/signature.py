@@ -1,4 +1,4 @@
-"""How calls compare from step to step, and which of them cut a step from a sequence."""
+"""The comparison of calls from step to step, and the calls that cut a step from a sequence."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves
+from lfp_snn.engine.derived import Derived
 
 __all__ = ["Signature", "cuts", "described"]
 
@@ -17,7 +18,7 @@ Signature = tuple[Any, ...]
 
 
 def cuts(call: Call, source: Value) -> Iterator[tuple[Value, int, int]]:
-    """The values that a call cuts from a sequence at one index of one axis: axis and index."""
+    """The values that a call cuts from a sequence, each with the axis and the index of the cut."""
     dims = len(source.shape)
     if call.name in ("unbind", "iter"):
         axis = int(call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else 0)) % dims
@@ -39,7 +40,10 @@ def cuts(call: Call, source: Value) -> Iterator[tuple[Value, int, int]]:
 
 
 class _Constant:
-    """A tensor that does not depend on the input; equal to one of the same values."""
+    """A tensor that does not depend on the input; two of them are equal if their values are.
+
+    A parameter is equal to none but itself: its later values are not known.
+    """
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -48,18 +52,23 @@ class _Constant:
         if not isinstance(other, _Constant):
             return False
         a, b = self.tensor, other.tensor
+        if isinstance(a, nn.Parameter) or isinstance(b, nn.Parameter):
+            return a is b
         return a is b or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
 
     __hash__ = None  # type: ignore[assignment]
 
 
 def described(call: Call, numbers: dict[Value, tuple[int, int]]) -> Signature:
-    """A call with numbers in the place of values; the batch size of a new shape has none."""
+    """A description of a call: numbers stand for values, and new shapes lack the batch size."""
     batch = call.operands[0].shape[:1] if call.operands else ()
 
     def leaf(value: Any) -> Any:
         if isinstance(value, Value):
             return ("value", *numbers[value])
+        if isinstance(value, Derived):
+            within = map(leaf, leaves((value.args, dict(value.kwargs))))
+            return ("derived", value.name, value.part, *within)
         return _Constant(value) if isinstance(value, Tensor) else value
 
     args = [leaf(each) for each in leaves(call.args)]

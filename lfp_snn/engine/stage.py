@@ -1,4 +1,4 @@
-"""What a stage is, and what a forward pass remembers.
+"""The base classes of stages, and what a kernel must know of one.
 
 A network is a program of stages. Every stage turns values into a value on the way forward, and
 the credit of its value into credits of its inputs on the way back. A value is a tensor
@@ -46,7 +46,7 @@ Rules = Mapping[str, Rule]
 
 @dataclass(frozen=True)
 class Relevance:
-    """Relevance ``r`` of a value, ``[T, B, ...]`` dense, that is no multiple of it."""
+    """A relevance ``r`` of a value, dense ``[T, B, ...]``, that is no multiple of the value."""
 
     value: Tensor
 
@@ -60,13 +60,13 @@ Credits = tuple[Tensor | Relevance | None, ...]
 
 @dataclass(frozen=True)
 class Demand:
-    """What a kernel must know to serve a stage; None where that plays no part in it.
+    """The demands of a stage on a kernel; None where one plays no part in the stage.
 
     Args:
-        kind: what the stage is, see :attr:`Stage.kind`.
-        split: name of the formula at the neuron.
-        sharing: name of the formula at the synapse.
-        reset: of the membrane after a spike.
+        kind: the kind of the stage (:attr:`Stage.kind`).
+        split: the name of the formula at the neuron.
+        sharing: the name of the formula at the synapse.
+        reset: the name of the reset of the membrane after a spike.
     """
 
     kind: str
@@ -101,6 +101,10 @@ class Stage(ABC):
     #: Does it leave a list of spikes, whatever it takes?
     makes_lists: ClassVar[bool] = False
 
+    #: Does it take values and credit of a narrower type than that of the network as they are?
+    #: Others are given them in the type of the network.
+    takes_narrow: ClassVar[bool] = False
+
     #: Does it normalise currents?
     normalises: ClassVar[bool] = False
     #: Is its value linear in its inputs (but for a constant), and are there no weights?
@@ -111,66 +115,66 @@ class Stage(ABC):
 
     @property
     def measured(self) -> Measured | None:
-        """Of what it takes statistics, if it does."""
+        """The values that the stage takes its statistics of; None if it takes none."""
         return None
 
     @property
     def kind(self) -> str:
-        """What it is to a kernel: its class, and what makes it special behind a comma."""
+        """Kind by which kernels know the stage: its class, and behind a comma what is special."""
         return type(self).__name__
 
     def demand(self, rules: Rules) -> Demand:
-        """What a kernel must know to serve it."""
+        """The demands of this stage on a kernel that is to serve it."""
         return Demand(self.kind)
 
     def active(self, rules: Rules, below: Sequence[Active]) -> Active:
-        """The entries of its value at which credit is needed, from what its inputs need.
+        """The entries of the value at which credit is needed, from what the inputs need.
 
         A stage without weights hands credit on and needs it wherever one of its inputs does.
         """
         return widest(below)
 
     def asks(self, run: Tape, rules: Rules, form: Form, below: Wanted) -> Form:
-        """In which form it needs credit of its value, once a pass has been run.
+        """The form in which this stage needs credit of its value, once a pass has been run.
 
         Args:
             run: the recorded pass.
-            rules: of this backward pass.
-            form: of its value.
-            below: what its inputs ask for.
+            rules: the rules of this backward pass, by the name of the stage.
+            form: the form of the value.
+            below: the forms that the inputs ask for.
 
         Returns:
             The form of the value, unless the stage says otherwise: one number for each entry of a
             list, since what was silent has no relevance. A population that gives credit to silent
-            neurons asks for the list of those too, with its spikes as the values of the entries,
-            and stages that hand lists on ask for what their input asks for.
+            neurons asks for a list that holds them too, with its spikes as the values of the
+            entries, and stages that hand lists on ask for what their input asks for.
         """
         return form
 
     @abstractmethod
     def forward(self, run: Tape, *inputs: Any) -> Value:
-        """The value of this stage."""
+        """Compute the value of this stage from the values of its inputs."""
 
     @abstractmethod
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        """Credit of each input that wants it; adds this stage's sums to the feedback.
+        """Compute the credit of each input that wants it; add this stage's sums to the feedback.
 
-        Credit arrives in the form that this stage :meth:`asks` for. That of an input is dense or
-        in the form that ``wanted`` holds. A dense one may keep the time axis of ``[T, ...]`` where
-        the input is constant, or any other axis that the input broadcasts over: the program sums
-        it to the shape of the value.
+        Credit arrives in the form that this stage :meth:`asks` for. The credit of an input is dense
+        or in the form that ``wanted`` holds. Dense credit may keep the time axis of ``[T, ...]``
+        where the input is constant, or any other axis that the input broadcasts over: the program
+        sums it to the shape of the value.
         """
 
     def sit_out(self, run: Tape) -> None:  # noqa: B027 - most stages exchange nothing
-        """Take part in what processes exchange forwards, where this one has no sample."""
+        """Take part in what processes exchange in a forward pass, as one without a sample."""
 
     def sit_out_backward(self, run: Tape) -> None:  # noqa: B027
-        """The same on the way back, where credit of its input is wanted."""
+        """Take part in what processes exchange in a backward pass, as one without a sample."""
 
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
-        """Relevance of each input from a relevance ``r`` of this stage's value, of its shape.
+        """The relevance of each input, from a relevance ``r`` in the shape of this stage's value.
 
         Raises:
             NetworkError: the stage cannot tell silent inputs apart.
@@ -182,11 +186,11 @@ class Stage(ABC):
         )
 
     def parameters(self) -> dict[str, Tensor]:
-        """Parameters and constants of this stage, for the program's table."""
+        """The parameters and constants of this stage by name, for the program's table."""
         return {} if self.module is None else dict(self.module.named_parameters(recurse=False))
 
     def describe(self) -> str:
-        """What kind of stage this is, in a word or two."""
+        """The kind of this stage in a word or two, for the program's table."""
         return type(self).__name__ if self.module is None else type(self.module).__name__
 
     def rule(self, rules: Rules) -> str:
@@ -194,7 +198,7 @@ class Stage(ABC):
         return "-"
 
     def misfit(self, expected: str, shape: Sequence[int]) -> ShapeError:
-        """The error of an input that this stage cannot take."""
+        """The error for an input that this stage cannot take."""
         return ShapeError(
             f"Stage '{self.name}' ({self.describe()}) expects {expected} for each sample and step, "
             f"but its input has the shape {tuple(shape)[2:]} (after the axes T and B)."
@@ -204,12 +208,14 @@ class Stage(ABC):
 class Spiking(Stage):
     """A stage that ends in neurons, or in other units that are not linear.
 
-    Only here does relevance take part: ``R = s * c``.
+    Relevance plays a part in such stages only: ``R = s * c``.
     """
 
     module: nn.Module
     #: Do the units keep a state from step to step, as neurons do?
     stateful: ClassVar[bool] = True
+    #: How many states a neuron keeps: the membrane, currents.
+    states: ClassVar[int] = 1
     #: Are they 0 or 1, or any number?
     emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 
@@ -234,10 +240,10 @@ class Spiking(Stage):
     def receive(
         self, run: Tape, arriving: Arriving, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        """As :meth:`backward`, from credit and relevance ``[T, B, ...]``.
+        """Send credit and relevance ``[T, B, ...]`` back; the result is as of :meth:`backward`.
 
-        Unless the stage says otherwise, credit becomes relevance at the spikes. At the output it is
-        a reward, which is relevance as it is, also where the output is silent.
+        Unless the stage says otherwise, credit becomes relevance at the spikes. What arrives at the
+        output is a reward, which is relevance as it is, also where the output is silent.
         """
         credit, relevance, at_output = arriving
         if credit is not None:
@@ -250,4 +256,4 @@ class Spiking(Stage):
     def credit_relevance(
         self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        """As :meth:`backward`, from the relevance ``R`` ``[T, B, ...]`` at the spikes."""
+        """Send relevance ``R`` ``[T, B, ...]`` at the spikes back; see :meth:`backward`."""

@@ -1,7 +1,7 @@
 """Stages of neurons that run step by step: with further states, or a synapse of their own.
 
-Their mathematics is that of :mod:`lfp_snn.cells`, and :mod:`lfp_snn.engine.recurrent` for what the
-spikes of the step before do. One scan forwards and one backwards serve them all.
+The mathematics is in :mod:`lfp_snn.cells`, and in :mod:`lfp_snn.engine.recurrent` for what the
+spikes of the step before do. One scan forwards and one backwards serve all these neurons.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Alpha", "Lapicque", "RLeaky", "RSynaptic", "Stepped", "Synaptic"]
 
 
 class _Trace(NamedTuple):
-    """What a pass keeps: ``[T, B, ...]``, states ``[S, T, B, ...]``; ``first`` is before them."""
+    """Record of a pass: ``[T, B, ...]``, states ``[S, T, B, ...]``, and the ``first`` states."""
 
     arrived: Tensor
     spikes: Tensor
@@ -36,10 +36,10 @@ class _Trace(NamedTuple):
 
 
 class Stepped(Population):
-    """Neurons that run step by step.
+    """The base of neurons that run step by step.
 
-    The state for a stream is ``[S, B, ...]``, with the membrane last; behind it the last spikes,
-    where there is a recurrent synapse.
+    The state for a stream is ``[S, B, ...]``, with the membrane last; where there is a recurrent
+    synapse, the last spikes stand behind it.
     """
 
     #: The neurons' own synapse, if they have one.
@@ -47,11 +47,11 @@ class Stepped(Population):
 
     @abstractmethod
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
-        """The constants for currents ``[B, ...]`` of that shape and dtype.
+        """The constants of the neurons for currents ``[B, ...]`` of that shape and dtype.
 
         Raises:
-            ShapeError: one does not fit the shape of the current.
-            NetworkError: one is out of range.
+            ShapeError: a constant does not fit the shape of the current.
+            NetworkError: a constant is out of range.
         """
 
     def gained(self, value: Tensor) -> Tensor:
@@ -59,10 +59,10 @@ class Stepped(Population):
         return value
 
     def constant(self, name: str, frame: torch.Size, dtype: torch.dtype) -> Tensor:
-        """A decay of the module by name, within [0, 1].
+        """A decay of the module, by its name, within [0, 1].
 
         Raises:
-            ShapeError: it does not fit the shape of the current.
+            ShapeError: the decay does not fit the shape of the current.
         """
         value: Tensor = getattr(self.module, name)
         self.check_fits(name, value, frame)
@@ -157,15 +157,15 @@ class Stepped(Population):
         back: Callable[[int, Tensor, Tensor, Tensor], cells.Handed],
         feedback: Feedback,
     ) -> Credits:
-        """The way back through all steps, the last one first.
+        """Go back through all steps, the last one first.
 
         Args:
             run: the recorded pass.
-            rule: of the neurons.
-            back: the way back through step t, from what the step that follows hands to the states
-                and, as credit ``[1, B, ...]`` where there is a recurrent synapse, to the spikes,
-                and from the states before.
-            feedback: to which decays, threshold and recurrent synapse add.
+            rule: the rule of the neurons.
+            back: the function that goes back through step t, from what the step that follows hands
+                to the states and, as credit ``[1, B, ...]`` where there is a recurrent synapse, to
+                the spikes, and from the states before.
+            feedback: the sums to which decays, threshold and recurrent synapse add.
         """
         trace: _Trace = run.kept[self]
         arrived, spikes, states, first, cell = trace
@@ -196,7 +196,7 @@ class Stepped(Population):
         return (self.gained(n),)
 
     def _learn(self, trace: _Trace, credits: Tensor, feedback: Feedback) -> None:
-        """Feedback of decays and threshold."""
+        """Add to the feedback of decays and threshold."""
         first = trace.first[: trace.cell.states, None]
         before = torch.cat([first, trace.states[:, :-1]], 1)
         for name, each in trace.cell.sums(credits, trace.arrived, before).items():
@@ -220,8 +220,8 @@ class Lapicque(Stepped):
         u_t = o_t \Bigl(\bigl(1 - \tfrac{\Delta t}{RC}\bigr) v_t +
         \tfrac{\Delta t}{C} I_t\Bigr) - \theta r_t
 
-    What arrives is the current times the gain, so that the synapse gets :math:`n_t \Delta t / C`.
-    snntorch works C out of ``beta`` where that is given instead, once, when the neuron is built: a
+    The current times the gain is what arrives, so that the synapse gets :math:`n_t \Delta t / C`.
+    Where ``beta`` is given instead of C, snntorch works C out once, when the neuron is built: a
     ``beta`` that learns would move nothing, and is refused.
     """
 
@@ -279,6 +279,7 @@ class Synaptic(Stepped):
     """``snntorch.Synaptic``: a synaptic current of its own before the membrane."""
 
     module: snn.Synaptic
+    states = cells.SynapticCell.states
 
     @override
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:
@@ -290,7 +291,7 @@ class Synaptic(Stepped):
 
 
 class RSynaptic(Synaptic):
-    """``snntorch.RSynaptic``: that with the spikes of the step before in its current."""
+    """``snntorch.RSynaptic``: a synaptic current that hears the spikes of the step before."""
 
     module: snn.RSynaptic
 
@@ -308,6 +309,7 @@ class Alpha(Stepped):
     """``snntorch.Alpha``: the membrane as the difference of two synaptic currents."""
 
     module: snn.Alpha
+    states = cells.AlphaCell.states
 
     @override
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:

@@ -1,4 +1,4 @@
-"""Where the time of a pass goes: seconds of each stage, forwards and backwards."""
+"""A stopwatch for the seconds that each stage of a pass takes, forwards and backwards."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Way = Literal["forward", "backward"]
 
 
 class Stopwatch:
-    """Adds up the seconds that stages take; a TemporalLFP with one as its ``stopwatch`` uses it.
+    """The seconds that stages take, added up; a TemporalLFP uses the one set as its ``stopwatch``.
 
-    On CUDA each stage is waited for, which a training does not do: shares are right, and their sum
-    is more than the step of a training.
+    On CUDA each stage is waited for, which a training does not do: the shares are right, and their
+    sum is more than the step of a training.
 
     Attributes:
-        seconds: by the name of the stage and the way.
+        seconds: the seconds by the name of the stage and the direction.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Stopwatch:
 
     @contextmanager
     def time(self, stage: str, way: Way) -> Iterator[None]:
-        """Add what is done within to a stage."""
+        """Add the seconds of a ``with`` block to a stage."""
         self._wait()
         start = perf_counter()
         yield

@@ -1,7 +1,7 @@
-"""What a network is found to be: its program, and the layout of what its forward takes.
+"""The structure of a network: its program, and the layout of what its forward takes.
 
-It is found out anew whenever the network has another structure (mode, options, submodules) or its
-input another shape, and kept for as often as those come again.
+It is found anew whenever the network has another state (mode, options, submodules) or its input
+another shape, and kept for when the same state and shape come again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.recording import ForwardFailedError, record
 from lfp_snn.engine.stage import Tape
+from lfp_snn.engine.supported import is_leaf
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
 from lfp_snn.engine.unrolled import OneStep, find_step
@@ -39,13 +40,13 @@ MOST_KNOWN = 200
 
 @dataclass(eq=False)
 class Structure:
-    """A network as it was found.
+    """A network as a program, and how its forward goes over time.
 
     Args:
-        step: one time step of it, and how forward goes over time.
-        arguments: how forward is called step after step.
+        step: one time step of the network, and how forward goes over time.
+        arguments: the arguments with which forward is called step after step.
         program: the stages of that step.
-        plans: the same on the kernels of each backend, made when they are first needed.
+        plans: the program on the kernels of each backend, made when it is first needed.
     """
 
     step: OneStep
@@ -57,7 +58,8 @@ class Structure:
         """The input ``[T, B, ...]``, or ``[B, ...]`` and T if it is constant over time.
 
         Args:
-            x: in the layout that forward takes; for one of a single step, those of all steps.
+            x: the input in the layout that forward takes; for a forward of a single step, the
+                inputs of all steps.
             steps: T of a constant input, which a forward that loops over time says itself.
 
         Raises:
@@ -78,7 +80,7 @@ class Structure:
         return self._rearranged(x).movedim(step.axis, 0), None
 
     def few(self, x: Tensor | Spikes, steps: int | None, dtype: torch.dtype) -> Tensor:
-        """One or two samples of an input, dense and in the same layout."""
+        """One or two samples of an input, dense and in its layout."""
         step = self.step
         if isinstance(x, Spikes):
             few = x[slice(0, 2)].dense(dtype)
@@ -89,7 +91,7 @@ class Structure:
         return x[:2] if constant or step.axis else x[:, :2]
 
     def unframed(self, relevance: Tensor) -> Tensor:
-        """Relevance of the frames in the layout of what forward takes."""
+        """The relevance of the frames in the layout of the input that forward takes."""
         step = self.step
         if step.axis is None or relevance.dim() == 1:
             return relevance
@@ -109,7 +111,7 @@ class Structure:
 
 
 class Structures:
-    """The structures of a network, by its state and the shape of its input.
+    """The structures of a network, by the network's state and the shape of its input.
 
     Args:
         net: the network.
@@ -137,10 +139,10 @@ class Structures:
         self._distinct: list[Structure] = []
 
     def guess(self, like: Tensor) -> Structure | None:
-        """The structure before there is an input, on one of a guessed shape.
+        """The structure of the network before there is an input, on an input of a guessed shape.
 
         Returns:
-            None if no guess will do.
+            The structure, or None if no guess will do.
 
         Raises:
             NetworkError: the network has no rule, whatever the shape.
@@ -156,7 +158,7 @@ class Structures:
     def of(
         self, x: Tensor | Spikes, steps: int | None, like: Tensor, before: Structure | None
     ) -> Structure:
-        """The structure for an input.
+        """The structure of the network for an input.
 
         Args:
             x: the input of a pass.
@@ -165,7 +167,7 @@ class Structures:
             before: the structure of the last pass, or the guessed one.
 
         Raises:
-            NetworkError: the network cannot be traced on it.
+            NetworkError: the network cannot be traced on the input.
         """
         self.refuse()
         self.state, held = _state(self.net)
@@ -179,14 +181,17 @@ class Structures:
         return self._known[key][0]
 
     def on(self, x: Tensor, steps: int | None, before: Structure) -> Structure:
-        """The structure for an input that is not kept in mind."""
-        return self._for(x, steps, x, before)
+        """The structure of the network for an input, which is found anew and not kept."""
+        known = len(self._distinct)
+        found = self._for(x, steps, x, before)
+        del self._distinct[known:]
+        return found
 
     def refuse(self) -> None:
         """Refuse what keeps weights or changes values where the engine does not see it.
 
         Raises:
-            NetworkError: names the module.
+            NetworkError: a module does so; the message names it.
         """
         refuse_computed_weights(self.net)
         refuse_hooks(self.net)
@@ -221,7 +226,7 @@ class Structures:
             raise
 
     def _let_stages_tell(self, program: Program, shape: Sequence[int], like: Tensor) -> None:
-        """Run the stages on an input of a shape at which forward fails: they say it by name."""
+        """Run the stages on an input at whose shape forward fails: their error names the stage."""
         run = Tape(1, shape[0], None, {}, record=False, dtype=like.dtype)
         with undisturbed(self.net):
             run_forward(program, run, like.new_zeros(1, *shape))
@@ -242,7 +247,7 @@ def guess_program(net: nn.Module) -> Program:
     """The program of a network of which no input is known.
 
     Raises:
-        NetworkError: it has no rule, or the shape of its input must be known.
+        NetworkError: the network has no rule, or the shape of its input must be known.
     """
     found = Structures(net, "fixed").guess(torch.zeros(0))
     if found is None:
@@ -251,7 +256,7 @@ def guess_program(net: nn.Module) -> Program:
 
 
 def shape_needed(net: nn.Module) -> NetworkError:
-    """What a network is to be given whose forward does not run on a guessed shape."""
+    """The error for a network whose forward does not run on a guessed shape: what to give it."""
     return NetworkError(
         f"The forward of {type(net).__name__} cannot be traced before the shape of its input is "
         "known: call forward(x) once, or build TemporalLFP(net, example=x)."
@@ -259,14 +264,14 @@ def shape_needed(net: nn.Module) -> NetworkError:
 
 
 def _guesses(net: nn.Module) -> Iterator[tuple[int, ...]]:
-    """Shapes that the forward of a network may take: of a step, and of three steps."""
+    """The shapes that the forward of a network may take: of a step, and of three steps."""
     frames = list(dict.fromkeys(_frames(net)))
     yield from ((2, *frame) for frame in frames)
     yield from ((3, 2, *frame) for frame in frames)
 
 
 def _frames(net: nn.Module) -> Iterator[tuple[int, ...]]:
-    """Shapes of one sample, told by the first module that needs one."""
+    """The shapes of one sample, told by the first module that needs one."""
     for module in net.modules():
         if isinstance(module, nn.Linear):
             yield (module.in_features,)
@@ -307,17 +312,19 @@ _MAPS = (
 def _state(net: nn.Module) -> tuple[object, object]:
     """What the structure of a network depends on, and the objects that it names by identity.
 
-    These are its modules with their modes and options. Tensors that users hold in buffers may be
-    taken by forward itself, and count by identity; the states of neurons do not.
+    The structure depends on the modules with their modes and options. Tensors that users hold in
+    buffers may be taken by forward itself, and count by identity; the states of neurons do not.
     """
     found: list[object] = []
     held: list[object] = []
     for module in net.modules():
         keeps_state = isinstance(module, snn.SpikingNeuron | PerStep)
         buffers = [] if keeps_state else list(module._buffers.values())
+        # The program names parameters that a forward takes itself, the module all others.
+        parameters = [] if is_leaf(module) else list(module._parameters.values())
         options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k != "step"]
-        found.append((id(module), *map(id, buffers), *options))
-        held += [module, *buffers]
+        found.append((id(module), *map(id, (*buffers, *parameters)), *options))
+        held += [module, *buffers, *parameters]
     return tuple(found), held
 
 

@@ -1,4 +1,4 @@
-"""What the forward of a network may call: modules and functions, and the stages they become."""
+"""The modules and functions that the forward of a network may call, and the stages they become."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ __all__ = [
     "ACTIVATIONS",
     "DROPOUTS",
     "FUNCTIONAL_MODULES",
+    "GATES",
     "LIKE",
     "LINEAR",
     "MAXIMA",
@@ -36,6 +37,7 @@ __all__ = [
     "METADATA",
     "MODULES",
     "POOL_OPTIONS",
+    "PRODUCTS",
     "REFUSED",
     "RESHAPES",
     "SAME",
@@ -60,8 +62,11 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.Hardtanh,
     nn.Softsign,
     nn.Sigmoid,
+    nn.Hardsigmoid,
     Sign,
 )
+#: Modules whose values are gates where they multiply a signal.
+GATES: tuple[type[nn.Module], ...] = (nn.Sigmoid, nn.Hardsigmoid, nn.Softmax)
 
 MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     nn.Linear: synapses.Linear,
@@ -101,6 +106,7 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     snn.Alpha: stepped.Alpha,
     fixed.FixedPointLeaky: fixed.FixedPoint,
     Step: units.StepUnits,
+    nn.Softmax: units.Softmax,
     **dict.fromkeys(ACTIVATIONS, units.Activation),
 }
 
@@ -123,6 +129,31 @@ REFUSED: dict[type[nn.Module], str] = {
     snn.SConv2dLSTM: _GATED,
 }
 
+#: Modules of torch with a memory that its users take for spiking networks' sake, and the same.
+REFUSED |= dict.fromkeys((nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell), _GATED)
+REFUSED |= dict.fromkeys(
+    (nn.RNN, nn.RNNCell),
+    "keeps a state that is no membrane: take snn.RLeaky, which recurs and spikes",
+)
+#: Where other simulators define their neurons, and what to do instead.
+FOREIGN = {
+    "spikingjelly.activation_based.neuron": "is a neuron of SpikingJelly: put "
+    "snn.Leaky(beta=1 - 1 / tau, reset_mechanism='zero', reset_delay=False, init_hidden=True) in "
+    "its place, and snn.Leaky(beta=1.0, ...) in that of IFNode (docs/from_spikingjelly.md)",
+    "norse.torch.module": "is a module of Norse: put snn.Leaky(beta, init_hidden=True) in its "
+    "place, with beta = 1 - dt * tau_mem_inv",
+    "sinabs.layers": "is a layer of sinabs: put snn.Leaky(beta=exp(-1 / tau_mem), "
+    "reset_mechanism='subtract', reset_delay=False, init_hidden=True) in its place",
+}
+
+
+def refusal(module: nn.Module) -> str | None:
+    """Say why there is no rule for a module and what to do instead; None if nothing is known."""
+    path = type(module).__module__ + "."
+    foreign = (why for package, why in FOREIGN.items() if path.startswith(package + "."))
+    return REFUSED.get(type(module)) or next(foreign, None)
+
+
 #: Modules of torch that are looked into, since what they call has a rule.
 OPENED: tuple[type[nn.Module], ...] = (
     nn.Sequential,
@@ -136,11 +167,29 @@ OPENED: tuple[type[nn.Module], ...] = (
 )
 
 
+#: What says how a layer of torch computes.
+_COMPUTES = ("__call__", "forward", "_conv_forward", "_check_input_dim", "weight", "bias")
+
+
+def kind_of(module: nn.Module) -> type[nn.Module]:
+    """Return the class whose rule serves a module: its own, or one of torch's that it extends.
+
+    A user's class that adds a constructor or attributes to a layer computes what the layer does;
+    one that changes how it computes does not, and is its own kind.
+    """
+    own = type(module)
+    layers = (base for base in own.__mro__ if base in MODULES and base.__module__[:5] == "torch")
+    for base in layers:
+        if all(getattr(own, name, None) is getattr(base, name, None) for name in _COMPUTES):
+            return base
+    return own
+
+
 def is_leaf(module: nn.Module) -> bool:
-    """Is a module looked at as a whole? Neurons and those of torch are; those of users are not."""
-    own = isinstance(module, (snn.SpikingNeuron, Step, Sign, PerStep, *REFUSED))
+    """Whether a module is looked at as a whole: neurons and torch's own are, users' are not."""
+    own = isinstance(module, snn.SpikingNeuron | Step | Sign | PerStep) or refusal(module)
     of_torch = type(module).__module__.startswith("torch.nn")
-    return own or (of_torch and not isinstance(module, OPENED))
+    return bool(own) or (of_torch and not isinstance(module, OPENED)) or kind_of(module) in MODULES
 
 
 #: Functions, and methods by name, that do what a module does; positional arguments of both agree
@@ -156,7 +205,12 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     torch.tanh: nn.Tanh,
     "tanh": nn.Tanh,
     torch.sigmoid: nn.Sigmoid,
+    F.sigmoid: nn.Sigmoid,
     "sigmoid": nn.Sigmoid,
+    F.hardsigmoid: nn.Hardsigmoid,
+    torch.softmax: nn.Softmax,
+    F.softmax: nn.Softmax,
+    "softmax": nn.Softmax,
     torch.sign: Sign,
     "sign": Sign,
     F.max_pool1d: nn.MaxPool1d,
@@ -172,7 +226,7 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     torch.mean: means.MeanOver,
     "mean": means.MeanOver,
 }
-#: Those whose positional arguments are in another order than those of the module.
+#: Functions whose positional arguments are in another order than the module's.
 POOL_OPTIONS: dict[Any, tuple[str, ...]] = dict.fromkeys(
     (torch.max_pool1d, torch.max_pool2d),
     ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
@@ -193,6 +247,8 @@ SAME = {
     "contiguous", "clone", "detach", "detach_", "float", "double", "to", "type", "type_as",
     "data", "alias", "requires_grad_", "cpu", "cuda", "positive",
 }  # fmt: skip
+#: Functions that may be linear in each of several values; whether a call is, is tried out.
+PRODUCTS = {"mul", "imul", "rmul", "multiply", "matmul", "rmatmul", "bmm", "einsum"}
 #: Functions that may be linear in what they take; whether a call is, is tried out.
 LINEAR = {
     "mean", "sum", "stack", "chunk", "split", "tensor_split", "hsplit", "vsplit", "unbind",
@@ -201,7 +257,9 @@ LINEAR = {
     "rot90", "pad", "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle",
     "channel_shuffle", "expand", "broadcast_to", "repeat", "tile", "repeat_interleave", "neg",
     "negative", "cumsum", "diff", "hstack", "vstack", "dstack", "einsum", "matmul", "rmatmul",
-    "mul", "rmul", "imul", "div", "truediv", "tril", "triu", "diagonal",
+    "bmm", "linear", "mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "add",
+    "radd", "iadd", "sub", "rsub", "isub", "tril", "triu", "diagonal", "cat", "concat",
+    "concatenate",
 }  # fmt: skip
 #: What may be asked of a tensor that does not tell its values.
 METADATA = {

@@ -30,6 +30,7 @@ class Synapse(Stage):
     """
 
     module: Any
+    takes_narrow = True
 
     @override
     def demand(self, rules: Rules) -> Demand:
@@ -57,7 +58,7 @@ class Synapse(Stage):
     def learn(
         self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
     ) -> Tensor | Relevance | None:
-        """Add to the feedback from input and credit of the current, both with two leading axes.
+        """Add to the feedback, from the input and the credit of the current, ``[T, B, ...]`` both.
 
         Returns:
             The credit of the input, or its relevance, if it is wanted.
@@ -76,7 +77,7 @@ class Synapse(Stage):
         return Relevance(shaped) if rule.of_silent else shaped
 
     def _plain(self, x: Tensor, n: Tensor, feedback: Feedback, wanted: bool) -> Tensor | None:
-        """``sum x n``, ``sum n`` and ``c = W^T n``."""
+        """Learn by ``sum x n`` and ``sum n``, and give the credit ``c = W^T n`` of the input."""
         weight, bias = self.module.weight, self.module.bias
         of_weight, of_bias, of_input = self.products(
             x, n, weight, feedback=feedback.wanted(weight, bias), credit=wanted
@@ -88,7 +89,7 @@ class Synapse(Stage):
     def _by_variants(
         self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
     ) -> Tensor | None:
-        """The same with the weights and the credit of each variant; see lfp_snn.rules.base."""
+        """Learn with the weights and the credit of each variant (:mod:`lfp_snn.rules.base`)."""
         weight, bias = self.module.weight.detach(), self.module.bias
         learns = feedback.wanted(self.module.weight, bias)
         signs = bool((x < 0).any())
@@ -120,7 +121,7 @@ class Synapse(Stage):
     def _learn_by_part(
         self, variant: Variant, of_weight: Tensor, of_bias: Tensor | None, feedback: Feedback
     ) -> None:
-        """The sums of those weights that the variant holds."""
+        """Add the sums of the weights that the variant holds."""
         weight, bias = self.module.weight, self.module.bias
         feedback.add(weight, of_weight * variant.holds(weight.detach()))
         if bias is not None and of_bias is not None and variant.bias is not None:
@@ -129,7 +130,7 @@ class Synapse(Stage):
     def _learn_by_measure(
         self, variant: Variant, x: Tensor, given: Tensor, h: Tensor, feedback: Feedback
     ) -> None:
-        """The measure of each weight times ``sum sgn(x) x^k h``; it stands in place of ``|w|``."""
+        """Add the measure of each weight, in place of ``|w|``, times ``sum sgn(x) x^k h``."""
         weight, bias = self.module.weight, self.module.bias
         of_weight, of_bias, _ = self.products(
             x.sign() * given, h, weight, feedback=True, credit=False
@@ -152,22 +153,22 @@ class Synapse(Stage):
 
     @abstractmethod
     def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Currents of folded frames ``[N, ...]`` with these weights."""
+        """The currents of folded frames ``[N, ...]`` with these weights."""
 
     @abstractmethod
     def products(
         self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Sums for weight and bias, credit of the input through ``weight``, where wanted."""
+        """Sums for weight and bias, and credit of the input through ``weight``, where wanted."""
 
 
 def _changed(bias: Tensor | None, variant: Variant) -> Tensor | None:
-    """The bias of a variant."""
+    """The bias as a variant of the current takes it."""
     return None if bias is None or variant.bias is None else variant.bias(bias.detach())
 
 
 def _input_of(variant: Variant, x: Tensor) -> Tensor:
-    """The input ``x^k`` of a variant."""
+    """The input ``x^k`` of a variant of the current."""
     if variant.input == "as it is":
         return x
     if isinstance(variant.input, str):
@@ -176,7 +177,7 @@ def _input_of(variant: Variant, x: Tensor) -> Tensor:
 
 
 def _share_of(variant: Variant, x: Tensor, c: Tensor, rule: Rule, signs: bool) -> Tensor:
-    """What a variant adds to the credit of the input, or to its relevance."""
+    """What a variant of the current adds to the credit of the input, or to its relevance."""
     if rule.of_silent:
         return _input_of(variant, x) * c
     if variant.input == "as it is" or not signs:
@@ -253,10 +254,11 @@ class Convolution(Synapse):
 class OtherConvolution(Synapse):
     """``nn.ConvTranspose1d``, ``nn.ConvTranspose2d`` or ``nn.Conv3d``, with zero padding.
 
-    Its sums and the credit of its input are the derivatives of its current, as torch has them.
+    The sums and the credit of the input are the derivatives of the current, as torch has them.
     """
 
     module: Any
+    takes_narrow = False
 
     def __init__(self, name: str, module: Any) -> None:
         super().__init__(name, module)

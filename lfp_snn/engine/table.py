@@ -1,4 +1,4 @@
-"""A program as a table, for ``repr`` and for notebooks; what its populations are called."""
+"""A program as a table, for ``repr`` and for notebooks, and labels of its populations."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ HEADINGS = ("stage", "kind", "output", "parameters", "rule", "kernel")
 
 
 def program_table(lfp: TracedNetwork, plan: Plan, forms: Sequence[Form]) -> str:
-    """A line about the whole, and :func:`stage_table`."""
+    """A program as text: a line about the whole, and its :func:`stage_table`."""
     return f"{_heading(lfp)}\n{stage_table(lfp, plan, forms, plan.kernels)}"
 
 
 def program_html(lfp: TracedNetwork, plan: Plan, forms: Sequence[Form]) -> str:
-    """The same as HTML."""
+    """A program as HTML: a line about the whole, and a table of its stages."""
     rows = _rows(lfp, plan, forms, plan.kernels)
     return paragraph(_heading(lfp), strong=True) + table(rows, HEADINGS) + paragraph(_total(lfp))
 
 
 def population_labels(plan: Plan, forms: Sequence[Form]) -> dict[str, str]:
-    """What to call each population in a table, by its name; see :func:`_label`."""
+    """The label of each population for tables, by its name, such as ``Leaky 512 (4)``."""
     shapes = [_units(forms[k + 1]) if forms else "" for k in range(len(plan.program.nodes))]
     spiking = {each.name for each in plan.program.spiking()}
     stages = (node.stage for node in plan.program.nodes)
@@ -42,9 +42,9 @@ def population_labels(plan: Plan, forms: Sequence[Form]) -> dict[str, str]:
 
 
 def _label(stage: Stage, units: str) -> str:
-    """``Leaky 512 (4)`` where the name is a number, as in a Sequential; ``lif1, Leaky 512`` else.
+    """Label of a population: ``Leaky 512 (4)`` for a number as its name, ``lif1, Leaky 512`` else.
 
-    Without the units where these are not known, before the first pass.
+    Before the first pass the number of units is not known and left out.
     """
     # A kernel that computes several stages in one calls them all by what they are together.
     kind = stage.describe() if stage.module is None else type(stage.module).__name__
@@ -56,7 +56,7 @@ def _label(stage: Stage, units: str) -> str:
 def stage_table(
     lfp: TracedNetwork, plan: Plan, forms: Sequence[Form], kernels: Mapping[str, str]
 ) -> str:
-    """Stages, shapes (known after a forward pass), parameters, rule and kernel of each."""
+    """A table of the stages: shape (known after a pass), parameters, rule and kernel of each."""
     rows = [HEADINGS, *_rows(lfp, plan, forms, kernels)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = [
@@ -92,12 +92,12 @@ def _total(lfp: TracedNetwork) -> str:
 
 
 def _units(form: Form) -> str:
-    """The shape of a frame, as ``12x30x30``."""
+    """The shape of a frame as text, such as ``12x30x30``."""
     return "x".join(map(str, _shape(form)[2:]))
 
 
 def _rule(rule: Rule | Composite) -> str:
-    """A composite by its name: the rows show what it gives to each stage."""
+    """Name of a rule; a composite is shown by its name, since the rows show each stage's rule."""
     return type(rule).__name__ if isinstance(rule, Composite) else repr(rule)
 
 

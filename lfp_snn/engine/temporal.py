@@ -14,15 +14,17 @@ from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, 
 from lfp_snn.engine.feedback import Feedback, SharedFeedback
 from lfp_snn.engine.inputs import (
     check_finite,
+    note_taken,
     prepare_input,
     prepare_lengths,
     prepare_reward,
     prepare_state,
+    refuse_changed,
     relevance_of_input,
 )
 from lfp_snn.engine.observed import ObservedNetwork
-from lfp_snn.engine.online import OnlineLFP
-from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Statistics
+from lfp_snn.engine.online import OnlineSession
+from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Precision, Statistics
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.stopwatch import Stopwatch
 from lfp_snn.rewards import StepwiseReward
@@ -45,25 +47,30 @@ class TemporalLFP(ObservedNetwork):
 
     Args:
         net: the network. Its parameters are read anew at every call.
-        rule: how relevance goes through neurons and synapses; one for all, or a composite.
-        backend: ``"events"``, whose cost follows the number of spikes (CPU, rules under which
-            silent inputs take no part); ``"torch"``, the reference, for any device;
-            ``"triton"``, that with the scans over time fused (CUDA); or ``"auto"``, the fastest
-            that can run where the network lies.
-        update: what a weight makes of the credit that flowed through its synapse.
-        memory: ``"full"`` keeps every step for the way back; ``"chunked"`` keeps the membranes at
-            the borders of chunks of time and runs each chunk once more on the way back
-            (:mod:`lfp_snn.engine.chunked`), for long sequences.
-        chunk: steps of a chunk; None to choose as many as the budget allows.
-        budget: bytes for one chunk and the membranes at all borders.
-        half: bfloat16 or float16 for the products of synapses, on ``"triton"``; membranes, credit
-            and the sums within a product stay in float32. None for the type of the network.
-            float16 ends at 65504, which credit passes where eps is as small as 1e-6.
+        rule: how relevance goes through neurons and synapses; one rule for all, or a composite.
+        backend: the name of the kernels: ``"events"``, whose cost follows the number of spikes
+            (CPU, rules under which silent inputs take no part); ``"torch"``, the reference, for
+            any device; ``"triton"``, the reference with its scans over time fused (CUDA); or
+            ``"auto"``, the fastest that can run on the device of the network.
+        update: the form of the update: what a weight makes of the credit that flowed through its
+            synapse.
+        memory: what is kept for the way back: ``"full"`` keeps every step; ``"chunked"`` keeps the
+            membranes at the borders of chunks of time and runs each chunk once more on the way
+            back (:mod:`lfp_snn.engine.chunked`), for long sequences.
+        chunk: the steps of a chunk; None to choose as many as the budget allows.
+        budget: the bytes for one chunk and the membranes at all borders.
+        precision: the precision of the products of synapses of a network in float32
+            (:mod:`lfp_snn.backends.precision`): ``"exact"``, float32's result; ``"tf32"``, the same
+            but that CUDA devices may round the sides of convolutions and of products of two real
+            sides to TF32; ``"bf16"`` or ``"fp16"``, all sides in that type, not on events.
+            Membranes, statistics and sums within a product are float32 in all of them. float16
+            ends at 65504, which credit passes where eps is as small as 1e-6.
         statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
             ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
             update goes where the normalisation cancels it.
-        example: what forward takes, where the network cannot be traced before that is known.
-        check: hold the engine against the module on a few samples (:mod:`lfp_snn.engine.check`).
+        example: an input of forward, where the network cannot be traced without one.
+        check: whether the engine is held against the module on a few samples
+            (:mod:`lfp_snn.engine.check`).
 
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
@@ -91,12 +98,12 @@ class TemporalLFP(ObservedNetwork):
         memory: Memory = "full",
         chunk: int | None = None,
         budget: int = BUDGET,
-        half: torch.dtype | None = None,
+        precision: Precision = "tf32",
         statistics: Statistics = "fixed",
         example: Tensor | None = None,
         check: bool = True,
     ) -> None:
-        options = EngineOptions(backend, memory, chunk, budget, half, statistics)
+        options = EngineOptions(backend, memory, chunk, budget, precision, statistics)
         super().__init__(net, rule, options, update, example, check=check)
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
         self._input: Tensor | Spikes | None = None
@@ -113,7 +120,7 @@ class TemporalLFP(ObservedNetwork):
         options: EngineOptions | None = None,
         update: Update | None = None,
     ) -> Self:
-        """The same from options in one object, as those who hand them on have them."""
+        """A :class:`TemporalLFP` from options in one object, for callers that hand options on."""
         return cls(net, rule, update=update, **vars(options or EngineOptions()))
 
     # ------------------------------------------------------------------ forwards
@@ -130,21 +137,22 @@ class TemporalLFP(ObservedNetwork):
 
         Args:
             x: spike trains or currents ``[T, B, ...]``, dense or :class:`~lfp_snn.Spikes`; or,
-                with ``steps``, a constant input ``[B, ...]``; of a forward with a loop, its own.
-            steps: T of a constant input.
-            lengths: int ``[B]``, steps of each sample, 1 to T: from its end on a sample takes no
-                current (bias included) and emits no spike.
-            state: :attr:`state` of an earlier call, to continue a stream.
-            record: keep what one :meth:`backward` needs.
+                with ``steps``, a constant input ``[B, ...]``. A network whose forward loops over
+                time takes the input of that forward.
+            steps: T, the number of time steps of a constant input.
+            lengths: the steps of each sample, int ``[B]``, 0 to T: from its end on a sample takes
+                no current (bias included) and emits no spike. One of 0 steps takes no part at all.
+            state: the :attr:`state` after an earlier call, to continue a stream.
+            record: whether to keep what one :meth:`backward` needs.
 
         Returns:
-            Output spikes or values ``[T, B, C]``, in the floating type of the network.
+            The output spikes or values ``[T, B, C]``, in the floating type of the network.
 
         Raises:
             ShapeError: the input does not fit the network, lies on another device, or is not
                 finite (checked on the CPU).
-            NotFiniteError: membranes, values or parameters are not (checked on the CPU, after
-                the last step).
+            NotFiniteError: membranes, values or parameters are not finite (checked on the CPU,
+                after the last step).
         """
         given = x, steps
         # What an earlier pass kept is freed before this one needs memory.
@@ -153,7 +161,7 @@ class TemporalLFP(ObservedNetwork):
             x, steps = self._find_structure(*given)
             self._used = self._choose_plan()
             full = self.options.memory == "full"
-            value = prepare_input(x, steps, self.dtype if full else None)
+            value = prepare_input(x, steps, self._input_dtype(x) if full else None)
             run = Tape(
                 steps=value.shape[0] if steps is None else steps,
                 batch=value.shape[1],
@@ -163,6 +171,7 @@ class TemporalLFP(ObservedNetwork):
                 dtype=self.dtype,
                 exchange=self.exchange,
                 stopwatch=self.stopwatch,
+                narrow=self._narrow(),
             )
             run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
             if full:
@@ -173,19 +182,20 @@ class TemporalLFP(ObservedNetwork):
                 spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
         check_finite(run, spikes, self.net)
         self._check(*given)
+        note_taken(run, self.net, given[0])
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
     # ------------------------------------------------------------------ step by step
 
-    def online(self, reward: StepwiseReward | None = None, **options: Any) -> OnlineLFP:
+    def online(self, reward: StepwiseReward | None = None, **options: Any) -> OnlineSession:
         """A session that runs step by step and learns while it runs, on a stream without end.
 
         Args:
-            reward: judges each step by what was seen so far; rate-coded if None.
-            options: of :class:`~lfp_snn.engine.online.OnlineLFP`.
+            reward: the reward that judges each step by the steps so far; rate-coded if None.
+            options: the options of :class:`~lfp_snn.engine.online.OnlineSession`.
         """
-        return OnlineLFP(self, reward, **options)
+        return OnlineSession(self, reward, **options)
 
     # ------------------------------------------------------------------ backwards
 
@@ -205,29 +215,32 @@ class TemporalLFP(ObservedNetwork):
         the batch, and ``p.grad = -p.feedback``, so that any torch optimizer follows it.
 
         Args:
-            reward: ``[T, B, C]``, what enters at the output neurons or values.
-            as_credit: the reward is credit of the output at every step, silent or not:
+            reward: the reward ``[T, B, C]`` that enters at the output neurons or values.
+            as_credit: whether the reward is credit of the output at every step, silent or not:
                 :class:`~lfp_snn.rules.Rescale` then counts the output against a reference, and
                 other rules take it as relevance; where the output is no spikes, it goes on to what
                 made it. False: it is relevance. None: credit where :meth:`takes_credit` says so.
-            input_relevance: also return the relevance of the input.
-            accumulate: add to feedback and gradients that are there instead of replacing them.
-            retain: keep what the forward pass recorded, for another backward pass.
+            input_relevance: whether to return the relevance of the input.
+            accumulate: whether to add to feedback and gradients that are there, instead of
+                replacing them.
+            retain: whether to keep what the forward pass recorded, for another backward pass.
             rule: a rule or composite for this pass alone.
 
         Returns:
             None, or the relevance of the input: ``[T, B, ...]`` as a dense input, ``[nnz]`` (one
             value per entry) for :class:`~lfp_snn.Spikes`, ``[B, ...]`` (summed over T) for an
-            input that is constant. Under a rule that hands relevance to silent inputs, that of
-            :class:`~lfp_snn.Spikes` is dense.
+            input that is constant. Under a rule that hands relevance to silent inputs, the
+            relevance of :class:`~lfp_snn.Spikes` is dense.
 
         Raises:
-            NetworkError: no forward pass was recorded, its record was already consumed, or the
-                forward pass ran on events and they do not know the rule.
+            NetworkError: no forward pass was recorded, its record was already consumed, the
+                parameters or the input were changed since, or the forward pass ran on kernels that
+                do not know the rule.
             ConfigError: a composite assigns a rule to nothing.
             ShapeError: the reward has another shape than the output.
         """
         run = self._recorded()
+        refuse_changed(run)
         with torch.no_grad(), self._products():
             reward = prepare_reward(reward, run, self.device)
             rules = self.rules if rule is None else assign(rule, self.reference.parts())

@@ -1,4 +1,7 @@
-"""Synapses and normalisations that learn from a trace of their input; see the module traces."""
+"""Synapses and normalisations that learn from a trace of their input, for streams.
+
+The equations are in :mod:`lfp_snn.engine.traces`.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,9 @@ __all__ = ["TracedNorm", "TracedSynapse", "follow"]
 def follow(
     run: Tape, name: str, now: Tensor, carry: Tensor | float, kept: Tensor | float = 1.0
 ) -> Tensor:
-    """One step of a trace, ``now + carry * before``; it stands still where a sample does.
+    """Advance a trace by one step, ``now + carry * before``; it stands still where a sample does.
 
-    Of what is returned the share ``kept`` is left for the step that follows.
+    The share ``kept`` of what is returned is left for the step that follows.
     """
     before = run.state.get(name)
     following = now if before is None else now + carry * before
@@ -43,14 +46,14 @@ def follow(
 
 
 class _Traced(Stage):
-    r"""A stage that learns from a trace of its input, with one constant :math:`\lambda` for all.
+    r"""A stage that learns from a trace of its input, with one constant :math:`\lambda`.
 
     Args:
-        reference: the stage whose place it takes.
-        neurons: those that it feeds.
-        carry: the constant; None to take it from their decay.
+        reference: the reference stage whose place this one takes.
+        neurons: the neurons that the stage feeds.
+        carry: the constant; None to take it from the decay of the neurons.
         share: the constant relative to that decay.
-        place: in the program; what is used at several places has a trace for each.
+        place: the position in the program; a module at several positions has a trace for each.
     """
 
     def __init__(
@@ -69,14 +72,14 @@ class _Traced(Stage):
         self.trace = f"{reference.name}, place {place}"
 
     def factor(self) -> float:
-        """The constant of the traces."""
+        r"""The constant :math:`\lambda` of the traces."""
         if self.carry is not None or not self.neurons:
             return self.carry or 0.0
         decays = [neurons.module.beta.detach().clamp(0, 1).mean() for neurons in self.neurons]
         return self.share * float(torch.stack(decays).mean())
 
     def follow(self, run: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Traces of an input ``[B, ...]`` and of one that is 1, ``[B]``."""
+        """The traces of an input ``[B, ...]``, and of an input that is always 1, ``[B]``."""
         carry, ones = self.factor(), torch.ones_like(x.flatten(1)[:, 0])
         return (
             follow(run, f"input of {self.trace}", x, carry),
@@ -97,9 +100,9 @@ class TracedSynapse(_Traced):
     weight whose input is 1.
 
     Args:
-        synapse: the reference stage.
-        arguments: of every stage with a trace: neurons, carry, share and place.
-        options: the same by name.
+        synapse: the reference stage of the synapse.
+        arguments: the arguments of every stage with a trace: neurons, carry, share and place.
+        options: the arguments of a stage with a trace that are given by name.
     """
 
     def __init__(self, synapse: synapses.Synapse, *arguments: Any, **options: Any) -> None:
@@ -132,19 +135,19 @@ class TracedSynapse(_Traced):
 
 
 class TracedNorm(_Traced):
-    r"""A normalisation with statistics that are not of what it normalises: linear in its input.
+    r"""A normalisation with running statistics, linear in its input, that learns from traces.
 
     Scale and shift learn from traces of :math:`\hat x` and of 1, as weights and biases do.
 
     Args:
-        norm: the reference stage.
-        arguments: of every stage with a trace: neurons, carry, share and place.
-        options: the same by name.
+        norm: the reference stage of the normalisation.
+        arguments: the arguments of every stage with a trace: neurons, carry, share and place.
+        options: the arguments of a stage with a trace that are given by name.
     """
 
     normalises = True
 
-    def __init__(self, norm: norms.Norm, *arguments: Any, **options: Any) -> None:
+    def __init__(self, norm: norms.Normalisation, *arguments: Any, **options: Any) -> None:
         super().__init__(norm, *arguments, **options)
         self.norm = norm
 

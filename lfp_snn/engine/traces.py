@@ -47,6 +47,7 @@ from lfp_snn.cells import Arriving
 from lfp_snn.engine import norms, synapses
 from lfp_snn.engine.fixed import FixedPoint
 from lfp_snn.engine.graph import Node, Program
+from lfp_snn.engine.linear_map import LearnedMap
 from lfp_snn.engine.neurons import Leaky, reduce_to
 from lfp_snn.engine.shapes import Identity
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Stage, Tape, Wanted
@@ -62,16 +63,18 @@ CARRIED = 0.75
 
 
 def on_traces(program: Program, rules: Rules, carry: float | None = None) -> Program:
-    """The same program with stages that learn from traces; each pass over it is one step.
+    """A program whose stages learn from traces, made from one on the reference stages.
+
+    Each pass over it is one step of a stream.
 
     Args:
-        program: on the reference stages.
-        rules: of its synapses and neurons.
+        program: the program on the reference stages.
+        rules: the rules of its synapses and neurons, by name.
         carry: the constant of all traces; None for the decay of the neurons that a synapse feeds,
             under a rule that carries it alone, or else :data:`CARRIED` times that.
 
     Raises:
-        NetworkError: a neuron or rule for which there are no traces.
+        NetworkError: there are no traces for a neuron or a rule.
     """
     _refuse(program, rules)
     fed: dict[Stage, list[Leaky]] = {}
@@ -84,7 +87,7 @@ def on_traces(program: Program, rules: Rules, carry: float | None = None) -> Pro
         stage = node.stage
         if isinstance(stage, Leaky):
             stage = TracedNeurons(stage, rules[stage.name])
-        elif isinstance(stage, synapses.Synapse | norms.Norm):
+        elif isinstance(stage, synapses.Synapse | norms.Normalisation):
             above = fed.get(stage, [])
             exact = all(_carries_decay(rules[neurons.name]) for neurons in above)
             share = 1.0 if exact else CARRIED
@@ -116,6 +119,12 @@ def _refuse(program: Program, rules: Rules) -> None:
                 f"Neuron '{stage.name}' has graded spikes, for whose factor there is no trace: "
                 "build it with graded_spikes_factor=1, or train without online()."
             )
+        if isinstance(stage, LearnedMap):
+            raise NetworkError(
+                f"Stage '{stage.name}' learns {', '.join(stage.learned)}, for which there is no "
+                "trace: online() knows parameters of linear layers, convolutions and "
+                "normalisations; train without it."
+            )
         if isinstance(stage, synapses.Synapse) and rules[stage.name].at_synapse != CONTRIBUTION:
             raise NetworkError(
                 f"Synapse '{stage.name}' has the rule {rules[stage.name]!r}, which needs the input "
@@ -129,11 +138,11 @@ def _carries_decay(rule: Rule) -> bool:
 
 
 class _Flow(NamedTuple):
-    """How credit flows through one step, for each unit that arrives at the membrane ``[B, ...]``.
+    """The flow of credit through one step, for each unit that arrives at the membrane ``[B, ...]``.
 
     An eligibility is ``now * x + carry * trace``, of which the share ``kept`` is left as the trace;
     ``gain`` goes on to the current. What arrives is relevance, or under a rule that takes credit
-    itself the credit of the membrane.
+    itself, the credit of the membrane.
     """
 
     gain: Tensor | float
@@ -143,15 +152,15 @@ class _Flow(NamedTuple):
 
 
 class TracedNeurons(Spiking):
-    r"""Leaky neurons: credit of what arrived at one step, and eligibilities of their parameters.
+    r"""Leaky neurons that learn while they run, from eligibilities of their parameters.
 
     What a parameter learns is :math:`\sum_k R_k e_k`, or :math:`\sum_k a_k c_k E_k`, with the
     :math:`x_k` of :func:`lfp_snn.lif.parameter_feedback`, :math:`v_k` for the decay and
     :math:`-r_k` for the threshold.
 
     Args:
-        neurons: the reference stage.
-        rule: of the neurons.
+        neurons: the reference stage of the neurons.
+        rule: the rule of the neurons.
     """
 
     def __init__(self, neurons: Leaky, rule: Rule) -> None:
@@ -178,7 +187,7 @@ class TracedNeurons(Spiking):
         return _Flow(gain, gain[0], handed, 1.0)
 
     def _eligible(self, run: Tape, flow: _Flow) -> list[tuple[Tensor, Tensor]]:
-        """Parameters of these neurons that learn, with the eligibility ``[B, ...]`` of each."""
+        """The parameters of these neurons that learn, with the eligibility ``[B, ...]`` of each."""
         _, _, membranes, state, dynamics = run.kept[self.neurons]
         before = torch.zeros_like(membranes[0]) if state is None else state
         beta, threshold = self.neurons.module.beta, self.neurons.module.threshold
@@ -214,7 +223,7 @@ class TracedNeurons(Spiking):
         return self._learn(run, relevance, feedback, wanted)
 
     def _learn(self, run: Tape, arrived: Tensor, feedback: Feedback, wanted: Wanted) -> Credits:
-        """Feedback from what arrived ``[1, B, ...]``; hands on the credit of the current."""
+        """Add to the feedback, from what arrived ``[1, B, ...]``; gives the current's credit."""
         flow, eligible = run.kept[self]
         for parameter, eligibility in eligible:
             each = arrived[0]
@@ -224,7 +233,7 @@ class TracedNeurons(Spiking):
         return self._hand_on(run, arrived * flow.gain, wanted)
 
     def _hand_on(self, run: Tape, n: Tensor, wanted: Wanted) -> Credits:
-        """Credit of the input from that of the current."""
+        """The credit of the input, from the credit of the current."""
         return (n,)
 
     @override
@@ -244,8 +253,8 @@ class TracedReadout(TracedNeurons):
 
     Args:
         synapse: the reference stage of the linear layer.
-        neurons: that of the output neurons.
-        rule: of the output neurons.
+        neurons: the reference stage of the output neurons.
+        rule: the rule of the output neurons.
     """
 
     def __init__(self, synapse: synapses.Linear, neurons: Leaky, rule: Rule) -> None:

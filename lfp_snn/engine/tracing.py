@@ -1,4 +1,4 @@
-"""From a module to a program of stages.
+"""The translation of a module into a program of stages.
 
 The forward of the module is run on an example, which records what it calls
 (:mod:`lfp_snn.engine.recording`), one time step is recognised in that
@@ -21,24 +21,28 @@ from lfp_snn.activations import Step
 from lfp_snn.engine import merges, shapes
 from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.computed import refuse_computed_weights
+from lfp_snn.engine.derived import Derived, constants
 from lfp_snn.engine.graph import Node, Program
-from lfp_snn.engine.linear_map import LinearMap
-from lfp_snn.engine.norms import Norm
+from lfp_snn.engine.linear_map import LearnedMap, LinearMap, Product
+from lfp_snn.engine.norms import Normalisation
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
     ACTIVATIONS,
     DROPOUTS,
     FUNCTIONAL_MODULES,
+    GATES,
     LINEAR,
     MAXIMA,
     MERGES,
     MODULES,
     POOL_OPTIONS,
+    PRODUCTS,
     RESHAPES,
     SAME,
     SCALES,
     SUMS,
+    kind_of,
 )
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
@@ -48,15 +52,15 @@ __all__ = ["build_program"]
 
 
 def build_program(step: OneStep, root: nn.Module, statistics: Statistics = "fixed") -> Program:
-    """The stages of one time step.
+    """The program of one time step of a module.
 
     Args:
-        step: what is called.
+        step: the calls of the step.
         root: the module whose paths name the calls.
         statistics: how credit goes through normalisations.
 
     Raises:
-        NetworkError: a stage has no rule; names the module and says what to do.
+        NetworkError: a stage has no rule; the message names the module and says what to do.
     """
     refuse_computed_weights(root)
     return _Builder(root, statistics, step).program(step)
@@ -69,6 +73,7 @@ class _Builder:
         self.root = root
         self.statistics = statistics
         self.nodes: list[Node] = []
+        self.parameters = {id(p): name for name, p in root.named_parameters()}
         #: The number of each value in the program.
         self.known: dict[Value, int] = dict.fromkeys(step.inputs, 0)
         self.called: Counter[str] = Counter()
@@ -87,7 +92,7 @@ class _Builder:
         return Program(tuple(self.nodes))
 
     def _name(self, call: Call) -> str:
-        """The name of the function, with a number from its second call on."""
+        """The name of a function, with a number from its second call on."""
         name = call.name.strip("_")
         self.called[name] += 1
         again = self.called[name] - 1
@@ -99,8 +104,8 @@ class _Builder:
         # Neurons are called once; an activation may stand in several places.
         again = f" (call {self.called[name]})" if self.called[name] > 1 else ""
         unit = type(module) is Step or type(module) in ACTIVATIONS
-        stage = MODULES[type(module)](name + again * unit, module)
-        if isinstance(stage, Norm):
+        stage = MODULES[kind_of(module)](name + again * unit, module)
+        if isinstance(stage, Normalisation):
             stage.through = self.statistics == "through"
         if isinstance(module, snn.SpikingNeuron):
             _refuse_other_spikes(name, module)
@@ -118,14 +123,16 @@ class _Builder:
         if isinstance(source, Value) and source.call is not None and source.call.is_neuron:
             what = f"the membrane of neuron '{source.call.name}'"
             advice = "only spikes can feed another stage"
-        elif isinstance(source, Tensor):
+        elif isinstance(source, Tensor | Derived):
             what = self._constant(source)
             advice = "hold it in a module with a rule, such as nn.Linear"
         else:
             what, advice = f"'{source}'", "it must be a value that the network computed"
         raise NetworkError(f"Stage '{user}' takes {what}, for which there is no rule: {advice}.")
 
-    def _constant(self, tensor: Tensor) -> str:
+    def _constant(self, tensor: Tensor | Derived) -> str:
+        if isinstance(tensor, Derived):
+            return f"what the forward computes from parameters alone (by '{tensor.name}')"
         named = (*self.root.named_parameters(), *self.root.named_buffers())
         names = [name for name, each in named if each is tensor]
         return f"the parameter or buffer '{names[0]}' itself" if names else "a tensor of its own"
@@ -133,21 +140,21 @@ class _Builder:
     # ------------------------------------------------------------------ functions
 
     def _function(self, call: Call, name: str) -> None:
-        """The stage of a function or method."""
+        """Add the stage of a function or method."""
         method = call.name.strip("_")
         sources, options = _arguments(call)
         module = _module_of(call, sources, options)
         if module is not None:
-            self._add(MODULES[type(module)](name, module), sources[:1], call)
+            self._add(MODULES[kind_of(module)](name, module), sources[:1], call)
         elif method in SUMS and _is_sum(sources):
             self._sum(call, name, sources, SUMS[method] * float(options.get("alpha", 1)))
-        elif method == "rsub":
+        elif method == "rsub" and _is_sum(sources):
             self._sum(call, name, sources[::-1], -1.0)
         elif method in SCALES and _is_scale(sources) and not options.get("rounding_mode"):
             factor = float(sources[1])
             factor = 1 / factor if "div" in method else factor
             self._add(merges.Sum(name, (factor,)), sources[:1], call)
-        elif method in MERGES:
+        elif method in MERGES and all(isinstance(each, Value) for each in sources[0]):
             axis = sources[1] if len(sources) > 1 else options.get("dim", options.get("axis", 0))
             self._add(merges.Concatenate(name, int(axis)), list(sources[0]), call)
         elif method in MAXIMA and len(sources) == 2 and isinstance(sources[1], Value):
@@ -181,52 +188,85 @@ class _Builder:
         self._add(shapes.Reshape(name, change), [source], call)
 
     def _linear(self, call: Call, name: str, method: str) -> None:
-        """A function that is linear in the values that it takes; a stage for each part it gives."""
+        """Add a function that is linear in the values it takes: a stage for each part it gives."""
+        products = method in PRODUCTS and len(call.operands) > 1
+        below = method in ("rdiv", "rtruediv", "reciprocal")
+        if below or ("div" in method and call.operands != list(call.args[:1])):
+            raise NetworkError(
+                f"Stage '{name}' divides by a value that the network computed, for which there is "
+                "no rule: divide by numbers, parameters and fixed tensors, or multiply."
+            )
         if method not in LINEAR:
-            if method in SCALES or method in ("rdiv", "rtruediv", "reciprocal"):
-                raise _no_product(name)
             raise NetworkError(
                 f"The forward calls '{method}' (as '{name}'), for which there is no rule; rules "
-                "exist for functions that are linear, concatenation, elementwise maximum, "
-                "reshapes, pools and activations (a step is lfp_snn.activations.Step)."
+                "exist for functions that are linear, products, concatenation, elementwise "
+                "maximum, reshapes, pools, softmax and activations (a step is "
+                "lfp_snn.activations.Step)."
             )
-        operands = list(dict.fromkeys(call.operands))
-        constants = [each for each in leaves((call.args, call.kwargs)) if isinstance(each, Tensor)]
-        if any(each.requires_grad for each in constants) or (
-            method in SCALES and len(call.operands) != 1
-        ):
-            raise _no_product(name)
-        shapes_ = [each.shape for each in operands]
+        learned = self._learned(call, name)
+        if products and learned:
+            raise NetworkError(
+                f"Stage '{name}' multiplies what the network computed by parameters and by values "
+                "in one call, for which there is no rule: make it two."
+            )
+        shapes_ = [each.shape for each in call.operands]
         for part, value in call.parts.items():
             if value not in self.used:
                 continue
-            function = partial(_called, call, operands, part)
+            function = partial(_called, call, part)
             own = name if len(call.parts) == 1 else f"{name} (part {part})"
-            self.nodes.append(
-                Node(
-                    LinearMap(own, function, shapes_),
-                    tuple(self._number(each, own) for each in operands),
-                )
-            )
+            inputs = tuple(self._number(each, own) for each in call.operands)
+            if products:
+                gates = [self._is_gate(i) for i in inputs]
+                stage: Stage = Product(own, function, shapes_, gates)
+            elif learned:
+                stage = LearnedMap(own, function, shapes_, learned)
+            else:
+                stage = LinearMap(own, function, shapes_)
+            self.nodes.append(Node(stage, inputs))
             self.known[value] = len(self.nodes)
 
+    def _learned(self, call: Call, name: str) -> dict[str, nn.Parameter]:
+        """The parameters that a call takes, by name."""
+        tensors = list(constants((call.args, call.kwargs)))
+        found = [each for each in tensors if isinstance(each, nn.Parameter)]
+        learning = [each for each in tensors if each.requires_grad]
+        unknown = [each for each in (*found, *learning) if id(each) not in self.parameters]
+        if unknown:
+            raise NetworkError(
+                f"Stage '{name}' takes a parameter of shape {tuple(unknown[0].shape)} that is none "
+                "of the network's, so that nothing would train it: assign it to an attribute of a "
+                "module, or put it into an nn.ParameterList."
+            )
+        return {self.parameters[id(each)]: each for each in found}
 
-def _no_product(name: str) -> NetworkError:
-    return NetworkError(
-        f"Stage '{name}' multiplies or divides by a value that the network computed or learns, for "
-        "which there is no rule: only products with numbers are linear."
-    )
+    def _is_gate(self, value: int) -> bool:
+        """Is a value of the program made by a gate, perhaps with linear stages behind it?"""
+        if not value:
+            return False
+        stage, inputs = self.nodes[value - 1].stage, self.nodes[value - 1].inputs
+        if stage.linear:
+            return all(map(self._is_gate, inputs))
+        return isinstance(stage.module, GATES)
 
 
-def _called(call: Call, operands: Sequence[Value], part: int, *given: Tensor) -> Tensor:
-    """One of the tensors that a call gives, for other tensors in the place of its values."""
-    found = dict(zip(operands, given, strict=True))
+def _called(call: Call, part: int, *given: Tensor) -> Tensor:
+    """Call a function anew with tensors in the place of its values, and take one of the results."""
+    changed = call.name.endswith("_") or call.name in ("iadd", "isub", "imul", "itruediv")
+    values = iter(given[: len(call.operands)])
+    held = constants((call.args, call.kwargs))
+    own = dict.fromkeys(id(each) for each in held if isinstance(each, nn.Parameter))
+    parameters = dict(zip(own, given[len(call.operands) :], strict=True))
 
     def put(value: Any) -> Any:
         if isinstance(value, Value):
-            return found[value]
+            return next(values).clone() if changed else next(values)
+        if isinstance(value, Derived):
+            return value.compute(put)
+        if isinstance(value, nn.Parameter):
+            return parameters[id(value)]
         if isinstance(value, Tensor) and value.is_floating_point():
-            return value.detach().to(given[0].dtype)
+            return value.to(given[0].dtype)
         if isinstance(value, tuple):
             return tuple(map(put, value))
         return value
@@ -236,7 +276,7 @@ def _called(call: Call, operands: Sequence[Value], part: int, *given: Tensor) ->
 
 
 def _arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
-    """Operands and other positional arguments of a call, and its remaining keywords."""
+    """The operands and other positional arguments of a call, and its remaining keywords."""
     options = dict(call.kwargs)
     operands = [options.pop(key) for key in ("input", "tensors", "other") if key in options]
     return [*call.args, *operands], options
@@ -267,7 +307,8 @@ def _dropout(
 
 
 def _is_sum(sources: list[Any]) -> bool:
-    return len(sources) == 2 and any(isinstance(each, Value) for each in sources)
+    """Values and numbers alone; a sum with a tensor is a function like others."""
+    return len(sources) == 2 and not any(isinstance(each, Tensor | Derived) for each in sources)
 
 
 def _is_scale(sources: list[Any]) -> bool:
@@ -280,7 +321,7 @@ def _refuse_other_spikes(name: str, neuron: Any) -> None:
     """Refuse a neuron whose spikes are no step of its membrane.
 
     Raises:
-        NetworkError: names the neuron.
+        NetworkError: there is such a neuron; the message names it.
     """
     distance = torch.tensor([-2.0, -0.3, -0.01, 0.0, 0.01, 0.3, 2.0]).repeat(8)
     with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -28,6 +28,8 @@ class FusedLeaky(Leaky):
     the network, whatever that of the currents is.
     """
 
+    takes_narrow = True
+
     @override
     def step(
         self, run: Tape, current: Tensor, dynamics: lif.Dynamics, state: Tensor | None

@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from lfp_snn.errors import NetworkError
 from lfp_snn.norms import PerStep
 
-__all__ = ["put_to_rest", "random_state", "states_of", "undisturbed"]
+__all__ = ["put_to_rest", "random_state", "states_of", "undisturbed", "version_of"]
 
 Undo = Callable[[], None]
 
 
 @contextmanager
 def undisturbed(net: nn.Module) -> Iterator[None]:
-    """Within, a module may be run; behind it, it is as it was.
+    """Run a module in a ``with`` block, after which the module is as it was before.
 
-    Attributes of all its modules (lists, dicts and sets with what they hold), values of buffers and
-    other tensors, states of neurons (``snntorch.utils.reset`` resets those of other networks too)
-    and the state of the generators of random numbers are given back.
+    Given back are attributes of all its modules (lists, dicts and sets with what they hold), values
+    of buffers and other tensors, states of neurons (``snntorch.utils.reset`` resets those of other
+    networks too), and the state of the generators of random numbers.
 
     Raises:
         NetworkError: a parameter was changed, which is not given back.
@@ -36,7 +36,7 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
     known = {id(module) for module in own}
     undo = [_keep_dict(vars(module)) for module in own]
     undo += [_keep_entries(m._buffers) for m in snn.SpikingNeuron.instances if id(m) not in known]
-    versions = [(name, p, _version(p)) for name, p in net.named_parameters()]
+    versions = [(name, p, version_of(p)) for name, p in net.named_parameters()]
     drawn = random_state()
     try:
         yield
@@ -45,7 +45,7 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
             give_back()
         _set_random_state(drawn)
     for name, parameter, version in versions:
-        if _version(parameter) != version:
+        if version_of(parameter) != version:
             raise NetworkError(
                 f"The forward of {type(net).__name__} changes its own parameter '{name}', of which "
                 "no rule knows: change it outside, between two passes."
@@ -53,13 +53,13 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
 
 
 def states_of(neuron: nn.Module) -> tuple[str, ...]:
-    """The names of a neuron's states, which are those of its arguments behind the current."""
+    """The names of a neuron's states, which are the arguments of its forward behind the current."""
     code = type(neuron).forward.__code__
     return tuple(code.co_varnames[2 : code.co_argcount])
 
 
 def put_to_rest(net: nn.Module) -> None:
-    """Take their states from all neurons of a network, as it is before their first step."""
+    """Clear the states of all neurons of a network, so that each is as before its first step."""
     for module in net.modules():
         if isinstance(module, snn.SpikingNeuron):
             for name in states_of(module):
@@ -87,7 +87,7 @@ def _set_random_state(state: tuple[Any, Any, Tensor, list[Tensor]]) -> None:
 
 
 def _keep_entries(held: dict[str, Any]) -> Undo:
-    """How to give a dict the entries that it has now."""
+    """A function that gives a dict the entries that it has now."""
     entries = dict(held)
 
     def undo() -> None:
@@ -98,7 +98,7 @@ def _keep_entries(held: dict[str, Any]) -> Undo:
 
 
 def _keep_dict(held: dict[Any, Any]) -> Undo:
-    """The same with what is in the containers and tensors that it holds."""
+    """A function that gives a dict its entries of now, with what is in containers and tensors."""
     own, inner = _keep_entries(held), [_keep(each) for each in held.values()]
 
     def undo() -> None:
@@ -110,7 +110,7 @@ def _keep_dict(held: dict[Any, Any]) -> Undo:
 
 
 def _keep(value: object) -> Undo:
-    """How to give a value the content that it has now."""
+    """A function that gives a value the content that it has now."""
     if isinstance(value, dict):
         return _keep_dict(value)
     if isinstance(value, list | deque):
@@ -136,16 +136,16 @@ def _keep(value: object) -> Undo:
     return lambda: None
 
 
-def _version(tensor: Tensor) -> int:
-    """How often a tensor was changed in place; of one made under inference mode nobody knows."""
+def version_of(tensor: Tensor) -> int:
+    """How often a tensor was changed in place; always 0 under inference mode."""
     return 0 if tensor.is_inference() else tensor._version
 
 
 def _keep_tensor(value: Tensor) -> Undo:
-    content, version = value.detach().clone(), _version(value)
+    content, version = value.detach().clone(), version_of(value)
 
     def undo() -> None:
-        if _version(value) != version and value.shape == content.shape:
+        if version_of(value) != version and value.shape == content.shape:
             with torch.no_grad():
                 value.copy_(content)
 

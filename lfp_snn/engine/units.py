@@ -8,6 +8,8 @@ A unit has no kept part, so that all its relevance belongs to what arrived. With
           \;=\; \frac{R}{z + \varepsilon\, \mathrm{sgn}(z)} \quad \text{for Epsilon}
 
 with sgn(0) = 1. ``docs/method.md``, "Networks without time", says why the sign is there.
+
+A softmax is no function of single units, and has a rule of its own (:class:`Softmax`).
 """
 
 from __future__ import annotations
@@ -21,17 +23,18 @@ from typing_extensions import override
 from lfp_snn.activations import Step
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
+from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CreditRule, Rule
 
-__all__ = ["Activation", "Readout", "StepUnits"]
+__all__ = ["Activation", "Readout", "Softmax", "StepUnits"]
 
 
 class Activation(Spiking):
     r"""An elementwise activation :math:`a = f(z)`.
 
     What a unit gives without any input, :math:`f(0)`, did not arrive and takes its share of the
-    relevance: :math:`R (a - f(0)) / a` goes to :math:`z`. Nearly all activations give nothing then
-    and hand on all; a sigmoid does not.
+    relevance: :math:`R (a - f(0)) / a` goes to :math:`z`. Nearly all activations have
+    :math:`f(0) = 0` and hand on all of it; a sigmoid does not.
     """
 
     stateful: ClassVar[bool] = False
@@ -39,7 +42,11 @@ class Activation(Spiking):
 
     def __init__(self, name: str, module: nn.Module) -> None:
         super().__init__(name, module)
-        self.rest = float(self.value(torch.zeros((), dtype=torch.float64)))
+        self.rest = self.resting()
+
+    def resting(self) -> float:
+        """The value ``f(0)`` that a unit gives without any input."""
+        return float(self.value(torch.zeros((), dtype=torch.float64)))
 
     @override
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
@@ -55,7 +62,7 @@ class Activation(Spiking):
         return value
 
     def drive(self, run: Tape, z: Tensor) -> Tensor:
-        """What the activation is a function of."""
+        """The drive :math:`z`, of which the activation is a function."""
         return z
 
     def value(self, drive: Tensor) -> Tensor:
@@ -64,7 +71,7 @@ class Activation(Spiking):
         return value
 
     def note(self, run: Tape, value: Tensor) -> None:
-        """Count the units that are active: that give more than without any input."""
+        """Count the active units, which give more than they do without any input."""
         repeats = run.steps // value.shape[0]
         run.count(self.name, (value > self.rest).sum() * repeats, value[0, 0].numel())
 
@@ -83,7 +90,7 @@ class Activation(Spiking):
         return (self.credit(rules[self.name], relevance, drive),)
 
     def credit(self, rule: Rule, relevance: Tensor, drive: Tensor) -> Tensor:
-        """Credit ``n`` of the drive."""
+        """The credit ``n`` of the drive."""
         nothing = torch.zeros_like(drive)
         *_, n = rule.split(relevance, nothing, nothing, drive.abs())
         return torch.where(drive < 0, -n, n)
@@ -140,10 +147,82 @@ class StepUnits(Activation):
         return f"Step({self.module.extra_repr()})"
 
 
+class Softmax(Activation):
+    r"""A softmax along an axis of the sample, :math:`a = \mathrm{softmax}(z)`.
+
+    Expanded to first order at :math:`z`, with a constant that takes its share as a bias does, the
+    relevance of :math:`z_i` is
+
+    .. math::
+
+        R_i = z_i \Big(R_i^\mathrm{out} - a_i \sum_j R_j^\mathrm{out}\Big) = z_i n_i
+        \qquad R^\mathrm{out} = a c
+
+    so that the credit :math:`n` of :math:`z` is that in brackets, whatever the rule.
+
+    Raises:
+        NetworkError: the axis is that of the batch, or is not said.
+
+    Source: Achtibat et al., AttnLRP, ICML 2024 (Proposition 3.1).
+    """
+
+    module: nn.Softmax
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        super().__init__(name, module)
+        if self.module.dim is None:
+            raise NetworkError(
+                f"Stage '{name}' (Softmax) is not told its axis: give it dim, for instance -1."
+            )
+
+    @override
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
+        (z,) = inputs
+        if self._axis(z) < 2:
+            raise NetworkError(
+                f"Stage '{self.name}' takes a softmax over samples (axis 0); keep that axis, for "
+                "instance with x.softmax(-1)."
+            )
+        return super().forward(run, z)
+
+    def _axis(self, like: Tensor) -> int:
+        """The axis of ``[T, B, ...]``."""
+        dim, count = self.module.dim, like.dim() - 1  # time is not among those of the module
+        assert dim is not None
+        if not -count <= dim < count:
+            raise self.misfit(f"the axis {dim}", like.shape)
+        return dim % count + 1
+
+    @override
+    def resting(self) -> float:
+        return 0.0  # the constant of the expansion is that of the rule
+
+    @override
+    def value(self, drive: Tensor) -> Tensor:
+        return drive.softmax(self._axis(drive))
+
+    @override
+    def note(self, run: Tape, value: Tensor) -> None:
+        """Count the units that have more than an equal share."""
+        above = (value * value.shape[self._axis(value)] > 1).sum()
+        run.count(self.name, above * (run.steps // len(value)), value[0, 0].numel())
+
+    @override
+    def credit_relevance(
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        _, value = run.kept[self]
+        return (relevance - value * relevance.sum(self._axis(value), keepdim=True),)
+
+    @override
+    def rule(self, rules: Rules) -> str:
+        return "R - a sum R"
+
+
 class Readout(Activation):
     """The values of a network that ends in no neuron, where the reward enters: ``f(z) = z``.
 
-    A reward that is credit goes on as it is, whatever the rule.
+    A reward that is credit goes on unchanged, whatever the rule.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""From what a forward was seen to call to one time step.
+"""The search for one time step in what a forward was seen to call.
 
 A forward that is one step is called again and again, and one that loops over time calls its neurons
 again and again. Both are unrolled steps, which must be the same but for the states of neurons, that
@@ -33,18 +33,19 @@ REARRANGING = SAME | {"permute", "transpose", "swapaxes", "swapdims", "movedim",
 
 @dataclass(frozen=True)
 class OneStep:
-    """One step of a network.
+    """One time step of a network, as calls.
 
     Args:
-        calls: in order.
+        calls: the calls in order.
         inputs: the values that stand for the input of the step.
-        output: its spikes, or the value of its last stage.
-        signature: equal for equal steps.
+        output: the value of the output spikes, or of the last stage.
+        signature: a description that is equal for equal steps.
         loops: whether forward loops over time.
-        steps: of a loop; None for the forward of one step.
-        axis: of time, in the sequence that the loop goes over; None if its input is constant.
+        steps: the number of steps of the loop; None for the forward of one step.
+        axis: the axis of time in the sequence that the loop goes over; None if the input is
+            constant.
         rearranged: the calls that bring the input of forward into the form of that sequence.
-        before: that input.
+        before: the input of forward, before they are called.
     """
 
     calls: tuple[Call, ...]
@@ -59,11 +60,11 @@ class OneStep:
 
 
 def find_step(found: Recording) -> OneStep:
-    """Recognise one step.
+    """Recognise one time step in a recording.
 
     Raises:
         NetworkError: the steps differ, something other than a state goes from one to the next, or
-            the output is none.
+            what forward gives is no output of its neurons.
     """
     return _Unrolled(found).step()
 
@@ -73,7 +74,7 @@ def _counts(found: Recording, forward: int) -> Counter[str]:
 
 
 def _starts_anew(found: Recording) -> bool:
-    """Do neurons begin at rest in the second call of forward too?"""
+    """Whether neurons begin at rest in the second call of forward too."""
     first: dict[str, bool] = {}
     for call in found.calls:
         if call.is_neuron and call.forward:
@@ -89,7 +90,7 @@ def _starts_anew(found: Recording) -> bool:
 
 @dataclass(frozen=True)
 class _Slice:
-    """``x[t]`` of a sequence."""
+    """A time slice ``x[t]`` of a sequence."""
 
     source: Value
     axis: int
@@ -155,7 +156,7 @@ class _Unrolled:
     # ------------------------------------------------------------------ output
 
     def _returned(self) -> list[tuple[Value, ...]]:
-        """For each thing that forward returned, what it was made of at each step it was made of."""
+        """What each thing that forward returned was made of, by step."""
         last = 0 if self.loops else 1
         kept = [v for v in self.found.returned[last] if isinstance(v, Value | Tensor)]
         values = [_unwrapped(v) for v in kept if isinstance(v, Value)]
@@ -166,7 +167,7 @@ class _Unrolled:
         return [tuple(self._taken_from_steps(value)) for value in values]
 
     def _taken_from_steps(self, value: Value) -> Iterator[Value]:
-        """The values of single steps from which a value of several was made."""
+        """The values of single steps from which a value of several steps was made."""
         call = value.call
         many = len(self.made_in[value]) > 1
         peels = self.steps == 1 and call is not None and not call.is_module
@@ -216,7 +217,7 @@ class _Unrolled:
         return [each[position] for each in found]
 
     def _before(self, values: Sequence[Value]) -> set[Call | None]:
-        """The calls of the last step from which others of its values were made."""
+        """The calls of the last step from which other values of that step were made."""
         pending = [o for v in values if v.call is not None for o in v.call.operands]
         seen: set[Call | None] = set()
         while pending:
@@ -259,9 +260,9 @@ class _Unrolled:
             before=self.found.inputs[0],
         )
 
-    def _at(self, step: int, output: Value) -> _Step:
-        """What leads to the output of a step, from its input."""
-        found = _Step()
+    def _at(self, step: int, output: Value) -> _StepCalls:
+        """The calls that lead from the input of a step to its output."""
+        found = _StepCalls()
         needed = set[int]()
         pending = [output]
         positions = {id(call): k for k, call in enumerate(self.calls)}
@@ -290,7 +291,7 @@ class _Unrolled:
         return found
 
     def _check_states(self, call: Call, step: int) -> None:
-        """A neuron goes on from its own state of the step before, and is at rest before all."""
+        """Check that each neuron starts at rest and goes on from its own state before."""
         before = self.neurons.get((call.name, step - 1))
         if call.is_neuron and self.neurons[call.name, step] is not call:
             raise NetworkError(
@@ -306,7 +307,7 @@ class _Unrolled:
                     f"no rule. {ONE_STEP}."
                 )
 
-    def _differs(self, step: int, one: _Step, last: _Step) -> NetworkError:
+    def _differs(self, step: int, one: _StepCalls, last: _StepCalls) -> NetworkError:
         names = [call.name for call in one.calls], [call.name for call in last.calls]
         pairs = zip(one.signature, last.signature, strict=False)
         k = next((k for k, (a, b) in enumerate(pairs) if a != b), 0)
@@ -325,7 +326,9 @@ class _Unrolled:
 
 
 @dataclass
-class _Step:
+class _StepCalls:
+    """The calls that lead from the inputs of one step to its output."""
+
     calls: list[Call] = field(default_factory=list)
     inputs: set[Value] = field(default_factory=set)
     signature: Signature = ()
@@ -336,7 +339,7 @@ def _is_value(value: Any) -> bool:
 
 
 def _unwrapped(value: Value) -> Value:
-    """The value before calls that change nothing."""
+    """The value before calls that change nothing, such as ``detach``."""
     while value.call is not None and value.call.name in SAME:
         value = value.call.operands[0]
     return value

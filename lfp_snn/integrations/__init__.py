@@ -1,1 +1,1 @@
-"""This package inside others: each module needs its own extra, and nothing here imports them."""
+"""Integrations of lfp_snn into other packages; each module needs its own extra."""

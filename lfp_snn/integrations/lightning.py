@@ -1,7 +1,7 @@
 """A network and its learner as a LightningModule (the extra ``lightning``).
 
 Lightning has the loop, the loaders, loggers, callbacks and checkpoints; the learner fills the
-gradients, of which its optimizer makes steps.
+gradients, from which Lightning's optimizer makes steps.
 """
 
 from __future__ import annotations
@@ -45,14 +45,16 @@ class LFPModule(LightningModule):  # type: ignore[misc]
     Args:
         net: a module whose forward is one time step.
         learner: the learner by name and options, as a config has it; LFP if ``None``.
-        optimizer: makes the optimizer of the parameters that learn; Adam with 3e-3 by default.
-        scheduler: makes a scheduler of it, which is stepped at the end of each epoch.
-        calibrate: firing rate to which each layer's synapses are scaled on the first batch, unless
-            a checkpoint is gone on from; ``None``: not at all.
-        clip: largest global norm of the feedback; ``None``: never clipped.
+        optimizer: a function that makes the optimizer of the parameters that learn; Adam with 3e-3
+            by default.
+        scheduler: a function that makes a scheduler of the optimizer, which is stepped at the end
+            of each epoch.
+        calibrate: the firing rate to which each layer's synapses are scaled on the first batch,
+            unless a checkpoint is gone on from; ``None``: not at all.
+        clip: the largest global norm of the feedback; ``None``: never clipped.
         steps: T of inputs that have no time axis.
-        layout: where time is in a batch, if nothing else tells: ``TB``, ``BT`` or ``B``; see
-            :func:`lfp_snn.data.from_torch`.
+        layout: the layout of the axis of time in a batch, if nothing else tells it: ``TB``, ``BT``
+            or ``B``; see :func:`lfp_snn.data.from_torch`.
 
     Raises:
         ConfigError: the learner is not known.
@@ -89,7 +91,7 @@ class LFPModule(LightningModule):  # type: ignore[misc]
         self._form: Form | None = None
 
     def forward(self, batch: Any) -> Tensor:
-        """Output spikes ``[T, B, C]`` of a batch (inputs, labels)."""
+        """The output spikes ``[T, B, C]`` of a batch (inputs, labels)."""
         return self.learner.run(self._batch(batch))
 
     def configure_optimizers(self) -> Any:
@@ -109,7 +111,7 @@ class LFPModule(LightningModule):  # type: ignore[misc]
             )
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """Feedback of a batch, and a step of the optimizer."""
+        """Compute the feedback of a batch, and make a step of the optimizer."""
         given = self._batch(batch)
         if self._calibrate is not None and not self.trainer.global_step:
             calibrate(self.learner.engine, given, self._calibrate)
@@ -139,7 +141,7 @@ class LFPModule(LightningModule):  # type: ignore[misc]
         self._tell("test_accuracy", batch)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The classes int64 ``[B]`` that are read."""
+        """The predicted classes of a batch, int64 ``[B]``."""
         return self.learner.predict(self._batch(batch)).classes
 
     def _tell(self, name: str, batch: Any) -> None:

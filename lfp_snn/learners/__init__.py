@@ -1,6 +1,6 @@
-"""Learning rules, one file each, behind one interface.
+"""Learning rules behind one interface, one file each.
 
-Every module of this package is imported here, so that a learner is registered by being a file.
+Every module of this package is imported here, so that a file is all that registers a learner.
 """
 
 from importlib import import_module

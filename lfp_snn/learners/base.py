@@ -1,4 +1,4 @@
-"""What a learner is: one rule that fills the gradients of a network.
+"""The base class of learners; a learner is one rule that fills the gradients of a network.
 
 The training loop asks a learner for the feedback of a batch, checks, clips and applies it with a
 torch optimizer. It knows nothing of how the feedback came about, so that learning rules stand side
@@ -33,52 +33,53 @@ __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch
 
 
 class TrainingBatch(Protocol):
-    """What a learner reads of a batch; :class:`lfp_snn.data.Batch` is one."""
+    """The fields of a batch that a learner reads; :class:`lfp_snn.data.Batch` has them."""
 
     @property
     def x(self) -> Spikes | Tensor:
-        """``[T, B, *feature]``, or a constant current ``[B, *feature]`` with ``steps``."""
+        """Inputs ``[T, B, *feature]``, or a constant current ``[B, *feature]`` with ``steps``."""
 
     @property
     def labels(self) -> Tensor:
-        """int64 ``[B]``."""
+        """The true classes, int64 ``[B]``."""
 
     @property
     def lengths(self) -> Tensor | None:
-        """Steps of each sample ``[B]``, or ``None`` if all last T."""
+        """The steps of each sample ``[B]``, or ``None`` if all last T."""
 
     @property
     def steps(self) -> int | None:
-        """T of a constant current, ``None`` for spike trains."""
+        """The number of steps T of a constant current, ``None`` for spike trains."""
 
     @property
     def targets(self) -> Tensor | None:
-        """What the output should be or has earned, for rewards that look at it."""
+        """The targets: what the output should be or has earned, for rewards that look at it."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step of learning tells about a batch.
+    """The result of one step of learning on a batch.
 
     Attributes:
-        classes: int64 ``[B]``, predicted before the step.
-        ties: bool ``[B]``, whether the best score was shared (the lowest class was read).
-        reward: mean over the samples of their summed absolute reward; for a rule that descends a
-            loss, the loss.
-        firing: spikes per neuron and step of :attr:`Learner.populations`, by name.
-        membranes: ``[B, ...]`` after the last time step, by neuron module; what became NaN within
-            the batch still is NaN there.
+        classes: the predictions before the step, int64 ``[B]``.
+        ties: whether the best score was shared (the lowest class was read), bool ``[B]``.
+        reward: the mean over the samples of their summed absolute reward; for a rule that descends
+            a loss, the loss.
+        firing: the spikes per neuron and step of :attr:`Learner.populations`, by name; these and
+            the reward may be tensors, for which nothing has waited.
+        membranes: the membranes ``[B, ...]`` after the last time step, by neuron module; what
+            became NaN within the batch still is NaN there.
     """
 
     classes: Tensor
     ties: Tensor
-    reward: float
-    firing: Mapping[str, float]
+    reward: float | Tensor
+    firing: Mapping[str, float | Tensor]
     membranes: Mapping[str, Tensor]
 
 
 class LearnerOptions(Choice):
-    """Options of a learner; each learner has its own subclass, with its own name.
+    """The options of a learner; each learner has its own subclass, with its own name.
 
     Attributes:
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
@@ -87,7 +88,7 @@ class LearnerOptions(Choice):
     backend: str = "auto"
 
     def engine_options(self) -> EngineOptions:
-        """How the engine runs."""
+        """The options by which the engine runs."""
         return EngineOptions(self.backend)
 
 
@@ -98,7 +99,8 @@ class Learner(ABC):
     implement :meth:`from_options` and :meth:`feedback`.
 
     Args:
-        engine: runs the network, and sends feedback through it for learners that ask for that.
+        engine: the engine that runs the network, and sends feedback through it for learners that
+            ask for that.
 
     Raises:
         NetworkError: the learner is for neurons only and the network has other units.
@@ -137,7 +139,7 @@ class Learner(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters of the network are."""
+        """The device of the network's parameters."""
         return next(self.net.parameters()).device
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -155,8 +157,8 @@ class Learner(ABC):
         """Learn together with other processes from now on, by :meth:`shared_feedback`.
 
         Raises:
-            ConfigError: the network normalises with statistics of the batch, of which this rule,
-                under autograd, sees those of its own samples only.
+            ConfigError: the network normalises with statistics of the batch, and this rule, under
+                autograd, sees only its own samples.
         """
         for name, module in self.net.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -173,14 +175,14 @@ class Learner(ABC):
         Every process calls this for each batch; ``.grad`` is the same in all of them afterwards.
 
         Args:
-            batch: the samples of this process; may be none.
+            batch: the samples of this process; there may be none.
 
         Returns:
-            What the step tells about them; ``None`` if there are none.
+            The result of the step for these samples; ``None`` if there are none.
 
         Raises:
-            NotFiniteError: as :meth:`feedback`, when the others have this process's part of the
-                sums, so that none waits for it.
+            NotFiniteError: something is not finite, as in :meth:`feedback`; it is raised once the
+                others have this process's part of the sums, so that none waits for it.
         """
         assert self.exchange is not None
         result, found = None, None
@@ -198,13 +200,13 @@ class Learner(ABC):
         return result
 
     def predict(self, batch: TrainingBatch) -> Prediction:
-        """Classes and ties of a batch, without learning; see :meth:`read`."""
+        """The classes and ties of a batch (:meth:`read`), without learning."""
         return self.read(self.run(batch), self.engine.membranes, batch.lengths)
 
     def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
-        """Classes and ties of outputs ``[T, B, C]``: the one with most spikes wins.
+        """The classes and ties of outputs ``[T, B, C]``: the output with most spikes wins.
 
-        Of a readout, whose neurons never spike, the one with the highest mean membrane.
+        For a readout, whose neurons never spike, the highest mean membrane wins.
         """
         if self.engine.is_readout:
             return MembraneCoded().predict(spikes, lengths=lengths, membranes=membranes)
@@ -212,37 +214,37 @@ class Learner(ABC):
 
     @property
     def regresses(self) -> bool:
-        """Can it learn targets that are numbers, where no class is known?"""
+        """Whether the learner can learn targets that are numbers, where no class is known."""
         return False
 
     def estimate(self, batch: TrainingBatch) -> Tensor:
-        """What the outputs say in numbers, their mean membranes ``[B, C]``, without learning."""
+        """The outputs as numbers, their mean membranes ``[B, C]``, without learning."""
         spikes = self.run(batch)
         return mean_membranes(self.engine.membranes, spikes, own_steps(spikes, batch.lengths))
 
     def counts(self, batch: TrainingBatch) -> Tensor:
-        """Spike counts of the outputs ``[B, C]``."""
+        """The spike counts of the outputs, ``[B, C]``."""
         return self.run(batch).sum(0)
 
     @property
     def populations(self) -> tuple[str, ...]:
-        """Names of the units whose firing :meth:`feedback` tells, whatever the batch."""
+        """The names of the units whose firing :meth:`feedback` tells, whatever the batch."""
         return self.engine.populations
 
     def layer_spikes(self, batch: TrainingBatch) -> dict[str, Tensor]:
-        """Spikes ``[T, B, ...]`` of every neuron module, by name."""
+        """The spikes ``[T, B, ...]`` of every neuron module, by name."""
         self.run(batch, record=True)
         return dict(self.engine.layer_spikes())
 
     def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:
-        """Output spikes ``[T, B, C]`` of the engine, which keeps what happened if asked to."""
+        """The output spikes ``[T, B, C]`` of the engine, which keeps what happened if asked to."""
         return self.engine.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=record)
 
     def after_step(self) -> None:  # noqa: B027 - most rules have nothing to do here
-        """Called after each optimizer step, for rules that adapt or constrain parameters."""
+        """Adapt or constrain parameters after an optimizer step, for rules that do so."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What the learner itself must remember over a restart, beside the network."""
+        """The state that the learner itself must keep over a restart, beside the network."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

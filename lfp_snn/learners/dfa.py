@@ -21,11 +21,12 @@ __all__ = ["DFA", "DFAOptions"]
 
 
 class DFAOptions(SurrogateOptions):
-    """Which loss, which surrogate, which random weights.
+    """The options of direct feedback alignment: loss, surrogate, random weights.
 
     Attributes:
-        feedback_seed: of the fixed random weights.
-        feedback_scale: their standard deviation times the root of the number of classes, > 0.
+        feedback_seed: the seed of the fixed random weights.
+        feedback_scale: the standard deviation of the random weights times the root of the number of
+            classes, > 0.
     """
 
     name: Literal["dfa"] = "dfa"
@@ -43,10 +44,10 @@ class DFA(GradientLearner, name="dfa"):
 
     Args:
         net: a module whose forward is one time step.
-        loss: on the outputs.
+        loss: the loss on the outputs.
         spike: the step function with its surrogate derivative.
-        seed: of the random matrices, drawn in the order of the layers.
-        scale: their standard deviation times the root of the number of classes.
+        seed: the seed of the random matrices, which are drawn in the order of the layers.
+        scale: the standard deviation of the random weights times the root of the number of classes.
         engine_options: how the engine, which evaluates the network, runs.
 
     Source: Nokland, *Direct Feedback Alignment Provides Learning in Deep Neural Networks*, NeurIPS
@@ -114,7 +115,7 @@ class DFA(GradientLearner, name="dfa"):
         return neuron.register_forward_hook(cut)
 
     def _random(self, name: str, train: Tensor) -> Tensor:
-        """``B_l``, ``[C, units]``: a function of the seed, the layer's place and its size."""
+        """The random matrix ``B_l`` ``[C, units]``, by the seed, the layer's place and its size."""
         if name not in self._weights:
             place = [each for each, _ in self._hidden].index(name)
             generator = torch.Generator().manual_seed(self.seed + place)

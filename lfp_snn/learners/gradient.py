@@ -1,4 +1,4 @@
-"""What the rules share that descend a loss through autograd."""
+"""The base of rules that descend a loss through autograd."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
 
 
 class LossOptions(LearnerOptions):
-    """A loss on the outputs.
+    """The options of a rule with a loss on the outputs.
 
     Attributes:
-        loss: of ``snntorch.functional``, by name.
-        loss_options: handed to it, such as ``{correct_rate: 0.8}``.
+        loss: the name of a loss of ``snntorch.functional``.
+        loss_options: the options of that loss, such as ``{correct_rate: 0.8}``.
         backend: the kernels that evaluate the network, ``auto`` to pick by device and activity.
     """
 
@@ -39,39 +39,39 @@ class LossOptions(LearnerOptions):
     loss_options: dict[str, float | bool] = Field(default_factory=dict)
 
     def make_loss(self) -> Loss:
-        """The loss."""
+        """Make the loss."""
         return make_loss(self.loss, self.loss_options)
 
     def check(self) -> None:
-        """Raise if the loss has no such options."""
+        """Raise ConfigError if the loss has no such options."""
         super().check()
         self.make_loss()
 
 
 class SurrogateOptions(LossOptions):
-    """A loss, and a derivative for the step function.
+    """The options of a rule with a loss and a derivative for the step function.
 
     Attributes:
-        surrogate: of ``snntorch.surrogate``, by name.
-        slope: shapes the surrogate (its alpha, slope, threshold or variance); ``None`` for
-            snntorch's own value.
+        surrogate: the name of a surrogate of ``snntorch.surrogate``.
+        slope: the parameter of the surrogate (its alpha, slope, threshold or variance); ``None``
+            for snntorch's own value.
     """
 
     surrogate: SurrogateName = "atan"
     slope: float | None = Field(default=None, gt=0)
 
     def make_surrogate(self) -> SpikeFunction:
-        """The spike function."""
+        """Make the spike function."""
         return make_surrogate(self.surrogate, self.slope)
 
     def check(self) -> None:
-        """Raise if the surrogate cannot be shaped."""
+        """Raise ConfigError if the surrogate has no such parameter."""
         super().check()
         self.make_surrogate()
 
 
 class GradientLearner(Learner):
-    """Steps the snntorch modules under autograd, and descends a loss.
+    """The base of learners that step the snntorch modules under autograd, and descend a loss.
 
     The spike function is set on the neurons and stays there; the engine, which evaluates the
     network, has its own step. Dropout draws a mask for every step, as the modules do by themselves,
@@ -79,7 +79,7 @@ class GradientLearner(Learner):
 
     Args:
         net: a module whose forward is one time step.
-        spike: turns ``membrane - threshold`` into spikes.
+        spike: the function that turns ``membrane - threshold`` into spikes.
         engine_options: how the engine, which evaluates the network, runs.
     """
 
@@ -93,7 +93,7 @@ class GradientLearner(Learner):
         """Refuse a loss on spikes where the outputs never spike.
 
         Raises:
-            ConfigError: names the loss.
+            ConfigError: the outputs never spike; the message names the loss.
         """
         if self.engine.is_readout and loss.looks_at == "spikes":
             raise ConfigError(
@@ -126,9 +126,9 @@ class GradientLearner(Learner):
         """Fill ``.grad``, summed over the batch, from neurons at rest.
 
         Args:
-            inputs: ``[B, *feature]`` of each step.
-            batch: labels and lengths.
+            inputs: the input ``[B, *feature]`` of each step.
+            batch: the batch with labels and lengths.
 
         Returns:
-            What the outputs did and the loss, its mean over the batch.
+            What the outputs did, and the mean of the loss over the batch.
         """

@@ -38,14 +38,14 @@ __all__ = ["Homeostasis", "HomeostasisOptions"]
 
 
 class HomeostasisOptions(Section):
-    """How silent neurons are woken.
+    """The options by which silent neurons are woken.
 
     Attributes:
         adapt: what is moved, the ``bias`` of the synapse or the ``threshold`` of the neuron.
-        target: spikes per neuron and step to reach.
-        rate: step per unit of distance from the target.
-        memory: share of the running mean that a step keeps.
-        only_wake: leave neurons alone that fire more often than the target.
+        target: the spikes per neuron and step to reach.
+        rate: the size of a step per unit of distance from the target.
+        memory: the share of the running mean that a step keeps.
+        only_wake: whether to leave neurons alone that fire more often than the target.
     """
 
     adapt: Literal["bias", "threshold"] = "bias"
@@ -56,11 +56,11 @@ class HomeostasisOptions(Section):
 
 
 class Homeostasis:
-    """Moves biases or thresholds of a network towards a target rate.
+    """Homeostasis of a network: moves biases or thresholds until neurons fire at a target rate.
 
     Args:
         engine: the network; all populations that can spike take part, the output too.
-        options: see :class:`HomeostasisOptions`.
+        options: the options, :class:`HomeostasisOptions`.
 
     Raises:
         NetworkError: the network has no neurons, or biases are to be moved and a population has
@@ -96,7 +96,7 @@ class Homeostasis:
         self._steps = steps * batch if lengths is None else int(lengths.sum())
 
     def _follow(self, exchange: Exchange | None) -> None:
-        """Take what was counted, by all processes, into the running means."""
+        """Take the spikes that all processes counted into the running means."""
         memory = self.options.memory
         for layer in self.layers:
             seen = self._seen.pop(layer.name, torch.zeros_like(self._moved(layer)))
@@ -105,16 +105,16 @@ class Homeostasis:
                 total = exchange.sum(torch.cat([seen.flatten(), seen.new_tensor([self._steps])]))
                 seen, steps = total[:-1].view(seen.shape), total[-1]
             rate, mean = seen / steps, self.means.get(layer.name)
-            # From the first batch on the mean is that of what was seen, not of a start at zero.
+            # The mean begins with the first batch, not with a start at zero.
             self.means[layer.name] = rate if mean is None else memory * mean + (1 - memory) * rate
         self._steps = 0
 
     @torch.no_grad()
     def move(self, exchange: Exchange | None = None) -> None:
-        """One step towards the target, after a batch was watched.
+        """Make one step towards the target, after a batch was watched.
 
         Args:
-            exchange: with the processes that have watched other samples of the same batch.
+            exchange: the exchange with the processes that watched other samples of the same batch.
         """
         if self._seen or exchange is not None:
             self._follow(exchange)
@@ -129,7 +129,7 @@ class Homeostasis:
                 moved.sub_(step.to(moved.dtype)).clamp_(min=0)
 
     def _moved(self, layer: Layer) -> Tensor:
-        """What is moved: the bias of the synapse that runs last, or the threshold."""
+        """The parameter that is moved: the bias of the synapse that runs last, or the threshold."""
         if self.options.adapt == "threshold":
             threshold: Tensor = layer.neuron.threshold  # type: ignore[assignment]
             return threshold
@@ -142,7 +142,7 @@ class Homeostasis:
         return biases[-1]
 
     def _by_entry(self, layer: Layer, rate: Tensor) -> Tensor:
-        """Mean rate of the neurons behind each entry of what is moved."""
+        """The mean rate of the neurons behind each entry of the parameter that is moved."""
         moved = self._moved(layer)
         if self.options.adapt == "bias":
             linear = isinstance(layer.synapses[-1][1], nn.Linear)

@@ -1,4 +1,4 @@
-"""Layer-wise Feedback Propagation: reward decomposed backwards through layers and time."""
+"""The learner of Layer-wise Feedback Propagation: reward decomposed through layers and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.engine.options import EngineOptions, Memory, Statistics
+from lfp_snn.engine.options import EngineOptions, Memory, Precision, Statistics
 from lfp_snn.errors import ConfigError, NotFiniteError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
@@ -28,14 +28,14 @@ _reward = cache(choice_of)
 
 
 def reward_sections(kind: type = Reward) -> dict[str, type[Choice]]:
-    """Sections of all rewards of a kind, by the name that a config uses."""
+    """The sections of all rewards of a kind, by the name that a config uses."""
     return {
         name: _reward(name, reward) for name, reward in REWARDS.items() if issubclass(reward, kind)
     }
 
 
 class LFPOptions(LearnerOptions):
-    """How feedback is made.
+    """The options of LFP: how feedback is made.
 
     Attributes:
         rule: how neurons and synapses hand relevance on, by name (``lfp-snn ls rules``), or a
@@ -43,9 +43,11 @@ class LFPOptions(LearnerOptions):
             project's; the published rule is ``{name: epsilon, eps: 1e-6}``.
         reward: what enters at the output, by name; ``lfp-snn ls rewards`` lists them.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
-        memory: ``full`` keeps every step for the way back, ``chunked`` repeats chunks of time, for
-            long sequences.
-        chunk: steps of a chunk; null to choose them by what they take.
+        memory: what is kept for the way back: ``full`` keeps every step, ``chunked`` repeats chunks
+            of time, for long sequences.
+        chunk: the steps of a chunk; null to choose them by the memory that they take.
+        precision: the numbers in which products are computed: ``exact``, ``tf32``, ``bf16`` or
+            ``fp16`` (:mod:`lfp_snn.backends.precision`).
         statistics: how credit goes through normalisations: ``fixed`` as published, with their
             statistics held fixed, or ``through`` them too, as autograd has it.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
@@ -60,20 +62,27 @@ class LFPOptions(LearnerOptions):
     )
     memory: Memory = "full"
     chunk: int | None = Field(default=None, ge=1)
+    precision: Precision = "tf32"
     statistics: Statistics = "fixed"
     update: UpdateOptions = UpdateOptions()
     homeostasis: HomeostasisOptions | None = None
 
     @override
     def engine_options(self) -> EngineOptions:
-        return EngineOptions(self.backend, self.memory, self.chunk, statistics=self.statistics)
+        return EngineOptions(
+            self.backend,
+            self.memory,
+            self.chunk,
+            precision=self.precision,
+            statistics=self.statistics,
+        )
 
 
 def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
     """Refuse a reward that is made for another kind of output than the network has.
 
     Raises:
-        ConfigError: names both, and the rewards that fit.
+        ConfigError: reward and output do not fit; the message names both, and the rewards that do.
     """
     seen: tuple[str, ...] = (engine.emits,)
     if engine.emits == "spikes" and engine.ends_in_neurons:
@@ -156,12 +165,12 @@ class LFP(Learner, name="lfp"):
             targets=batch.targets,
         )
         prediction = self.read(spikes, membranes, batch.lengths)
-        firing, final = self.engine.firing_rates, self.engine.state
+        firing, final = self.engine.firing, self.engine.state
         if self.homeostasis is not None:
             self.homeostasis.watch(self.engine.layer_spikes(), batch.lengths)
         self.engine.backward(reward, as_credit=self.reward.is_credit)
         self.update.apply(self.net)
-        size = float(reward.abs().sum()) / len(batch.labels)
+        size = reward.abs().sum() / len(batch.labels)
         return StepResult(prediction.classes, prediction.ties, size, firing, final)
 
     def share(self, exchange: Exchange) -> None:
@@ -169,9 +178,10 @@ class LFP(Learner, name="lfp"):
         self.exchange = exchange
 
     def shared_feedback(self, batch: TrainingBatch) -> StepResult | None:
-        """As every learner's; sums leave for the others while credit flows on.
+        """Fill the feedback of a batch that processes share; sums leave while credit flows on.
 
-        Forms, normalisation and clipping see the feedback of the whole batch.
+        Forms, normalisation and clipping see the feedback of the whole batch. Arguments and errors
+        are as of :meth:`Learner.shared_feedback`.
         """
         self.engine.exchange = self.exchange
         try:
@@ -188,14 +198,14 @@ class LFP(Learner, name="lfp"):
 
     @override
     def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
-        """As the reward reads them."""
+        """The classes and ties as the reward reads them."""
         if self.engine.is_readout and self.reward.looks_at != "membranes":
             return super().read(spikes, membranes, lengths)
         return self.reward.predict(spikes, lengths=lengths, membranes=membranes)
 
     @property
     def regresses(self) -> bool:
-        """As the reward can."""
+        """Whether the reward can learn targets that are numbers."""
         return self.reward.regresses
 
     def after_step(self) -> None:

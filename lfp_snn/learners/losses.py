@@ -85,7 +85,7 @@ class Loss:
     looks_at: str
 
     def __call__(self, out: Unrolled, labels: Tensor) -> Tensor:
-        """The loss, a scalar: mean over the batch."""
+        """The loss as a scalar, its mean over the batch."""
         # The temporal losses write into the labels.
         value = self.function(getattr(out, self.looks_at), labels.clone())
         return value.reshape(())
@@ -95,7 +95,7 @@ def make_loss(name: LossName, options: Mapping[str, float | bool]) -> Loss:
     """A loss by its name in snntorch.
 
     Raises:
-        ConfigError: it has no such option.
+        ConfigError: the loss has no such option.
     """
     function, looks_at = LOSSES[name]
     try:
@@ -105,10 +105,10 @@ def make_loss(name: LossName, options: Mapping[str, float | bool]) -> Loss:
 
 
 def make_surrogate(name: SurrogateName, slope: float | None) -> SpikeFunction:
-    """A surrogate by its name; ``slope`` shapes it, ``None`` is snntorch's own value.
+    """A surrogate by its name; ``slope`` is its parameter, ``None`` for snntorch's own value.
 
     Raises:
-        ConfigError: it has nothing that could be set.
+        ConfigError: the surrogate has no parameter.
     """
     make, argument = SURROGATES[name]
     if slope is not None and argument is None:
@@ -122,7 +122,7 @@ def make_surrogate(name: SurrogateName, slope: float | None) -> SpikeFunction:
     return fire
 
 
-class _Step(torch.autograd.Function):
+class _ZeroGradientStep(torch.autograd.Function):
     """The step function with its true derivative: zero."""
 
     @staticmethod
@@ -135,6 +135,6 @@ class _Step(torch.autograd.Function):
 
 
 def step(x: Tensor) -> Tensor:
-    """1 where ``x > 0``, else 0; its derivative is zero everywhere."""
-    result: Tensor = _Step.apply(x)  # type: ignore[no-untyped-call]
+    """The step function, 1 where ``x > 0``, else 0; its derivative is zero everywhere."""
+    result: Tensor = _ZeroGradientStep.apply(x)  # type: ignore[no-untyped-call]
     return result

@@ -1,4 +1,4 @@
-"""LFP while the sequence runs: every step is rewarded at once, and traces stand for the past."""
+"""The learner of LFP while a sequence runs: each step is rewarded, traces stand for the past."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from lfp_snn.engine.online import OnlineLFP as Session
+from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.lfp import LFP, reward_sections
@@ -23,17 +23,17 @@ __all__ = ["OnlineLFP", "OnlineLFPOptions"]
 
 
 def _rewards() -> dict[str, type[Choice]]:
-    """Rewards that can be given while a sequence runs."""
+    """The sections of rewards that can be given while a sequence runs."""
     return reward_sections(StepwiseReward)
 
 
 class OnlineLFPOptions(LearnerOptions):
-    """How feedback is made.
+    """The options of online LFP: how feedback is made.
 
     Attributes:
         rule: how neurons and synapses hand relevance on; epsilon, norm, pass or rescale.
-        reward: what enters at the output; one of :data:`lfp_snn.rewards.REWARDS` that looks at
-            nothing but what was seen so far.
+        reward: what enters at the output; one of :data:`lfp_snn.rewards.REWARDS` that depends only
+            on the steps so far.
         carry: the constant of the traces, in [0, 1); null: three quarters of the neurons' decay.
         backend: the kernels that evaluate the network; learning runs on the reference kernels.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
@@ -52,14 +52,14 @@ class OnlineLFP(LFP, name="online_lfp"):
     """Train with LFP in memory that does not grow with T.
 
     Each step of a batch is rewarded by what was seen up to it, a share of 1 / T each, and adds its
-    feedback; the optimizer steps once per batch, as for every learner. The feedback of the last
-    layer is that of LFP with the same rewards, that of the others an approximation: see
+    feedback; the optimizer steps once per batch, as for every learner. The last layer gets the
+    feedback of LFP with the same rewards, the layers before it an approximation: see
     :mod:`lfp_snn.engine.traces`.
 
     Args:
         net: a module whose forward is one time step.
         rule: how neurons and synapses hand relevance on, for instance ``Epsilon(0.1)``.
-        reward: judges each step, for instance ``RateCoded()``.
+        reward: the reward that judges each step, for instance ``RateCoded()``.
         carry: the constant of the traces.
         engine_options: how the engine runs: kernels and memory, where the network is
             evaluated; learning runs on the reference kernels.
@@ -67,7 +67,7 @@ class OnlineLFP(LFP, name="online_lfp"):
 
     Raises:
         NetworkError: the network cannot be traced, or there are no traces for a neuron or rule, or
-            for a normalisation with statistics of what it normalises.
+            for a normalisation that takes its statistics from what it normalises.
         ConfigError: a composite assigns a rule to nothing.
     """
 
@@ -99,7 +99,7 @@ class OnlineLFP(LFP, name="online_lfp"):
             options.update,
         )
 
-    def _begin(self) -> Session:
+    def _begin(self) -> OnlineSession:
         return self.engine.online(self.stepwise, carry=self.carry)
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
@@ -120,7 +120,7 @@ class OnlineLFP(LFP, name="online_lfp"):
 
 
 def _steps(batch: TrainingBatch) -> int:
-    """T of a batch."""
+    """The number of steps T of a batch."""
     return batch.x.shape[0] if batch.steps is None else batch.steps
 
 

@@ -20,16 +20,16 @@ __all__ = ["OTTT", "OTTTOptions"]
 
 
 class OTTTOptions(LearnerOptions):
-    """Which loss at each step, which surrogate, which trace.
+    """The options of online training through time: the loss of a step, surrogate and trace.
 
     Attributes:
         evidence: what the cross-entropy of a step looks at: the ``spikes`` of that step, as
-            published, or the ``counts`` of all spikes so far. Of a readout, whose neurons never
+            published, or the ``counts`` of all spikes so far. For a readout, whose neurons never
             spike, it is the membranes of that step.
-        surrogate: of ``snntorch.surrogate``, by name.
-        slope: shapes the surrogate; ``None`` for snntorch's own value.
-        trace: decay of the traces per step, in [0, 1); ``None``: that of the neurons a synapse
-            feeds (their mean, where each has its own).
+        surrogate: the name of a surrogate of ``snntorch.surrogate``.
+        slope: the parameter of the surrogate; ``None`` for snntorch's own value.
+        trace: the decay of the traces per step, in [0, 1); ``None``: the decay of the neurons that
+            a synapse feeds (its mean, where each has its own).
         backend: the kernels that evaluate the network.
     """
 
@@ -40,7 +40,7 @@ class OTTTOptions(LearnerOptions):
     trace: float | None = Field(default=None, ge=0, lt=1)
 
     def check(self) -> None:
-        """Raise if the surrogate cannot be shaped."""
+        """Raise ConfigError if the surrogate has no such parameter."""
         super().check()
         make_surrogate(self.surrogate, self.slope)
 
@@ -96,7 +96,7 @@ class OTTT(GradientLearner, name="ottt"):
         return cls(net, spike, options.evidence, options.trace, options.engine_options())
 
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
-        """One step after the other; nothing of a step is kept but traces and counts."""
+        """Learn one step after the other; nothing of a step is kept but traces and counts."""
         whole = list(inputs)
         counts: Tensor | None = None
         parts, membranes, total = [], [], torch.zeros((), device=self.device)
@@ -120,7 +120,7 @@ class OTTT(GradientLearner, name="ottt"):
 
     @staticmethod
     def _loss(seen: Tensor, batch: TrainingBatch, t: int, steps: int) -> Tensor:
-        """Cross-entropy of step t of a sample over its steps, summed over those that still run."""
+        """The cross-entropy of step t over a sample's steps, summed over samples that still run."""
         losses = nn.functional.cross_entropy(seen, batch.labels, reduction="none")
         if batch.lengths is None:
             return losses.sum() / steps
@@ -133,7 +133,7 @@ class OTTT(GradientLearner, name="ottt"):
 
 
 class _Taps:
-    """Sees what goes into and out of every synapse, and keeps the traces."""
+    """Hooks that see what goes into and out of every synapse, and keep the traces."""
 
     def __init__(self, decays: dict[nn.Module, float]) -> None:
         self._decays = decays

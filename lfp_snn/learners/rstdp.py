@@ -1,4 +1,4 @@
-"""Reward-modulated spike-timing-dependent plasticity with eligibility traces."""
+"""The learner of reward-modulated spike-timing-dependent plasticity with eligibility traces."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ __all__ = ["RSTDP", "RSTDPOptions"]
 
 
 class RSTDPOptions(LearnerOptions):
-    """The time windows, and who is rewarded.
+    """The options of R-STDP: the time windows, and which outputs are rewarded.
 
     The defaults did best on the validation part of DVS-digits among six settings (77 %, one layer,
     six epochs, learning rate 1e-3).
 
     Attributes:
-        tau_plus: steps in which the trace of an input spike decays by e; > 0.
-        tau_minus: the same for a spike of the neuron itself.
-        tau_e: the same for the eligibility of a synapse.
-        a_plus: what an input spike before a spike of the neuron counts, >= 0.
-        a_minus: what one after it counts, <= 0.
-        layers: ``all``, or the ``last`` alone: the others stay random, as in reservoirs. A scalar
-            reward says little to a hidden layer.
-        modulation: ``class`` to reward each output by its own error, ``global`` for one scalar.
+        tau_plus: the steps in which the trace of an input spike decays by e; > 0.
+        tau_minus: the steps in which the trace of a spike of the neuron itself decays by e; > 0.
+        tau_e: the steps in which the eligibility of a synapse decays by e; > 0.
+        a_plus: the weight of an input spike before a spike of the neuron, >= 0.
+        a_minus: the weight of an input spike after a spike of the neuron, <= 0.
+        layers: which layers learn: ``all``, or the ``last`` alone: the others stay random, as in
+            reservoirs. A scalar reward says little to a hidden layer.
+        modulation: how the reward is given: ``class`` to reward each output by its own error,
+            ``global`` for one scalar.
         backend: the kernels that evaluate the network.
     """
 
@@ -73,7 +74,7 @@ class RSTDP(Learner, name="rstdp"):
 
     Args:
         net: a module whose forward is one time step; every synapse feeds its neuron directly.
-        options: see :class:`RSTDPOptions`.
+        options: the options, :class:`RSTDPOptions`.
 
     Raises:
         NetworkError: the outputs never spike; or pooling or reshaping lies between a synapse and
@@ -121,7 +122,7 @@ class RSTDP(Learner, name="rstdp"):
         return StepResult(prediction.classes, prediction.ties, size, rates, final)
 
     def _rewards(self, spikes: Tensor, read: Tensor, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
-        """Reward of each output ``[T, B, C]`` and of the whole ``[T, B]``."""
+        """The reward of each output ``[T, B, C]``, and the global reward ``[T, B]``."""
         p = torch.softmax(spikes.sum(0), -1)
         truth = nn.functional.one_hot(batch.labels, p.shape[-1]).to(p)
         missing = 1 - (p * truth).sum(-1)
@@ -136,10 +137,10 @@ class RSTDP(Learner, name="rstdp"):
     def _watch(
         self, batch: TrainingBatch
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, float], dict[str, Tensor]]:
-        """Step the network.
+        """Step the network through a batch.
 
         Returns:
-            Inputs of every synapse and spikes of every neuron ``[T, B, ...]``; spikes of the
+            The inputs of every synapse and spikes of every neuron ``[T, B, ...]``; spikes of the
             outputs; firing rates; membranes at the end.
         """
         recorded: dict[str, list[Tensor]] = {}
@@ -168,7 +169,7 @@ class RSTDP(Learner, name="rstdp"):
     def _pair(
         self, name: str, synapse: nn.Module, pre: Tensor, post: Tensor, gated: Tensor
     ) -> None:
-        """``.grad`` of a synapse: minus the sum over t and batch of ``gated * zeta``."""
+        """Fill ``.grad`` of a synapse: minus the sum over t and batch of ``gated * zeta``."""
         options = self.options
         weight = synapse.weight
         assert isinstance(weight, nn.Parameter)
@@ -182,7 +183,7 @@ class RSTDP(Learner, name="rstdp"):
 
 
 def _trace(spikes: Tensor, decay: float) -> Tensor:
-    """``P_t = decay P_{t-1} + spikes_t``."""
+    """The trace ``P_t = decay P_{t-1} + spikes_t``."""
     trace = torch.empty_like(spikes)
     last = torch.zeros_like(spikes[0])
     for t, now in enumerate(spikes):
@@ -192,12 +193,12 @@ def _trace(spikes: Tensor, decay: float) -> Tensor:
 
 
 def _backwards(reward: Tensor, decay: float) -> Tensor:
-    """``g_t = r_t + decay g_{t+1}``: what an event at t is worth until the end."""
+    """The worth of an event at t until the end, ``g_t = r_t + decay g_{t+1}``."""
     return _trace(reward.flip(0), decay).flip(0)
 
 
 def _product(name: str, synapse: nn.Module, weight: nn.Parameter, x: Tensor, out: Tensor) -> Tensor:
-    """``sum_{t,b} out_{t,i} x_{t,j}`` over all pairs that a weight joins."""
+    """The sums ``sum_{t,b} out_{t,i} x_{t,j}`` of all pairs that a weight joins."""
     with torch.enable_grad():
         current = synapse(x.flatten(0, 1))
         if current.shape != out.flatten(0, 1).shape:

@@ -1,7 +1,8 @@
 """Rules and composites in a configuration, by name.
 
 ``{name: gamma, gamma: 0.5}`` is one rule for all layers, ``{name: epsilon_plus_flat}`` a composite
-with a name of its own, and a composite of one's own lists its layers, the most special one first::
+with a name of its own. A composite that a user makes lists its layers, the most special one
+first::
 
     rule:
       name: composite
@@ -20,7 +21,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
-from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Rescale
+from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Products, Rescale
 from lfp_snn.rules.rescale import Carry, Gate
 
 __all__ = [
@@ -38,24 +39,28 @@ _Rule = Annotated[Choice, choose("rule", lambda: _RULES, "epsilon"), AS_MAPPING]
 
 
 class RescaleOptions(Choice):
-    """Neurons counted against a reference; see :class:`lfp_snn.rules.Rescale`.
+    """The rule that counts neurons against a reference; see :class:`lfp_snn.rules.Rescale`.
 
     Attributes:
-        gate: positive or window, where credit passes.
-        carry: reference or decay, what a membrane takes from the step that follows.
-        eps: stabiliser.
+        gate: the gate that lets credit pass, positive or window.
+        carry: what a membrane takes from the step that follows, reference or decay; null:
+            reference for neurons whose state is the membrane alone, else decay.
+        eps: the stabiliser.
         synapse: the rule by which synapses share.
+        product: halves or signal, how products share among their factors.
     """
 
     name: Literal["rescale"] = "rescale"
     gate: Gate = "positive"
-    carry: Carry = "reference"
+    carry: Carry | None = None
     eps: float = 0.1
     synapse: _Rule = Field(default_factory=lambda: _RULES["epsilon"](name="epsilon"))
+    product: Products = "halves"
 
     @override
     def make(self) -> Rescale:
-        return Rescale(self.gate, self.carry, self.eps, self.synapse.make())
+        synapse = self.synapse.make()
+        return Rescale(self.gate, self.carry, self.eps, synapse, product=self.product)
 
     @override
     def check(self) -> None:
@@ -70,9 +75,9 @@ class LayerRule(Section):
 
     Attributes:
         rule: the rule, by name.
-        type: class name of the module, as a pattern.
-        name: path of the module, as a pattern.
-        position: the first or the last synapse.
+        type: the class name of the module, as a pattern.
+        name: the path of the module, as a pattern.
+        position: the first or the last synapse of the network.
     """
 
     rule: _Rule
@@ -81,7 +86,7 @@ class LayerRule(Section):
     position: Literal["first", "last"] | None = None
 
     def make(self) -> Assignment:
-        """Build what the section describes."""
+        """Build the assignment that the section describes."""
         return Assignment(self.rule.make(), self.type, self.name, self.position)
 
 
@@ -89,8 +94,8 @@ class CompositeOptions(Choice):
     """A composite that lists its layers; see :class:`lfp_snn.rules.Composite`.
 
     Attributes:
-        layers: rules with the layers that take them; the first that fits a layer counts.
-        default: the rule of all others.
+        layers: the rules with the layers that take them; the first that fits a layer counts.
+        default: the rule of all other layers.
     """
 
     name: Literal["composite"] = "composite"
@@ -117,5 +122,5 @@ RuleChoice = Annotated[Choice, choose("rule", lambda: RULE_SECTIONS, "epsilon"),
 
 
 def default_rule() -> Choice:
-    """Rescale, which trains deep networks better than the published epsilon, and others as well."""
+    """The default rule, Rescale, which trains deep networks better than the published epsilon."""
     return RescaleOptions()

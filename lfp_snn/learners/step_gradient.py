@@ -1,4 +1,4 @@
-"""The plain gradient through the step function, which is zero: the control that cannot learn."""
+"""The learner of the plain gradient through the step function, which is zero: a control."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["StepGradient", "StepGradientOptions"]
 
 
 class StepGradientOptions(LossOptions):
-    """Which loss."""
+    """The options of the plain gradient: the loss."""
 
     name: Literal["step_gradient"] = "step_gradient"
 
@@ -23,10 +23,10 @@ class StepGradientOptions(LossOptions):
 class StepGradient(BPTT, name="step_gradient"):
     """The plain gradient: the derivative of the step function is zero, as it truly is.
 
-    With a loss on spikes no weight ever changes, so that this stays at chance; whatever another
-    rule reaches beyond it, it has learnt. (snntorch's neurons do not show this by themselves: their
-    default derivative is the arctan surrogate, and its ``Heaviside`` passes gradients at spikes.)
-    A loss on membranes still trains the last layer.
+    With a loss on spikes no weight ever changes, so that this learner stays at chance; whatever
+    another rule reaches beyond that, it has learnt. (snntorch's neurons do not show this by
+    themselves: their default derivative is the arctan surrogate, and its ``Heaviside`` passes
+    gradients at spikes.) A loss on membranes still trains the last layer.
     """
 
     Options: ClassVar[type[LearnerOptions]] = StepGradientOptions

@@ -1,4 +1,4 @@
-"""Backpropagation through time with a surrogate gradient, as snntorch's users train."""
+"""The learner of backpropagation through time with a surrogate gradient, as in snntorch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["BPTT", "BPTTOptions"]
 
 
 class BPTTOptions(SurrogateOptions):
-    """Which loss, which surrogate, how far back.
+    """The options of backpropagation through time: loss, surrogate, and how far back.
 
     Attributes:
-        truncate: steps through which a gradient travels back at most; the loss is then that of each
-            such stretch by itself, and the gradients add up. ``None``: all of T.
+        truncate: the largest number of steps through which a gradient travels back; the loss is
+            then taken of each such stretch by itself, and the gradients add up. ``None``: all of T.
     """
 
     name: Literal["surrogate"] = "surrogate"
@@ -33,14 +33,15 @@ class BPTTOptions(SurrogateOptions):
 class BPTT(GradientLearner, name="surrogate"):
     """Backpropagation through time with a surrogate gradient.
 
-    Activations other than :class:`lfp_snn.activations.Step` keep their own derivative, so that this
-    is plain backpropagation for a network of ReLUs.
+    Activations other than :class:`lfp_snn.activations.Step` keep their own derivative, so that the
+    learner is plain backpropagation for a network of ReLUs.
 
     Args:
         net: a module whose forward is one time step.
-        loss: on the outputs.
+        loss: the loss on the outputs.
         spike: the step function with its surrogate derivative.
-        truncate: see :class:`BPTTOptions`.
+        truncate: the largest number of steps through which a gradient travels back
+            (:class:`BPTTOptions`).
         engine_options: how the engine, which evaluates the network, runs.
 
     Source: Neftci, Mostafa, Zenke, *Surrogate Gradient Learning in Spiking Neural Networks*, IEEE
@@ -74,7 +75,7 @@ class BPTT(GradientLearner, name="surrogate"):
         )
 
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
-        """Unroll a stretch, go back through it, go on from where it ended."""
+        """Unroll a stretch of time, go back through it, and go on from where it ended."""
         whole = list(inputs)
         stretch = self.truncate or len(whole)
         spikes, membranes, total = [], [], torch.zeros((), device=self.device)

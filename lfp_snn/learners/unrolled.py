@@ -1,6 +1,6 @@
 """A snntorch network stepped over time under autograd, for the rules that need its graph.
 
-This is the loop of snntorch's tutorials, but that only the neurons of this network are put to rest:
+This is the loop of snntorch's tutorials, but only the neurons of this network are put to rest:
 ``snntorch.utils.reset`` walks through every neuron in the process.
 """
 
@@ -41,11 +41,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What the outputs did, with their graph.
+    """The outputs of an unrolled network, with their graph of autograd.
 
     Attributes:
-        spikes: ``[T, B, C]``; 0 after a sample's end.
-        membranes: ``[T, B, C]``.
+        spikes: the output spikes ``[T, B, C]``; 0 after a sample's end.
+        membranes: the output membranes ``[T, B, C]``.
     """
 
     spikes: Tensor
@@ -70,19 +70,19 @@ def neurons(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
 
 
 def spiking(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
-    """Those of them that can spike: whose threshold is within reach."""
+    """The neuron modules that can spike, whose threshold is within reach, by name."""
     return {name: each for name, each in neurons(net).items() if can_spike(each)}
 
 
 def set_spike(net: nn.Module, spike: Callable[[Tensor], Tensor]) -> None:
-    """Give neurons and steps a spike function, with the derivative that it has."""
+    """Give neurons and steps a spike function with its derivative."""
     for unit in net.modules():
         if isinstance(unit, snn.SpikingNeuron | Step):
             unit.spike_grad = spike
 
 
 def change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-    """Put something else in the place of everything that these neurons remember."""
+    """Replace every state that these neurons keep."""
     for neuron in neurons(net).values():
         for kind, states in _STATES.items():
             if isinstance(neuron, kind):
@@ -91,9 +91,9 @@ def change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
 
 
 def rest(net: nn.Module) -> None:
-    """Put the neurons of this network, and of no other, to rest; drops the graph they hold.
+    """Put the neurons of this network, and of no other, to rest; drop the graph that they hold.
 
-    Normalisations of each step begin with the first.
+    Normalisations of each step begin with the first one.
     """
     change_states(net, torch.zeros_like)
     for module in net.modules():
@@ -102,12 +102,12 @@ def rest(net: nn.Module) -> None:
 
 
 def membranes(net: nn.Module) -> dict[str, Tensor]:
-    """The membranes as they are now, by neuron module, without their graph."""
+    """The present membranes, by neuron module, without their graph."""
     return {name: neuron.mem.detach() for name, neuron in neurons(net).items()}
 
 
 def cut_state(net: nn.Module) -> None:
-    """Let gradients end at the states as they are now."""
+    """Let gradients end at the present states."""
     change_states(net, Tensor.detach)
 
 
@@ -130,11 +130,11 @@ def unroll(
     """Step a network through its inputs, from the state that its neurons have.
 
     Args:
-        net: its forward is one step, and gives spikes, or spikes and membranes.
-        inputs: ``[B, *feature]`` of each step.
-        lengths: how many of these steps each sample has ``[B]``; beyond, its outputs are silent.
-        ends_in_neurons: whether the last neurons are the output; if not, or if there are none, its
-            values stand for membranes too.
+        net: the network, whose forward is one step, and gives spikes, or spikes and membranes.
+        inputs: the input ``[B, *feature]`` of each step.
+        lengths: the number of steps of each sample, ``[B]``; beyond them its outputs are silent.
+        ends_in_neurons: whether the last neurons are the output; if not, or if there are none, the
+            output values stand for membranes too.
     """
     last = next(reversed(neurons(net).values()), None) if ends_in_neurons else None
     spikes, membranes = [], []
@@ -153,7 +153,7 @@ def unroll(
 
 
 class FiringCounter:
-    """Counts the spikes of every population while a network is stepped; see :func:`counted`."""
+    """A counter of the spikes of every population while a network is stepped (:func:`counted`)."""
 
     def __init__(self) -> None:
         self._spikes: dict[str, Tensor] = {}
@@ -161,11 +161,11 @@ class FiringCounter:
 
     @property
     def rates(self) -> dict[str, float]:
-        """Spikes per neuron and step of every neuron module, by name."""
+        """The spikes per neuron and step of every neuron module, by name."""
         return {name: float(self._spikes[name]) / self._places[name] for name in self._spikes}
 
     def count(self, name: str, out: object) -> None:
-        """Add what a population gave in a step."""
+        """Add the spikes of a population in a step."""
         spikes = out[0] if isinstance(out, tuple) else out
         assert isinstance(spikes, Tensor)
         total = spikes.detach().sum()
@@ -175,7 +175,7 @@ class FiringCounter:
 
 @contextmanager
 def counted(net: nn.Module) -> Iterator[FiringCounter]:
-    """Within, the spikes of every population of a network that can spike are counted."""
+    """Count the spikes of every population that can spike, for the time of a ``with`` block."""
     counter = FiringCounter()
     with hooked(
         neuron.register_forward_hook(lambda _m, _x, out, name=name: counter.count(name, out))
@@ -186,7 +186,7 @@ def counted(net: nn.Module) -> Iterator[FiringCounter]:
 
 @contextmanager
 def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Within, hooks are in place; afterwards they are removed, whatever happened."""
+    """Keep hooks in place for the time of a ``with`` block; they are removed whatever happened."""
     with ExitStack() as stack:
         for handle in handles:
             stack.enter_context(handle)

@@ -1,4 +1,4 @@
-"""What is made of feedback before the optimizer takes it: its form, normalisation, clipping."""
+"""The update that is made of feedback before the optimizer: form, normalisation, clipping."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ __all__ = ["UpdateOptions", "clip_layers", "normalise"]
 
 
 class UpdateOptions(Section):
-    """From credit to update.
+    """The options by which credit becomes an update.
 
     Attributes:
-        form: ``lfp`` scales the credit of a synapse with the size of its weight; ``hebbian`` does
-            not; ``oja`` adds a decay towards weight vectors of length one. See
-            :class:`lfp_snn.rules.Update`.
-        floor: smallest such factor, so that weights of zero can come back.
-        normalise: divide the feedback of each parameter by its largest entry (``max``) or by its
-            length (``norm``).
-        clip: largest length of the feedback of one layer (weight and bias together).
+        form: the form of the update: ``lfp`` scales the credit of a synapse with the size of its
+            weight; ``hebbian`` does not; ``oja`` adds a decay towards weight vectors of length one.
+            See :class:`lfp_snn.rules.Update`.
+        floor: the smallest size of a weight that ``lfp`` scales with, so that weights of zero can
+            come back.
+        normalise: how the feedback of each parameter is normalised: divided by its largest entry
+            (``max``) or by its length (``norm``).
+        clip: the largest length of the feedback of one layer (weight and bias together).
     """
 
     form: Literal["lfp", "hebbian", "oja"] = "lfp"
@@ -43,7 +44,7 @@ class UpdateOptions(Section):
         return self
 
     def rule(self) -> Update:
-        """The form, as the engine takes it."""
+        """The form of the update as the engine takes it."""
         return Update(self.form, self.floor)
 
     def apply(self, net: nn.Module) -> None:

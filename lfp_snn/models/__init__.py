@@ -11,7 +11,6 @@ wakes two or three layers. Deeper networks want the calibrated start of
 little. Biases start nonzero on purpose: feedback is proportional to the size of the parameter, so
 that one which is exactly zero never learns.
 
-============= ===========================================================================
 module        what it holds
 ============= ===========================================================================
 options       what every architecture shares
@@ -30,6 +29,30 @@ nir           a network from a file of the Neuromorphic Intermediate Representat
 nir_graph     the shape of its graph: nodes in order, loops of neurons
 bounded       networks that a file describes, no larger than the weights that come with it
 ============= ===========================================================================
+=======
+========== ===========================================================================
+module     what it holds
+========== ===========================================================================
+options    what every architecture shares
+basic      ``mlp`` and ``csnn``
+maps       what architectures on maps share
+widths     the base of the convolutional ones
+published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
+deep       ``sew_resnet``, ``ms_resnet``, ``vgg11`` and ``dvs_gesture_net``
+spikformer ``spikformer``: a transformer of spikes
+listed     ``layers``: a network written down as a list, layer by layer
+layer      what a listed layer is, how a config writes one, and modules from a list of them
+kinds      the kinds of layers with one module: synapses, pools, shapes
+norms      the kinds of layers that normalise
+neurons    the kinds of layers that are neurons
+units      the kinds of layers that are activations
+branches   the kinds of layers that hold branches of layers
+attention  the kind of layer that is spiking self-attention
+nir        a network from a file of the Neuromorphic Intermediate Representation
+nir_graph  the shape of a NIR graph: nodes in order, loops of neurons
+nir_time   how long a step of a NIR file is, where the file says it and where not
+bounded    networks that a file describes, no larger than the weights that come with it
+========== ===========================================================================
 """
 
 from __future__ import annotations
@@ -46,6 +69,7 @@ from lfp_snn.models.deep import VGG11, DVSGestureNet, MSResNet, SEWResNet
 from lfp_snn.models.listed import Layers
 from lfp_snn.models.options import ModelOptions
 from lfp_snn.models.published import DeeperSNN, LifCNN, LifResNet, LifVGG
+from lfp_snn.models.spikformer import Spikformer
 from lfp_snn.options import dotted, nearest
 
 __all__ = [
@@ -62,6 +86,7 @@ __all__ = [
     "MSResNet",
     "ModelOptions",
     "SEWResNet",
+    "Spikformer",
     "build",
 ]
 
@@ -77,6 +102,7 @@ MODELS: dict[str, type[ModelOptions]] = {
     "ms_resnet": MSResNet,
     "vgg11": VGG11,
     "dvs_gesture_net": DVSGestureNet,
+    "spikformer": Spikformer,
     "layers": Layers,
 }
 
@@ -85,10 +111,10 @@ def build(name: str, input_shape: Sequence[int], classes: int, **options: Any) -
     """Build a named architecture.
 
     Args:
-        name: a key of :data:`MODELS`.
-        input_shape: shape of one input without time and batch: ``(2312,)`` or ``(2, 34, 34)``.
-        classes: number of output neurons.
-        options: see the class of the architecture and, for all, :class:`ModelOptions`.
+        name: the name of the architecture, a key of :data:`MODELS`.
+        input_shape: the shape of one input without time and batch: ``(2312,)`` or ``(2, 34, 34)``.
+        classes: the number of output neurons.
+        options: the options of the architecture's class and of :class:`ModelOptions`, by name.
 
     Raises:
         ConfigError: there is no such architecture, or an option is unknown or out of range.

@@ -16,7 +16,7 @@ __all__ = ["CSNN", "MLP"]
 
 
 class MLP(ModelOptions):
-    """Fully connected: ``[Flatten,] Linear, Leaky, ..., Linear, Leaky``.
+    """A fully connected network: ``[Flatten,] Linear, Leaky, ..., Linear, Leaky``.
 
     Attributes:
         hidden: number of neurons in each hidden layer; empty for a single layer.
@@ -34,12 +34,13 @@ class MLP(ModelOptions):
 
 
 class CSNN(ModelOptions):
-    """Convolutional: ``Conv 5x5x12, Leaky, pool 2, Conv 5x5x32, Leaky, pool 2, Linear, Leaky``.
+    """A convolutional network with two 5 x 5 convolutions (12 and 32 channels) and a linear layer.
 
-    Without padding, so that 34 x 34 becomes 30, 15, 11 and 5; at least 16 x 16 are needed.
+    The stages are ``Conv 5x5x12, Leaky, pool 2, Conv 5x5x32, Leaky, pool 2, Linear, Leaky``. There
+    is no padding, so that 34 x 34 becomes 30, 15, 11 and 5; at least 16 x 16 are needed.
 
     Attributes:
-        pool: ``max`` (a spike if any of four spiked) or ``avg`` (their mean).
+        pool: the kind of pooling: ``max`` (a spike if any of four spiked) or ``avg`` (their mean).
     """
 
     name: Literal["csnn"] = "csnn"

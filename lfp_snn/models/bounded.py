@@ -24,16 +24,16 @@ def no_larger_than(
 ) -> Iterator[None]:
     """Refuse, before it is filled, a network with more parameters than its weights have.
 
-    A few words in a file can describe a network of any size. Parameters are counted as modules
+    A few words in a file can describe a network of any size. Parameters are counted when modules
     take them, which is before they are drawn; a module may replace its own once.
 
     Args:
-        weights: that the network is to get.
+        weights: the weights that the network is to get, by name.
         path: the file that describes it, for messages.
-        error: what is raised.
+        error: the class of the error that is raised.
 
     Raises:
-        LfpSnnError: of that kind; the network is larger, or cannot be built.
+        LfpSnnError: the network is larger, or cannot be built; the error is of the class ``error``.
     """
     most = _FREE + 2 * sum(tensor.numel() for tensor in weights.values())
     total = 0

@@ -29,10 +29,10 @@ class Merge(nn.Module):
     """Branches that see the same input, and what becomes of their outputs.
 
     Args:
-        branches: by name.
-        how: elementwise ``max``, ``sum``, ``and`` or ``iand``, or ``concat`` (channels side by
-            side). Of spikes r and x, ``and`` is ``r + x - max(r, x)``, and ``iand``, which is
-            where x spikes and r does not, ``max(r, x) - r``.
+        branches: the branches by name.
+        how: how the outputs are merged: elementwise ``max``, ``sum``, ``and`` or ``iand``, or
+            ``concat`` (channels side by side). Of spikes r and x, ``and`` is
+            ``r + x - max(r, x)``, and ``iand``, where x spikes and r does not, ``max(r, x) - r``.
     """
 
     def __init__(self, branches: Mapping[str, nn.Module], how: str) -> None:
@@ -42,7 +42,7 @@ class Merge(nn.Module):
         self.how = how
 
     def forward(self, x: Tensor) -> Tensor:
-        """One time step."""
+        """Run one time step."""
         outputs: list[Tensor] = [branch(x) for branch in self.children()]
         merged, *others = outputs
         if self.how == "concat":
@@ -57,7 +57,7 @@ class Merge(nn.Module):
 
 
 class _MergingSpec(LayerSpec):
-    """Branches and what becomes of their outputs."""
+    """The base of layers that hold branches and merge their outputs."""
 
     merge: str
 
@@ -66,7 +66,7 @@ class _MergingSpec(LayerSpec):
         """The layers of each branch, by the name it has in messages and in the module."""
 
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
-        """A :class:`Merge`."""
+        """A :class:`Merge` of the branches."""
         built = {
             name: nn.Sequential(*assembly.modules(layers, shape, name))
             for name, layers in self.branches().items()
@@ -76,7 +76,7 @@ class _MergingSpec(LayerSpec):
         return Merge(plain, self.merge)
 
     def out(self, shape: Shape, assembly: Assembly) -> Shape:
-        """Of the merged branches, which must agree."""
+        """The shape of the merged output of the branches, which must agree."""
         ends = {
             name: assembly.flow(layers, shape, name)[-1] for name, layers in self.branches().items()
         }
@@ -92,13 +92,15 @@ class _MergingSpec(LayerSpec):
 
 
 class ResidualSpec(_MergingSpec):
-    """Layers and a way past them.
+    """A residual block: layers and a way past them.
 
     Attributes:
-        residual: the layers.
-        shortcut: the way past them; empty for the input itself, which needs the same shape.
-        merge: ``max`` keeps spikes spikes, as the published residual network does; ``sum``; ``and``
-            (both spike) or ``iand`` (the shortcut spikes and the layers do not), for spikes.
+        residual: the layers of the block.
+        shortcut: the layers of the way past them; empty for the input itself, which needs the same
+            shape.
+        merge: how both are merged: ``max`` keeps spikes spikes, as the published residual network
+            does; ``sum``; and, for spikes, ``and`` (both spike) or ``iand`` (the shortcut spikes
+            and the layers do not).
     """
 
     kind: ClassVar[str] = "residual"
@@ -107,7 +109,7 @@ class ResidualSpec(_MergingSpec):
     merge: Literal["max", "sum", "and", "iand"] = "max"
 
     def branches(self) -> dict[str, list[AnyLayer]]:
-        """``residual`` and ``shortcut``."""
+        """The branches ``residual`` and ``shortcut``."""
         return {"residual": self.residual, "shortcut": self.shortcut}
 
 
@@ -116,7 +118,7 @@ class ParallelSpec(_MergingSpec):
 
     Attributes:
         parallel: the layers of each branch, ``[[...], [...]]``.
-        merge: ``concat`` (channels side by side), ``max`` or ``sum``.
+        merge: how the outputs are merged: ``concat`` (channels side by side), ``max`` or ``sum``.
     """
 
     kind: ClassVar[str] = "parallel"
@@ -124,5 +126,5 @@ class ParallelSpec(_MergingSpec):
     merge: Literal["concat", "max", "sum"] = "concat"
 
     def branches(self) -> dict[str, list[AnyLayer]]:
-        """``parallel[0]`` and so on."""
+        """The branches ``parallel[0]``, ``parallel[1]`` and so on."""
         return {f"parallel[{k}]": layers for k, layers in enumerate(self.parallel)}

@@ -48,13 +48,13 @@ class ConvSpec(LayerSpec):
     """A convolution, in one or two dimensions as the maps are.
 
     Attributes:
-        conv: number of output channels.
-        kernel: size of the kernel.
-        stride: step of the kernel.
-        padding: zeros on each side, or ``same`` (with an odd kernel and stride 1).
-        dilation: distance between the inputs of a kernel.
-        groups: groups of channels that do not see each other.
-        bias: whether there is one.
+        conv: the number of output channels.
+        kernel: the size of the kernel.
+        stride: the step of the kernel.
+        padding: the zeros on each side, or ``same`` (with an odd kernel and stride 1).
+        dilation: the distance between the inputs of a kernel.
+        groups: the number of groups of channels that do not see each other.
+        bias: whether there is a bias.
     """
 
     kind: ClassVar[str] = "conv"
@@ -92,9 +92,10 @@ class LinearSpec(LayerSpec):
     """A fully connected layer.
 
     Attributes:
-        linear: number of outputs, or the word ``classes``.
-        times: that many for each, as voters of a class that ``votes`` takes together.
-        bias: whether there is one.
+        linear: the number of outputs, or the word ``classes``.
+        times: the number of outputs for each of these, as voters of a class that ``votes`` takes
+            together.
+        bias: whether there is a bias.
     """
 
     kind: ClassVar[str] = "linear"
@@ -129,12 +130,12 @@ class _WindowsSpec(LayerSpec):
 
 
 class MaxPoolSpec(_WindowsSpec):
-    """The maximum of each window.
+    """A pool that takes the maximum of each window.
 
     Attributes:
-        maxpool: size of a window.
-        stride: step of the window; its size where not given.
-        padding: on each side.
+        maxpool: the size of a window.
+        stride: the step of the window; the size of a window where it is not given.
+        padding: the padding on each side.
         ceil: whether a window may reach over the edge.
     """
 
@@ -147,7 +148,7 @@ class MaxPoolSpec(_WindowsSpec):
 
 
 class AvgPoolSpec(_WindowsSpec):
-    """The mean of each window; attributes as of :class:`MaxPoolSpec`."""
+    """A pool that takes the mean of each window; attributes as of :class:`MaxPoolSpec`."""
 
     kind: ClassVar[str] = "avgpool"
     avgpool: Size
@@ -158,10 +159,10 @@ class AvgPoolSpec(_WindowsSpec):
 
 
 class AdaptiveMaxPoolSpec(LayerSpec):
-    """The maximum of windows that make maps of a given size.
+    """A pool that takes the maximum of windows, which make maps of a given size.
 
     Attributes:
-        adaptive_maxpool: size of the maps that come out.
+        adaptive_maxpool: the size of the maps that come out.
     """
 
     kind: ClassVar[str] = "adaptive_maxpool"
@@ -175,10 +176,10 @@ class AdaptiveMaxPoolSpec(LayerSpec):
 
 
 class AdaptiveAvgPoolSpec(LayerSpec):
-    """The mean of windows that make maps of a given size.
+    """A pool that takes the mean of windows, which make maps of a given size.
 
     Attributes:
-        adaptive_avgpool: size of the maps that come out.
+        adaptive_avgpool: the size of the maps that come out.
     """
 
     kind: ClassVar[str] = "adaptive_avgpool"
@@ -197,7 +198,7 @@ class VotesSpec(LayerSpec):
     They follow ``{linear: classes, times: 10}, lif`` as ``{votes: 10}``.
 
     Attributes:
-        votes: voters of a class; they stand side by side.
+        votes: the number of voters of a class, which stand side by side.
     """
 
     kind: ClassVar[str] = "votes"
@@ -211,7 +212,7 @@ class VotesSpec(LayerSpec):
 
 
 class FlattenSpec(LayerSpec):
-    """One axis in the place of all."""
+    """A layer that flattens: one axis in the place of all."""
 
     kind: ClassVar[str] = "flatten"
 
@@ -221,7 +222,7 @@ class FlattenSpec(LayerSpec):
 
 
 class UnflattenSpec(LayerSpec):
-    """Another shape of the same number of units.
+    """A layer that gives the units another shape of the same size.
 
     Attributes:
         unflatten: the shape, such as [2, 34, 34].
@@ -241,7 +242,7 @@ class DropoutSpec(LayerSpec):
     """Dropout; a unit is there or not for a whole sequence.
 
     Attributes:
-        dropout: share that is dropped, in [0, 1).
+        dropout: the share that is dropped, in [0, 1).
         maps: whether whole channels are dropped.
     """
 
@@ -257,7 +258,7 @@ class DropoutSpec(LayerSpec):
 
 
 class IdentitySpec(LayerSpec):
-    """Nothing, for instance as a branch."""
+    """A layer that does nothing, for instance as a branch."""
 
     kind: ClassVar[str] = "identity"
 

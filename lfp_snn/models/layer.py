@@ -1,4 +1,4 @@
-"""What a layer is, how one is read from a config and written to it, and how several become modules.
+"""Layers of a network: how a config writes and reads them, and how a list of them becomes modules.
 
 A layer is a mapping whose one key says what it is and whose other keys are its options:
 ``{conv: 12, kernel: 5}``. A kind that needs no number may stand alone, ``lif``, and takes its
@@ -48,7 +48,7 @@ class LayerSpec(Section):
     A new kind is a subclass with a ``kind``; the field of that name is its number, if it has one.
 
     Attributes:
-        kind: the key that says what it is.
+        kind: the key that says what the layer is.
     """
 
     kind: ClassVar[str]
@@ -64,11 +64,11 @@ class LayerSpec(Section):
         """The module for inputs of that shape, with initial weights.
 
         Raises:
-            ShapeError: it cannot take them; the caller knows the position and tells it.
+            ShapeError: the layer cannot take them; the caller knows the position and tells it.
         """
 
     def out(self, shape: Shape, assembly: Assembly) -> Shape:
-        """Shape of the output for inputs of that shape; raises as :meth:`module`."""
+        """The shape of the output for inputs of that shape; raises as :meth:`module` does."""
         with torch.device("meta"):
             module = self.module(shape, assembly).eval()
             try:
@@ -83,26 +83,27 @@ class _Nested(ShapeError):
 
 @dataclass(frozen=True)
 class Assembly:
-    """What the layers of one network share.
+    """The context that the layers of one network share, and the modules made of them.
 
     Args:
-        options: of the network; they say what neurons are like where a layer does not.
-        classes: number of classes.
+        options: the options of the network, which say what neurons are like where a layer does not.
+        classes: the number of classes.
     """
 
     options: ModelOptions
     classes: int
 
     def flow(self, layers: Sequence[LayerSpec], shape: Shape, where: str) -> list[Shape]:
-        """Shapes from the input to the output, that of the input first.
+        """The shapes from the input to the output, the shape of the input first.
 
         Args:
-            layers: in the order in which they run.
-            shape: of the input, without time and batch.
+            layers: the layers in the order in which they run.
+            shape: the shape of the input, without time and batch.
             where: the key that holds the list, for errors.
 
         Raises:
-            ShapeError: a layer cannot take what comes to it; names its position and kind.
+            ShapeError: a layer cannot take what comes to it; the message names its position and
+                kind.
         """
         shapes = [shape]
         for k, layer in enumerate(layers):
@@ -156,7 +157,7 @@ def _read(given: Any) -> LayerSpec:
 
 
 def _written(layer: LayerSpec) -> dict[str, Any]:
-    """The mapping that reads as this layer; what is not given stays out."""
+    """The mapping that reads as this layer; options that are not given stay out."""
     options = layer.model_dump(mode="json", exclude_none=True)
     if layer.kind not in type(layer).model_fields:
         return {layer.kind: options}
@@ -168,17 +169,17 @@ AnyLayer = Annotated[LayerSpec, PlainValidator(_read), PlainSerializer(_written)
 
 
 def bad_option(message: str) -> PydanticCustomError:
-    """The error of a validator, told in these words after the key."""
+    """The error of a validator; its words stand behind the key."""
     return PydanticCustomError("bad_options", "{message}", {"message": message})
 
 
 def whole(given: Any, low: int) -> bool:
-    """Is it a whole number of at least ``low``?"""
+    """Whether a value is a whole number of at least ``low``."""
     return isinstance(given, int) and not isinstance(given, bool) and given >= low
 
 
 def sizes_of(low: int, *words: str | None) -> PlainValidator:
-    """Reads a whole number, a list of them, or one of the words (``None`` where it may be left)."""
+    """A validator of sizes: a whole number, a list of them, or a word (None: may be left out)."""
 
     def read(given: Any) -> Any:
         if given in words or whole(given, low):
@@ -202,7 +203,7 @@ def axes_of(shape: Shape) -> int:
     """The number of axes of maps ``(C, L)`` or ``(C, H, W)``.
 
     Raises:
-        ShapeError: these are no maps.
+        ShapeError: the shape is that of no maps.
     """
     if len(shape) not in (2, 3):
         raise ShapeError("it takes maps (channels, length) or (channels, height, width)")
@@ -213,7 +214,7 @@ def per_axis(name: str, given: int | list[int] | str, axes: int) -> Any:
     """A size for each axis; words stay as they are.
 
     Raises:
-        ShapeError: it is a list of another length.
+        ShapeError: the size is a list of another length.
     """
     if isinstance(given, str):
         return given
@@ -224,5 +225,5 @@ def per_axis(name: str, given: int | list[int] | str, axes: int) -> Any:
 
 
 def as_text(shape: Shape) -> str:
-    """A shape as one writes it, 2 x 34 x 34."""
+    """A shape as text, such as ``2 x 34 x 34``."""
     return " x ".join(map(str, shape))

@@ -10,7 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models import kinds, neurons, norms, units  # noqa: F401 - defining a kind makes it known
+from lfp_snn.models import attention, kinds, neurons, norms, units  # noqa: F401 - makes them known
 from lfp_snn.models.layer import AnyLayer, Assembly, as_text
 from lfp_snn.models.options import ModelOptions
 
@@ -26,9 +26,10 @@ class Layers(ModelOptions):
     neuron that does not say otherwise.
 
     Attributes:
-        layers: each a kind with its options; see :mod:`lfp_snn.models.kinds`,
+        layers: the layers, each a kind with its options; see :mod:`lfp_snn.models.kinds`,
             :mod:`lfp_snn.models.norms`, :mod:`lfp_snn.models.neurons`,
-            :mod:`lfp_snn.models.units` and :mod:`lfp_snn.models.branches`.
+            :mod:`lfp_snn.models.units`, :mod:`lfp_snn.models.branches` and
+            :mod:`lfp_snn.models.attention`.
         learn_beta: whether the decay of the neurons learns.
         learn_threshold: whether their threshold learns.
     """

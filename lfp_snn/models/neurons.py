@@ -1,4 +1,4 @@
-"""The kinds of layers that are neurons; what is not given is as the model says.
+"""The kinds of layers that are neurons; options that are not given are as the model says.
 
 A kind that recurs hears its own spikes of the step before: ``all`` to all (of maps through a
 convolution with a ``kernel``), or ``one`` to one.
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class NeuronsSpec(LayerSpec):
-    """Neurons of any kind: what they share."""
+    """The base of layers that are neurons of any kind."""
 
     #: Of snntorch.
     neuron: ClassVar[Any]
@@ -42,23 +42,24 @@ class NeuronsSpec(LayerSpec):
 
     @override
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
-        """The module of snntorch."""
+        """The neurons as a module of snntorch."""
         own = self.model_dump(exclude_none=True, exclude=self.put_otherwise)
         arguments = {**own, **self.arguments(shape)}
         made: nn.Module = assembly.options.neurons(self.neuron, self.without, **arguments)
         return made
 
     def arguments(self, shape: Shape) -> dict[str, Any]:
-        """What the module takes that is no option of the layer by the same name.
+        """The arguments of the module that are no options of the layer by the same name.
 
         Raises:
-            ShapeError: it cannot take inputs of that shape, or its options do not fit each other.
+            ShapeError: the layer cannot take inputs of that shape, or its options do not fit each
+                other.
         """
         return {}
 
     @override
     def out(self, shape: Shape, assembly: Assembly) -> Shape:
-        """That of the input."""
+        """The shape of the output, which is the shape of the input."""
         self.arguments(shape)
         if "reset_delay" in self.without and not assembly.options.reset_delay:
             raise ShapeError(
@@ -69,7 +70,7 @@ class NeuronsSpec(LayerSpec):
 
 
 class _SpikingSpec(NeuronsSpec):
-    """Neurons that spike."""
+    """The base of layers of neurons that spike."""
 
     threshold: float | None = Field(default=None, gt=0)
     reset: Reset | None = None
@@ -80,9 +81,9 @@ class LifSpec(_SpikingSpec):
     """Leaky integrate-and-fire neurons.
 
     Attributes:
-        beta: decay of the membrane per step, in [0, 1].
-        threshold: membrane above which a neuron spikes, > 0.
-        reset: ``subtract`` the threshold, ``zero`` the membrane, or ``none``.
+        beta: the decay of the membrane per step, in [0, 1].
+        threshold: the membrane above which a neuron spikes, > 0.
+        reset: what a spike does: ``subtract`` the threshold, ``zero`` the membrane, or ``none``.
         reset_delay: whether the reset acts one step after the spike.
         learn_beta: whether the decay learns.
         learn_threshold: whether the threshold learns.
@@ -96,7 +97,7 @@ class LifSpec(_SpikingSpec):
 
 
 class _RecurrentSpec(NeuronsSpec):
-    """Neurons that hear their own spikes."""
+    """The base of layers of neurons that hear their own spikes."""
 
     put_otherwise: ClassVar[set[str]] = {"recurrent", "kernel"}
     recurrent: Literal["all", "one"] = "all"
@@ -118,11 +119,11 @@ class _RecurrentSpec(NeuronsSpec):
 
 
 class RLifSpec(_RecurrentSpec, LifSpec):
-    """That with a recurrent synapse; attributes as of :class:`LifSpec`.
+    """Leaky integrate-and-fire neurons with a recurrent synapse; attributes as of :class:`LifSpec`.
 
     Attributes:
-        recurrent: ``all`` to all, or ``one`` to one.
-        kernel: size of the convolution through which maps recur.
+        recurrent: the connections, ``all`` to all, or ``one`` to one.
+        kernel: the size of the convolution through which maps recur.
     """
 
     kind: ClassVar[str] = "rlif"
@@ -133,8 +134,8 @@ class SynapticSpec(LifSpec):
     """Neurons with a synaptic current of their own; attributes as of :class:`LifSpec`.
 
     Attributes:
-        alpha: decay of the current per step, in [0, 1].
-        learn_alpha: whether it learns.
+        alpha: the decay of the current per step, in [0, 1].
+        learn_alpha: whether the decay of the current learns.
     """
 
     kind: ClassVar[str] = "synaptic"
@@ -144,9 +145,10 @@ class SynapticSpec(LifSpec):
 
 
 class RSynapticSpec(_RecurrentSpec, _SpikingSpec):
-    """That with a recurrent synapse; attributes as of :class:`SynapticSpec` and :class:`RLifSpec`.
+    """Neurons with a synaptic current and a recurrent synapse.
 
-    Its reset always acts one step after the spike: snntorch's fails at once.
+    Attributes are as of :class:`SynapticSpec` and :class:`RLifSpec`. The reset always acts one step
+    after the spike: snntorch's neuron fails with a reset at once.
     """
 
     kind: ClassVar[str] = "rsynaptic"
@@ -162,10 +164,10 @@ class AlphaSpec(_SpikingSpec):
     """Neurons whose membrane is the difference of two currents, so that it rises and falls.
 
     Attributes:
-        alpha: decay of the excitatory current per step, in (0, 1].
-        beta: decay of the inhibitory one, faster, in (0, alpha).
-        threshold: membrane above which a neuron spikes, > 0.
-        reset: as of :class:`LifSpec`; snntorch's own choice here is ``zero``.
+        alpha: the decay of the excitatory current per step, in (0, 1].
+        beta: the decay of the inhibitory current per step, which is faster, in (0, alpha).
+        threshold: the membrane above which a neuron spikes, > 0.
+        reset: what a spike does, as for :class:`LifSpec`; snntorch's own choice here is ``zero``.
         learn_beta: whether the faster decay learns.
         learn_threshold: whether the threshold learns.
     """
@@ -191,11 +193,11 @@ class LapicqueSpec(_SpikingSpec):
     """Leaky integrate-and-fire neurons with the gain and the leak of an RC circuit.
 
     Attributes:
-        R: resistance, > 0.
-        C: capacitance, > 0; a step keeps ``1 - time_step / (R C)`` and adds ``time_step / C``.
-        time_step: > 0.
-        threshold: membrane above which a neuron spikes, > 0.
-        reset: as of :class:`LifSpec`.
+        R: the resistance, > 0.
+        C: the capacitance, > 0; a step keeps ``1 - time_step / (R C)`` and adds ``time_step / C``.
+        time_step: the length of a time step, > 0.
+        threshold: the membrane above which a neuron spikes, > 0.
+        reset: what a spike does, as for :class:`LifSpec`.
         learn_threshold: whether the threshold learns.
     """
 
@@ -210,10 +212,11 @@ class LapicqueSpec(_SpikingSpec):
 class ReadoutSpec(NeuronsSpec):
     """Leaky integrators that never spike, as the last layer: their membranes are the output.
 
-    Read by the mean membrane; takes a reward or loss of membranes, such as ``membrane_coded``.
+    The class is read by the mean membrane; such a layer takes a reward or loss of membranes, such
+    as ``membrane_coded``.
 
     Attributes:
-        beta: decay of the membrane per step, in [0, 1].
+        beta: the decay of the membrane per step, in [0, 1].
         learn_beta: whether the decay learns.
     """
 

@@ -1,6 +1,6 @@
-"""A file of the Neuromorphic Intermediate Representation as a network that TemporalLFP runs.
+"""Networks from files of the Neuromorphic Intermediate Representation, for TemporalLFP to run.
 
-The inverse of ``lfp_snn.analysis.exchange.nir_export``, whose equations it reads backwards:
+This is the inverse of ``lfp_snn.analysis.exchange.nir_export``, whose equations it reads backwards:
 ``beta = 1 - dt / tau``, and the membrane is taken in units of ``R dt / tau`` so that current enters
 it unscaled; of a ``CubaLIF``, ``alpha = 1 - dt / tau_syn`` and the unit is
 ``w_in dt / tau_syn * R dt / tau_mem``. A ``.nir`` file is HDF5 with numbers and names; reading it
@@ -9,9 +9,7 @@ runs no code of the file.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,10 @@ from torch import Tensor, nn
 
 from lfp_snn.errors import DataError, NetworkError, require
 from lfp_snn.models.nir_graph import Place, metadata_of, places_of
+from lfp_snn.models.nir_time import DT, timed
 from lfp_snn.unpacking import open_hdf5, reading
 
 __all__ = ["DT", "NIRNetwork", "from_nir", "load_nir"]
-
-#: Seconds of a step, what snntorch and SpikingJelly assume where a file does not say.
-DT = 1e-4
 
 _SMALL = frozenset(
     ("dilation", "end_dim", "groups", "input_shape", "input_type", "kernel_size", "output_type",
@@ -44,13 +40,13 @@ def load_nir(path: Path | str, dt: float | None = None) -> NIRNetwork:
 
     Args:
         path: the file.
-        dt: seconds of a step; by default what the file says, or 0.1 ms where it says nothing.
+        dt: the seconds of a step; by default what the file says, or 0.1 ms where it says nothing.
 
     Raises:
         DataError: the file is absent, is not NIR, leads to other files, or describes no network
             that can be built.
-        NetworkError: a node has no counterpart in snntorch (it is named, with the reason), or the
-            package ``nir`` is not installed.
+        NetworkError: a node has no counterpart in snntorch (the message names it, with the reason),
+            or the package ``nir`` is not installed.
     """
     require("nir", "exchange")
     import nir
@@ -80,11 +76,11 @@ def _check_sizes(path: Path, file: Any) -> None:
 
 
 def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
-    """As :func:`load_nir`, from a ``nir.NIRGraph``.
+    """Build the network of a ``nir.NIRGraph``; arguments and errors are as of :func:`load_nir`.
 
-    An ``IF`` integrates ``R I`` over a step of ``dt``. Where neither the file nor the caller says
-    what a step is, simulators without units (sinabs) mean the threshold as it stands, in steps; a
-    warning says so.
+    Where neither the file nor the caller says how long a step is, it takes 0.1 ms, or, where the
+    numbers can only be meant so, they are taken in steps and a warning says it
+    (:mod:`lfp_snn.models.nir_time`).
     """
     import nir
 
@@ -96,8 +92,7 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
             "expected one of each."
         )
     given = metadata_of(graph).get("dt") if dt is None else dt
-    step = DT if given is None else float(given)
-    places = places_of(graph)
+    places, step = timed(places_of(graph), given)
     (source,), (target,) = graph.inputs, graph.outputs
     (last,) = (place.inputs for place in places if place.name == target)
     neurons = {p.name for p in places if isinstance(p.node, nir.LIF | nir.IF | nir.CubaLIF)}
@@ -107,43 +102,20 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
         )
     stages = [
         (place, _module(place, step, output=place.name == last[0]))
-        for place in _timed(places, step, stated=given is not None)
+        for place in places
         if place.name not in (source, target)
     ]
     shape = tuple(int(n) for n in np.atleast_1d(graph.nodes[source].input_type["input"]))
     return NIRNetwork(source, stages, shape)
 
 
-def _timed(places: Sequence[Place], dt: float, *, stated: bool) -> list[Place]:
-    """The nodes; R of those that integrate per step given per second, if the file says none."""
-    import nir
-
-    found, in_steps = [], []
-    for place in places:
-        # With R = 1 / dt a current enters unscaled, as programs write it that think in seconds.
-        if not stated and isinstance(place.node, nir.IF) and not np.allclose(place.node.r * dt, 1):
-            node = nir.IF(place.node.r / dt, place.node.v_threshold, place.node.v_reset)
-            node.metadata = place.node.metadata
-            in_steps.append(place.name)
-            place = replace(place, node=node)
-        found.append(place)
-    if in_steps:
-        warnings.warn(
-            "The file does not say how long a step is: the thresholds of "
-            f"{', '.join(in_steps)} (IF) are taken as they stand, in steps and not in seconds; "
-            "give dt if that is wrong.",
-            stacklevel=3,
-        )
-    return found
-
-
 class NIRNetwork(nn.Module):
-    """One time step of a network that came from NIR; inputs of a node are added.
+    """A network that came from NIR, as a module of one time step; inputs of a node are added.
 
     Args:
-        source: name of the input.
+        source: the name of the input.
         stages: the nodes in the order in which they run, each with its module or factor.
-        input_shape: of one input, without time and batch.
+        input_shape: the shape of one input, without time and batch.
     """
 
     def __init__(
@@ -171,7 +143,7 @@ class NIRNetwork(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         """Parameters by their names in the network that was exported, in the order of the graph.
 
-        A file of another program knows no such names; then they are those of the nodes.
+        A file of another program knows no such names; the names are then those of the nodes.
         """
         return {
             f"{path}.{key}": parameter.detach()
@@ -198,7 +170,7 @@ def _refuse(name: str, node: Any, reason: str) -> NetworkError:
 
 
 def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
-    """The module of a node, or the factor of a scale; this is the map of nodes."""
+    """The module of a node, or the factor of a scale: the map from NIR to snntorch."""
     import nir
 
     name, node = place.name, place.node
@@ -230,7 +202,7 @@ def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
 
 
 def _synapse(name: str, node: Any) -> nn.Module:
-    """A synapse with its weights."""
+    """The synapse of a node, with its weights."""
     import nir
 
     if isinstance(node, nir.Affine | nir.Linear):
@@ -246,7 +218,7 @@ def _synapse(name: str, node: Any) -> nn.Module:
 
 
 class _SumPool(nn.Module):
-    """Sum pooling, as a mean times the size of its window."""
+    """Sum pooling, computed as a mean times the size of its window."""
 
     def __init__(self, pool: nn.AvgPool2d, area: float) -> None:
         super().__init__()
@@ -364,7 +336,7 @@ def _recurrent(
 
 
 def _constant(values: FLOAT, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A constant of neurons, no larger than it must be."""
+    """A constant of neurons, in the smallest shape that holds it."""
     return torch.tensor(_narrow(values), dtype=dtype)
 
 

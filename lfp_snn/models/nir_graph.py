@@ -21,13 +21,13 @@ Edges = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Place:
-    """A node where it stands.
+    """A node with its place in the order of a graph.
 
     Attributes:
-        name: of the node; of one in a subgraph ``<subgraph>.<node>``.
+        name: the name of the node; ``<subgraph>.<node>`` for a node in a subgraph.
         node: the ``nir.NIRNode``.
-        inputs: names of the nodes that it takes, which stand before it.
-        loop: of neurons, the synapse through which they hear their own spikes a step later.
+        inputs: the names of the nodes whose output it takes, which stand before it.
+        loop: the synapse through which neurons hear their own spikes a step later, if any.
     """
 
     name: str
@@ -40,8 +40,8 @@ def places_of(graph: Any) -> list[Place]:
     """The nodes of a ``nir.NIRGraph``, each after those that it takes.
 
     Raises:
-        NetworkError: it is recurrent in another way than by loops of neurons through one synapse,
-            or a subgraph has several inputs or outputs.
+        NetworkError: the graph is recurrent in another way than by loops of neurons through one
+            synapse, or a subgraph has several inputs or outputs.
     """
     nodes, edges = _inlined(graph)
     loops = _loops(nodes, edges)
@@ -74,7 +74,7 @@ def metadata_of(node: Any) -> dict[str, Any]:
 
 
 def _inlined(graph: Any) -> tuple[dict[str, Any], Edges]:
-    """Nodes and edges with what is in subgraphs, whose inputs and outputs are gone."""
+    """The nodes and edges of a graph and its subgraphs, whose inputs and outputs are gone."""
     import nir
 
     nodes, edges = dict(graph.nodes), [(str(a), str(b)) for a, b in graph.edges]

@@ -1,4 +1,4 @@
-"""The kinds of layers that normalise; between a synapse and its neurons one acts as part of it.
+"""The kinds of layers that normalise; between a synapse and its neurons one is part of the synapse.
 
 A shift of exactly zero, torch's default, never learns, so that shifts are drawn.
 """
@@ -28,14 +28,15 @@ __all__ = [
 
 
 class NormSpec(LayerSpec):
-    """What all of them share.
+    """The base of layers that normalise.
 
     Attributes:
-        statistics: how credit goes through it: its statistics held ``fixed``, or ``through`` them
-            too; null: as the learner says (``learner.statistics``).
-        affine: whether it has a scale and a shift, which calibration needs to set a firing rate.
-        shift: initial shifts are uniform between minus this and this.
-        eps: added to the variance.
+        statistics: how credit goes through the layer: its statistics held ``fixed``, or ``through``
+            them too; null: as the learner says (``learner.statistics``).
+        affine: whether the layer has a scale and a shift, which calibration needs to set a firing
+            rate.
+        shift: the bound of the initial shifts, which are uniform between minus this and this.
+        eps: the number that is added to the variance.
     """
 
     statistics: Statistics | None = None
@@ -57,10 +58,12 @@ class NormSpec(LayerSpec):
 
 
 class BatchNormSpec(NormSpec):
-    """A channel over all steps, samples and space; the other attributes are those of all norms.
+    """Batch normalisation of a channel over all steps, samples and space.
+
+    The other attributes are those of :class:`NormSpec`.
 
     Attributes:
-        momentum: of the running statistics.
+        momentum: the momentum of the running statistics.
     """
 
     kind: ClassVar[str] = "batchnorm"
@@ -72,11 +75,11 @@ class BatchNormSpec(NormSpec):
 
 
 class BatchNormThroughTimeSpec(NormSpec):
-    """A channel at each step, over samples and space, with a scale for each step and no shift.
+    """Batch normalisation of a channel at each step, with a scale for each step and no shift.
 
     Attributes:
-        batchnorm_through_time: number of steps, of the data.
-        momentum: of the running statistics.
+        batchnorm_through_time: the number of time steps of the data.
+        momentum: the momentum of the running statistics.
 
     Source: Kim and Panda, Revisiting Batch Normalization for Training Low-Latency Deep Spiking
     Neural Networks from Scratch, 2020; ``snntorch.BatchNormTT1d``.
@@ -94,7 +97,7 @@ class BatchNormThroughTimeSpec(NormSpec):
 
 
 class LayerNormSpec(NormSpec):
-    """All units of a sample at a step, each with a scale and shift of its own."""
+    """Normalisation of all units of a sample at a step, each with its own scale and shift."""
 
     kind: ClassVar[str] = "layernorm"
 
@@ -103,10 +106,10 @@ class LayerNormSpec(NormSpec):
 
 
 class GroupNormSpec(NormSpec):
-    """A group of channels of a sample at a step.
+    """Normalisation of each group of channels of a sample at a step.
 
     Attributes:
-        groupnorm: number of groups, which divides the channels.
+        groupnorm: the number of groups, which divides the number of channels.
     """
 
     kind: ClassVar[str] = "groupnorm"
@@ -119,7 +122,7 @@ class GroupNormSpec(NormSpec):
 
 
 class InstanceNormSpec(NormSpec):
-    """A channel of a sample at a step, over space."""
+    """Normalisation of each channel of a sample at a step, over space."""
 
     kind: ClassVar[str] = "instancenorm"
 

@@ -1,4 +1,4 @@
-"""What every architecture shares: its neurons and its initial scale."""
+"""The options that every architecture shares: its neurons and its initial scale."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Reset = Literal["subtract", "zero", "none"]
 
 
 class ModelOptions(Choice):
-    """What every architecture shares: its neurons and its initial scale.
+    """The options that every architecture shares: its neurons and its initial scale.
 
     Attributes:
-        beta: decay of the membrane per step, in [0, 1].
-        threshold: membrane above which a neuron spikes, > 0.
+        beta: the decay of the membrane per step, in [0, 1].
+        threshold: the membrane above which a neuron spikes, > 0.
         reset: what a spike does to the membrane: ``subtract`` the threshold, ``zero`` it, ``none``.
         reset_delay: whether the reset acts one step after the spike, as snntorch's default does.
-        scale: initial weights and biases relative to PyTorch's default, > 0.
+        scale: the size of initial weights and biases relative to PyTorch's default, > 0.
     """
 
     beta: float = Field(default=0.9, ge=0, le=1)
@@ -38,7 +38,7 @@ class ModelOptions(Choice):
     scale: float = Field(default=2.0, gt=0)
 
     def build(self, input_shape: Sequence[int], classes: int) -> nn.Sequential:
-        """The network for one input of ``input_shape`` (without time and batch).
+        """Build the network for inputs of ``input_shape`` (without time and batch).
 
         Raises:
             ShapeError: the input does not suit the architecture.
@@ -59,10 +59,10 @@ class ModelOptions(Choice):
 
     @abstractmethod
     def _stages(self, input_shape: tuple[int, ...], classes: int) -> list[nn.Module]:
-        """The stages in order; the last one is the output."""
+        """The stages of the network in order; the last one is the output."""
 
     def neuron_options(self) -> dict[str, Any]:
-        """What neurons are like, as arguments of :meth:`neurons`."""
+        """The options of the network's neurons, as arguments of :meth:`neurons`."""
         return {
             "beta": self.beta,
             "threshold": self.threshold,
@@ -76,12 +76,12 @@ class ModelOptions(Choice):
         return made
 
     def neurons(self, kind: Any, without: Collection[str] = (), **own: Any) -> Any:
-        """Neurons of another kind of snntorch.
+        """Neurons of a given class of snntorch, with the options of this network.
 
         Args:
-            kind: the class.
-            without: options of the network that it does not take.
-            own: options of their own.
+            kind: the class of the neurons.
+            without: the options of the network that this class does not take.
+            own: the options of these neurons alone.
         """
         shared = self.neuron_options().items()
         options = {key: value for key, value in shared if key not in without} | own

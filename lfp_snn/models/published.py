@@ -16,9 +16,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from lfp_snn.models.branches import ResidualSpec
-from lfp_snn.models.convolutional import Convolutional
 from lfp_snn.models.kinds import DropoutSpec, FlattenSpec, MaxPoolSpec
 from lfp_snn.models.layer import LayerSpec
+from lfp_snn.models.widths import Convolutional
 
 __all__ = ["DeeperSNN", "LifCNN", "LifResNet", "LifVGG"]
 
@@ -95,7 +95,7 @@ class LifVGG(Convolutional):
     are those of the published VGG for CIFAR, whose ReLU are LIF neurons here (see the module).
 
     Attributes:
-        dropout: share of the hidden linear units that is left out; the ReLU network has 0.5.
+        dropout: the share of the hidden linear units that is left out; the ReLU network has 0.5.
     """
 
     name: Literal["lif_vgg"] = "lif_vgg"

@@ -15,7 +15,7 @@ __all__ = ["ActivationSpec", "LeakyReLUSpec", "StepSpec"]
 
 
 class ActivationSpec(LayerSpec):
-    """An elementwise activation without options; there is one kind for each of its modules."""
+    """The base of layers that are elementwise activations, one kind for each module."""
 
     made: ClassVar[type[nn.Module]]
 
@@ -25,7 +25,7 @@ class ActivationSpec(LayerSpec):
 
     @override
     def out(self, shape: Shape, assembly: Assembly) -> Shape:
-        """That of the input."""
+        """The shape of the output, which is the shape of the input."""
         return shape
 
 
@@ -72,7 +72,7 @@ class SigmoidSpec(ActivationSpec):
 
 
 class SignSpec(ActivationSpec):
-    """The sign, -1, 0 or 1."""
+    """The sign of the input, -1, 0 or 1 (:class:`lfp_snn.activations.Sign`)."""
 
     kind: ClassVar[str] = "sign"
     made: ClassVar[type[nn.Module]] = activations.Sign
@@ -82,7 +82,7 @@ class LeakyReLUSpec(ActivationSpec):
     """``nn.LeakyReLU``.
 
     Attributes:
-        slope: where the input is negative.
+        slope: the slope where the input is negative.
     """
 
     kind: ClassVar[str] = "leaky_relu"
@@ -90,16 +90,16 @@ class LeakyReLUSpec(ActivationSpec):
 
     @override
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
-        """The module."""
+        """An ``nn.LeakyReLU`` with this slope."""
         return nn.LeakyReLU(self.slope)
 
 
 class StepSpec(ActivationSpec):
-    """The step function, 0 or 1.
+    """The step function of the input, 0 or 1.
 
     Attributes:
-        threshold: above which a unit is active.
-        noise: standard deviation of what is added while training.
+        threshold: the value above which a unit is active.
+        noise: the standard deviation of the noise that is added while training.
     """
 
     kind: ClassVar[str] = "step"

@@ -3,23 +3,23 @@ r"""Rewards at the output spikes, and how a prediction is read from them.
 A reward turns the output ``[T, B, C]`` and the labels ``[B]`` into the relevance that enters the
 network, one value per class, step and sample. A positive value asks for more of what made the
 membrane, a negative one for less. It may look at the membranes too, and at targets: what the
-output should be, or what it earned. Those that are functions of what was seen so far can be
-evaluated step by step while a sequence still runs (:meth:`StepwiseReward.step`): then each step
-is rewarded as the last step of what has been seen.
+output should be, or what it earned. Rewards that depend on the steps so far alone can be
+evaluated step by step while a sequence still runs (:meth:`StepwiseReward.step`): each step is
+then rewarded as if it were the last one.
 
 Samples that end early (``lengths``) get no reward after their end, and count over their own T.
 
 ========== =======================================================================
 module     what it holds
 ========== =======================================================================
-base       what a reward is
-rate       of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only
-latency    of the first spike
-readout    of membranes, for outputs that never spike
-targets    regression to a membrane or to a spike train
-values     of outputs that are no spikes: softmax, sigmoid, mistakes only
-outside    a number per sample, or a function of the user
-loss       a differentiable loss of the output spikes
+base       the base classes of rewards
+rate       rewards of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only
+latency    a reward of the first spike
+readout    a reward of membranes, for outputs that never spike
+targets    rewards that regress to a membrane or to a spike train
+values     rewards of outputs that are no spikes: softmax, sigmoid, mistakes only
+outside    rewards from outside: a number per sample, or a function of the user
+loss       a differentiable loss of the output spikes as a reward
 ========== =======================================================================
 """
 

@@ -1,4 +1,4 @@
-"""What a reward is, and how a class is read from scores."""
+"""The base classes of rewards, and how a class is read from scores."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Labels = Tensor | Sequence[int] | npt.NDArray[Any]
 
 
 class Prediction(NamedTuple):
-    """Classes int64 ``[B]``, and bool ``[B]``: was the best score shared (lowest index won)?"""
+    """The classes, int64 ``[B]``, and whether the best score was shared, bool ``[B]``."""
 
     classes: Tensor
     ties: Tensor
 
 
 class RewardState(NamedTuple):
-    """What a reward remembers of a stream: the evidence ``[B, C]`` and the steps seen.
+    """The state of a reward in a stream: the evidence ``[B, C]`` and the number of steps so far.
 
-    The steps are one number, or ``[B, 1]`` where samples began at different times.
+    The number of steps is one number, or ``[B, 1]`` where samples began at different times.
     """
 
     evidence: Tensor
@@ -47,8 +47,8 @@ class RewardState(NamedTuple):
 def ties(scores: Tensor) -> Prediction:
     """Read classes from scores ``[B, C]``: the highest wins, the lowest index among equals.
 
-    Scores are equal if they differ by what rounding may make of sums, a millionth: counts of votes
-    are no whole numbers.
+    Scores are equal if they differ by a millionth at most, as rounding of sums may make them:
+    counts of votes are no whole numbers.
     """
     best = scores.max(-1, keepdim=True).values
     winners = torch.isclose(scores, best.expand_as(scores), rtol=ROUNDING, atol=0)
@@ -56,16 +56,17 @@ def ties(scores: Tensor) -> Prediction:
 
 
 class Reward(ABC):
-    """What every reward offers: the reward of a sequence and the prediction.
+    """The base of all rewards: the reward of a sequence and the prediction.
 
-    To make one, subclass it and implement :meth:`reward`; :meth:`scores` too, where the class is
-    not that with the most spikes. ``REWARDS["mine"] = Mine`` (a dataclass of its options) then
+    To make one, subclass it and implement :meth:`reward`; :meth:`scores` too, if the class is not
+    the output with the most spikes. ``REWARDS["mine"] = Mine`` (a dataclass of its options) then
     lets settings name it.
 
     Attributes:
-        regresses: can its targets be numbers to learn, and no class be known?
-        looks_at: what of the output. Neurons have spikes and membranes, a readout, whose neurons
-            never spike, membranes alone, and a network that ends in no neurons values alone.
+        regresses: whether the targets can be numbers to learn, where no class is known.
+        looks_at: the part of the output that the reward looks at. Neurons have spikes and
+            membranes, a readout, whose neurons never spike, membranes alone, and a network that
+            ends in no neurons values alone.
     """
 
     looks_at: ClassVar[LooksAt] = "spikes"
@@ -73,7 +74,7 @@ class Reward(ABC):
 
     @property
     def is_credit(self) -> bool:
-        """Is the reward credit of the output at every step, silent or not, and no relevance?
+        """Whether the reward is credit of the output at every step, silent or not, not relevance.
 
         Relevance, as published, has its place at the spikes: what a spike did is good or bad.
         Credit says what a spike would be worth, at every step; a rule that knows silence
@@ -84,10 +85,10 @@ class Reward(ABC):
         return False
 
     def suited(self, *, takes_credit: bool) -> Self:
-        """The same reward with what was left open decided by the rule at the output.
+        """A reward like this one, with open options decided by the rule at the output.
 
         Args:
-            takes_credit: :meth:`lfp_snn.TemporalLFP.takes_credit` of the rules.
+            takes_credit: what :meth:`lfp_snn.TemporalLFP.takes_credit` says of the rules.
         """
         return self
 
@@ -100,20 +101,20 @@ class Reward(ABC):
         membranes: Tensor | None = None,
         targets: Tensor | None = None,
     ) -> Tensor:
-        """Reward of a whole sequence.
+        """The reward of a whole sequence.
 
         Args:
-            spikes: output spikes ``[T, B, C]``, 0 or 1, floating dtype; values, for rewards that
-                look at them.
-            labels: integers ``[B]``, the true classes, for rewards that look at them: a tensor, a
+            spikes: the output spikes ``[T, B, C]``, 0 or 1, floating dtype; values, for rewards
+                that look at them.
+            labels: the true classes, integers ``[B]``, for rewards that look at them: a tensor, a
                 list or an array.
-            lengths: int ``[B]``, steps of each sample; T if ``None``.
-            membranes: output membranes ``[T, B, C]``, for rewards that look at them.
+            lengths: the steps of each sample, int ``[B]``; T if ``None``.
+            membranes: the output membranes ``[T, B, C]``, for rewards that look at them.
             targets: what the output should be, or what it earned, for rewards that look at it;
-                each says in which shape.
+                each reward says in which shape.
 
         Returns:
-            ``[T, B, C]`` in the dtype of the spikes, zero after a sample's end.
+            The reward ``[T, B, C]`` in the dtype of the spikes, zero after a sample's end.
 
         Raises:
             ShapeError: shapes do not fit, a label is no class, or something is missing.
@@ -124,19 +125,20 @@ class Reward(ABC):
         reward = self.reward(seen)
         if lengths is None:
             return reward
-        return reward * running(own[:, 0], spikes.shape[0], 3)
+        ends = _integers("lengths", lengths).to(spikes.device)
+        return reward * running(ends, spikes.shape[0], 3)
 
     @abstractmethod
     def reward(self, seen: Seen) -> Tensor:
-        """``[T, B, C]``; what lies after a sample's end does not matter."""
+        """Compute the reward ``[T, B, C]``; what lies after a sample's end does not matter."""
 
     def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
-        """Evidence ``[B, C]`` from which the class is read; the highest wins.
+        """The scores ``[B, C]`` from which the class is read; the highest wins.
 
         Args:
-            spikes: ``[T, B, C]``.
-            steps: of each sample, ``[B, 1]``.
-            membranes: ``[T, B, C]``, for rewards that look at them.
+            spikes: the output spikes ``[T, B, C]``.
+            steps: the number of steps of each sample, ``[B, 1]``.
+            membranes: the output membranes ``[T, B, C]``, for rewards that look at them.
         """
         return spikes.sum(0)
 
@@ -147,18 +149,18 @@ class Reward(ABC):
         lengths: Labels | None = None,
         membranes: Tensor | None = None,
     ) -> Prediction:
-        """Classes and ties from output spikes ``[T, B, C]``; arguments as in a call."""
+        """The classes and ties from output spikes ``[T, B, C]``; arguments are as in a call."""
         return ties(self.scores(spikes, own_steps(spikes, lengths), membranes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CreditReward(Reward):
-    """A reward that speaks at silence, if it is asked to: credit in the place of relevance.
+    """The base of rewards that can be given at silence too, as credit in the place of relevance.
 
     Args:
-        at_silence: credit at every step, what one more spike, or a higher value, would be worth
-            there. None: as published, unless a learner finds at the output a rule that takes
-            credit (:meth:`lfp_snn.TemporalLFP.takes_credit`).
+        at_silence: whether the reward is credit at every step: what one more spike, or a higher
+            value, would be worth there. With None it is as published, unless a learner finds at the
+            output a rule that takes credit (:meth:`lfp_snn.TemporalLFP.takes_credit`).
     """
 
     at_silence: bool | None = None
@@ -174,7 +176,7 @@ class CreditReward(Reward):
 
 
 class StepwiseReward(Reward):
-    """A reward that can be evaluated while a sequence still runs."""
+    """The base of rewards that can be evaluated while a sequence still runs."""
 
     #: Evidence before the first step.
     fresh: ClassVar[float] = 0.0
@@ -184,41 +186,41 @@ class StepwiseReward(Reward):
     def step(
         self, spikes: Tensor, labels: Labels, state: RewardState | None = None
     ) -> tuple[Tensor, RewardState]:
-        """Reward of one more step ``[B, C]`` of a stream, were it the last one.
+        """The reward of one more step ``[B, C]`` of a stream, as if it were the last one.
 
-        Equal to the last row of the reward of all that has been seen so far. Start with
-        ``state=None`` and hand the returned state on.
+        It equals the last row of the reward of all steps so far. Start with ``state=None`` and hand
+        the returned state on.
         """
         seen = self.observe(spikes, state)
         return self.now(spikes, labels, seen), seen
 
     def observe(self, spikes: Tensor, state: RewardState | None = None) -> RewardState:
-        """What is remembered after one more step ``[B, C]``, for which no labels are needed."""
+        """The state after one more step ``[B, C]``, for which no labels are needed."""
         if state is None:
             state = RewardState(torch.full_like(spikes, self.fresh), 0)
         return RewardState(self._gather(spikes, state), state.steps + 1)
 
     def now(self, spikes: Tensor, labels: Labels, seen: RewardState) -> Tensor:
-        """Reward of the step ``[B, C]`` that was observed last, were it the last one."""
+        """Reward of the step ``[B, C]`` that was observed last, as if the stream ended there."""
         truth = true_classes(spikes.shape, labels, spikes.device)
         steps = torch.ones_like(spikes[:, :1]) * seen.steps
         return self._now(spikes, seen.evidence, steps, truth)
 
     def standing(self, seen: RewardState) -> Tensor:
-        """Scores ``[B, C]`` of a stream so far, from which the class is read."""
+        """The scores ``[B, C]`` of a stream so far, from which the class is read."""
         return seen.evidence
 
     @abstractmethod
     def _gather(self, spikes: Tensor, before: RewardState) -> Tensor:
-        """Evidence ``[B, C]`` after one more step."""
+        """The evidence ``[B, C]`` after one more step."""
 
     @abstractmethod
     def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        """Reward of the last step from evidence that holds it, after ``steps`` ``[B, 1]``."""
+        """Reward of the last step, from evidence that includes it, after ``steps`` ``[B, 1]``."""
 
 
 class Seen(NamedTuple):
-    """What a reward may look at; see :meth:`Reward.__call__`. ``steps`` is ``[B, 1]``."""
+    """The values that a reward may look at (:meth:`Reward.__call__`), with ``steps`` ``[B, 1]``."""
 
     spikes: Tensor
     labels: Tensor | None
@@ -242,7 +244,7 @@ class Seen(NamedTuple):
         Targets ``[B, C]`` hold at every step.
 
         Raises:
-            ShapeError: they do not have the shape of the output.
+            ShapeError: the targets do not have the shape of the output.
         """
         if self.targets is not None and self.targets.shape == self.spikes.shape[1:]:
             return self.targets.to(self.spikes).expand_as(self.spikes)
@@ -255,7 +257,10 @@ class Seen(NamedTuple):
 
 
 def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
-    """Each sample's number of steps ``[B, 1]`` in the dtype of the spikes."""
+    """The number of steps of each sample, ``[B, 1]``, in the dtype of the spikes.
+
+    One that takes no part, of length 0, counts over one step: what it is divided by is no zero.
+    """
     steps, batch = spikes.shape[:2]
     if lengths is None:
         return torch.full((batch, 1), steps, dtype=spikes.dtype, device=spikes.device)
@@ -264,7 +269,7 @@ def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
         raise ShapeError(
             f"lengths has the shape {tuple(lengths.shape)}; expected ({batch},), one per sample."
         )
-    return lengths.to(spikes)[:, None]
+    return lengths.to(spikes).clamp(min=1)[:, None]
 
 
 def true_classes(shape: torch.Size, labels: Labels | None, device: torch.device) -> Tensor:
@@ -292,7 +297,7 @@ def _integers(what: str, given: Labels) -> Tensor:
     """Integers that a user gives as a tensor, a list or an array, as a tensor.
 
     Raises:
-        ShapeError: they are something else; says what.
+        ShapeError: the value is something else; the message says what.
     """
     try:
         found = torch.as_tensor(given)
@@ -310,7 +315,7 @@ def require_positive(name: str, value: float) -> None:
     """Refuse an option that is not positive and finite.
 
     Raises:
-        ConfigError: names the option.
+        ConfigError: the option is not; the message names it.
     """
     if not 0 < value < float("inf"):
         raise ConfigError(f"{name} is {value}; expected a positive finite number.")

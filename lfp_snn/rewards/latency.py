@@ -37,7 +37,7 @@ class FirstSpike(StepwiseReward):
     every class has spiked. The prediction is the class that spikes first.
 
     Args:
-        a: > 0, sharpness; a whole sequence of latency counts as ``a``. 15 did best on the
+        a: the sharpness, > 0; a whole sequence of latency counts as ``a``. 15 did best on the
             validation part of DVS-digits among 2, 5 and 15.
 
     Raises:
@@ -81,7 +81,7 @@ class FirstSpike(StepwiseReward):
 
 
 def _first_spike(spikes: Tensor, steps: Tensor) -> Tensor:
-    """Step of the first spike ``[B, C]``, ``steps`` where there is none."""
+    """The step of the first spike ``[B, C]``, ``steps`` where there is none."""
     active = spikes > 0
     first = active.to(torch.uint8).argmax(0).to(spikes.dtype)
     return torch.where(active.any(0), first, steps)

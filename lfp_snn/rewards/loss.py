@@ -1,4 +1,4 @@
-"""A differentiable loss of the output spikes as a reward."""
+"""The reward that a differentiable loss of the output spikes asks for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FromLoss(Reward):
-    r"""What a loss asks of the output spikes, as a reward: less loss is a reward.
+    r"""The reward that a loss asks of the output spikes: less loss is a reward.
 
     With :math:`g_{t,c} = \partial L / \partial s_{t,c}`, found by autograd *at the output alone*,
 
@@ -35,19 +35,20 @@ class FromLoss(Reward):
     :class:`~lfp_snn.rewards.SoftmaxRate` is T times less than this with the cross-entropy of the
     counts.
 
-    For Python only, since no config names code. Feedback is summed over the batch: take a loss that
-    is summed too, ``reduction="sum"``, so that each sample counts the same in every batch.
+    The reward is for Python only, since no config names code. Feedback is summed over the batch:
+    take a loss that is summed too, ``reduction="sum"``, so that each sample counts the same in
+    every batch.
 
     Args:
-        loss: called as ``loss(spikes, labels)`` with spikes ``[T, B, C]`` and labels int64 ``[B]``
-            (targets, if there are any); returns a number. Those of ``snntorch.functional``
-            (``ce_rate_loss()``, ``mse_count_loss()``) are such.
-        at_silence: leave out the factor ``s``: credit :math:`-g` at every step, which goes with the
-            rule :class:`~lfp_snn.rules.Rescale`.
+        loss: a function called as ``loss(spikes, labels)`` with spikes ``[T, B, C]`` and labels
+            int64 ``[B]`` (targets, if there are any), which returns a number. The losses of
+            ``snntorch.functional`` (``ce_rate_loss()``, ``mse_count_loss()``) are such functions.
+        at_silence: whether to leave out the factor ``s``: credit :math:`-g` at every step, which
+            goes with the rule :class:`~lfp_snn.rules.Rescale`.
 
     Raises:
         ShapeError: the loss is no number, or no function of the spikes that has a derivative.
-        NotFiniteError: its derivative is not finite.
+        NotFiniteError: the derivative of the loss is not finite.
 
     Example::
 
@@ -76,11 +77,11 @@ class FromLoss(Reward):
         return torch.where(wanted > 0, wanted, wanted * seen.spikes)
 
     def slope(self, spikes: Tensor, truth: Tensor | None) -> Tensor:
-        """Derivative of the loss by each output spike, ``[T, B, C]``.
+        """The derivative of the loss by each output spike, ``[T, B, C]``.
 
         Args:
-            spikes: ``[T, B, C]``.
-            truth: what the loss takes beside them.
+            spikes: the output spikes ``[T, B, C]``.
+            truth: what the loss takes beside the spikes, labels or targets.
         """
         name = getattr(self.loss, "__name__", type(self.loss).__name__)
         with torch.inference_mode(False), torch.enable_grad():

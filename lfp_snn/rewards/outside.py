@@ -37,8 +37,8 @@ class Scalar(Reward):
     it should have been.
 
     Args:
-        right: number of a sample whose class is read correctly.
-        wrong: number of one that is not.
+        right: the number of a sample whose class is read correctly.
+        wrong: the number of a sample whose class is not.
 
     Source: reinforcement by a scalar, in the place of the reward of Weber et al., TMLR 2025; the
     way it is shared is this project's.
@@ -73,16 +73,17 @@ class Scalar(Reward):
 class Function(Reward):
     """A user's function as a reward.
 
-    For Python only: no config can name one, since loading a config never runs code that it names.
+    The reward is for Python only: no config can name a function, since loading a config never runs
+    code that it names.
 
     Args:
-        function: called as ``function(spikes, labels, lengths, membranes)`` with spikes and
-            membranes ``[T, B, C]`` (membranes ``None`` where there are none), labels int64 ``[B]``
-            (or ``None``) and lengths int64 ``[B]``; returns the reward, a tensor ``[T, B, C]``.
-            What it returns after a sample's end is not used.
+        function: a function called as ``function(spikes, labels, lengths, membranes)`` with spikes
+            and membranes ``[T, B, C]`` (membranes ``None`` where there are none), labels int64
+            ``[B]`` (or ``None``) and lengths int64 ``[B]``; it returns the reward, a tensor ``[T,
+            B, C]``. What it returns after a sample's end is not used.
 
     Raises:
-        ShapeError: what it returned is no finite tensor of that shape.
+        ShapeError: what the function returned is no finite tensor of that shape.
 
     Example::
 

@@ -38,11 +38,11 @@ __all__ = ["BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "Softm
 
 @dataclass(frozen=True, kw_only=True)
 class _CountReward(CreditReward, StepwiseReward):
-    """What all of them share: two functions of the counts ``[B, C]`` and the steps ``[B, 1]``.
+    """The base of rewards by two functions of the counts ``[B, C]`` and the steps ``[B, 1]``.
 
     Args:
-        at_silence: punish a wrong class at every step, without the factor ``s``: credit; see
-            :class:`~lfp_snn.rewards.base.CreditReward`.
+        at_silence: whether to punish a wrong class at every step, without the factor ``s``, as
+            credit (:class:`~lfp_snn.rewards.base.CreditReward`).
     """
 
     @override
@@ -80,8 +80,9 @@ class RateCoded(_CountReward):
     at their spikes. The prediction is the class with the most spikes.
 
     Args:
-        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Source: Weber et al., TMLR 2025, section on spiking networks.
     """
@@ -101,9 +102,10 @@ class SoftmaxRate(_CountReward):
     .. math:: R_{t,y} = (1 - p_y) / T \qquad R_{t,c} = -s_{t,c}\, p_c / T
 
     Args:
-        a: > 0, how much one spike counts.
-        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        a: the weight of one spike, > 0.
+        at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Raises:
         ConfigError: ``a`` is not positive.
@@ -135,11 +137,12 @@ class BoundedSoftmax(_CountReward):
     that are not. With l = 0 and u = 1 this is :class:`SoftmaxRate`.
 
     Args:
-        a: > 0, how much one spike counts.
-        lower: l, in [0, upper): probabilities below it count as 0.
-        upper: u, in (lower, 1]: probabilities above it count as 1.
-        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        a: the weight of one spike, > 0.
+        lower: the bound l, in [0, upper): probabilities below it count as 0.
+        upper: the bound u, in (lower, 1]: probabilities above it count as 1.
+        at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -181,10 +184,11 @@ class Sigmoid(_CountReward):
     the middle at one half and an even T this is :class:`RateCoded`.
 
     Args:
-        a: > 0, how much one spike counts.
+        a: the weight of one spike, > 0.
         middle: the rate in spikes per step that is neither yes nor no, in (0, 1).
-        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -223,8 +227,9 @@ class Misclassification(_CountReward):
     which is no knowledge. A sample read rightly and alone gets nothing.
 
     Args:
-        at_silence: leave out the factor ``s``: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025,
     :math:`-\operatorname{sign}(o_c) [o_c > o_y]` at logits o. Punishment alone would silence a

@@ -30,7 +30,7 @@ class MembraneCoded(Reward):
     they do, their resets are part of what is read.
 
     Args:
-        a: > 0, how much a unit of membrane counts.
+        a: the weight of a unit of membrane, > 0.
 
     Raises:
         ConfigError: ``a`` is not positive.
@@ -58,7 +58,7 @@ def require_membranes(membranes: Tensor | None, spikes: Tensor) -> Tensor:
     """The output membranes, which are not optional here.
 
     Raises:
-        ShapeError: they are missing, or have another shape than the spikes.
+        ShapeError: the membranes are missing, or have another shape than the spikes.
     """
     if membranes is None or membranes.shape != spikes.shape:
         found = "none" if membranes is None else str(tuple(membranes.shape))
@@ -70,10 +70,10 @@ def require_membranes(membranes: Tensor | None, spikes: Tensor) -> Tensor:
 
 
 def mean_membranes(membranes: Tensor | None, spikes: Tensor, steps: Tensor) -> Tensor:
-    """Mean of the membranes ``[T, B, C]`` over the ``steps`` ``[B, 1]`` of each sample, ``[B, C]``.
+    """Means ``[B, C]`` of the membranes ``[T, B, C]`` over the ``steps`` ``[B, 1]`` of each sample.
 
     Raises:
-        ShapeError: as :func:`require_membranes`.
+        ShapeError: the membranes are missing, or have another shape than the spikes.
     """
     alive = Seen(spikes, None, steps, membranes, None).alive
     return (require_membranes(membranes, spikes) * alive).sum(0) / steps

@@ -1,4 +1,4 @@
-"""Regression: rewards that pull the output towards a target of its own shape."""
+"""Rewards for regression, which pull the output towards a target of its own shape."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class MembraneTarget(Reward):
     to reset.
 
     Args:
-        scale: g > 0, the difference that is rewarded in full.
-        high: target membrane of the true class.
-        low: target membrane of the other classes.
+        scale: the difference g that is rewarded in full, > 0.
+        high: the target membrane of the true class.
+        low: the target membrane of the other classes.
 
     Raises:
         ConfigError: an option is out of range.
@@ -99,8 +99,9 @@ class VanRossum(Reward):
     the most spikes is read.
 
     Args:
-        tau: > 0, decay time in steps. Short: spikes must coincide; long: their number counts.
-        period: >= 1, steps between target spikes of the true class.
+        tau: the decay time in steps, > 0. If it is short, spikes must coincide; if it is long,
+            their number counts.
+        period: the steps between target spikes of the true class, >= 1.
 
     Raises:
         ConfigError: an option is out of range.
@@ -131,12 +132,12 @@ class VanRossum(Reward):
         """The squared distance :math:`D^2` of each train to its target.
 
         Args:
-            spikes: ``[T, B, C]``.
-            targets: ``[T, B, C]``.
-            lengths: int ``[B]``, steps of each sample; T if ``None``.
+            spikes: the spike trains ``[T, B, C]``.
+            targets: the target spike trains ``[T, B, C]``.
+            lengths: the steps of each sample, int ``[B]``; T if ``None``.
 
         Returns:
-            ``[B, C]``.
+            The squared distances ``[B, C]``.
         """
         seen = Seen(spikes, None, own_steps(spikes, lengths), None, targets)
         target = seen.output_target()
@@ -145,7 +146,7 @@ class VanRossum(Reward):
         return d.square().sum(0) / self.tau
 
     def _difference(self, spikes: Tensor, target: Tensor) -> Tensor:
-        """``d = f* - f`` at every step."""
+        """The difference ``d = f* - f`` of the filtered trains at every step."""
         decay = math.exp(-1 / self.tau)
         d = target - spikes
         for t in range(1, len(d)):

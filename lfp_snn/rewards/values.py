@@ -1,4 +1,4 @@
-r"""Rewards at outputs that are values and not spikes, as of a network that ends in a synapse.
+r"""Rewards at outputs that are values and not spikes, as in a network that ends in a synapse.
 
 The reward enters as the relevance of the value :math:`o`, and the credit of the value is
 :math:`n = R / (o + \varepsilon\, \mathrm{sgn}(o))`. So that a value is pushed up by an error
@@ -31,17 +31,18 @@ __all__ = ["MisclassifiedValues", "SigmoidValues", "SoftmaxValues"]
 
 @dataclass(frozen=True, kw_only=True)
 class _ValueReward(CreditReward):
-    """``R_t = o_t e / T`` with an error of the mean value, or as credit ``e / T``.
+    """The base of rewards ``R_t = o_t e / T`` with an error of the mean value, or credit ``e / T``.
 
     Args:
-        at_silence: leave out the factor ``o``; see :class:`~lfp_snn.rewards.base.CreditReward`.
+        at_silence: whether to leave out the factor ``o``
+            (:class:`~lfp_snn.rewards.base.CreditReward`).
     """
 
     looks_at: ClassVar[LooksAt] = "values"
 
     @abstractmethod
     def error(self, mean: Tensor, truth: Tensor) -> Tensor:
-        """How far each mean value ``[B, C]`` should be pushed up."""
+        """The error: how far each mean value ``[B, C]`` should be pushed up."""
 
     @override
     def reward(self, seen: Seen) -> Tensor:
@@ -67,10 +68,11 @@ class SoftmaxValues(_ValueReward):
     samples alone that are read with confidence.
 
     Args:
-        lower: l, in [0, upper).
-        upper: u, in (lower, 1].
-        at_silence: leave out the factor ``o``: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        lower: the bound l, in [0, upper).
+        upper: the bound u, in (lower, 1].
+        at_silence: whether to leave out the factor ``o``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Raises:
         ConfigError: an option is out of range.
@@ -103,8 +105,9 @@ class SigmoidValues(_ValueReward):
     .. math:: e_c = [c = y] - \sigma(\bar o_c)
 
     Args:
-        at_silence: leave out the factor ``o``: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        at_silence: whether to leave out the factor ``o``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Source: ``SigmoidLossReward`` in the published code of Weber et al., TMLR 2025.
     """
@@ -120,12 +123,13 @@ class MisclassifiedValues(_ValueReward):
 
     .. math:: R_{t,c} = -\operatorname{sgn}(\bar o_c)\, [\bar o_c > \bar o_y] / T
 
-    The one reward here that does not grow with the value it is given to. The true class itself is
-    never rewarded.
+    This is the one reward of values that does not grow with the value it is given to. The true
+    class itself is never rewarded.
 
     Args:
-        at_silence: leave out the sign: credit at every step in the place of relevance.
-            None: as published, unless a learner finds at the output a rule that takes credit.
+        at_silence: whether to leave out the sign, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
 
     Source: ``MisclassificationReward`` in the published code of Weber et al., TMLR 2025.
     """

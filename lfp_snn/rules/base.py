@@ -1,6 +1,6 @@
-r"""What a rule is: data that says how relevance goes through a neuron and through a synapse.
+r"""The base of rules; a rule is data that says how relevance goes through neurons and synapses.
 
-A rule has two halves, and every concrete rule is no more than these declarations:
+A rule has two halves, and a word on products. A concrete rule is no more than these declarations:
 
 **At the neuron** (:meth:`Rule.split`). The membrane is a sum of what was kept of the earlier
 membrane and of what arrived, :math:`u_t = \beta v_t + I_t - \theta r_t`. The relevance of the
@@ -14,6 +14,15 @@ synapses. A rule names the *variants* of the current that it needs, each with it
 :math:`I^k` into a credit :math:`g^k` of each variant. What goes through synapse (i, j) is
 
 .. math:: R_{i \leftarrow j} = \sum_k x^k_i\, w^k_{ij}\, g^k_j
+
+**At a product of values** (:meth:`Rule.shares_of_factors`), of two spike trains that meet in an
+attention, say, or of a signal and its gate. :math:`y = x_1 \cdots x_k` is linear in each factor;
+each gets its share :math:`a_i` of the relevance, and so the credit
+
+.. math:: c_i = a_i \frac{\partial y}{\partial x_i} c_y \qquad \sum_i a_i = 1
+
+The same holds for matrix products and all else that is linear in each of several values: the
+relevance :math:`\sum x_i c_i` of the factors is that of the value.
 
 What it means for **learning**: a synapse takes the size of the relevance that went through it, in
 the direction in which the reward wants the current,
@@ -57,7 +66,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -74,6 +83,7 @@ __all__ = [
     "CreditRule",
     "EpsilonSplit",
     "Formula",
+    "Products",
     "Rule",
     "Variant",
     "as_is",
@@ -87,12 +97,14 @@ Change = Callable[[Tensor], Tensor]
 #: Entries of a value at which credit is needed on the way back: where it spiked (was not zero),
 #: where a gate is open (near the threshold, say), or everywhere.
 Active = Literal["spikes", "gate", "everywhere"]
+#: How a product shares relevance among its factors: equally, or nothing to gates.
+Products = Literal["halves", "signal"]
 #: All of them, from the narrowest to the widest.
 ACTIVE: tuple[Active, ...] = ("spikes", "gate", "everywhere")
 
 
 def widest(several: Iterable[Active]) -> Active:
-    """The widest of some sets of entries; ``"spikes"`` if there are none."""
+    """The widest of the given sets of entries; ``"spikes"`` if none is given."""
     return max(several, key=ACTIVE.index, default="spikes")
 
 
@@ -101,8 +113,8 @@ class Formula:
     """A formula by its name and parameters: how a kernel is found and what it is given.
 
     Args:
-        name: of the formula, such as ``"epsilon"``.
-        parameters: by name, numbers or words, such as ``{"eps": 0.1}``.
+        name: the name of the formula, such as ``"epsilon"``.
+        parameters: the parameters by name, numbers or words, such as ``{"eps": 0.1}``.
     """
 
     name: str
@@ -116,7 +128,7 @@ CONTRIBUTION = Formula("contribution")
 
 
 def as_is(weight: Tensor) -> Tensor:
-    """The weight itself."""
+    """The weight itself, unchanged."""
     return weight
 
 
@@ -125,10 +137,10 @@ class Variant:
     """One variant of the current, ``I^k = W^k x^k + b^k``.
 
     Args:
-        input: ``x^k``: the input ``"as it is"``, its ``"positive"`` or ``"negative"`` part, or a
-            number that stands for every input, silent or not.
-        weight: ``W^k`` from the weight.
-        bias: ``b^k`` from the bias; None if the bias takes no part.
+        input: the input ``x^k`` of the variant: the input ``"as it is"``, its ``"positive"`` or
+            ``"negative"`` part, or a number that stands for every input, silent or not.
+        weight: the function that makes ``W^k`` from the weight.
+        bias: the function that makes ``b^k`` from the bias; None if the bias takes no part.
     """
 
     input: Literal["as it is", "positive", "negative"] | float = "as it is"
@@ -137,11 +149,11 @@ class Variant:
 
     @property
     def of_silent(self) -> bool:
-        """Do silent inputs take part?"""
+        """Whether silent inputs take part."""
         return not isinstance(self.input, str)
 
     def holds(self, weight: Tensor) -> Tensor:
-        """1 for each weight that the variant holds, else 0; a weight of 0 counts as positive."""
+        """Whether the variant holds each weight, 1 or 0; a weight of 0 counts as positive."""
         return self.weight(torch.where(weight < 0, -1.0, 1.0).to(weight.dtype)).abs()
 
 
@@ -156,9 +168,19 @@ class Rule(ABC):
     Concrete rules are frozen dataclasses. They are applied to one layer or to all; see
     :class:`lfp_snn.rules.Composite`.
 
-    A class that overrides a method and does not say anew which formula that is has its own: what
-    its parent said is not true of it any more.
+    A class that overrides a method and names no formula for it has a formula of its own: the one
+    that its parent named is not true of it any more.
+
+    Args:
+        product: how products of values share relevance among their factors: in ``"halves"``
+            (Achtibat et al., ICML 2024), or all to the ``"signal"`` and nothing to its gate
+            (Arras et al., 2017), which then learns nothing.
+
+    Raises:
+        ConfigError: there is no such word.
     """
+
+    product: Products = field(default="halves", kw_only=True)
 
     #: The methods that each formula stands for.
     _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -171,6 +193,13 @@ class Rule(ABC):
         for said, methods in cls._stands_for.items():
             if said not in vars(cls) and any(method in vars(cls) for method in methods):
                 setattr(cls, said, OWN)
+
+    def __post_init__(self) -> None:
+        if self.product not in get_args(Products):
+            raise ConfigError(
+                f"{type(self).__name__}.product is {self.product!r}; expected "
+                f"{' or '.join(get_args(Products))}."
+            )
 
     @property
     def at_neuron(self) -> Formula:
@@ -187,6 +216,10 @@ class Rule(ABC):
         """The entries of a population with this rule at which it needs credit."""
         return "spikes"
 
+    def suited(self, states: int) -> Rule:
+        """The rule as it serves neurons that keep so many states from step to step."""
+        return self
+
     @property
     def variants(self) -> tuple[Variant, ...]:
         """The variants of the current that the rule needs."""
@@ -194,18 +227,19 @@ class Rule(ABC):
 
     @property
     def of_silent(self) -> bool:
-        """Does the rule hand relevance to silent inputs?"""
+        """Whether the rule hands relevance to silent inputs."""
         return any(variant.of_silent for variant in self.variants)
 
     @abstractmethod
     def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        """Credit per unit of each part of a membrane.
+        """The credit per unit of each part of a membrane.
 
         Args:
-            relevance: ``Q = R + M`` of the membrane.
-            kept: ``v``, what was kept of the earlier membrane, before it decayed.
-            parts: what makes the membrane, first what is left of ``kept``, then what arrived;
-                for ``Leaky``: ``beta v`` and ``I``. A neuron with more states has more parts.
+            relevance: the relevance ``Q = R + M`` of the membrane.
+            kept: the part ``v`` of the earlier membrane that was kept, before it decayed.
+            parts: the parts that make the membrane, first what is left of ``kept``, then what
+                arrived; for ``Leaky``: ``beta v`` and ``I``. A neuron with more states has more
+                parts.
 
         Returns:
             A credit for each part; its relevance is part times credit.
@@ -214,14 +248,30 @@ class Rule(ABC):
     def normalise(
         self, n: Tensor, current: Tensor, currents: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """Credit ``g^k`` of each variant.
+        """The credit ``g^k`` of each variant.
 
         Args:
-            n: credit of the current.
-            current: ``I``, bias included.
-            currents: ``I^k`` of each variant.
+            n: the credit of the current.
+            current: the current ``I``, bias included.
+            currents: the current ``I^k`` of each variant.
         """
         return (n,)
+
+    def shares_of_factors(self, gates: Sequence[bool]) -> tuple[float, ...]:
+        """The share of the relevance of a product that each of its factors gets.
+
+        Args:
+            gates: whether each factor is a gate, which a sigmoid or a softmax made.
+        """
+        taken = [self.product == "signal" and gate for gate in gates]
+        if all(taken):  # of gates alone, each is as good as the other
+            taken = [False] * len(gates)
+        return tuple(0.0 if none else 1 / taken.count(False) for none in taken)
+
+    def shown(self, *options: str) -> str:
+        """The rule by its name and these options, with others that are not as usual."""
+        told = [] if self.product == "halves" else [f"product={self.product!r}"]
+        return f"{type(self).__name__}({', '.join([*options, *told])})"
 
 
 @dataclass(frozen=True)
@@ -250,35 +300,35 @@ class CreditRule(Rule):
 
     @property
     def carries_decay(self) -> bool:
-        """Is ``tau h`` the decay alone, the same whatever the membranes were?"""
+        """Whether ``tau h`` is the decay alone, the same whatever the membranes were."""
         return False
 
     @abstractmethod
     def slope(self, membrane: Tensor, threshold: Tensor, *, gated: bool = True) -> Tensor:
-        """``a_t``, what a unit of credit at the spike is at the membrane that was compared.
+        """Slope ``a_t``: what a unit of credit at the spike is at the membrane that was compared.
 
         Args:
-            membrane: ``u``.
-            threshold: broadcasts over it.
-            gated: 0 where the gate is shut; not at the output.
+            membrane: the membrane ``u`` that was compared.
+            threshold: the threshold, which broadcasts over it.
+            gated: whether the slope is 0 where the gate is shut; there is no gate at the output.
         """
 
     @abstractmethod
     def hand(self, part: Tensor, factor: Tensor) -> Tensor:
-        """``h``, what a state hands to the state before for each unit of its credit.
+        """The factor ``h``: what a state hands to the state before, for each unit of its credit.
 
         Args:
-            part: what is left in it of the state before.
-            factor: by how much that grows with the state before, resets held fixed.
+            part: what is left in the state of the state before.
+            factor: the derivative of ``part`` by the state before, with resets held fixed.
         """
 
     @abstractmethod
     def take(self, kept: Tensor, *parts: Tensor) -> Tensor | float:
-        """``tau``, the credit of a state for each unit that the step after it handed on.
+        """Factor ``tau``: the credit of a state, for each unit that the step after it handed on.
 
         Args:
-            kept: what was kept of the state before, before it decayed.
-            parts: what the state is made of.
+            kept: the part of the state before that was kept, before it decayed.
+            parts: the parts that the state is made of.
         """
 
 
@@ -287,8 +337,8 @@ class EpsilonSplit(Rule):
     """The split at the neuron of :class:`lfp_snn.rules.Epsilon`, which most rules have.
 
     Args:
-        eps: stabiliser of the reference split, > 0.
-        conserving: split without loss instead; ``eps`` is then not used.
+        eps: the stabiliser of the reference split, > 0.
+        conserving: whether to split without loss instead; ``eps`` is then not used.
 
     Raises:
         ConfigError: ``eps`` is not a positive finite number.
@@ -298,6 +348,7 @@ class EpsilonSplit(Rule):
     conserving: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (math.isfinite(self.eps) and self.eps > 0):
             raise ConfigError(
                 f"{type(self).__name__}.eps is {self.eps}; expected a positive finite number such "
@@ -317,23 +368,23 @@ class EpsilonSplit(Rule):
         return (relevance / membrane_size(kept, parts, self.eps),) * len(parts)
 
     def __repr__(self) -> str:
-        """Name and parameters; ``eps`` only where it counts."""
-        hidden = "eps" if self.conserving else "conserving"
-        shown = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name != hidden)
-        return f"{type(self).__name__}({', '.join(shown)})"
+        """The name and the parameters of the rule; ``eps`` only where it counts."""
+        hidden = ("product", "eps" if self.conserving else "conserving")
+        shown = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name not in hidden)
+        return self.shown(*shown)
 
 
 def ratio(a: Tensor, b: Tensor) -> Tensor:
-    """``a / b`` with ``0 / 0 = 0``; also 0 where only b is 0: nothing is there to take it."""
+    """The ratio ``a / b``, 0 where b is 0: nothing is there to take it."""
     return torch.where(b == 0, 0, a / torch.where(b == 0, 1, b))
 
 
 def membrane_size(kept: Tensor, parts: Sequence[Tensor], eps: float) -> Tensor:
-    """``D = |v| + |p - v| + eps``: what a membrane kept and what made it, by size."""
+    """The size ``D = |v| + |p - v| + eps`` of a membrane: what it kept and what made it."""
     membrane = sum(parts[1:], start=parts[0])
     return kept.abs() + (membrane - kept).abs() + eps
 
 
 def split_by_size(relevance: Tensor, parts: Sequence[Tensor]) -> Tensor:
-    """``Q / sum |part|``, and 0 where nothing made the membrane."""
+    """The credit ``Q / sum |part|`` of every part, and 0 where nothing made the membrane."""
     return ratio(relevance, sum((p.abs() for p in parts[1:]), start=parts[0].abs()))

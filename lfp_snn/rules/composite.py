@@ -1,4 +1,4 @@
-"""Rules layer by layer."""
+"""Composites: rules that are assigned layer by layer."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ __all__ = ["Assignment", "Composite", "EpsilonGammaBox", "EpsilonPlusFlat", "Par
 
 @dataclass(frozen=True)
 class Part:
-    """A stage that takes a rule: a synapse or a population of neurons.
+    """A stage that takes a rule: a synapse, a population of neurons, or a product of values.
 
     Args:
-        name: its path in the network.
-        kind: name of its class, such as ``Conv2d``.
-        synapses: of neurons, the names of the synapses that feed them; empty for a synapse.
+        name: the path of the module in the network; of a product the name of its function.
+        kind: the name of the module's class, such as ``Conv2d``; ``Product``.
+        synapses: the names of the synapses that feed the neurons or the product; None for a
+            synapse.
+        states: how many states the neurons keep from step to step: the membrane, currents.
     """
 
     name: str
     kind: str
     synapses: tuple[str, ...] | None = None
+    states: int = 1
 
     @property
-    def is_neuron(self) -> bool:
-        """Neurons, and not a synapse?"""
-        return self.synapses is not None
+    def is_synapse(self) -> bool:
+        """Whether the part is neurons, and no synapse."""
+        return self.synapses is None
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,9 @@ class Assignment:
     """A rule for the parts that all given selectors fit.
 
     Args:
-        rule: the rule.
-        type: class name of the module, as a pattern: ``Conv*``, ``Linear``, ``Leaky``.
-        name: path of the module, as a pattern: ``features.*``.
+        rule: the rule of the parts that fit.
+        type: the class name of the module, as a pattern: ``Conv*``, ``Linear``, ``Leaky``.
+        name: the path of the module, as a pattern: ``features.*``.
         position: the ``first`` or ``last`` synapse of the network.
 
     Raises:
@@ -64,7 +67,7 @@ class Assignment:
             raise ConfigError(f"position is '{self.position}'; expected first or last.")
 
     def fits(self, part: Part, synapses: Sequence[str]) -> bool:
-        """Does it fit a part of a network with these synapses?"""
+        """Whether the assignment fits a part of a network with these synapses."""
         if self.position is not None:
             end = synapses[0 if self.position == "first" else -1] if synapses else None
             if part.name != end:
@@ -82,13 +85,13 @@ class Assignment:
 class Composite:
     """Rules assigned to layers; the first assignment that fits a layer gives its rule.
 
-    Neurons take the rule of the synapse that feeds them (the last one if several do), unless an
-    assignment fits the neurons themselves. What nothing fits takes the default.
+    Neurons and products take the rule of the synapse that feeds them (the last one if several do),
+    unless an assignment fits them themselves. What nothing fits takes the default.
 
     Args:
-        layers: assignments, the most special one first.
-        default: the rule of all others.
-        strict: an assignment that fits nothing is an error.
+        layers: the assignments, the most special one first.
+        default: the rule of all parts that no assignment fits.
+        strict: whether an assignment that fits nothing is an error.
 
     Example::
 
@@ -104,12 +107,12 @@ class Composite:
         """The rule of each part, by name.
 
         Args:
-            parts: of a network, in the order in which they run.
+            parts: the parts of a network, in the order in which they run.
 
         Raises:
             ConfigError: an assignment fits no part.
         """
-        synapses = [part.name for part in parts if not part.is_neuron]
+        synapses = [part.name for part in parts if part.is_synapse]
         if self.strict:
             self._refuse_idle(parts, synapses)
         rules: dict[str, Rule] = {}
@@ -130,11 +133,11 @@ class Composite:
 
 
 class EpsilonPlusFlat(Composite):
-    """Flat for the first layer, ZPlus for convolutions, Epsilon for the rest.
+    """The composite of Flat for the first layer, ZPlus for convolutions, Epsilon for the rest.
 
     Args:
-        eps: of the split at the neurons.
-        conserving: conserve relevance, for explanation.
+        eps: the stabiliser of the split at the neurons.
+        conserving: whether to conserve relevance, for explanation.
 
     Source: Montavon et al., Layer-Wise Relevance Propagation: An Overview, 2019; zennit's
     composite of the same name.
@@ -147,14 +150,14 @@ class EpsilonPlusFlat(Composite):
 
 
 class EpsilonGammaBox(Composite):
-    """ZBox for the first layer, Gamma for convolutions, Epsilon for the rest.
+    """The composite of ZBox for the first layer, Gamma for convolutions, Epsilon for the rest.
 
     Args:
-        low: smallest value of an input.
-        high: largest value; 1 for spikes.
-        gamma: of the convolutions.
-        eps: of the split at the neurons.
-        conserving: conserve relevance, for explanation.
+        low: the smallest value of an input.
+        high: the largest value of an input; 1 for spikes.
+        gamma: the gamma of the rule of the convolutions.
+        eps: the stabiliser of the split at the neurons.
+        conserving: whether to conserve relevance, for explanation.
 
     Source: Montavon et al., Layer-Wise Relevance Propagation: An Overview, 2019; zennit's
     composite of the same name.
@@ -174,10 +177,11 @@ class EpsilonGammaBox(Composite):
 
 
 def assign(rule: Rule | Composite, parts: Iterable[Part]) -> Mapping[str, Rule]:
-    """The rule of each part, by name: one for all, or as a composite says.
+    """The rule of each part of a network, by name: one for all, or as a composite says.
 
     Raises:
-        ConfigError: neither rule nor composite, or a composite assigns a rule to nothing.
+        ConfigError: ``rule`` is neither rule nor composite, or a composite assigns a rule to
+            nothing.
     """
     known = list(parts)
     if not isinstance(rule, Rule | Composite):
@@ -185,4 +189,7 @@ def assign(rule: Rule | Composite, parts: Iterable[Part]) -> Mapping[str, Rule]:
             f"The rule is {rule!r}; expected one of lfp_snn.rules, such as Epsilon(0.1), a "
             "subclass of Rule, or a Composite."
         )
-    return rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    found = rule.assign(known) if isinstance(rule, Composite) else {p.name: rule for p in known}
+    return {
+        p.name: found[p.name] if p.is_synapse else found[p.name].suited(p.states) for p in known
+    }

@@ -1,4 +1,4 @@
-"""Rules that share relevance as the current was made, and differ in the split at the neuron."""
+"""Rules that share relevance by contribution, and differ in the split at the neuron."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Epsilon(EpsilonSplit):
     is negative, since all of a positive relevance then goes to an inhibiting current.
 
     Args:
-        eps: stabiliser, > 0. 1e-6 is the published value; 0.1 trains better (it damps neurons
+        eps: the stabiliser, > 0. 1e-6 is the published value; 0.1 trains better (it damps neurons
             whose membrane is near zero) and is what the shipped configs use.
-        conserving: conserve relevance; ``eps`` is then not used.
+        conserving: whether to conserve relevance; ``eps`` is then not used.
 
     Raises:
         ConfigError: ``eps`` is not a positive finite number.
@@ -57,7 +57,7 @@ class Epsilon(EpsilonSplit):
 
 @dataclass(frozen=True)
 class Norm(Rule):
-    r"""All relevance is handed out by size, none is lost to a stabiliser.
+    r"""Norm: all relevance is handed out by size, and none is lost to a stabiliser.
 
     .. math::
 
@@ -79,12 +79,12 @@ class Norm(Rule):
         return (split_by_size(relevance, parts),) * len(parts)
 
     def __repr__(self) -> str:
-        return "Norm()"
+        return self.shown()
 
 
 @dataclass(frozen=True)
 class Pass(Rule):
-    r"""The neuron passes its relevance on to what arrived at the same step, none to its memory.
+    r"""Pass: a neuron hands all its relevance to what arrived at the same step, none to its memory.
 
     .. math:: n_t = R_t / |I_t| \qquad M_t = 0
 
@@ -105,4 +105,4 @@ class Pass(Rule):
         return (n * 0, *(n,) * (len(parts) - 1))
 
     def __repr__(self) -> str:
-        return "Pass()"
+        return self.shown()

@@ -1,10 +1,10 @@
-"""A neuron counted against a reference on the other side of its threshold."""
+"""The rule that counts a neuron against a reference on the other side of its threshold."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -56,6 +56,10 @@ class Rescale(CreditRule):
               :math:`D_t = |v_t| + |p_t - v_t| + \varepsilon`
     decay     the share of the membrane that is left, with resets held fixed:
               :math:`k_t = \beta\, \partial v_{t+1} / \partial u_t`
+    None      reference in neurons whose state is the membrane alone (``Leaky``, ``RLeaky``,
+              ``Lapicque``), decay in those that keep currents too (``Synaptic``, ``RSynaptic``,
+              ``Alpha``): a membrane that is a difference of states is little where both are
+              large, and a share of it says little
     ========= ===================================================================================
 
     **What this is, and what it is not.** The slope :math:`a_t` is a finite difference between two
@@ -73,10 +77,11 @@ class Rescale(CreditRule):
     The synapses may share what arrives at them by any rule.
 
     Args:
-        gate: positive or window.
-        carry: reference or decay.
-        eps: stabiliser of :math:`a_t` and :math:`D_t`, > 0.
-        synapse: how synapses share; of that rule nothing but its half at the synapse counts.
+        gate: the gate that lets credit pass, positive or window.
+        carry: what a membrane takes from the step that follows: reference, decay, or None for the
+            one that suits the neuron (outside a network, reference).
+        eps: the stabiliser of :math:`a_t` and :math:`D_t`, > 0.
+        synapse: the rule by which synapses share; only its half at the synapse counts.
 
     Raises:
         ConfigError: there is no such gate or carry, or ``eps`` is no positive finite number.
@@ -87,15 +92,17 @@ class Rescale(CreditRule):
     """
 
     gate: Gate = "positive"
-    carry: Carry = "reference"
+    carry: Carry | None = None
     eps: float = 0.1
     synapse: Rule = field(default_factory=Epsilon)
 
     def __post_init__(self) -> None:
-        for name, known in (("gate", get_args(Gate)), ("carry", get_args(Carry))):
+        super().__post_init__()
+        for name, known in (("gate", get_args(Gate)), ("carry", (*get_args(Carry), None))):
             if getattr(self, name) not in known:
+                expected = " or ".join(str(each) for each in known)
                 raise ConfigError(
-                    f"Rescale.{name} is {getattr(self, name)!r}; expected {' or '.join(known)}."
+                    f"Rescale.{name} is {getattr(self, name)!r}; expected {expected}."
                 )
         if not (math.isfinite(self.eps) and self.eps > 0):
             raise ConfigError(
@@ -104,10 +111,18 @@ class Rescale(CreditRule):
 
     # ------------------------------------------------------------------ at the neuron
 
+    @override
+    def suited(self, states: int) -> Rescale:
+        if self.carry is not None:
+            return self
+        return replace(self, carry="reference" if states == 1 else "decay")
+
     @property
     @override
     def at_neuron(self) -> Formula:
-        return Formula("rescale", {"gate": self.gate, "carry": self.carry, "eps": self.eps})
+        return Formula(
+            "rescale", {"gate": self.gate, "carry": self.carry or "reference", "eps": self.eps}
+        )
 
     @property
     @override
@@ -116,12 +131,12 @@ class Rescale(CreditRule):
 
     @override
     def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        """Of relevance, as Epsilon splits it."""
+        """Split relevance (what is no credit) as :class:`Epsilon` does."""
         return (relevance / membrane_size(kept, parts, self.eps),) * len(parts)
 
     @override
     def slope(self, membrane: Tensor, threshold: Tensor, *, gated: bool = True) -> Tensor:
-        """``a_t``; a neuron that never spikes (its threshold is infinite) hands all on: 1."""
+        """The slope ``a_t``; it is 1 for neurons that never spike (an infinite threshold)."""
         distance = (membrane - threshold).abs()
         slope = 1 / (distance + threshold + self.eps)
         if gated:
@@ -131,13 +146,13 @@ class Rescale(CreditRule):
 
     @override
     def hand(self, part: Tensor, factor: Tensor) -> Tensor:
-        """Under the reference carry what is left of the state before, else its factor."""
-        return part if self.carry == "reference" else factor
+        """Hand back what is left of the state before under the reference carry, else its factor."""
+        return part if self.carry != "decay" else factor
 
     @override
     def take(self, kept: Tensor, *parts: Tensor) -> Tensor | float:
-        """``1 / D`` under the reference carry, else 1."""
-        return 1 / membrane_size(kept, parts, self.eps) if self.carry == "reference" else 1.0
+        """Take ``1 / D`` under the reference carry, else 1."""
+        return 1 / membrane_size(kept, parts, self.eps) if self.carry != "decay" else 1.0
 
     # ------------------------------------------------------------------ at the synapse
 
@@ -158,7 +173,7 @@ class Rescale(CreditRule):
         return self.synapse.normalise(n, current, currents)
 
     def __repr__(self) -> str:
-        """Its options; the synapse where it does not share by contribution."""
+        """The name and the options; the synapse only where it does not share by contribution."""
         own = f"gate={self.gate!r}, carry={self.carry!r}, eps={self.eps}"
         plain = self.synapse.at_synapse == CONTRIBUTION
-        return f"Rescale({own}{'' if plain else f', synapse={self.synapse!r}'})"
+        return self.shown(own, *([] if plain else [f"synapse={self.synapse!r}"]))

@@ -36,12 +36,12 @@ __all__ = ["AlphaBeta", "BySign", "Gamma", "ZPlus"]
 
 
 def positive(weight: Tensor) -> Tensor:
-    """``max(w, 0)``."""
+    """The positive part of the weights, ``max(w, 0)``."""
     return weight.clamp(min=0)
 
 
 def negative(weight: Tensor) -> Tensor:
-    """``min(w, 0)``."""
+    """The negative part of the weights, ``min(w, 0)``."""
     return weight.clamp(max=0)
 
 
@@ -55,7 +55,7 @@ BY_SIGN = (
 
 
 class BySign(EpsilonSplit):
-    """A rule with one credit for positive and one for negative contributions."""
+    """The base of rules with one credit for positive and one for negative contributions."""
 
     _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Rule._stands_for,
@@ -76,12 +76,12 @@ class BySign(EpsilonSplit):
         return of_positive, of_positive, of_negative, of_negative
 
     def by_sign(self, n: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
-        """Credits of the positive and of the negative contributions.
+        """The credits of the positive and of the negative contributions.
 
         Args:
-            n: credit of the current.
-            positives: ``P``, the sum of the positive contributions, >= 0.
-            negatives: ``N``, that of the negative ones, <= 0.
+            n: the credit of the current.
+            positives: the sum ``P`` of the positive contributions, >= 0.
+            negatives: the sum ``N`` of the negative contributions, <= 0.
         """
         excited = positives + negatives >= 0
         favouring = torch.where(excited, positives, negatives)
@@ -91,22 +91,23 @@ class BySign(EpsilonSplit):
 
     @abstractmethod
     def shares(self, n: Tensor, favouring: Tensor, opposing: Tensor) -> tuple[Tensor, Tensor]:
-        """Credits of the contributions that favour the current and of those that oppose it."""
+        """The credits of the contributions that favour the current and of those that oppose it."""
 
 
 @dataclass(frozen=True, repr=False)
 class Gamma(BySign):
-    r"""Generalised LRP-gamma: contributions of the current's own sign count 1 + gamma times.
+    r"""Generalised LRP-gamma: contributions with the sign of the current count 1 + gamma times.
 
     .. math::
 
         R_{i \leftarrow j} = \frac{z_{ij} + \gamma z_{ij} [\mathrm{sgn}(z_{ij}) = \sigma_j]}
         {I_j + \gamma I^\sigma_j}\, I_j n_j
 
-    gamma = 0 is Epsilon; gamma to infinity is ZPlus. Conserves :math:`A_j = I_j n_j`.
+    The rule is Epsilon for gamma = 0, and ZPlus for gamma to infinity. It conserves
+    :math:`A_j = I_j n_j`.
 
     Args:
-        gamma: weight of what favours the current, >= 0.
+        gamma: the extra weight of what favours the current, >= 0.
 
     Raises:
         ConfigError: ``gamma`` is negative or not finite.
@@ -149,8 +150,8 @@ class AlphaBeta(BySign):
     :math:`A_j = I_j n_j` is conserved everywhere.
 
     Args:
-        alpha: share of what favours the current.
-        beta: alpha - 1, >= 0.
+        alpha: the share of what favours the current.
+        beta: the share of what opposes it, alpha - 1, >= 0.
 
     Raises:
         ConfigError: alpha - beta is not 1, or beta is negative.
@@ -190,8 +191,8 @@ class ZPlus(BySign):
 
     .. math:: R_{i \leftarrow j} = \frac{z^\sigma_{ij}}{I^\sigma_j}\, I_j n_j
 
-    For a positive current those are the positive contributions, for a negative one the negative
-    ones. The same as ``AlphaBeta(1, 0)``.
+    These are the positive contributions for a positive current, the negative ones for a negative
+    current. The rule equals ``AlphaBeta(1, 0)``.
 
     Source: Montavon et al., Pattern Recognition 2017 (the z+ rule).
     """

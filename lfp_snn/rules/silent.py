@@ -31,7 +31,7 @@ __all__ = ["Flat", "WSquare", "ZBox"]
 
 
 class _Measured(EpsilonSplit):
-    """``g = A / Z``, with the sum of the variants' currents as ``Z``."""
+    """Base of rules that share by a measure: ``g = A / Z``, Z the sum of the variants' currents."""
 
     @override
     def normalise(
@@ -87,16 +87,16 @@ class ZBox(_Measured):
 
     .. math:: \zeta_{ij} = x_i w_{ij} - l\, w_{ij}^+ - h\, w_{ij}^-
 
-    How much more each input excites than the worst one could. The bias cancels, takes no share
-    and so learns nothing. Inputs outside the bounds make the measure negative, and nothing of what
-    is said here holds for them.
+    The measure says how much more each input excites than the worst one could. The bias cancels,
+    takes no share and so learns nothing. Inputs outside the bounds make the measure negative, and
+    nothing of what is said here holds for them.
 
     Args:
-        low: smallest value of an input, <= 0 usually.
-        high: largest value; 1 for spikes.
+        low: the smallest value of an input, <= 0 usually.
+        high: the largest value of an input; 1 for spikes.
 
     Raises:
-        ConfigError: not finite, or low is not below high.
+        ConfigError: a bound is not finite, or low is not below high.
 
     Source: Montavon et al., Pattern Recognition 2017 (the z-beta rule); zennit's ZBox.
     """

@@ -19,7 +19,7 @@ __all__ = ["Update"]
 
 @dataclass(frozen=True)
 class Update:
-    r"""From the sums of a parameter to its feedback.
+    r"""The form of the update: how the sums of a parameter become its feedback.
 
     ======== ================================================================================
     form     feedback
@@ -39,11 +39,11 @@ class Update:
     :math:`|w|`; their feedback stays what it is.
 
     Args:
-        form: one of the three.
-        floor: smallest factor of the form lfp, >= 0.
+        form: the name of the form, one of the three above.
+        floor: the smallest factor of the form lfp, >= 0.
 
     Raises:
-        ConfigError: an unknown form, a floor below 0, or a floor where it has no meaning.
+        ConfigError: the form is unknown, or the floor is below 0 or has no meaning for the form.
 
     Source: arXiv 2308.12053 (lfp); Oja, J. Math. Biology 1982.
     """
@@ -64,12 +64,12 @@ class Update:
 
     @property
     def scales(self) -> bool:
-        """Is the factor ``|w|`` and no other, so that a kernel may apply it?"""
+        """Whether the factor is ``|w|`` and no other, so that a kernel may apply it."""
         return self.form == "lfp" and not self.floor
 
     @property
     def linear(self) -> bool:
-        """Is the feedback of two sums together the sum of their feedbacks?"""
+        """Whether the feedback of two sums together is the sum of their feedbacks."""
         return self.form != "oja"
 
     def feedback(self, parameter: Tensor, total: Tensor) -> Tensor:

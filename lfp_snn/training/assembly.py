@@ -43,11 +43,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Start:
-    """What was done to the weights before the first step.
+    """The start of a training: what was done to the weights before the first step.
 
     Attributes:
-        factors: by which calibration scaled each layer, by name.
-        warnings: what it warned of.
+        factors: the factors by which calibration scaled the layers, by the name of the layer.
+        warnings: the warnings of the calibration.
     """
 
     factors: dict[str, float] = field(default_factory=dict)
@@ -61,10 +61,11 @@ def assemble(
     observers: Sequence[Observer] = (),
     wrap: Callable[[Learner], Learner] | None = None,
 ) -> Trainer:
-    """All that a config describes, ready to :meth:`~lfp_snn.training.loop.Trainer.train`.
+    """Build the trainer that a config describes; ``assemble(...).train()`` trains.
 
-    The network has its initial weights, or those transferred to it, and is calibrated. Random
-    numbers are drawn as they stand; within :func:`seeded` all is as ``lfp-snn train`` has it::
+    The network has its initial weights, or transferred ones, and is calibrated. Random numbers are
+    drawn from torch's generator as it stands; within :func:`seeded` the training is the one of
+    ``lfp-snn train``::
 
         config = load_config(Path("my.yaml"))
         with seeded(config):
@@ -72,9 +73,10 @@ def assemble(
 
     Args:
         config: the experiment.
-        splits: its data, for instance of :func:`load_splits`.
-        observers: told of every step and epoch.
-        wrap: puts another learner around the one that the config names, to watch it for instance.
+        splits: the data of the experiment, for instance from :func:`load_splits`.
+        observers: the observers that are told of every step and epoch.
+        wrap: a function that puts another learner around the one that the config names, for
+            instance to watch it.
 
     Raises:
         NetworkError: the network cannot be traced, or cannot be calibrated.
@@ -92,17 +94,17 @@ def assemble(
 
 
 def load_splits(config: Config) -> Splits:
-    """The data of a config; of the processes of a machine, the first fills the cache."""
+    """Load the data of a config; the first process of a machine fills the cache for the others."""
     with join(config.device).in_turn():
         return load(config.data.name, **config.data.options())
 
 
 def load_classes(config: Config, *, validated: bool = False) -> Splits:
-    """The data of a config, for what compares or explains classes.
+    """Load the data of a config, for callers that compare or explain classes.
 
     Args:
         config: the experiment.
-        validated: a part to validate is needed too.
+        validated: whether a part to validate is needed too.
 
     Raises:
         ConfigError: samples have targets and no classes, or nothing validates.
@@ -132,7 +134,7 @@ def refuse_regression(splits: Splits) -> None:
 
 @contextmanager
 def seeded(settings: Settings) -> Iterator[None]:
-    """Within, torch's random numbers follow from the seed; the caller's are untouched after it."""
+    """Draw torch's random numbers from the seed in a ``with`` block; then restore the caller's."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(settings.seed)
@@ -140,11 +142,11 @@ def seeded(settings: Settings) -> Iterator[None]:
 
 
 def build_network(config: Config, splits: Splits, world: World = ALONE) -> nn.Module:
-    """The network of a config with its initial weights, on its device; frozen where it says so.
+    """Build the network of a config, with initial weights, on its device, frozen where it says so.
 
     Args:
         config: the experiment.
-        splits: its data, whose shape and classes the network takes.
+        splits: the data of the experiment, whose shape and classes the network takes.
         world: the processes that train together; all get the weights of the first.
     """
     net = config.model.build(splits.train.feature_shape, len(splits.train.classes))
@@ -152,7 +154,7 @@ def build_network(config: Config, splits: Splits, world: World = ALONE) -> nn.Mo
 
 
 def place(net: nn.Module, settings: Settings, world: World = ALONE) -> nn.Module:
-    """Bring a network to the device of the settings, and freeze what they say; returns it.
+    """Bring a network to the device of the settings, and freeze what they say; gives the network.
 
     Raises:
         ConfigError: CUDA is asked for and absent, or a pattern to freeze fits nothing.
@@ -172,7 +174,7 @@ def build_learner(net: nn.Module, settings: Settings) -> Learner:
 def prepare(net: nn.Module, splits: Splits, settings: Settings, world: World = ALONE) -> Start:
     """Give a network the weights to start from: transferred, then calibrated on the first batch.
 
-    The same for every learner.
+    The weights are the same for every learner.
 
     Raises:
         RunError: the weights to transfer cannot be read or do not fit.
@@ -187,7 +189,7 @@ def prepare(net: nn.Module, splits: Splits, settings: Settings, world: World = A
 def _transfer(
     net: nn.Module, splits: Splits, settings: Settings, options: Transfer
 ) -> tuple[nn.Module, ...]:
-    """Load and, if asked for, balance what was trained before; the modules that have it."""
+    """Load weights that were trained before, balanced if asked for; gives their modules."""
     loaded = load_into(net, options)
     if options.balance is not None:
         balance(TemporalLFP(net), _first_batch(splits, settings), options.balance, loaded)

@@ -1,9 +1,8 @@
-"""A start at which every layer fires.
+"""Calibration: initial weights with which every layer fires.
 
 A neuron that never spikes hands no credit on, and one that always spikes carries no information.
 Layer by layer, calibration scales the synapses that feed a population of neurons until it fires at
-a target rate on one batch. With that, depth is no obstacle: six spiking layers train as well as
-two.
+a target rate on one batch. Depth is then no obstacle: six spiking layers train as well as two.
 """
 
 from __future__ import annotations
@@ -41,26 +40,27 @@ def calibrate(
 ) -> dict[str, float]:
     """Scale synapses until each neuron population fires at a target rate.
 
-    Goes through the layers from input to output. For each, a factor is sought by doubling or
-    halving and then by bisection of its logarithm, and applied to the weights and biases of every
-    synapse that feeds the population (a synapse that feeds several is scaled for the first). The
-    same network and batch always give the same factors. Where a normalisation would undo the
-    scale of the synapses before it, its own scale and shift take their place. A readout, which
-    never spikes, has no rate: its synapses stay as they are.
+    Calibration goes through the layers from input to output. For each, a factor is sought by
+    doubling or halving and then by bisection of its logarithm, and applied to the weights and
+    biases of every synapse that feeds the population (a synapse that feeds several is scaled for
+    the first). The same network and batch always give the same factors. Where a normalisation would
+    undo the scale of the synapses before it, its own scale and shift take their place. A readout,
+    which never spikes, has no rate: its synapses stay as they are. A population that
+    no synapse feeds, such as one that takes a product of spikes, is passed over.
 
-    Runs in evaluation mode, but for the statistics of normalisations, which are those of the batch
-    as in training (the running ones follow); the network's mode is restored.
+    The network runs in evaluation mode, but for the statistics of normalisations, which are taken
+    from the batch as in training (the running ones follow); the network's mode is restored.
 
     Args:
         lfp: the network; its synapses are changed in place.
         batch: the inputs to calibrate on, on the network's device: a batch, or what ``forward``
             takes, ``[T, B, ...]`` or a constant input ``[B, ...]`` with ``steps``.
-        target: mean spikes per neuron and step to reach, in (0, 0.5); 0.03 to 0.08 trains well.
+        target: the mean spikes per neuron and step to reach, in (0, 0.5); 0.03 to 0.08 trains well.
         steps: T of a constant input that is given as a tensor.
-        tolerance: relative distance from the target at which the search ends.
-        iterations: bisections for each population.
-        kept: synapses and normalisations that stay as they are, for instance as they were trained
-            before; a population that only such feed is passed over.
+        tolerance: the relative distance from the target at which the search ends.
+        iterations: the number of bisections for each population.
+        kept: the synapses and normalisations that stay as they are, for instance because they were
+            trained before; a population that only such modules feed is passed over.
 
     Returns:
         The factor applied, for each neuron module by name.
@@ -68,7 +68,7 @@ def calibrate(
     Raises:
         ConfigError: ``target`` is out of range.
         NetworkError: a population stays silent whatever the factor; the synapses are then as they
-            were.
+            were before.
 
     Warns:
         RuntimeWarning: a population misses the target by more than a quarter; the rates of a few
@@ -88,7 +88,7 @@ def calibrate(
             for norm in layer.norms:
                 norm.train()
             feeding = layer.norms or tuple(module for _, module in layer.synapses)
-            if feeding and all(module in kept for module in feeding):
+            if all(module in kept for module in feeding):
                 continue
             if not can_spike(layer.neuron):
                 continue
@@ -118,7 +118,7 @@ class _Population:
         self.initial = [(p, p.detach().clone()) for p in parameters]
 
     def rate(self, exponent: float) -> float:
-        """Spikes per neuron and step with the synapses scaled by ``2**exponent``."""
+        """The spikes per neuron and step with the synapses scaled by ``2**exponent``."""
         with torch.no_grad():
             for parameter, initial in self.initial:
                 parameter.copy_(initial * 2.0**exponent)
@@ -159,10 +159,10 @@ class _Population:
         return math.exp2(best)
 
     def _bracket(self, target: float, rates: dict[float, float]) -> tuple[float, float]:
-        """Exponents of which the lower fires below the target and the upper at or above it.
+        """Two exponents: at the lower the population fires below the target, at the upper not.
 
-        Where there are none (a neuron whose weights are mostly negative falls silent again as they
-        grow), the last two tried.
+        If there are none (a neuron whose weights are mostly negative falls silent again as they
+        grow), they are the last two that were tried.
         """
         step = 1.0 if rates[0.0] < target else -1.0
         exponent = 0.0

@@ -1,7 +1,7 @@
-"""Observers that many trainings want: early stopping, the best weights of several epochs, loggers.
+"""Observers that many trainings want: early stopping, the weights of the best epochs, loggers.
 
-All of them are functions of the epochs so far, those before a run was resumed included, so that a
-run that was killed stops, keeps and logs as one that was not.
+All of them depend on the epochs so far alone, with those before a run was resumed, so that a run
+that was killed stops, keeps and logs exactly as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Watcher(Observer):
 
     @property
     def training(self) -> Watched:
-        """The training that it was attached to."""
+        """The training that the observer was attached to."""
         assert self._training is not None, "it was given to no training"
         return self._training
 
@@ -42,10 +42,10 @@ class _Watcher(Observer):
         self._training = training
 
     def _in_run(self, given: Path | str | None, name: str) -> Path:
-        """The path that was given, or this one in the run directory.
+        """The path that the user gave, or a default path in the run directory.
 
         Raises:
-            ConfigError: there is neither.
+            ConfigError: there is neither a path nor a run directory.
         """
         if given is not None:
             return Path(given)
@@ -58,7 +58,7 @@ class _Watcher(Observer):
 
 
 class _Judge(_Watcher):
-    """Compares epochs by a metric."""
+    """An observer that compares epochs by a metric."""
 
     def __init__(self, metric: str, mode: Mode) -> None:
         super().__init__()
@@ -89,13 +89,13 @@ class _Judge(_Watcher):
 class EarlyStopping(_Judge):
     """Ends a training when a metric has not become better for some epochs.
 
-    The setting ``patience`` does that for the validation accuracy alone.
+    The setting ``patience`` does so for the validation accuracy alone.
 
     Args:
-        metric: name of a number in the metrics of an epoch.
-        patience: epochs without a better one after which training ends, at least 1.
+        metric: the name of a number in the metrics of an epoch.
+        patience: the number of epochs without a better one after which training ends, at least 1.
         mode: whether ``max`` or ``min`` is better.
-        min_delta: by how much it must be better to count, at least 0.
+        min_delta: the least improvement that counts, at least 0.
 
     Raises:
         ConfigError: an argument is out of range, or (in training) there is no such number.
@@ -141,10 +141,10 @@ class BestCheckpoints(_Judge):
     Load one with ``safetensors.torch.load_file`` and ``net.load_state_dict``.
 
     Args:
-        k: how many, at least 1; of equal epochs the later are kept.
-        metric: name of a number in the metrics of an epoch.
+        k: the number of epochs that are kept, at least 1; of equal epochs the later ones are kept.
+        metric: the name of a number in the metrics of an epoch.
         mode: whether ``max`` or ``min`` is better.
-        folder: where; by default ``checkpoints/top`` in the run directory.
+        folder: the folder to write to; by default ``checkpoints/top`` in the run directory.
 
     Raises:
         ConfigError: an argument is out of range, there is no such number, or no folder.
@@ -187,11 +187,11 @@ class CSVLogger(_Watcher):
     """Writes a table with one line an epoch; numbers by layer are columns such as ``firing.1``.
 
     Args:
-        path: of the file; by default ``metrics.csv`` in the run directory.
+        path: the path of the file; by default ``metrics.csv`` in the run directory.
 
     Raises:
         ConfigError: there is no place to write to.
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -217,7 +217,7 @@ class TensorBoardLogger(_Watcher):
     """Writes the metrics of each epoch for TensorBoard (the extra ``tensorboard``).
 
     Args:
-        folder: for the log; by default ``tensorboard`` in the run directory.
+        folder: the folder of the log; by default ``tensorboard`` in the run directory.
 
     Raises:
         NetworkError: TensorBoard is not installed.
@@ -251,7 +251,7 @@ class TensorBoardLogger(_Watcher):
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics with the numbers by layer beside the others, as ``firing.1``."""
+    """A flat mapping of metrics, with the numbers of a layer under names such as ``firing.1``."""
     flattened: dict[str, Any] = {}
     for key, value in metrics.items():
         if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file with tensors and, in its header, JSON. No pickle.
 
-Tensors and numbers travel in one file, so that one rename commits both and no crash can leave
-them at odds. A checksum over all of them tells what disks do to files later.
+Tensors and numbers share one file, so that one rename commits both and no crash can leave them at
+odds. A checksum over all of them shows later damage by a disk.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class DamagedError(RunError):
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON-able state, atomically.
+    """Write tensors and a JSON-able state as a checkpoint, atomically.
 
     Raises:
-        RunError: it cannot be written; the checkpoint that was there before is intact.
+        RunError: the file cannot be written; the checkpoint that was there before is intact.
     """
     copies = copy_tensors(tensors)
     text = json.dumps(state, allow_nan=False)
@@ -55,11 +55,11 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors (on the CPU) and state of a checkpoint.
+    """The tensors (on the CPU) and the state of a checkpoint.
 
     Raises:
-        RunError: there is none.
-        DamagedError: it is damaged.
+        RunError: there is no such checkpoint.
+        DamagedError: the checkpoint is damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -91,7 +91,7 @@ def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def copy_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU that share no memory."""
+    """Copies of tensors on the CPU that share no memory with them."""
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
@@ -113,10 +113,10 @@ def load_net(net: nn.Module, tensors: Mapping[str, Tensor], source: Path | str) 
 
 
 class Snapshot:
-    """All that changes while a network is trained, as one checkpoint.
+    """All that changes while a network is trained, to save and load as one checkpoint.
 
-    Weights, the optimizer's and the schedule's state, the learner's own, the state of torch's
-    random numbers, the best weights so far, and how far the training is.
+    That is the weights, the state of optimizer, schedule and learner, the state of torch's random
+    numbers, the best weights so far, and the progress of the training.
 
     Args:
         learner: the learner and, with it, the network.
@@ -135,7 +135,7 @@ class Snapshot:
         """Write the checkpoint, atomically.
 
         Raises:
-            RunError: it cannot be written; the checkpoint that was there before is intact.
+            RunError: the file cannot be written; the checkpoint that was there before is intact.
         """
         slots, optimizer = _pack_optimizer(self.optimizer)
         tensors = {
@@ -153,15 +153,15 @@ class Snapshot:
         save_checkpoint(path, tensors, state)
 
     def load(self, path: Path, world: World = ALONE) -> tuple[Progress, dict[str, Tensor]]:
-        """Bring everything back to a checkpoint; returns the progress and the best weights.
+        """Bring everything back to a checkpoint; gives the progress and the best weights.
 
         Args:
-            path: of the checkpoint, which the first process alone reads.
+            path: the path of the checkpoint, which the first process alone reads.
             world: the processes that all go on from it.
 
         Raises:
             RunError: the checkpoint is of another network.
-            DamagedError: it is damaged; what was loaded of it is of no use.
+            DamagedError: the checkpoint is damaged; what was loaded of it is of no use.
         """
         tensors, state = world.on_first(lambda: load_checkpoint(path))
         load_net(self.learner.net, _unprefixed("net", tensors), path)
@@ -181,7 +181,8 @@ class Snapshot:
         """Bring everything back to the first of these checkpoints that is not damaged.
 
         Returns:
-            Its path, the progress, the best weights, and what is wrong with those before it.
+            The path of that checkpoint, the progress, the best weights, and what is wrong with the
+            checkpoints before it.
 
         Raises:
             RunError: all are damaged, or one is of another network.
@@ -207,12 +208,12 @@ class Snapshot:
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, each name preceded by ``prefix/``."""
+    """A mapping of the tensors in which each name begins with ``prefix/``."""
     return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
 
 
 def _unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those tensors whose names begin with ``prefix/``, without it."""
+    """The tensors whose names begin with ``prefix/``, under their names without it."""
     start = f"{prefix}/"
     return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
 
@@ -234,7 +235,7 @@ def _pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
 def _unpack_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> None:
-    """Load what :func:`_pack_optimizer` gave."""
+    """Load into an optimizer what :func:`_pack_optimizer` gave."""
     slots: dict[int, dict[str, Any]] = {
         int(index): dict(values) for index, values in state["numbers"].items()
     }

@@ -58,29 +58,33 @@ _Schedule = Annotated[ScheduleOptions, choose("schedule", _schedules, "one_cycle
 
 
 class Settings(Section):
-    """How to train.
+    """The settings of a training, whatever the network and the data.
 
     Attributes:
-        seed: of weights, order of samples and dropout.
+        seed: the seed of weights, order of samples and dropout.
         device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
-        calibrate: firing rate (spikes per neuron and step) to which each layer's synapses are
+        calibrate: the firing rate (spikes per neuron and step) to which each layer's synapses are
             scaled on the first batch, or ``None`` to leave the initial weights as they are.
-        transfer: weights to start from, and what of them learns on, such as ``{source: runs/RUN,
-            fresh: ["3.*"], freeze: ["1.*"]}``; ``None``: start anew.
+        transfer: the weights to start from, and what of them learns on, such as ``{source:
+            runs/RUN, fresh: ["3.*"], freeze: ["1.*"]}``; ``None``: start anew.
         learner: the learning rule, by name, and its options; ``lfp-snn ls learners`` lists them.
         optimizer: the torch optimizer, by name, and its options: adam or sgd.
         schedule: how the learning rate goes, by name, and its options: one_cycle, constant,
             cosine or step.
-        epochs: passes over the training set, at most.
-        batch_size: samples in a step, over all processes.
-        sampling: ``shuffle``, every sample once in an epoch, or ``balanced``, every class equally
-            often.
-        workers: threads that put batches together ahead of time; 0: none. The result is the same.
-        clip: largest global norm of the feedback; what is longer is scaled down. ``None``: never.
-        patience: stop after this many epochs without a better validation accuracy. ``None``: never.
-        checkpoint_every: steps between two checkpoints within an epoch (one more ends each epoch).
-        keep_checkpoints: how many of the latest are kept, should one get damaged. The one with the
-            best weights is kept beside them.
+        epochs: the largest number of passes over the training set.
+        batch_size: the number of samples in a step, over all processes.
+        sampling: the order of samples: ``shuffle``, every sample once in an epoch, or ``balanced``,
+            every class equally often.
+        workers: the number of threads that put batches together ahead of time, 0 for none. The
+            result is the same.
+        clip: the largest global norm of the feedback; longer feedback is scaled down. ``None``:
+            never.
+        patience: the number of epochs without a better validation accuracy after which training
+            stops. ``None``: never.
+        checkpoint_every: the steps between two checkpoints within an epoch (one more ends each
+            epoch).
+        keep_checkpoints: the number of latest checkpoints that are kept, should one get damaged.
+            The one with the best weights is kept beside them.
         on_non_finite: what NaN or infinity in a reward, a membrane or feedback does: ``stop``, or
             ``skip`` the step and go on, which ends too if ten in a row are skipped.
     """
@@ -102,18 +106,23 @@ class Settings(Section):
     keep_checkpoints: int = Field(default=2, ge=1)
     on_non_finite: Literal["stop", "skip"] = "stop"
 
+    @property
+    def on_device(self) -> bool:
+        """Is the data asked to lie where the network does?"""
+        return getattr(getattr(self, "data", None), "storage", None) == "device"
+
     def loader(self, samples: SampleSet, shard: tuple[int, int] = (0, 1)) -> Loader:
-        """The batches to train on, or one process's share of each."""
+        """A loader of the batches to train on, or of one process's share of each."""
         return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers, shard)
 
 
 class Fitted(Settings):
-    """What :func:`~lfp_snn.training.run.fit` trained a network with that no config describes.
+    """The settings of a training by :func:`~lfp_snn.training.run.fit`, without a config.
 
     Attributes:
         data: the dataset by name and options, if it was loaded by its name.
-        steps: T of inputs without time and of recordings, as it was given.
-        layout: where time is, as it was given.
+        steps: T of inputs without time and of recordings, as the caller gave it.
+        layout: the layout of the axis of time, as the caller gave it.
     """
 
     data: Annotated[Choice, choose("dataset", _datasets), AS_MAPPING] | None = None
@@ -125,7 +134,7 @@ class Config(Settings):
     """A whole experiment.
 
     Attributes:
-        name: of the experiment; run directories are named after it.
+        name: the name of the experiment; run directories are named after it.
         data: the dataset, by name, and its options; ``lfp-snn ls datasets`` lists them.
         model: the architecture, by name, and its options; ``lfp-snn ls models`` lists them.
         baseline: whether to compare with logistic regression on the events summed over time.

@@ -80,7 +80,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def plain(self, node: yaml.ScalarNode) -> Any:
-        """A number, a date or the like; what is none is told with its place."""
+        """A plain value such as a number or a date; an error names the place of a bad one."""
         if len(node.value) > _MOST_DIGITS:
             raise _refused(node, f"a number of more than {_MOST_DIGITS} digits")
         try:
@@ -99,7 +99,7 @@ _TOO_MANY = f"more than {_MOST_VALUES} values"
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node stands for, everything that aliases repeat counted each time."""
+    """The number of values that a node stands for; what aliases repeat counts each time."""
     if id(node) in known:
         if not known[id(node)]:
             raise _refused(node, "a value that holds itself")
@@ -142,10 +142,10 @@ def parse_yaml(text: str, source: str) -> Any:
 
     Args:
         text: the YAML.
-        source: what to call it in an error, for instance the file.
+        source: what to call the text in an error, for instance the file.
 
     Raises:
-        ConfigError: the text is not YAML, which names the line, or far too long.
+        ConfigError: the text is not YAML (the message names the line), or is far too long.
     """
     if len(text) > _LONGEST:
         raise ConfigError(f"{source} has more than {_LONGEST} characters, which no config needs.")
@@ -183,7 +183,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a configuration file, apply overrides and check the result; as :func:`load_settings`."""
+    """Read the config of an experiment, apply overrides and check it (:func:`load_settings`)."""
     return load_settings(Config, path, overrides)
 
 
@@ -248,10 +248,10 @@ def make_config(
     Args:
         kind: :class:`Config` for a whole experiment, :class:`Settings` for training alone.
         given: keys and values as read from YAML.
-        source: what to call it in an error.
+        source: what to call the mapping in an error.
 
     Raises:
-        ConfigError: an unknown key, a missing one, or a value out of range.
+        ConfigError: a key is unknown or missing, or a value is out of range.
     """
     try:
         return kind.model_validate(dict(given))
@@ -345,7 +345,7 @@ def _dotted(kind: type[BaseModel]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A value as it is written, or the beginning of it."""
+    """A value as YAML writes it, or the beginning of it."""
     try:
         return _cut(repr(value))
     except ValueError:  # Python writes no number of thousands of digits

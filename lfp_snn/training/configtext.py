@@ -25,11 +25,11 @@ _ROLE = re.compile(r":\w+:`~?([^`]+)`")  # such as :class:`~lfp_snn.rules.Epsilo
 
 
 def field_descriptions(section: type[Section]) -> dict[str, str]:
-    """What each field of a section is, in plain words, on one line without a full stop.
+    """The descriptions of the fields of a section, each one line without a full stop.
 
     Args:
-        section: the class; of one that names another class to build (``target``), the arguments of
-            that class are its fields.
+        section: the class of the section; if it names another class to build (``target``), the
+            arguments of that class are its fields.
     """
     classes = list(section.__mro__)
     if issubclass(section, Choice) and isinstance(section.target, type):
@@ -69,7 +69,7 @@ def _place(name: str, first: Sequence[str]) -> int:
 
 
 def _field(section: Section, name: str, depth: int) -> Iterator[str]:
-    """The lines of one field, and of all within it."""
+    """The lines of one field, and of all fields within it."""
     indent = " " * (_INDENT * depth)
     value = getattr(section, name)
     about = field_descriptions(type(section)).get(name, "")
@@ -92,7 +92,7 @@ def _field(section: Section, name: str, depth: int) -> Iterator[str]:
 
 
 def _names(section: Section) -> list[str]:
-    """Fields in the order in which one reads them: the name first."""
+    """The names of the fields in the order in which one reads them: ``name`` first."""
     return sorted(type(section).model_fields, key=lambda name: name != "name")
 
 
@@ -128,7 +128,7 @@ def _heading(section: type[Choice]) -> str:
 
 
 def _plain(text: str | None) -> str:
-    """As it reads in YAML: no markup, null for None, on one line, no full stop at its end."""
+    """A text as comments of YAML have it: no markup, null for None, one line, no full stop."""
     without_roles = _ROLE.sub(lambda role: role[1].rpartition(".")[2], text or "")
     plain = re.sub(r"\bNone\b", "null", without_roles.replace("``", ""))
     return " ".join(plain.split()).removesuffix(".")

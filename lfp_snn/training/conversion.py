@@ -1,4 +1,4 @@
-"""A conventional ReLU network as a spiking one: threshold balancing.
+"""Conversion of a conventional ReLU network to a spiking one, by threshold balancing.
 
 An integrate-and-fire neuron (``beta = 1``, reset by subtraction) that is driven by a constant
 current ``I`` fires at the rate ``min(max(I / theta, 0), 1)``: a ReLU that saturates at one spike a
@@ -33,7 +33,7 @@ _ROUNDING = 1e-3
 
 
 class _Rate(nn.Module):
-    """In the place of a neuron: the rate that the equation above says, without saturation.
+    """A stand-in for a neuron: the rate that the module's equation gives, without saturation.
 
     With a threshold of one it is the ReLU of the conventional network.
     """
@@ -63,12 +63,12 @@ def balance(
         lfp: the network, with the weights of a network that had ReLUs in place of its neurons;
             changed in place.
         batch: the inputs whose activations are measured, as their mean over time.
-        quantile: of a layer's activations that becomes one spike a step, in (0, 1].
-        only: synapses that are balanced; layers behind the first other one are left alone.
+        quantile: the quantile of a layer's activations that becomes one spike a step, in (0, 1].
+        only: the synapses that are balanced; layers behind the first other one are left alone.
             ``None``: all.
 
     Returns:
-        ``lambda`` of each neuron module that was balanced, by name.
+        The scale ``lambda`` of each neuron module that was balanced, by name.
 
     Raises:
         NetworkError: the network has branches or normalisations, so that a layer has no one scale,
@@ -119,7 +119,7 @@ def _balance(
 
 
 def _check(original: dict[str, Tensor], now: dict[str, Tensor], scales: dict[str, float]) -> None:
-    """Branches that merge on their way would have needed one scale."""
+    """Refuse branches that merge on their way, since they would have needed one scale."""
     for name, scale in scales.items():
         error = (now[name] - original[name] / scale).abs().max()
         if error > _ROUNDING * (original[name] / scale).max():
@@ -141,7 +141,7 @@ def _threshold(lfp: TemporalLFP, name: str) -> Tensor:
 
 
 def _activations(lfp: TemporalLFP, batch: TrainingBatch, spiking: bool) -> dict[str, Tensor]:
-    """Each layer's activations as a ReLU network, or rates as a spiking one, by neuron."""
+    """The activations of each layer as a ReLU network, or its rates as a spiking one, by neuron."""
     net = copy.deepcopy(lfp.net).eval()
     stands_in = {}
     for layer in lfp.layers:

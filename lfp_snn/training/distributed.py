@@ -3,7 +3,8 @@
 ``torchrun`` starts the processes and tells them of each other; torch.distributed carries what they
 exchange, by NCCL between CUDA devices and by gloo between CPUs. Each process takes its share of
 every batch. The sums of feedback leave layer by layer while credit flows on through the layers
-before, and once they are complete all processes take the same step. The first process alone writes.
+before. Once the sums are complete, all processes take the same step. The first process alone
+writes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ __all__ = ["ALONE", "BUCKET", "Buckets", "LostProcess", "World", "join", "rank"]
 BUCKET = 4 * 2**20
 #: A process that can't be reached is given up after this time; one that dies is noticed at once.
 TIMEOUT = timedelta(minutes=10)
-#: The same where the others wait for one that reads data or writes.
+#: The time after which a process is given up that reads data or writes while the others wait.
 PATIENCE = timedelta(days=1)
 
 T = TypeVar("T")
@@ -45,9 +46,9 @@ class World:
     """The processes that train together, as one of them sees them.
 
     Attributes:
-        rank: number of this process, from 0.
-        size: how many there are.
-        local_rank: number of this process on its machine.
+        rank: the number of this process, from 0.
+        size: the number of processes.
+        local_rank: the number of this process on its machine.
     """
 
     rank: int = 0
@@ -56,12 +57,12 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Is this the process that writes and shows?"""
+        """Whether this is the process that writes and shows."""
         return self.rank == 0
 
     @property
     def shard(self) -> tuple[int, int]:
-        """Which share of a batch is this process's, and of how many."""
+        """The number of this process's share of a batch, and the number of shares."""
         return self.rank, self.size
 
     def on_first(self, action: Callable[[], T]) -> T:
@@ -84,7 +85,7 @@ class World:
 
     @contextlib.contextmanager
     def in_turn(self) -> Iterator[None]:
-        """Within, the first process of each machine goes ahead and fills caches for the rest."""
+        """Let the first process of a machine run a ``with`` block ahead, to fill caches."""
         if self.local_rank:
             self._wait()
         yield
@@ -111,14 +112,14 @@ class World:
         return own
 
     def sum(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """Sums over all processes of numbers that each has by the same names."""
+        """The sums over all processes of numbers that each has under the same names."""
         names = sorted(numbers)
         own = torch.tensor([numbers[name] for name in names], dtype=torch.float64)
         sums = dict(zip(names, self.total(own).tolist(), strict=True))
         return {name: sums[name] for name in numbers}
 
     def agree(self, event: int | None) -> int | None:
-        """What happened in any process, as a positive number; ``None`` if nothing did anywhere."""
+        """A positive number for what happened in any process; ``None`` if nothing did."""
         if self.size == 1:
             return event
         found = torch.tensor(event or 0)
@@ -160,7 +161,7 @@ class Buckets:
 
     Args:
         world: the processes.
-        limit: bytes after which a message leaves.
+        limit: the number of bytes after which a message leaves.
     """
 
     def __init__(self, world: World, limit: int = BUCKET) -> None:
@@ -171,7 +172,7 @@ class Buckets:
         self._sent: list[tuple[Any, Tensor, list[torch.Size]]] = []
 
     def add(self, part: Tensor | None, like: Tensor) -> None:
-        """See :class:`lfp_snn.engine.exchange.Exchange`."""
+        """Begin to sum a tensor (or this process's lack of one), and come back at once."""
         if self._open and _kind(self._open[0][1]) != _kind(like):
             self._send()
         self._open.append((part, like))
@@ -192,7 +193,7 @@ class Buckets:
         self._open, self._bytes = [], 0
 
     def collect(self) -> list[Tensor | None]:
-        """See :class:`lfp_snn.engine.exchange.Exchange`."""
+        """Wait for the sums of all tensors that were added since the last call, in that order."""
         if self._open:
             self._send()
         found: list[Tensor | None] = []
@@ -207,7 +208,7 @@ class Buckets:
         return found
 
     def sum(self, part: Tensor) -> Tensor:
-        """See :class:`lfp_snn.engine.exchange.Exchange`."""
+        """Sum a tensor in place over all processes, wait for it and return it."""
         with self.world._together():
             dist.all_reduce(part)
         return part
@@ -218,7 +219,7 @@ def _kind(tensor: Tensor) -> tuple[torch.dtype, torch.device]:
 
 
 def rank() -> int | None:
-    """Number of this process among those that torchrun started; ``None`` if it is alone."""
+    """The number of this process among those that torchrun started; ``None`` if it is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ:
         return int(os.environ["RANK"])
     return None
@@ -228,8 +229,8 @@ def join(device: str) -> World:
     """The processes that torchrun has started, or this one alone.
 
     Args:
-        device: of the configuration: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
-            With CUDA each process takes the device of its number on its machine.
+        device: the device of the configuration: ``cpu``, ``cuda``, or ``auto`` for CUDA where there
+            is one. With CUDA each process takes the device of its number on its machine.
 
     Raises:
         ConfigError: there are more processes on this machine than CUDA devices.
@@ -260,7 +261,7 @@ def join(device: str) -> World:
 
 @cache
 def _waiting() -> Any:
-    """The same processes, with more patience; always by gloo."""
+    """A group of the same processes that waits longer for each other, always by gloo."""
     return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 

@@ -1,4 +1,4 @@
-"""Accuracy, ties, confusion and firing rates of a network on a set."""
+"""The evaluation of a network on a set: accuracy, ties, confusion and firing rates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from lfp_snn.data import Batch, Loader, SampleSet
 from lfp_snn.learners import Learner
 from lfp_snn.training.distributed import ALONE, World
+from lfp_snn.training.uploads import Uploads
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -19,16 +20,16 @@ _SQUARES = "squared differences"  # among the names of populations, which have n
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on a set.
+    """The evaluation of a network on a set.
 
     Attributes:
-        accuracy: share of samples read correctly; NaN where samples have targets and no classes,
-            or there are no samples.
-        ties: share of samples whose best score was shared (read as the lowest class).
-        confusion: counts ``[true class][predicted class]``.
-        firing: mean spikes per neuron and step of every population, by name; of activations, the
-            share of active units. A readout, which cannot spike, is not among them.
-        error: root of the mean squared difference of outputs and targets, where there are no
+        accuracy: the share of samples read correctly; NaN where samples have targets and no
+            classes, or there are no samples.
+        ties: the share of samples whose best score was shared (read as the lowest class).
+        confusion: the counts ``[true class][predicted class]``.
+        firing: the mean spikes per neuron and step of every population, by name; for activations,
+            the share of active units. A readout, which cannot spike, is not among them.
+        error: the root of the mean squared difference of outputs and targets, where there are no
             classes.
     """
 
@@ -45,10 +46,10 @@ def evaluate(
     """Predict every sample of a set, with the network in evaluation mode.
 
     Args:
-        learner: says how a prediction is read.
+        learner: the learner, which says how a prediction is read.
         samples: the set.
-        batch_size: samples at a time.
-        world: processes that share out the batches; all of them get the figures of the whole set.
+        batch_size: the number of samples at a time.
+        world: the processes that share out the batches; all get the figures of the whole set.
     """
     learner.net.eval()
     if not len(samples):
@@ -79,10 +80,9 @@ def evaluate(
 def _batches(
     learner: Learner, samples: SampleSet, batch_size: int, world: World
 ) -> Iterator[Batch]:
-    """The batches that this process evaluates, where the network lies."""
+    """The batches that this process evaluates, on the device of the network."""
     loader = Loader(samples, batch_size, "in_order", seed=0)
-    for batch in loader.epoch(0, start=world.rank, every=world.size):
-        yield batch.to(learner.device)
+    yield from Uploads(learner.device)(loader.epoch(0, start=world.rank, every=world.size))
 
 
 def _evaluate_numbers(

@@ -1,4 +1,4 @@
-"""The data that a user gives, made ready for the network that is to take it."""
+"""The data that a user gives to ``fit``, made ready for the network."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["outputs_of", "settings_of", "splits_for"]
 
 
 def settings_of(train: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a ``DataLoader`` brings with it.
+    """The settings that a ``DataLoader`` brings with it, such as the batch size.
 
     Raises:
-        ConfigError: they are given beside it.
+        ConfigError: such a setting is given beside the loader.
     """
     if not isinstance(train, DataLoader):
         return {}
@@ -35,7 +35,7 @@ def settings_of(train: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> Splits:
-    """The data of a training, as :func:`fit` takes it."""
+    """The three parts of the data of a training, from what the caller gave to :func:`fit`."""
     if not isinstance(train, Splits):
         return own_splits(train, val, test, outputs_of=outputs_of(net), **said)
     beside = {"val": val, "test": test, **said}
@@ -47,9 +47,10 @@ def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> 
 
 
 def outputs_of(net: nn.Module) -> OutputsOf:
-    """Tells how many outputs a network has for frames of a shape, by a step of silence.
+    """A function that tells the number of outputs of a network for a shape of frames.
 
-    It raises ShapeError for a shape that the network does not take. Nothing of the network changes.
+    It runs one step of silence, and raises ShapeError for a shape that the network does not take.
+    Nothing of the network changes.
 
     Raises:
         NetworkError: the network cannot be traced.

@@ -27,8 +27,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``: after a crash there is the old file or the new one.
 
     Raises:
-        RunError: it cannot be written, for instance as the disk is full. What was there before is
-            intact, and nothing else is left behind.
+        RunError: the file cannot be written, for instance because the disk is full. What was there
+            before is intact, and nothing else is left behind.
     """
     try:
         write_whole(path, content)
@@ -37,7 +37,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically; raises as :func:`write_atomic`."""
+    """Write ``value`` as indented JSON, atomically; errors are as of :func:`write_atomic`."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
 
@@ -46,7 +46,7 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        RunError: there is no such file, it is not JSON, or far too large.
+        RunError: there is no such file, it is not JSON, or it is far too large.
     """
     try:
         check_json_size(path)
@@ -58,10 +58,10 @@ def read_json(path: Path) -> Any:
 
 
 def check_json_size(path: Path) -> None:
-    """Refuse JSON that is too large to be of a run.
+    """Refuse JSON that is too large to come from a run.
 
     Raises:
-        RunError: it is.
+        RunError: the JSON is too large.
     """
     size = path.stat().st_size
     if size > _MOST_JSON:
@@ -69,10 +69,10 @@ def check_json_size(path: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line and wait until it is on disk.
+    """Append a line to a file and wait until it is on disk.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the line cannot be written.
     """
     try:
         new = not path.exists()
@@ -94,7 +94,7 @@ def _cannot_write(path: Path, error: OSError) -> str:
 
 
 def remove_torn(folder: Path) -> None:
-    """Remove what a killed process was writing; no other may be writing there now."""
+    """Remove half-written files of a killed process; no other process may be writing there now."""
     for path in folder.glob(f".*{TORN}*"):
         with contextlib.suppress(OSError):
             path.unlink()

@@ -21,18 +21,18 @@ from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners import Learner, StepResult
 from lfp_snn.training.distributed import ALONE, World
 
-__all__ = ["IN_A_ROW", "Guard", "told"]
+__all__ = ["IN_A_ROW", "Guard", "statistics_of", "told"]
 
 #: Steps passed over one after the other with which a training ends all the same.
 IN_A_ROW = 10
 
 
 class Guard:
-    """Watches over a learner.
+    """A guard around a learner that finds what is not finite.
 
     Args:
         learner: the learner.
-        undo: whether :meth:`undo` will be asked for, which takes a copy of some state at each step.
+        undo: whether :meth:`undo` will be called, which takes a copy of some state at each step.
         world: the processes that train together; what one of them finds, all raise.
     """
 
@@ -44,11 +44,11 @@ class Guard:
         self._state: dict[str, Tensor] = {}
 
     def feedback(self, batch: Batch) -> StepResult | None:
-        """Feedback of this process's samples, summed over all; None if it has no samples.
+        """Compute the feedback of this process's samples, summed over all; None without samples.
 
         Raises:
-            NotFiniteError: in every process, if reward or membranes are not finite in one; names
-                the layer.
+            NotFiniteError: reward or membranes are not finite in one process; all processes raise
+                it, and the message names the layer.
         """
         found: NotFiniteError | None = None
         result: StepResult | None = None
@@ -61,16 +61,16 @@ class Guard:
         return result
 
     def _feedback(self, batch: Batch) -> StepResult | None:
-        """``learner.feedback``, or ``shared_feedback`` where it is shared, looked at."""
+        """Call ``learner.feedback``, or ``shared_feedback`` of several processes, and check it."""
         if self._keeps:
-            self._statistics = {b: b.clone() for b in _statistics(self.learner.net)}
+            self._statistics = {b: b.clone() for b in statistics_of(self.learner.net)}
             self._state = {name: t.clone() for name, t in self.learner.state_dict().items()}
         learner = self.learner
         shared = learner.exchange is not None
         result = learner.shared_feedback(batch) if shared else learner.feedback(batch)
         if result is None:
             return None
-        if not math.isfinite(result.reward):
+        if not math.isfinite(float(result.reward)):
             output = learner.engine.output
             raise NotFiniteError(f"The reward at the output, layer {output!r}, is not finite")
         for name, membrane in result.membranes.items():
@@ -79,10 +79,10 @@ class Guard:
         return result
 
     def clip(self, parameters: Iterable[nn.Parameter], limit: float | None) -> float:
-        """Scale the feedback to the largest norm allowed, if any; returns the norm that it had.
+        """Scale the feedback to the largest norm allowed, if any; gives the norm that it had.
 
         Raises:
-            NotFiniteError: the feedback is not finite; names the parameters.
+            NotFiniteError: the feedback is not finite; the message names the parameters.
         """
         clip, largest = torch.nn.utils.clip_grad_norm_, math.inf if limit is None else limit
         try:
@@ -105,13 +105,13 @@ class Guard:
         )
 
     def check_weights(self) -> None:
-        """Look at parameters and statistics.
+        """Look at parameters and the statistics of normalisations.
 
         Raises:
-            NotFiniteError: some are not finite; names them.
+            NotFiniteError: some tensors are not finite; the message names them.
         """
         net = self.learner.net
-        statistics = {id(each) for each in _statistics(net)}
+        statistics = {id(each) for each in statistics_of(net)}
         buffers = ((name, b) for name, b in net.named_buffers() if id(b) in statistics)
         names = _not_finite([*net.named_parameters(), *buffers])
         if names:
@@ -127,8 +127,8 @@ class Guard:
         self.learner.load_state_dict(self._state)
 
 
-def _statistics(net: nn.Module) -> Iterable[Tensor]:
-    """What normalisations keep of the batches."""
+def statistics_of(net: nn.Module) -> Iterable[Tensor]:
+    """The running statistics that normalisations keep."""
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             yield from module.buffers(recurse=False)
@@ -139,12 +139,12 @@ def _not_finite(named: Iterable[tuple[str, Tensor]]) -> list[str]:
 
 
 def told(error: NotFiniteError, epoch: int, step: int, last: Path | None) -> str:
-    """What is not finite, where, and what to do about it.
+    """The message about what is not finite, where, and what to do about it.
 
     Args:
-        error: what was found.
-        epoch: in which it was.
-        step: the optimizer step.
+        error: the error that says what was found.
+        epoch: the epoch in which it was found.
+        step: the number of the optimizer step.
         last: the last checkpoint, if one is kept.
     """
     kept = "" if last is None else f" The last checkpoint, {last}, is intact."

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noted and obeyed when a step is complete."""
+"""Handling of Ctrl-C and SIGTERM, which are noted and obeyed when a step is complete."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Pending:
 
 @contextmanager
 def deferred_signals(told: Callable[[int], None] = lambda signum: None) -> Iterator[Pending]:
-    """Within, the first SIGINT or SIGTERM is noted only; a second one acts at once.
+    """Only note the first SIGINT or SIGTERM in a ``with`` block; a second one acts at once.
 
     Outside the main thread, where Python takes no signals, this does nothing.
 
     Args:
-        told: called with the signal as it comes.
+        told: a function that is called with the signal as it comes.
     """
     pending = Pending()
     if threading.current_thread() is not threading.main_thread():

@@ -1,6 +1,6 @@
-"""One process at a time in a directory: a lock that the system itself takes back.
+"""A lock that lets one process at a time into a directory, and that the system itself takes back.
 
-It is ``flock`` on a file ``.lock``: whoever is killed lets go of it. The file says who has it.
+It is ``flock`` on a file ``.lock``: a killed process lets go of it. The file says who has it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ __all__ = ["locked"]
 
 @contextmanager
 def locked(folder: Path, *, shared: bool = False, hint: str = "") -> Iterator[BinaryIO]:
-    """Within, no other process has this directory.
+    """Keep other processes out of a directory, for the time of a ``with`` block.
 
     Args:
         folder: the directory.
-        shared: let others have it who share it too.
-        hint: what else a user can do who finds it taken.
+        shared: whether to let in others who share it too.
+        hint: what else a user can do who finds the directory taken.
 
     Yields:
         The file that is locked; a child process that keeps it open keeps the lock.
 
     Raises:
-        RunError: another process has it, which is named; or nothing can be written there.
+        RunError: another process has the directory (the message names it), or nothing can be
+            written there.
     """
     try:
         # A link would have another file made or emptied, wherever it leads.

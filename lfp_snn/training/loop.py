@@ -1,7 +1,7 @@
 """The training loop: feedback, check, clip, step; validate, save; test once at the end.
 
-Whatever the loop does is a function of the configuration and of the last checkpoint, so that a
-run that was killed at any moment ends with the same weights as one that was not.
+The loop depends on the configuration and the last checkpoint alone, so that a run that was killed
+at any moment ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from typing import Any
 
 from torch import Tensor
 
-from lfp_snn.data import Batch, Splits
-from lfp_snn.errors import ConfigError, NotFiniteError, RunError
+from lfp_snn.data import Splits
+from lfp_snn.errors import NotFiniteError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.training.checkpoint import Snapshot, copy_tensors, save_checkpoint
 from lfp_snn.training.config import Settings
-from lfp_snn.training.distributed import ALONE, Buckets, World
+from lfp_snn.training.distributed import ALONE, World
 from lfp_snn.training.evaluation import Evaluation, evaluate
-from lfp_snn.training.guard import IN_A_ROW, Guard, told
 from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, SampleSpikes, StepReport
-from lfp_snn.training.progress import Progress, Totals, tally
+from lfp_snn.training.progress import Totals
 from lfp_snn.training.result import Result, result_of
 from lfp_snn.training.resume import schedule_anew
 from lfp_snn.training.rundir import RunDir
-from lfp_snn.training.steering import Steering, of_settings
+from lfp_snn.training.steering import Steering
+from lfp_snn.training.stepping import Stepping
 from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first
 
 __all__ = ["Trainer"]
 
 
-class Trainer:
-    """Trains the network of a learner.
+class Trainer(Stepping):
+    """The training loop for the network of a learner.
 
     Args:
         learner: the learning rule and, with it, the network.
-        splits: the data.
+        splits: the data, in three parts.
         settings: how to train.
-        observers: who is told.
-        warnings: what was warned of before training, during calibration for instance.
-        earlier_s: seconds that went by before, for data and calibration; they count as wall time.
+        observers: the observers that are told what happens.
+        warnings: the warnings before training, for instance of calibration.
+        earlier_s: the seconds that went by before, for data and calibration; they count as wall
+            time.
         world: the processes that train together. Each has a trainer, and shares of every batch.
-        steering: a user's own optimizer and scheduler; by default those of the settings.
+        steering: a user's own optimizer and scheduler; by default the ones of the settings.
     """
 
     def __init__(
@@ -59,35 +60,15 @@ class Trainer:
         world: World = ALONE,
         steering: Steering | None = None,
     ) -> None:
-        if splits.train.is_regression and not learner.regresses:
-            raise ConfigError(
-                "The samples have targets and no classes, which this learner or its reward cannot "
-                "learn; take learner.name=lfp with learner.reward.name=membrane_target."
-            )
-        self.learner = learner
-        self.splits = splits
-        self.settings = settings
+        super().__init__(learner, splits, settings, world, steering)
         self.observers = tuple(observers)
-        self.world = world
         self.run: RunDir | None = None  # of the first process alone: no other writes
-        self.loader = settings.loader(splits.train, world.shard)
-        self.parameters = list(learner.parameters())
-        if steering is None:
-            steering = Steering(settings.optimizer.build(self.parameters), None)
-        self.optimizer, self._own_schedule = steering.optimizer, steering.schedule
-        self.schedule = self._own_schedule or of_settings(
-            settings, self.optimizer, len(self.loader)
-        )
-        self.progress = Progress(settings.epochs, warnings=list(warnings))
+        self.progress.warnings.extend(warnings)
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
-        self.guard = Guard(learner, settings.on_non_finite == "skip", world)
         self._stop_asked = False  # by an observer
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
-        if world.size > 1:
-            learner.share(Buckets(world))
-        self._firing: dict[str, float] = {}  # in the last batch
         self.earlier_s = earlier_s
         self._started = time.perf_counter()
 
@@ -103,8 +84,9 @@ class Trainer:
 
         Args:
             run: the run.
-            epochs: that its learning rate went over, if the checkpoint does not say; where they
-                are others now, it goes on as if they had been those of now from the beginning.
+            epochs: the number of epochs of the learning rate's schedule, if the checkpoint does not
+                say; if the settings have another number now, the schedule goes on as if it had been
+                that number from the beginning.
 
         Raises:
             RunError: all checkpoints are damaged, or the last is of another network.
@@ -119,6 +101,8 @@ class Trainer:
                 self.settings, self.optimizer, len(self.loader), self.progress.step
             )
             self.snapshot.schedule = self.schedule
+        if self.device_step is not None:
+            self.device_step.go_on(self.progress.skipped_in_a_row)
         self._saved = self.progress.step if path == run.last else None
         self.earlier_s += self.progress.wall_s
         self.metrics = self.world.on_first(lambda: run.cut_metrics(self.progress.epoch))
@@ -132,8 +116,10 @@ class Trainer:
         """Write the checkpoint to resume from, if there is a run directory.
 
         Raises:
-            RunError: it cannot be written, or weights are not finite; the last one is intact.
+            RunError: the checkpoint cannot be written, or weights are not finite; the last one is
+                intact.
         """
+        self._read()
         run, step, keep = self.run, self.progress.step, self.settings.keep_checkpoints - 1
         if run is None:
             return
@@ -156,7 +142,7 @@ class Trainer:
     def train(self) -> Result:
         """Train to the end, or until patience is out; then test the best weights.
 
-        Afterwards the network has the best weights.
+        The network has the best weights afterwards.
 
         Raises:
             RunError: something is not finite, or cannot be written.
@@ -165,6 +151,8 @@ class Trainer:
         for observer in self.observers:
             observer.attached(self)
             observer.started(self._report())
+        if self._waits_because is not None:
+            self._say(f"Every step waits for the device: {self._waits_because}.")
         if not len(self.splits.val):
             self._say(
                 "Nothing validates: the weights of the last epoch are tested, and patience stops "
@@ -189,11 +177,11 @@ class Trainer:
         return progress.epoch >= self.settings.epochs
 
     def _epoch(self, pending: Pending) -> None:
-        """The rest of the epoch under way."""
+        """Train the rest of the epoch under way."""
         progress = self.progress
         start = time.perf_counter() - progress.totals.seconds
-        for batch in self.loader.epoch(progress.epoch + 1, start=progress.batch):
-            self._step(batch.to(self.learner.device))
+        for batch in self.uploads(self.loader.epoch(progress.epoch + 1, start=progress.batch)):
+            self._step(batch)
             progress.totals.seconds = time.perf_counter() - start
             for observer in self.observers:
                 observer.stepped(self._report())
@@ -206,55 +194,8 @@ class Trainer:
         if (signum := self.world.agree(pending.signum)) is not None:
             self._stop(signum)
 
-    def _step(self, batch: Batch) -> None:
-        """One step: feedback, check, clip, optimizer; nothing is learnt of what is not finite."""
-        progress, totals = self.progress, self.progress.totals
-        self.learner.net.train()
-        self.world.seed(self.settings.seed, progress.step)
-        totals.lr = float(self.optimizer.param_groups[0]["lr"])
-        try:
-            result = self.guard.feedback(batch)
-            self._firing = {} if result is None else dict(result.firing)
-            norm = self.guard.clip(self.parameters, self.settings.clip)
-        except NotFiniteError as error:
-            self._pass_over(error)
-            self.schedule.stepped()
-        else:
-            self.optimizer.step()
-            self.schedule.stepped()
-            self.learner.after_step()
-            limit = self.settings.clip
-            sums = self.world.sum(tally(result, batch.labels, self.learner.populations))
-            totals.add(sums, norm, limit is not None and norm > limit)
-            progress.skipped_in_a_row = 0
-        progress.batch += 1
-        progress.step += 1
-
-    def _pass_over(self, error: NotFiniteError) -> None:
-        """Undo a step that was not finite, if the settings say so.
-
-        Raises:
-            RunError: they say to stop, or too many steps in a row were not finite.
-        """
-        progress = self.progress
-        progress.skipped_in_a_row += 1
-        progress.totals.skipped += 1
-        what = self._not_finite(error, progress.step + 1)
-        if self.settings.on_non_finite == "stop":
-            raise RunError(what) from error
-        nothing_left = progress.batch + 1 == len(self.loader) and not progress.totals.batches
-        if progress.skipped_in_a_row == IN_A_ROW or nothing_left:
-            raise RunError(f"{progress.skipped_in_a_row} steps in a row were passed over: {what}")
-        self.guard.undo()
-        self.optimizer.step()  # without gradients it moves nothing, and the schedule asks for it
-        self._say(f"{error}; such steps are passed over, and metrics.jsonl counts them.")
-
-    def _not_finite(self, error: NotFiniteError, step: int) -> str:
-        last = None if self.run is None else self.run.last
-        return told(error, self.progress.epoch + 1, step, last)
-
     def _end_epoch(self, start: float) -> None:
-        """Validate, note, and save."""
+        """End an epoch: validate, note, and save."""
         progress = self.progress
         # Machines that round differently drift apart; here all go on from the same weights.
         self.world.spread(self.learner.net.state_dict().values())
@@ -293,13 +234,13 @@ class Trainer:
             observer.epoch_ended(metrics)
 
     def _validate(self) -> Evaluation | None:
-        """What the network does on the validation part, if there is one."""
+        """Evaluate the network on the validation part, if there is one."""
         if not len(self.splits.val):
             return None
         return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
 
     def _say(self, message: str) -> None:
-        """Warn, once of each thing."""
+        """Give a warning, once for each message."""
         if message not in self.progress.warnings:
             self.progress.warnings.append(message)
             for observer in self.observers:
@@ -344,32 +285,32 @@ class Trainer:
 
     @property
     def folder(self) -> Path | None:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The run directory, if there is one."""
         return None if self.run is None else self.run.path
 
     def weights(self) -> dict[str, Tensor]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """A copy of the present weights, on the CPU, by name."""
         return copy_tensors(self.learner.net.state_dict())
 
     def stop(self, reason: str) -> None:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """End the training with the epoch under way, and keep the reason among the warnings."""
         self._stop_asked = True
         self._say(reason)
 
     def labels(self) -> dict[str, str]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The labels of the neuron modules for tables, by name, such as ``Leaky 512 (4)``."""
         return self.learner.engine.labels()
 
     def feedback_norms(self) -> dict[str, float]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The norm of each layer's feedback in the last step, as the optimizer got it."""
         return feedback_norms(self.learner.net)
 
     def firing(self) -> dict[str, float]:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The spikes per neuron and step of each neuron module, in the last batch."""
         return self._firing
 
     def sample(self) -> SampleSpikes:
-        """See :class:`~lfp_snn.training.observer.Watched`."""
+        """The spikes of the network for the first validation sample."""
         self.learner.net.eval()  # no dropout, which would draw random numbers; a step undoes it
         return look_at_first(
             self.learner, self.splits.val if len(self.splits.val) else self.splits.train
@@ -386,10 +327,14 @@ class Trainer:
             accuracy=math.nan if self.splits.train.is_regression else progress.totals.so_far,
         )
 
+    @property
+    def _last(self) -> Path | None:
+        return None if self.run is None else self.run.last
+
     def _wall_s(self) -> float:
         return self.earlier_s + time.perf_counter() - self._started
 
 
 def _known(value: float) -> float | None:
-    """A number as JSON has it, which knows no NaN."""
+    """A number, or None in the place of NaN, which JSON does not know."""
     return None if math.isnan(value) else value

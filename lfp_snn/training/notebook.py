@@ -1,4 +1,4 @@
-"""A training in a notebook: a bar while it runs, and a table of its epochs."""
+"""The display of a training in a notebook: a bar while it runs, and a table of its epochs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EPOCHS = 12  # that are shown, of the latest
 
 
 def in_notebook() -> bool:
-    """Does this run in a notebook, whose kernel shows HTML?"""
+    """Whether this process runs in a notebook, whose kernel shows HTML."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return type(shell).__name__ == "ZMQInteractiveShell"
@@ -32,10 +32,10 @@ def figure(value: Any) -> str:
 
 
 class NotebookDisplay(Observer):
-    """Shows a training below the cell that runs it.
+    """An observer that shows a training below the cell that runs it.
 
     Args:
-        epochs: how many are asked for.
+        epochs: the number of epochs of the training.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -89,7 +89,7 @@ class NotebookDisplay(Observer):
 
 
 def epochs_table(metrics: list[dict[str, Any]], labels: Mapping[str, str]) -> str:
-    """The latest epochs: accuracies, or the error where there are no classes, and firing."""
+    """A table of the latest epochs: accuracies (the error if there are no classes) and firing."""
     if not metrics:
         return ""
     names = list(metrics[-1]["firing"])

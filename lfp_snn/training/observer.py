@@ -1,4 +1,4 @@
-"""What a training tells while it runs; the command line and user code listen."""
+"""Observers of a training, which are told of it while it runs: the command line, and user code."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["Observer", "SampleSpikes", "StepReport", "Watched"]
 
 @dataclass(frozen=True)
 class StepReport:
-    """Where the training stands after a step.
+    """The position of a training after a step.
 
     Attributes:
         epoch: the epoch under way, from 1.
-        batch: batches done of it.
-        batches: batches of an epoch.
-        step: optimizer steps done in all.
-        steps: optimizer steps in all, if no early stop comes between.
-        accuracy: training accuracy of this epoch so far.
+        batch: the number of batches done in this epoch.
+        batches: the number of batches of an epoch.
+        step: the number of optimizer steps done in all.
+        steps: the number of optimizer steps in all, if no early stop comes between.
+        accuracy: the training accuracy of this epoch so far.
     """
 
     epoch: int
@@ -37,10 +37,11 @@ class StepReport:
 
 @dataclass(frozen=True)
 class SampleSpikes:
-    """What a network did with one sample.
+    """The spikes of a network for one sample, and what was read from them.
 
     Attributes:
-        spikes: bool ``[T, units]`` by layer, in order, from the input (if it spikes) to the output.
+        spikes: the spikes, bool ``[T, units]``, by layer, in order from the input (if it spikes) to
+            the output.
         label: the true class.
         prediction: the class that was read.
     """
@@ -51,10 +52,10 @@ class SampleSpikes:
 
 
 class Watched(Protocol):
-    """What a training tells when it is asked, from within a hook; asking changes nothing.
+    """The training that an observer may ask from within a hook; asking changes nothing.
 
     Attributes:
-        metrics: one mapping for each epoch so far, of the sessions before a run was resumed too.
+        metrics: one mapping for each epoch so far, those before a run was resumed included.
     """
 
     metrics: list[dict[str, Any]]
@@ -64,7 +65,7 @@ class Watched(Protocol):
         """The run directory, if there is one."""
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the weights as they are, on the CPU, by name."""
+        """A copy of the present weights, on the CPU, by name."""
 
     def stop(self, reason: str) -> None:
         """End the training with the epoch under way, as if it had been the last one.
@@ -74,25 +75,25 @@ class Watched(Protocol):
         """
 
     def labels(self) -> dict[str, str]:
-        """What to call each neuron module in a table, by its name: ``Leaky 512 (4)``."""
+        """The labels of the neuron modules for tables, by name, such as ``Leaky 512 (4)``."""
 
     def feedback_norms(self) -> dict[str, float]:
-        """Norm of the last step's feedback of each layer, as the optimizer got it."""
+        """The norm of each layer's feedback in the last step, as the optimizer got it."""
 
     def firing(self) -> dict[str, float]:
-        """Spikes per neuron and step of each neuron module, in the last batch."""
+        """The spikes per neuron and step of each neuron module, in the last batch."""
 
     def sample(self) -> SampleSpikes:
-        """What the network does with the first validation sample."""
+        """The spikes of the network for the first validation sample."""
 
 
 class Observer:
-    """What other libraries call a callback: override what you want to hear of.
+    """Base of observers, which other libraries call callbacks: override the hooks that you want.
 
-    Given to :func:`~lfp_snn.training.run.fit` as ``observers=[...]``. The hooks come in the order
-    in which they stand here, ``stepped`` and ``epoch_ended`` again and again; ``warned`` and
-    ``stopping`` may come at any time. In a training of several processes the first alone has
-    observers. An exception raised here ends the training.
+    Observers are given to :func:`~lfp_snn.training.run.fit` as ``observers=[...]``. The hooks come
+    in the order in which they stand here, ``stepped`` and ``epoch_ended`` again and again;
+    ``warned`` and ``stopping`` may come at any time. In a training of several processes the first
+    alone has observers. An exception raised in a hook ends the training.
 
     Example::
 
@@ -102,27 +103,28 @@ class Observer:
     """
 
     def attached(self, training: Watched) -> None:
-        """Comes first: whom to ask for what the other hooks do not tell."""
+        """The first hook: ``training`` can be asked for what the other hooks do not tell."""
 
     def started(self, report: StepReport) -> None:
-        """Training begins, or goes on where ``report`` says."""
+        """Hook for the start of training, or for going on where ``report`` says."""
 
     def stepped(self, report: StepReport) -> None:
-        """One more step was made."""
+        """Hook after each step."""
 
     def epoch_ended(self, metrics: dict[str, Any]) -> None:
-        """An epoch was trained, validated and saved; ``metrics`` is its line in metrics.jsonl.
+        """Hook after an epoch was trained, validated and saved.
 
-        It has ``epoch``, ``step``, ``lr``, ``train_accuracy``, ``train_ties``, ``reward``,
-        ``feedback_norm``, ``clipped``, ``skipped``, ``firing`` (by layer), ``val_accuracy``,
-        ``val_ties``, ``epoch_s`` and ``wall_s``; where nothing validates, ``None`` for it.
+        ``metrics`` is the epoch's line in metrics.jsonl. It has ``epoch``, ``step``, ``lr``,
+        ``train_accuracy``, ``train_ties``, ``reward``, ``feedback_norm``, ``clipped``, ``skipped``,
+        ``firing`` (by layer), ``val_accuracy``, ``val_ties``, ``epoch_s`` and ``wall_s``. Where
+        nothing validates, ``val_accuracy`` and ``val_ties`` are ``None``.
         """
 
     def testing(self) -> None:
-        """Training is over, and the best weights are tested."""
+        """Hook after the last epoch, before the best weights are tested."""
 
     def warned(self, message: str) -> None:
-        """Something looks wrong; each message comes once."""
+        """Hook for a warning; each message comes once."""
 
     def stopping(self, signum: int) -> None:
-        """A signal asked to stop; that is done after the step under way."""
+        """Hook for a signal that asks to stop; training stops after the step under way."""

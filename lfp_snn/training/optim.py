@@ -51,11 +51,11 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerOptions(Choice):
-    """What every optimizer has.
+    """The options that every optimizer has.
 
     Attributes:
-        lr: learning rate, > 0; the peak of it if the schedule has one.
-        weight_decay: pull of the weights towards zero, >= 0.
+        lr: the learning rate, > 0; its peak if the schedule has one.
+        weight_decay: the pull of the weights towards zero, >= 0.
     """
 
     lr: float = Field(default=3e-3, gt=0)
@@ -63,15 +63,15 @@ class OptimizerOptions(Choice):
 
     @abstractmethod
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimizer for these parameters."""
+        """Build the torch optimizer for these parameters."""
 
 
 class Adam(OptimizerOptions):
-    """Adam.
+    """The optimizer Adam.
 
     Attributes:
-        betas: decay of the mean of the gradient and of its square, each in [0, 1).
-        eps: added to the root of the mean square, > 0.
+        betas: the decay of the mean of the gradient and of its square, each in [0, 1).
+        eps: the number added to the root of the mean square, > 0.
     """
 
     name: Literal["adam"] = "adam"
@@ -79,7 +79,7 @@ class Adam(OptimizerOptions):
     eps: float = Field(default=1e-8, gt=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Torch's Adam, in its fused form: a sixth of the time on the CPU."""
+        """Build torch's Adam in its fused form, which takes a sixth of the time on the CPU."""
         first, second = self.betas
         return torch.optim.Adam(
             parameters,
@@ -95,14 +95,14 @@ class SGD(OptimizerOptions):
     """Stochastic gradient descent.
 
     Attributes:
-        momentum: share of the last update that is kept, in [0, 1).
+        momentum: the share of the last update that is kept, in [0, 1).
     """
 
     name: Literal["sgd"] = "sgd"
     momentum: Share = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Torch's SGD."""
+        """Build torch's SGD."""
         return torch.optim.SGD(
             parameters,
             lr=self.lr,
@@ -113,17 +113,17 @@ class SGD(OptimizerOptions):
 
 
 class OwnOptimizer(OptimizerOptions):
-    """A torch optimizer that a user gave; says which it was, and cannot build it.
+    """A torch optimizer that a user gave; it is noted by its class and cannot be built from here.
 
     Attributes:
-        kind: name of its class.
+        kind: the name of its class.
     """
 
     name: Literal["own"] = "own"
     kind: str
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Refuse: no file can say how."""
+        """Refuse to build it, since no file can say how."""
         raise ConfigError(
             f"The optimizer was given to fit, a {self.kind}: give it again with fit(optimizer=...),"
             f" or name one of {', '.join(OPTIMIZERS)}."
@@ -131,32 +131,32 @@ class OwnOptimizer(OptimizerOptions):
 
 
 class ScheduleOptions(Choice):
-    """How the learning rate goes; it is set anew after every step."""
+    """The base of schedules of the learning rate, which is set anew after every step."""
 
     @abstractmethod
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """The torch scheduler, stepped once after each optimizer step."""
+        """Build the torch scheduler, which is stepped once after each optimizer step."""
 
 
 class ConstantSchedule(ScheduleOptions):
-    """The learning rate stays as it is."""
+    """A schedule on which the learning rate stays as it is."""
 
     name: Literal["constant"] = "constant"
 
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """A scheduler that changes nothing."""
+        """Build a scheduler that changes nothing."""
         return ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
 class OneCycleSchedule(ScheduleOptions):
-    """Up to the peak and down to almost nothing, once over the whole training.
+    """A schedule up to the peak and down to almost nothing, once over the whole training.
 
     Attributes:
-        warmup: share of all steps that the way up takes, in (0, 1).
+        warmup: the share of all steps that the way up takes, in (0, 1).
         start: the peak divided by the rate at the start, >= 1.
     """
 
@@ -167,7 +167,7 @@ class OneCycleSchedule(ScheduleOptions):
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """Torch's OneCycleLR, which leaves the momentum alone."""
+        """Build torch's OneCycleLR, which leaves the momentum alone."""
         return OneCycleLR(
             optimizer,
             max_lr=optimizer.param_groups[0]["lr"],
@@ -180,7 +180,7 @@ class OneCycleSchedule(ScheduleOptions):
 
 
 class CosineSchedule(ScheduleOptions):
-    """Half a cosine from the learning rate down to ``floor``, perhaps after a straight way up.
+    """A schedule along half a cosine, from the learning rate down to ``floor``.
 
     Attributes:
         floor: the last learning rate, >= 0.
@@ -194,7 +194,7 @@ class CosineSchedule(ScheduleOptions):
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """Torch's CosineAnnealingLR over all steps, or after LinearLR over those of the way up."""
+        """Build torch's CosineAnnealingLR over all steps, after LinearLR if there is a warm-up."""
         steps = epochs * steps_per_epoch
         up = round(self.warmup * steps)
         down = CosineAnnealingLR(optimizer, T_max=max(1, steps - up), eta_min=self.floor)
@@ -205,11 +205,11 @@ class CosineSchedule(ScheduleOptions):
 
 
 class StepSchedule(ScheduleOptions):
-    """Multiplied by ``factor`` every few epochs.
+    """A schedule that multiplies the learning rate by ``factor`` every few epochs.
 
     Attributes:
-        every: epochs between two changes, >= 1.
-        factor: what the rate is multiplied by, in (0, 1).
+        every: the number of epochs between two changes, >= 1.
+        factor: the factor of the learning rate at a change, in (0, 1).
     """
 
     name: Literal["step"] = "step"
@@ -219,15 +219,15 @@ class StepSchedule(ScheduleOptions):
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """Torch's StepLR."""
+        """Build torch's StepLR."""
         return StepLR(optimizer, step_size=self.every * steps_per_epoch, gamma=self.factor)
 
 
 class OwnSchedule(ScheduleOptions):
-    """A torch scheduler that a user gave; says which it was, and cannot build it.
+    """A torch scheduler that a user gave; it is noted by its class and cannot be built from here.
 
     Attributes:
-        kind: name of its class.
+        kind: the name of its class.
     """
 
     name: Literal["own"] = "own"
@@ -236,7 +236,7 @@ class OwnSchedule(ScheduleOptions):
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """Refuse: no file can say how."""
+        """Refuse to build it, since no file can say how."""
         raise ConfigError(
             f"The scheduler was given to fit, a {self.kind}: give it again with fit(scheduler=...),"
             f" or name one of {', '.join(SCHEDULES)}."
@@ -254,12 +254,13 @@ SCHEDULES: dict[str, type[ScheduleOptions]] = {
 
 
 class Schedule:
-    """A torch scheduler, and when it is stepped.
+    """A torch scheduler, and the rhythm in which it is stepped.
 
     Args:
-        scheduler: sets the learning rate; ``ReduceLROnPlateau`` looks at the validation accuracy.
-        every: when it is stepped; by default after every step for ``OneCycleLR`` and ``CyclicLR``,
-            and at the end of an epoch for all others, as torch documents them.
+        scheduler: the torch scheduler; ``ReduceLROnPlateau`` looks at the validation accuracy.
+        every: the rhythm of its steps, ``step`` or ``epoch``; by default after every step for
+            ``OneCycleLR`` and ``CyclicLR``, and at the end of an epoch for all others, as torch
+            documents them.
     """
 
     def __init__(self, scheduler: LRScheduler, every: Every | None = None) -> None:
@@ -268,17 +269,17 @@ class Schedule:
         self.looks_at_accuracy = isinstance(scheduler, ReduceLROnPlateau)
 
     def stepped(self) -> None:
-        """The optimizer made a step."""
+        """Note that the optimizer made a step."""
         if self.every == "step":
             self.scheduler.step()
 
     def epoch_ended(self, accuracy: float | None) -> None:
-        """An epoch ended with this validation accuracy, if anything validates."""
+        """Note that an epoch ended with this validation accuracy, if anything validates."""
         if self.every == "epoch":
             self.scheduler.step(*((accuracy,) if self.looks_at_accuracy else ()))
 
     def state_dict(self) -> dict[str, Any]:
-        """That of the scheduler."""
+        """The state of the scheduler."""
         return dict(self.scheduler.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Out of memory: from an error of an allocator to a sentence that says what to make smaller."""
+"""Errors of allocators, turned into a sentence that says what to make smaller."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PHRASES = re.compile(
 
 @contextmanager
 def advised(settings: Settings, run: Path | None = None) -> Iterator[None]:
-    """Within, running out of memory is told with what the settings could do about it.
+    """Explain how the settings can save memory when a ``with`` block runs out of it.
 
     Args:
-        settings: of the training.
+        settings: the settings of the training.
         run: the run directory, if there is one.
 
     Raises:
@@ -43,13 +43,13 @@ def advised(settings: Settings, run: Path | None = None) -> Iterator[None]:
 
 
 def of_memory(error: BaseException) -> bool:
-    """Does an error mean that memory ran out?"""
+    """Whether an error means that memory ran out."""
     kinds = (MemoryError, torch.cuda.OutOfMemoryError)
     return isinstance(error, kinds) or _PHRASES.search(str(error)) is not None
 
 
 def _advice(settings: Settings) -> str:
-    """What takes the memory, with the values that it has."""
+    """The settings that take the memory, with their values."""
     learner = settings.learner
     advice = f"make batch_size smaller than {settings.batch_size}"
     memory = getattr(learner, "memory", None)

@@ -1,4 +1,4 @@
-"""Values that JSON does not have, written as what it has, and read back as they were."""
+"""Values that JSON does not have, such as infinity: written as plain values, and read back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FLOAT, _PAIRS = "__float__", "__pairs__"
 
 
 def to_plain(value: Any) -> Any:
-    """Infinite numbers and mappings with keys that are no texts, as JSON can have them."""
+    """Make a value plain for JSON: infinite numbers, and mappings whose keys are no texts."""
     if isinstance(value, float) and not math.isfinite(value):
         return {_FLOAT: repr(value)}
     if isinstance(value, Mapping):
@@ -25,7 +25,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """Back from :func:`to_plain`; tuples are lists."""
+    """Read a value that :func:`to_plain` wrote; tuples come back as lists."""
     if isinstance(value, list):
         return [from_plain(each) for each in value]
     if not isinstance(value, dict):

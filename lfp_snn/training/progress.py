@@ -1,4 +1,4 @@
-"""How far a training is: the numbers that a checkpoint keeps beside the tensors."""
+"""The progress of a training: the numbers that a checkpoint keeps beside the tensors."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from torch import Tensor
 from lfp_snn.learners import StepResult
 from lfp_snn.training.evaluation import Evaluation
 
-__all__ = ["Progress", "Totals", "firing_in", "tally"]
+__all__ = ["Progress", "Totals", "firing_in", "firing_named", "tally"]
 
 
 _FIRING = "firing of "
 
 
+def firing_named(population: str) -> str:
+    """The name of a population's firing rate in a tally."""
+    return _FIRING + population
+
+
 def tally(step: StepResult | None, labels: Tensor, populations: Iterable[str]) -> dict[str, float]:
-    """What a step tells, summed over its samples, so that it can be summed over processes.
+    """The results of a step, summed over its samples, so that they can be summed over processes.
 
     Args:
-        step: its result; ``None`` where there were no samples.
-        labels: their true classes.
-        populations: names of the units whose firing a step tells.
+        step: the result of the step; ``None`` where there were no samples.
+        labels: the true classes of the samples.
+        populations: the names of the units whose firing a step tells.
     """
     if step is None:
         none = dict.fromkeys(("samples", "correct", "ties", "reward"), 0.0)
-        return {**none, **{_FIRING + name: 0.0 for name in populations}}
+        return {**none, **{firing_named(name): 0.0 for name in populations}}
     size = len(labels)
     return {
         "samples": size,
         "correct": int((step.classes == labels).sum()),
         "ties": int(step.ties.sum()),
-        "reward": step.reward * size,
-        **{_FIRING + name: rate * size for name, rate in step.firing.items()},
+        "reward": float(step.reward) * size,
+        **{firing_named(name): float(rate) * size for name, rate in step.firing.items()},
     }
 
 
 def firing_in(numbers: Mapping[str, float]) -> dict[str, float]:
-    """The firing rates in a tally, times its samples."""
+    """The firing rates in a tally, times the number of its samples."""
     return {
         name.removeprefix(_FIRING): rate
         for name, rate in numbers.items()
@@ -68,7 +73,7 @@ class Totals:
     firing: dict[str, float] = field(default_factory=dict)
 
     def add(self, step: Mapping[str, float], norm: float, clipped: bool) -> None:
-        """Count one step: what :func:`tally` says of it, the feedback's norm before clipping."""
+        """Count one step, by its :func:`tally` and the norm of its feedback before clipping."""
         self.batches += 1
         self.samples += int(step["samples"])
         self.correct += int(step["correct"])
@@ -79,9 +84,18 @@ class Totals:
         for name, rate in firing_in(step).items():
             self.firing[name] = self.firing.get(name, 0.0) + rate
 
+    def add_steps(self, sums: Mapping[str, float]) -> None:
+        """Count steps that were summed up elsewhere, by the names of the sums here."""
+        for name in ("batches", "samples", "correct", "ties", "clipped", "skipped"):
+            setattr(self, name, getattr(self, name) + int(sums[name]))
+        self.reward += sums["reward"]
+        self.norm += sums["norm"]
+        for name, rate in firing_in(sums).items():
+            self.firing[name] = self.firing.get(name, 0.0) + rate
+
     @property
     def accuracy(self) -> float:
-        """Share of samples read correctly, each before it was learnt from in this epoch."""
+        """The share of samples read correctly, each before it was learnt from in this epoch."""
         return self.correct / self.samples
 
     @property
@@ -90,9 +104,9 @@ class Totals:
         return self.accuracy if self.samples else 0.0
 
     def means(self) -> dict[str, Any]:
-        """Means over the samples (norm and clipping: over the steps), as metrics name them.
+        """The means over the samples (of norm and clipping: over the steps), as metrics name them.
 
-        Steps passed over are counted and are in no mean.
+        Steps that were passed over are counted and enter no mean.
         """
         return {
             "train_accuracy": self.accuracy,
@@ -107,23 +121,24 @@ class Totals:
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """The progress of a training.
 
     Attributes:
-        epochs: epochs over which the learning rate goes; 0 in checkpoints that did not say.
-        epoch: epochs completed.
-        batch: batches done of the epoch under way.
-        step: optimizer steps done, those that were passed over included.
-        skipped_in_a_row: steps passed over since the last that was not.
-        best_epoch: epoch of the best validation so far, of equal ones the latest; the last epoch
-            where nothing validates; 0 before there is one.
-        best_accuracy: its accuracy; -1 where there is none.
-        best_error: its error, where samples have targets and no classes.
-        stale: epochs since it became better.
-        wall_s: seconds since the start, over all sessions.
-        train_s: seconds of the completed epochs, their validation included.
-        warnings: what was warned of.
-        totals: sums of the epoch under way.
+        epochs: the number of epochs of the learning rate's schedule; 0 in checkpoints that did not
+            say.
+        epoch: the number of epochs completed.
+        batch: the number of batches done in the epoch under way.
+        step: the number of optimizer steps done, those that were passed over included.
+        skipped_in_a_row: the number of steps passed over since the last that was not.
+        best_epoch: the epoch of the best validation so far, of equal ones the latest; the last
+            epoch where nothing validates; 0 before there is one.
+        best_accuracy: the accuracy of that epoch; -1 where there is none.
+        best_error: the error of that epoch, where samples have targets and no classes.
+        stale: the number of epochs since the last improvement.
+        wall_s: the seconds since the start, over all sessions.
+        train_s: the seconds of the completed epochs, their validation included.
+        warnings: the warnings so far.
+        totals: the sums of the epoch under way.
     """
 
     epochs: int = 0
@@ -143,9 +158,9 @@ class Progress:
     def judge(self, validation: Evaluation | None) -> bool:
         """Note how good the weights of the epoch are, and tell whether they are to be kept.
 
-        A small validation set ties often. Of equal weights those that learnt longer are kept: the
-        learning rate has come down, and the training samples are told apart more clearly. Where
-        nothing validates, those of the last epoch are.
+        A small validation set ties often. Of equally good weights, the ones that learnt longer are
+        kept: the learning rate has come down, and the training samples are told apart more clearly.
+        Where nothing validates, the weights of the last epoch are kept.
         """
         if validation is None:
             self.best_epoch = self.epoch
@@ -165,14 +180,14 @@ class Progress:
 
     @property
     def known_accuracy(self) -> float | None:
-        """Of the weights that are kept, on the validation part, if there is any."""
+        """The validation accuracy of the weights that are kept, if there is any."""
         return None if self.best_accuracy < 0 else self.best_accuracy
 
     def to_json(self) -> dict[str, Any]:
-        """As plain numbers, texts, lists and dictionaries."""
+        """The progress as plain numbers, texts, lists and dictionaries."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> Progress:
-        """Back from :meth:`to_json`, number for number."""
+        """Read the progress from :meth:`to_json`, number for number."""
         return cls(**{**state, "totals": Totals(**state["totals"])})

@@ -1,4 +1,4 @@
-"""What a training came to."""
+"""The result of a training."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ _ACCURACIES = ("test_accuracy", "val_accuracy")
 
 @dataclass(frozen=True)
 class Result:
-    """What a training came to; all fields but ``metrics`` and ``run`` are those of result.json.
+    """The result of a training; all fields but ``metrics`` and ``run`` are those of result.json.
 
     Attributes:
-        test_accuracy: share of the test set read correctly, with the best weights; NaN where
+        test_accuracy: the share of the test set read correctly, with the best weights; NaN where
             samples have targets and no classes, or nothing tests.
-        val_accuracy: that of the validation set, by which the best weights were chosen; NaN where
-            nothing validates, or there are no classes.
-        best_epoch: the epoch they are of; of equal ones the latest; the last where nothing
-            validates.
-        seed: of the run.
-        wall_s: seconds from the start to the result, over all sessions.
-        train_s: seconds of the epochs, validation included.
-        test_ties: share of test samples whose best score was shared.
-        samples: sizes of the three splits.
-        firing: mean spikes per neuron and step of every neuron module on the test set.
-        confusion: counts on the test set, ``[true class][predicted class]``.
-        classes: names of the classes.
-        warnings: what was warned of.
-        metrics: one mapping an epoch, as in metrics.jsonl.
+        val_accuracy: the share of the validation set read correctly, by which the best weights were
+            chosen; NaN where nothing validates, or there are no classes.
+        best_epoch: the epoch of the best weights; of equal ones the latest; the last epoch where
+            nothing validates.
+        seed: the seed of the run.
+        wall_s: the seconds from the start to the result, over all sessions.
+        train_s: the seconds of the epochs, validation included.
+        test_ties: the share of test samples whose best score was shared.
+        samples: the sizes of the three splits.
+        firing: the mean spikes per neuron and step of every neuron module on the test set.
+        confusion: the counts on the test set, ``[true class][predicted class]``.
+        classes: the names of the classes.
+        warnings: the warnings of the run.
+        metrics: one mapping for each epoch, as in metrics.jsonl.
         run: the run directory, if there is one.
         baseline: ``name`` and ``test_accuracy`` of what the run is compared with, if anything.
-        test_error: root of the mean squared difference of outputs and targets on the test set,
+        test_error: the root of the mean squared difference of outputs and targets on the test set,
             where samples have no classes.
-        val_error: that of the validation set, by which the best weights were chosen.
+        val_error: the error on the validation set, by which the best weights were chosen.
         layers: what to call each neuron module in a table, by its name.
     """
 
@@ -75,7 +75,7 @@ class Result:
         return table(self.rows()) + epochs_table(self.metrics, self.layers)
 
     def rows(self) -> list[tuple[str, str]]:
-        """What it came to, in words and figures, for a table."""
+        """The rows of a table of the result, in words and figures."""
         sizes, regresses = self.samples, self.test_error is not None
         what = "error" if regresses else "accuracy"
         chosen = f"{_figure(self.val_accuracy, self.val_error)}  of {sizes['val']}, in epoch "
@@ -123,7 +123,7 @@ class Result:
         """Write result.json into the run directory.
 
         Raises:
-            RunError: there is no run directory, or it cannot be written.
+            RunError: there is no run directory, or the file cannot be written.
         """
         if self.run is None:
             raise RunError("A result without a run directory has no place to be written to.")
@@ -134,7 +134,7 @@ class Result:
         """The result of a finished run.
 
         Raises:
-            RunError: there is none, or it is damaged.
+            RunError: there is no result, or it is damaged.
         """
         content = read_json(run.result)
         try:
@@ -156,7 +156,7 @@ def result_of(
     run: Path | None,
     layers: dict[str, str],
 ) -> Result:
-    """What a training came to that is over, and whose best weights were tested."""
+    """The result of a training that is over, and whose best weights were tested."""
     best = progress.known_accuracy
     return Result(
         test_accuracy=test.accuracy,

@@ -1,4 +1,4 @@
-"""Going on with a run: whether what is asked for now is what the run was begun with.
+"""Resuming a run: a check that settings and data are those that the run was begun with.
 
 A run keeps in ``run.json`` the settings it was begun with, and digests of the ids and labels of
 each part of its data. What differs from them is refused by name: a split drawn anew would turn test
@@ -41,11 +41,11 @@ class Resumed:
 
     Attributes:
         run: the run directory.
-        result: what it came to, if it has ended and nothing more is asked of it.
-        begun: whether it has a checkpoint.
-        epochs: that it was begun with.
-        changed: dotted keys of the settings that may change and did.
-        unknown: it was made by a version that did not note settings and data.
+        result: the result of the run, if it has ended and nothing more is asked of it.
+        begun: whether the run has a checkpoint.
+        epochs: the number of epochs that the run was begun with.
+        changed: the dotted keys of the settings that may change and did.
+        unknown: whether the run was made by a version that did not note settings and data.
     """
 
     run: RunDir
@@ -59,7 +59,7 @@ class Resumed:
         """Refuse other data than the run was begun with.
 
         Raises:
-            RunError: names the part of the data, and what of it differs.
+            RunError: the data differs; the message names the part of it, and what differs.
         """
         known = _noted(self.run).get("data", {}).get("identity")
         if known is None:
@@ -77,10 +77,10 @@ class Resumed:
     def note(self, settings: Settings, splits: Splits) -> None:
         """Write the settings and the data that the run goes on with into it.
 
-        The result of fewer epochs is none of the run that goes on, and is removed first.
+        A result of fewer epochs does not hold for the run that goes on, and is removed first.
 
         Raises:
-            RunError: they cannot be written.
+            RunError: a file cannot be written.
         """
         if not (self.changed or self.unknown):
             return
@@ -94,7 +94,7 @@ class Resumed:
         write_atomic(self.run.config, dump_config(settings).encode())
 
     def warnings(self) -> list[str]:
-        """What a user should know of it."""
+        """Warnings for the user about this run."""
         if not self.unknown:
             return []
         return [
@@ -104,15 +104,16 @@ class Resumed:
 
 
 def find_run(out: Path | None, settings: Settings) -> Resumed:
-    """The run to go on with.
+    """Find the run to go on with.
 
     Args:
-        out: its directory.
-        settings: what is asked for now.
+        out: the directory of the run.
+        settings: the settings that are asked for now.
 
     Raises:
         RunError: there is no such run.
-        ConfigError: its config has been edited, or other settings are asked for; the key is named.
+        ConfigError: the config in the run has been edited, or other settings are asked for; the
+            message names the key.
     """
     if out is None:
         raise RunError("Resuming needs the run directory to go on with.")
@@ -144,7 +145,7 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
 
 
 def data_identity(splits: Splits) -> dict[str, dict[str, Any]]:
-    """Tells data from other data: of each part its size, and digests of its ids and its labels."""
+    """An identity of data: the size of each part, and digests of its ids and labels."""
     return {name: _identity(getattr(splits, name)) for name in _PARTS}
 
 
@@ -154,10 +155,10 @@ def schedule_anew(
     """The schedule over the epochs that are asked for now, as it stands after so many steps.
 
     Args:
-        settings: the schedule, its peak and the epochs.
-        optimizer: whose learning rate it sets.
-        steps_per_epoch: steps of an epoch.
-        step: steps that lie behind.
+        settings: the settings with the schedule, its peak and the epochs.
+        optimizer: the optimizer whose learning rate the schedule sets.
+        steps_per_epoch: the number of steps of an epoch.
+        step: the number of steps that lie behind.
     """
     for group in optimizer.param_groups:
         group["lr"] = settings.optimizer.lr
@@ -180,7 +181,7 @@ def _identity(samples: SampleSet) -> dict[str, Any]:
 
 
 def _told(part: str, what: str) -> str:
-    """Where data differ, in words."""
+    """The difference between data and the noted identity, in words."""
     if what == "samples":
         return f"the samples of its {part} part"
     return f"the {what} of its {part} part (by their digest)"
@@ -191,10 +192,10 @@ def _digest(content: bytes) -> str:
 
 
 def _noted(run: RunDir) -> dict[str, Any]:
-    """What run.json says.
+    """The content of run.json.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: the file is missing or damaged.
     """
     info = read_json(run.info)
     if not isinstance(info, dict):
@@ -203,7 +204,7 @@ def _noted(run: RunDir) -> dict[str, Any]:
 
 
 def _differences(before: Settings, now: Settings) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted key, earlier and present value of every setting that differs."""
+    """The dotted key, earlier and present value of every setting that differs."""
     yield from _differing(before.model_dump(mode="json"), now.model_dump(mode="json"), "")
 
 

@@ -82,34 +82,39 @@ def fit(
     Args:
         net: a module whose forward is one time step; it is changed in place and ends with the
             weights that did best on the validation set, on the device of the settings.
-        train: what to learn from: a torch ``Dataset`` or ``DataLoader``, a pair (inputs, labels) of
-            arrays, as :func:`lfp_snn.data.from_torch` takes them; or all three parts in one
-            :class:`~lfp_snn.data.Splits`, for instance of :func:`lfp_snn.data.load`.
-        val: what the best weights are chosen by; without it those of the last epoch are kept.
-        test: what they are tested on in the end; without it the test accuracy is NaN.
+        train: the data to learn from: a torch ``Dataset`` or ``DataLoader``, a pair (inputs,
+            labels) of arrays, as :func:`lfp_snn.data.from_torch` takes them; or all three parts in
+            one :class:`~lfp_snn.data.Splits`, for instance from :func:`lfp_snn.data.load`.
+        val: the data by which the best weights are chosen; without it the weights of the last epoch
+            are kept.
+        test: the data on which they are tested in the end; without it the test accuracy is NaN.
         steps: T of inputs that have no time axis, and of recordings.
-        layout: where time is, if nothing else tells; see :func:`lfp_snn.data.from_torch`.
+        layout: the layout of the axis of time, if nothing else tells it
+            (:func:`lfp_snn.data.from_torch`).
         optimizer: a mapping as a config has it, ``{"name": "adam", "lr": 1e-3}``; a torch optimizer
-            of the network's parameters; or what makes one of them, ``torch.optim.AdamW``. One's own
-            keeps its learning rate, unless a ``scheduler`` or the setting ``schedule`` moves it.
-        scheduler: a torch scheduler of that optimizer, or what makes one of an optimizer, in the
-            place of the setting ``schedule``. ``ReduceLROnPlateau`` gets the validation accuracy:
-            give it ``mode="max"``.
-        scheduler_every: ``step`` or ``epoch``, when it is stepped; by default after every step for
-            ``OneCycleLR`` and ``CyclicLR`` and after every epoch for others, as torch has them.
+            of the network's parameters; or a function that makes one, such as
+            ``torch.optim.AdamW``. A torch optimizer keeps its learning rate, unless a ``scheduler``
+            or the setting ``schedule`` moves it.
+        scheduler: a torch scheduler of that optimizer, or a function that makes one from an
+            optimizer, in the place of the setting ``schedule``. ``ReduceLROnPlateau`` gets the
+            validation accuracy: give it ``mode="max"``.
+        scheduler_every: the rhythm in which the scheduler is stepped, ``step`` or ``epoch``; by
+            default after every step for ``OneCycleLR`` and ``CyclicLR`` and after every epoch for
+            others, as torch documents them.
         out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
-        resume: go on with the run that is in ``out``; of a finished one the result is returned. Its
-            own optimizer and scheduler are given anew, and get back their state.
-        observers: told of every step and epoch, such as those of
-            :mod:`lfp_snn.training.callbacks`. In a notebook one that shows a bar comes with them.
-        settings: the other fields of :class:`~lfp_snn.training.config.Settings`, as a config has
-            them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has a batch size of its own.
+        resume: whether to go on with the run that is in ``out``; for a finished run its result is
+            returned. A torch optimizer and scheduler are given anew, and get back their state.
+        observers: the observers that are told of every step and epoch, such as those of
+            :mod:`lfp_snn.training.callbacks`. In a notebook an observer that shows a bar is added.
+        settings: the remaining fields of :class:`~lfp_snn.training.config.Settings`, as a config
+            has them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has its own batch size.
 
     Returns:
-        The accuracies, metrics of every epoch, and more.
+        The result, with accuracies, the metrics of every epoch, and more.
 
     Raises:
-        DataError: the data has another form, or does not fit the network; says what to change.
+        DataError: the data has another form, or does not fit the network; the message says what to
+            change.
         ConfigError: a setting is unknown or out of range.
         NetworkError: the network cannot be traced, or cannot be calibrated.
         RunError: the run directory is taken, in use, or cannot be written; something is not
@@ -147,12 +152,12 @@ def train(
     """Run the experiment that a config describes.
 
     Args:
-        config: for instance of :func:`~lfp_snn.training.configfile.load_config`.
+        config: the experiment, for instance from :func:`~lfp_snn.training.configfile.load_config`.
         out: the run directory to make; ``None`` to keep nothing.
         splits: the data, if it is loaded already.
-        resume: go on with the run that is in ``out``. Config and data must be that run's, but for
-            :data:`~lfp_snn.training.resume.MAY_CHANGE`.
-        observers: told of every step and epoch.
+        resume: whether to go on with the run that is in ``out``. Config and data must be the ones
+            of that run, but for :data:`~lfp_snn.training.resume.MAY_CHANGE`.
+        observers: the observers that are told of every step and epoch.
 
     Returns, raises:
         As :func:`fit`; and DataError if the data cannot be read.
@@ -218,7 +223,7 @@ def _train(
 
 
 def _resumed(out: Path | None, settings: Settings, splits: Splits, resume: bool) -> Resumed | None:
-    """The run to go on with, if one is to go on; else nothing may be in its place."""
+    """The run to go on with, if one is to go on; otherwise nothing may be in its place."""
     if not resume:
         if out is not None:
             RunDir.check_new(out)
@@ -267,7 +272,7 @@ def _describe(
 
 
 def _digest(net: nn.Module) -> str:
-    """Tells networks with equal weights from others."""
+    """A digest that is equal for networks with equal weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""A run directory: what it holds, and how each file comes into being.
+"""Run directories: what they hold, and how each file comes into being.
 
 config.yaml                      the whole configuration, defaults included
 run.json                         versions, seed, command, device, data, calibration
@@ -48,13 +48,13 @@ def _step_of(path: Path) -> int:
 
 @dataclass(frozen=True)
 class RunDir:
-    """A run directory that exists."""
+    """A run directory that exists, with the paths of its files."""
 
     path: Path
 
     @classmethod
     def check_new(cls, path: Path) -> None:
-        """Refuse a path that is taken, since nothing is overwritten, or cannot be made.
+        """Refuse a path that is taken, since nothing is overwritten, or that cannot be made.
 
         Raises:
             RunError: something is there already, or nothing can be written there.
@@ -107,10 +107,10 @@ class RunDir:
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
-        """An existing run.
+        """Open an existing run.
 
         Raises:
-            RunError: there is none, or something in it leads elsewhere.
+            RunError: there is no run, or something in it leads elsewhere.
         """
         if not (path / "config.yaml").is_file():
             raise RunError(f"{path} is not a run directory: it has no config.yaml.")
@@ -125,22 +125,22 @@ class RunDir:
 
     @property
     def config(self) -> Path:
-        """The whole configuration, as YAML."""
+        """The path of the whole configuration, as YAML."""
         return self.path / "config.yaml"
 
     @property
     def info(self) -> Path:
-        """Versions, seed, command, device, data, calibration."""
+        """The path of the JSON with versions, seed, command, device, data and calibration."""
         return self.path / "run.json"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line and epoch."""
+        """The path of the metrics, one JSON object for each line and epoch."""
         return self.path / "metrics.jsonl"
 
     @property
     def last(self) -> Path:
-        """The checkpoint to resume from."""
+        """The path of the checkpoint to resume from."""
         return self.path / "checkpoints" / "last.safetensors"
 
     def checkpoints(self) -> list[Path]:
@@ -149,10 +149,10 @@ class RunDir:
         return [path for path in (self.last, *earlier) if path.exists()]
 
     def keep_last(self, step: int) -> None:
-        """Keep the last checkpoint, which is of that step, when a newer one takes its name.
+        """Keep the last checkpoint, of the given step, when a newer one takes its name.
 
         Raises:
-            RunError: it cannot be kept; it is where it was.
+            RunError: the checkpoint cannot be kept; it is where it was.
         """
         kept = self.last.with_name(f"{_EARLIER}{step}{self.last.suffix}")
         try:
@@ -165,9 +165,9 @@ class RunDir:
             raise RunError(f"{kept} cannot be written: {error.strerror or error}.") from error
 
     def drop_earlier(self, step: int, keep: int) -> None:
-        """Remove the checkpoints before the last, of that step, but for so many of the latest."""
+        """Remove checkpoints before the last one, of the given step, but for the latest few."""
         earlier = sorted(self._earlier(), key=_step_of, reverse=True)
-        # Those of later steps were damaged, and the run went back behind them.
+        # Checkpoints of later steps were damaged, and the run went back behind them.
         kept = [path for path in earlier if _step_of(path) < step][:keep]
         for path in set(earlier) - set(kept):
             with suppress(OSError):
@@ -178,26 +178,26 @@ class RunDir:
         return [path for path in paths if path.stem.removeprefix(_EARLIER).isdecimal()]
 
     def clean(self) -> None:
-        """Remove what a killed process was writing; only for who has the lock."""
+        """Remove half-written files of a killed process; only the holder of the lock may do so."""
         for folder in (self.path, self.last.parent):
             remove_torn(folder)
 
     @property
     def best(self) -> Path:
-        """The weights with the best validation accuracy."""
+        """The path of the weights with the best validation accuracy."""
         return self.path / "checkpoints" / "best.safetensors"
 
     @property
     def result(self) -> Path:
-        """What the run came to."""
+        """The path of the result of the run."""
         return self.path / "result.json"
 
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Add an epoch."""
+        """Add the metrics of an epoch."""
         append_line(self.metrics, json.dumps(metrics, allow_nan=False))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All complete lines; a last one torn by a crash is passed over."""
+        """The metrics of all complete lines; a last line torn by a crash is passed over."""
         if not self.metrics.exists():
             return []
         check_json_size(self.metrics)
@@ -211,7 +211,7 @@ class RunDir:
         return lines
 
     def cut_metrics(self, epochs: int) -> list[dict[str, Any]]:
-        """Drop what lies behind the first ``epochs`` epochs, and return the rest."""
+        """Drop the metrics behind the first ``epochs`` epochs, and return the rest."""
         kept = [line for line in self.read_metrics() if line["epoch"] <= epochs]
         text = "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in kept)
         if self.metrics.exists():

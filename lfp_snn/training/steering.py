@@ -1,4 +1,4 @@
-"""What steers a training: its optimizer and how the learning rate goes; of settings, or one's own.
+"""The optimizer and the schedule of a training, from its settings or from the user.
 
 Settings name an optimizer and a schedule, which are built here. A user's own torch optimizer and
 scheduler take their place in the loop; the settings of such a run then only say which they were.
@@ -33,7 +33,7 @@ class Steering:
 
     Attributes:
         optimizer: the optimizer.
-        schedule: its schedule; ``None``: that of the settings.
+        schedule: the schedule of its learning rate; ``None`` for the one of the settings.
     """
 
     optimizer: Optimizer
@@ -49,18 +49,18 @@ class Steering:
         every: Every | None,
         validated: bool,
     ) -> tuple[Settings, Steering | None]:
-        """What a user gave, and the settings that say so; as they are if nothing was given.
+        """The steering that a user gave, and settings that note it; unchanged if nothing was given.
 
         Args:
-            net: the network, where it is trained, with what is frozen frozen.
-            settings: what is not given is as they say.
-            optimizer: the user's, if any.
-            scheduler: the user's, if any.
-            every: when it is stepped, if not as torch documents it.
+            net: the network on the device of its training, with frozen parameters frozen.
+            settings: the settings, which say what the user did not give.
+            optimizer: the user's optimizer, if any.
+            scheduler: the user's scheduler, if any.
+            every: the rhythm in which the scheduler is stepped, if not as torch documents it.
             validated: whether there is a validation accuracy.
 
         Raises:
-            ConfigError: they do not fit the network, or each other.
+            ConfigError: optimizer and scheduler do not fit the network, or each other.
         """
         if optimizer is None and scheduler is None:
             if every is not None:
@@ -94,7 +94,7 @@ def of_settings(settings: Settings, optimizer: Optimizer, steps_per_epoch: int) 
 
 
 def split_settings(given: Mapping[str, Any] | Choice | GivenOptimizer | None) -> dict[str, Any]:
-    """The settings in what is given as an optimizer: its section, if it is one."""
+    """The section of settings in what is given as an optimizer, if it is one."""
     return {"optimizer": given} if isinstance(given, Mapping | Choice) else {}
 
 

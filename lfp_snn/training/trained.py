@@ -1,4 +1,4 @@
-"""A run that was trained: its network with the best weights, its settings, its data."""
+"""Runs that were trained: the network with the best weights, the settings, the data."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ class TrainedRun:
     """A finished or interrupted run, with its best weights.
 
     Attributes:
-        config: of the run; a :class:`~lfp_snn.training.config.Config` where that describes all.
-        learner: with the network, in evaluation mode.
-        classes: names of the classes.
+        config: the settings of the run; a :class:`~lfp_snn.training.config.Config` where a config
+            describes all of it.
+        learner: the learner with the network, in evaluation mode.
+        classes: the names of the classes.
         run: the run directory; ``None`` where there is none.
-        own: makes the data that :func:`~lfp_snn.training.run.fit` was given, if it was not loaded
-            by its name: ``Splits``, or the parts (train, val, test).
+        own: a function that makes the data that :func:`~lfp_snn.training.run.fit` was given, if it
+            was not loaded by its name: ``Splits``, or the parts (train, val, test).
     """
 
     config: Settings
@@ -61,14 +62,14 @@ class TrainedRun:
 
         Args:
             path: the run directory.
-            overrides: ``key=value`` changes of its config, such as ``data.root=elsewhere``.
-            net: makes the network, for a run of :func:`~lfp_snn.training.run.fit`; its weights are
-                those of the run then.
-            data: makes the data that the run was trained on, where that has no name.
+            overrides: the ``key=value`` changes of its config, such as ``data.root=elsewhere``.
+            net: a function that makes the network, for a run of :func:`~lfp_snn.training.run.fit`;
+                the network then gets the weights of the run.
+            data: a function that makes the data that the run was trained on, where it has no name.
 
         Raises:
-            RunError: it is no run, has no checkpoint yet, is of another network, or of one that no
-                config describes and that is not given.
+            RunError: the path is no run, the run has no checkpoint yet, it is of another network,
+                or of one that no config describes and that is not given.
         """
         run = RunDir.open(Path(path))
         from_config, shape, classes = _described(run)
@@ -100,7 +101,7 @@ class TrainedRun:
 
     @property
     def name(self) -> str:
-        """Of the experiment, or else of the run directory."""
+        """The name of the experiment, or else of the run directory."""
         if isinstance(self.config, Config):
             return self.config.name
         return "own" if self.run is None else self.run.path.resolve().name
@@ -110,7 +111,7 @@ class TrainedRun:
         """The section of the config that describes the network.
 
         Raises:
-            RunError: no config does.
+            RunError: no config describes the network.
         """
         if isinstance(self.config, Config):
             return self.config.model
@@ -122,7 +123,7 @@ class TrainedRun:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of an input at one step, as the run notes it."""
+        """The shape of an input at one step, as the run notes it."""
         assert self.run is not None
         return _described(self.run)[1]
 
@@ -130,11 +131,12 @@ class TrainedRun:
         """The data of the run.
 
         Args:
-            streamed: recordings are read themselves, where there are any, to find each event.
+            streamed: whether the recordings themselves are read, where there are any, to find each
+                event.
 
         Raises:
-            RunError: it was given to fit and is not given now, or is other data than it was.
-            ConfigError, DataError: it cannot be loaded.
+            RunError: the data was given to fit and is not given now, or differs from what it was.
+            ConfigError, DataError: the data cannot be loaded.
         """
         if self.own is not None:
             return self._given(self.own())
@@ -149,7 +151,7 @@ class TrainedRun:
         return load(data.name, **data.options())
 
     def classified(self, *, streamed: bool = False) -> Splits:
-        """The same, for what compares or explains classes.
+        """The data of the run, for callers that compare or explain classes.
 
         Raises:
             ConfigError: samples have targets and no classes.
@@ -159,7 +161,7 @@ class TrainedRun:
         return splits
 
     def evaluate(self) -> Evaluation:
-        """Accuracy and more on the test set."""
+        """The accuracy and more on the test set."""
         return evaluate(self.learner, self.splits().test, self.config.batch_size)
 
     def read(self, path: Path | str) -> Batch:
@@ -179,7 +181,7 @@ class TrainedRun:
         return recording.batch([0]).to(self.learner.device)
 
     def _given(self, data: Any) -> Splits:
-        """What a user's function makes, as fit would take it, if it is what the run was given."""
+        """The data that a user's function makes, as fit would take it, if it is that of the run."""
         if isinstance(data, Splits):
             splits = data
         else:
@@ -203,10 +205,10 @@ class TrainedRun:
 
 
 def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
-    """What run.json says: whether a config makes the network, shape of an input, classes.
+    """Facts of run.json: whether a config makes the network, the shape of an input, the classes.
 
     Raises:
-        RunError: it says something else.
+        RunError: run.json says something else.
     """
     info = read_json(run.info)
     try:

@@ -1,7 +1,7 @@
-"""Start from weights that were trained before: by another learner, on other classes, elsewhere.
+"""Transfer of weights that were trained before: by another learner, on other classes, elsewhere.
 
-Names of parameters are those of ``state_dict``; patterns are those of file names, so that ``3.*``
-is all of module ``3``.
+Parameters have their names in ``state_dict``; patterns are like those of file names, so that
+``3.*`` is all of module ``3``.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ _NIR = ".nir"
 
 
 class Transfer(Section):
-    """Where weights come from, and what becomes of them.
+    """The source of the initial weights, and what becomes of them.
 
     Attributes:
-        source: a run directory, whose best weights are taken, a ``.safetensors`` file (an exported
+        source: the path of the weights: a run directory, whose best weights are taken, a
+            ``.safetensors`` file (an exported
             network, or the ``state_dict`` of any torch network of the same layers), or a ``.nir``
             file.
-        fresh: patterns of parameters that stay as they were built, such as a head for other
+        fresh: the patterns of parameters that stay as they were built, such as a head for other
             classes.
-        freeze: patterns of parameters that do not learn.
-        balance: for a conventional ReLU network: the quantile of its activations that becomes a
-            rate of one spike a step, 0.999 for instance; see
+        freeze: the patterns of parameters that do not learn.
+        balance: the quantile of the activations of a conventional ReLU network that becomes a rate
+            of one spike a step, 0.999 for instance; see
             :func:`lfp_snn.training.conversion.balance`. ``None``: weights are taken as they are.
     """
 
@@ -54,16 +55,17 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
 
     Parameters and the statistics of normalisations are taken, by name; where no name is shared, in
     the order of the modules, which a NIR file has and else the numbers in their names may tell.
-    What neurons are made of and do not learn (decay, threshold) stays as the network was built.
+    Constants of neurons that do not learn (decay, threshold) stay as the network was built.
 
     Args:
         net: the network, changed in place; nothing of it is changed if something does not fit.
-        options: source and what is fresh.
+        options: the source, and the parameters that stay fresh.
 
     Raises:
         RunError: the source is absent or damaged, or a tensor is missing or of another shape.
         DataError: a ``.nir`` file is damaged.
-        NetworkError: it has a node without counterpart here, or the package ``nir`` is absent.
+        NetworkError: a ``.nir`` file has a node without counterpart here, or the package ``nir`` is
+            absent.
         ConfigError: a pattern fits no parameter.
     """
     source = Path(options.source)
@@ -89,7 +91,7 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
-    """Parameters that fit a pattern learn no longer (``requires_grad`` is false).
+    """Freeze the parameters that fit a pattern: they learn no longer (``requires_grad`` is false).
 
     The statistics of a frozen normalisation still follow the batches, as in PyTorch.
 
@@ -137,10 +139,11 @@ def _read(source: Path) -> dict[str, Tensor]:
 def _in_order(
     wanted: dict[str, Tensor], given: dict[str, Tensor], ordered: bool
 ) -> dict[str, Tensor]:
-    """What is given under other names, under the wanted ones: module by module, in their order.
+    """Rename given tensors to the wanted names, module by module, in their order.
 
-    Where it does not come ``ordered``, as of a safetensors file, the numbers in its names have
-    to tell. What does not fit in number, name within the module, or shape keeps its own name.
+    Where the tensors do not come ``ordered``, as from a safetensors file, the numbers in their
+    names give the order. A tensor that does not fit in number, name within the module, or shape
+    keeps its name.
     """
     modules = list(dict.fromkeys(map(_module, wanted)))
     theirs = list(dict.fromkeys(map(_module, given)))

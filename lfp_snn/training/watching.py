@@ -1,4 +1,4 @@
-"""What is looked at in a network while it trains: its feedback, its firing, one sample."""
+"""Measurements of a network while it trains: its feedback, its firing, one sample."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SATURATED = 0.9
 
 
 def feedback_norms(net: nn.Module) -> dict[str, float]:
-    """Euclidean norm of the gradients that the parameters of each layer have, by its name."""
+    """The Euclidean norm of the gradients of each layer's parameters, by the layer's name."""
     squares: dict[str, float] = {}
     for name, parameter in net.named_parameters():
         if parameter.grad is not None:
@@ -31,10 +31,10 @@ def feedback_norms(net: nn.Module) -> dict[str, float]:
 
 
 def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
-    """A sentence for each neuron module that is silent or saturated.
+    """The warnings about neuron modules that are silent or saturated, a sentence each.
 
     Args:
-        firing: spikes per neuron and step, by the name of the module.
+        firing: the spikes per neuron and step, by the name of the module.
     """
     for name, rate in firing.items():
         if rate == 0:
@@ -47,7 +47,7 @@ def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
 
 
 def look_at_first(learner: Learner, samples: SampleSet) -> SampleSpikes:
-    """What the network, in the mode that it is in, does with the first sample of a set."""
+    """The spikes of the network, in its present mode, for the first sample of a set."""
     batch = samples.batch([0]).to(learner.device)
     layers = dict(learner.layer_spikes(batch))
     if isinstance(batch.x, Spikes):

@@ -15,7 +15,7 @@ from benchmarks.steps.contenders import OURS, Ours, OursOnTorch
 from benchmarks.steps.peers import SnnTorch
 from benchmarks.steps.sweeps import SWEEPS
 from benchmarks.steps.tables import outcome
-from benchmarks.steps.timing import Comparison
+from benchmarks.steps.timing import StepTimes
 
 run = CliRunner().invoke
 
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_runs(
 
 def test_one_that_is_left_out_is_shown_with_the_reason() -> None:
     facts = {"model": "mlp", "batch": 2, "steps": 3, "input_activity": 0.1, "input": "none"}
-    comparison = Comparison(facts, {}, {"lfprop": "does not import: no lxt"}, 9, 2, (0, 0))
+    comparison = StepTimes(facts, {}, {"lfprop": "does not import: no lxt"}, 9, 2, (0, 0))
     table = outcome(comparison)
     assert not isinstance(table, str)
     assert [*table.columns[0].cells] == ["lfprop"]

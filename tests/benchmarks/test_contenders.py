@@ -73,8 +73,8 @@ def test_lfprop_computes_the_feedback_that_ours_does(problem: Problem) -> None:
 
 
 def test_a_peer_that_does_not_import_tells_why() -> None:
-    assert peers._missing("snntorch") is None
-    reason = peers._missing("no_such_toolkit.layer")
+    assert peers.missing("snntorch") is None
+    reason = peers.missing("no_such_toolkit.layer")
     assert reason is not None and "no_such_toolkit" in reason
 
 

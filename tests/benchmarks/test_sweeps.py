@@ -20,16 +20,16 @@ from benchmarks.steps.peers import SnnTorch, SpikingJelly
 from benchmarks.steps.problem import NETWORKS
 from benchmarks.steps.suite import Results
 from benchmarks.steps.sweeps import SWEEPS, Series, slope
-from benchmarks.steps.timing import Comparison, Measured
+from benchmarks.steps.timing import Measured, StepTimes
 
 
-def comparison(**seconds: float) -> Comparison:
+def comparison(**seconds: float) -> StepTimes:
     names = {"ours": OURS, "torch": OursOnTorch.name, "snn": SnnTorch.name, "sj": SpikingJelly.name}
     measured = {names[key]: Measured((0.9 * s, s, 1.2 * s), (0.05,)) for key, s in seconds.items()}
-    return Comparison({"batch": 4, "steps": 25}, measured, {}, 3, 1, (0.1, 0.2))
+    return StepTimes({"batch": 4, "steps": 25}, measured, {}, 3, 1, (0.1, 0.2))
 
 
-def series(name: str, network: str, points: dict[float, Comparison]) -> Series:
+def series(name: str, network: str, points: dict[float, StepTimes]) -> Series:
     return Series(SWEEPS[name], network, tuple(points.items()))
 
 

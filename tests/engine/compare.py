@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.backends.support import unavailable
-from lfp_snn.rules import Epsilon
+from lfp_snn.rules import Epsilon, Rule
 from tests import oracle
 from tests.oracle_modules import add_module
 
@@ -122,6 +122,7 @@ def assert_equal_to_oracle(
     mask: Callable[[], Tensor] | None = None,
     eps: float = 1e-6,
     silent: Sequence[str] = (),
+    rule: Rule | None = None,
 ) -> None:
     """Hold spikes, membranes, every feedback and the input's relevance against the oracle.
 
@@ -134,6 +135,7 @@ def assert_equal_to_oracle(
         state: membranes before the first step.
         mask: draws the mask of the network's dropout, as torch does after the same seed.
         eps: of the rule.
+        rule: whose products the oracle was wired for; Epsilon with that eps.
         silent: parameters whose feedback must be zero; that of all others must not.
     """
     whole = x if steps is None else x.expand(steps, *x.shape)
@@ -151,7 +153,7 @@ def assert_equal_to_oracle(
     reward = signals(expected)
     slow.send_back(reward.numpy())
     for backend in BACKENDS:
-        lfp = TemporalLFP(net, rule=Epsilon(eps), backend=backend)
+        lfp = TemporalLFP(net, rule=rule or Epsilon(eps), backend=backend)
         torch.manual_seed(5)
         own_lengths = None if lengths is None else torch.tensor(lengths)
         spikes = lfp.forward(x, steps=steps, lengths=own_lengths, state=state)

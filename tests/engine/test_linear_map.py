@@ -74,6 +74,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "cumsum": lambda x: x.cumsum(1),
     "float": lambda x: x.double().to(torch.float64).detach() * 0.5,
     "einsum": lambda x: torch.einsum("bchw->bcw", x),
+    "pad with ones": lambda x: F.pad(x, (1, 0), value=1.0),
     "in place": lambda x: x.mean(1).mul_(3).add_(x.sum(1)),
 }
 
@@ -82,10 +83,11 @@ def terms_of(function: Callable[[Tensor], Tensor], source: oracle.Node) -> oracl
     """The function as coefficients, found by its value at each unit alone."""
     units = torch.eye(source.units, dtype=torch.float64).view(-1, 1, *source.shape)
     columns = [function(unit.clone())[0].flatten() for unit in units]
-    terms = [
+    rest = function(torch.zeros_like(units[0]))[0].flatten()
+    terms = [oracle.Term(j, None, 0, float(a)) for j, a in enumerate(rest) if a] + [
         oracle.Term(j, source, i, float(a))
         for i, column in enumerate(columns)
-        for j, a in enumerate(column)
+        for j, a in enumerate(column - rest)
         if a
     ]
     return oracle.Linear(tuple(function(units[0])[0].shape), terms)
@@ -139,11 +141,11 @@ def test_a_fixed_tensor_weighs_without_learning() -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: F.pad(x, (1, 1), value=1.0), "'pad' in a way that is not linear"),
+        (lambda x: x.div(2, rounding_mode="floor"), "'div' in a way that is not linear"),
         (lambda x: x.flip(0), "'flip' mixes samples"),
         (lambda x: x - x.sum(), "'sum' mixes samples"),
-        (lambda x: torch.einsum("bchw,bchw->bc", x, x), "'einsum' in a way that is not linear"),
-        (lambda x: x.softmax(1), "calls 'softmax'"),
+        (lambda x: torch.einsum("bchw,bdhw->cd", x, x), "'einsum' mixes samples"),
+        (lambda x: x.pow(2), "calls 'pow'"),
     ],
 )
 def test_what_is_not_linear_is_refused(function: Callable[[Any], Any], message: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lfp_snn import TemporalLFP
 from lfp_snn.engine.feedback import Feedback
 from lfp_snn.engine.network import TracedNetwork
-from lfp_snn.engine.norms import Norm
+from lfp_snn.engine.norms import Normalisation
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.stage import Tape
 from lfp_snn.errors import NetworkError, ShapeError
@@ -59,12 +59,12 @@ def called(module: nn.Module, x: Tensor, alive: Tensor) -> Tensor:
     return y
 
 
-def stage_of(module: nn.Module, statistics: Any = "through") -> Norm:
+def stage_of(module: nn.Module, statistics: Any = "through") -> Normalisation:
     """The stage that stands for a module."""
     net = nn.Sequential(module, leaky())
     traced = TracedNetwork(net, None, EngineOptions("torch", statistics=statistics), None)
     stage = traced.reference.nodes[0].stage
-    assert isinstance(stage, Norm)
+    assert isinstance(stage, Normalisation)
     return stage
 
 

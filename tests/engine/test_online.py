@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
-from lfp_snn.engine.online import OnlineLFP
+from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.traces import CARRIED
 from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.rewards import FirstSpike, RateCoded, SoftmaxRate
@@ -41,7 +41,7 @@ def single(**options: Any) -> Any:
 
 
 def learned(
-    session: OnlineLFP, x: Tensor, reward: Tensor, running: Tensor | None = None
+    session: OnlineSession, x: Tensor, reward: Tensor, running: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Feedback of a whole train, step by step."""
     for t, frame in enumerate(x):

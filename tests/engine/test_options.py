@@ -50,7 +50,8 @@ def test_an_engine_from_options_is_the_one_from_keywords() -> None:
         ({"chunk": 3}, r"chunk is 3 with memory='full'"),
         ({"memory": "chunked", "chunk": 0}, r"chunk is 0"),
         ({"budget": 0}, r"budget is 0"),
-        ({"half": torch.float64}, r"half is torch.float64"),
+        ({"precision": "half"}, r"no precision 'half'; expected exact, tf32, bf16, fp16"),
+        ({"precision": "bf16", "backend": "events"}, r"precision is 'bf16' with backend='events'"),
     ],
 )
 def test_what_does_not_fit_is_refused_when_it_is_built(wrong: dict[str, Any], message: str) -> None:
@@ -66,7 +67,7 @@ def test_every_learner_hands_its_options_to_its_engine(name: str) -> None:
     options: dict[str, Any] = {"name": name, "backend": "torch"}
     expected = EngineOptions("torch")
     if name == "lfp":
-        options |= {"memory": "chunked", "chunk": 2}
-        expected = EngineOptions("torch", "chunked", 2)
+        options |= {"memory": "chunked", "chunk": 2, "precision": "exact"}
+        expected = EngineOptions("torch", "chunked", 2, precision="exact")
     learner = kind.from_options(mlp().float(), kind.Options.model_validate(options))
     assert learner.engine.options == expected

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import snntorch as snn
 import torch
 from hypothesis import given, settings
@@ -30,6 +31,7 @@ class Random(nn.Module):
         self.own = nn.ModuleList(leaky(threshold=0.4) for _ in plan)
         self.by_hand = nn.ModuleList(snn.Synaptic(alpha=0.6, beta=0.8) for _ in plan)
         self.drop, self.out, self.last = nn.Dropout(), nn.Linear(UNITS, 3), leaky(threshold=0.3)
+        self.scale = nn.Parameter(torch.linspace(-1, 1, UNITS).double())
         self.states: dict[int, Any] = {}
         self.before: Any = None
         self.count = 0
@@ -64,6 +66,11 @@ def dropped_result(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
     return c  # type: ignore[no-any-return]
 
 
+def attended(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
+    query, key = (x.view(-1, 2, 2) for x in (a, b))
+    return ((query @ key.transpose(1, 2)) @ key * 0.5).flatten(1)
+
+
 OPERATIONS: dict[str, Callable[[Any, int, Tensor, Tensor], Any]] = {
     "linear": lambda m, k, a, b: m.shared[k % 2](a),
     "neuron": lambda m, k, a, b: m.own[k](a),
@@ -82,11 +89,21 @@ OPERATIONS: dict[str, Callable[[Any, int, Tensor, Tensor], Any]] = {
     "mode": lambda m, k, a, b: a if m.training else b,
     "dropout": lambda m, k, a, b: m.drop(a),
     "weighed": lambda m, k, a, b: a * torch.arange(UNITS, dtype=a.dtype),
+    "product": lambda m, k, a, b: a * b,
+    "product in place": lambda m, k, a, b: (a + b).mul_(b),
+    "outer": lambda m, k, a, b: torch.einsum("bi,bj->bij", a, b).mean(2),
+    "attended": attended,
+    "sigmoid": lambda m, k, a, b: a * torch.sigmoid(b),
+    "excited": lambda m, k, a, b: a * m.shared[k % 2](b).mean(1, keepdim=True).sigmoid(),
+    "softmax": lambda m, k, a, b: torch.softmax(a, 1),
+    "scaled": lambda m, k, a, b: a * m.scale,
+    "placed": lambda m, k, a, b: a + m.scale[:UNITS].abs(),
+    "mapped": lambda m, k, a, b: a @ m.shared[1].weight.T,
     # What no rule covers.
     "remembered": remembered,
     "counted": lambda m, k, a, b: a if m.count < 3 else a + b,
     "in a view": in_a_view,
-    "product": lambda m, k, a, b: a * b,
+    "quotient": lambda m, k, a, b: a / (1 + b.abs()),
     "decided": lambda m, k, a, b: a if bool(a.sum() > 0) else b,
 }
 #: Those that always have a rule.
@@ -111,18 +128,14 @@ def made(plan: list[Instruction]) -> tuple[Random, Tensor]:
     return net, trains(STEPS, BATCH, UNITS, seed=len(plan))
 
 
-@settings(max_examples=60, deadline=None)
-@given(plans(COVERED))
-def test_what_has_a_rule_is_accepted_and_equal(plan: list[Instruction]) -> None:
+def assert_accepted_and_equal(plan: list[Instruction]) -> None:
     net, x = made(plan)
     expected = stepped(copy.deepcopy(net), x)
     assert torch.equal(TemporalLFP(net, backend="torch", check=False).forward(x), expected)
     assert (net.count, net.before, net.states) == (0, None, {})
 
 
-@settings(max_examples=60, deadline=None)
-@given(plans(list(OPERATIONS)))
-def test_all_else_is_equal_or_refused(plan: list[Instruction]) -> None:
+def assert_equal_or_refused(plan: list[Instruction]) -> None:
     net, x = made(plan)
     expected = stepped(copy.deepcopy(net), x)
     try:
@@ -132,3 +145,29 @@ def test_all_else_is_equal_or_refused(plan: list[Instruction]) -> None:
     else:
         assert torch.equal(spikes, expected)
     assert (net.count, net.before, net.states) == (0, None, {})
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(COVERED))
+def test_what_has_a_rule_is_accepted_and_equal(plan: list[Instruction]) -> None:
+    assert_accepted_and_equal(plan)
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(list(OPERATIONS)))
+def test_all_else_is_equal_or_refused(plan: list[Instruction]) -> None:
+    assert_equal_or_refused(plan)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None)
+@given(plans(COVERED))
+def test_500_of_what_has_a_rule(plan: list[Instruction]) -> None:
+    assert_accepted_and_equal(plan)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None)
+@given(plans(list(OPERATIONS)))
+def test_500_of_all_else(plan: list[Instruction]) -> None:
+    assert_equal_or_refused(plan)

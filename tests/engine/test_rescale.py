@@ -34,6 +34,7 @@ from lfp_snn.rules import (
     ZBox,
     ZPlus,
 )
+from lfp_snn.rules.rescale import Carry
 from tests import oracle
 from tests.engine.compare import (
     assert_feedback_equal,
@@ -57,7 +58,7 @@ from tests.oracle_rules import OracleRule, Rescaling
 FORMS = [
     Rescale(gate, carry) for gate in ("positive", "window") for carry in ("reference", "decay")
 ]
-CARRIES = [Rescale(), Rescale(carry="decay")]
+CARRIES = [Rescale(carry="reference"), Rescale(carry="decay")]
 RESETS = [("subtract", True), ("subtract", False), ("zero", True), ("zero", False), ("none", True)]
 SYNAPSES = (
     Gamma(0.5),
@@ -71,10 +72,11 @@ SYNAPSES = (
 
 def for_oracle(rule: Rule) -> OracleRule:
     if isinstance(rule, Rescale):
-        own = Rescaling(rule.gate, rule.carry, rule.eps)
+        own = Rescaling(rule.gate, rule.carry or "reference", rule.eps)  # of Leaky
         return for_oracle(rule.synapse)._replace(rescale=own)
     name = next(name for name, kind in RULES.items() if type(rule) is kind)
-    return OracleRule(name, **asdict(rule))
+    said = {key: value for key, value in asdict(rule).items() if key != "product"}
+    return OracleRule(name, **said)
 
 
 def assert_equal_to_oracle(
@@ -197,6 +199,7 @@ def test_other_neurons_equal_the_oracle(rule: Rescale, kind: str, reset: str, de
     x, credit = trains(9, 3, 6, density=0.5), torch.randn(2, 9, 3, 4, dtype=torch.float64)
     plain = population(net, linear.weight, linear.bias)
     own = {field.name: getattr(plain, field.name) for field in fields(plain)}
+    assert rule.carry is not None
     units = Rescaled(**own | {"eps": rule.eps, "sums": {}}, carry=rule.carry)
     lfp, found = TemporalLFP(net, rule), []
     total: dict[str, Any] = {}
@@ -431,6 +434,22 @@ def test_a_recurrent_synapse_shares_by_contribution() -> None:
         lfp.backward(signals(spikes), as_credit=True)
 
 
+@pytest.mark.parametrize("kind", ["Leaky", "Lapicque", "RLeaky", "Synaptic", "RSynaptic", "Alpha"])
+def test_the_carry_suits_the_neurons_unless_it_is_given(kind: str) -> None:
+    net: Any = mlp() if kind == "Leaky" else make(kind)
+    suited: Carry = "reference" if kind in ("Leaky", "Lapicque", "RLeaky") else "decay"
+    x = trains(5, 2, net[0].in_features)
+    found: dict[Carry | None, dict[str, Tensor]] = {}
+    for rule in (Rescale(), *CARRIES):
+        lfp = TemporalLFP(net, rule, "torch")
+        lfp.backward(signals(lfp.forward(x)), as_credit=True)
+        found[rule.carry] = feedback_of(net)
+        assert lfp.rules["1"] == (Rescale(carry=suited) if rule.carry is None else rule)
+    for name, total in found[suited].items():
+        assert torch.equal(found[None][name], total)
+    assert any(not torch.equal(found["reference"][n], found["decay"][n]) for n in found["decay"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -445,7 +464,7 @@ def test_wrong_options_are_told(options: dict[str, Any], message: str) -> None:
 
 
 def test_what_it_says_of_itself() -> None:
-    assert repr(Rescale()) == "Rescale(gate='positive', carry='reference', eps=0.1)"
+    assert repr(Rescale()) == "Rescale(gate='positive', carry=None, eps=0.1)"
     assert repr(Rescale(synapse=ZPlus())).endswith(f"synapse={ZPlus()!r})")
     assert Rescale().at_neuron.name == "rescale"
     assert Rescale(synapse=Gamma(0.5)).at_synapse == Gamma(0.5).at_synapse

@@ -69,6 +69,33 @@ def test_accumulate_adds_to_a_gradient_of_autograd(backend: str) -> None:
         assert_near(parameter.grad, 1 - feedback_at(parameter))
 
 
+@pytest.mark.parametrize("to_none", [True, False])
+def test_accumulate_begins_anew_after_zero_grad(backend: str, to_none: bool) -> None:
+    """Feedback stays minus the gradient."""
+    lfp = TemporalLFP(mlp(), backend=backend)
+    _, expected = run(lfp, trains(4, 2, 6))
+    torch.optim.SGD(lfp.parameters()).zero_grad(set_to_none=to_none)
+    spikes = lfp.forward(trains(4, 2, 6))
+    lfp.backward(signals(spikes), accumulate=True)
+    assert_same_feedback(feedback_of(lfp.net), expected)
+    for parameter in lfp.parameters():
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, -feedback_at(parameter))
+
+
+@pytest.mark.parametrize("changed", ["parameter '2.weight'", "input"])
+def test_what_changes_between_forward_and_backward_is_told(backend: str, changed: str) -> None:
+    net, x = mlp(), trains(4, 2, 6)
+    lfp = TemporalLFP(net, backend=backend)
+    spikes = lfp.forward(x)
+    with torch.no_grad():
+        (x if changed == "input" else net[2].weight).mul_(1)
+    with pytest.raises(NetworkError, match=f"The {changed} was changed in place"):
+        lfp.backward(signals(spikes))
+    spikes = lfp.forward(x)
+    lfp.backward(signals(spikes))
+
+
 def test_one_backward_consumes_the_record(backend: str) -> None:
     lfp = TemporalLFP(mlp(), backend=backend)
     spikes = lfp.forward(trains(4, 2, 6))
@@ -370,8 +397,8 @@ def test_an_input_that_is_not_finite_is_refused(backend: str, value: float) -> N
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        (torch.tensor([4, 5]), "lengths run from 4 to 5; expected 1 to T=4"),
-        (torch.tensor([0, 4]), "lengths run from 0 to 4; expected 1 to T=4"),
+        (torch.tensor([4, 5]), "lengths run from 4 to 5; expected 0 to T=4"),
+        (torch.tensor([-1, 4]), "lengths run from -1 to 4; expected 0 to T=4"),
         (torch.tensor([4, 4, 4]), r"shape \(3,\).*expected 2 integers"),
         (torch.tensor([4.0, 4.0]), "type torch.float32; expected 2 integers"),
     ],

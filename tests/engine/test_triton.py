@@ -75,33 +75,6 @@ def test_relevance_beside_credit_goes_through_the_kernel_of_rescale() -> None:
     assert_same_feedback(ours, theirs)
 
 
-@needs_triton
-@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("memory", ["full", "chunked"])
-def test_half_products_are_near_those_of_float32(half: torch.dtype, memory: Any) -> None:
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 4, 3, padding=1), leaky(), nn.MaxPool2d(2), nn.Flatten()]
-    net: Any = strong(nn.Sequential(*layers, nn.Linear(36, 10), leaky()), scale=0.3).float()
-    x = trains(20, 8, 1, 6, 6).float()
-    whole, theirs = run(TemporalLFP(net, Epsilon(eps=0.1), "torch"), x)
-    lfp = TemporalLFP(net, Epsilon(eps=0.1), "triton", half=half, memory=memory)
-    spikes, ours = run(lfp, x)
-    assert spikes.dtype == lfp.membranes.dtype == torch.float32
-    assert float((spikes != whole).float().mean()) < 0.02
-    for name, feedback in ours.items():
-        assert feedback.dtype == torch.float32
-        a, b = feedback.flatten(), theirs[name].flatten()
-        assert float(torch.cosine_similarity(a, b, dim=0)) > 0.97, name
-
-
-def test_half_is_refused_elsewhere() -> None:
-    with pytest.raises(NetworkError, match=r"half is torch.float64; expected torch.bfloat16"):
-        TemporalLFP(mlp(), half=torch.float64)
-    lfp = TemporalLFP(mlp(), backend="torch", half=torch.bfloat16)
-    with pytest.raises(NetworkError, match="option of the triton backend"):
-        lfp.forward(trains(3, 2, 6))
-
-
 def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     lfp = TemporalLFP(mlp(), backend="triton")

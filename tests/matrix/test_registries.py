@@ -34,6 +34,7 @@ MAPS = [
     "{conv: 2, kernel: 3, stride: 2}", "batchnorm", "lif", "{dropout: 0.1}", "{maxpool: 2}",
     "{residual: [{conv: 2, kernel: 3, padding: same}, lif]}", "{avgpool: 2}", "identity",
     "{parallel: [[identity], [identity]]}", "{adaptive_maxpool: 3}", "{adaptive_avgpool: 2}",
+    "{attention: 1}",
     "flatten", "{unflatten: [4, 4]}", "flatten", "{linear: 8}", "lif",
 ]  # fmt: skip
 

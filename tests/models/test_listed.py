@@ -58,7 +58,7 @@ def test_every_kind_is_used_here() -> None:
         for layer in (*EVERY, *EVERY[5]["parallel"][1])  # type: ignore[index]
     }
     norms = {name for name, kind in KINDS.items() if issubclass(kind, NormSpec)}
-    assert used | norms | set(NEURONS) | set(ACTIVATIONS) | {"votes"} == set(KINDS)
+    assert used | norms | set(NEURONS) | set(ACTIVATIONS) | {"votes", "attention"} == set(KINDS)
 
 
 def test_votes_are_means_over_the_voters_of_each_class() -> None:

@@ -158,6 +158,22 @@ def test_integrators_of_a_file_without_seconds_keep_their_thresholds() -> None:
     assert float(fast.threshold) == 1.5
 
 
+def test_time_constants_that_can_only_be_steps_are_steps() -> None:
+    """tau = 20 seconds of a neuron that steps in 0.1 ms would be a network that never spikes."""
+    graph = _graph(_lif(tau=np.array([20.0, 4.0]), r=np.array([20.0, 4.0])))
+    with pytest.warns(UserWarning, match=r"time constants of lif .all above 1. are taken"):
+        (neuron,) = _neurons(from_nir(graph))
+    assert neuron.beta.tolist() == pytest.approx([0.95, 0.75])
+    assert float(neuron.threshold) == 1
+    (given,) = _neurons(from_nir(graph, dt=1.0))
+    assert torch.equal(given.beta, neuron.beta)
+    # One constant that is a time says that all are; a step that is given is believed.
+    (mixed,) = _neurons(from_nir(_graph(_lif(tau=np.array([20.0, 0.01])))))
+    assert mixed.beta.tolist() == pytest.approx([1 - DT / 20, 0.99])
+    (slow,) = _neurons(from_nir(graph, dt=0.1))
+    assert slow.beta.tolist() == pytest.approx([0.995, 0.975])
+
+
 def test_a_foreign_graph_resets_to_zero_at_once() -> None:
     net = from_nir(_graph(_lif(tau=np.full(2, 2 * DT), r=np.full(2, 2.0))))
     (neuron,) = _neurons(net)

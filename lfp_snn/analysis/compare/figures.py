@@ -29,7 +29,7 @@ GRID = 200
 
 
 def accuracy_over_epochs(findings: ComparisonFindings) -> Figure:
-    """Validation accuracy of every epoch: mean over the seeds, band from lowest to highest."""
+    """A plot of the validation accuracy of every epoch: mean and band over the seeds."""
     with style():
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -45,9 +45,9 @@ def accuracy_over_epochs(findings: ComparisonFindings) -> Figure:
 
 
 def accuracy_over_time(findings: ComparisonFindings) -> Figure:
-    """The best validation accuracy so far against training time.
+    """A plot of the best validation accuracy so far against training time.
 
-    From when every seed has ended an epoch; a seed that is through keeps its last value.
+    A curve begins when every seed has ended an epoch; a seed that is through keeps its last value.
     """
     with style():
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
@@ -82,7 +82,7 @@ def _seconds(history: Sequence[Mapping[str, float]]) -> Points:
 
 
 def _so_far(grid: Points, times: Points, best: Points) -> Points:
-    """The value at the last epoch that had ended; the first one's before."""
+    """The value at the last epoch that had ended, or else at the first one."""
     ended = np.searchsorted(times, grid, side="right")
     return best[np.maximum(ended - 1, 0)]
 
@@ -106,7 +106,7 @@ def _finish(figure: Figure, axes: Axes, findings: ComparisonFindings) -> None:
 
 
 def test_accuracies(findings: ComparisonFindings) -> Figure:
-    """Test accuracy of each seed, means with intervals; beside them the paired differences."""
+    """A plot of the test accuracy of each seed, means with intervals, and paired differences."""
     names = [learner.name for learner in findings.learners]
     with style():
         figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.3), layout="constrained")
@@ -146,7 +146,7 @@ def _seeds_and_mean(axes: Axes, row: int, learner: LearnerResult) -> None:
 
 
 def costs(findings: ComparisonFindings) -> Figure:
-    """Time of a step, time to the end, peak memory and synaptic operations, as bars."""
+    """Bars of the time of a step, time to the end, peak memory and synaptic operations."""
     shown = [
         ("step_s", "step, ms", 1e3),
         ("train_s", "training, s", 1.0),
@@ -173,7 +173,7 @@ def _middle(learner: LearnerResult, key: str) -> float:
 
 
 def _bars(axes: Axes, values: Sequence[float]) -> None:
-    """A bar for each value, with its number; none where it is not known."""
+    """Draw a bar for each value, with its number; none where the value is not known."""
     known = [(row, value) for row, value in enumerate(values) if not np.isnan(value)]
     bars = axes.barh(
         [row for row, _ in known],

@@ -1,4 +1,4 @@
-"""What a comparison found: tables, and what may be concluded from them, in words."""
+"""The findings of a comparison: tables, and what may be concluded from them, in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lfp_snn.analysis.measures import seconds_to
 from lfp_snn.analysis.study.findings import Findings, concluded, corrected, failure_lines
 from lfp_snn.analysis.study.report import csv_text, mean_share
 from lfp_snn.analysis.study.session import Ended
-from lfp_snn.analysis.study.statistics import Mean, Paired, mean, paired
+from lfp_snn.analysis.study.statistics import Paired, SeedMean, mean, paired
 
 __all__ = ["COLUMNS", "Column", "ComparisonFindings", "LearnerResult", "gather"]
 
@@ -25,13 +25,13 @@ class LearnerResult:
     """The finished seeds of a learner.
 
     Attributes:
-        name: in the comparison.
-        values: what the search found.
-        tuned: validation accuracy of the best trial; ``None`` if nothing was searched.
-        trials: how many were spent.
-        measured: what was measured on each finished seed, in the order of the seeds.
-        histories: metrics of the epochs of each, in the same order.
-        failed: why seeds or trials failed.
+        name: the name of the learner in the comparison.
+        values: the values that the search found.
+        tuned: the validation accuracy of the best trial; ``None`` if nothing was searched.
+        trials: the number of trials that were spent.
+        measured: the measurements on each finished seed, in the order of the seeds.
+        histories: the metrics of the epochs of each finished seed, in the same order.
+        failed: the reasons why seeds or trials failed.
     """
 
     name: str
@@ -43,7 +43,7 @@ class LearnerResult:
     failed: Mapping[str, str]
 
     def each(self, key: str) -> list[Any]:
-        """One number of every seed; dots lead into mappings. Missing ones are left out."""
+        """One number of every seed, by its dotted name; missing ones are left out."""
         values = []
         for each in self.measured:
             value: Any = each
@@ -54,8 +54,8 @@ class LearnerResult:
         return values
 
     @property
-    def test(self) -> Mean | None:
-        """Test accuracy; ``None`` before a seed has finished."""
+    def test(self) -> SeedMean | None:
+        """The test accuracy over the seeds; ``None`` before a seed has finished."""
         values = self.each("test_accuracy")
         return mean(values) if values else None
 
@@ -67,23 +67,23 @@ class LearnerResult:
         )
 
     def seconds_to(self, accuracy: float) -> list[float | None]:
-        """Training time of each seed until it reached a validation accuracy."""
+        """The training time of each seed until it reached a validation accuracy, in seconds."""
         return [seconds_to(history, accuracy) for history in self.histories]
 
 
 @dataclass(frozen=True)
 class ComparisonFindings(Findings):
-    """Learners side by side, and what they differ in.
+    """The findings of a comparison: learners side by side, and their differences.
 
     Attributes:
-        learners: in the order of the config.
-        differences: test accuracy of the reference minus that of each other learner, over the seeds
-            that both have finished; without those that share fewer than two.
-        reference: name of the reference.
-        target: validation accuracy to which time is told.
-        seeds: those asked for.
-        machine: what it ran on, and how.
-        data: name, source and sizes of the data.
+        learners: the results of the learners, in the order of the config.
+        differences: the test accuracy of the reference minus that of each other learner, over the
+            seeds that both have finished; learners that share fewer than two are left out.
+        reference: the name of the reference.
+        target: the validation accuracy to which the training time is told.
+        seeds: the seeds that were asked for.
+        machine: the machine that it ran on, and how.
+        data: the name, source and sizes of the data.
     """
 
     learners: Sequence[LearnerResult]
@@ -95,12 +95,12 @@ class ComparisonFindings(Findings):
     data: Mapping[str, Any]
 
     def learner(self, name: str) -> LearnerResult:
-        """A learner by its name."""
+        """The result of a learner, by its name."""
         return next(each for each in self.learners if each.name == name)
 
     @property
     def tested(self) -> int | None:
-        """Size of the test part."""
+        """The size of the test part."""
         return next(
             (each.measured[0]["samples"]["test"] for each in self.learners if each.measured), None
         )
@@ -133,7 +133,7 @@ class ComparisonFindings(Findings):
         }
 
     def cells_csv(self) -> str:
-        """A line a seed of every learner, with everything that was measured."""
+        """A CSV with a line for each seed of every learner, with everything that was measured."""
         rows = [_flat(each) for learner in self.learners for each in learner.measured]
         titles = list(dict.fromkeys(key for row in rows for key in row))
         return csv_text(titles, ([row.get(title, "") for title in titles] for row in rows))
@@ -235,9 +235,9 @@ class Column:
     """A column of the summary.
 
     Args:
-        title: its heading.
-        help: what it counts.
-        text: its entry for a learner, or nothing if it is not known.
+        title: the heading of the column.
+        help: a phrase that says what it counts.
+        text: a function that gives its entry for a learner, empty if it is not known.
     """
 
     title: str

@@ -24,7 +24,8 @@ DIFFERENCE_TITLES = ("compared", *DIFFERENCE, "effect", "seeds")
 def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> Path:
     """Write ``report.html``, ``figures/``, ``results.json``, ``cells.csv`` and ``summary.csv``.
 
-    Into ``folder``, which exists, for the experiment ``name``. Returns the path of the page.
+    The files go into ``folder``, which exists, for the experiment ``name``. Returns the path of the
+    page.
 
     Raises:
         RunError: something cannot be written.
@@ -51,7 +52,7 @@ def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> P
 
 
 def summary_rows(findings: ComparisonFindings) -> list[tuple[str, list[str]]]:
-    """Name and entries of the summary's columns, for every learner."""
+    """The rows of the summary: the name of each learner and its entries."""
     return [
         (learner.name, [column.text(learner) or UNKNOWN for column in COLUMNS])
         for learner in findings.learners
@@ -59,7 +60,7 @@ def summary_rows(findings: ComparisonFindings) -> list[tuple[str, list[str]]]:
 
 
 def difference_rows(findings: ComparisonFindings) -> list[list[str]]:
-    """Entries below :data:`DIFFERENCE_TITLES`."""
+    """The rows of differences, below the titles :data:`DIFFERENCE_TITLES`."""
     return [
         [
             f"{findings.reference} \u2212 {name}",
@@ -72,7 +73,7 @@ def difference_rows(findings: ComparisonFindings) -> list[list[str]]:
 
 
 def target_rows(findings: ComparisonFindings) -> Iterator[tuple[str, str]]:
-    """Training time of each learner to the target, if there is one."""
+    """The rows of each learner's training time to the target, if there is one."""
     if findings.target is None:
         return
     for learner in findings.learners:

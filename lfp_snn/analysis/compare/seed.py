@@ -1,4 +1,4 @@
-"""A learner of a comparison, trained and tested with one seed, and measured."""
+"""The training of a learner of a comparison with one seed: trained, tested and measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAMPLES_COUNTED = 100
 
 
 class _Steps(Observer):
-    """Notes whether anything was trained in this process."""
+    """An observer that notes whether anything was trained in this process."""
 
     taken = False
 
@@ -35,12 +35,12 @@ def train_and_measure(seed_run: SeedRun, arm: Arm, values: Mapping[str, Any]) ->
     """Train, test and measure in this process; a run that was cut short goes on.
 
     Args:
-        seed_run: where everything goes, and the seed.
+        seed_run: the place where everything goes, with the seed.
         arm: the learner with its settings.
-        values: those that the search found.
+        values: the values that the search found.
 
     Raises:
-        LfpSnnError: as training does.
+        LfpSnnError: the training fails.
     """
     config = arm.config(values, seed_run.seed)
     splits = load_classes(config)
@@ -81,7 +81,7 @@ def train_and_measure(seed_run: SeedRun, arm: Arm, values: Mapping[str, Any]) ->
 
 
 def _of_a_step(learner: Learner, config: Config, samples: Any) -> dict[str, Any]:
-    """Sparsity of an update and time of a step, on the first training batch."""
+    """The sparsity of an update and the time of a step, on the first training batch."""
     batch = next(Loader(samples, config.batch_size, "shuffle", config.seed).epoch(1))
     batch = batch.to(learner.device)
     learner.net.train()

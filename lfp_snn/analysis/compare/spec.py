@@ -18,9 +18,9 @@ class ComparedLearner(Section):
     """One learner of a comparison.
 
     Attributes:
-        learner: its name, if the one that it has in the comparison is another.
-        set: values of this learner alone, by dotted key.
-        tune: what is searched for it.
+        learner: the name of the learner, if its name in the comparison is another.
+        set: the values of this learner alone, by dotted key.
+        tune: what is searched for this learner.
     """
 
     learner: str | None = None
@@ -33,9 +33,9 @@ class Comparison(Section):
 
     Attributes:
         reference: the learner that the others are held against.
-        learners: what is compared, by a name of one's choice.
+        learners: the learners that are compared, by a name of your choice.
         search: the budget of each learner's search.
-        target: validation accuracy to which the training time is told; ``None``: not told.
+        target: the validation accuracy to which the training time is told; ``None``: not told.
     """
 
     reference: str = "lfp"
@@ -65,7 +65,7 @@ class ComparisonConfig(Config):
     """An experiment with a section ``compare``.
 
     Attributes:
-        compare: learners, their own values, and what is searched for each.
+        compare: the learners, their own values, and what is searched for each.
     """
 
     compare: Comparison

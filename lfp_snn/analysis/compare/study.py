@@ -23,7 +23,7 @@ __all__ = ["ComparisonStudy"]
 
 @dataclass(frozen=True)
 class ComparisonStudy(Study, section="compare"):
-    """Learners side by side; each is an arm.
+    """The study that compares learners; each learner is an arm.
 
     Attributes:
         options: the section of the config.
@@ -36,12 +36,12 @@ class ComparisonStudy(Study, section="compare"):
     @classmethod
     @override
     def load(cls, path: Path, overrides: list[str], only: Sequence[str] | None = None) -> Self:
-        """The comparison of a config with a section ``compare``.
+        """Load the comparison of a config with a section ``compare``.
 
         Args:
             path: the config.
-            overrides: ``key=value``.
-            only: names of the learners to take, in this order; ``None`` for all.
+            overrides: the overrides ``key=value``.
+            only: the names of the learners to take, in this order; ``None`` for all.
 
         Raises:
             ConfigError: the file is wrong, or a name is not in it.
@@ -73,7 +73,7 @@ class ComparisonStudy(Study, section="compare"):
     @property
     @override
     def validates(self) -> bool:
-        """A target is one of validation accuracy."""
+        """Whether a part of the data must validate; a target is a validation accuracy."""
         return super().validates or self.options.target is not None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""How a rule converges: reward over steps, and whether its update looks like a gradient, by layer.
+"""Studies of how a rule converges: reward over steps, and how near its update is to a gradient.
 
 Every rule trains networks of several depths with several seeds.
 

@@ -24,7 +24,7 @@ POINTS = 40
 
 
 def reward_over_steps(findings: ConvergenceFindings) -> Figure:
-    """Reward of a step: a panel a depth, a line a rule, band from lowest to highest seed."""
+    """A plot of the reward of each step: panels are depths, lines are rules, bands over seeds."""
     with style():
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
         panels = figure.subplots(1, len(findings.depths), sharey=True, squeeze=False)[0]
@@ -52,7 +52,7 @@ def _rewards(axes: Axes, case: CaseResult, index: int) -> None:
 
 
 def alignment_over_steps(findings: ConvergenceFindings) -> Figure:
-    """Cosine over steps: a row a rule, a column a depth, a line a layer, band over the seeds."""
+    """A plot of the cosine over steps: rows are rules, columns are depths, lines are layers."""
     rules, depths = findings.rules, findings.depths
     deepest = max(len(case.layers) for case in findings.finished)
     with style():
@@ -87,7 +87,7 @@ def alignment_over_steps(findings: ConvergenceFindings) -> Figure:
 
 
 def _colour(distance: int, deepest: int) -> tuple[float, float, float, float]:
-    """From the output (dark) to the layer that is farthest from it."""
+    """The colour of a layer, from the output (dark) to the layer that is farthest from it."""
     return colormaps["viridis"](0.85 * distance / max(deepest - 1, 1))
 
 
@@ -102,7 +102,7 @@ def _cosines(axes: Axes, case: CaseResult, place: int, deepest: int) -> None:
 
 
 def alignment_by_depth(findings: ConvergenceFindings) -> Figure:
-    """Cosine over the distance from the output: a panel a rule, a line a depth; start and end."""
+    """A plot of the cosine over the distance from the output, at start and end, by rule."""
     rules = findings.rules
     with style():
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
@@ -125,7 +125,7 @@ def alignment_by_depth(findings: ConvergenceFindings) -> Figure:
 
 
 def _by_distance(axes: Axes, values: FLOAT, colour: str, dash: str, label: str | None) -> None:
-    """Mean and spread over the seeds of ``[seeds, layers]``, the output first."""
+    """The mean and spread over the seeds of ``[seeds, layers]``, the output first."""
     values = values[:, ::-1]
     places = np.arange(values.shape[1])
     middle = known_mean(values, axis=0)

@@ -1,4 +1,4 @@
-"""What a convergence study found, as tables and in words."""
+"""The findings of a convergence study, as tables and in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lfp_snn.analysis.convergence.study import ConvergenceStudy
 from lfp_snn.analysis.study.findings import ALPHA, Findings, corrected, failure_lines
 from lfp_snn.analysis.study.report import csv_text
 from lfp_snn.analysis.study.session import Ended
-from lfp_snn.analysis.study.statistics import Mean, Paired, mean, paired
+from lfp_snn.analysis.study.statistics import Paired, SeedMean, mean, paired
 
 __all__ = ["CaseResult", "ConvergenceFindings", "gather", "known_mean"]
 
@@ -31,10 +31,10 @@ class CaseResult:
     """The finished seeds of a rule at a depth.
 
     Attributes:
-        rule: by its name in the config.
-        depth: by its name in the config.
-        measured: what was measured on each finished seed.
-        failed: why seeds failed.
+        rule: the name of the rule in the config.
+        depth: the name of the depth in the config.
+        measured: the measurements on each finished seed.
+        failed: the reasons why seeds failed.
     """
 
     rule: str
@@ -44,44 +44,44 @@ class CaseResult:
 
     @property
     def layers(self) -> list[str]:
-        """The synaptic weights, from the input to the output."""
+        """The names of the synaptic weights, from the input to the output."""
         return list(self.measured[0]["layers"]) if self.measured else []
 
     @property
     def probed(self) -> list[int]:
-        """Steps at which updates were compared."""
+        """The steps at which updates were compared."""
         return list(self.measured[0]["probed"])
 
     @property
-    def test(self) -> Mean:
-        """Test accuracy over the seeds."""
+    def test(self) -> SeedMean:
+        """The test accuracy over the seeds."""
         return mean([each["test_accuracy"] for each in self.measured])
 
     @cached_property
     def rewards(self) -> FLOAT:
-        """Of every step, ``[seeds, steps]``."""
+        """The reward of every step, ``[seeds, steps]``."""
         return np.array([each["rewards"] for each in self.measured], np.float64)
 
     @cached_property
     def cosines(self) -> FLOAT:
-        """``[seeds, comparisons, layers]``; NaN where a layer had no update."""
+        """The cosines ``[seeds, comparisons, layers]``; NaN where a layer had no update."""
         return np.array([each["cosines"] for each in self.measured], np.float64)
 
     @property
     def start(self) -> FLOAT:
-        """Cosines of the first batch, ``[seeds, layers]``."""
+        """The cosines of the first batch, ``[seeds, layers]``."""
         return np.asarray(self.cosines[:, 0])
 
     @property
     def end(self) -> FLOAT:
-        """Cosines at the end, ``[seeds, layers]``."""
+        """The cosines at the end, ``[seeds, layers]``."""
         last = max(1, round(END * self.cosines.shape[1]))
         return known_mean(self.cosines[:, -last:], axis=1)
 
     def fall(self) -> Paired | None:
-        """Cosine of the output layer minus that of the first one, at the end, over the seeds.
+        """The cosine of the output layer minus that of the first layer, at the end, over the seeds.
 
-        ``None`` if there are fewer than two seeds or two layers, or a layer had no update.
+        It is ``None`` if there are fewer than two seeds or two layers, or a layer had no update.
         """
         end = self.end if self.measured else np.empty((0, 0))
         if end.shape[0] < 2 or end.shape[1] < 2 or np.isnan(end[:, [0, -1]]).any():
@@ -90,7 +90,7 @@ class CaseResult:
 
 
 def known_mean(values: FLOAT, axis: int) -> FLOAT:
-    """The mean of what is not NaN; NaN where nothing is known."""
+    """The mean of the values that are not NaN; NaN where there are none."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis)
     counted = known.sum(axis)
@@ -99,13 +99,13 @@ def known_mean(values: FLOAT, axis: int) -> FLOAT:
 
 @dataclass(frozen=True)
 class ConvergenceFindings(Findings):
-    """How rules converge at several depths.
+    """The findings on how rules converge at several depths.
 
     Attributes:
-        cases: depth by depth.
-        against: name of the learner with which updates were compared.
-        machine: what it ran on, and how.
-        data: name, source and sizes of the data.
+        cases: the results of the cases, depth by depth.
+        against: the name of the learner with which updates were compared.
+        machine: the machine that it ran on, and how.
+        data: the name, source and sizes of the data.
     """
 
     cases: Sequence[CaseResult]
@@ -115,7 +115,7 @@ class ConvergenceFindings(Findings):
 
     @property
     def finished(self) -> Sequence[CaseResult]:
-        """Cases of which there is a seed."""
+        """The cases of which a seed has finished."""
         return [case for case in self.cases if case.measured]
 
     @property
@@ -134,9 +134,9 @@ class ConvergenceFindings(Findings):
 
     @cached_property
     def falls(self) -> Mapping[tuple[str, str], Paired]:
-        """By rule and depth, how much the cosine falls from the output to the first layer.
+        """The fall of the cosine from the output to the first layer, by rule and depth.
 
-        Corrected together.
+        The p values are corrected for all of them together.
         """
         found = {(c.rule, c.depth): fall for c in self.finished if (fall := c.fall()) is not None}
         return corrected(found)
@@ -203,7 +203,7 @@ class ConvergenceFindings(Findings):
         }
 
     def steps_csv(self) -> str:
-        """A line a step of every seed."""
+        """A CSV with a line for each step of every seed."""
         return csv_text(
             ["rule", "depth", "seed", "step", "reward"],
             (
@@ -215,7 +215,7 @@ class ConvergenceFindings(Findings):
         )
 
     def alignment_csv(self) -> str:
-        """A line a layer of every comparison; ``from_output`` is 0 at the output."""
+        """A CSV with a line for each layer and comparison; ``from_output`` is 0 at the output."""
         return csv_text(
             ["rule", "depth", "seed", "step", "layer", "from_output", "cosine"],
             (

@@ -6,11 +6,11 @@ Of each synaptic weight, as one long vector, its direction is compared with the 
 
 .. math:: \cos(g, h) = \frac{g \cdot h}{\lVert g \rVert \, \lVert h \rVert}
 
-before clipping and before the optimizer. At 1 both go the same way; at 0 they have nothing to do
-with each other, as random directions in n dimensions, whose cosine is about :math:`1 / \sqrt n`;
-below 0 they work against each other. What LFP seeks is reward and not a lower loss: the published
-reward asks for more spikes of the true class and hardly minds those of others while they are few,
-where a cross-entropy minds them at once.
+before clipping and before the optimizer. At 1 both updates go the same way; at 0 they have nothing
+to do with each other, as random directions in n dimensions, whose cosine is about :math:`1 / \sqrt
+n`; below 0 they work against each other. What LFP seeks is reward and not a lower loss: the
+published reward asks for more spikes of the true class and hardly minds those of others while they
+are few, where a cross-entropy minds them at once.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def cosine(one: Tensor, other: Tensor) -> float | None:
 
 
 class Probed(Learner):
-    """Learns as another learner does, and notes what it learns from.
+    """A learner that learns as another one does, and notes what it learns from.
 
     Args:
-        learner: the one that learns; it is left as it is.
+        learner: the learner that learns; it is left as it is.
         against: the learner whose updates it is compared with, on a copy of the network.
-        every: steps from one comparison to the next; the first step is one.
+        every: the steps from one comparison to the next; the first step has one.
     """
 
     def __init__(self, learner: Learner, against: LearnerOptions, every: int) -> None:
@@ -63,19 +63,19 @@ class Probed(Learner):
 
     @classmethod
     def from_options(cls, net: torch.nn.Module, options: Any) -> Learner:
-        """It is made around a learner and has no options."""
+        """Refuse: a probe is made around a learner and has no options."""
         raise NotImplementedError
 
     @property
     def layers(self) -> list[str]:
-        """Names of the synaptic weights, from the input to the output."""
+        """The names of the synaptic weights, from the input to the output."""
         return [name for name, each in self.net.named_parameters() if each.dim() > 1]
 
     @override
     def feedback(self, batch: TrainingBatch) -> StepResult:
         result = self.learner.feedback(batch)
         step = len(self.rewards)
-        self.rewards.append(result.reward)
+        self.rewards.append(float(result.reward))
         if step % self.every == 0:
             self.probed.append(step)
             self.cosines.append(self._compare(batch))

@@ -1,4 +1,4 @@
-"""A rule at a depth, trained with one seed and probed."""
+"""The training of a rule at a depth with one seed, probed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["train_and_probe"]
 def train_and_probe(seed_run: SeedRun, arm: Arm, options: Convergence) -> None:
     """Train in this process, and write what was noted.
 
-    It starts as ``lfp-snn train`` would, from the same weights. Nothing is kept of one that is cut
-    short, since what its steps were like would be lost.
+    The training starts as ``lfp-snn train`` would, from the same weights. Nothing is kept of a
+    training that is cut short, since the record of its steps would be lost.
 
     Args:
-        seed_run: where it goes, and the seed.
+        seed_run: the place where it goes, with the seed.
         arm: the rule at a depth.
         options: how to probe.
 
     Raises:
-        LfpSnnError: as training does.
+        LfpSnnError: the training fails.
     """
     config = arm.config({}, seed_run.seed)
     splits = load_classes(config)

@@ -25,10 +25,10 @@ class Convergence(Section):
     """The section ``convergence`` of a config.
 
     Attributes:
-        rules: what is trained, by a name of one's choice: changes of the config by dotted key.
-        depths: networks, the same way.
+        rules: the rules that train, by a name of your choice: changes of the config by dotted key.
+        depths: the networks, by a name of your choice: changes of the config by dotted key.
         against: the learner with whose update each update is compared, by name with its options.
-        every: steps from one such comparison to the next.
+        every: the steps from one such comparison to the next.
     """
 
     rules: dict[Name, dict[str, Any]] = Field(min_length=1)

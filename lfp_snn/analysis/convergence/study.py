@@ -30,11 +30,11 @@ class Case:
 
 @dataclass(frozen=True)
 class ConvergenceStudy(Study, section="convergence"):
-    """Every rule at every depth; nothing is searched.
+    """The study of every rule at every depth; nothing is searched.
 
     Attributes:
         options: the section of the config.
-        cases: depth by depth, as the arms are.
+        cases: the cases, depth by depth, in the order of the arms.
     """
 
     config_class = ConvergenceConfig

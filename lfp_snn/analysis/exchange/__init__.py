@@ -1,1 +1,1 @@
-"""Trained networks for other programs, and theirs for this one: NIR, ONNX, safetensors, int8."""
+"""Exchange of trained networks with other programs: NIR, ONNX, safetensors, int8."""

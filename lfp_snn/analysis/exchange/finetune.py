@@ -1,4 +1,4 @@
-"""Accuracy of a run before and after quantisation, and LFP that wins back what was lost."""
+"""Quantisation of a run: its accuracy before and after, and LFP that wins back what was lost."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class QuantisedRun:
 
     Attributes:
         network: the quantised network.
-        before: test accuracy of the run as it was trained.
-        rounded: test accuracy in int8 before any fine-tuning.
-        after: test accuracy of the network as it is, fine-tuned if that was asked for.
+        before: the test accuracy of the run as it was trained.
+        rounded: the test accuracy in int8 before any fine-tuning.
+        after: the test accuracy of the present network, fine-tuned if that was asked for.
     """
 
     network: QuantisedNetwork
@@ -37,7 +37,7 @@ class QuantisedRun:
     after: float
 
     def to_json(self) -> dict[str, float]:
-        """The accuracies."""
+        """The accuracies as JSON takes them."""
         return {"float32": self.before, "rounded": self.rounded, "int8": self.after}
 
 
@@ -72,8 +72,8 @@ def fine_tune(
 ) -> None:
     """Train the masters with a share of the run's learning rate.
 
-    The weights that do best on the validation set are kept, of equal ones the latest; those of the
-    start if every epoch does worse.
+    The weights that do best on the validation set are kept, of equal ones the latest, or the
+    weights of the start if every epoch does worse.
     """
     net = learner.net
     start = copy_tensors(net.state_dict())
@@ -92,5 +92,5 @@ def fine_tune(
 
 
 def _options(config: Settings) -> LFPOptions:
-    """How the run was trained, if by LFP; the defaults for other learners."""
+    """The options of the run's learner if it is LFP; the defaults for other learners."""
     return config.learner if isinstance(config.learner, LFPOptions) else LFPOptions()

@@ -1,4 +1,4 @@
-"""A network in integers alone: the reference of the int8 export, and its file.
+"""Networks in integers alone: the reference of the int8 export, and its file.
 
 Everything is int64 of numpy, no floating-point number anywhere. A value of the network is an
 integer in units of ``2^-bits``; spikes and counts of events have 0 bits. A synapse computes
@@ -37,12 +37,12 @@ _DESCRIPTION = "description"
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """A network in integers.
+    """A network in integers alone.
 
     Attributes:
-        stages: what each stage does, as JSON knows it: ``op``, ``name``, ``inputs`` (positions of
+        stages: what each stage does, as JSON takes it: ``op``, ``name``, ``inputs`` (positions of
             the stages it takes, -1 for the input of the network) and numbers of its own.
-        arrays: int8 weights, int32 biases, thresholds and decays, as ``<name>.<what>``.
+        arrays: the int8 weights, int32 biases, thresholds and decays, as ``<name>.<what>``.
         info: what else is known of the network, such as its classes.
     """
 
@@ -51,7 +51,7 @@ class IntegerNetwork:
     info: dict[str, Any]
 
     def run(self, x: npt.NDArray[Any]) -> Ints:
-        """Output spikes ``[T, B, C]`` of spikes or counts of events ``[T, B, ...]``, from rest.
+        """The output spikes ``[T, B, C]`` of spikes or event counts ``[T, B, ...]``, from rest.
 
         Raises:
             ShapeError: the input is not of whole numbers.
@@ -106,7 +106,7 @@ class IntegerNetwork:
         return result
 
     def _neuron(self, stage: dict[str, Any], current: Ints, state: dict[str, Ints]) -> Ints:
-        """One step of :mod:`lfp_snn.engine.fixed`, in integers."""
+        """Run one step of neurons (:mod:`lfp_snn.engine.fixed`), in integers."""
         threshold, decay = self._array(stage, "threshold"), self._array(stage, "decay")
         reset, delay = stage["reset"], stage["delay"]
         before = state.get(stage["name"], np.zeros_like(current))
@@ -139,7 +139,7 @@ class IntegerNetwork:
         """Read what :meth:`to_bytes` wrote; nothing in the file is run.
 
         Raises:
-            DataError: the file is absent or is no network in integers.
+            DataError: the file is absent, or holds no network in integers.
         """
         try:
             arrays = load_arrays(Path(path))
@@ -156,7 +156,7 @@ def _saturated(x: Ints) -> Ints:
 
 
 def _linear(x: Ints, weight: Ints, bias: Ints) -> Ints:
-    """``W x + b``, adding up the columns of the inputs that are not zero."""
+    """The current ``W x + b``, from the columns of the inputs that are not zero."""
     columns = weight.T
     current = np.empty((len(x), len(weight)), np.int64)
     for row, sample in zip(current, x, strict=True):

@@ -1,4 +1,4 @@
-r"""What a trained network computes in one step: stages with shapes, normalisation folded in.
+r"""The layers of a trained network: stages of one step with shapes, normalisation folded in.
 
 The formats that networks are exchanged in know neither dropout nor batch normalisation. In
 evaluation mode dropout does nothing, and a normalisation with its running statistics is a linear
@@ -37,11 +37,11 @@ class FoldedLayer:
     Attributes:
         name: a word of letters, digits and underscores, unlike that of any other layer.
         stage: the stage of the engine.
-        inputs: the layers it takes, -1 for the input of the network.
-        in_shapes: shape of each input, without time and batch.
-        shape: shape of its value, without time and batch.
-        weight: of a synapse, normalisation folded in, else ``None``.
-        bias: of a synapse, normalisation folded in, ``None`` if it has none.
+        inputs: the positions of the layers it takes, -1 for the input of the network.
+        in_shapes: the shape of each input, without time and batch.
+        shape: the shape of its value, without time and batch.
+        weight: the weight of a synapse, normalisation folded in, else ``None``.
+        bias: the bias of a synapse, normalisation folded in, ``None`` if it has none.
     """
 
     name: str
@@ -58,7 +58,7 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[FoldedLayer]:
 
     Args:
         net: a module whose forward is one time step; it is not changed.
-        input_shape: of one input, without time and batch.
+        input_shape: the shape of one input, without time and batch.
 
     Raises:
         NetworkError: the network cannot be traced, or normalises what no synapse computed.
@@ -75,15 +75,15 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[FoldedLayer]:
 
 
 def refuse_neurons(layers: Sequence[FoldedLayer], form: str, *, readout: bool) -> None:
-    """Refuse neurons for whose spikes a form has no place.
+    """Refuse neurons whose spikes an exchange format cannot express.
 
     Args:
-        layers: of the network.
-        form: its name, for the error.
-        readout: whether it has a place for a readout, which never spikes.
+        layers: the layers of the network.
+        form: the name of the format, for the error.
+        readout: whether the format can express a readout, which never spikes.
 
     Raises:
-        NetworkError: names the neuron and the reason.
+        NetworkError: there is such a neuron; the message names it and the reason.
     """
     for layer in layers:
         stage = layer.stage
@@ -102,7 +102,7 @@ def refuse_neurons(layers: Sequence[FoldedLayer], form: str, *, readout: bool) -
 def _shapes(
     program: Program, net: nn.Module, input_shape: tuple[int, ...]
 ) -> list[tuple[int, ...]]:
-    """Shape of every value of a program, found by running one silent sample."""
+    """The shape of every value of a program, found by running one silent sample."""
     first = next(iter(net.parameters()), torch.empty(0))
     run = Tape(1, 1, None, {}, record=False, dtype=first.dtype)
     with torch.no_grad():
@@ -112,7 +112,7 @@ def _shapes(
 
 
 def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[FoldedLayer]:
-    """Layers without what does nothing, and each normalisation inside its synapse."""
+    """The layers without those that do nothing, and with each normalisation inside its synapse."""
     layers: list[FoldedLayer] = []
     place = {0: -1}  # of each value of the program among the layers
     uses = [i for node in program.nodes for i in node.inputs]
@@ -133,7 +133,7 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[FoldedLaye
             layers[inputs[0]] = _folded(before, stage.module)
             place[k + 1] = inputs[0]
             continue
-        if isinstance(stage, norms.Norm):
+        if isinstance(stage, norms.Normalisation):
             raise NetworkError(
                 f"Stage '{stage.name}' ({stage.describe()}) normalises anew at every step, so it "
                 "cannot be folded into the weights before it: take nn.BatchNorm1d or BatchNorm2d."
@@ -149,7 +149,7 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[FoldedLaye
 
 
 def _folded(synapse: FoldedLayer, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> FoldedLayer:
-    """A synapse with the normalisation that follows it in its weights, folded in float64."""
+    """A synapse whose weights contain the normalisation that follows it, folded in float64."""
     if norm.running_mean is None or norm.running_var is None:
         raise NetworkError(
             f"The normalisation after '{synapse.name}' keeps no running statistics, so each batch "
@@ -168,7 +168,7 @@ def _folded(synapse: FoldedLayer, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Fold
 
 
 def _named(layers: list[FoldedLayer]) -> list[FoldedLayer]:
-    """The layers with names that any format and any Python class takes."""
+    """The layers under names that any format and any Python class takes."""
     taken = {"input", "output"}
     named = []
     for layer in layers:

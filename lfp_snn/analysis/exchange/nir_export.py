@@ -1,4 +1,4 @@
-r"""A network as a graph of the Neuromorphic Intermediate Representation (NIR), version 1.
+r"""The export of a network as a graph of the Neuromorphic Intermediate Representation, version 1.
 
 NIR describes neurons by differential equations, ``LIF`` as
 :math:`\tau \dot v = v_{leak} - v + R I`, spiking above :math:`v_{threshold}` and then *at once set
@@ -57,16 +57,16 @@ FLOAT = npt.NDArray[np.float64]
 
 
 def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
-    """The ``nir.NIRGraph`` of a network in evaluation mode.
+    """Export a network in evaluation mode as a ``nir.NIRGraph``.
 
     Args:
         net: a module whose forward is one time step.
-        input_shape: of one input, without time and batch.
-        dt: seconds of a step.
+        input_shape: the shape of one input, without time and batch.
+        dt: the seconds of a step.
 
     Raises:
-        NetworkError: NIR cannot express a stage (it is named, with the reason), the network cannot
-            be traced, or the package ``nir`` is not installed.
+        NetworkError: NIR cannot express a stage (the message names it, with the reason), the
+            network cannot be traced, or the package ``nir`` is not installed.
     """
     require("nir", "exchange")
     import nir
@@ -105,7 +105,7 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
 
 
 def meaning_lost(net: nn.Module) -> list[str]:
-    """What another simulator will not do as this network does, one sentence a kind of neuron."""
+    """The differences of this network in another simulator, a sentence for each kind of neuron."""
     loops = [n.recurrent for n in net.modules() if isinstance(n, snn.RLeaky | snn.RSynaptic)]
     biased = [
         "Recurrent neurons with a bias in their loop: it acts from the first step on, as NIR means "
@@ -145,7 +145,7 @@ def _refuse(layer: FoldedLayer, reason: str) -> NetworkError:
 
 
 def _node(layer: FoldedLayer, dt: float) -> Any:
-    """The node of a layer that is not a sum; this is the map of modules."""
+    """The node of a layer that is no sum: the map from modules to NIR."""
     stage = layer.stage
     if isinstance(stage, synapses.Linear):
         return _linear(layer)
@@ -232,7 +232,7 @@ def _average(layer: FoldedLayer, pool: nn.Module) -> Any:
 
 
 def _flatten(layer: FoldedLayer) -> Any:
-    """A reshape of which nothing but a flat vector is left; NIR counts axes without the batch."""
+    """The node of a reshape to a flat vector; NIR counts axes without the batch."""
     import nir
 
     if len(layer.shape) != 1:
@@ -278,7 +278,7 @@ def _synaptic(layer: FoldedLayer, stage: stepped.Synaptic, dt: float) -> Any:
 def _constants(
     layer: FoldedLayer, stage: neurons.Population
 ) -> tuple[FLOAT, FLOAT, dict[str, Any]]:
-    """Decay and threshold of each neuron, and what NIR cannot say of them."""
+    """The decay and threshold of each neuron, and what NIR cannot express of them."""
     dynamics = stage.dynamics(torch.Size((1, *layer.shape)), torch.float64)
     metadata = {
         "reset_mechanism": dynamics.reset,
@@ -333,7 +333,7 @@ def _branches(
 
 
 def _spread(value: Tensor, shape: tuple[int, ...]) -> FLOAT:
-    """A constant that broadcasts from the right, one value a neuron."""
+    """A constant that broadcasts from the right, as one value for each neuron."""
     return np.broadcast_to(value.cpu().numpy(), shape).astype(np.float64)
 
 

@@ -1,11 +1,12 @@
-"""A network as an ONNX graph of ONE time step, with its membranes as inputs and outputs.
+"""The export of a network as an ONNX graph of ONE time step, with membranes as inputs and outputs.
 
 ONNX has no spiking neuron, so the step is written in its arithmetic, with the equations of
 :mod:`lfp_snn.lif`; whoever runs the graph loops over time:
 
     input, <neuron>_membrane ...  ->  spikes, <neuron>_membrane_next ...
 
-Membranes start at zero, and what comes out of one step goes into the next. The batch is free.
+Membranes start at zero, and the output membranes of one step are the inputs of the next. The size
+of the batch is free.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ IR_VERSION = 8  # of the same release of ONNX, 1.12, so that older runtimes read
 
 
 def to_onnx(net: nn.Module, input_shape: Sequence[int]) -> bytes:
-    """The content of an ``.onnx`` file: one step of a network in evaluation mode.
+    """Export one step of a network in evaluation mode; gives the content of an ``.onnx`` file.
 
     Args:
         net: a module whose forward is one time step.
-        input_shape: of one input, without time and batch.
+        input_shape: the shape of one input, without time and batch.
 
     Raises:
-        NetworkError: a stage cannot be expressed (it is named), the network cannot be traced, or
-            the package ``onnx`` is not installed.
+        NetworkError: a stage cannot be expressed (the message names it), the network cannot be
+            traced, or the package ``onnx`` is not installed.
     """
     require("onnx", "onnx")
     layers = layers_of(net, input_shape)
@@ -47,7 +48,7 @@ def to_onnx(net: nn.Module, input_shape: Sequence[int]) -> bytes:
 
 
 class _Graph:
-    """Writes the nodes of a graph, one layer after the other."""
+    """A graph under construction, to which one layer after the other adds its nodes."""
 
     def __init__(self, layers: list[FoldedLayer], input_shape: tuple[int, ...]) -> None:
         import onnx
@@ -92,7 +93,7 @@ class _Graph:
         return output
 
     def _layer(self, layer: FoldedLayer, sources: list[str], value: str) -> None:
-        """Add a layer; this is the map of modules."""
+        """Add a layer: the map from modules to ONNX."""
         stage = layer.stage
         if isinstance(stage, synapses.Synapse):
             self._synapse(layer, sources[0], value)
@@ -179,7 +180,7 @@ class _Graph:
             self._op("Sum", terms, value)
 
     def _leaky(self, layer: FoldedLayer, stage: neurons.Leaky, current: str, value: str) -> None:
-        """The equations of :class:`lfp_snn.lif.Dynamics`, with ``r`` read from the old membrane."""
+        """Add the equations of :class:`lfp_snn.lif.Dynamics`, ``r`` from the old membrane."""
         name = layer.name
         before, after = f"{name}_membrane", f"{name}_membrane_next"
         self.inputs.append(self._port(before, layer.shape))

@@ -1,4 +1,4 @@
-r"""A network with int8 weights and fixed-point membranes, and LFP that fine-tunes it.
+r"""Networks with int8 weights and fixed-point membranes, and LFP that fine-tunes them.
 
 Every value is an integer in units of a power of two. A synapse whose input is in units of
 :math:`2^{-k}` (0 bits for spikes; a mean of four of them has k = 2) has the int8 weights
@@ -51,11 +51,11 @@ class Grid:
     current: int
 
     def weights(self, weight: Tensor) -> Tensor:
-        """Weights as integers."""
+        """The weights as integers."""
         return (weight * 2.0**self.weight).round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
 
     def biases(self, bias: Tensor) -> Tensor:
-        """Biases as integers, in the unit of the current."""
+        """The biases as integers, in the unit of the current."""
         return (bias * 2.0**self.current).round().clamp(-BIAS_LIMIT, BIAS_LIMIT)
 
 
@@ -64,10 +64,10 @@ class QuantisedNetwork:
 
     Attributes:
         net: the module; its weights are the float masters.
-        input_shape: of one input, without time and batch.
-        grids: of each synapse, by its path in ``net``.
-        stages: as :class:`~lfp_snn.analysis.exchange.integer.IntegerNetwork` has them.
-        paths: the module of each name in ``stages`` that has one.
+        input_shape: the shape of one input, without time and batch.
+        grids: the grid of each synapse, by its path in ``net``.
+        stages: the stages of :class:`~lfp_snn.analysis.exchange.integer.IntegerNetwork`.
+        paths: the path of the module of each name in ``stages`` that has one.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class QuantisedNetwork:
 
     @contextmanager
     def on_grid(self) -> Iterator[nn.Module]:
-        """The module with its weights rounded to their grids, while the context lasts."""
+        """Round the module's weights to their grids, for the time of a ``with`` block."""
         masters = []
         try:
             with torch.no_grad():
@@ -104,7 +104,7 @@ class QuantisedNetwork:
                     parameter.copy_(master)
 
     def integer(self, info: dict[str, Any] | None = None) -> IntegerNetwork:
-        """The same network in integers alone."""
+        """The quantised network in integers alone."""
         arrays: dict[str, Any] = {}
         for name, path in self.paths.items():
             module: Any = self.net.get_submodule(path)
@@ -138,9 +138,9 @@ class QuantisedLFP(LFP):
     a weight that rounds to zero could not leave it otherwise.
 
     Args:
-        quantised: the network; its masters learn.
-        options: rule, reward and form of the update. Homeostasis is left out: the thresholds are
-            on their grid and stay there.
+        quantised: the quantised network; its float masters learn.
+        options: the rule, reward and form of the update. Homeostasis is left out: the thresholds
+            are on their grid and stay there.
     """
 
     def __init__(self, quantised: QuantisedNetwork, options: LFPOptions) -> None:
@@ -149,7 +149,7 @@ class QuantisedLFP(LFP):
         self.quantised = quantised
 
     def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:
-        """Output spikes ``[T, B, C]`` of the quantised network."""
+        """The output spikes ``[T, B, C]`` of the quantised network."""
         with self.quantised.on_grid():
             return super().run(batch, record)
 
@@ -159,11 +159,11 @@ def quantise(net: nn.Module, input_shape: Sequence[int]) -> QuantisedNetwork:
 
     Args:
         net: a module whose forward is one time step, in float32.
-        input_shape: of one input, without time and batch.
+        input_shape: the shape of one input, without time and batch.
 
     Raises:
-        NetworkError: a stage has no counterpart in integers (it is named, with the reason), or the
-            network cannot be traced.
+        NetworkError: a stage has no counterpart in integers (the message names it, with the
+            reason), or the network cannot be traced.
     """
     shape = tuple(input_shape)
     layers = layers_of(net, shape)
@@ -206,7 +206,7 @@ def _replace(net: nn.Module, name: str, module: nn.Module) -> None:
 
 
 class _Plan:
-    """Finds the unit of every value, in order, and writes down the stages."""
+    """The plan of a quantisation: the unit of every value, in order, and the stages."""
 
     def __init__(self, layers: list[FoldedLayer]) -> None:
         self.bits: list[int] = []  # of each value
@@ -220,7 +220,7 @@ class _Plan:
             self.bits.append(unit)
 
     def _stage(self, layer: FoldedLayer, bits: list[int]) -> tuple[dict[str, Any], int]:
-        """What a layer does in integers, and the bits of its value; this is the map of modules."""
+        """The stage of a layer in integers, and the bits of its value: the map of modules."""
         stage, widest = layer.stage, max(bits)
         shifts = [widest - each for each in bits]
         if isinstance(stage, synapses.Synapse):
@@ -257,7 +257,7 @@ def _refuse(layer: FoldedLayer, reason: str) -> NetworkError:
 
 
 def _grid(layer: FoldedLayer, bits: int) -> Grid:
-    """The f with the least squared error: the largest that clips no weight, or one or two more.
+    """Grid with the least squared error: the largest f that clips no weight, or one or two more.
 
     Raises:
         NetworkError: all weights are zero, or so many inputs meet that float32 rounds their sum.

@@ -1,4 +1,4 @@
-"""The weights of a run in one safetensors file that says in its header what network they are of."""
+"""Files of weights: a safetensors file whose header says what network they are of."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _KEY = "lfp_snn"
 
 @dataclass(frozen=True)
 class SavedNetwork:
-    """What a file of weights holds.
+    """The content of a file of weights.
 
     Attributes:
         net: the network, in evaluation mode, with its weights.
-        input_shape: of one input, without time and batch.
-        classes: names of the outputs.
+        input_shape: the shape of one input, without time and batch.
+        classes: the names of the outputs.
     """
 
     net: nn.Module
@@ -46,8 +46,8 @@ def weights_bytes(
     Args:
         net: the network that ``model`` built.
         model: the section ``model`` of its config.
-        input_shape: of one input, without time and batch.
-        classes: names of the outputs.
+        input_shape: the shape of one input, without time and batch.
+        classes: the names of the outputs.
     """
     description = {
         "model": model.model_dump(mode="json"),
@@ -62,7 +62,7 @@ def load_weights(path: Path | str) -> SavedNetwork:
 
     Raises:
         DataError: the file is absent or damaged, or describes no network that is known.
-        RunError: its tensors are not those of the network that it describes.
+        RunError: the tensors of the file are not those of the network that it describes.
     """
     if not Path(path).exists():
         raise DataError(f"There is no file {path}.")

@@ -1,4 +1,4 @@
-"""Relevance of the input of a batch: one number for every active entry."""
+"""The relevance of the input of a batch: one number for every active entry."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ __all__ = ["Attribution", "Explainer", "by_sample", "samples_of"]
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a batch was given.
+    """The relevance that the inputs of a batch were given.
 
     Attributes:
-        relevance: of the input: ``[nnz]``, one number an entry, of :class:`~lfp_snn.Spikes`;
-            ``[B, ...]`` of an input that is constant over time.
-        silent: ``[B]``, what a rule handed to inputs that were silent (Flat, WSquare, ZBox).
-        entered: ``[B]``, the sum of the initial relevance.
-        size: ``[B]``, the sum of its absolute values.
-        chosen: int64 ``[B]``, the class that is asked about.
-        against: int64 ``[B]``, the class that it is compared with, or None.
-        neurons: relevance that arrived at the neurons of each layer, summed over T, ``[B, ...]``.
-        of_biases: what the biases of all synapses took, over the whole batch.
+        relevance: the relevance of the input: ``[nnz]``, one number for each entry of
+            :class:`~lfp_snn.Spikes`; ``[B, ...]`` for an input that is constant over time.
+        silent: the relevance ``[B]`` that a rule handed to silent inputs (Flat, WSquare, ZBox).
+        entered: the sum ``[B]`` of the initial relevance.
+        size: the sum ``[B]`` of the absolute values of the initial relevance.
+        chosen: the class that is asked about, int64 ``[B]``.
+        against: the class that it is compared with, int64 ``[B]``, or None.
+        neurons: the relevance ``[B, ...]`` that arrived at the neurons of each layer, summed over
+            T.
+        of_biases: the relevance that the biases of all synapses took, over the whole batch.
         outputs: what the network did.
         method: how relevance was found, in words.
     """
@@ -49,7 +50,7 @@ class Attribution:
 
     @property
     def conservation_error(self) -> float:
-        r"""Relevance of the batch that was lost on the way, relative to what entered.
+        r"""The relevance of the batch that was lost on the way, relative to what entered.
 
         .. math:: |\sum R_{out} - \sum R_{in} - \sum_b b\, n| / \sum |R_{out}|
         """
@@ -58,10 +59,10 @@ class Attribution:
 
 
 class Explainer:
-    """Sends initial relevance back to the input of a network.
+    """An explainer that sends initial relevance back to the input of a network.
 
     Args:
-        learner: with the network, in evaluation mode; it says how a class is read.
+        learner: the learner with the network, in evaluation mode; it says how a class is read.
         rule: how relevance goes through neurons and synapses.
 
     Raises:
@@ -80,11 +81,11 @@ class Explainer:
 
     @property
     def reward(self) -> Reward:
-        """That of the learner; the published one for learners that have none."""
+        """The reward of the learner; the published one for learners that have none."""
         return self._reward if self._reward is not None else RateCoded()
 
     def run(self, batch: Batch, record: bool = False) -> Outputs:
-        """What the network does with a batch."""
+        """Run the network on a batch; gives what its outputs do."""
         engine = self.engine
         spikes = engine.forward(batch.x, batch.steps, batch.lengths, record=record)
         if self._reward is None:
@@ -140,7 +141,7 @@ class Explainer:
         )
 
     def _of_biases(self) -> float:
-        """``sum b n``; exact under rules that share relevance as the current was made."""
+        """The relevance ``sum b n`` of biases; exact under rules that share by contribution."""
         total = 0.0
         for layer in self.engine.layers:
             for _, synapse in layer.synapses:
@@ -151,12 +152,12 @@ class Explainer:
 
 
 def _name(rule: Rule | Composite) -> str:
-    """A rule with its options; a composite by the name of its class."""
+    """The name of a rule with its options, or of a composite's class."""
     return str(rule) if isinstance(rule, Rule) else type(rule).__name__
 
 
 def samples_of(x: Spikes) -> Tensor:
-    """int64 ``[nnz]``: the sample of each entry."""
+    """The sample of each entry, int64 ``[nnz]``."""
     return x.rows() // x.steps
 
 

@@ -31,12 +31,12 @@ class EventTable:
     Those that binning left over at the end of a recording have none.
 
     Attributes:
-        t: time, int64 ``[E]``, in microseconds from the first event; of inputs that are no
+        t: the time, int64 ``[E]``, in microseconds from the first event; for inputs that are no
             recordings, the time step.
-        x, y, p: column, row and polarity (the channel, of images), int64 ``[E]``.
-        relevance: float64 ``[E]``.
-        step: the time step that it went to, int64 ``[E]``; -1 if none.
-        unit: of ``t``, ``us`` or ``step``.
+        x, y, p: the column, row and polarity (the channel of images), int64 ``[E]``.
+        relevance: the relevance of each event, float64 ``[E]``.
+        step: the time step that each event went to, int64 ``[E]``; -1 if none.
+        unit: the unit of ``t``, ``us`` or ``step``.
     """
 
     t: INT
@@ -53,22 +53,22 @@ class EventTable:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The relevance of one sample.
+    """The explanation of one sample: the relevance of its entries and events.
 
     Attributes:
-        name: of the sample.
-        classes: names of all classes.
-        label: number of the true class, -1 if unknown.
-        prediction: number of the class that was read.
-        counts: output spikes of each class, int64 ``[C]``.
-        question: what is explained.
-        method: how it was explained.
-        entered: sum of the initial relevance.
-        relevance: of each time step, polarity and pixel, float64 ``[T, P, H, W]``; T is 1 for an
-            input that is constant over time.
-        inputs: what went into the network, in the same shape.
-        table: the active entries or, of recordings, events.
-        neurons: relevance that arrived at the neurons of each layer, summed over time.
+        name: the name of the sample.
+        classes: the names of all classes.
+        label: the number of the true class, -1 if unknown.
+        prediction: the number of the class that was read.
+        counts: the output spikes of each class, int64 ``[C]``.
+        question: what is explained, in words.
+        method: how it was explained, in words.
+        entered: the sum of the initial relevance.
+        relevance: the relevance of each time step, polarity and pixel, float64 ``[T, P, H, W]``; T
+            is 1 for an input that is constant over time.
+        inputs: what went into the network, in the shape of the relevance.
+        table: the active entries or, for recordings, the events.
+        neurons: the relevance that arrived at the neurons of each layer, summed over time.
         constant: whether the input was constant over time.
     """
 
@@ -88,7 +88,7 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """What it is and what it was read as."""
+        """A phrase about what the sample is and what it was read as."""
         read = f"read as {self.classes[self.prediction]} ({self.counts[self.prediction]} spikes)"
         if self.label < 0:
             return read
@@ -99,7 +99,7 @@ def check_indices(indices: Sequence[int], samples: SampleSet, part: str) -> None
     """Refuse samples that are not there.
 
     Raises:
-        ConfigError: names the first.
+        ConfigError: a sample is not there; the message names the first one.
     """
     for index in indices:
         if not 0 <= index < len(samples):
@@ -109,10 +109,10 @@ def check_indices(indices: Sequence[int], samples: SampleSet, part: str) -> None
 
 
 def frame_of(feature: Sequence[int]) -> tuple[int, int, int]:
-    """Polarities, height and width of a frame of any shape; what is missing is 1.
+    """The polarities, height and width of a frame of any shape; what is missing is 1.
 
     Raises:
-        ConfigError: it has more than three axes.
+        ConfigError: the frame has more than three axes.
     """
     if len(feature) > 3:
         raise ConfigError(f"Inputs of the shape {tuple(feature)} cannot be drawn as pictures.")
@@ -127,14 +127,14 @@ def explain(
     target: Target,
     size: int = 50,
 ) -> Iterator[Explanation]:
-    """Explain samples of a set, so many at a time.
+    """Explain samples of a set, in batches.
 
     Args:
-        explainer: with network and rule.
-        samples: the set; of an :class:`~lfp_snn.data.event_set.EventSet` each event is found.
-        indices: positions in it.
+        explainer: the explainer with network and rule.
+        samples: the set; in an :class:`~lfp_snn.data.event_set.EventSet` each event is found.
+        indices: the positions of the samples in the set.
         target: what is to be explained.
-        size: samples of a batch.
+        size: the number of samples of a batch.
     """
     device = explainer.engine.device
     for start in range(0, len(indices), size):
@@ -207,7 +207,7 @@ def _events(samples: EventSet, index: int, relevance: FLOAT, step: INT) -> Event
 
 
 def _entries(step: INT, unit: INT, relevance: FLOAT, frame: tuple[int, int, int]) -> EventTable:
-    """The entries themselves, where there are no events behind them."""
+    """A table of the entries themselves, where there are no events behind them."""
     p, y, x = np.unravel_index(unit, frame)
     step = step.astype(np.int64)
     return EventTable(step, x, y, p, relevance, step, "step")

@@ -1,4 +1,4 @@
-r"""Is an explanation faithful to the network? Remove what it names, and see.
+r"""Measures of how faithful an explanation is to the network: what it names is removed.
 
 **Event flipping.** The active entries of an input (a pixel and polarity in a time step) are removed
 in the order of their relevance, most relevant first or least relevant first, and the network is run
@@ -55,14 +55,14 @@ FLOAT = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curves:
-    """What a network says while entries are removed, ``[shares, samples]`` each.
+    """The curves ``[shares, samples]`` of what a network says while entries are removed.
 
     Attributes:
-        shares: that are removed, ascending from 0 to 1.
-        most: share of the output spikes that the class has, most relevant entries first.
-        least: the same, least relevant first.
+        shares: the shares of entries that are removed, ascending from 0 to 1.
+        most: the class's share of the output spikes while the most relevant entries go first.
+        least: the class's share of the output spikes while the least relevant entries go first.
         right_most: whether the class read is the true one (0 or 1), most relevant first.
-        right_least: the same, least relevant first.
+        right_least: whether the class read is the true one (0 or 1), least relevant first.
     """
 
     shares: tuple[float, ...]
@@ -73,17 +73,17 @@ class Curves:
 
     @property
     def areas(self) -> FLOAT:
-        """Area between the curves of each sample, of the share of the output spikes."""
+        """Area between the curves of the class's share of the output spikes, for each sample."""
         return np.asarray(np.trapezoid(self.least - self.most, self.shares, axis=0))
 
     @property
     def areas_of_accuracy(self) -> FLOAT:
-        """The same of being right."""
+        """The area between the curves of being right, for each sample."""
         return np.asarray(np.trapezoid(self.right_least - self.right_most, self.shares, axis=0))
 
 
 def ranks(x: Spikes, scores: Tensor, seed: int = 0) -> Tensor:
-    """float64 ``[nnz]``: place of each entry in its sample by falling score, from 0 to below 1.
+    """The place of each entry in its sample by falling score, from 0 to below 1, float64 ``[nnz]``.
 
     Equal scores are put in a random order, which follows from the seed.
     """
@@ -108,12 +108,12 @@ def flip(
     """Remove entries, most and least relevant first, and run the network on what is left.
 
     Args:
-        explainer: with the network.
-        batch: of spike trains.
-        scores: ``[nnz]``, the relevance of each entry.
-        chosen: int64 ``[B]``, the class whose output spikes are counted.
-        shares: that are removed.
-        seed: of the order of equal scores.
+        explainer: the explainer with the network.
+        batch: a batch of spike trains.
+        scores: the relevance ``[nnz]`` of each entry.
+        chosen: the class whose output spikes are counted, int64 ``[B]``.
+        shares: the shares of entries that are removed.
+        seed: the seed of the order of equal scores.
     """
     x = spikes_of(batch)
     place = ranks(x, scores, seed)
@@ -134,7 +134,7 @@ def spikes_of(batch: Batch) -> Spikes:
     """The spike trains of a batch.
 
     Raises:
-        DataError: its input is constant.
+        DataError: the input of the batch is constant.
     """
     if not isinstance(batch.x, Spikes):
         raise DataError(
@@ -145,7 +145,7 @@ def spikes_of(batch: Batch) -> Spikes:
 
 
 def activity(x: Spikes) -> Tensor:
-    """``[nnz]``: how often the pixel and polarity of an entry is active in its sample."""
+    """How often the pixel and polarity of each entry is active in its sample, ``[nnz]``."""
     unit = samples_of(x) * x.units + x.indices
     return torch.bincount(unit, minlength=x.batch * x.units)[unit].double()
 
@@ -158,12 +158,12 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
     with snntorch's arctan for the derivative of the step.
 
     Args:
-        net: its forward is one step; it is not changed.
-        batch: of spike trains.
-        weights: ``a`` ``[B, C]``.
+        net: a module whose forward is one step; it is not changed.
+        batch: a batch of spike trains.
+        weights: the weights ``a`` ``[B, C]`` of the output spikes.
 
     Returns:
-        ``[nnz]``.
+        The product of gradient and input of each entry, ``[nnz]``.
     """
     x = spikes_of(batch)
     net = copy.deepcopy(net)
@@ -182,13 +182,13 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
 def scores_by_method(
     explainer: Explainer, batch: Batch, target: OfSpikes, seed: int = 0
 ) -> tuple[dict[str, Tensor], Attribution]:
-    """Scores ``[nnz]`` of the entries by LFP and by what it is compared with.
+    """The scores ``[nnz]`` of the entries by LFP and by the methods that it is compared with.
 
     Args:
-        explainer: with network and rule.
-        batch: of spike trains.
+        explainer: the explainer with network and rule.
+        batch: a batch of spike trains.
         target: what is asked; its weights are those of the gradient too.
-        seed: of the random order.
+        seed: the seed of the random order.
 
     Returns:
         The scores by the name of the method, and the attribution.
@@ -215,8 +215,9 @@ def jittered(x: Spikes, sigma: float, seed: int = 0) -> Spikes:
 
     Args:
         x: the trains. Values are kept; of entries that meet in a step one is left.
-        sigma: standard deviation of the move in steps; rounded, and ends are not passed.
-        seed: draws the moves.
+        sigma: the standard deviation of the move in steps; moves are rounded, and ends are not
+            passed.
+        seed: the seed of the moves.
     """
     rows = x.rows()
     moves = np.random.default_rng(seed).normal(0, sigma, x.nnz).round().astype(np.int64)
@@ -234,10 +235,10 @@ def jittered(x: Spikes, sigma: float, seed: int = 0) -> Spikes:
 def stability(
     explainer: Explainer, batch: Batch, target: Target, sigma: float, seed: int = 0
 ) -> FLOAT:
-    """How little an explanation changes when the events are jittered.
+    """The stability of an explanation: how little it changes when the events are jittered.
 
     Returns:
-        float64 ``[B]``: Pearson's correlation, over pixels and polarities, of the relevance summed
+        Pearson's correlation ``[B]``, float64, over pixels and polarities, of the relevance summed
         over time before and after; NaN where one of them is constant.
     """
     x = spikes_of(batch)
@@ -255,7 +256,7 @@ def stability(
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over recordings, and between which bounds it lies with 95 % confidence."""
+    """A mean over recordings, and the bounds between which it lies with 95 % confidence."""
 
     mean: float
     low: float
@@ -266,11 +267,11 @@ class Interval:
 
 
 def interval(values: FLOAT, seed: int = 0) -> Interval:
-    """Mean and 95 % interval, by the bias-corrected bootstrap over recordings.
+    """The mean and its 95 % interval, by the bias-corrected bootstrap over recordings.
 
     Args:
-        values: one number a recording.
-        seed: draws the resamples.
+        values: one number for each recording.
+        seed: the seed of the resamples.
     """
     mean = float(values.mean())
     if len(values) < 2 or np.ptp(values) == 0:

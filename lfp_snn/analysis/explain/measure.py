@@ -31,13 +31,13 @@ JITTER = 1.0  # steps
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What removing entries did, by method.
+    """The faithfulness of explanations: what removing entries did, by method.
 
     Attributes:
-        samples: recordings that were measured.
-        curves: by method.
-        conservation_error: relevance lost on the way, of all that entered.
-        stability: correlation of the pixels' relevance with that of jittered events.
+        samples: the number of recordings that were measured.
+        curves: the curves by the name of the method.
+        conservation_error: the share of relevance that was lost on the way.
+        stability: the correlation of the pixels' relevance with that of jittered events.
     """
 
     samples: int
@@ -47,16 +47,16 @@ class Faithfulness:
 
     @property
     def areas(self) -> dict[str, Interval]:
-        """Area between the curves of the class's share of the output spikes."""
+        """The area between the curves of the class's share of the output spikes."""
         return {name: interval(each.areas) for name, each in self.curves.items()}
 
     @property
     def areas_of_accuracy(self) -> dict[str, Interval]:
-        """Area between the curves of accuracy."""
+        """The area between the curves of accuracy."""
         return {name: interval(each.areas_of_accuracy) for name, each in self.curves.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Intervals and mean curves, as JSON knows them."""
+        """The intervals and mean curves, as JSON takes them."""
         return {
             "samples": self.samples,
             "conservation_error": self.conservation_error,
@@ -86,11 +86,11 @@ def measure(
     """Measure the faithfulness of explanations on a batch.
 
     Args:
-        explainer: with network and rule.
-        batch: of spike trains, with labels.
+        explainer: the explainer with network and rule.
+        batch: a batch of spike trains, with labels.
         target: what is asked.
-        seed: of random orders and of jitter.
-        done: told now and then which share of the work is done.
+        seed: the seed of random orders and of jitter.
+        done: a function that is told now and then which share of the work is done.
 
     Raises:
         DataError: the input is constant over time.
@@ -112,10 +112,10 @@ def measure(
 
 
 def figure_of_curves(runs: Sequence[Faithfulness]) -> Figure:
-    """The class's share of the output spikes, and accuracy, while entries are removed.
+    """A figure of the class's share of the output spikes, and accuracy, while entries are removed.
 
     Args:
-        runs: one or more, over which curves are averaged.
+        runs: the results of one or more runs, over which curves are averaged.
     """
     with style():
         figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")

@@ -1,4 +1,4 @@
-"""An explanation to play with: one HTML file that needs nothing else."""
+"""An interactive page of an explanation: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DIGITS = 4  # significant, of a relevance in the page
 
 
 def write_page(explanation: Explanation, path: Path) -> None:
-    """Write the page: play or scrub through time, hover over a pixel for its events.
+    """Write the page, on which one plays or scrubs through time and hovers over pixels.
 
     ``page.html#frame=7`` opens at a time step.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("lfp_snn.analysis"), autoescape=True, undefined=StrictUndefined

@@ -39,7 +39,7 @@ def reach(values: FLOAT) -> float:
 
 
 def picture(axes: Axes, values: FLOAT, half: float) -> AxesImage:
-    """A map of relevance ``[H, W]`` on a scale from ``-half`` to ``half``."""
+    """Draw a map of relevance ``[H, W]`` on a scale from ``-half`` to ``half``."""
     image = axes.imshow(values, cmap=COLOUR_MAP, vmin=-half, vmax=half)
     _bare(axes, values.shape)
     return image
@@ -54,13 +54,13 @@ def _bare(axes: Axes, shape: tuple[int, ...]) -> None:
 
 
 def _groups(steps: int, panels: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the steps that each panel shows."""
+    """The first and the last + 1 of the steps that each panel shows."""
     edges = np.linspace(0, steps, min(panels, steps) + 1).round().astype(int)
     yield from zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
 
 
 def strip(explanation: Explanation) -> Figure:
-    """Relevance over time, and below it the events in grey."""
+    """A strip of relevance over time, and below it the events in grey."""
     relevance, inputs = explanation.relevance.sum(1), explanation.inputs.sum(1)
     parts = list(_groups(len(relevance), PANELS))
     maps = np.stack([relevance[a:b].sum(0) for a, b in parts])
@@ -99,7 +99,7 @@ def _title(explanation: Explanation) -> str:
 
 
 def profile(explanation: Explanation) -> Figure:
-    """Relevance by pixel and polarity, by time step and polarity, and by layer and neuron."""
+    """A figure of relevance by pixel, time step and polarity, and by layer and neuron."""
     whole = explanation.relevance
     polarities = whole.shape[1]
     names = ("OFF", "ON") if polarities == 2 else tuple(str(p) for p in range(polarities))
@@ -142,7 +142,7 @@ def _by_step(axes: Axes, whole: FLOAT, names: tuple[str, ...]) -> None:
 
 
 def _by_neuron(axes: Axes, name: str, values: FLOAT) -> None:
-    """Bars of the neurons of a layer, or of the maps of one; the strongest where there are many."""
+    """Draw bars of the neurons or maps of a layer; of the strongest ones where there are many."""
     maps = values.ndim > 1
     each = values.reshape(len(values), -1).sum(1)
     what = "map" if maps else "neuron"
@@ -165,10 +165,10 @@ def _by_neuron(axes: Axes, name: str, values: FLOAT) -> None:
 
 
 def write_png(figure: Figure, path: Path, dpi: int = 130) -> None:
-    """Write a figure; the same figure gives the same bytes.
+    """Write a figure as PNG; equal figures give equal bytes.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     content = io.BytesIO()
     with style():
@@ -180,10 +180,10 @@ def write_png(figure: Figure, path: Path, dpi: int = 130) -> None:
 
 
 def write_gif(explanation: Explanation, path: Path) -> None:
-    """An animation over the time steps: relevance on the left, events in grey on the right.
+    """Write an animation over the time steps: relevance on the left, events in grey on the right.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     relevance, inputs = explanation.relevance.sum(1), explanation.inputs.sum(1)
     half, most = reach(relevance), max(float(inputs.max()), 1e-9)

@@ -1,4 +1,4 @@
-"""A whole split on a page: mean relevance of each class, and mistakes with the reason."""
+"""Sheets about a whole split: mean relevance of each class, and mistakes with the reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Mistake:
 
     Attributes:
         read: the explanation of the class that was read.
-        true: that of the true class.
+        true: the explanation of the true class.
     """
 
     read: Explanation
@@ -45,20 +45,20 @@ class Mistake:
 
     @property
     def confidence(self) -> float:
-        """By how much of all output spikes the class that was read leads the true one, [0, 1]."""
+        """The lead of the class that was read over the true one, as a share of output spikes."""
         counts = self.read.counts
         lead = counts[self.read.prediction] - counts[self.read.label]
         return float(lead / max(1, counts.sum()))
 
     @property
     def lead(self) -> FLOAT:
-        """Relevance for the class read minus that for the true one, ``[T, H, W]``."""
+        """The relevance for the class read minus that for the true one, ``[T, H, W]``."""
         lead: FLOAT = (self.read.relevance - self.true.relevance).sum(1)
         return lead
 
     @property
     def reason(self) -> str:
-        """Spikes of both classes; on how many pixels, and when, the wrong one's relevance won."""
+        """Reason in words: spikes of both classes; where and when the wrong one's relevance won."""
         read, counts = self.read, self.read.counts
         names = read.classes[read.prediction], read.classes[read.label]
         active = read.inputs.sum((0, 1)) > 0
@@ -71,10 +71,10 @@ class Mistake:
 
 
 def class_means(explanations: Sequence[Explanation]) -> dict[int, tuple[FLOAT, int]]:
-    """Mean relevance ``[P, H, W]``, summed over time, of the samples read rightly, and how many.
+    """The mean relevance ``[P, H, W]`` of each class, over samples read rightly, and their number.
 
     Args:
-        explanations: each of the class that was read.
+        explanations: the explanations, each of the class that was read.
     """
     found = {}
     for number in sorted({each.label for each in explanations if each.label >= 0}):
@@ -89,10 +89,10 @@ def class_means(explanations: Sequence[Explanation]) -> dict[int, tuple[FLOAT, i
 
 
 def write_means(means: dict[int, tuple[FLOAT, int]], classes: Sequence[str], path: Path) -> None:
-    """The means as NPZ: ``mean/<class>`` ``[P, H, W]`` and ``samples/<class>``.
+    """Write the means as NPZ: ``mean/<class>`` ``[P, H, W]`` and ``samples/<class>``.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     arrays: dict[str, Any] = {}
     for number, (mean, count) in means.items():
@@ -104,7 +104,7 @@ def write_means(means: dict[int, tuple[FLOAT, int]], classes: Sequence[str], pat
 
 
 def means_figure(means: dict[int, tuple[FLOAT, int]], classes: Sequence[str]) -> Figure:
-    """One map a class, on a common scale."""
+    """A figure with one map for each class, on a common scale."""
     rows = max(1, -(-len(means) // COLUMNS))
     half = reach(np.stack([mean.sum(0) for mean, _ in means.values()])) if means else 1.0
     with style(**PLAIN):
@@ -133,9 +133,9 @@ def mistakes(
     """The most confident mistakes, the worst first.
 
     Args:
-        read: explanations of samples, for the class that was read.
-        true: of the same samples, for the true class.
-        most: how many.
+        read: the explanations of samples for the class that was read.
+        true: the explanations of these samples for the true class.
+        most: the largest number of mistakes.
     """
     found = [
         Mistake(one, other)
@@ -146,7 +146,7 @@ def mistakes(
 
 
 def mistakes_figure(found: Sequence[Mistake]) -> Figure:
-    """A row a mistake: events, relevance for both classes, where the wrong one won, and why."""
+    """A figure of mistakes: events, relevance for both classes, where the wrong one won, why."""
     side = 1.25
     with style(**PLAIN):
         figure = Figure(figsize=(WIDTH, len(found) * (side + 0.25) + 0.4), layout="constrained")
@@ -173,10 +173,10 @@ def mistakes_figure(found: Sequence[Mistake]) -> Figure:
 
 
 def write_rows(explanations: Sequence[Explanation], path: Path) -> None:
-    """One line a sample: name, label, prediction, output spikes, relevance in all.
+    """Write a CSV line for each sample: name, label, prediction, output spikes, relevance in all.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")

@@ -1,4 +1,4 @@
-r"""Explanations that do not hang on single spikes: means over what is left of a recording.
+r"""Explanations that do not depend on single spikes: means over parts of a recording.
 
 A neuron that stayed just below its threshold has no spike, and so no part in an explanation, while
 a little less or more input would have let it spike. The mean over recordings with a quarter of the
@@ -42,13 +42,14 @@ PARTS = 4
 
 
 class SmoothExplainer(Explainer):
-    """Explains by the mean over recordings of which a random quarter is missing.
+    """An explainer by the mean over copies of a recording that lack a random quarter of its events.
 
     Args:
-        learner: see :class:`~lfp_snn.analysis.explain.attribute.Explainer`.
-        rule: see there.
-        partitions: P; an explanation takes 1 + 4P forward and backward passes.
-        seed: of the partitions, which follow from it and the recording's name alone.
+        learner: the learner with the network, in evaluation mode; it says how a class is read.
+        rule: how relevance goes through neurons and synapses.
+        partitions: the number P of partitions; an explanation takes 1 + 4P forward and backward
+            passes.
+        seed: the seed of the partitions, which follow from it and the recording's name alone.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class SmoothExplainer(Explainer):
 
     @override
     def attribute(self, batch: Batch, target: Target) -> Attribution:
-        """The mean relevance; outputs, the class and what is asked are those of the whole.
+        """The mean relevance of a batch; outputs, class and question are those of whole recordings.
 
         An input that is constant over time has no events to leave out, and is explained as it is.
 
@@ -100,21 +101,21 @@ class SmoothExplainer(Explainer):
 
     @property
     def _times(self) -> int:
-        """Runs in which an entry is there."""
+        """The number of runs in which an entry is there."""
         return (PARTS - 1) * self.partitions
 
     def mean(self, batch: Batch, scores: Callable[[Batch], Tensor]) -> Tensor:
         """The mean of any scores of entries over the same parts of a batch.
 
         Args:
-            batch: of spike trains.
-            scores: gives the scores ``[nnz]`` of what is left of the batch.
+            batch: a batch of spike trains.
+            scores: a function that gives the scores ``[nnz]`` of what is left of the batch.
 
         Returns:
-            float64 ``[nnz]``.
+            The mean scores, float64 ``[nnz]``.
 
         Raises:
-            DataError: the input is no spike trains as index lists.
+            DataError: the input is not given as :class:`~lfp_snn.Spikes`.
         """
         x = batch.x
         if not isinstance(x, Spikes):
@@ -125,9 +126,7 @@ class SmoothExplainer(Explainer):
         return total / self._times
 
     def _parts(self, x: Spikes, names: Sequence[str]) -> Iterator[Tensor]:
-        """Masks of the entries, bool ``[nnz]``: of one partition after the other, all but a quarter
-        each time.
-        """
+        """Masks of the entries, bool ``[nnz]``: for each partition, all but a quarter each time."""
         sizes = torch.bincount(samples_of(x), minlength=x.batch).tolist()
         draws = [np.random.default_rng([self.seed, zlib.crc32(name.encode())]) for name in names]
         for _ in range(self.partitions):

@@ -16,10 +16,10 @@ __all__ = ["write_arrays", "write_csv"]
 
 
 def write_csv(explanation: Explanation, path: Path) -> None:
-    """One line an event: t, x, y, p, relevance.
+    """Write a CSV line for each event: t, x, y, p, relevance.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     table = explanation.table
     content = io.StringIO()
@@ -31,15 +31,15 @@ def write_csv(explanation: Explanation, path: Path) -> None:
 
 
 def write_arrays(explanation: Explanation, path: Path) -> None:
-    """All of it as NPZ.
+    """Write an explanation as NPZ.
 
-    ``t``, ``x``, ``y``, ``p``, ``relevance`` ``[E]`` of the events and ``step``, to which time step
-    each went; ``per_pixel`` ``[P, H, W]``, ``per_step`` ``[T]``, ``per_polarity`` ``[P]``;
-    ``neurons/<layer>``; ``counts`` ``[C]``, ``label``, ``prediction``, ``entered``, ``question``,
-    ``method``, ``unit`` of t.
+    It holds ``t``, ``x``, ``y``, ``p``, ``relevance`` ``[E]`` of the events and ``step``, to which
+    time step each went; ``per_pixel`` ``[P, H, W]``, ``per_step`` ``[T]``, ``per_polarity``
+    ``[P]``; ``neurons/<layer>``; ``counts`` ``[C]``, ``label``, ``prediction``, ``entered``,
+    ``question``, ``method``, ``unit`` of t.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     table, whole = explanation.table, explanation.relevance
     arrays: dict[str, Any] = {

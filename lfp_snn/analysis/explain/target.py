@@ -1,4 +1,4 @@
-"""Initial relevance: what is to be explained enters at the output spikes."""
+"""Targets of explanations: what is to be explained enters at the output spikes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network did with a batch.
+    """The outputs of a network for a batch.
 
     Attributes:
-        spikes: of the outputs, ``[T, B, C]``.
-        membranes: of the outputs, ``[T, B, C]``.
-        prediction: which class was read.
+        spikes: the output spikes ``[T, B, C]``.
+        membranes: the output membranes ``[T, B, C]``.
+        prediction: the classes that were read.
     """
 
     spikes: Tensor
@@ -43,12 +43,12 @@ class Outputs:
 
     @property
     def counts(self) -> Tensor:
-        """Spikes of each output ``[B, C]``."""
+        """The number of spikes of each output, ``[B, C]``."""
         return self.spikes.sum(0)
 
 
 class Target(ABC):
-    """What is to be explained."""
+    """The base of targets, which say what is to be explained."""
 
     @abstractmethod
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -56,32 +56,32 @@ class Target(ABC):
 
     @abstractmethod
     def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """int64 ``[B]``: the class that each sample is asked about."""
+        """The class that each sample is asked about, int64 ``[B]``."""
 
     @abstractmethod
     def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
-        """What is asked, for a title."""
+        """The question as text, for a title."""
 
     def against(self, outputs: Outputs, batch: Batch) -> Tensor | None:
-        """int64 ``[B]``: the class that it is compared with, if it is."""
+        """The class that each sample's class is compared with, int64 ``[B]``, or None."""
         return None
 
 
 @dataclass(frozen=True)
 class OfSpikes(Target):
-    r"""Output spikes, with a weight for each class.
+    r"""The target of output spikes, with a weight for each class.
 
     .. math:: R_{t,c} = a_c s_{t,c}
 
     Args:
-        number: k, the class asked about; the class that was read if None.
+        number: the number k of the class asked about; the class that was read if None.
     """
 
     number: int | None = None
 
     @abstractmethod
     def weights(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """``a``, ``[B, C]``."""
+        """The weights ``a``, ``[B, C]``."""
 
     @override
     def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -95,11 +95,11 @@ class OfSpikes(Target):
 
 @dataclass(frozen=True)
 class OfClass(OfSpikes):
-    r"""The output spikes of a class: why did it spike?
+    r"""The target of a class's output spikes: why did it spike?
 
     .. math:: R_{t,c} = s_{t,c} [c = k]
 
-    The relevance that enters is the number of its spikes; of a class that was silent there is
+    The relevance that enters is the number of its spikes; for a class that was silent there is
     nothing to explain.
     """
 
@@ -114,7 +114,7 @@ class OfClass(OfSpikes):
 
 @dataclass(frozen=True)
 class OfLabel(OfClass):
-    """The output spikes of each sample's true class."""
+    """The target of the output spikes of each sample's true class."""
 
     @override
     def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -123,7 +123,7 @@ class OfLabel(OfClass):
 
 @dataclass(frozen=True)
 class OfShare(OfSpikes):
-    r"""A class's share of all output spikes: why this class rather than any other?
+    r"""The target of a class's share of all output spikes: why this class and no other?
 
     .. math:: R_{t,c} = s_{t,c} ([c = k] - p_k), \qquad p_k = n_k / \sum_c n_c
 
@@ -145,13 +145,13 @@ class OfShare(OfSpikes):
 
 @dataclass(frozen=True)
 class Contrast(OfSpikes):
-    r"""The output spikes of a class against those of another: why this one and not that one?
+    r"""The target of a class's output spikes against another's: why this class and not that one?
 
     .. math:: R_{t,c} = s_{t,c} ([c = k] - [c = j])
 
     Args:
-        number: k; the class that was read if None.
-        other: j; the class with the most spikes beside k if None.
+        number: the number k of the class; the class that was read if None.
+        other: the number j of the other class; the one with the most spikes beside k if None.
     """
 
     other: int | None = None
@@ -180,10 +180,10 @@ class Contrast(OfSpikes):
 
 @dataclass(frozen=True)
 class OfReward(Target):
-    """The reward that training would send back: what is to become stronger or weaker?
+    """The target of the reward that training would send back: what is to become stronger?
 
     Args:
-        reward: of the run.
+        reward: the reward of the run.
     """
 
     reward: Reward
@@ -208,7 +208,7 @@ class OfReward(Target):
 
 
 def _one_hot(classes: Tensor, like: Tensor) -> Tensor:
-    """``[B, C]`` in the type of the spikes."""
+    """The classes as one-hot vectors ``[B, C]``, in the type of the spikes."""
     return torch.nn.functional.one_hot(classes, like.shape[-1]).to(like)
 
 

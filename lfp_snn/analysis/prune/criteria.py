@@ -1,7 +1,7 @@
-r"""Scores of weights: what has the lowest goes first.
+r"""Criteria of pruning: scores of weights, of which the lowest goes first.
 
-Pruned are synaptic weights, the parameters with two axes or more; biases, normalisations and what
-neurons are made of stay.
+Synaptic weights are pruned, which are parameters with two axes or more; biases, normalisations and
+constants of neurons stay.
 
 **Magnitude.** :math:`|w_{ij}|`.
 
@@ -44,7 +44,7 @@ __all__ = ["Criterion", "magnitude", "randomly", "relevance", "weights"]
 
 
 class Criterion(StrEnum):
-    """What decides which weights go first."""
+    """The criterion that decides which weights go first."""
 
     magnitude = "magnitude"
     relevance = "relevance"
@@ -62,7 +62,7 @@ def magnitude(net: nn.Module) -> dict[str, Tensor]:
 
 
 def randomly(net: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Numbers drawn evenly from [0, 1), float64: the same for networks of one shape and a seed."""
+    """Random scores, evenly from [0, 1), float64: the same for networks of one shape and a seed."""
     source = torch.Generator().manual_seed(seed)
     return {
         name: torch.rand(weight.shape, generator=source, dtype=torch.float64)
@@ -71,13 +71,13 @@ def randomly(net: nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 def relevance(learner: Learner, samples: SampleSet) -> dict[str, Tensor]:
-    """Size of the relevance through each synapse, summed over the samples.
+    """The size of the relevance through each synapse, summed over the samples.
 
     The network is put into evaluation mode; its parameters are left without feedback and gradient.
 
     Args:
-        learner: with the network; it says which class was read.
-        samples: not of the test set.
+        learner: the learner with the network; it says which class was read.
+        samples: the samples, which should not be of the test set.
     """
     net = learner.net.eval()
     explainer, target = Explainer(learner, Norm()), OfClass()

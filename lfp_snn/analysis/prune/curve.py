@@ -1,4 +1,4 @@
-"""Test accuracy of a run over the share of its weights that is gone."""
+"""Curves of the test accuracy of a run over the share of its weights that is pruned."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ TOLERATED = 0.01
 
 @dataclass(frozen=True)
 class PruningOptions:
-    """What is asked of a run.
+    """The options of pruning a run.
 
     Attributes:
-        criteria: by which weights are pruned.
-        shares: ascending, in [0, 1]; 0 is the network as it is.
-        scope: which weights compete.
-        draws: random orders, over which accuracy is averaged.
-        samples: training samples, drawn alike each time, through which relevance is sent; fewer if
-            there are not so many.
+        criteria: the criteria by which weights are pruned.
+        shares: the shares that are pruned, ascending, in [0, 1]; 0 is the whole network.
+        scope: the weights that compete with each other.
+        draws: the number of random orders, over which accuracy is averaged.
+        samples: the number of training samples, drawn alike each time, through which relevance is
+            sent; fewer if there are not so many.
 
     Raises:
         ConfigError: shares are not ascending from 0, or there are fewer than two.
@@ -69,12 +69,12 @@ class PruningOptions:
 
 @dataclass(frozen=True)
 class Curve:
-    """Test accuracy over the share pruned, mean over the draws where it was random.
+    """A curve of test accuracy over the share pruned, the mean over the draws of a random order.
 
     Attributes:
-        criterion: what decided which weights go.
-        shares: ascending from 0.
-        accuracies: in [0, 1], at each share.
+        criterion: the criterion that decided which weights go.
+        shares: the shares that are pruned, ascending from 0.
+        accuracies: the test accuracy at each share, in [0, 1].
     """
 
     criterion: Criterion
@@ -83,7 +83,7 @@ class Curve:
 
     @property
     def kept(self) -> float:
-        r"""How much of its accuracy the network keeps, mean over the shares; 1 if nothing is lost.
+        r"""Accuracy that the network keeps, of what it had, mean over the shares; 1 if all of it.
 
         .. math:: \frac{1}{s_n} \int_0^{s_n} \frac{a(s)}{a(0)} ds
 
@@ -106,16 +106,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class PrunedRun:
-    """What pruning does to a run.
+    """The results of pruning a run.
 
     Attributes:
-        path: of the run.
-        learner: its learner.
-        seed: its seed.
-        gini: Gini index of the sizes of its weights: near 1 if a few are large.
-        zeros: share of weights that are zero before anything is pruned.
-        count: weights that can be pruned.
-        curves: one a criterion.
+        path: the path of the run.
+        learner: the name of the run's learner.
+        seed: the seed of the run.
+        gini: the Gini index of the sizes of its weights: near 1 if a few are large.
+        zeros: the share of weights that are zero before anything is pruned.
+        count: the number of weights that can be pruned.
+        curves: the curves, one for each criterion.
     """
 
     path: Path
@@ -127,20 +127,20 @@ class PrunedRun:
     curves: Sequence[Curve]
 
     def curve(self, criterion: Criterion) -> Curve:
-        """That of a criterion."""
+        """The curve of a criterion."""
         return next(each for each in self.curves if each.criterion is criterion)
 
 
 def rankings(
     trained: TrainedRun, train: SampleSet, criterion: Criterion, options: PruningOptions
 ) -> Iterator[Ranking]:
-    """The orders by a criterion: one, or as many as there are draws.
+    """The orders of weights by a criterion: one, or as many as there are draws.
 
     Args:
         trained: the run.
-        train: its training set.
-        criterion: what decides.
-        options: scope, draws and samples.
+        train: the training set of the run.
+        criterion: the criterion that decides.
+        options: the scope, draws and samples.
     """
     net = trained.learner.net
     if criterion is Criterion.random:
@@ -166,12 +166,12 @@ def prune_run(
     The network has its own weights again afterwards.
 
     Args:
-        path: of the run.
+        path: the path of the run.
         trained: the run.
-        splits: its data.
-        options: what is asked.
-        advanced: called after each order; there are ``len(criteria)`` of them, a random one
-            counting ``draws`` times.
+        splits: the data of the run.
+        options: the options of pruning.
+        advanced: a function that is called after each order; there are ``len(criteria)`` of them, a
+            random one counting ``draws`` times.
     """
     learner, config = trained.learner, trained.config
 

@@ -15,9 +15,9 @@ __all__ = ["accuracy_over_share"]
 
 
 def accuracy_over_share(findings: PruningFindings) -> Figure:
-    """Test accuracy over the share pruned: a panel a criterion, a line a learner.
+    """A figure of test accuracy over the share pruned: a panel a criterion, a line a learner.
 
-    Mean over the seeds, band from the lowest to the highest.
+    Lines are means over the seeds, bands go from the lowest to the highest.
     """
     criteria = findings.options.criteria
     with style():

@@ -1,7 +1,7 @@
-"""What pruning several learners and seeds found: means, paired differences, what they allow to say.
+"""The findings of pruning several learners and seeds: means, paired differences, conclusions.
 
-Learners differ in accuracy before anything is pruned, which is no matter of pruning. Compared is
-what pruning does to each: the accuracy that it keeps, and the share that costs nothing.
+Learners differ in accuracy before anything is pruned, which is no matter of pruning. The comparison
+is of what pruning does to each: the accuracy that it keeps, and the share that costs nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing_extensions import override
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions
 from lfp_snn.analysis.study.findings import ALPHA, Findings, concluded, corrected
-from lfp_snn.analysis.study.statistics import Mean, Paired, mean, paired
+from lfp_snn.analysis.study.statistics import Paired, SeedMean, mean, paired
 
 __all__ = ["MEASURES", "Difference", "Measure", "PruningFindings"]
 
@@ -26,9 +26,9 @@ class Measure:
     """A number of a curve, by which learners are compared; more is better.
 
     Args:
-        name: in files.
-        text: in sentences.
-        of: the number, a share.
+        name: the name in files.
+        text: the name in sentences.
+        of: a function that gives the number, a share, of a curve.
     """
 
     name: str
@@ -52,13 +52,13 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Difference:
-    """The reference minus another learner, over the seeds of both.
+    """A difference: the reference minus another learner, over the seeds of both.
 
     Attributes:
-        other: the learner.
-        criterion: by which was pruned.
-        measure: what is compared.
-        paired: the difference.
+        other: the name of the other learner.
+        criterion: the criterion by which was pruned.
+        measure: the measure that is compared.
+        paired: the paired difference.
     """
 
     other: str
@@ -69,12 +69,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class PruningFindings(Findings):
-    """Runs, pruned alike.
+    """The findings on runs that were pruned alike.
 
     Attributes:
-        runs: in the order in which they were named.
+        runs: the results of the runs, in the order in which they were named.
         options: how they were pruned.
-        tested: test samples.
+        tested: the number of test samples.
     """
 
     runs: Sequence[PrunedRun]
@@ -92,15 +92,15 @@ class PruningFindings(Findings):
         """The learner that the others are held against."""
         return next(iter(self.learners))
 
-    def mean(self, learner: str, criterion: Criterion, of: Callable[[Curve], float]) -> Mean:
-        """Of a number of the curves of a learner, over its seeds."""
+    def mean(self, learner: str, criterion: Criterion, of: Callable[[Curve], float]) -> SeedMean:
+        """The mean of a number of the curves of a learner, over its seeds."""
         return mean([of(run.curve(criterion)) for run in self.learners[learner]])
 
     @cached_property
     def differences(self) -> Sequence[Difference]:
-        """All that are told, corrected together; of learners that share fewer than two seeds none.
+        """The differences that are told, corrected together; for two shared seeds or more.
 
-        What random orders do is told, but no claim is tested on it.
+        The curves of random orders are told, but no claim is tested on them.
         """
         found: dict[tuple[str, Criterion, Measure], Paired] = {}
         ours = {run.seed: run for run in self.learners[self.reference]}

@@ -1,4 +1,4 @@
-"""The order in which weights go, and a network without the first of them."""
+"""Rankings: the order in which weights are pruned, and a network without the first of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Ranking", "Scope", "rank"]
 
 
 class Scope(StrEnum):
-    """Which weights compete: those of the whole network, or those of each layer by itself."""
+    """The scope of a ranking: the weights of the whole network, or of each layer by itself."""
 
     network = "global"
     layer = "layer"
@@ -28,8 +28,8 @@ class Ranking:
     """The place of every weight in the order.
 
     Attributes:
-        places: int64, of the shape of each weight, by name: 0 goes first.
-        sizes: how many weights compete with those of that name.
+        places: the places, int64, in the shape of each weight, by name: 0 goes first.
+        sizes: the number of weights that compete with those of that name.
     """
 
     places: Mapping[str, Tensor]
@@ -37,7 +37,7 @@ class Ranking:
 
     @contextmanager
     def pruned(self, net: nn.Module, share: float) -> Iterator[None]:
-        """Within, the first ``share`` (in [0, 1]) of the weights are zero; then all are back."""
+        """Set the first ``share`` (in [0, 1]) of the weights to zero, for a ``with`` block."""
         parameters = weights(net)
         before = {name: each.detach().clone() for name, each in parameters.items()}
         try:
@@ -55,12 +55,12 @@ class Ranking:
 def rank(net: nn.Module, scores: Mapping[str, Tensor], scope: Scope) -> Ranking:
     """Order weights by their score, the lowest first.
 
-    Of equal ones, such as all through which no relevance went, the smaller weight goes first.
+    Of equal scores, as of weights through which no relevance went, the smaller weight goes first.
 
     Args:
         net: the network.
-        scores: of each of its :func:`~lfp_snn.analysis.prune.criteria.weights`, by name.
-        scope: which weights compete.
+        scores: the scores of its :func:`~lfp_snn.analysis.prune.criteria.weights`, by name.
+        scope: the weights that compete with each other.
     """
     parameters, names = weights(net), list(scores)
     places: dict[str, Tensor] = {}

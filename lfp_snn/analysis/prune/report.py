@@ -15,7 +15,7 @@ from lfp_snn.analysis.study.report import (
     mean_share,
     write_findings,
 )
-from lfp_snn.analysis.study.statistics import Mean, mean
+from lfp_snn.analysis.study.statistics import SeedMean, mean
 
 __all__ = ["SUMMARY_TITLES", "summary_rows", "write_pruning"]
 
@@ -28,10 +28,10 @@ def write_pruning(findings: PruningFindings, folder: Path, name: str, source: st
     """Write ``report.html``, ``figures/``, ``curves.csv`` and ``results.json``.
 
     Args:
-        findings: what is told.
-        folder: where to; exists.
-        name: of the experiment.
-        source: of the data.
+        findings: the findings that are told.
+        folder: the folder to write to, which exists.
+        name: the name of the experiment.
+        source: the source of the data.
 
     Returns:
         The path of the page.
@@ -82,7 +82,7 @@ def write_pruning(findings: PruningFindings, folder: Path, name: str, source: st
 
 
 def summary_rows(findings: PruningFindings) -> list[list[str]]:
-    """Entries below :data:`SUMMARY_TITLES`."""
+    """The rows of the summary, below the titles :data:`SUMMARY_TITLES`."""
     kept, prunable = MEASURES
     rows = []
     for name, runs in findings.learners.items():
@@ -121,8 +121,8 @@ def _difference_rows(findings: PruningFindings) -> Iterator[list[str]]:
         ]
 
 
-def _percent(found: Mean, digits: int) -> str:
-    """A mean share, of several seeds with its interval."""
+def _percent(found: SeedMean, digits: int) -> str:
+    """A mean share as text, with its interval for several seeds."""
     return f"{found.value:.{digits}%}" if found.seeds == 1 else mean_share(found, digits)
 
 

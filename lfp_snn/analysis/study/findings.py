@@ -1,4 +1,4 @@
-"""What a study found: numbers, and what may and may not be concluded from them, in words."""
+"""The findings of a study: numbers, and what may and may not be concluded from them, in words."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ Key = TypeVar("Key")
 
 
 class Findings(ABC):
-    """What came out of a study; each kind of study has its own."""
+    """The base of findings of a study; each kind of study has its own."""
 
     @property
     def failures(self) -> Sequence[str]:
-        """What failed, and why; a line each."""
+        """The failures of trials and seeds with their reasons; a line each."""
         return ()
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """As plain numbers, texts, lists and mappings."""
+        """The findings as plain numbers, texts, lists and mappings."""
 
     def conclusions(self) -> Iterable[str]:
-        """What may and may not be concluded, a sentence or two each."""
+        """The conclusions that may and may not be drawn, a sentence or two each."""
         return ()
 
 
 def failure_lines(failed: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """A line for everything that failed: who, what and why.
+    """A line for each failure: the arm, the trial or seed, and the reason.
 
     Args:
-        failed: by who it is of, why trials and seeds failed.
+        failed: the reasons why trials and seeds failed, by the name of the arm.
     """
     return [f"{who}, {what}: {why}" for who, each in failed.items() for what, why in each.items()]
 
 
 def corrected(found: Mapping[Key, Paired]) -> dict[Key, Paired]:
-    """Differences whose ``adjusted`` is corrected for all of them together, by Holm's method."""
+    """The differences with ``adjusted`` corrected for all of them together, by Holm's method."""
     adjusted = holm([each.p for each in found.values()])
     return {
         key: replace(each, adjusted=p)
@@ -51,7 +51,7 @@ def corrected(found: Mapping[Key, Paired]) -> dict[Key, Paired]:
 
 
 def concluded(reference: str, name: str, difference: Paired, what: str = "test accuracy") -> str:
-    """What a paired difference of two learners in a share (``what``) allows to say."""
+    """The conclusion that a paired difference of two learners in a share (``what``) allows."""
     ahead = difference.adjusted < ALPHA
     sign = -1 if ahead and difference.difference < 0 else 1  # of who is ahead minus who is behind
     low, high = sorted((sign * 100 * difference.low, sign * 100 * difference.high))

@@ -1,4 +1,4 @@
-"""Several processes at a time, watched until all have ended."""
+"""Jobs in several processes at a time, watched until all have ended."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LONGEST_REASON = 400
 
 @dataclass(frozen=True)
 class Job:
-    """Something for a worker to do.
+    """A job for a worker process.
 
     Args:
-        label: what it is called where it is shown.
+        label: the name of the job where it is shown.
         todo: the content of the job file.
-        path: where the job file lies; what the process prints goes beside it.
-        claim: opens a file that the process holds as long as it lives; the job is left out if that
-            gives ``None``, since another session has it or has done it.
+        path: the path of the job file; what the process prints goes beside it.
+        claim: a function that opens a file which the process holds as long as it lives; the job is
+            left out if it gives ``None``, since another session has the job or has done it.
     """
 
     label: str
@@ -43,13 +43,13 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What the process prints."""
+        """The path of what the process prints."""
         return self.path.with_suffix(".log")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended; ``error`` is ``None`` if well."""
+    """The outcome of a job; ``error`` is ``None`` if it ended well."""
 
     job: Job
     error: str | None
@@ -63,17 +63,17 @@ def run_jobs(
     watch: Callable[[list[Job]], None],
     ended: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    """Run jobs in order, so many at once, each in a process of its own.
+    """Run jobs in order, several at once, each in a process of its own.
 
     Args:
-        jobs: what to do.
-        at_once: processes at a time.
+        jobs: the jobs.
+        at_once: the number of processes at a time.
         lock: an open file that every process keeps open.
-        watch: told several times a second which jobs run.
-        ended: told of each job as it ends.
+        watch: a function that is told several times a second which jobs run.
+        ended: a function that is told of each job as it ends.
 
     Returns:
-        How each ended, in the order of ending.
+        The outcomes of the jobs, in the order of ending.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the processes were asked to stop and have.

@@ -26,12 +26,12 @@ _KINDS: dict[str, type[Study]] = {}
 
 @dataclass(frozen=True)
 class Study(ABC):
-    """Many trainings that are looked at together; each kind of study is a subclass.
+    """Base of studies, which are trainings that are looked at together; each kind is a subclass.
 
     Subclass it as ``class Mine(Study, section="mine")`` in the module ``study`` of a package.
 
     Attributes:
-        arms: what is held side by side.
+        arms: the arms that are held side by side.
     """
 
     section: ClassVar[str]
@@ -50,7 +50,7 @@ class Study(ABC):
     @classmethod
     @abstractmethod
     def load(cls, path: Path, overrides: list[str]) -> Self:
-        """The study of a config that has the section.
+        """Load the study of a config that has the section.
 
         Raises:
             ConfigError: the file is wrong.
@@ -58,16 +58,17 @@ class Study(ABC):
 
     @abstractmethod
     def asked(self, threads: int) -> Mapping[str, Any]:
-        """What makes the study what it is, as JSON takes it; kept in ``plan.json``.
+        """The identity of the study, as JSON takes it, which is kept in ``plan.json``.
 
-        Seeds and processes at a time are no part of it: more of them go on with what is there.
+        The number of seeds and of processes is no part of it: more of them go on with what is
+        there.
 
         Args:
-            threads: of each process.
+            threads: the threads of each process.
         """
 
     def todo(self) -> Mapping[str, Any]:
-        """What :meth:`run_seed` has to know besides arm and seed, as JSON takes it."""
+        """The options of :meth:`run_seed` besides arm and seed, as JSON takes them."""
         return {}
 
     @classmethod
@@ -75,23 +76,23 @@ class Study(ABC):
         """Train an arm with a seed in this process, measure, and write what was measured.
 
         Args:
-            run: where it lies, with its seed.
-            arm: what is trained.
-            todo: that of :meth:`todo`, and ``values``, those that the search found.
+            run: the place of the training, with its seed.
+            arm: the arm that is trained.
+            todo: the options of :meth:`todo`, with the ``values`` that the search found.
 
         Raises:
-            LfpSnnError: as training does.
+            LfpSnnError: the training fails.
         """
         raise NotImplementedError(f"a {cls.section} trains nothing beside its search")
 
     @property
     def validates(self) -> bool:
-        """Does it take a part of the data that validates? A search does, which chooses by it."""
+        """Whether the study needs a part of the data that validates, as a search does."""
         return any(arm.trials for arm in self.arms)
 
     @property
     def name(self) -> str | None:
-        """Name of the experiment, if its config says one."""
+        """The name of the experiment, if the config gives one."""
         name = self.arms[0].base.get("name")
         return None if name is None else str(name)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lfp_snn.analysis.pages import Illustration, write_page
 from lfp_snn.analysis.study.findings import Findings
-from lfp_snn.analysis.study.statistics import Mean, Paired
+from lfp_snn.analysis.study.statistics import Paired, SeedMean
 from lfp_snn.training.files import write_atomic, write_json
 
 __all__ = ["DIFFERENCE", "UNKNOWN", "csv_text", "difference_cells", "mean_share", "write_findings"]
@@ -32,11 +32,11 @@ def write_findings(
     """Write ``report.html``, ``figures/``, ``results.json`` and tables into a folder.
 
     Args:
-        findings: what is told.
-        folder: where to; exists.
-        files: content of CSV files, by their names.
-        figures: of the page.
-        template: of the page.
+        findings: the findings that are told.
+        folder: the folder to write to, which exists.
+        files: the content of CSV files, by their names.
+        figures: the figures of the page.
+        template: the template of the page.
         content: everything else that the template names.
 
     Returns:
@@ -61,14 +61,14 @@ def csv_text(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return file.getvalue()
 
 
-def mean_share(found: Mean, digits: int = 1) -> str:
-    """A mean of shares with its interval, which of few seeds may reach beyond what a share is."""
+def mean_share(found: SeedMean, digits: int = 1) -> str:
+    """A mean of shares with its interval, which for few seeds may reach beyond [0, 1]."""
     low, high = max(found.low, 0.0), min(found.high, 1.0)
     return f"{found.value:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
 
 
 def difference_cells(pair: Paired) -> list[str]:
-    """A paired difference of shares, below the titles :data:`DIFFERENCE`."""
+    """The cells of a paired difference of shares, below the titles :data:`DIFFERENCE`."""
     return [
         f"{100 * pair.difference:+.2f}",
         f"{100 * pair.low:+.2f} to {100 * pair.high:+.2f}",

@@ -1,4 +1,4 @@
-"""What the processes of a study may use, and what they run on."""
+"""The resources of a study: processes, threads, and the machine that they run on."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["Resources", "machine", "resources", "usable_cores", "usable_threads"
 
 @dataclass(frozen=True)
 class Resources:
-    """What the processes may use.
+    """The resources that a study may use.
 
     Attributes:
-        jobs: processes at once.
-        threads: of each.
-        storage: where the trials are, if other sessions may take part; see
+        jobs: the number of processes at once.
+        threads: the threads of each process.
+        storage: the storage of the trials, if other sessions may take part; see
             :class:`~lfp_snn.analysis.study.store.Store`.
     """
 
@@ -35,16 +35,16 @@ class Resources:
 
     @property
     def shared(self) -> bool:
-        """May other sessions take part?"""
+        """Whether other sessions may take part."""
         return self.storage is not None
 
     def store(self, folder: Path) -> Store:
-        """The trials of the study in a folder."""
+        """The store of the trials of the study in a folder."""
         return Store(folder, self.storage)
 
 
 def resources(jobs: int, threads: int | None, storage: str | None = None) -> Resources:
-    """So many processes, which share the cores if nothing else is said.
+    """The resources of a number of processes, which share the cores if nothing else is said.
 
     Raises:
         ConfigError: torchrun has started this process, and would start every trial several times.
@@ -58,18 +58,18 @@ def resources(jobs: int, threads: int | None, storage: str | None = None) -> Res
 
 
 def usable_threads() -> int:
-    """Threads that this process may use: what OMP_NUM_THREADS says, else one for each core."""
+    """The threads that this process may use, by OMP_NUM_THREADS, else one for each core."""
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(asked) if asked.isdecimal() and int(asked) else usable_cores()
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine(using: Resources) -> dict[str, Any]:
-    """What it runs on, and how."""
+    """The facts about the machine and the resources, for reports."""
     return {
         "processes at a time": using.jobs,
         "threads of each": using.threads,

@@ -1,4 +1,4 @@
-"""The search of every arm: its budget spent, in several processes at a time."""
+"""The search of every arm, which spends its budget in several processes at a time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ WAIT_S = 2.0  # before looking again at what other sessions work on
 
 
 def search_all(arms: Sequence[Arm], session: Session) -> None:
-    """Spend the budget of every arm; what was spent before counts.
+    """Spend the budget of every arm; trials that were spent before count.
 
-    A trial that fails is one of the budget. Each arm's outcome ends up in its state.
+    A trial that fails counts too. The outcome of each arm ends up in its state.
     """
     for arm in arms:
         state = session.states[arm.name]
@@ -77,7 +77,7 @@ def _conclude(state: State, tuning: Tuning) -> None:
 
 
 def _trial_jobs(arm: Arm, folder: Path, resources: Resources, left: int) -> list[Job]:
-    """The remaining trials, shared out to as many processes as run at once."""
+    """The jobs of the remaining trials, shared out to as many processes as run at once."""
     workers = min(resources.jobs, left)
     of = f"-{session_name(os.getpid())}" if resources.storage else ""
     shares = [left // workers + (n < left % workers) for n in range(workers)]

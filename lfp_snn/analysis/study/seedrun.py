@@ -1,4 +1,4 @@
-"""An arm of a study, trained with one seed: where it lies, and what was measured on it."""
+"""The place of a training of one arm of a study with one seed, and its measurements."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["SeedRun"]
 
 @dataclass(frozen=True)
 class SeedRun:
-    """A place below ``cells/`` in the folder of a study.
+    """The training of an arm with a seed, in a folder below ``cells/`` of a study.
 
     Args:
-        folder: of the study.
-        arm: name of the arm.
-        seed: of the training.
+        folder: the folder of the study.
+        arm: the name of the arm.
+        seed: the seed of the training.
     """
 
     folder: Path
@@ -29,12 +29,12 @@ class SeedRun:
 
     @property
     def path(self) -> Path:
-        """Where everything of it lies."""
+        """The folder of this training."""
         return self.folder / "cells" / self.arm / f"seed-{self.seed}"
 
     @property
     def run(self) -> RunDir:
-        """Its run, as ``lfp-snn train`` would have made it."""
+        """The run directory of this training, as ``lfp-snn train`` would have made it."""
         return RunDir(self.path / "run")
 
     @property
@@ -43,16 +43,16 @@ class SeedRun:
         return self._measured.is_file()
 
     def measured(self) -> dict[str, Any]:
-        """What was measured.
+        """The measurements of the finished training.
 
         Raises:
-            RunError: it has not finished, or its file is damaged.
+            RunError: the training has not finished, or the file is damaged.
         """
         measured: dict[str, Any] = read_json(self._measured)
         return measured
 
     def write(self, measured: Mapping[str, Any]) -> None:
-        """Keep what was measured; with that the training with this seed is finished."""
+        """Write the measurements; the training with this seed is finished with that."""
         write_json(self._measured, dict(measured))
 
     @property

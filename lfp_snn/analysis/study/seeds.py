@@ -1,4 +1,4 @@
-"""The seeds of every arm, several at a time. What is finished stays finished."""
+"""Trainings of every arm with every seed, several at a time; finished ones stay finished."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ WAIT_S = 2.0  # before looking again at what other sessions work on
 def run_seeds(study: Study, seeds: Sequence[int], session: Session) -> None:
     """Train every arm with every seed; finished ones are left alone, failed ones tried again.
 
-    Seed by seed, not arm by arm: what is there at any time can be compared in pairs.
+    They run seed by seed, not arm by arm, so that finished ones can be compared in pairs at any
+    time.
     """
     folder, using, states = session.folder, session.using, session.states
     runs = {arm.name: [SeedRun(folder, arm.name, seed) for seed in seeds] for arm in study.arms}
@@ -93,7 +94,7 @@ def _claim(run: SeedRun) -> BinaryIO | None:
 
 
 def _doing(run: SeedRun) -> str:
-    """How far a training is, read from what it has written."""
+    """The progress of a training in words, read from what it has written."""
     try:
         metrics = run.run.read_metrics()
     except RunError:

@@ -1,4 +1,4 @@
-"""A study from beginning to end: folder, search, seeds."""
+"""The run of a study from beginning to end: folder, search, seeds."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ SomeFindings = TypeVar("SomeFindings", bound=Findings)
 
 @dataclass(frozen=True)
 class Ended:
-    """A study of which everything that could be done is done.
+    """A study that has ended: everything that could be done is done.
 
     Attributes:
-        folder: where it lies.
-        seeds: those asked for, of every arm.
-        states: what came of the search and what failed, by the name of the arm.
-        store: where the trials are.
-        machine: what it ran on, and how.
-        data: name, source and sizes of the data.
+        folder: the folder of the study.
+        seeds: the seeds that were asked for, of every arm.
+        states: the results of the search and the failures, by the name of the arm.
+        store: the store of the trials.
+        machine: the machine that it ran on, and how.
+        data: the name, source and sizes of the data.
     """
 
     folder: Path
@@ -64,22 +64,22 @@ def carry_out(
     """Run what is missing of a study, and write its report.
 
     Args:
-        study: what is asked.
-        gather: reads back what was measured.
-        write: writes the report of that into the folder, under the name of the experiment.
-        seeds: how many; from the seed of the config on.
-        folder: where everything goes; what it holds of the same study is kept.
-        using: processes and threads.
-        watcher: told of what happens.
-        name: of the experiment.
+        study: the study.
+        gather: a function that reads back what was measured.
+        write: a function that writes the report into the folder, under the experiment's name.
+        seeds: the number of seeds, counted from the seed of the config on.
+        folder: the folder that everything goes to; what it holds of the same study is kept.
+        using: the processes and threads.
+        watcher: the watcher that is told of what happens.
+        name: the name of the experiment.
 
     Returns:
-        What was found, and the path of the report.
+        The findings, and the path of the report.
 
     Raises:
         RunError: the folder is taken or in use, or cannot be written.
         DataError: the data cannot be read.
-        ConfigError: the data have no classes, or no part that validates and is needed.
+        ConfigError: the data have no classes, or lack a part that validates and is needed.
     """
     first = study.arms[0]
     # Fails here if it fails, and fills the cache for all.

@@ -1,4 +1,4 @@
-"""What a study is asked to do: its arms, and what is searched for each."""
+"""The specification of a study: its arms, and what is searched for each."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ StudyConfig = TypeVar("StudyConfig", bound=Config)
 
 
 class Range(Section):
-    """Numbers from ``low`` to ``high``, whole ones if both are; evenly in their logarithm if asked.
+    """A range of numbers from ``low`` to ``high``, whole ones if both are.
 
     Attributes:
-        low: the smallest.
-        high: the largest, above ``low``.
+        low: the smallest number.
+        high: the largest number, above ``low``.
         log: whether orders of magnitude count alike; ``low`` has to be positive then.
     """
 
@@ -56,12 +56,13 @@ Space = dict[
 
 
 class Search(Section):
-    """How much is searched, the same for everyone.
+    """The budget of a search, the same for all arms.
 
     Attributes:
-        trials: settings tried, pruned ones included; 0 to search nothing.
-        epochs: of a trial; ``None`` for those of the config.
-        seed: of the networks that are tried and of the search; no seed of the study itself.
+        trials: the number of settings tried, pruned ones included; 0 to search nothing.
+        epochs: the epochs of a trial; ``None`` for those of the config.
+        seed: the seed of the networks that are tried and of the search; no seed of the study
+            itself.
     """
 
     trials: int = Field(default=10, ge=0)
@@ -70,10 +71,10 @@ class Search(Section):
 
 
 class Arm(Section):
-    """One of the things that a study holds side by side, such as a learner.
+    """An arm of a study: one of the things that it holds side by side, such as a learner.
 
     Attributes:
-        name: of the arm in the study; names its folder.
+        name: the name of the arm in the study and of its folder.
         base: the config from which it starts, as read from YAML, with the arm's own values.
         search: the budget of its search.
         tune: what is searched.
@@ -86,11 +87,11 @@ class Arm(Section):
 
     @property
     def trials(self) -> int:
-        """Settings to try; 0 where there is nothing to search."""
+        """The number of settings to try; 0 where there is nothing to search."""
         return self.search.trials if self.tune else 0
 
     def config(self, values: Mapping[str, Any], seed: int, epochs: int | None = None) -> Config:
-        """The experiment with searched values, a seed, and perhaps other epochs.
+        """The config of the experiment with searched values, a seed, and perhaps other epochs.
 
         Raises:
             ConfigError: a value does not fit.
@@ -101,20 +102,20 @@ class Arm(Section):
         return make_config(Config, apply_changes(self.base, changes), f"learner {self.name}")
 
     def asks_the_same(self, other: Arm) -> bool:
-        """Whether two arms come to the same trainings, whatever of the defaults each writes.
+        """Whether two arms mean the same trainings, whichever defaults each writes out.
 
         Raises:
-            ConfigError: one of them does not fit.
+            ConfigError: the config of one of them does not fit.
         """
         parts = ("name", "search", "tune")
         alike = all(getattr(self, part) == getattr(other, part) for part in parts)
         return alike and self.config({}, 0) == other.config({}, 0)
 
     def check(self) -> None:
-        """Try the config at the corners of the space.
+        """Check the config at the corners of the searched space.
 
         Raises:
-            ConfigError: one of them does not fit.
+            ConfigError: the values of a corner do not fit.
         """
         self.config({}, 0)
         for key, values in self.tune.items():
@@ -126,12 +127,12 @@ class Arm(Section):
 def read_study(
     path: Path, overrides: list[str], section: str, kind: type[StudyConfig]
 ) -> tuple[StudyConfig, dict[str, Any]]:
-    """A config with the section of a study: checked whole, and as written without the section.
+    """Read a config with the section of a study: checked whole, and as written without the section.
 
     Args:
         path: the config.
-        overrides: ``key=value``.
-        section: which it has to have.
+        overrides: the overrides ``key=value``.
+        section: the section that it has to have.
         kind: the class of such configs.
 
     Raises:

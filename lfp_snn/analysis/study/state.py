@@ -1,4 +1,4 @@
-"""How far a study is, who is told, and a session at work on it."""
+"""The state of a study, the watcher that is told, and a session at work on it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Session", "State", "Watcher", "new_state"]
 
 @dataclass
 class State:
-    """How far one arm is.
+    """The state of one arm.
 
     Attributes:
-        name: of the arm in the study.
-        trials: spent and asked for.
-        seeds: finished and asked for.
-        epochs: of a trial and of a seed, at most.
-        values: those that the search found.
-        best: validation accuracy of the best trial; ``None`` if nothing was searched.
+        name: the name of the arm in the study.
+        trials: the numbers of trials spent and asked for.
+        seeds: the numbers of seeds finished and asked for.
+        epochs: the largest number of epochs of a trial and of a seed.
+        values: the values that the search found.
+        best: the validation accuracy of the best trial; ``None`` if nothing was searched.
         running: what its processes do, in a few words.
-        failed: why trials or seeds failed, by what failed.
+        failed: the reasons why trials or seeds failed, by what failed.
     """
 
     name: str
@@ -38,20 +38,20 @@ class State:
     failed: dict[str, str] = field(default_factory=dict)
 
     def work(self) -> tuple[int, int]:
-        """Epochs done and epochs in all, as far as trials and seeds have ended."""
+        """The number of epochs done and in all, as far as trials and seeds have ended."""
         pairs = zip((self.trials, self.seeds), self.epochs, strict=True)
         done, total = zip(*((e * part[0], e * part[1]) for part, e in pairs), strict=True)
         return sum(done), sum(total)
 
 
 class Watcher(Protocol):
-    """What is told while a study runs."""
+    """The interface of those who are told while a study runs."""
 
     def changed(self, states: Sequence[State]) -> None:
-        """How far everyone is; called several times a second."""
+        """Take the states of all arms; called several times a second."""
 
     def told(self, line: str) -> None:
-        """Something ended."""
+        """Take a message about a trial or seed that ended."""
 
 
 def new_state(arm: Arm, seeds: int) -> State:
@@ -65,11 +65,11 @@ class Session:
     """One process at work on a study, with the processes that it starts.
 
     Attributes:
-        folder: of the study.
-        using: processes and threads.
+        folder: the folder of the study.
+        using: the processes and threads.
         lock: an open file that all its processes hold.
-        states: how far each arm is, by its name; kept up to date.
-        watcher: told of what happens.
+        states: the state of each arm, by its name; kept up to date.
+        watcher: the watcher that is told of what happens.
     """
 
     folder: Path
@@ -79,5 +79,5 @@ class Session:
     watcher: Watcher
 
     def changed(self) -> None:
-        """Tell the watcher how far everyone is."""
+        """Tell the watcher the states of all arms."""
         self.watcher.changed(list(self.states.values()))

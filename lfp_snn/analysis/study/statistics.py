@@ -12,21 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-__all__ = ["Mean", "Paired", "holm", "mean", "paired"]
+__all__ = ["SeedMean", "Paired", "holm", "mean", "paired"]
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A mean over seeds.
+class SeedMean:
+    """A mean over seeds with its 95 % interval.
 
     Attributes:
         value: the mean.
-        low: lower end of its 95 % interval; the mean itself with a single seed.
-        high: upper end.
-        spread: standard deviation of the seeds; 0 with a single one.
-        seeds: how many.
+        low: the lower end of its 95 % interval; the mean itself with a single seed.
+        high: the upper end of that interval.
+        spread: the standard deviation of the seeds; 0 with a single one.
+        seeds: the number of seeds.
     """
 
     value: float
@@ -38,16 +38,16 @@ class Mean:
 
 @dataclass(frozen=True)
 class Paired:
-    """A difference, seed by seed.
+    """A paired difference, taken seed by seed.
 
     Attributes:
-        difference: its mean.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        p: of a paired t-test, two-sided; 1 if all differences are zero.
+        difference: the mean difference.
+        low: the lower end of its 95 % interval.
+        high: the upper end of that interval.
+        p: the p value of a paired t-test, two-sided; 1 if all differences are zero.
         effect: Cohen's d of paired samples, mean over standard deviation of the differences;
             ``None`` where they do not vary.
-        seeds: pairs.
+        seeds: the number of pairs.
         adjusted: ``p`` corrected by Holm's method for the comparisons made together.
     """
 
@@ -60,28 +60,28 @@ class Paired:
     adjusted: float
 
 
-def mean(values: Sequence[float]) -> Mean:
-    """Mean and 95 % interval, by Student's t.
+def mean(values: Sequence[float]) -> SeedMean:
+    """The mean of values and its 95 % interval, by Student's t.
 
     Raises:
-        ValueError: no values.
+        ValueError: there are no values.
     """
     if not values:
         raise ValueError("a mean of no values")
     sample = np.asarray(values, np.float64)
     center, size = float(sample.mean()), len(sample)
     if size == 1 or np.ptp(sample) == 0:
-        return Mean(center, center, center, 0.0, size)
+        return SeedMean(center, center, center, 0.0, size)
     spread = float(sample.std(ddof=1))
     low, high = stats.t.interval(LEVEL, size - 1, loc=center, scale=spread / size**0.5)
-    return Mean(center, float(low), float(high), spread, size)
+    return SeedMean(center, float(low), float(high), spread, size)
 
 
 def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
-    """``one - other``, pair by pair; ``adjusted`` is ``p`` until :func:`holm` corrects it.
+    """The paired difference ``one - other``; ``adjusted`` is ``p`` until :func:`holm` corrects it.
 
     Raises:
-        ValueError: fewer than two pairs, or not as many of the one as of the other.
+        ValueError: there are fewer than two pairs, or the two have different lengths.
     """
     if len(one) != len(other) or len(one) < 2:
         raise ValueError(f"paired differences of {len(one)} and {len(other)} values")
@@ -96,7 +96,7 @@ def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """P values corrected for being several, by Holm's step-down method; in the given order.
+    """The p values corrected for being several, by Holm's step-down method; in the given order.
 
     The k-th smallest of m is multiplied by m - k + 1, none may fall below a smaller one's, and none
     exceeds 1.

@@ -1,4 +1,4 @@
-"""Where a study keeps its trials, and who works on what: one machine, or several that share.
+"""The store of a study's trials and claims on them, for one machine or several that share.
 
 Alone, trials lie in SQLite in the folder of the study. Several machines take a journal there
 or a database that all of them reach, and a folder that all of them see. Whoever works on a trial or
@@ -27,9 +27,10 @@ class Store:
     """The trials of a study.
 
     Args:
-        folder: of the study.
-        place: ``None`` for SQLite in the folder, for this session alone; ``journal`` for a file in
-            the folder that several machines can write to; or the URL of a database.
+        folder: the folder of the study.
+        place: the place of the trials: ``None`` for SQLite in the folder, for this session alone;
+            ``journal`` for a file in the folder that several machines can write to; or the URL of a
+            database.
     """
 
     folder: Path
@@ -37,11 +38,11 @@ class Store:
 
     @property
     def shared(self) -> bool:
-        """May other sessions work on the same study?"""
+        """Whether other sessions may work on the same study."""
         return self.place is not None
 
     def open(self) -> Any:
-        """Optuna's storage.
+        """Open Optuna's storage.
 
         Raises:
             RunError: there is no such database, or no program to reach it with.
@@ -66,17 +67,17 @@ class Store:
             ) from error
 
     def name(self, arm: str) -> str:
-        """What Optuna calls the trials of an arm: a database may hold those of others too."""
+        """Name of an arm's trials in Optuna; a database may hold trials of other studies too."""
         own = self.place in (None, JOURNAL)
         return arm if own else f"{self.folder.resolve().name}/{arm}"
 
     def claim_trial(self, arm: str, number: int) -> BinaryIO | None:
-        """Take a trial; ``None`` if another process has it."""
+        """Claim a trial; gives ``None`` if another process has it."""
         return claim(self.folder / "claims" / f"{arm}-trial-{number}")
 
 
 def claim(path: Path) -> BinaryIO | None:
-    """Take what a file stands for, until the file is closed; ``None`` if it is taken.
+    """Claim what a file stands for, until the file is closed; gives ``None`` if it is taken.
 
     Raises:
         RunError: the file cannot be made or locked.

@@ -41,8 +41,8 @@ class Tuning:
     """The trials of one arm.
 
     Args:
-        arm: what is searched.
-        store: where the trials are kept, for all arms of a study.
+        arm: the arm whose settings are searched.
+        store: the store of the trials of all arms of a study.
     """
 
     def __init__(self, arm: Arm, store: Store) -> None:
@@ -57,12 +57,12 @@ class Tuning:
         )
 
     def _left_open(self) -> list[FrozenTrial]:
-        """Trials that nobody runs any more, though they have not ended."""
+        """The trials that nobody runs any more, though they have not ended."""
         trials = self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [trial for trial in trials if not self._alive(trial)]
 
     def _alive(self, trial: FrozenTrial) -> bool:
-        """Does a process run it? Called while no process of this session does."""
+        """Whether a process runs a trial; called while no process of this session does."""
         if not self.store.shared or trial.user_attrs.get(_SESSION) == session_name(os.getpid()):
             return False
         claim = self.store.claim_trial(self.arm.name, trial.number)
@@ -90,12 +90,12 @@ class Tuning:
             self._optuna.tell(trial.number, state=TrialState.FAIL)
 
     def spent(self) -> list[FrozenTrial]:
-        """Trials that count: completed, pruned or failed by themselves."""
+        """The number of trials that count: completed, pruned or failed by themselves."""
         trials = self._optuna.get_trials(deepcopy=False, states=_SPENT)
         return [trial for trial in trials if _INTERRUPTED not in trial.user_attrs]
 
     def failed(self) -> list[str]:
-        """Why trials failed."""
+        """The reasons why trials failed."""
         return [
             str(trial.user_attrs.get("error", "its process died"))
             for trial in self.spent()
@@ -103,18 +103,18 @@ class Tuning:
         ]
 
     def remaining(self) -> int:
-        """Trials still to run."""
+        """The number of trials still to run."""
         return max(0, self.arm.trials - len(self.spent()))
 
     def free(self) -> int:
-        """Trials still to run of which no other session runs one."""
+        """The number of trials still to run that no other session runs."""
         open_ = self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return max(0, self.remaining() - len(open_))
 
     def best(self) -> tuple[dict[str, Any], float | None]:
-        """Values of the best completed trial, and its validation accuracy.
+        """The values of the best completed trial, and its validation accuracy.
 
-        Of equal ones the first. Nothing was searched: no values.
+        Of equal trials the first counts. If nothing was searched, there are no values.
 
         Raises:
             RunError: no trial was completed.
@@ -130,7 +130,7 @@ class Tuning:
 
 
 class _Pruning(Observer):
-    """Reports every epoch to a trial, and ends it if others were better by then."""
+    """An observer that reports epochs to a trial, and ends it if others were better by then."""
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
@@ -146,7 +146,7 @@ def run_trial(arm: Arm, store: Store) -> None:
     """Run one more trial in this process: train on validation data, never look at the test part.
 
     Settings that cannot work (feedback not finite, a network that cannot be calibrated) fail the
-    trial, and with that count as tried.
+    trial, and then count as tried.
     """
     epochs = arm.search.epochs or arm.config({}, 0).epochs
     loaded = optuna.load_study(storage=store.open(), study_name=store.name(arm.name))
@@ -171,7 +171,7 @@ def run_trial(arm: Arm, store: Store) -> None:
 
 
 def _over_budget(loaded: optuna.Study, trial: Trial, arm: Arm) -> bool:
-    """Did other sessions take the last trials of the budget between counting and asking?"""
+    """Whether other sessions took the last trials of the budget between counting and asking."""
     before = [
         each
         for each in loaded.get_trials(deepcopy=False, states=(TrialState.RUNNING, *_SPENT))
@@ -181,7 +181,7 @@ def _over_budget(loaded: optuna.Study, trial: Trial, arm: Arm) -> bool:
 
 
 def _try(loaded: optuna.Study, trial: Trial, arm: Arm) -> None:
-    """Train with the values of a trial, and tell how it went."""
+    """Train with the values of a trial, and report the result."""
     values = suggest(trial, arm.tune)
     try:
         config = arm.config(values, arm.search.seed, arm.search.epochs)
@@ -214,7 +214,7 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
 
 
 def importances(store: Store, name: str) -> dict[str, float]:
-    """How much of the variance of the accuracy each key accounts for (fANOVA); none if unknown.
+    """The share of the variance of the accuracy of each key (fANOVA); empty if unknown.
 
     Source: Hutter, Hoos, Leyton-Brown, *An Efficient Approach for Assessing Hyperparameter
     Importance*, ICML 2014.

@@ -29,7 +29,7 @@ __all__ = ["main"]
 
 
 def main(job: Path) -> int:
-    """Do what a job file says; the exit code."""
+    """Do what a job file says; gives the exit code."""
     _die_with_the_parent()
     todo = read_json(job)
     torch.set_num_threads(todo["threads"])

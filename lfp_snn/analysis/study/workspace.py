@@ -19,13 +19,13 @@ __all__ = ["workspace"]
 
 @contextmanager
 def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> Iterator[BinaryIO]:
-    """The folder of a study: new, or one in which the same was asked for.
+    """Open the folder of a study: a new one, or one of the same study.
 
     Args:
-        folder: where everything goes.
-        asked: what makes the study what it is, as JSON takes it. What is there may have
-            more, or less, but not something else: an arm can join later.
-        shared: let other sessions that share it work in the folder at the same time.
+        folder: the folder that everything goes to.
+        asked: the identity of the study, as JSON takes it. The folder may hold more, or less, but
+            not something else: an arm can join later.
+        shared: whether other sessions that share it may work in the folder at the same time.
 
     Yields:
         A lock, held as long as the study or a process of it lives.
@@ -55,7 +55,7 @@ def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> I
 
 
 def _same(before: Any, now: Any) -> bool:
-    """Whether the same is asked for; of arms, which may write defaults or leave them out."""
+    """Whether two identities are the same; arms may write defaults or leave them out."""
     if before == now:
         return True
     if not (isinstance(before, dict) and isinstance(now, dict) and "base" in before.keys() & now):

@@ -13,7 +13,7 @@ __all__ = ["importance"]
 
 
 def importance(shares: Mapping[str, float]) -> Figure:
-    """How much each searched key mattered: its share of the variance of the accuracy."""
+    """A figure of the importance of each searched key: its share of the accuracy's variance."""
     ordered = sorted(shares.items(), key=lambda item: item[1])
     with style(**{"axes.grid.axis": "x"}):
         figure = Figure(figsize=(WIDTH, 0.32 * len(ordered) + 1.0), layout="constrained")

@@ -1,4 +1,4 @@
-"""What a sweep found: its trials, the best of them, and which settings mattered."""
+"""The findings of a sweep: its trials, the best of them, and which settings mattered."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["SweepFindings", "gather"]
 
 @dataclass(frozen=True)
 class SweepFindings(Findings):
-    """The trials of a sweep.
+    """The findings of a sweep.
 
     Attributes:
-        trials: all that were spent.
-        values: of the best one.
-        best: its validation accuracy.
-        importance: how much each key mattered; empty if too few trials were completed to tell.
-        data: name, source and sizes of the data.
+        trials: all trials that were spent.
+        values: the values of the best trial.
+        best: the validation accuracy of the best trial.
+        importance: the importance of each key; empty if too few trials were completed to tell.
+        data: the name, source and sizes of the data.
     """
 
     trials: Sequence[FrozenTrial]
@@ -47,12 +47,12 @@ class SweepFindings(Findings):
 
     @property
     def columns(self) -> list[str]:
-        """Titles of :meth:`rows`: those of every trial, then the keys that were searched."""
+        """The titles of :meth:`rows`: those of every trial, then the keys that were searched."""
         keys = dict.fromkeys(key for trial in self.trials for key in trial.params)
         return ["trial", "validation", "state", *keys]
 
     def rows(self) -> Iterator[list[str]]:
-        """A row a trial, the best first."""
+        """The rows of the trials, the best first."""
         _, _, _, *keys = self.columns
         for trial in sorted(self.trials, key=lambda trial: -(trial.value or 0.0)):
             yield [

@@ -16,7 +16,8 @@ __all__ = ["write_sweep"]
 def write_sweep(findings: SweepFindings, folder: Path, name: str) -> Path:
     """Write ``report.html``, ``figures/``, ``results.json`` and ``trials.csv``.
 
-    Into ``folder``, which exists, for the experiment ``name``. Returns the path of the page.
+    The files go into ``folder``, which exists, for the experiment ``name``. Returns the path of the
+    page.
 
     Raises:
         RunError: something cannot be written.

@@ -15,7 +15,7 @@ class Sweep(Section):
     """The section ``sweep`` of a config.
 
     Attributes:
-        search: how much is tried.
+        search: the budget of the search.
         tune: what is searched.
     """
 

@@ -18,7 +18,7 @@ __all__ = ["SweepStudy"]
 
 @dataclass(frozen=True)
 class SweepStudy(Study, section="sweep"):
-    """A search; its one arm is called ``sweep``."""
+    """The study of a search; its one arm is called ``sweep``."""
 
     config_class = SweepConfig
 
@@ -33,7 +33,7 @@ class SweepStudy(Study, section="sweep"):
 
     @property
     def arm(self) -> Arm:
-        """What is searched."""
+        """The arm that is searched."""
         return self.arms[0]
 
     @override

@@ -1,10 +1,10 @@
 """Convolution with LIF neurons and a pooling that does not overlap, on lists of active inputs.
 
-One sample at a time: its map of membranes stays in the cache, events are added and neurons stepped
-in one pass (tables: :mod:`lfp_snn.backends.events.geometry`). Of the size T x B x neurons only one
-bit each is stored, and the membranes while they are few. Otherwise the backward pass repeats the
-forward steps from membranes kept every ``every`` steps, with the same additions in the same order,
-and so finds the same bits.
+Samples are taken one at a time: the map of membranes stays in the cache, and events are added and
+neurons stepped in one pass (tables: :mod:`lfp_snn.backends.events.geometry`). Of each neuron and
+step only one bit is stored, and the membranes while they are few. Otherwise the backward pass
+repeats the forward steps from membranes kept every ``every`` steps, with the same additions in the
+same order, and so finds the same bits.
 """
 
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ BPTT keeps several arrays of that size per layer.
 
 
 class ConvTrace(NamedTuple):
-    """What a forward pass leaves for the backward pass; it lives in the layer's workspace.
+    """The trace of a forward pass for the backward pass; it lives in the layer's workspace.
 
     ``out`` lists what leaves the stage (spikes, or what was pooled from them). ``bits`` uint64
     [B*T, lanes/64] are the neurons' spikes by lane, ``record`` the membranes of all steps or of
@@ -62,10 +62,10 @@ class ConvTrace(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """Where a rule asks a convolution for credit, also at silence.
+    """The places where a rule asks a convolution for credit, also at silence.
 
-    ``entries`` of the stage's output, what left there as their values (0 where nothing did), and
-    ``reach`` uint64 [B*T, lanes/64], the silent neurons that this credit goes to.
+    ``entries`` lists places of the stage's output, with what left there as values (0 where nothing
+    did); ``reach`` uint64 [B*T, lanes/64] has the silent neurons that this credit goes to.
     """
 
     entries: Lists
@@ -80,7 +80,7 @@ class Normed(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What arrived at the neurons of a layer: see the arguments of :func:`conv_backward`."""
+    """The credit that arrived at the neurons of a layer, as arguments of :func:`conv_backward`."""
 
     reward: np.ndarray | None
     credit: np.ndarray | None
@@ -88,7 +88,7 @@ class Sent(NamedTuple):
     as_credit: bool
 
     def returned(self, trace: ConvTrace) -> Returned:
-        """The same as the kernels take it."""
+        """What arrived, in the form that the kernels take."""
         if (self.reward is None) == (self.credit is None):
             raise ValueError("a convolution takes back either a reward or a credit")
         dtype, words = trace.state.dtype, trace.bits.shape[1]
@@ -104,7 +104,7 @@ class Sent(NamedTuple):
 
 
 def _to_lanes(x: np.ndarray, order: np.ndarray, empty: float, dtype: np.dtype) -> np.ndarray:
-    """[..., units] in (channel, row, column) order, or of size 1, laid out by lane."""
+    """An array [..., units] in (channel, row, column) order, or of size 1, laid out by lane."""
     lanes = np.full((*x.shape[:-1], order.size), empty, dtype)
     lanes[..., order >= 0] = x if x.shape[-1] == 1 else x[..., order[order >= 0]]
     return lanes
@@ -143,13 +143,13 @@ def laid_out(
 
 
 def span_of(batch: int, steps: int, lengths: np.ndarray | None) -> Span:
-    """Steps of every sample, T where nothing else is told."""
+    """The steps of every sample, T where ``lengths`` is None."""
     whole = np.full(batch, steps, np.int64) if lengths is None else lengths.astype(np.int64)
     return Span(whole, steps)
 
 
 def pieces_of(batch: int) -> int:
-    """Into how many pieces a batch is cut whose sums are added up apart."""
+    """The number of pieces that a batch is cut into, whose sums are added up apart."""
     return min(_PARTS, batch)
 
 
@@ -170,17 +170,18 @@ def conv_forward(
     """Convolution at the active inputs, the neurons' step and a pooling, over all of T.
 
     Args:
-        x: input of B*T frames of (channel, row, column).
-        steps: T.
-        shape: of the convolution.
-        weight: [outputs, channels / groups, *kernel], float32 or float64; the dtype of the rest.
-        bias: [outputs] or ``None``.
-        neuron: constants, of size 1 or one per neuron in (channel, row, column) order.
-        work: buffers; the trace lives in them until the layer's next forward pass.
-        pooling: of the spikes, disjoint; the output is then that of the pooling.
-        lengths: int [B], see :mod:`lfp_snn.lif`.
-        state: membranes [B, ...] before the first step; zero if ``None``.
-        record: keep what the backward pass needs.
+        x: the input, lists of B*T frames of (channel, row, column).
+        steps: T, the number of time steps.
+        shape: the shape of the convolution.
+        weight: the weight [outputs, channels / groups, *kernel], float32 or float64, which is the
+            dtype of everything else too.
+        bias: the bias [outputs] or ``None``.
+        neuron: the constants, of size 1 or one per neuron in (channel, row, column) order.
+        work: the buffers; the trace lives in them until the layer's next forward pass.
+        pooling: a pooling of the spikes with disjoint windows; its result is then the output.
+        lengths: the steps of each sample, int [B] (:mod:`lfp_snn.lif`).
+        state: the membranes [B, ...] before the first step; zero if ``None``.
+        record: whether to keep what the backward pass needs.
     """
     layout, dtype = geometry(shape), weight.dtype
     tables = layout.tables
@@ -205,7 +206,7 @@ def conv_forward(
 def _open_record(
     batch: int, steps: int, tables: Tables, neuron: Neuron, dtype: np.dtype, work: Workspace
 ) -> Record:
-    """Room for all membranes, or for as many as the backward pass repeats the others from."""
+    """Open room for all membranes, or for the ones from which the others are repeated."""
     maps = 2 if keeps_u(neuron.dynamics) else 1
     step = maps * tables.lanes * dtype.itemsize
     whole = batch * steps * step <= _STORE
@@ -246,23 +247,24 @@ def conv_backward(
     """Feedback of the layer and credit of its input, one value per entry of it.
 
     Args:
-        trace: of the forward pass, recorded.
-        weight: as in the forward pass.
-        bias: as in the forward pass.
-        neuron: as in the forward pass.
-        split: stabiliser of the denominator, or the split that it stands for.
-        work: buffers (may be those of the forward pass); the results live in them.
-        reward: ``R`` dense [B, T, units] (an output layer without pooling), or
-        credit: one value per entry of ``trace.out``, or of those
-        opened: of :func:`conv_open`, where the rule gives credit to silent neurons.
-        as_credit: the reward is credit, for such a rule.
-        input_credit: whether the credit of the input is wanted, or at which entries of it, among
-            which are its own.
-        carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
-        shares: of a rule that tells signs apart; the input must not be negative then.
-        scaled: feedback with the factor ``|w|``; else the sums without it.
-        normed: of :func:`~lfp_snn.backends.events.conv_norm.through_norm`, where credit goes
-            through the statistics of a norm.
+        trace: the recorded trace of the forward pass.
+        weight: the weight of the forward pass.
+        bias: the bias of the forward pass.
+        neuron: the constants of the forward pass.
+        split: the stabiliser of the denominator, or the split that it stands for.
+        work: the buffers (may be those of the forward pass); the results live in them.
+        reward: the reward ``R``, dense [B, T, units] (an output layer without pooling).
+        credit: the credit in the place of a reward, one value per entry of ``trace.out``, or per
+            entry of ``opened``.
+        opened: the result of :func:`conv_open`, where the rule gives credit to silent neurons.
+        as_credit: whether the reward is credit, for such a rule.
+        input_credit: whether the credit of the input is wanted, or the entries at which it is
+            wanted, among them the input's own.
+        carried: ``M``, as in :func:`~lfp_snn.backends.events.scan.credit_scan`.
+        shares: the sharing of a rule that tells signs apart; the input must not be negative then.
+        scaled: whether feedback has the factor ``|w|``; otherwise it is the sums without it.
+        normed: the result of :func:`~lfp_snn.backends.events.conv_norm.through_norm`, where credit
+            goes through the statistics of a norm.
     """
     shape, layout, dtype = trace.shape, geometry(trace.shape), weight.dtype
     tables, x = layout.tables, trace.x
@@ -309,7 +311,7 @@ def send_back(
     normed: Normed | None,
     *into: Any,
 ) -> np.ndarray:
-    """Run the kernel, which writes ``into`` what it adds up; ``M`` [B, lanes] for steps before."""
+    """Run the kernel, which adds up in ``into``; gives ``M`` [B, lanes] for the steps before."""
     layout, dtype = geometry(trace.shape), trace.state.dtype
     whole = trace.synapse
     halves = (whole, whole) if shares is None else _by_sign(whole)
@@ -336,10 +338,10 @@ def conv_open(trace: ConvTrace, neuron: Neuron, rule: Counted, work: Workspace) 
     A maximum over a silent window stands for its first unit, as torch has it.
 
     Args:
-        trace: of the forward pass, recorded.
-        neuron: as in the forward pass.
-        rule: says where the gate is.
-        work: buffers, of which the result lives in.
+        trace: the recorded trace of the forward pass.
+        neuron: the constants of the forward pass.
+        rule: the rule that says where the gate is open.
+        work: the buffers in which the result lives.
     """
     shape, layout, dtype = trace.shape, geometry(trace.shape), trace.state.dtype
     outlet = _outlet(layout, trace.pooling, shape, dtype)

@@ -1,4 +1,4 @@
-"""Kernels of :mod:`lfp_snn.backends.events.conv`, backwards: one sample, one map at a time."""
+"""Backward kernels of :mod:`lfp_snn.backends.events.conv`: one sample, one map at a time."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from lfp_snn.backends.events.vectors import LANES
 
 
 class Outlet(NamedTuple):
-    """Where the spike of each lane leaves the stage (-1: nowhere) and its share there.
+    """The output that the spike of each lane falls on (-1: none), and the spike's share there.
 
     ``first_only``: only the first spike of an output takes its credit.
     """
@@ -33,9 +33,9 @@ class Outlet(NamedTuple):
 
 
 class Cancelled(NamedTuple):
-    """What a norm of the currents leaves out of their credit, ``offset + slope * current``.
+    """The credit that a norm of the currents leaves out, ``offset + slope * current``.
 
-    By place in a row of each group [groups * width]; empty where nothing is left out.
+    Both are by place in a row of each group [groups * width], and empty where nothing is left out.
     """
 
     offset: np.ndarray
@@ -43,7 +43,7 @@ class Cancelled(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What comes back to the stage: a credit per entry of its output, or a dense reward.
+    """The credit that comes back to the stage, one per entry of its output, or a dense reward.
 
     ``reach`` uint64 [B*T, lanes/64]: silent neurons that credit reaches, if it does so at all.
     """
@@ -224,7 +224,7 @@ def _reach_sample(b, tables, x, synapse, cells, span, window, record, bits, reac
 
 @njit(cache=True, parallel=True)
 def reach_silent(tables, x, synapse, cells, span, window, record, bits, reached, reach):  # type: ignore[no-untyped-def]
-    """All samples; see :func:`lfp_snn.backends.events.conv.conv_open`."""
+    """Reach the silent neurons of all samples (:func:`lfp_snn.backends.events.conv.conv_open`)."""
     for b in prange(span.lengths.size):
         _reach_sample(
             np.int64(b), tables, x, synapse, cells, span, window, record, bits, reached, reach
@@ -289,7 +289,7 @@ def backward(  # type: ignore[no-untyped-def]
     tables, x, asked, synapse, first, second, shares, cells, span, form, eps, record, bits, outlet,
     back, raw, cancelled, products, handed, sums, bias_sums, wanted, credit,
 ):  # fmt: skip
-    """All samples backwards; see :func:`lfp_snn.backends.events.conv.conv_backward`.
+    """Go back through all samples (:func:`lfp_snn.backends.events.conv.conv_backward`).
 
     Credit goes back through the synapse ``first``. If there are two sums for each weight, the rule
     shares by sign: ``first`` has the positive weights then, and ``second`` the negative ones. If

@@ -1,4 +1,4 @@
-"""Kernels of :mod:`lfp_snn.backends.events.conv`, forwards: one sample, one map at a time."""
+"""Forward kernels of :mod:`lfp_snn.backends.events.conv`: one sample, one map at a time."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from lfp_snn.backends.events.vectors import LANES
 class SynapseLayout(NamedTuple):
     """Weights in the layout of the tables, and the bias of the map's rows.
 
-    ``step``: from one row to the next, 0 where all rows are alike; one row stays in the L1 cache.
+    ``step`` leads from one row to the next; it is 0 where all rows are alike, so that one row stays
+    in the L1 cache.
     """
 
     weight: np.ndarray
@@ -22,7 +23,10 @@ class SynapseLayout(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Constants of the neurons by lane (``step`` as in Synapse), and the code of their dynamics."""
+    """The constants of the neurons by lane, and the code of their dynamics.
+
+    ``step`` leads from one row to the next, as in :class:`SynapseLayout`.
+    """
 
     beta: np.ndarray
     theta: np.ndarray
@@ -31,7 +35,7 @@ class Cells(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Steps of every sample, and of a batch."""
+    """The steps of every sample, and of the batch."""
 
     lengths: np.ndarray
     steps: int
@@ -66,9 +70,9 @@ def bank_end(tables, x, e, stop):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def having(tables, x, start, stop, line):  # type: ignore[no-untyped-def]
-    """Which of the entries have a line, that is, the row of outputs exists.
+    """The entries that have a line, that is, whose row of outputs exists.
 
-    Entries of one bank ascend, so that those which have it are neighbours.
+    The entries of one bank ascend, so that the ones which have the line are neighbours.
     """
     while start < stop and not _has_line(tables, x.indices[start], line):
         start += 1
@@ -150,7 +154,7 @@ def _forward_sample(b, tables, x, synapse, cells, span, state, record, bits):  #
 
 @njit(cache=True, parallel=True)
 def forward(tables, x, synapse, cells, span, state, record, bits):  # type: ignore[no-untyped-def]
-    """All samples forwards; see :func:`lfp_snn.backends.events.conv.conv_forward`."""
+    """Run all samples forwards (:func:`lfp_snn.backends.events.conv.conv_forward`)."""
     for b in prange(span.lengths.size):
         _forward_sample(np.int64(b), tables, x, synapse, cells, span, state, record, bits)
 
@@ -173,7 +177,7 @@ def _moments_part(begin_b, end_b, tables, x, synapse, span, sums):  # type: igno
 
 @njit(cache=True, parallel=True)
 def moments(tables, x, synapse, span, sums):  # type: ignore[no-untyped-def]
-    """Sums of currents and of their squares, float64 [pieces, 2, groups * width]."""
+    """The sums of the currents and of their squares, float64 [pieces, 2, groups * width]."""
     pieces, batch = sums.shape[0], span.lengths.size
     for part in prange(pieces):
         _moments_part(
@@ -184,7 +188,7 @@ def moments(tables, x, synapse, span, sums):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def repeat(tables, x, synapse, cells, first, begin, end, current, w, u, unread):  # type: ignore[no-untyped-def]
-    """Membranes of the steps begin to end of a sample once more, into w from row 1 on (and u)."""
+    """Repeat the steps begin to end of a sample; membranes go into w from row 1 on (and into u)."""
     lanes = tables.lanes
     for t in range(begin, end):
         at = (t - begin) * lanes

@@ -1,4 +1,4 @@
-"""Normalisation of a convolution's currents: their statistics, and the way back through those."""
+"""The normalisation of a convolution's currents: statistics, and the way back through them."""
 
 import numpy as np
 
@@ -22,11 +22,11 @@ def current_moments(
     *,
     lengths: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Sums over all frames that run and all places, of each channel of the currents.
+    """The sums of each channel of the currents, over all frames that run and all places.
 
     Returns:
-        The sum of the currents and that of their squares, float64 [outputs], and of how many values
-        they are.
+        The sum of the currents and the sum of their squares, float64 [outputs] both, and the number
+        of values that were added.
     """
     batch, layout = (x.indptr.size - 1) // steps, geometry(shape)
     span = conv.span_of(batch, steps, lengths)
@@ -50,15 +50,16 @@ def credit_products(
     """Sums of the credit ``n`` of what was normalised and of ``n`` times the current, by channel.
 
     Args:
-        trace: of the forward pass over a whole sequence, which had the norm in its weights.
-        neuron: as in the forward pass.
-        split: as for :func:`~lfp_snn.backends.events.conv.conv_backward`.
-        sent: what arrived.
-        normed: of :func:`through_norm`, with nothing left out.
-        work: buffers.
+        trace: the trace of the forward pass over a whole sequence, which had the norm in its
+            weights.
+        neuron: the constants of the forward pass.
+        split: the split, as :func:`~lfp_snn.backends.events.conv.conv_backward` takes it.
+        sent: what arrived at the neurons.
+        normed: the result of :func:`through_norm`, with nothing left out.
+        work: the buffers.
 
     Returns:
-        Both float64 [outputs].
+        Both sums, float64 [outputs].
     """
     shape, layout, dtype = trace.shape, geometry(trace.shape), trace.state.dtype
     pieces = conv.pieces_of(trace.span.lengths.size)
@@ -79,14 +80,14 @@ def through_norm(
     work: Workspace,
     cancelled: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> conv.Normed:
-    """What the kernels leave out of the credit ``n``: ``offset + slope * current``, by channel.
+    """The credit that the kernels leave out of ``n``: ``offset + slope * current``, by channel.
 
     Args:
-        shape: of the convolution.
-        weight: without the norm.
-        bias: without the norm.
-        work: buffers, in which the result lives.
-        cancelled: offset and slope [outputs], or None for nothing.
+        shape: the shape of the convolution.
+        weight: the weight without the norm.
+        bias: the bias without the norm.
+        work: the buffers in which the result lives.
+        cancelled: offset and slope [outputs], or None if nothing is left out.
     """
     synapse, dtype = _without_norm(weight, bias, shape, work), weight.dtype
     if cancelled is None:
@@ -106,7 +107,7 @@ def _without_norm(
 
 
 def _width(layout: Geometry, shape: ConvShape) -> int:
-    """Places in a row of each group."""
+    """The number of places in a row of each group."""
     return shape.groups * layout.tables.width
 
 

@@ -1,4 +1,4 @@
-"""The formulas of rules as the kernels take them, by name."""
+"""The formulas of rules, by name, in the form that the kernels take."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ SHARINGS: Mapping[str, Callable[[Formula], Shares | None]] = {
 
 
 def split_of(formula: Formula) -> float | Counted:
-    """A split as the kernels take it."""
+    """The split of a rule, in the form that the kernels take."""
     return SPLITS[formula.name](formula)
 
 
 def shares_of(formula: Formula) -> Shares | None:
-    """A sharing as the kernels take it."""
+    """The sharing of a rule, in the form that the kernels take."""
     return SHARINGS[formula.name](formula)

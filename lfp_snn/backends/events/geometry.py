@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class ConvShape:
-    """Shape of a Conv2d (a Conv1d has height 1): sizes as (height, width)."""
+    """The shape of a Conv2d (a Conv1d has height 1): sizes as (height, width)."""
 
     channels: int
     size: Pair
@@ -35,7 +35,7 @@ class ConvShape:
 
     @property
     def out_size(self) -> Pair:
-        """(height, width) of the map of neurons."""
+        """The size (height, width) of the map of neurons."""
         height, width = (
             (n + 2 * p - d * (k - 1) - 1) // s + 1
             for n, p, d, k, s in zip(
@@ -46,13 +46,13 @@ class ConvShape:
 
     @property
     def units(self) -> int:
-        """Number of neurons."""
+        """The number of neurons."""
         height, width = self.out_size
         return self.outputs * height * width
 
 
 class Tables(NamedTuple):
-    """What the kernels read; offsets count elements.
+    """The tables that the kernels read; offsets count elements.
 
     Per input unit: where line 0 of its weights lies (``bank``) and lands in the map (``place``, for
     a line that exists), and its lines ``first`` to ``stop``, those whose row of outputs exists.
@@ -80,7 +80,7 @@ class Tables(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Tables, and the order of lanes and weights.
+    """The tables of a convolution, and the order of its lanes and weights.
 
     ``order`` [lanes] is the flat (channel, row, column) index of the neuron in a lane, -1 in the
     padding; ``gather`` the flat index of the weight at each place of the layout, -1 for a zero.
@@ -92,9 +92,10 @@ class Geometry(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """One axis: per phase of the stride the taps in order of the output that they reach.
+    """One axis: the taps of each phase of the stride, in order of the output that they reach.
 
-    Per input its phase and the output that its first tap reaches; ``step`` between outputs.
+    Every input has its phase and the output that its first tap reaches; ``step`` lies between
+    outputs.
     """
 
     taps: list[list[int]]

@@ -1,8 +1,8 @@
 """Fully connected layer with LIF neurons, on lists of active inputs.
 
 Outputs are worked on in blocks of 64: a block of weights ``[in, 64]`` stays in a core's cache while
-the samples stream by, its 64 sums stay in registers. The feedback of a block is the same gather the
-other way round: per input, the credits of the frames in which it was active.
+the samples stream by, and its 64 sums stay in registers. The feedback of a block gathers the other
+way round: for every input, the credits of the frames in which it was active.
 """
 
 from typing import NamedTuple
@@ -43,7 +43,7 @@ _SLAB = 128
 
 
 class LinearTrace(NamedTuple):
-    """A trace together with what the synapse needs backwards: input and weights in blocks."""
+    """The trace of a linear layer: the neurons' trace, the input, and the weights in blocks."""
 
     neurons: Trace
     x: Lists
@@ -52,7 +52,7 @@ class LinearTrace(NamedTuple):
 
 @njit(cache=True, parallel=True)
 def _cut(weight, blocks):  # type: ignore[no-untyped-def]
-    """Weight [out, in] -> blocks [ceil(out/64), in, 64], zeros beyond out."""
+    """Cut a weight [out, in] into blocks [ceil(out/64), in, 64], with zeros beyond out."""
     outputs, inputs = weight.shape
     flat_weight, flat_blocks = weight.reshape(-1), blocks.reshape(-1)
     parts = -(-inputs // _SLAB)
@@ -73,7 +73,7 @@ def _cut(weight, blocks):  # type: ignore[no-untyped-def]
 
 
 def cut_weight(weight: np.ndarray, work: Workspace) -> np.ndarray:
-    """The weight [out, in] as blocks [ceil(out/64), in, 64], zero beyond out; lives in ``work``."""
+    """The weight [out, in] as blocks [ceil(out/64), in, 64], zero beyond out; in ``work``."""
     outputs, inputs = weight.shape
     blocks = work.get("weight", (-(-outputs // BLOCK), inputs, BLOCK), weight.dtype)
     _cut(weight, blocks)
@@ -134,18 +134,19 @@ def linear_forward(
     state: np.ndarray | None = None,
     record: bool = True,
 ) -> LinearTrace:
-    """``I = W x + b`` at the active inputs and the neurons' step, over all of T.
+    """The current ``I = W x + b`` at the active inputs and the neurons' step, over all of T.
 
     Args:
-        x: input of B*T frames.
-        steps: T.
-        weight: [out, in], C-contiguous, float32 or float64; the dtype of all that follows.
-        bias: [out] or ``None``.
-        neuron: constants of the ``out`` neurons.
-        work: buffers; the trace lives in them until the layer's next forward pass.
-        lengths: int [B], see :mod:`lfp_snn.lif`.
-        state: membranes [B, out] before the first step; zero if ``None``.
-        record: keep the membranes for the backward pass.
+        x: the input, lists of B*T frames.
+        steps: T, the number of time steps.
+        weight: the weight [out, in], C-contiguous, float32 or float64, which is the dtype of all
+            that follows.
+        bias: the bias [out] or ``None``.
+        neuron: the constants of the ``out`` neurons.
+        work: the buffers; the trace lives in them until the layer's next forward pass.
+        lengths: the steps of each sample, int [B] (:mod:`lfp_snn.lif`).
+        state: the membranes [B, out] before the first step; zero if ``None``.
+        record: whether to keep the membranes for the backward pass.
     """
     outputs = weight.shape[0]
     dtype = weight.dtype
@@ -169,7 +170,7 @@ def linear_forward(
 
 @njit(cache=True, parallel=True)
 def _feedback(starts, frames, values, step, n, blocks, scaled, sign, feedback):  # type: ignore[no-untyped-def]
-    """Feedback of (j, i): |w_ji| sum_f x_fi n_fj, every sum by one thread and in the order of f.
+    """The feedback of (j, i), |w_ji| sum_f x_fi n_fj, summed by one thread in the order of f.
 
     Without ``scaled`` the factor |w| is left out. With a ``sign`` only weights of that sign take
     part (zero counts as positive), and negative ones are added to what is there: one credit after
@@ -213,7 +214,7 @@ def _feedback(starts, frames, values, step, n, blocks, scaled, sign, feedback): 
 
 @njit(cache=True, parallel=True)
 def _bias_feedback(n, bias, scaled, sign, feedback):  # type: ignore[no-untyped-def]
-    """Feedback of j: |b_j| sum_f n_fj; n is [blocks, F, 64]. See :func:`_feedback`."""
+    """Feedback of the bias of j, |b_j| sum_f n_fj, as :func:`_feedback`; n is [blocks, F, 64]."""
     for k in prange(n.shape[0]):
         sums = np.zeros(BLOCK, n.dtype)
         for f in range(n.shape[1]):
@@ -252,7 +253,7 @@ def _share(indptr, indices, values, step, blocks, bias, shares, n, other):  # ty
 
 @njit(cache=True, parallel=True)
 def _credit(indptr, indices, n, other, blocks, inputs, credit):  # type: ignore[no-untyped-def]
-    """Credit of entry e: sum_j w_ij n_fj; block after block while it is in the cache.
+    """The credit of entry e, sum_j w_ij n_fj, block after block while it is in the cache.
 
     Negative weights take the ``other`` instead of n; that may be n itself.
     """
@@ -288,20 +289,22 @@ def linear_backward(
     """Feedback of the layer and credit of its input, ``c_i = sum_j w_ij n_j`` per entry of it.
 
     Args:
-        trace: of the forward pass, recorded.
-        neuron: as in the forward pass.
-        bias: as in the forward pass.
-        split: stabiliser of the denominator, or the split that it stands for.
-        work: buffers (may be those of the forward pass); the results live in them.
-        reward: ``R`` dense [B, T, out] (an output layer), or
-        credit: one value per entry of the layer's output list, or of
-        entries: see :func:`~lfp_snn.backends.events.scan.credit_scan`, as for ``as_credit``.
-        as_credit: the reward is credit.
-        input_credit: whether the credit of the input is wanted, or at which entries of it.
-        feedback: [out, in], where to write the feedback of the weight; a buffer if ``None``.
-        shares: of a rule that tells signs apart; the input must not be negative then.
-        scaled: feedback with the factor ``|w|``; else the sums without it.
-        carried: see :func:`~lfp_snn.backends.events.scan.credit_scan`.
+        trace: the recorded trace of the forward pass.
+        neuron: the constants of the forward pass.
+        bias: the bias of the forward pass.
+        split: the stabiliser of the denominator, or the split that it stands for.
+        work: the buffers (may be those of the forward pass); the results live in them.
+        reward: the reward ``R``, dense [B, T, out] (an output layer).
+        credit: the credit in the place of a reward, one value per entry of the layer's output list,
+            or per entry of ``entries``.
+        entries: the entries at which the credit is, where the rule asked for others than the
+            spikes (:func:`~lfp_snn.backends.events.scan.open_entries`).
+        as_credit: whether the reward is credit.
+        input_credit: whether the credit of the input is wanted, or the entries at which it is.
+        feedback: the array [out, in] for the feedback of the weight; a buffer if ``None``.
+        shares: the sharing of a rule that tells signs apart; the input must not be negative then.
+        scaled: whether feedback has the factor ``|w|``; otherwise it is the sums without it.
+        carried: ``M``, as in :func:`~lfp_snn.backends.events.scan.credit_scan`.
     """
     blocks, x = trace.blocks, trace.x
     dtype = blocks.dtype

@@ -1,8 +1,9 @@
 """Spike trains as lists: conversion from and to dense arrays and bitmaps, and transposition.
 
-A batch is CSR over the frames ``f = b * T + t`` (see :class:`lfp_snn.spikes.Spikes`). Inside a
-layer spikes are bits, 64 neurons a word: 32 times smaller than floats, and sorted by nature.
-Work is split by frames or samples, each of which one thread owns: nothing races.
+A batch is a compressed list of rows (CSR) over the frames ``f = b * T + t``, as in
+:class:`lfp_snn.spikes.Spikes`. Inside a layer spikes are bits, 64 neurons a word: 32 times smaller
+than floats, and sorted by nature. Work is split by frames or samples, each of which one thread
+owns: nothing races.
 """
 
 from typing import NamedTuple
@@ -26,14 +27,14 @@ class Lists(NamedTuple):
 
 
 def scales(lists: Lists, dtype: np.dtype) -> tuple[np.ndarray, int]:
-    """Values as the kernels take them: an array and the step from one entry to the next."""
+    """The values as the kernels take them: an array and the step from one entry to the next."""
     if lists.values is None:
         return np.ones(1, dtype), 0
     return np.ascontiguousarray(lists.values, dtype), 1
 
 
 class Entries(NamedTuple):
-    """Lists with their values as kernels take them: entry e has the value ``values[e * step]``."""
+    """Lists and values as kernels take them: entry e has the value ``values[e * step]``."""
 
     indptr: np.ndarray
     indices: np.ndarray
@@ -42,7 +43,7 @@ class Entries(NamedTuple):
 
 
 def entries(lists: Lists, dtype: np.dtype) -> Entries:
-    """Lists as kernels take them, values of the given dtype."""
+    """The lists as kernels take them, with values of the given dtype."""
     return Entries(lists.indptr, lists.indices, *scales(lists, dtype))
 
 
@@ -178,7 +179,7 @@ def _transpose(indptr, indices, values, step, parts, starts, frames, moved):  # 
 def transpose(
     lists: Lists, units: int, dtype: np.dtype, work: Workspace
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Entries sorted by unit, then by frame.
+    """The entries of lists, sorted by unit, then by frame.
 
     Returns ``starts`` int64 [units + 1], ``frames`` int32 [nnz], and the values with their step as
     in :func:`scales`. The order does not depend on the number of threads.

@@ -37,7 +37,7 @@ _I16 = ir.IntType(16)
 
 
 class Neuron(NamedTuple):
-    """Constants of a population of N neurons: ``beta`` and ``theta`` of size 1 or N, and a code."""
+    """The constants of N neurons: ``beta`` and ``theta`` of size 1 or N, and a code of dynamics."""
 
     beta: np.ndarray
     theta: np.ndarray
@@ -70,7 +70,7 @@ _CODES = (SUBTRACT, ZERO, NONE, SUBTRACT_NOW, ZERO_NOW)
 
 
 def kept_of(builder: Any, w: Any, theta: Any, code: int) -> tuple[Any, Any]:
-    """``v`` and the pending reset ``r``."""
+    """The kept part ``v`` of a membrane and the pending reset ``r``."""
     pending = builder.fcmp_ordered(">", w, theta)
     if code != ZERO:
         return w, pending
@@ -78,7 +78,7 @@ def kept_of(builder: Any, w: Any, theta: Any, code: int) -> tuple[Any, Any]:
 
 
 def _settled(builder: Any, u: Any, pending: Any, spike: Any, theta: Any, code: int) -> Any:
-    """``w`` of the variants without delay."""
+    """The stored membrane ``w`` of the variants without delay."""
     if code == ZERO_NOW:
         return builder.select(spike, ir.Constant(u.type, [0.0] * LANES), u)
     lower = builder.and_(spike, builder.not_(pending))

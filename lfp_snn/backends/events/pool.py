@@ -25,7 +25,7 @@ class Window(NamedTuple):
 
 
 class Pooling(NamedTuple):
-    """Tables of a pooling: unit i belongs to ``windows[starts[i]:starts[i + 1]]``, ascending.
+    """The tables of a pooling: unit i belongs to ``windows[starts[i]:starts[i + 1]]``, ascending.
 
     ``share`` [number of windows] is what one spike adds to its window: 1 for a maximum, 1 / size
     for an average. ``disjoint`` says that no unit belongs to two windows.
@@ -38,7 +38,7 @@ class Pooling(NamedTuple):
     disjoint: bool
 
     def target(self) -> np.ndarray:
-        """The window of every unit, -1 for none; only if disjoint."""
+        """The window of every unit, -1 for none; for disjoint windows only."""
         target = np.full(self.starts.size - 1, -1, np.int64)
         owned = np.diff(self.starts) > 0
         target[owned] = self.windows[self.starts[:-1][owned]]
@@ -46,7 +46,7 @@ class Pooling(NamedTuple):
 
 
 def windows(size: int, kernel: int, stride: int, padding: int, ceil: bool) -> tuple[Window, ...]:
-    """Windows of MaxPool and AvgPool (its padding counted in) along one axis."""
+    """The windows of MaxPool and AvgPool (whose padding counts in) along one axis."""
     span = size + 2 * padding - kernel
     count = (-(-span // stride) if ceil else span // stride) + 1
     if ceil and (count - 1) * stride >= size + padding:
@@ -59,7 +59,7 @@ def windows(size: int, kernel: int, stride: int, padding: int, ceil: bool) -> tu
 
 
 def adaptive_windows(size: int, count: int) -> tuple[Window, ...]:
-    """Windows of AdaptiveMaxPool and AdaptiveAvgPool along one axis."""
+    """The windows of AdaptiveMaxPool and AdaptiveAvgPool along one axis."""
     edges = [(k * size // count, -(-(k + 1) * size // count)) for k in range(count)]
     return tuple(Window(a, b, b - a) for a, b in edges)
 
@@ -239,7 +239,7 @@ def _hand_back(  # type: ignore[no-untyped-def]
 def pool_backward(
     x: Lists, out: Lists, credit: np.ndarray, pool: Pooling, steps: int, work: Workspace
 ) -> np.ndarray:
-    """Credit per entry of ``x`` from the credit per entry of ``out = pool_forward(x, ...)``.
+    """The credit per entry of ``x``, from the credit per entry of ``out = pool_forward(x, ...)``.
 
     An average hands its credit to every unit, times its share; a maximum to its first winner.
     """

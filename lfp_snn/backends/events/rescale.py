@@ -53,7 +53,7 @@ class Counted(NamedTuple):
 def split_and_form(split: float | Counted, *, dense: bool, as_credit: bool) -> tuple[float, int]:
     """``eps`` and the form of the step: :data:`RELEVANCE`, or a code of :func:`rescale_step`.
 
-    What is dense is a reward, relevance or credit, and knows no gate.
+    A dense reward, relevance or credit, has no gate.
     """
     if not isinstance(split, Counted):
         return split, RELEVANCE
@@ -64,10 +64,11 @@ def split_and_form(split: float | Counted, *, dense: bool, as_credit: bool) -> t
 
 @intrinsic
 def open_gate(typingctx, u, u_at, theta, constant_at, window, bits, word, length):  # type: ignore[no-untyped-def]
-    """Where credit passes, as bits from bit ``16 * word`` on: uint16, ``length`` neurons.
+    """Mark where credit passes, as bits from bit ``16 * word`` on: uint16, ``length`` neurons.
 
-    ``u > 0``, or under ``window`` ``|u - theta| < theta``; always where theta is infinite. A spike
-    that lies beyond the window is marked too, as relevance is told of all spikes.
+    The gate is ``u > 0``, or under ``window`` ``|u - theta| < theta``; it is always open where
+    theta is infinite. A spike that lies beyond the window is marked too, since relevance reaches
+    all spikes.
     """
     at = types.intp
     signature = types.void(u, at, theta, at, types.boolean, bits, at, at)
@@ -220,13 +221,13 @@ def open_rows(
     """The entries of rows of neurons at which the gate is open, their spikes as the values.
 
     Args:
-        u: membranes [B, T, P] that were compared, P a multiple of 64.
-        spikes: bits uint64 [B*T, P / 64].
-        theta: thresholds [P].
-        lengths: int64 [B].
-        units: neurons of the P.
-        window: the gate.
-        work: buffers; the lists live in them.
+        u: the membranes [B, T, P] that were compared, P a multiple of 64.
+        spikes: the spikes as bits, uint64 [B*T, P / 64].
+        theta: the thresholds [P].
+        lengths: the steps of each sample, int64 [B].
+        units: the number of neurons among the P.
+        window: whether the gate is the window; otherwise it is the positive one.
+        work: the buffers in which the lists live.
     """
     bits = work.get("open", spikes.shape, np.uint64)
     _open_rows(u, theta, window, lengths, units, bits)

@@ -20,7 +20,7 @@ from lfp_snn.backends.events.workspace import Workspace
 
 
 class Trace(NamedTuple):
-    """What a forward pass over a row of N neurons leaves; it lives in the layer's workspace.
+    """The trace of a forward pass over a row of N neurons; it lives in the layer's workspace.
 
     Rows are padded to P, the next multiple of 64. ``out`` lists the spikes, ``bits`` uint64
     [B*T, P/64] holds them too; ``w`` [B, T, P] are the membranes and ``u`` what was compared with
@@ -40,7 +40,7 @@ class Trace(NamedTuple):
 
 
 class SynapseFeedback(NamedTuple):
-    """Result of a backward pass: feedback of weight and bias, credit per entry of the input."""
+    """The result of a backward pass: feedback of weight and bias, credit per entry of the input."""
 
     weight: np.ndarray
     bias: np.ndarray | None
@@ -76,20 +76,20 @@ def open_trace(
 
 
 def close_trace(trace: Trace, work: Workspace) -> Trace:
-    """The trace with the spikes listed."""
+    """The trace of a finished pass, with the spikes listed."""
     return trace._replace(out=lists_from_bits(trace.bits, work))
 
 
 @njit(cache=True)
 def advance(state, held, current, beta, theta, j, code, w, u, at, bits, word, length):  # type: ignore[no-untyped-def]
-    """Step ``length`` neurons from j on; their membranes in ``state`` follow."""
+    """Step ``length`` neurons from j on, and update their membranes in ``state``."""
     fire(state, held, current, 0, beta, theta, j, code, w, at, u, at, bits, word, length)
     copy_run(state, held, w, at, length)
 
 
 @njit(cache=True)
 def stand_still(state, held, w, u, at, bits, word, length):  # type: ignore[no-untyped-def]
-    """A step after the end of the sample: no spike, the membrane stays."""
+    """Run a step after the end of the sample: no spike, and the membrane stays."""
     copy_run(w, at, state, held, length)
     copy_run(u, at, state, held, length)
     for q in range(length // LANES):
@@ -129,13 +129,13 @@ def lif_forward(
     """Run N neurons over ``currents`` [B, T, N], or [B, 1, N] for a constant current.
 
     Args:
-        currents: synaptic currents with bias, C-contiguous.
-        steps: T.
-        neuron: constants.
-        work: buffers; the trace lives in them.
-        lengths: int [B], see :mod:`lfp_snn.lif`.
-        state: membranes [B, N] before the first step; zero if ``None``.
-        record: keep the membranes for the backward pass.
+        currents: the synaptic currents with bias, C-contiguous.
+        steps: T, the number of time steps.
+        neuron: the constants of the neurons.
+        work: the buffers in which the trace lives.
+        lengths: the steps of each sample, int [B] (:mod:`lfp_snn.lif`).
+        state: the membranes [B, N] before the first step; zero if ``None``.
+        record: whether to keep the membranes for the backward pass.
     """
     batch, _, units = currents.shape
     dtype = currents.dtype
@@ -229,20 +229,23 @@ def credit_scan(
     layout: str = "frames",
     carried: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Credit ``n`` of the currents of a recorded trace (equations in :mod:`lfp_snn.lif`).
+    """The credit ``n`` of the currents of a recorded trace (equations in :mod:`lfp_snn.lif`).
 
     Args:
-        trace: of the forward pass, recorded.
-        neuron: the same constants.
-        split: stabiliser of the denominator, or the split that it stands for.
-        work: buffers; the result lives in them.
-        reward: ``R`` dense [B, T, N] (an output layer), or
-        credit: one value per entry of ``trace.out``, so that ``R = s * c``, or of
-        entries: at which the credit is, where the rule asked for others (:func:`open_entries`).
-        as_credit: the reward is credit, for a rule that counts it at silence too.
-        layout: "frames": [B*T, P]; "blocks": [P/64, B*T, 64]; "summed" over time: [B, P].
-        carried: ``M`` [B, N] (the numerator of ``k n``) from the steps that follow;
-            overwritten with that for the steps before.
+        trace: the recorded trace of the forward pass.
+        neuron: the constants of the forward pass.
+        split: the stabiliser of the denominator, or the split that it stands for.
+        work: the buffers in which the result lives.
+        reward: the reward ``R``, dense [B, T, N] (an output layer).
+        credit: the credit in the place of a reward, one value per entry of ``trace.out``, so that
+            ``R = s * c``, or per entry of ``entries``.
+        entries: the entries at which the credit is, where the rule asked for others than the
+            spikes (:func:`open_entries`).
+        as_credit: whether the reward is credit, for a rule that counts it at silence too.
+        layout: the layout of the result: "frames" [B*T, P], "blocks" [P/64, B*T, 64], or "summed"
+            over time [B, P].
+        carried: ``M`` [B, N] (the numerator of ``k n``) from the steps that follow; it is
+            overwritten with ``M`` for the steps before.
     """
     if (reward is None) == (credit is None):
         raise ValueError("credit_scan takes either a reward or a credit")
@@ -280,7 +283,7 @@ def credit_scan(
 def open_entries(trace: Trace, neuron: Neuron, rule: Counted, work: Workspace) -> Lists:
     """The entries of a recorded trace at which the gate of a rule is open.
 
-    Their values are the spikes, 0 or 1; the lists live in ``work``.
+    The values of the entries are the spikes, 0 or 1; the lists live in ``work``.
     """
     _, theta = constants(neuron, trace.units, trace.w.dtype)
     return open_rows(trace.u, trace.bits, theta, trace.lengths, trace.units, rule.window, work)

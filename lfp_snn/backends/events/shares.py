@@ -31,7 +31,7 @@ _I64 = ir.IntType(64)
 
 
 class Shares(NamedTuple):
-    """A rule that tells signs apart: its form, and what favours and what opposes is weighted with.
+    """A rule that tells signs apart: its form, and the weights of what favours and what opposes.
 
     ``favour`` and ``oppose`` are gamma and 1 for ``GAMMA``, alpha and beta for ``ALPHA_BETA``.
     """
@@ -41,7 +41,7 @@ class Shares(NamedTuple):
     oppose: float
 
     def of(self, dtype: np.dtype) -> "Shares":
-        """The same in the type of the kernels."""
+        """The rule with its weights in the floating type of the kernels."""
         return Shares(self.form, dtype.type(self.favour), dtype.type(self.oppose))
 
 

@@ -40,7 +40,7 @@ _I64 = ir.IntType(64)
 def _add_rows(
     context: Any, builder: Any, outs: list[tuple[Any, Any, int]], kinds: Any, args: Any
 ) -> Any:
-    """To every out (type, array, sign) the sum of what the picked rows have of that sign."""
+    """Emit code that adds, to each ``out`` (type, array, sign), the rows' parts of that sign."""
     at, rows, base, picks, scales, step, start, stop = args
     table = builder.gep(pointer(context, builder, kinds[1], rows), [base])
     picked = pointer(context, builder, kinds[3], picks)
@@ -73,9 +73,9 @@ def _add_rows(
 
 @intrinsic
 def add_rows(typingctx, sums, at, rows, base, picks, scales, step, start, stop):  # type: ignore[no-untyped-def]
-    """sums[at + l] += sum_e scales[e * step] * rows[base + 64 * picks[e] + l], 0 <= l < 64.
+    """Add rows: sums[at + l] += sum_e scales[e * step] * rows[base + 64 * picks[e] + l], l < 64.
 
-    e runs from start to stop; step is 1, or 0 for one common scale.
+    The entries e run from start to stop; step is 1, or 0 for one common scale.
     """
     size = types.intp
     signature = types.void(sums, size, rows, size, picks, scales, size, size, size)
@@ -91,7 +91,7 @@ def add_rows(typingctx, sums, at, rows, base, picks, scales, step, start, stop):
 def add_rows_by_sign(  # type: ignore[no-untyped-def]
     typingctx, positives, negatives, at, rows, base, picks, scales, step, start, stop
 ):
-    """:func:`add_rows` of the positive entries of the rows to one, of the negative to another."""
+    """Add rows as :func:`add_rows`, the positive entries to one sum, the negative to another."""
     size = types.intp
     signature = types.void(positives, negatives, size, rows, size, picks, scales, size, size, size)
 
@@ -104,7 +104,7 @@ def add_rows_by_sign(  # type: ignore[no-untyped-def]
 
 @intrinsic
 def add_run(typingctx, out, at, scale, run, base, length):  # type: ignore[no-untyped-def]
-    """out[at + l] += scale * run[base + l], 0 <= l < length; length is a multiple of LANES."""
+    """Add a run: out[at + l] += scale * run[base + l], l < length, a multiple of LANES."""
     signature = types.void(out, types.intp, scale, run, types.intp, types.intp)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -127,7 +127,7 @@ def add_run(typingctx, out, at, scale, run, base, length):  # type: ignore[no-un
 
 @intrinsic
 def copy_run(typingctx, out, at, run, base, length):  # type: ignore[no-untyped-def]
-    """out[at + l] = run[base + l], 0 <= l < length; length is a multiple of LANES."""
+    """Copy a run: out[at + l] = run[base + l], l < length, a multiple of LANES."""
     signature = types.void(out, types.intp, run, types.intp, types.intp)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -145,9 +145,9 @@ def copy_run(typingctx, out, at, run, base, length):  # type: ignore[no-untyped-
 
 @intrinsic
 def turn_tile(typingctx, out, at, out_step, table, base, step, add):  # type: ignore[no-untyped-def]
-    """A tile of LANES x LANES, transposed: out[at + l out_step + k] = table[base + k step + l].
+    """Transpose a tile of LANES x LANES: out[at + l out_step + k] = table[base + k step + l].
 
-    With ``add`` it is added to what is there.
+    With ``add`` the tile is added to what is there.
     """
     size = types.intp
     signature = types.void(out, size, size, table, size, size, types.boolean)
@@ -185,7 +185,7 @@ def turn_tile(typingctx, out, at, out_step, table, base, step, add):  # type: ig
 def add_line(  # type: ignore[no-untyped-def]
     typingctx, current, weight, at, units, place, shift, scales, step, start, stop, vectors
 ):
-    """One line of weights to the currents, for all entries that share it.
+    """Add one line of weights to the currents, for all entries that share it.
 
     For start <= e < stop and l < LANES * vectors (at most MOST vectors):
     ``current[place[units[e]] + shift + l] += scales[e * step] * weight[at + l]``.
@@ -232,7 +232,7 @@ def learn_line(  # type: ignore[no-untyped-def]
     typingctx, sums, at, weight, n, units, place, shift, scales, step, start, stop, partial,
     vectors, wanted,
 ):  # fmt: skip
-    """Feedback and credit of one line of weights, for all entries that share it.
+    """Add to feedback and credit of one line of weights, for all entries that share it.
 
     For start <= e < stop and l < LANES * vectors (at most MOST vectors), with the row
     ``n_e = n[place[units[e]] + shift:]``: ``sums[at + l] += sum_e scales[e * step] * n_e[l]``, and
@@ -310,7 +310,7 @@ def sum_vector(typingctx, run, base):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def dot_by_sign(typingctx, left, left_at, positive, negative, at, length):  # type: ignore[no-untyped-def]
-    """sum_l left[left_at + l] * right[at + l], 0 <= l < length, a multiple of LANES.
+    """The dot product sum_l left[left_at + l] * right[at + l], l < length, a multiple of LANES.
 
     The right is ``negative`` where the left is below zero, else ``positive``.
     """
@@ -339,7 +339,7 @@ def dot_by_sign(typingctx, left, left_at, positive, negative, at, length):  # ty
 
 @intrinsic
 def count_bits(typingctx, word):  # type: ignore[no-untyped-def]
-    """How many bits of a uint64 are set."""
+    """The number of set bits of a uint64."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return builder.ctpop(args[0])

@@ -1,4 +1,4 @@
-"""What the primitives of :mod:`~lfp_snn.backends.events.simd` are made of: vectors in LLVM's terms.
+"""Vectors in LLVM's terms, for the primitives of :mod:`~lfp_snn.backends.events.simd`.
 
 Each function emits instructions through an LLVM ``builder``; ``context`` is numba's for the
 processor, and ``array_type`` numba's type of an array. All vectors have LANES elements.
@@ -16,7 +16,7 @@ _I64 = ir.IntType(64)
 
 
 def pointer(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
-    """Where the elements of an array argument begin."""
+    """The pointer to the first element of an array argument."""
     return context.make_array(array_type)(context, builder, array).data
 
 
@@ -58,7 +58,7 @@ def vector_function(builder: Any, name: str, vector: Any, arguments: int) -> Any
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c``, fused where the processor can."""
+    """The sum ``a * b + c``, fused where the processor can."""
     return builder.call(vector_function(builder, "fmuladd", a.type, 3), [a, b, c])
 
 
@@ -86,7 +86,7 @@ def jump_table(builder: Any, choice: Any, cases: list[tuple[int, Callable[[], No
 
 
 def part_of(builder: Any, row: Any, sign: int) -> Any:
-    """The entries of a vector with that sign, zero elsewhere; all of it for a sign of 0."""
+    """The elements of a vector that have a sign, zero elsewhere; all of them for a sign of 0."""
     if sign == 0:
         return row
     zero = ir.Constant(row.type, [0.0] * LANES)

@@ -36,14 +36,14 @@ class Workspace:
         return held[:size].view(kind).reshape(shape)
 
     def zeros(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        """The same, filled with zero."""
+        """An array of that shape, as of :meth:`get`, filled with zero."""
         array = self.get(name, shape, dtype)
         array.fill(0)
         return array
 
     @property
     def nbytes(self) -> int:
-        """Bytes held at present."""
+        """The bytes held at present."""
         return sum(array.size for array in self._bytes.values())
 
 
@@ -55,7 +55,7 @@ def match_threads(count: int) -> int:
     chosen: int = max(1, min(count, numba.config.NUMBA_NUM_THREADS))
     if numba.get_num_threads() != chosen:
         numba.set_num_threads(chosen)
-    # As numba starts its threads it sets OpenMP's number, which is torch's too, to that of cores.
+    # When numba starts its threads, it sets OpenMP's number of threads, also torch's, to the cores.
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
     return chosen

@@ -40,7 +40,7 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     FLOAT: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """``I`` [T, columns] (or [1, columns]) to spikes (bool), membranes [T, columns] and the last.
+    """Run neurons: ``I`` [T, columns] (or [1, columns]) to spikes (bool), membranes, and the last.
 
     ``BETAS`` and ``THETAS`` say whether there is one constant for each of the ``units`` neurons.
     """
@@ -197,7 +197,7 @@ def _step_back(  # type: ignore[no-untyped-def]
     FLOAT: tl.constexpr,
     EPS: tl.constexpr,
 ):
-    """One step backwards by the rule that a form belongs to."""
+    """Go one step backwards by the rule that a form belongs to."""
     if FORM == "relevance" or FORM == "spikes":
         handed = _epsilon_step_back(
             at, previous, current, m, arrived, spikes, n, decay, threshold, inside,
@@ -240,7 +240,7 @@ def credit_kernel(  # type: ignore[no-untyped-def]
     EPS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """What ``arrived`` [T, columns] to ``n`` [T, columns] and what is handed on [columns].
+    """Run credit: from what ``arrived`` [T, columns] to ``n`` and what is handed on [columns].
 
     ``last`` is where the last step begins. ``FORM`` says what arrived. LFP-epsilon
     (:func:`lfp_snn.lif.credit`): "relevance", or credit of the "spikes", ``R = s c``. Rescale

@@ -34,7 +34,9 @@ def forward(
     steps: int | None = None,
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As :func:`lfp_snn.lif.forward`, but spikes are bool and currents may be of half precision.
+    """Run a population over time, as :func:`lfp_snn.lif.forward`, but in one launch.
+
+    Spikes are bool, and currents may be of half precision.
 
     Returns:
         Spikes (bool) and membranes ``[T, B, ...]``, and the state after the last step, both in
@@ -73,15 +75,16 @@ def credit(
     state: Tensor | None = None,
     carried: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """As :func:`lfp_snn.lif.credit` under LFP-epsilon.
+    """The credit of the currents under LFP-epsilon, as :func:`lfp_snn.lif.credit`.
 
     Args:
-        arrived: relevance ``R`` at the spikes ``[T, B, ...]``, or their credit ``c``.
-        spikes: of :func:`forward` where credit arrived, so that ``R = s c``; else None.
-        membranes: of :func:`forward`.
-        currents: as given to :func:`forward`.
-        dynamics: constants of the population.
-        eps: stabiliser of the denominator.
+        arrived: the relevance ``R`` at the spikes ``[T, B, ...]``, or their credit ``c``.
+        spikes: the spikes that :func:`forward` gave, where credit arrived, so that ``R = s c``;
+            else None.
+        membranes: the membranes that :func:`forward` gave.
+        currents: the currents as given to :func:`forward`.
+        dynamics: the constants of the population.
+        eps: the stabiliser of the denominator.
         state: the membrane before the first step.
         carried: ``M`` ``[B, ...]`` from the chunk of time that follows.
     """
@@ -102,18 +105,19 @@ def rescale(
     *,
     at: Literal["gate", "output", "membrane"],
 ) -> tuple[Tensor, Tensor]:
-    """As :func:`lfp_snn.lif.rescale`, from credit at the spikes or at the membrane.
+    """The credit of the currents under Rescale, as :func:`lfp_snn.lif.rescale`.
 
     Args:
-        arrived: credit ``[T, B, ...]``; where the gate is shut it is not read.
-        membranes: of :func:`forward`.
-        currents: as given to :func:`forward`.
-        dynamics: constants of the population.
-        formula: that of :class:`lfp_snn.rules.Rescale`.
+        arrived: the credit ``[T, B, ...]`` at the spikes or at the membrane; where the gate is shut
+            it is not read.
+        membranes: the membranes that :func:`forward` gave.
+        currents: the currents as given to :func:`forward`.
+        dynamics: the constants of the population.
+        formula: the formula of :class:`lfp_snn.rules.Rescale`.
         state: the membrane before the first step.
-        carried: numerator of ``k_t n_{t+1}`` ``[B, ...]`` from the chunk of time that follows.
-        at: where credit arrived: at spikes that the gate is before, at those of the output, or at
-            the membrane, its slope already counted.
+        carried: the numerator of ``k_t n_{t+1}`` ``[B, ...]`` from the chunk of time that follows.
+        at: the place where credit arrived: spikes behind a gate, spikes of the output, or the
+            membrane, where the slope is already counted.
     """
     gate, carry, eps = (formula.parameters[name] for name in ("gate", "carry", "eps"))
     form = {"gate": gate, "output": "open", "membrane": "membrane"}[at]
@@ -133,7 +137,7 @@ def _back(
     carried: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
-    """Launch a scan backwards; ``n`` and what it hands to the steps before."""
+    """Launch a scan backwards; gives ``n`` and what it hands to the steps before."""
     floating = membranes.dtype
     currents, arrived = currents.contiguous(), arrived.contiguous()
     steps, columns = membranes.shape[0], membranes[0].numel()

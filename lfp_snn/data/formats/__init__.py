@@ -1,7 +1,7 @@
 """Recordings in the formats of event cameras and of laboratories, read and written.
 
-One module a format; what they share is in `base`. A format is told by a file's content first, and
-by its name only where the content says nothing.
+Each format has a module; what they share is in `base`. A format is told by a file's content first,
+and by its name only where the content says nothing.
 """
 
 from lfp_snn.data.formats.base import Format

@@ -53,7 +53,7 @@ _END_3 = b"#!END-HEADER"
 
 
 def _version(path: Path, data: bytes, known: str) -> None:
-    """Refuse any version of AEDAT but one."""
+    """Refuse every version of AEDAT but the given one."""
     named = re.match(rb"#!AER-DAT(\d+\.\d+)", data)
     if named is None or named[1].decode() != known:
         found = named[1].decode() if named else "none"
@@ -96,7 +96,7 @@ def read_2(path: Path) -> Events:
     chip = _chip_of(path, data[:start], address)
     height, width = _SIZES[chip]
     if chip == _DVS128:
-        kept = address < 1 << 15  # beyond are special events, such as those of synchronisation
+        kept = address < 1 << 15  # beyond are special events, such as synchronisation
         address, t = address[kept], t[kept]
         x, y, p = address >> 1 & 127, address >> 8 & 127, 1 - (address & 1)
     else:
@@ -107,7 +107,7 @@ def read_2(path: Path) -> Events:
 
 
 def write_2(events: Events, path: Path) -> None:
-    """An AEDAT 2.0 file of a DVS128, or of the smallest DAVIS that the sensor fits."""
+    """Write an AEDAT 2.0 file of a DVS128, or of the smallest DAVIS that the sensor fits."""
     check_times(path, events, 1 << _CLOCK_2)
     _, height, width = events.sensor
     x, y, p = (each.astype(np.uint32) for each in (events.x, events.y, events.p))
@@ -164,7 +164,7 @@ _Columns = tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]
 
 
 def _sources(path: Path, data: bytes, place: int) -> dict[int, _Columns]:
-    """Words and times of the valid polarity events of every packet, by source."""
+    """The words and times of the valid polarity events of every packet, by source."""
     found: dict[int, _Columns] = {}
     while place < len(data):
         if len(data) - place < _PACKET.size:
@@ -189,7 +189,7 @@ def _sources(path: Path, data: bytes, place: int) -> dict[int, _Columns]:
 
 
 def write_3(events: Events, path: Path) -> None:
-    """An AEDAT 3.1 file with one packet of polarity events."""
+    """Write an AEDAT 3.1 file with one packet of polarity events."""
     check_times(path, events, 1 << 31)
     x, y, p = (each.astype(np.uint32) for each in (events.x, events.y, events.p))
     raw = np.empty(len(events), _EVENT_3)
@@ -201,7 +201,7 @@ def write_3(events: Events, path: Path) -> None:
 
 
 def _other_version(head: bytes) -> bool:
-    """Any version but 3 and 4, so that `read_2` names those that are not read."""
+    """Whether a file has any version but 3 and 4, so that `read_2` names unknown ones."""
     return head.startswith(b"#!AER-DAT") and head[9:10] not in (b"3", b"4")
 
 

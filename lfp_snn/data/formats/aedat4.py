@@ -45,7 +45,7 @@ class _Table:
         self._fields = (self._ushort(self._vtable) - 4) // 2
 
     def place(self, field: int) -> int | None:
-        """Where a field lies; `None` if the buffer does not have it."""
+        """The place of a field; `None` if the buffer does not have it."""
         if field >= self._fields:
             return None
         offset = self._ushort(self._vtable + 4 + 2 * field)
@@ -62,7 +62,7 @@ class _Table:
         return None if place is None else self._unpack("<q", place)
 
     def vector(self, field: int) -> tuple[int, int]:
-        """Where a vector's (or a text's) elements begin, and how many they are."""
+        """The place of the first element of a vector (or a text), and the number of elements."""
         place = self.place(field)
         if place is None:
             return 0, 0
@@ -112,14 +112,14 @@ def read_cameras(path: Path) -> dict[str, Events]:
 
 
 class _Stream(NamedTuple):
-    """What the header tells of a stream of events: (height, width), and the camera."""
+    """A stream of events as the header describes it: (height, width), and the camera."""
 
     size: tuple[int, int] | None
     source: str
 
 
 class _Header(NamedTuple):
-    """Compression, the event streams by number, and where packets begin and end."""
+    """The header: compression, the event streams by number, and where packets begin and end."""
 
     compression: int
     streams: dict[int, _Stream]
@@ -152,7 +152,7 @@ def _header(data: bytes) -> _Header:
 
 
 def _stream(node: ElementTree.Element) -> _Stream:
-    """What the node `info` in that of a stream says; no deeper, so that each is looked at once."""
+    """The stream that a node `info` describes; only direct children are looked at, each once."""
     values = {attr.get("key"): attr.text or "" for attr in node.findall("node[@name='info']/attr")}
     size = None
     if {"sizeX", "sizeY"} <= values.keys():
@@ -196,7 +196,7 @@ def _packets(
 
 
 def _unpacker(path: Path, compression: int) -> Callable[[bytes], bytes]:
-    """Undoes the compression of a packet, up to the allowance of the file."""
+    """A function that undoes the compression of a packet, up to the allowance of the file."""
     most = allowance(path)
     if compression == _NONE:
         return lambda packet: packet
@@ -232,7 +232,7 @@ def _unpacker(path: Path, compression: int) -> Callable[[bytes], bytes]:
 
 
 def write(events: Events, path: Path) -> None:
-    """An AEDAT 4 file with one uncompressed stream; times below 2**63 microseconds."""
+    """Write an AEDAT 4 file with one uncompressed stream; times are below 2**63 microseconds."""
     _, height, width = events.sensor
     xml = (
         '<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/">'

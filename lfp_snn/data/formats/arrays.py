@@ -35,24 +35,25 @@ _MOST_COUNTS = 1 << 20  # in one place and step
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:
-    """The array of a `.npy`.
+    """The array of a `.npy` file.
 
     Raises:
-        DataError: it is damaged, or holds Python objects.
+        DataError: the file is damaged, or holds Python objects.
     """
     return array_of(path, content(path))
 
 
 def read_npy(path: Path, layout: Layout = AS_IT_IS) -> Events:
-    """The events of an array; see `table.read`."""
+    """The events of the array in a `.npy` file; arguments and errors are as of `table.read`."""
     return _events(path, load_array(path), layout)
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a `.npz` by name; they cannot be written to.
+    """The arrays of a `.npz` file by name; they cannot be written to.
 
     Raises:
-        DataError: it is damaged, holds Python objects, or would unpack to far more than its size.
+        DataError: the file is damaged, holds Python objects, or would unpack to far more than its
+            size.
     """
     with reading(path), zipfile.ZipFile(io.BytesIO(content(path))) as archive:
         check_size(path, sum(each.file_size for each in archive.infolist()))
@@ -64,7 +65,7 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def read_npz(path: Path, layout: Layout = AS_IT_IS) -> Events:
-    """The events of the array that has any, or of columns by name; see `table.read`."""
+    """Events of a `.npz` file: of the array that has any, or of columns by name (`table.read`)."""
     arrays = load_arrays(path)
     if names_events(list(arrays)):
         places, unit = roles(path, list(arrays))
@@ -98,12 +99,12 @@ def _likeness(name: str, array: npt.NDArray[Any]) -> int:
 
 
 def write_npy(recording: Events, path: Path) -> None:
-    """A structured array."""
+    """Write a `.npy` file of a structured array."""
     put(path, _dump(_structured(recording)))
 
 
 def write_npz(recording: Events, path: Path) -> None:
-    """A structured array called `events`, compressed."""
+    """Write a `.npz` file of a structured array called `events`, compressed."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, events=_structured(recording))
     put(path, buffer.getvalue())
@@ -127,11 +128,11 @@ def array_of(path: Path | str, data: bytes) -> npt.NDArray[Any]:
     """The array in the content of a `.npy`, its size checked against what follows its header.
 
     Args:
-        path: of the file, for messages.
-        data: its content.
+        path: the path of the file, for messages.
+        data: the content of the file.
 
     Raises:
-        DataError: it is damaged, or holds Python objects.
+        DataError: the file is damaged, or holds Python objects.
     """
     file = io.BytesIO(data)
     with reading(path):
@@ -175,7 +176,7 @@ def _events(path: Path, array: npt.NDArray[Any], layout: Layout) -> Events:
 
 
 def _axes(path: Path, array: npt.NDArray[Any]) -> tuple[str, ...]:
-    """What the axes of a dense array are, where its shape tells it."""
+    """The meaning of the axes of a dense array, where its shape tells it."""
     shape = array.shape
     if array.ndim == 4 and shape[1] in (1, 2) and shape[3] not in (1, 2):
         return ("t", "p", "y", "x")

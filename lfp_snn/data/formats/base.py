@@ -1,4 +1,4 @@
-"""What the formats share: how a file is opened, and how columns become events."""
+"""The base of all formats: how a file is opened, and how columns become events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,15 +30,17 @@ class Format:
 
     Args:
         name: a short name.
-        title: whose it is.
-        suffixes: how names of such files end.
-        recognises: whether the first `HEAD` bytes of a file are of this format; `None` if no
-            content tells, but the name.
-        read: all events of a file; what its content trips over is told as damage to the file.
-        write: the same in a new file.
-        cameras: the events of each camera by its name, for formats whose files may hold several.
-        columns: the events in columns and a unit that are given, for formats that do not always
-            tell them (a `Layout`).
+        title: a title that says whose format it is.
+        suffixes: the endings of the names of such files.
+        recognises: a function that tells whether the first `HEAD` bytes of a file are of this
+            format; `None` if the name tells it and not the content.
+        read: a function that reads all events of a file; errors from its content are told as damage
+            to the file.
+        write: a function that writes events to a new file.
+        cameras: a function that reads the events of each camera by its name, for formats whose
+            files may hold several.
+        columns: a function that reads events in columns and a unit that are given (a `Layout`), for
+            formats that do not always tell them.
     """
 
     name: str
@@ -63,10 +65,11 @@ def one_camera(path: Path, found: dict[str, Events], camera: str | None = None) 
     Args:
         path: the file, for messages.
         found: the events of each camera.
-        camera: its name, or what stands before the colon of it.
+        camera: the name of the camera, or the part of it before the colon.
 
     Raises:
-        DataError: there are no events, none of that camera, or of several if none is named.
+        DataError: there are no events, none of that camera, or events of several cameras if none is
+            named.
     """
     if not found:
         raise DataError(f"{path} has no events")
@@ -85,7 +88,7 @@ def one_camera(path: Path, found: dict[str, Events], camera: str | None = None) 
 
 
 def _told(read: Callable[..., Read]) -> Callable[..., Read]:
-    """A reader whose errors are all sentences about its file."""
+    """A reader all of whose errors are sentences about its file."""
 
     @wraps(read)
     def reader(path: Path, *args: Any, **options: Any) -> Read:
@@ -99,7 +102,7 @@ def content(path: Path) -> bytes:
     """All bytes of a file.
 
     Raises:
-        DataError: it cannot be read, or is empty.
+        DataError: the file cannot be read, or is empty.
     """
     try:
         data = path.read_bytes()
@@ -114,7 +117,7 @@ def put(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all.
 
     Raises:
-        DataError: it cannot be written; what was there before is intact.
+        DataError: the file cannot be written; what was there before is intact.
     """
     try:
         write_whole(path, data)
@@ -126,7 +129,7 @@ def records(path: Path, data: bytes, start: int, dtype: np.dtype[Any]) -> npt.ND
     """The fixed-size records of a file from a position on.
 
     Raises:
-        DataError: the last one is cut short, or there are none.
+        DataError: the last record is cut short, or there are none.
     """
     size = len(data) - start
     if size <= 0:
@@ -140,16 +143,16 @@ def records(path: Path, data: bytes, start: int, dtype: np.dtype[Any]) -> npt.ND
 
 
 def text_lines(path: Path, data: bytes, mark: bytes, last: tuple[bytes, ...] = ()) -> int:
-    """Where the lines of text at the beginning of a file end, and binary data begins.
+    """The place at which the lines of text at the beginning of a file end, and binary data begins.
 
-    Data may begin with the bytes of the mark as well, so a line counts only if it is printable text
+    Data may begin with the bytes of the mark too, so a line counts only if it is printable text
     that ends as the first line does.
 
     Args:
         path: the file, for messages.
-        data: its content.
-        mark: how each line begins.
-        last: lines after which nothing of the header follows.
+        data: the content of the file.
+        mark: the bytes with which each line begins.
+        last: the lines after which nothing of the header follows.
 
     Raises:
         DataError: the first line does not end.
@@ -177,7 +180,7 @@ def _is_text(line: bytes) -> bool:
 
 
 def unwrapped(t: npt.NDArray[Any], bits: int) -> npt.NDArray[np.int64]:
-    """Times of a clock of so many bits, with its rounds counted, int64 [E].
+    """The times of a clock of a given number of bits, with its rounds counted, int64 [E].
 
     A step back by more than half a round is a round; a step on by more than half takes one back, as
     where events lie on both sides of it.
@@ -196,7 +199,7 @@ def check_times(path: Path, events: Events, end: int) -> None:
     """Refuse times that a format cannot hold.
 
     Raises:
-        DataError: some are below zero, or not below the end.
+        DataError: some times are below zero, or not below the end.
     """
     first, last = int(events.t.min()), int(events.t.max())
     if first < 0 or last >= end:
@@ -221,19 +224,20 @@ def events_of(
     size: tuple[int | None, int | None] | None = None,
     polarities: int = 2,
 ) -> Events:
-    """Events from columns of any whole-number type.
+    """Make events of columns of any whole-number type.
 
     Args:
         path: the file, for messages.
-        x: columns.
-        y: rows.
-        t: microseconds.
-        p: not 0 for ON.
-        size: (height, width) of the sensor; if one or both are `None`, as large as events need.
-        polarities: 1 or 2.
+        x: the columns of the pixels.
+        y: the rows of the pixels.
+        t: the times in microseconds.
+        p: the polarities, not 0 for ON.
+        size: the size (height, width) of the sensor; where a side is `None`, as large as events
+            need.
+        polarities: the number of polarities, 1 or 2.
 
     Raises:
-        DataError: there are none, or one lies off the sensor.
+        DataError: there are no events, or one lies off the sensor.
     """
     if not len(t):
         raise DataError(f"{path} has no events")

@@ -1,4 +1,4 @@
-"""Columns of numbers become events: which column is what, in which unit, and what is ON.
+"""The reading of columns of numbers as events: which column is what, in which unit, what is ON.
 
 Files of text, of NumPy and of MATLAB say little about their columns. This is the one place where
 it is decided: by titles, else by what is given (`Layout`), else by what is plausible; where several
@@ -46,13 +46,13 @@ def titled(
     layout: Layout = AS_IT_IS,
     size: tuple[int | None, int | None] | None = None,
 ) -> Events:
-    """Events of columns with titles.
+    """Make events of columns with titles.
 
     Args:
         path: the file, for messages.
-        columns: numbers [E] by title, in the order of the file.
-        layout: what is given; its order is taken where the titles name no events.
-        size: (height, width) of the sensor where the file tells it.
+        columns: the numbers [E] by title, in the order of the file.
+        layout: the layout that the user gave; its order is taken where the titles name no events.
+        size: the size (height, width) of the sensor where the file tells it.
 
     Raises:
         DataError: a column is missing or holds what no event has, or the unit is not clear.
@@ -71,10 +71,10 @@ def untitled(
     layout: Layout = AS_IT_IS,
     size: tuple[int | None, int | None] | None = None,
 ) -> Events:
-    """Events of columns without titles; see `titled`.
+    """Make events of columns without titles; arguments are as of `titled`.
 
     Raises:
-        DataError: it is not clear which column is which, or see `titled`.
+        DataError: it is not clear which column is which, or the columns do not fit, as in `titled`.
     """
     order = layout.order or order_of(path, columns)
     if len(order) != len(columns):
@@ -92,13 +92,14 @@ def events(
     unit: str | None = None,
     size: tuple[int | None, int | None] | None = None,
 ) -> Events:
-    """Events of columns that are known.
+    """Make events of columns that are known.
 
     Args:
         path: the file, for messages.
-        found: t, and x and y or channel, and perhaps p; numbers [E], p also bool or words.
-        unit: of the times; `None`: to be told by them.
-        size: (height, width) of the sensor where the file tells it.
+        found: the columns t, and x and y or channel, and perhaps p; numbers [E], p also bool or
+            words.
+        unit: the unit of the times; `None` if the times are to tell it.
+        size: the size (height, width) of the sensor where the file tells it.
 
     Raises:
         DataError: the lengths differ, a column holds what no event has, or the unit is not clear.
@@ -133,7 +134,7 @@ def pixels(path: Path, name: str, values: Column) -> Column:
     """A column of places as whole numbers.
 
     Raises:
-        DataError: it has broken numbers, or none at all.
+        DataError: the column has broken numbers, or none at all.
     """
     _check_numbers(path, name, values)
     if values.dtype.kind != "f":
@@ -144,10 +145,10 @@ def pixels(path: Path, name: str, values: Column) -> Column:
 
 
 def is_on(path: Path, values: Column) -> npt.NDArray[np.bool_]:
-    """Which events are ON, bool [E], of polarities in any convention that is in use.
+    """Whether each event is ON, bool [E], from polarities in any convention that is in use.
 
     Raises:
-        DataError: the values are of none.
+        DataError: the values fit no such convention.
     """
     if values.dtype.kind in "US":
         words = np.char.lower(np.char.strip(values.astype(np.str_)))
@@ -178,7 +179,7 @@ def _check_numbers(path: Path, name: str, values: Column) -> None:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a column without a title could be."""
+    """Facts about a column without a title, which tell what it could be."""
 
     rises: bool
     pixel: bool
@@ -205,10 +206,10 @@ def _is_polarity(values: Column) -> bool:
 
 
 def order_of(path: Path, columns: Sequence[Column]) -> tuple[str, ...]:
-    """What columns without titles are, by what is plausible.
+    """The meaning of columns without titles, by what is plausible.
 
     Raises:
-        DataError: several orders are, or none is.
+        DataError: several orders are plausible, or none is.
     """
     for values in columns:
         _check_numbers(path, "of numbers", values)
@@ -254,7 +255,7 @@ _USUAL = (_CAMERA, _PLANE, _SIGNED, _UNITS)
 
 
 def _orders(columns: Sequence[Column], facts: Sequence[_Facts]) -> list[tuple[str, ...]]:
-    """All orders of so many columns, the usual one first; x before y."""
+    """All orders of a number of columns, the usual one first; x stands before y."""
     both = any(
         fact.polarity and values.min() < values.max()
         for fact, values in zip(facts, columns, strict=True)

@@ -59,7 +59,7 @@ def read(path: Path) -> Events:
 
 @numba.njit(cache=True, nogil=True)
 def _decode(stream, flags):  # type: ignore[no-untyped-def]
-    """Columns of the events, and how many bytes of one cut short are left at the end.
+    """The columns of the events, and the number of bytes of an incomplete event at the end.
 
     A first byte has the time above one flag (DVS: polarity) or two (ATIS: threshold crossing, and
     polarity). The largest time is none: with no flags it is a reset, with others an overflow.
@@ -90,7 +90,7 @@ def _decode(stream, flags):  # type: ignore[no-untyped-def]
 
 
 def write(events: Events, path: Path) -> None:
-    """A file of DVS events in order of time, below 2**34 microseconds."""
+    """Write a file of DVS events in order of time, below 2**34 microseconds."""
     check_times(path, events, _LIMIT)
     events = events.in_order()
     _, height, width = events.sensor

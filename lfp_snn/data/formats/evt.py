@@ -32,14 +32,15 @@ _ONE_COLUMN = np.uint64(1)
 
 
 class Decoded(NamedTuple):
-    """Columns of the events in a stream of words.
+    """The columns of the events in a stream of words.
 
     Args:
-        x: int32 [E].
-        y: int32 [E].
-        t: microseconds, int64 [E].
-        p: uint8 [E], 1 is ON.
-        orphans: events before the first time (and, in EVT 3, row), which are left out.
+        x: the columns of the pixels, int32 [E].
+        y: the rows of the pixels, int32 [E].
+        t: the times in microseconds, int64 [E].
+        p: the polarities, uint8 [E], 1 is ON.
+        orphans: the number of events before the first time (and, in EVT 3, row), which are left
+            out.
         mixed: whether there are events of two cameras in the stream.
     """
 
@@ -52,17 +53,17 @@ class Decoded(NamedTuple):
 
 
 def decode_2(words: npt.NDArray[np.uint32]) -> Decoded:
-    """The events of EVT 2.0 words, uint32 [W]."""
+    """Decode EVT 2.0 words, uint32 [W], to events."""
     return Decoded(*_evt2(words))
 
 
 def decode_21(words: npt.NDArray[np.uint64]) -> Decoded:
-    """The events of EVT 2.1 words, uint64 [W]."""
+    """Decode EVT 2.1 words, uint64 [W], to events."""
     return Decoded(*_evt21((words >> np.uint64(32)).astype(np.uint32), words.astype(np.uint32)))
 
 
 def decode_3(words: npt.NDArray[np.uint16]) -> Decoded:
-    """The events of EVT 3.0 words, uint16 [W]."""
+    """Decode EVT 3.0 words, uint16 [W], to events."""
     return Decoded(*_evt3(words))
 
 
@@ -86,7 +87,7 @@ def _evt2(words):  # type: ignore[no-untyped-def]
             t[kept] = ((rounds << 28 | high) << 6) | np.int64(word >> 22 & 0x3F)
             x[kept], y[kept], p[kept] = word >> 11 & 0x7FF, word & 0x7FF, kind
             kept += 1
-        elif kind == 4 or kind == 5:  # those of the right camera of a pair
+        elif kind == 4 or kind == 5:  # events of the right camera of a pair
             others += 1
     return x[:kept], y[:kept], t[:kept], p[:kept], orphans, others > 0
 
@@ -129,7 +130,7 @@ def _evt21(upper, lower):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _evt3_count(words):  # type: ignore[no-untyped-def]
-    """How many events the words can hold at most, and how many set the upper time."""
+    """The largest number of events that the words can hold, and the number of upper times."""
     total = highs = 0
     for word in words:
         kind = word >> 12
@@ -193,7 +194,7 @@ def _evt3(words):  # type: ignore[no-untyped-def]
 
 
 def encode_2(events: Events) -> npt.NDArray[np.uint32]:
-    """EVT 2.0 words of events in order of time, uint32 [W]; times below `LIMIT`."""
+    """Encode events in order of time as EVT 2.0 words, uint32 [W]; times are below `LIMIT`."""
     t = events.t
     x, y, p = (each.astype(np.uint32) for each in (events.x, events.y, events.p))
     cd = p << np.uint32(28) | (t & 63).astype(np.uint32) << np.uint32(22) | x << np.uint32(11) | y
@@ -204,7 +205,7 @@ def encode_2(events: Events) -> npt.NDArray[np.uint32]:
 
 
 def encode_21(events: Events) -> npt.NDArray[np.uint64]:
-    """EVT 2.1 words, one an event, of events in order of time, uint64 [W]; times below `LIMIT`."""
+    """Encode events in order of time as EVT 2.1 words, one each, uint64 [W]; time below `LIMIT`."""
     bit = events.x.astype(np.uint64) & np.uint64(31)
     aligned = Events(events.x & ~31, events.y, events.t, events.p, events.sensor)
     upper = encode_2(aligned).astype(np.uint64)
@@ -214,7 +215,7 @@ def encode_21(events: Events) -> npt.NDArray[np.uint64]:
 
 
 def encode_3(events: Events) -> npt.NDArray[np.uint16]:
-    """EVT 3.0 words, one an event, of events in order of time, uint16 [W]; times below `LIMIT`.
+    """Encode events in order of time as EVT 3.0 words, one each, uint16 [W]; time below `LIMIT`.
 
     Every upper time from 0 on has its word, as cameras write it, so that rounds can be counted.
     """

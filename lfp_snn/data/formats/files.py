@@ -1,4 +1,4 @@
-"""Which format a file has, and its events."""
+"""The formats by name: the format of a file is told, and its events are read or written."""
 
 from pathlib import Path
 
@@ -42,10 +42,10 @@ FORMATS: dict[str, Format] = {
 
 
 def detect(path: Path) -> Format:
-    """The format of a file, by its content, else by its name.
+    """Tell the format of a file, by its content, else by its name.
 
     Raises:
-        DataError: it cannot be read, is empty, or has no format that is known.
+        DataError: the file cannot be read, is empty, or has no format that is known.
     """
     try:
         with path.open("rb") as file:
@@ -73,18 +73,19 @@ def read_recording(
     camera: str | None = None,
     layout: Layout = AS_IT_IS,
 ) -> Events:
-    """All events of a file.
+    """Read all events of a file.
 
     Args:
         path: the file.
         format: a name of `FORMATS`, if it is not to be told by the content.
-        camera: which camera, of a file that holds the events of several; the message of the error
-            without it names them.
-        layout: what the columns are and in which unit the times, of a file that does not say it.
+        camera: the name of the camera in a file that holds the events of several; the message of
+            the error without it names them.
+        layout: the meaning of the columns and the unit of the times, for a file that does not say
+            them.
 
     Raises:
-        DataError: it cannot be read, is damaged, has no format that is known, the camera is not in
-            it, or its columns, unit or polarity are not clear.
+        DataError: the file cannot be read, is damaged, has no format that is known, the camera is
+            not in it, or its columns, unit or polarity are not clear.
     """
     path = Path(path)
     form = detect(path) if format is None else _named(format)
@@ -103,10 +104,10 @@ def read_recording(
 
 
 def read_mixed(path: Path, layout: Layout) -> Events:
-    """All events of a file among others, where the layout is meant for those that need one.
+    """Read all events of a file among others; the layout is meant for files that need one.
 
     Raises:
-        DataError: see `read_recording`.
+        DataError: the file cannot be read, as in `read_recording`.
     """
     form = detect(path)
     return form.read(path) if form.columns is None else form.columns(path, layout)
@@ -116,7 +117,7 @@ def write_recording(events: Events, path: Path | str, format: str) -> None:
     """Write one recording to a file.
 
     Args:
-        events: of one recording.
+        events: the events of one recording.
         path: the file.
         format: a name of `FORMATS`.
 

@@ -1,4 +1,4 @@
-"""HDF5 files: in the layouts of event cameras (see `hdf5_cameras`), and in that of SHD.
+"""HDF5 files, in the layouts of event cameras (see `hdf5_cameras`) and in the layout of SHD.
 
 SHD has spike times and the units that spiked:
 
@@ -33,10 +33,11 @@ def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
 
     Args:
         path: the file.
-        layout: the unit of the times of a camera, if it is none that they tell.
+        layout: the unit of the times of a camera, if the times do not tell it.
 
     Raises:
-        DataError: it cannot be read, has no events, or those of several recordings or cameras.
+        DataError: the file cannot be read, has no events, or events of several recordings or
+            cameras.
     """
     content(path)  # missing, unreadable or empty is told as everywhere
     with open_hdf5(path) as file:
@@ -76,7 +77,7 @@ def _shd(file: Any) -> Any:
 
 
 def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
-    """All recordings of a file laid end to end, and their labels if it has them.
+    """Read all recordings of a file, laid end to end, and their labels if it has them.
 
     Raises:
         DataError: the file is damaged, or has another layout.
@@ -107,7 +108,7 @@ def read_many(path: Path) -> tuple[Events, npt.NDArray[np.int64] | None]:
 
 
 def _labels(path: Path, file: Any, recordings: int) -> npt.NDArray[np.int64] | None:
-    """One for each recording, if the file has them; how many they are is asked first."""
+    """The labels, one for each recording, if the file has them; their number is checked first."""
     if "labels" not in file:
         return None
     if file["labels"].shape != (recordings,):
@@ -122,7 +123,7 @@ def _differ(times: npt.NDArray[Any], units: npt.NDArray[Any]) -> bool:
 
 
 def _rows(path: Path, dataset: Any) -> list[npt.NDArray[Any]]:
-    """One array a recording, float64 for times and int64 for units."""
+    """The arrays of the recordings, one each, float64 for times and int64 for units."""
     if dataset.dtype.kind not in "biufO":
         raise DataError(f"{path} holds values of the type {dataset.dtype}; expected numbers")
     if dataset.dtype == object:
@@ -138,9 +139,10 @@ def _rows(path: Path, dataset: Any) -> list[npt.NDArray[Any]]:
 
 
 def write(events: Events, path: Path) -> None:
-    """A file of one recording.
+    """Write a file of one recording.
 
-    Columns x, y, t and p in a group `events`; times and units for a row of units of one polarity.
+    It has columns x, y, t and p in a group `events`, or times and units for a row of units of one
+    polarity.
     """
     try:
         import h5py

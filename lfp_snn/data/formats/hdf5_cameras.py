@@ -48,12 +48,12 @@ def read_cameras(path: Path, file: Any, unit: str | None = None) -> dict[str, Ev
     """The events of each group of an open HDF5 file that has any, by the group's name.
 
     Args:
-        path: the file, for messages.
-        file: the same, open.
-        unit: of its times; `None`: told by them.
+        path: the path of the file, for messages.
+        file: the open file.
+        unit: the unit of its times; `None` if the times tell it.
 
     Raises:
-        DataError: there is none, or what is there is no column, time or polarity of events.
+        DataError: there is no such group, or a dataset is no column, time or polarity of events.
     """
     found: dict[str, Events] = {}
     for group, columns in _groups(path, file):
@@ -74,7 +74,7 @@ def has_events(file: Any) -> bool:
 
 
 def _places(group: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:
-    """The groups with events, each with what holds them: itself, or its table."""
+    """Groups with events, each with the object that holds them: the group itself, or its table."""
     import h5py
 
     table = group.get(_TABLE)
@@ -120,7 +120,7 @@ def _column(path: Path, dataset: Any) -> Column:
 
 
 def _values(path: Path, dataset: Any) -> Column:
-    """What a dataset holds; a filter that is missing is told by name."""
+    """The values of a dataset; the error of a missing filter names it."""
     from h5py import h5z
 
     plist = dataset.id.get_create_plist()
@@ -169,7 +169,7 @@ def _whole(path: Path, values: Column, key: str) -> npt.NDArray[np.int64]:
 
 
 def _offset(path: Path, group: Any, file: Any) -> int:
-    """What is added to every time of DSEC: `t_offset`, beside the columns or at the top."""
+    """The offset that DSEC adds to every time: `t_offset`, beside the columns or at the top."""
     for place in (group, file):
         if "t_offset" in place:
             value = np.asarray(place["t_offset"])
@@ -180,7 +180,7 @@ def _offset(path: Path, group: Any, file: Any) -> int:
 
 
 def _size(group: Any, file: Any) -> tuple[int | None, int | None]:
-    """(height, width) as attributes tell; `None` for a side of which they say nothing."""
+    """The size (height, width) by the attributes; `None` for a side of which they say nothing."""
     sides: dict[str, int] = {}
     for place in (file, group.parent, group):
         told = {key.lower(): _text(value) for key, value in place.attrs.items()}

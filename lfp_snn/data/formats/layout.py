@@ -1,4 +1,4 @@
-"""What the columns of a file are: as given, or as their titles name them."""
+"""The layout of a file's columns, as the user gives it or as their titles name them."""
 
 import re
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ _WITH_UNIT = re.compile(r"(\w+?)(?:\s*[\[(]\s*(\w+)\s*[\])]|(?:[ _]|_in_)([^\W_]
 
 @dataclass(frozen=True)
 class Layout:
-    """How to read a file that does not say it itself; what its titles say goes before.
+    """The layout of a file that does not tell it itself; the file's titles go before it.
 
     Args:
-        order: what the columns of a table, or the axes of a dense array, are: of t, x, y, p,
-            channel, and `-` for one that is passed over; empty: to be told by the file.
-        unit: of the times: s, ms, us or ns; `None`: to be told by the file.
+        order: the meaning of the columns of a table, or of the axes of a dense array, by t, x, y,
+            p, channel, and `-` for one that is passed over; empty if the file is to tell it.
+        unit: the unit of the times, s, ms, us or ns; `None` if the file is to tell it.
     """
 
     order: tuple[str, ...] = ()
@@ -49,8 +49,8 @@ class Layout:
         """The layout that two options of a command line, or of an index, describe.
 
         Args:
-            order: names by commas, such as "x,y,p,t".
-            unit: s, ms, us or ns.
+            order: the names, separated by commas, such as "x,y,p,t".
+            unit: the unit of the times, s, ms, us or ns.
 
         Raises:
             ConfigError: a column or unit is not known, or a column is missing or there twice.
@@ -85,14 +85,14 @@ def _role(name: str) -> str:
 
 
 def roles(path: Path, titles: Sequence[str]) -> tuple[dict[str, int], str | None]:
-    """What titles name: the place of each column of events, and the unit of time if they tell it.
+    """The place of each column of events by the titles, and the unit of time if they tell it.
 
     Args:
         path: the file, for messages.
-        titles: of all columns; those that name nothing of an event are passed over.
+        titles: the titles of all columns; titles that name nothing of an event are passed over.
 
     Raises:
-        DataError: a column is named twice, or one of those that events need is missing.
+        DataError: a column is named twice, or a column that events need is missing.
     """
     places: dict[str, int] = {}
     unit = None
@@ -129,7 +129,7 @@ def names_events(titles: Sequence[str]) -> bool:
 
 
 def _named(title: str) -> tuple[str | None, str | None]:
-    """What a title names, and its unit."""
+    """The column that a title names, and its unit."""
     word, unit = title.strip().lower(), None
     with_unit = _WITH_UNIT.fullmatch(word)
     if with_unit and not any(word in names for names in NAMES.values()):

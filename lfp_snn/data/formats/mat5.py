@@ -49,7 +49,7 @@ class _OtherClass(Exception):
 
 
 class _Element(NamedTuple):
-    """Type, and where the content begins and ends and the next element begins."""
+    """An element: its type, the borders of its content, and where the next element begins."""
 
     kind: int
     start: int
@@ -58,7 +58,7 @@ class _Element(NamedTuple):
 
 
 class _Walk:
-    """The elements of a buffer."""
+    """A walk over the elements of a buffer."""
 
     def __init__(self, path: Path, data: bytes, order: Literal["little", "big"]) -> None:
         self.path = path
@@ -98,7 +98,7 @@ class _Walk:
         return [self.word(at) for at in range(found.start, found.end, 4)], found.next
 
     def matrix(self, place: int, end: int, depth: int = 0) -> int:
-        """Check one variable, cell or field; where what follows it begins."""
+        """Check one variable, cell or field; gives the place of what follows it."""
         self.arrays += 1
         if self.arrays > _MOST_ARRAYS:
             raise self.damaged(f"a variable has more than {_MOST_ARRAYS} cells or fields", place)
@@ -119,7 +119,7 @@ class _Walk:
         return found.end
 
     def _array(self, place: int, end: int, depth: int) -> int:
-        """The elements of an array; where the last ends."""
+        """Check the elements of an array; gives the place at which the last ends."""
         flags, place = self.whole_numbers(place, end)
         if len(flags) != 2:
             raise self.damaged("an array has no class", place)
@@ -147,7 +147,7 @@ class _Walk:
         return place
 
     def _fields(self, place: int, end: int) -> tuple[int, int]:
-        """How many fields a struct has, and where its values begin."""
+        """The number of fields of a struct, and the place at which its values begin."""
         length, place = self.whole_numbers(place, end)
         names = self.element(place, end)
         size = names.end - names.start
@@ -160,7 +160,7 @@ class _Walk:
         return size // length[0], names.next
 
     def _values(self, count: int, kind: int, place: int, end: int) -> int:
-        """The values of an array of numbers, or a text."""
+        """Check the values of an array of numbers, or a text."""
         found = self.element(place, end)
         sizes = _SIZES | _TEXTS if kind == _CHAR else _SIZES
         if found.kind not in sizes:
@@ -178,15 +178,15 @@ class _Walk:
 
 
 def checked(path: Path, data: bytes) -> bytes:
-    """A file with those variables of `data` whose structure is sound, unpacked.
+    """A file with the variables of `data` whose structure is sound, unpacked.
 
     Args:
         path: the file, for messages and its size.
-        data: all of its bytes.
+        data: all bytes of the file.
 
     Raises:
-        DataError: something in it is damaged, tells of more than there is, or would unpack to far
-            more than the size of the file.
+        DataError: something in the file is damaged, tells of more than there is, or would unpack to
+            far more than the size of the file.
     """
     if data[126:128] not in _ENDS:
         raise DataError(f"{path} is damaged: its header does not say in which order bytes stand")
@@ -224,7 +224,7 @@ def _top_level(path: Path, data: bytes, order: Literal["little", "big"]) -> Iter
 
 
 def _is_named(walk: _Walk) -> bool:
-    """What has no name is no variable: MATLAB keeps its own data so."""
+    """Whether an element has a name; MATLAB keeps its own data, no variables, without one."""
     end = walk.element(0, len(walk.data)).end
     _, place = walk.whole_numbers(_SMALLEST, end)
     _, place = walk.whole_numbers(place, end)

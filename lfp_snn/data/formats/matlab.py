@@ -37,10 +37,10 @@ def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
 
     Args:
         path: the file.
-        layout: the unit of its times, if it is none that they tell.
+        layout: the unit of its times, if the times do not tell it.
 
     Raises:
-        DataError: it cannot be read, or has no events.
+        DataError: the file cannot be read, or has no events.
     """
     if content(path).startswith(_VERSION_73):
         return hdf5.read(path, layout)
@@ -106,7 +106,7 @@ def _columns(path: Path, variables: Mapping[str, Any]) -> dict[str, npt.NDArray[
 
 
 def write(events: Events, path: Path) -> None:
-    """Vectors t, x, y and p, or as many of them as the sensor has."""
+    """Write vectors t, x, y and p, or as many of them as the sensor has."""
     from scipy.io import savemat
 
     buffer = io.BytesIO()

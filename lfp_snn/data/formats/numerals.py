@@ -1,4 +1,4 @@
-"""Numbers in text, line by line and chunk by chunk, without an object for any of them."""
+"""A reader of numbers in text, line by line and chunk by chunk, without an object for each."""
 
 import re
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _WORDS = (
 
 
 class _Parsed(NamedTuple):
-    """What came of a chunk: rows read, what ended it, at which line, with how many columns."""
+    """The result of a chunk: rows read, what ended it, at which line, with how many columns."""
 
     rows: int
     status: int
@@ -37,7 +37,7 @@ class _Parsed(NamedTuple):
 def read_columns(
     path: Path, chunks: Iterable[bytes], columns: int, line: int, decimal_comma: bool = False
 ) -> list[npt.NDArray[Any]]:
-    """The columns of lines of numbers: int16 to int64 where all are whole, else float64, [E] each.
+    """Read the columns of lines of numbers: int16 to int64 where all are whole, else float64 [E].
 
     Fields are separated by one comma or semicolon, by tabs or blanks. Empty lines and those that
     start with `#` or `%` are passed over. ON and OFF, true and false are 1 and 0.
@@ -45,12 +45,12 @@ def read_columns(
     Args:
         path: the file, for messages.
         chunks: the text, cut anywhere, in UTF-8.
-        columns: how many each line has.
-        line: number of the first line.
-        decimal_comma: a comma is the mark of a fraction.
+        columns: the number of columns of each line.
+        line: the number of the first line.
+        decimal_comma: whether a comma is the mark of a fraction.
 
     Raises:
-        DataError: a line has something else, which it names.
+        DataError: a line has something else; the message names it.
     """
     pieces: list[list[npt.NDArray[Any]]] = [[] for _ in range(columns)]
     words = False
@@ -74,7 +74,7 @@ def read_columns(
 
 
 def _whole_lines(path: Path, chunks: Iterable[bytes]) -> Iterable[bytes]:
-    """The same text, cut at ends of lines."""
+    """The chunks of a text, cut at ends of lines."""
     rest = b""
     for chunk in chunks:
         text = rest + chunk
@@ -103,7 +103,7 @@ def _parse(text: bytes, columns: int) -> tuple[Any, Any, Any, _Parsed]:
 
 
 def _small(values: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """The same in the smallest type that holds them."""
+    """Whole numbers in the smallest type that holds them."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     for dtype in (np.int16, np.int32):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
@@ -125,7 +125,7 @@ def _wrong(path: Path, text: bytes, line: int, columns: int, parsed: _Parsed) ->
 
 @numba.njit(cache=True, nogil=True)
 def _lines(data, whole, broken, fractions):  # type: ignore[no-untyped-def]
-    """Numbers of all lines: rows, status, lines passed, columns or the column that is wrong."""
+    """Read all lines; gives rows, status, lines passed, and columns (or the wrong one)."""
     columns = len(whole)
     end, at, row, line = len(data), 0, 0, 0
     while at < end:
@@ -161,7 +161,7 @@ def _lines(data, whole, broken, fractions):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _separator(data, at, end):  # type: ignore[no-untyped-def]
-    """Behind blanks and one comma or semicolon, and whether there was any."""
+    """The place behind blanks and one comma or semicolon, and whether there was any."""
     start = at
     while at < end and (data[at] == 32 or data[at] == 9):
         at += 1
@@ -174,7 +174,7 @@ def _separator(data, at, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _number(data, at, end):  # type: ignore[no-untyped-def]
-    """One number as m * 10^e, m without zeros at its end: whether it is one, behind it, m and e.
+    """Read one number as m * 10^e, m without zeros at its end; gives success, place behind, m, e.
 
     Digits beyond those of an int64 are cut, far below what an event's time means.
     """
@@ -209,7 +209,7 @@ def _number(data, at, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _exponent(data, at, end):  # type: ignore[no-untyped-def]
-    """The power of ten behind an e: whether there is one, behind it, and the power."""
+    """Read the power of ten behind an e; gives success, the place behind it, and the power."""
     negative = at < end and data[at] == 45
     if at < end and (data[at] == 45 or data[at] == 43):
         at += 1
@@ -223,7 +223,7 @@ def _exponent(data, at, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _put(m, e, whole, broken, fractions, column, row):  # type: ignore[no-untyped-def]
-    """Keep m * 10^e; false if it is too large."""
+    """Store m * 10^e; gives false if it is too large."""
     whole[column, row], broken[column, row] = 0, 0.0
     if m == 0:
         return True

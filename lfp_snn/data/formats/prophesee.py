@@ -54,13 +54,13 @@ _RAW_KEYWORDS = re.compile(
 
 
 def _header(path: Path, data: bytes) -> tuple[str, int]:
-    """The lines that start with a percent sign and a space, and where they end."""
+    """The header's lines, which start with a percent sign and a space, and where they end."""
     end = text_lines(path, data, b"% ", last=(b"% end",))
     return data[:end].decode("latin-1"), end
 
 
 def _size(header: str) -> tuple[int, int] | None:
-    """(height, width), if the header tells: `Height 240`, `height=720` or `geometry 1280x720`."""
+    """The size (height, width) by the header: `Height 240`, `height=720` or `geometry 1280x720`."""
     geometry = re.search(r"geometry\W+(\d{1,5})x(\d{1,5})", header, re.I)
     if geometry:
         return int(geometry[2]), int(geometry[1])
@@ -91,7 +91,7 @@ def read_dat(path: Path) -> Events:
 
 
 def _dat_version(path: Path, header: str, words: npt.NDArray[np.uint32]) -> int:
-    """1 or 2. Where the header names none, the words do: those of version 1 have 18 bits."""
+    """The version, 1 or 2, by the header, else by the words, which have 18 bits in version 1."""
     named = re.search(r"%\s*version\W+(\d{1,9})", header, re.I)
     if named is None:
         return 1 if not (words >> 18).any() else 2
@@ -101,7 +101,7 @@ def _dat_version(path: Path, header: str, words: npt.NDArray[np.uint32]) -> int:
 
 
 def write_dat(events: Events, path: Path) -> None:
-    """A `.dat` file, version 2; times below 2**32 microseconds."""
+    """Write a `.dat` file, version 2; times are below 2**32 microseconds."""
     check_times(path, events, 1 << _CLOCK)
     raw = np.empty(len(events), _DAT)
     raw["t"] = events.t
@@ -142,7 +142,7 @@ def read_raw(path: Path) -> Events:
 
 
 def _encoding(header: str) -> str | None:
-    """What the header calls the encoding: '2', '21' or '3' if known; `None` if nothing."""
+    """The encoding by the header: '2', '21' or '3' if known; `None` if the header is silent."""
     named = re.search(r"%\s*format\s+([^\s;]+)", header, re.I)
     name = named[1] if named else None
     if name is None:
@@ -189,7 +189,7 @@ def _empty_times(words: npt.NDArray[np.uint64]) -> int:
 def _raw_writer(
     version: str, name: str, encode: Callable[[Events], npt.NDArray[Any]]
 ) -> Callable[[Events, Path], None]:
-    """A writer of `.raw` files of one encoding: in order of time, below 2**34 microseconds."""
+    """A writer of `.raw` files of one encoding; times ascend, below 2**34 microseconds."""
 
     def write(events: Events, path: Path) -> None:
         check_times(path, events, evt.LIMIT)

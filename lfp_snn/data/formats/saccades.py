@@ -20,7 +20,7 @@ _LATEST = 1 << 23
 
 
 def read(path: Path) -> Events:
-    """All events; see `lfp_snn.data.nmnist.read_events` for the overflow marks."""
+    """Read all events; overflow marks are read as in `lfp_snn.data.nmnist.read_events`."""
     raw = records(path, content(path), 0, _EVENT).astype(np.int64)
     marks = raw[:, 1] == _OVERFLOW_ROW
     t = (raw[:, 2] & 127) << 16 | raw[:, 3] << 8 | raw[:, 4]
@@ -30,7 +30,7 @@ def read(path: Path) -> Events:
 
 
 def write(events: Events, path: Path) -> None:
-    """The same as bytes; sensors up to 256 x 240, times below 2**23 microseconds."""
+    """Write a file of a sensor up to 256 x 240 with times below 2**23 microseconds."""
     _, height, width = events.sensor
     check_times(path, events, _LATEST)
     if width > 256 or height > _OVERFLOW_ROW:

@@ -1,9 +1,9 @@
-"""Text: an event a line, in columns as a line of titles names them, or told by what they hold.
+"""Text files with an event a line, in columns that titles name or that their values tell.
 
-Separated by commas, semicolons, tabs or blanks; in UTF-8 or UTF-16, with a byte order mark or
-without. Lines that start with `#` or `%` are passed over, but for a geometry or titles in them. A
-first line of two numbers before lines of more is the width and height of the sensor. What columns,
-units of time and polarities mean is decided in `columns`.
+Columns are separated by commas, semicolons, tabs or blanks; text is UTF-8 or UTF-16, with a byte
+order mark or without. Lines that start with `#` or `%` are passed over, but for a geometry or
+titles in them. A first line of two numbers before lines of more is the width and height of the
+sensor. What columns, units of time and polarities mean is decided in `columns`.
 
 The file is read in pieces, and numbers become columns of the smallest type that holds them.
 """
@@ -44,7 +44,7 @@ Size = tuple[int | None, int | None]
 
 
 class _Head(NamedTuple):
-    """What stands before the events, and how these are written."""
+    """The head of a file: what stands before the events, and how these are written."""
 
     titles: list[str] | None
     size: Size | None
@@ -55,14 +55,14 @@ class _Head(NamedTuple):
 
 
 def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
-    """All events of a text file.
+    """Read all events of a text file.
 
     Args:
         path: the file.
-        layout: its columns and unit, where the file does not tell them.
+        layout: the columns and the unit of time, where the file does not tell them.
 
     Raises:
-        DataError: it cannot be read, or its lines are no events, or not clear.
+        DataError: the file cannot be read, or its lines are no events, or not clear.
     """
     chunks = _chunks(path)
     first = next(chunks, b"")
@@ -110,7 +110,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _head(path: Path, text: bytes, layout: Layout) -> _Head:
-    """What the lines before the first event say."""
+    """Read the head of a file from the lines before the first event."""
     titles: list[str] | None = None
     size: Size | None = None
     said: list[str] = []  # a comment that names columns
@@ -140,14 +140,14 @@ def _head(path: Path, text: bytes, layout: Layout) -> _Head:
 
 
 def _lines(text: bytes) -> Iterator[tuple[int, str]]:
-    """Where each line begins, and what it says."""
+    """The place and the content of each line."""
     for found in _LINE.finditer(text):
         if found.start() < len(text):
             yield found.start(), found[1].decode("utf-8", errors="replace").strip()
 
 
 def _fields(line: str) -> list[str]:
-    """The values of a line; one separator at its end is none."""
+    """The values of a line; a single separator at its end does not count."""
     fields = _BETWEEN.split(line.replace('"', "").replace("'", "").strip())
     return fields[:-1] if len(fields) > 1 and not fields[-1] else fields
 
@@ -173,7 +173,7 @@ def _is_size(fields: list[str], text: bytes) -> bool:
 
 
 def _fitting(path: Path, titles: list[str] | None, columns: int) -> list[str] | None:
-    """A title for each column; R leaves out that of the names of rows."""
+    """A title for each column; R leaves out the title of the names of rows."""
     if titles is None or len(titles) == columns:
         return titles
     if len(titles) == columns - 1:
@@ -182,7 +182,7 @@ def _fitting(path: Path, titles: list[str] | None, columns: int) -> list[str] | 
 
 
 def write(events: Events, path: Path) -> None:
-    """A line of names, then an event a line, by commas; times in whole microseconds."""
+    """Write a line of names, then an event a line, separated by commas; times in microseconds."""
     columns = columns_of(events)
     pieces = [",".join(columns).encode() + b"\n"]
     for start in range(0, len(events), _WRITTEN_AT_ONCE):
@@ -193,7 +193,7 @@ def write(events: Events, path: Path) -> None:
 
 
 def _recognises(head: bytes) -> bool:
-    """Text whose first whole line that is no comment names or holds columns."""
+    """Whether a file is text whose first line that is no comment names or holds columns."""
     try:
         text = codecs.getincrementaldecoder(_encoding(head))().decode(head)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Times of a file in microseconds: in which unit they are, where nothing says so.
+"""The times of a file in microseconds, also where nothing says in which unit they are.
 
 Whole numbers are microseconds, and broken numbers mostly seconds. But a file may well hold broken
 milliseconds or microseconds, which read as seconds would be a recording of days. So a unit has to
@@ -33,16 +33,16 @@ _ROUNDING = 4  # units in the last place that arithmetic has cost
 def microseconds(
     path: Path, values: npt.NDArray[Any], unit: str | None = None, camera: bool = True
 ) -> npt.NDArray[np.int64]:
-    """Times in whole microseconds, int64 [E].
+    """The times in whole microseconds, int64 [E].
 
     Args:
         path: the file, for messages.
-        values: finite numbers [E].
-        unit: of `UNITS`; `None`: it is told by the values.
-        camera: whether they are of a camera, whose rates are known; else of any sensor.
+        values: the times as finite numbers [E].
+        unit: the unit, one of `UNITS`; `None` if the values are to tell it.
+        camera: whether they are of a camera, whose rates are known; otherwise of any sensor.
 
     Raises:
-        DataError: it is not clear which unit they are in, or they are none.
+        DataError: the unit of the numbers is not clear, or they are no times.
     """
     if values.dtype.kind not in "biuf" or (
         values.dtype.kind == "f" and not np.isfinite(values).all()
@@ -112,9 +112,9 @@ def _since_1970(span: tuple[float, float], unit: str) -> bool:
 
 
 def _finest(values: npt.NDArray[Any]) -> float | None:
-    """The finest digit of some broken numbers: thousandths, millionths, or `None` for finer ones.
+    """The finest digit of broken numbers: thousandths, millionths, or `None` for finer ones.
 
-    In a type of few digits the digit may be lost, which counts as finer too.
+    A type of few digits may lose the digit, which counts as finer too.
     """
     some = values[:: max(1, len(values) // _SOME)]
     lost = float(np.finfo(some.dtype).eps) * _ROUNDING

@@ -1,4 +1,4 @@
-"""What is known of the published datasets: facts, and where tonic says that they are.
+"""A catalogue of the published datasets: facts, and the names of their addresses in tonic.
 
 A fact that the sources do not state is not stated here either (None).
 """
@@ -25,24 +25,26 @@ water welcome words worst years young
 
 @dataclass(frozen=True)
 class Description:
-    """A published dataset.
+    """A description of a published dataset.
 
     Args:
-        title: how it is called.
-        what: one phrase, for reports.
-        sensor: (polarities, height, width) of the recordings.
-        classes: name of each; empty where they are read from the data itself.
-        recordings: to train and to test, or all where there is no published split.
-        split: who drew it.
-        licence: of the data, as its authors state it, or None.
-        citation: authors, title, journal, year.
+        title: the title of the dataset.
+        what: a phrase that says what it is, for reports.
+        sensor: the sensor (polarities, height, width) of the recordings.
+        classes: the name of each class; empty where they are read from the data itself.
+        recordings: the numbers of recordings to train and to test, or the number of all where there
+            is no published split.
+        split: who drew the split.
+        licence: the licence of the data, as its authors state it, or None.
+        citation: the authors, title, journal and year of the publication.
         tonic: the class in `tonic.datasets`; empty where tonic does not know it.
-        archives: for each, the names of tonic's attributes for its address, file and MD5 sum, and a
-            pattern that fits what it holds: where such a file is there, nothing is fetched.
-        address: where it is to be had by hand, where tonic does not know it.
-        folder: where it lies by default, in `datasets/`.
-        layout: what the folder holds.
-        binning: recommended options of preprocessing and binning, the defaults of its options.
+        archives: the archives: for each, the names of tonic's attributes for its address, file and
+            MD5 sum, and a pattern of the files that it holds; where such a file is there, nothing
+            is fetched.
+        address: the address where it is to be had by hand, where tonic does not know it.
+        folder: the default folder of the dataset in `datasets/`.
+        layout: the layout of the folder.
+        binning: the recommended options of preprocessing and binning, the defaults of its options.
     """
 
     title: str
@@ -62,7 +64,7 @@ class Description:
 
     @property
     def source(self) -> str:
-        """Title, authors and licence, for reports."""
+        """The title, authors and licence, for reports."""
         licence = f", {self.licence}" if self.licence else ""
         return f"{self.title}, {self.what} ({self.citation.split(',')[0]}{licence})"
 

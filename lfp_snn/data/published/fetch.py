@@ -1,4 +1,4 @@
-"""Fetching published datasets: addresses and checksums from tonic, download and unpacking ours.
+"""Downloads of published datasets, with addresses and checksums from tonic.
 
 A download goes on where an earlier one stopped. What is there already is never fetched again, and
 nothing in the folder is ever deleted or overwritten.
@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Archive(NamedTuple):
-    """A file to fetch: address, name, MD5 sum, and a pattern that fits what it holds."""
+    """A file to fetch: its address, name and MD5 sum, and a pattern of the files that it holds."""
 
     url: str
     filename: str
@@ -35,7 +35,7 @@ class Archive(NamedTuple):
 
 
 def archives(description: Description) -> list[Archive]:
-    """What tonic says of the files of a dataset.
+    """The archives of a dataset, as tonic describes them.
 
     Raises:
         DataError: tonic is not installed.
@@ -61,19 +61,19 @@ def archives(description: Description) -> list[Archive]:
 
 
 def fetch(description: Description, root: Path, progress: Progress) -> list[str]:
-    """Fetches what is missing of a dataset into `root`.
+    """Fetch what is missing of a dataset into `root`.
 
     Args:
-        description: of the dataset.
+        description: the description of the dataset.
         root: the folder that is to hold it.
-        progress: told of each block that has come.
+        progress: a function that is told of each block that has come.
 
     Returns:
-        The names of what was fetched; empty if all was there.
+        The names of the archives that were fetched; empty if all was there.
 
     Raises:
         DataError: there is no network or no place, a checksum is wrong, or an archive is unsafe;
-            says what to put where by hand.
+            the message says what to put where by hand.
     """
     if not description.tonic:
         raise DataError(
@@ -94,10 +94,10 @@ def fetch(description: Description, root: Path, progress: Progress) -> list[str]
 
 
 def download(archive: Archive, folder: Path, description: Description, progress: Progress) -> Path:
-    """The file of an archive in `folder`, fetched or gone on with; its checksum is right.
+    """Download an archive to `folder`, or go on with its download, and check its sum.
 
     Raises:
-        DataError: it cannot be fetched, or its checksum is wrong.
+        DataError: the archive cannot be fetched, or its checksum is wrong.
     """
     whole, part = folder / archive.filename, folder / f"{archive.filename}.part"
     if not whole.exists():
@@ -119,7 +119,7 @@ def download(archive: Archive, folder: Path, description: Description, progress:
 
 
 def by_hand(archive: Archive, folder: Path, description: Description, reason: str) -> str:
-    """What to do where there is no way to fetch."""
+    """A sentence that says what to do by hand where nothing can be fetched."""
     where = archive.url or "tonic's source distribution, which carries it"
     return (
         f"{archive.filename} of {description.title} could not be fetched ({reason}). Get it from "
@@ -130,7 +130,7 @@ def by_hand(archive: Archive, folder: Path, description: Description, reason: st
 
 
 def _transfer(archive: Archive, part: Path, progress: Progress) -> None:
-    """Appends to what is there of a download what is missing."""
+    """Append to a partial download what is missing."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "lfp_snn", **({"Range": f"bytes={have}-"} if have else {})}
     request = urllib.request.Request(archive.url, headers=headers)
@@ -163,12 +163,12 @@ def _md5(path: Path) -> str:
 
 
 def unpack(path: Path, root: Path) -> None:
-    """Unpacks an archive, and those within it, into `root`; nothing there is overwritten.
+    """Unpack an archive, and archives within it, into `root`; nothing there is overwritten.
 
     A file that is no archive stays as it is.
 
     Raises:
-        DataError: a name in it leads out of the folder, or it is damaged.
+        DataError: a name in the archive leads out of the folder, or the archive is damaged.
     """
     if not _packed(path):
         return
@@ -203,7 +203,7 @@ def _extract(path: Path, folder: Path) -> None:
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Moves what `target` does not have."""
+    """Move what `target` does not have."""
     for each in sorted(source.iterdir()):
         place = target / each.name
         if each.is_dir() and place.is_dir():

@@ -1,4 +1,4 @@
-"""Published datasets that are folders of files, a recording each."""
+"""Published datasets that are folders of files, with one recording in each file."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,14 +24,14 @@ _MILLISECOND = 1000
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the recordings lie, and how they are read.
+    """A layout of folders: where the recordings lie, and how they are read.
 
     Args:
-        parts: folder of each part; of the part "" where there is no published split.
-        suffix: of the files.
-        label: the class of a file, by its path below the folder of its part.
-        read: the events of a file.
-        names: what `label` gives, in the order of the classes, where that is not their names.
+        parts: the folder of each part; of the part "" where there is no published split.
+        suffix: the suffix of the files.
+        label: a function that gives the class of a file, by its path below the folder of its part.
+        read: a function that reads the events of a file.
+        names: the values of `label` in the order of the classes, where they are not the names.
     """
 
     parts: Mapping[str, str]
@@ -51,17 +51,17 @@ class Found(NamedTuple):
 
 
 def by_folder(path: Path) -> str:
-    """The class is the name of the folder."""
+    """The class of a file, which is the name of its folder."""
     return path.parent.name
 
 
 def by_name(path: Path) -> str:
-    """The class is the name of the file."""
+    """The class of a file, which is the name of the file."""
     return path.stem
 
 
 def by_letter(path: Path) -> str:
-    """The class is the last letter of the folder."""
+    """The class of a file, which is the last letter of its folder."""
     return path.parent.name[-1:].lower()
 
 
@@ -72,7 +72,7 @@ def by_suit(path: Path) -> str:
 
 
 def read_gesture(path: Path) -> Events:
-    """DVS128 Gesture as tonic serves it: an array [E, 4] of x, y, p and t in milliseconds."""
+    """Read DVS128 Gesture as tonic serves it: an array [E, 4] of x, y, p and t in milliseconds."""
     array = load_array(path)
     if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf":
         raise DataError(f"{path} holds an array of the shape {array.shape}; expected [E, 4]")
@@ -87,13 +87,13 @@ def read_pip(path: Path) -> Events:
 
 
 def read_saccades(path: Path) -> Events:
-    """N-Caltech101: as tonic does, moved so that the first column and row with events are 0."""
+    """Read N-Caltech101, moved as in tonic so that the first column and row with events are 0."""
     events = read_recording(path, "bin")
     return replace(events, x=events.x - events.x.min(), y=events.y - events.y.min())
 
 
 def read_sign(path: Path) -> Events:
-    """ASL-DVS: rows are counted from below."""
+    """Read ASL-DVS, whose rows are counted from below."""
     events = read_recording(path)
     if events.y.max() >= 180:
         raise DataError(f"{path} has an event in row {events.y.max()}; the sensor has 180")
@@ -129,10 +129,10 @@ LAYOUTS: dict[str, Folders] = {
 
 
 def find(root: Path, layout: Folders, description: Description) -> Found:
-    """The recordings in a folder of that layout; a part of them will do.
+    """Find the recordings in a folder of a layout; a part of them will do.
 
     Raises:
-        DataError: a folder is missing, has no recordings, or a class that is not known.
+        DataError: a folder is missing, has no recordings, or has a class that is not known.
     """
     found = Found([], [], [], [])
     expected = f"{root} should hold {description.layout}"
@@ -163,10 +163,11 @@ def find(root: Path, layout: Folders, description: Description) -> Found:
 
 
 def load(name: str, description: Description, options: FolderOptions) -> Splits:
-    """A dataset of files, in the parts that it was published with or those that are stored.
+    """Load a dataset of files, in the parts that it was published with or that are stored.
 
     Raises:
-        DataError: see `find`; a file cannot be read; or a part is left empty.
+        DataError: the recordings are not found (`find`), a file cannot be read, or a part is left
+            empty.
     """
     layout = LAYOUTS[name]
     found = find(options.root, layout, description)
@@ -184,7 +185,7 @@ def load(name: str, description: Description, options: FolderOptions) -> Splits:
 
 
 def reader(layout: Folders, description: Description) -> Callable[[Sequence[Path]], Events]:
-    """Reads recordings of a layout, laid end to end."""
+    """A function that reads recordings of a layout, laid end to end."""
 
     def read(paths: Sequence[Path]) -> Events:
         advice = f"it is damaged, or no recording of {description.title}"
@@ -195,7 +196,7 @@ def reader(layout: Folders, description: Description) -> Callable[[Sequence[Path
 
 
 def load_file(name: str, description: Description, path: Path, options: FileOptions) -> SpikeSet:
-    """One recording, encoded as the set is; its label is unknown (-1)."""
+    """Load one recording, encoded as the set is; its label is unknown (-1)."""
     events = reader(LAYOUTS[name], description)([path])
     return SpikeSet(
         options.encode(events),

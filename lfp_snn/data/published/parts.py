@@ -1,4 +1,4 @@
-"""Options and parts that the published datasets have in common."""
+"""The options and parts that the published datasets have in common."""
 
 from copy import copy
 from pathlib import Path
@@ -16,17 +16,17 @@ from lfp_snn.data.splits import split_parts
 
 
 class PublishedOptions(SpikeOptions):
-    """Options of a published dataset."""
+    """The options of a published dataset."""
 
     root: Path = Path("datasets")
 
 
 class FolderOptions(PublishedOptions, FileOptions):
-    """Options of a published dataset that is a folder of recordings."""
+    """The options of a published dataset that is a folder of recordings."""
 
 
 def options_of(description: Description, base: type[PublishedOptions]) -> type[PublishedOptions]:
-    """The options of a dataset: its own folder, and the recommended binning as defaults."""
+    """Make the options of a dataset: its own folder, and the recommended binning as defaults."""
     fields: dict[str, Any] = {}
     for name, value in description.binning.items():
         field = copy(base.model_fields[name])
@@ -44,7 +44,7 @@ def options_of(description: Description, base: type[PublishedOptions]) -> type[P
 
 
 def how_to_get(description: Description) -> str:
-    """What to do where a dataset is missing, as the end of a sentence."""
+    """The advice where a dataset is missing, as the end of a sentence."""
     if description.tonic:
         return "fetch it with lfp-snn data fetch"
     return f"get it from {description.address}"
@@ -57,14 +57,14 @@ def cut_parts(
     name: str,
     description: Description,
 ) -> Splits:
-    """Train, validation and test; the second out of the first where it was not published.
+    """Cut a set into train, validation and test; validation is drawn where it was not published.
 
     Args:
         samples: all recordings.
-        parts: `train`, `val` or `test` for each.
-        options: say how much validates and how much trains.
-        name: of the dataset.
-        description: of the dataset.
+        parts: the part of each recording, `train`, `val` or `test`.
+        options: the options that say how much validates and how much trains.
+        name: the name of the dataset.
+        description: the description of the dataset.
 
     Raises:
         DataError: a part is left empty, or fewer than two classes train.

@@ -26,7 +26,7 @@ _CONTAINERS = "Ev-Containers"
 
 
 class Rows(NamedTuple):
-    """The recordings of some files: how they are read, their class and part, and the files."""
+    """Recordings of some files of rows: how they are read, their class and part, and the files."""
 
     read: Read
     labels: IntArray
@@ -35,7 +35,7 @@ class Rows(NamedTuple):
 
 
 def load(name: str, description: Description, options: PublishedOptions) -> Splits:
-    """A dataset of rows, in the parts that it was published with.
+    """Load a dataset of rows, in the parts that it was published with.
 
     Raises:
         DataError: a file is missing or damaged.
@@ -55,7 +55,7 @@ def load(name: str, description: Description, options: PublishedOptions) -> Spli
 
 
 def heidelberg(prefix: str, files: dict[str, str]) -> Callable[[Path, Description], Rows]:
-    """SHD and SSC: `spikes/times` in seconds, `spikes/units` and `labels`, a row a recording."""
+    """The rows of SHD and SSC: `spikes/times` in seconds, `spikes/units` and `labels`."""
 
     def find(root: Path, description: Description) -> Rows:
         paths = [_present(root / f"{prefix}_{file}.h5", description) for file in files.values()]
@@ -102,7 +102,7 @@ def _labels(path: Path, file: Any) -> IntArray:
 
 
 def tidigits(root: Path, description: Description) -> Rows:
-    """N-TIDIGITS18: `<part>_labels` names recordings; those that end in one digit are read."""
+    """The rows of N-TIDIGITS18: `<part>_labels` names recordings; those of one digit are read."""
     path = _present(root / "n-tidigits.hdf5", description)
     classes = "o123456789z"
     names, parts = [], []
@@ -174,7 +174,7 @@ def _touched(place: str, content: bytes, sensor: tuple[int, int, int]) -> Events
 
 
 def smnist(root: Path, description: Description) -> Rows:
-    """S-MNIST: the pixels of an image one after the other, two steps of 1 ms each.
+    """The rows of S-MNIST: the pixels of an image one after the other, two steps of 1 ms each.
 
     With N = 49 grey levels from 0 to 254: unit N - k of the ON half spikes when the brightness
     rises to level k or above, that of the OFF half when it falls below, and unit 0 at white (255).
@@ -213,7 +213,7 @@ def _crossings(image: npt.NDArray[np.uint8], units: int) -> Events:
 def _spikes(
     path: Path, seconds: npt.NDArray[Any], units: npt.NDArray[Any], sensor: tuple[int, int, int]
 ) -> Events:
-    """Spikes of one recording, in seconds and units."""
+    """The spikes of one recording, in seconds and units."""
     if np.asarray(seconds).dtype.kind not in "iuf" or np.asarray(units).dtype.kind not in "iuf":
         raise DataError(f"{path} has a recording that is not of numbers")
     seconds, unit = np.asarray(seconds, np.float64), np.asarray(units, np.float64)
@@ -229,7 +229,7 @@ def _spikes(
 
 
 def _runs(numbers: IntArray, rows: IntArray) -> Iterator[tuple[int, IntArray]]:
-    """Stretches of rows that lie in one file, in their order."""
+    """The stretches of rows that lie in one file, in their order."""
     ends = np.flatnonzero(np.diff(numbers)) + 1
     for run, own in zip(np.split(numbers, ends), np.split(rows, ends), strict=True):
         yield int(run[0]), own

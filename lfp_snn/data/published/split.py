@@ -24,15 +24,15 @@ _VERSION = 1
 
 
 def tested(root: Path, ids: Sequence[str], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which recordings test, bool [N].
+    """Whether each recording tests, bool [N].
 
     Recordings that the stored split does not know are drawn now and added to it. If it cannot be
     written, a warning says so: the draw then holds as long as the same recordings are there.
 
     Args:
         root: the folder of the dataset.
-        ids: name of each recording, the same wherever the folder lies.
-        labels: class of each.
+        ids: the name of each recording, the same wherever the folder lies.
+        labels: the class of each recording.
 
     Raises:
         DataError: the stored split is damaged.

@@ -28,7 +28,7 @@ __all__ = ["Back", "EventConvolution", "Recorded"]
 
 
 class Recorded(NamedTuple):
-    """What a pass over lists leaves: the kernel's trace, and what else its way back takes."""
+    """A recorded pass over lists: the kernel's trace, and what else the way back takes."""
 
     trace: conv.ConvTrace
     neuron: Neuron
@@ -154,7 +154,7 @@ class EventConvolution(EventLayer):
         return self in run.kept and bool(run.kept[self].fused)
 
     def _opened(self, run: Tape, rules: Rules) -> conv.Opened | None:
-        """Where credit came to in this backward pass, if not to spikes alone."""
+        """Entries that credit came to in this backward pass, None if it came to spikes alone."""
         self.open_entries(run, rules)
         opened: conv.Opened | None = run.opened.get(self)
         return opened
@@ -169,7 +169,7 @@ class EventConvolution(EventLayer):
 
 
 def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:
-    """Membranes ``[B, units]`` after the last step; the kernels keep them by lane."""
+    """The membranes ``[B, units]`` after the last step; the kernels keep them by lane."""
     order = geometry(trace.shape).order
     state = np.empty((trace.state.shape[0], trace.shape.units), trace.state.dtype)
     state[:, order[order >= 0]] = trace.state[:, order >= 0]

@@ -38,17 +38,17 @@ __all__ = ["EventLayer", "array", "entries_asked", "optional"]
 class EventLayer(EventStage):
     """A synapse, its neurons, and the pool behind them where there is one.
 
-    A dense input takes the way around: current by torch, neurons by :class:`EventNeurons`.
+    A dense input takes a detour: torch computes the current, :class:`EventNeurons` the neurons.
 
     Args:
-        synapse: reference stage of the synapse.
-        neurons: reference stage of the neurons.
+        synapse: the reference stage of the synapse.
+        neurons: the reference stage of the neurons.
         pool: the pool that alone takes their spikes, if any (behind a convolution).
-        from_input: the synapse takes the input of the network. A silent entry of that needs no
-            credit, so that it may be made a list if it comes as a tensor.
-        by_sign: the rule tells contributions of one sign from the others. The kernels know them by
-            the sign of the weight, so that an input of both signs then takes the way around too.
-        is_output: see :class:`EventStage`.
+        from_input: whether the synapse takes the input of the network. A silent entry of the input
+            needs no credit, so that a dense input may be made a list.
+        by_sign: whether the rule tells positive contributions from negative ones. The kernels know
+            them by the sign of the weight, so that an input of both signs takes the detour too.
+        is_output: whether the spikes are the output of the network (:class:`EventStage`).
     """
 
     takes_spikes = True
@@ -122,7 +122,7 @@ class EventLayer(EventStage):
         return spikes if self.pool is None else self.pool.forward(run, spikes)
 
     def _as_events(self, run: Tape, x: Value) -> Spikes | None:
-        """The input as a list, where that is the better way."""
+        """The input as a list, where a list is the faster form."""
         if not self.can_list(x.shape):
             return None
         if isinstance(x, Tensor):
@@ -159,7 +159,7 @@ class EventLayer(EventStage):
         return current
 
     def unnormed(self, run: Tape, n: Tensor, feedback: Feedback, rules: Rules) -> Tensor:
-        """Their credit as it reaches the synapse."""
+        """The credit of those currents ``[B, T, ...]`` as it reaches the synapse."""
         return n
 
     @override
@@ -175,11 +175,11 @@ class EventLayer(EventStage):
         return super().asks(run, rules, form, below)
 
     def pools_itself(self, run: Tape) -> bool:
-        """Is the pool behind part of the kernel, in a recorded pass?"""
+        """Whether the pool behind is part of the kernel, in a recorded pass."""
         return False
 
     def _unpooled(self, run: Tape, rules: Rules, arrived: Arrived) -> Arrived:
-        """What arrived at the pool behind, as it reaches the neurons."""
+        """The credit or reward that arrived at the pool behind, as it reaches the neurons."""
         if self.pool is None or arrived.credit is None:
             return arrived
         opened = self.open_entries(run, rules)
@@ -191,7 +191,7 @@ class EventLayer(EventStage):
         return Arrived(credit=at_open.numpy(), entries=opened)
 
     def hand_back(self, x: Spikes, credit: np.ndarray | None, was_tensor: bool) -> Tensor | None:
-        """Credit of the entries of the input, or of all of it if it came as a tensor."""
+        """The credit of the entries of the input, or of all of it if it came as a tensor."""
         if credit is None or not was_tensor:
             return None if credit is None else torch.from_numpy(credit)
         out = np.empty((x.steps, x.batch, x.units), credit.dtype)
@@ -200,10 +200,10 @@ class EventLayer(EventStage):
         return torch.from_numpy(out).view(x.shape)
 
     def shares(self, rules: Rules, x: Spikes) -> Shares | None:
-        """How the kernels share relevance by sign, if the rule does.
+        """The sharing by sign as the kernels take it, or None if the rule does not share by sign.
 
         Raises:
-            NetworkError: the entries of the forward pass are of both signs.
+            NetworkError: the input of the forward pass has entries of both signs.
         """
         rule = rules[self.synapse.name]
         shares = shares_of(rule.at_synapse)
@@ -217,7 +217,7 @@ class EventLayer(EventStage):
 
     @abstractmethod
     def can_list(self, shape: Sequence[int]) -> bool:
-        """Do the kernels take lists of that dense shape?"""
+        """Whether the kernels take lists of that dense shape."""
 
     @abstractmethod
     def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
@@ -237,7 +237,7 @@ class EventLayer(EventStage):
 def _through_reference(
     pool: shapes.Pool, run: Tape, rules: Rules, spikes: Tensor, credit: np.ndarray
 ) -> Tensor:
-    """Credit of all that was pooled, from the credit of every entry of what came of it."""
+    """The credit of everything that was pooled, from the credit of every pooled entry."""
     pooled = pool.forward(run, spikes)
     shape = (run.batch, run.steps, *pooled.shape[2:])
     of_pooled = torch.from_numpy(credit).view(shape).transpose(0, 1)
@@ -247,7 +247,7 @@ def _through_reference(
 
 
 def _all_entries(x: Spikes, dtype: torch.dtype) -> Spikes:
-    """The list of all entries of spikes, silent ones too."""
+    """A list of all entries of the frames of spikes, silent ones too."""
     frames = x.steps * x.batch
     values = x.dense(dtype).transpose(0, 1).reshape(-1)
     indptr = torch.arange(frames + 1) * x.units
@@ -256,7 +256,7 @@ def _all_entries(x: Spikes, dtype: torch.dtype) -> Spikes:
 
 
 def entries_asked(x: Spikes, wanted: Form | None, was_tensor: bool) -> Lists | bool:
-    """At which entries credit of an input is wanted: none, its own, or others."""
+    """The entries at which credit of an input is wanted: none, its own, or others."""
     others = isinstance(wanted, Spikes) and wanted is not x and not was_tensor
     return as_lists(wanted) if others else wanted is not None  # type: ignore[arg-type]
 
@@ -271,5 +271,5 @@ def array(parameter: Tensor) -> np.ndarray:
 
 
 def optional(parameter: Tensor | None) -> np.ndarray | None:
-    """As :func:`array`, or ``None`` where there is no parameter."""
+    """A parameter as a contiguous array (:func:`array`), or ``None`` where there is none."""
     return None if parameter is None else array(parameter)

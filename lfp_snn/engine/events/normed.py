@@ -43,11 +43,12 @@ class EventNormedConvolution(EventConvolution):
     """``nn.Conv1d`` or ``nn.Conv2d``, batch normalisation, neurons, and the pool behind them.
 
     Args:
-        synapse: reference stage of the convolution.
-        norm: that of the normalisation.
-        neurons: that of the neurons.
+        synapse: the reference stage of the convolution.
+        norm: the reference stage of the normalisation.
+        neurons: the reference stage of the neurons.
         pool: the pool that alone takes their spikes, if any.
-        from_input: see :class:`~lfp_snn.engine.events.layer.EventLayer`.
+        from_input: whether the convolution takes the input of the network
+            (:class:`~lfp_snn.engine.events.layer.EventLayer`).
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class EventNormedConvolution(EventConvolution):
         return (*found, torch.full((1, 1), float(count), dtype=run.dtype))  # type: ignore[return-value]
 
     def _affine(self) -> tuple[Tensor, Tensor]:
-        """Scale and shift ``[C]``."""
+        """Scale and shift ``[C]`` of the normalisation."""
         norm = self.norm.norms[0]
         features = norm.num_features
         like = self.synapse.module.weight
@@ -142,7 +143,7 @@ class EventNormedConvolution(EventConvolution):
     def _cancelling(
         self, run: Tape, feedback: Feedback, rules: Rules, sent: conv.Sent
     ) -> conv.Normed:
-        """What the statistics cancel of the credit, for which all of it is looked at once."""
+        """What the statistics cancel of the credit, from one look at all of it."""
         kept: Recorded = run.kept[self]
         mean, inverse, count = (each.double() for each in run.kept[self.norm])
         weight, bias = array(self.synapse.module.weight), optional(self.synapse.module.bias)
@@ -158,7 +159,10 @@ class EventNormedConvolution(EventConvolution):
         return through((offset.numpy(), slope.numpy()))
 
     def _learn_norm(self, run: Tape, feedback: Feedback, total: Tensor, product: Tensor) -> Tensor:
-        """Scale and shift, from the sums of n and of n times the current; those of n x hat."""
+        """Learn scale and shift from the sums of n and of n times the current.
+
+        Returns the sums of n x hat.
+        """
         mean, inverse, _ = run.kept[self.norm]
         hatted: Tensor = (product - mean * total) * inverse
         norm = self.norm.norms[0]

@@ -25,7 +25,7 @@ class EventPool(Stage):
     """A pool of spikes, on lists: a window without spikes costs nothing.
 
     Args:
-        reference: the stage that it replaces, with windows of the usual kind.
+        reference: the reference stage that this one replaces, with windows of the usual kind.
     """
 
     takes_spikes = True
@@ -63,12 +63,12 @@ class EventPool(Stage):
         return (torch.from_numpy(self.entry_credit(run, credit.numpy())),)
 
     def entry_credit(self, run: Tape, credit: np.ndarray) -> np.ndarray:
-        """Credit per entry of the input from the credit per entry of what was pooled."""
+        """The credit per entry of the input, from the credit per entry of the pooled value."""
         given, out, tables = run.kept[self]
         return pools.pool_backward(given, out, credit, tables, run.steps, self.back)
 
     def frame(self, feature: Sequence[int]) -> tuple[int, ...]:
-        """Shape of a pooled frame."""
+        """The shape of a pooled frame."""
         pool = self.module
         assert pool is not None
         pooled = pool(torch.empty((1, *feature), device="meta"))
@@ -86,7 +86,7 @@ class EventPool(Stage):
 
 
 def _windows(pool: nn.Module, axis: int, size: int) -> tuple[pools.Window, ...]:
-    """Windows of a two-dimensional pool along one axis."""
+    """The windows of a two-dimensional pool along one axis."""
     if isinstance(pool, nn.AdaptiveMaxPool2d | nn.AdaptiveAvgPool2d):
         wanted = pool.output_size
         count = wanted if wanted is None or isinstance(wanted, int) else wanted[axis]

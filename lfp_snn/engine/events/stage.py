@@ -1,4 +1,4 @@
-"""What all stages on events share, and neurons that are stepped from given currents."""
+"""The base of all stages on events, and neurons that are stepped from given currents."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ __all__ = [
 
 
 class Arrived(NamedTuple):
-    """What arrives at the spikes: a reward ``[B, T, N]``, or credit, one number per spike.
+    """The credit or reward that arrives at the spikes.
 
-    Where the rule asked for other entries than the spikes, ``entries`` are those; ``as_credit``
-    says that the reward is credit, also at silence.
+    It is a reward ``[B, T, N]``, or credit, one number per spike. Where the rule asked for other
+    entries than the spikes, ``entries`` holds them; ``as_credit`` says that the reward is credit,
+    also at silence.
     """
 
     reward: np.ndarray | None = None
@@ -49,13 +50,14 @@ class Arrived(NamedTuple):
 
 
 class EventStage(Spiking):
-    """What all stages on events share: constants of the neurons, and what a pass leaves.
+    """The base of all stages on events: constants of the neurons, and what a pass leaves.
 
-    Buffers of the last pass stay with the stage and are used again by the next one.
+    The buffers of the last pass stay with the stage, and the next pass uses them again.
 
     Args:
-        neurons: reference stage of the neurons.
-        is_output: their spikes are the output of the network; membranes are kept in every pass.
+        neurons: the reference stage of the neurons.
+        is_output: whether the spikes are the output of the network; membranes are then kept in
+            every pass.
     """
 
     makes_lists = True
@@ -81,7 +83,7 @@ class EventStage(Spiking):
         return self.neurons.rule(rules)
 
     def constants(self, frame: torch.Size, dtype: torch.dtype) -> Neuron:
-        """Decay and threshold of neurons with currents ``[B, ...]``, one each or one for all."""
+        """Decay and threshold of the neurons for currents ``[B, ...]``, one each or one for all."""
         dynamics = self.neurons.dynamics(frame, dtype)
         per_neuron = (
             value.expand(frame[1:]) if value.numel() > 1 else value
@@ -91,7 +93,7 @@ class EventStage(Spiking):
         return Neuron(beta, threshold, dynamics_code(dynamics.reset, dynamics.delay))
 
     def start(self, run: Tape, frame: torch.Size) -> dict[str, Any]:
-        """Arguments of a forward kernel that are the same for all."""
+        """The arguments that all forward kernels have in common."""
         state = self.neurons.initial(run, frame)
         return {
             "lengths": None if run.lengths is None else run.lengths.numpy(),
@@ -107,7 +109,7 @@ class EventStage(Spiking):
         return handed.view(frame[0], -1).numpy()
 
     def finish(self, run: Tape, frame: torch.Size, state: np.ndarray, fired: int) -> None:
-        """Note the state ``[B, N]`` after the last step, and how many spikes there were."""
+        """Note the membranes ``[B, N]`` after the last step, and the number of spikes."""
         run.final_state[self.name] = torch.from_numpy(state.copy()).view(frame)
         run.count(self.name, torch.tensor(fired), frame[1:].numel())
 
@@ -147,7 +149,7 @@ class EventStage(Spiking):
     def open_entries(self, run: Tape, rules: Rules) -> Lists | None:
         """The entries at which the rule asks for credit, if not at the spikes.
 
-        They are listed once in a backward pass; the next may have other rules.
+        A backward pass lists them once; the next pass may have other rules.
         """
         rule = self.split(rules)
         if self.is_output or not isinstance(rule, Counted):
@@ -162,14 +164,14 @@ class EventStage(Spiking):
         """The entries of its value at which the gate of a rule is open."""
 
     def split(self, rules: Rules) -> float | Counted:
-        """The split at the neurons, as the kernels take it."""
+        """The split of the rule at the neurons, as the kernels take it."""
         return split_of(rules[self.name].at_neuron)
 
     @abstractmethod
     def send(
         self, run: Tape, feedback: Feedback, rules: Rules, wanted: Wanted, arrived: Arrived
     ) -> Credits:
-        """Credit of the input, from what arrived at the spikes."""
+        """The credit of the input, from what arrived at the spikes."""
 
 
 class EventNeurons(EventStage):
@@ -238,24 +240,24 @@ def _by_sample(x: Tensor) -> np.ndarray:
 
 
 def numpy_dtype(dtype: torch.dtype) -> np.dtype:
-    """The dtype of numpy by the same name."""
+    """The dtype of numpy that has the name of a dtype of torch."""
     return torch.empty(0, dtype=dtype).numpy().dtype
 
 
 def as_spikes(out: Lists, shape: Sequence[int]) -> Spikes:
-    """Lists of a kernel as spikes; they share memory."""
+    """The lists of a kernel as :class:`~lfp_snn.Spikes`; both share memory."""
     values = None if out.values is None else torch.from_numpy(out.values)
     return Spikes(torch.from_numpy(out.indptr), torch.from_numpy(out.indices), shape, values)
 
 
 def as_tensor(out: Lists, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Lists of a kernel as a tensor ``[T, B, ...]`` of its own."""
+    """The lists of a kernel as a dense tensor ``[T, B, ...]`` with memory of its own."""
     dense = np.empty((*shape[:2], math.prod(shape[2:])), numpy_dtype(dtype))
     return torch.from_numpy(dense_from_lists(out, dense)).view(*shape)
 
 
 def as_lists(x: Spikes) -> Lists:
-    """Spikes as lists of a kernel; they share memory."""
+    """Spikes as the lists of a kernel; both share memory."""
     values = None if x.values is None else x.values.numpy()
     return Lists(x.indptr.numpy(), x.indices.numpy(), values)
 

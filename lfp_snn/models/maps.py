@@ -1,37 +1,34 @@
-"""What convolutional architectures share: widths, a norm, and maps that are large enough."""
+"""The base of the named architectures on maps."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Literal
 
-from pydantic import Field
 from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.models.kinds import ConvSpec, LinearSpec
+from lfp_snn.models.kinds import ConvSpec
 from lfp_snn.models.layer import Assembly, LayerSpec
 from lfp_snn.models.neurons import LifSpec
 from lfp_snn.models.norms import BatchNormSpec
 from lfp_snn.models.options import ModelOptions
 
-__all__ = ["Convolutional"]
+__all__ = ["OnMaps"]
 
 _LARGEST = 1024  # the least size of maps is sought up to here; every architecture needs far less
 
 
-class Convolutional(ModelOptions):
-    """What the convolutional architectures share.
+class OnMaps(ModelOptions):
+    """The base of the named architectures on maps.
 
     Attributes:
-        width: channels and hidden units relative to the published ones, > 0.
         norm: ``batch`` normalises the current of every convolution over the batch; ``none``.
             ``learner.statistics`` says how credit goes through it.
         bias: whether synapses have a bias; convolutions before a norm have none.
     """
 
-    width: float = Field(default=1.0, gt=0)
     norm: Literal["none", "batch"] = "none"
     bias: bool = True
 
@@ -56,32 +53,20 @@ class Convolutional(ModelOptions):
     def _layers(self) -> list[LayerSpec]:
         """The layers in order."""
 
-    def _units(self, published: int) -> int:
-        return max(1, round(self.width * published))
+    def _current(
+        self, channels: int, kernel: int, padding: int = 0, stride: int = 1
+    ) -> list[LayerSpec]:
+        """A convolution, normalised if there is a norm."""
+        normed = self.norm == "batch"
+        bias = self.bias and not normed
+        conv = ConvSpec(conv=channels, kernel=kernel, padding=padding, stride=stride, bias=bias)
+        return [conv, BatchNormSpec()] if normed else [conv]
 
     def _conv(
         self, channels: int, kernel: int, padding: int = 0, stride: int = 1
     ) -> list[LayerSpec]:
         """A convolution and its neurons."""
         return [*self._current(channels, kernel, padding, stride), LifSpec()]
-
-    def _current(
-        self, channels: int, kernel: int, padding: int = 0, stride: int = 1
-    ) -> list[LayerSpec]:
-        """A convolution, normalised if there is a norm."""
-        normed = self.norm == "batch"
-        conv = ConvSpec(
-            conv=self._units(channels),
-            kernel=kernel,
-            padding=padding,
-            stride=stride,
-            bias=self.bias and not normed,
-        )
-        return [conv, BatchNormSpec()] if normed else [conv]
-
-    def _linear(self, units: int | str) -> list[LayerSpec]:
-        """A fully connected layer and its neurons."""
-        return [LinearSpec(linear=units, bias=self.bias), LifSpec()]
 
 
 def _least_size(assembly: Assembly, layers: list[LayerSpec], channels: int) -> int:

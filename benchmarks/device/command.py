@@ -1,0 +1,161 @@
+"""The command: tests, rows, epochs, one after the other, and a record of each."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.device.cases import CASES, LAYERS, Case
+from benchmarks.device.contenders import CONTENDERS
+from benchmarks.device.measure import Row, measure_epoch, measure_row
+from benchmarks.steps.device import measure_roof, require
+from lfp_snn.training.files import write_json
+
+__all__ = ["Session", "counted_table", "main"]
+
+PARTS = ("counts", "table", "layers", "epochs")
+
+
+class Session:
+    """One run of the command.
+
+    Args:
+        device: where.
+        out: folder for records; None to keep none.
+        small: few samples and rounds.
+        rounds: timed steps of each row.
+        console: where tables go.
+    """
+
+    def __init__(
+        self, device: torch.device, out: Path | None, *, small: bool, rounds: int, console: Console
+    ) -> None:
+        self.device = device
+        self.out = out
+        self.small = small
+        self.rounds = 2 if small else rounds
+        self.console = console
+        on_cuda = device.type == "cuda"
+        self.record: dict[str, Any] = {
+            "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
+            "versions": {name: metadata.version(name) for name in ("torch", "snntorch")},
+            "small": small,
+        }
+
+    def write(self, part: str, found: Any) -> None:
+        """Keep what a part has found, at once."""
+        self.record[part] = found
+        if self.out is not None:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_json(self.out / "device.json", self.record)
+
+    def tests(self) -> None:
+        """Run the tests that need a device."""
+        words = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-p", "no:cacheprovider"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        last = done.stdout.strip().splitlines()[-1:]
+        self.console.print(f"pytest -m cuda: {' '.join(last)}", highlight=False)
+        self.write("tests", {"code": done.returncode, "output": done.stdout[-20_000:]})
+
+    def roof(self) -> None:
+        """What the device does on a copy and on products."""
+        roof = measure_roof(self.device, size=64 if self.small else 8192)
+        self.write("roof", {"bandwidth": roof.bandwidth, "arithmetic": roof.arithmetic})
+
+    def rows(self, part: str, cases: Sequence[Case]) -> None:
+        """Every contender on every case."""
+        found: list[Row] = []
+        for case in cases:
+            given = case.small() if self.small else case
+            for make in CONTENDERS:
+                found.append(measure_row(given, make, self.device, self.rounds))
+                self.write(part, [each.record() for each in found])
+            self.console.print(_rows_table(case.name, [r for r in found if r.case == case.name]))
+
+    def epochs(self) -> None:
+        """Epochs of ``fit``."""
+        found = []
+        for name in ("mnist", "nmnist"):
+            epoch = measure_epoch(name, self.device, small=self.small)
+            found.append(epoch.record())
+            self.write("epochs", found)
+            seconds = ", ".join(f"{each:.2f}" for each in epoch.seconds)
+            self.console.print(f"an epoch of {epoch.samples} like {name}: {seconds} s")
+
+    def counts(self) -> None:
+        """Bytes, operations and launches, which need no device."""
+        if find_spec("triton") is None:
+            self.console.print("nothing is counted: Triton is not installed")
+            return
+        self.console.print(counted_table(CASES))
+
+
+def counted_table(cases: Sequence[Case]) -> Table:
+    """A step as its calls are now and at least, and what that bounds its time to."""
+    from benchmarks.device.roofline import H200, count, least  # which needs Triton
+
+    table = Table("step", "GB moved", "at least", "GFLOP", "launches", "at least", "ms", "at least")
+    for case in cases:
+        now, minimum = count(case), least(case)
+        bound = [1e3 * H200.seconds(each, graph=True) for each in (now, minimum)]
+        table.add_row(
+            case.name,
+            f"{now.bytes / 1e9:.2f}",
+            f"{minimum.bytes / 1e9:.2f}",
+            f"{minimum.operations / 1e9:.0f}",
+            str(now.launches),
+            str(minimum.launches),
+            *(f"{each:.2f}" for each in bound),
+        )
+    table.caption = f"computed, not measured: {H200.name}, as a CUDA graph"
+    return table
+
+
+def _rows_table(title: str, rows: Sequence[Row]) -> Table:
+    table = Table("", "ms", "MiB", "", title=title)
+    for each in rows:
+        ms = "-" if each.median is None else f"{1e3 * each.median:.2f}"
+        peak = "-" if each.peak is None else f"{each.peak / 2**20:.0f}"
+        table.add_row(each.contender, ms, peak, each.why or "")
+    return table
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure what is asked for, everything if nothing is."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks device")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
+    parser.add_argument("--small", action="store_true", help="few samples, to see that it runs")
+    parser.add_argument("--tests", action="store_true", help="run pytest -m cuda before")
+    parser.add_argument("--rounds", type=int, default=20, help="timed steps of each row")
+    parser.add_argument("--out", type=Path, help="folder for device.json")
+    given = parser.parse_args(words)
+    unknown = [each for each in given.parts if each not in PARTS]
+    if unknown:
+        parser.error(f"there is no part '{unknown[0]}'; expected {', '.join(PARTS)}")
+    require(given.device)
+    session = Session(
+        given.device, given.out, small=given.small, rounds=given.rounds, console=Console()
+    )
+    if given.tests:
+        session.tests()
+    session.roof()
+    small = given.small
+    kinds = {
+        "counts": session.counts,
+        "table": lambda: session.rows("table", CASES),
+        "layers": lambda: session.rows("layers", LAYERS[:1] if small else LAYERS),
+        "epochs": session.epochs,
+    }
+    for part in given.parts or PARTS:
+        kinds[part]()

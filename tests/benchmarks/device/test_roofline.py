@@ -1,0 +1,82 @@
+"""Bytes, operations and launches against counts by hand, and against those of the interpreter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.device.cases import CASES, Case
+from lfp_snn.backends import support
+
+CPU = torch.device("cpu")
+SMALL = {case.name: case.small() for case in CASES}
+needs_triton = pytest.mark.skipif(
+    support.unavailable("triton", CPU) is not None,
+    reason=f"Triton cannot be interpreted: {support.unavailable('triton', CPU)}",
+)
+
+
+def case(name: str) -> Case:
+    return SMALL[name]
+
+
+@needs_triton
+def test_the_least_of_an_mlp_is_what_it_is_by_hand() -> None:
+    from benchmarks.device.roofline import BYTES_PER_NEURON_STEP, least
+
+    found = least(case("mlp, batch 100"))
+    frames = 3 * 2
+    assert found.neuron_steps == frames * 1010
+    assert found.bytes == BYTES_PER_NEURON_STEP * found.neuron_steps
+    first, last = 2312 * 1000, 1000 * 10
+    assert found.operations == 2 * frames * (2 * first + 3 * last)
+    assert found.launches == 2 * 2 + 2 + 3
+
+
+@needs_triton
+def test_the_least_of_maps_counts_each_place() -> None:
+    from benchmarks.device.roofline import least
+
+    found = least(case("csnn, batch 50"))
+    frames, neurons = 6, 12 * 30 * 30 + 32 * 11 * 11 + 10
+    assert found.neuron_steps == frames * neurons
+    maps = (2 * 2 * 25 * 12 * 900, 3 * 12 * 25 * 32 * 121, 3 * 800 * 10)
+    assert found.operations == 2 * frames * sum(maps)
+
+
+@needs_triton
+@pytest.mark.parametrize(("name", "populations"), [("mlp, batch 100", 2), ("csnn, batch 50", 3)])
+def test_without_content_a_step_counts_what_the_interpreter_launches(
+    name: str, populations: int
+) -> None:
+    """Under bf16 both take the same ways; under tf32 a CPU has no tensor cores."""
+    from benchmarks.device.roofline import count
+
+    counted, ran = (count(case(name), "bf16", torch.device(kind)) for kind in ("meta", "cpu"))
+    assert counted.fused == ran.fused == 2 * populations
+    assert counted.operations == ran.operations
+    # The CPU looks at values too, and the interpreter copies what a kernel is given.
+    assert counted.fused < counted.launches < ran.launches
+    assert counted.bytes < ran.bytes
+
+
+@needs_triton
+def test_products_of_spikes_in_three_parts_are_counted() -> None:
+    from benchmarks.device.roofline import count
+
+    half, parts = (count(case("mlp, batch 100"), name) for name in ("bf16", "tf32"))
+    frames, first, last = 6, 2312 * 1000, 1000 * 10
+    of_spikes, of_credit = 2 * frames * 2 * (first + last), 2 * frames * last
+    assert half.operations == (of_spikes + of_credit) // 2
+    assert parts.operations == 3 * of_spikes // 2 + of_credit
+    assert parts.launches > half.launches
+
+
+@needs_triton
+def test_the_bound_is_the_largest_of_three() -> None:
+    from benchmarks.device.roofline import Counted, Device
+
+    device = Device("slow", bandwidth=10.0, arithmetic=100.0, launch=1.0)
+    assert device.seconds(Counted(50, 100, 3, 1), graph=True) == 5.0
+    assert device.seconds(Counted(50, 700, 3, 1), graph=True) == 7.0
+    assert device.seconds(Counted(50, 700, 9, 1), graph=False) == 9.0
