@@ -11,25 +11,6 @@ wakes two or three layers. Deeper networks want the calibrated start of
 little. Biases start nonzero on purpose: feedback is proportional to the size of the parameter, so
 that one which is exactly zero never learns.
 
-module        what it holds
-============= ===========================================================================
-options       what every architecture shares
-convolutional what the convolutional ones share
-basic         ``mlp`` and ``csnn``
-published     ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
-deep          ``sew_resnet``, ``ms_resnet``, ``vgg11`` and ``dvs_gesture_net``
-listed        ``layers``: a network written down as a list, layer by layer
-layer         what such a layer is, how a config writes one, and modules from a list of them
-kinds         the kinds with one module: synapses, pools, shapes
-norms         those that normalise
-neurons       those that are neurons
-units         those that are activations
-branches      the kinds that hold branches of layers
-nir           a network from a file of the Neuromorphic Intermediate Representation
-nir_graph     the shape of its graph: nodes in order, loops of neurons
-bounded       networks that a file describes, no larger than the weights that come with it
-============= ===========================================================================
-=======
 ========== ===========================================================================
 module     what it holds
 ========== ===========================================================================
