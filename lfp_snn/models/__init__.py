@@ -11,29 +11,29 @@ wakes two or three layers. Deeper networks want the calibrated start of
 little. Biases start nonzero on purpose: feedback is proportional to the size of the parameter, so
 that one which is exactly zero never learns.
 
-============= ===========================================================================
-module        what it holds
-============= ===========================================================================
-options       what every architecture shares
-basic         ``mlp`` and ``csnn``
-maps          what architectures on maps share
-convolutional what those with a width share
-published     ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
-deep          ``sew_resnet``, ``ms_resnet``, ``vgg11`` and ``dvs_gesture_net``
-spikformer    ``spikformer``: a transformer of spikes
-listed        ``layers``: a network written down as a list, layer by layer
-layer         what a listed layer is, how a config writes one, and modules from a list of them
-kinds         the kinds of layers with one module: synapses, pools, shapes
-norms         the kinds of layers that normalise
-neurons       the kinds of layers that are neurons
-units         the kinds of layers that are activations
-branches      the kinds of layers that hold branches of layers
-attention     the kind of layer that is spiking self-attention
-nir           a network from a file of the Neuromorphic Intermediate Representation
-nir_graph     the shape of a NIR graph: nodes in order, loops of neurons
-nir_time      how long a step of a NIR file is, where the file says it and where not
-bounded       networks that a file describes, no larger than the weights that come with it
-============= ===========================================================================
+========== ===========================================================================
+module     what it holds
+========== ===========================================================================
+options    what every architecture shares
+basic      ``mlp`` and ``csnn``
+maps       what architectures on maps share
+widths     the base of the convolutional ones
+published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
+deep       ``sew_resnet``, ``ms_resnet``, ``vgg11`` and ``dvs_gesture_net``
+spikformer ``spikformer``: a transformer of spikes
+listed     ``layers``: a network written down as a list, layer by layer
+layer      what a listed layer is, how a config writes one, and modules from a list of them
+kinds      the kinds of layers with one module: synapses, pools, shapes
+norms      the kinds of layers that normalise
+neurons    the kinds of layers that are neurons
+units      the kinds of layers that are activations
+branches   the kinds of layers that hold branches of layers
+attention  the kind of layer that is spiking self-attention
+nir        a network from a file of the Neuromorphic Intermediate Representation
+nir_graph  the shape of a NIR graph: nodes in order, loops of neurons
+nir_time   how long a step of a NIR file is, where the file says it and where not
+bounded    networks that a file describes, no larger than the weights that come with it
+========== ===========================================================================
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class Merge(nn.Module):
     Args:
         branches: the branches by name.
         how: how the outputs are merged: elementwise ``max``, ``sum``, ``and`` or ``iand``, or
-            ``concat`` (channels side by side). Of spikes r and x, ``and`` is ``r + x - max(r, x)``,
-            and ``iand``, which is where x spikes and r does not, ``max(r, x) - r``.
+            ``concat`` (channels side by side). Of spikes r and x, ``and`` is
+            ``r + x - max(r, x)``, and ``iand``, where x spikes and r does not, ``max(r, x) - r``.
     """
 
     def __init__(self, branches: Mapping[str, nn.Module], how: str) -> None:
@@ -99,8 +99,8 @@ class ResidualSpec(_MergingSpec):
         shortcut: the layers of the way past them; empty for the input itself, which needs the same
             shape.
         merge: how both are merged: ``max`` keeps spikes spikes, as the published residual network
-            does; ``sum``; ``and`` (both spike) or ``iand`` (the shortcut spikes and the layers do
-            not), for spikes.
+            does; ``sum``; and, for spikes, ``and`` (both spike) or ``iand`` (the shortcut spikes
+            and the layers do not).
     """
 
     kind: ClassVar[str] = "residual"

@@ -13,7 +13,6 @@ from pydantic import Field, ValidationInfo, field_validator
 from typing_extensions import override
 
 from lfp_snn.models.branches import ResidualSpec
-from lfp_snn.models.convolutional import Convolutional
 from lfp_snn.models.kinds import (
     AdaptiveAvgPoolSpec,
     AvgPoolSpec,
@@ -26,6 +25,7 @@ from lfp_snn.models.kinds import (
 from lfp_snn.models.layer import LayerSpec, bad_option
 from lfp_snn.models.neurons import LifSpec
 from lfp_snn.models.options import PositiveInt
+from lfp_snn.models.widths import Convolutional
 
 __all__ = ["VGG11", "DVSGestureNet", "MSResNet", "SEWResNet"]
 

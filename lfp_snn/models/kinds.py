@@ -93,7 +93,7 @@ class LinearSpec(LayerSpec):
 
     Attributes:
         linear: the number of outputs, or the word ``classes``.
-        times: the number of outputs for each of them, as voters of a class that ``votes`` takes
+        times: the number of outputs for each of these, as voters of a class that ``votes`` takes
             together.
         bias: whether there is a bias.
     """

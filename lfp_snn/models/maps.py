@@ -53,25 +53,20 @@ class OnMaps(ModelOptions):
     def _layers(self) -> list[LayerSpec]:
         """The layers in order."""
 
-    def _conv(
-        self, channels: int, kernel: int, padding: int = 0, stride: int = 1
-    ) -> list[LayerSpec]:
-        """A convolution and its neurons."""
-        return [*self._current(channels, kernel, padding, stride), LifSpec()]
-
     def _current(
         self, channels: int, kernel: int, padding: int = 0, stride: int = 1
     ) -> list[LayerSpec]:
         """A convolution, normalised if there is a norm."""
         normed = self.norm == "batch"
-        conv = ConvSpec(
-            conv=channels,
-            kernel=kernel,
-            padding=padding,
-            stride=stride,
-            bias=self.bias and not normed,
-        )
+        bias = self.bias and not normed
+        conv = ConvSpec(conv=channels, kernel=kernel, padding=padding, stride=stride, bias=bias)
         return [conv, BatchNormSpec()] if normed else [conv]
+
+    def _conv(
+        self, channels: int, kernel: int, padding: int = 0, stride: int = 1
+    ) -> list[LayerSpec]:
+        """A convolution and its neurons."""
+        return [*self._current(channels, kernel, padding, stride), LifSpec()]
 
 
 def _least_size(assembly: Assembly, layers: list[LayerSpec], channels: int) -> int:

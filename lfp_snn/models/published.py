@@ -16,9 +16,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from lfp_snn.models.branches import ResidualSpec
-from lfp_snn.models.convolutional import Convolutional
 from lfp_snn.models.kinds import DropoutSpec, FlattenSpec, MaxPoolSpec
 from lfp_snn.models.layer import LayerSpec
+from lfp_snn.models.widths import Convolutional
 
 __all__ = ["DeeperSNN", "LifCNN", "LifResNet", "LifVGG"]
 

@@ -180,7 +180,7 @@ class OneCycleSchedule(ScheduleOptions):
 
 
 class CosineSchedule(ScheduleOptions):
-    """A schedule along half a cosine, down to ``floor``, perhaps after a straight way up.
+    """A schedule along half a cosine, from the learning rate down to ``floor``.
 
     Attributes:
         floor: the last learning rate, >= 0.
@@ -194,7 +194,7 @@ class CosineSchedule(ScheduleOptions):
     def build(
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
-        """Build torch's CosineAnnealingLR over all steps, behind a LinearLR over the way up."""
+        """Build torch's CosineAnnealingLR over all steps, after LinearLR if there is a warm-up."""
         steps = epochs * steps_per_epoch
         up = round(self.warmup * steps)
         down = CosineAnnealingLR(optimizer, T_max=max(1, steps - up), eta_min=self.floor)

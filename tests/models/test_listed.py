@@ -229,7 +229,10 @@ def test_what_is_written_reads_back_equal() -> None:
         ),
         ({"residual": ["lif", {"conv": 3}]}, r"layers\[1\]\.residual\[1\]\.kernel is missing"),
         ({"parallel": [["lif"], ["lef"]]}, r"layers\[1\]\.parallel\[1\]\[0\]: found lef"),
-        ({"residual": ["lif"], "merge": "min"}, r"layers\[1\]\.merge is 'min', expected 'max', 'sum'"),
+        (
+            {"residual": ["lif"], "merge": "min"},
+            r"layers\[1\]\.merge is 'min', expected 'max', 'sum'",
+        ),
         (7, r"layers\[1\]: found 7, expected a layer such as"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The base of the convolutional architectures that are given by a width."""
+"""The base of the convolutional architectures, whose sizes are relative to those of a source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Convolutional"]
 
 
 class Convolutional(OnMaps):
-    """The base of the convolutional architectures that are given by a width.
+    """The base of the convolutional architectures.
 
     Attributes:
         width: the number of channels and hidden units relative to the published one, > 0.
