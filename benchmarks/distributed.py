@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.steps.problem import NETWORKS, RULE, synthetic
-from lfp_snn.analysis.plots import STYLES, WIDTH, style
+from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
 from lfp_snn.data import Batch
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.rewards import RateCoded
@@ -99,10 +99,8 @@ def measure(processes: int, given: argparse.Namespace) -> dict[str, Any]:
 
 def plot(found: dict[int, dict[str, Any]], path: Path) -> None:
     """Draw the steps a second over the processes, and the time of waiting."""
-    from matplotlib.figure import Figure
-
     with style():
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+        figure = new_figure(WIDTH, 3.0)
         left, right = figure.subplots(1, 2)
         sizes = sorted(found)
         for (colour, _), name in zip(STYLES, NETWORKS, strict=False):

@@ -27,9 +27,9 @@ from lfp_snn.analysis.explain.faithfulness import (
     interval,
 )
 from lfp_snn.analysis.explain.measure import Faithfulness, figure_of_curves, measure
-from lfp_snn.analysis.explain.pictures import write_png
 from lfp_snn.analysis.explain.smooth import SmoothExplainer
 from lfp_snn.analysis.explain.target import Contrast, OfClass, OfShare, OfSpikes
+from lfp_snn.analysis.style import save
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Batch
 from lfp_snn.learners import Learner
@@ -156,7 +156,7 @@ def main() -> None:
             print(f"{name}, {target_name}, {rule}, {told(smooth)}: {given.seeds} models, test")
             report(runs)
         if given.figure is not None:
-            write_png(figure_of_curves(found["class", DEFAULT]), given.figure)
+            save(figure_of_curves(found["class", DEFAULT]), given.figure.parent, given.figure.stem)
 
 
 if __name__ == "__main__":

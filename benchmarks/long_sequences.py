@@ -22,7 +22,7 @@ from benchmarks.steps.memory import measure_peaks
 from benchmarks.steps.peers import SnnTorch
 from benchmarks.steps.problem import DENSITY, SENSOR, Network, Problem, synthetic
 from benchmarks.steps.timing import compare, threads
-from lfp_snn.analysis.plots import STYLES, WIDTH, style
+from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
 from lfp_snn.spikes import Spikes
 
 BATCH = 8
@@ -51,10 +51,8 @@ def grown(sizes: list[tuple[int, int]], steps: int) -> float:
 
 def plot(sizes: dict[str, list[tuple[int, int]]], stored: dict[int, int], path: Path) -> None:
     """Draw the peaks over T, both logarithmic."""
-    from matplotlib.figure import Figure
-
     with style():
-        figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+        figure = new_figure(WIDTH, 3.8)
         axes = figure.subplots()
         lines = {**sizes, "the input as stored": list(stored.items())}
         for (colour, dash), (name, points) in zip(STYLES, lines.items(), strict=False):

@@ -32,7 +32,7 @@ from benchmarks.steps.memory import measure_peaks
 from benchmarks.steps.problem import RULE, Network, Problem, synthetic
 from benchmarks.steps.timing import threads
 from lfp_snn.analysis.measures import work
-from lfp_snn.analysis.plots import STYLES, WIDTH, style
+from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
 from lfp_snn.data import Batch
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.rewards import RateCoded
@@ -193,11 +193,10 @@ def extrapolate(time: Matrix, memory: Matrix | None, batch: int, bandwidth: floa
 
 def plot(points: list[Point], time: Matrix, path: Path) -> None:
     """Draw predicted over measured values, and what a step consists of."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
     with style():
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        figure = new_figure(WIDTH, 3.4)
         left, right = figure.subplots(1, 2)
         for (colour, _), kind in zip(STYLES, KINDS, strict=False):
             for held, marker in ((False, "o"), (True, "x")):

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lfp_snn import activations, lif, norms, rewards, rules
+    from lfp_snn import activations, hub, lif, norms, rewards, rules
     from lfp_snn.engine import TemporalLFP, make_graphed, published
     from lfp_snn.errors import LfpSnnError
     from lfp_snn.models.nir import load_nir
@@ -24,6 +24,7 @@ __all__ = [
     "activations",
     "calibrate",
     "fit",
+    "hub",
     "lif",
     "load_nir",
     "make_graphed",

@@ -20,12 +20,12 @@ import lfp_snn
 LAYERS = (
     {"errors"},
     {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup"},
-    {"lif", "cells", "rules", "rewards"},
+    {"lif", "cells", "rules", "rewards", "shipped"},
     {"backends"},
     {"engine", "data", "models"},
     {"learners"},
     {"training"},
-    {"integrations"},
+    {"integrations", "hub"},
     {"analysis"},
     {"cli"},
     {"__main__"},
@@ -234,6 +234,15 @@ def test_wheel_carries_configs_templates_and_types(repository: Path, wheel: set[
     assert len(configs) >= 4
     assert configs <= wheel
     assert {"lfp_snn/py.typed", "lfp_snn/analysis/templates/report.html"} <= wheel
+
+
+def test_wheel_carries_the_trained_networks(repository: Path, wheel: set[str]) -> None:
+    files = [path for path in (repository / "lfp_snn" / "hub").rglob("*") if path.is_file()]
+    shipped = {
+        str(path.relative_to(repository)) for path in files if "__pycache__" not in str(path)
+    }
+    assert len([name for name in shipped if name.endswith(".safetensors")]) >= 3
+    assert shipped <= wheel
 
 
 def test_wheel_carries_nothing_else(wheel: set[str]) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.steps.sweeps import Series
-from lfp_snn.analysis.plots import STYLES, WIDTH, style
+from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
 
 __all__ = ["growth"]
 
@@ -25,7 +25,7 @@ def growth(series: Sequence[Series]) -> Figure:
         series: one sweep, on one or more networks.
     """
     with style():
-        figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+        figure = new_figure(WIDTH, 3.8)
         panels = figure.subplots(1, len(series), sharey=True, squeeze=False)[0]
         for axes, each in zip(panels, series, strict=True):
             for (colour, dash), marker, name in zip(STYLES, MARKERS, each.names(), strict=False):

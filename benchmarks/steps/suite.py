@@ -24,7 +24,7 @@ from benchmarks.steps.problem import NETWORKS, Network, Problem, pose, recorded,
 from benchmarks.steps.sweeps import SWEEPS, Series, sweep
 from benchmarks.steps.timing import StepTimes, compare
 from lfp_snn.analysis.machine import machine
-from lfp_snn.analysis.plots import save
+from lfp_snn.analysis.style import save
 from lfp_snn.training.files import write_json
 
 __all__ = ["Outcome", "Results", "Suite"]

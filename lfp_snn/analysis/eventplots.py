@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from lfp_snn.analysis.plots import COLOURS, INK, WIDTH, style
+from lfp_snn.analysis.style import COLOURS, INK, WIDTH, new_figure, style
 from lfp_snn.data import Events
 from lfp_snn.data.formats.base import put
 from lfp_snn.errors import DataError
@@ -66,7 +67,7 @@ def overview(events: Events, name: str = "") -> Figure:
     if events.sensor[1] == 1:
         return _raster_page(events, name)
     with style(**{"axes.grid": False}):
-        figure = Figure(figsize=(WIDTH, 7.2), layout="constrained")
+        figure = new_figure(WIDTH, 7.2)
         grid = figure.add_gridspec(3, SLICES, height_ratios=(2.2, 1, 1.5))
         half = SLICES // 2
         _whole(figure.add_subplot(grid[0, :half]), events)
@@ -83,7 +84,7 @@ def overview(events: Events, name: str = "") -> Figure:
 
 def _raster_page(events: Events, name: str) -> Figure:
     with style(**{"axes.grid": False}):
-        figure = Figure(figsize=(WIDTH, 6.4), layout="constrained")
+        figure = new_figure(WIDTH, 6.4)
         grid = figure.add_gridspec(2, 4, height_ratios=(2.4, 1.5))
         raster = figure.add_subplot(grid[0, :3])
         _raster(raster, events)
@@ -194,6 +195,9 @@ def _in_space_and_time(axes: Any, events: Events) -> None:
             rasterized=True,
         )
     axes.set_xlabel("ms", labelpad=-4)
+    axes.set_ylabel("x", labelpad=-10)
+    axes.set_zlabel("y", labelpad=-12)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize=7, pad=-2)
     axes.set_yticklabels([])
     axes.set_zticklabels([])

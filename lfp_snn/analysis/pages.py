@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lfp_snn.analysis import plots
+from lfp_snn.analysis import style
 from lfp_snn.training.files import write_atomic
 
 __all__ = ["rows", "write_page"]
@@ -41,7 +41,7 @@ def write_page(
     figures = []
     for name, title, caption, figure in illustrations:
         # Safe: matplotlib escapes every text that it writes into an SVG.
-        svg = Markup(plots.inline(plots.save(figure, folder / "figures", name)))
+        svg = Markup(style.inline(style.save(figure, folder / "figures", name)))
         figures.append({"name": name, "title": title, "caption": caption, "svg": svg})
     environment = Environment(
         loader=PackageLoader("lfp_snn.analysis"),

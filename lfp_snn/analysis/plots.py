@@ -1,21 +1,14 @@
 """Figures of one run: accuracy, firing rates, spikes of a sample, confusion of classes.
 
 Every function returns a :class:`matplotlib.figure.Figure` that belongs to no global state and
-needs no display. Colours are told apart by colour-blind readers (Okabe and Ito 2008) and stand out
-on white as on black paper; lines differ in dash and marker too.
+needs no display, in the style of :mod:`lfp_snn.analysis.style`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from io import BytesIO, StringIO
-from itertools import product
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -23,7 +16,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lfp_snn.training.files import write_atomic
+from lfp_snn.analysis.style import COLOURS, INK, STYLES, WIDTH, new_figure, style
 from lfp_snn.training.observer import SampleSpikes
 
 __all__ = [
@@ -31,53 +24,11 @@ __all__ = [
     "confusion_matrix",
     "epoch_axis",
     "firing_rates",
-    "inline",
     "sample_raster",
-    "save",
-    "style",
 ]
 
-#: Everything that is neither data nor paper: text, axes, grid.
-INK = "#1f2328"
-PAPER = "#fefefe"  # not quite white, so that white marks are told from it
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-#: Layers in turn: all colours with a solid line, then all with a dashed one, ...
-STYLES = tuple((colour, dash) for dash, colour in product(("-", "--", ":"), COLOURS))
-WIDTH = 7.2  # inches, a column of the report
 MOST_CLASSES_WITH_NUMBERS = 20
 LONGEST_NAME = 24
-
-_STYLE: dict[str, Any] = {
-    "axes.edgecolor": INK,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "figure.facecolor": PAPER,
-    "font.size": 10,
-    "grid.alpha": 0.15,
-    "grid.color": INK,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4,
-    "savefig.dpi": 160,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "text.parse_math": False,  # a class may be called "$"
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
-
-
-@contextmanager
-def style(**more: Any) -> Iterator[None]:
-    """Draw figures of one style in a ``with`` block; ``more`` are settings of matplotlib."""
-    settings: Any = {**_STYLE, **more}  # the stubs list every key
-    with mpl.rc_context(settings):
-        yield
 
 
 def _series(history: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:
@@ -106,7 +57,7 @@ def accuracy_curves(
         baseline: the test accuracy of the baseline in [0, 1], drawn as a level to compare with.
     """
     with style():
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        figure = new_figure(WIDTH, 3.4)
         axes = figure.subplots()
         epochs = _series(history, "epoch")
         for key, label, (colour, dash), marker in (
@@ -138,7 +89,7 @@ def error_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
         history: one mapping for each epoch, with ``epoch`` and ``val_error``.
     """
     with style():
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        figure = new_figure(WIDTH, 3.4)
         axes = figure.subplots()
         colour, dash = STYLES[0]
         values = _series(history, "val_error")
@@ -157,7 +108,7 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
             of the neuron module to its rate in [0, 1].
     """
     with style():
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+        figure = new_figure(WIDTH, 3.0)
         axes = figure.subplots()
         epochs = _series(history, "epoch")
         names = list(dict.fromkeys(name for epoch in history for name in epoch.get("firing", {})))
@@ -186,7 +137,7 @@ def sample_raster(sample: SampleSpikes, classes: Sequence[str] = ()) -> Figure:
     named = len(classes) == outputs <= MOST_CLASSES_WITH_NUMBERS
     heights = [1.3] * (len(layers) - 1) + [0.17 * outputs + 0.3 if named else 1.3]
     with style(**{"axes.grid": False}):
-        figure = Figure(figsize=(WIDTH, sum(heights) + 1.2), layout="constrained")
+        figure = new_figure(WIDTH, sum(heights) + 1.2)
         rows = figure.subplots(
             len(heights), sharex=True, squeeze=False, height_ratios=heights
         ).ravel()
@@ -266,7 +217,7 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str] = ()) -> Figu
     step = -(-number // 40)  # beyond 40 classes not every name fits
     ticks = range(0, number, step)
     with style(**{"axes.grid": False}):
-        figure = Figure(figsize=(side + 1.6, side + 0.8), layout="constrained")
+        figure = new_figure(side + 1.6, side + 0.8)
         axes = figure.subplots()
         # The root lets rare confusions show beside a full diagonal.
         image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
@@ -293,28 +244,6 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str] = ()) -> Figu
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
         return figure
-
-
-def save(figure: Figure, folder: Path, name: str) -> str:
-    """Write ``folder/name.png`` and ``folder/name.svg``, on white paper; returns the SVG.
-
-    Equal figures give equal bytes. The name keeps the ids of several figures on one page apart.
-    """
-    png, svg = BytesIO(), StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with style(**{"svg.hashsalt": name}):
-        figure.savefig(png, format="png", metadata={"Software": None})
-        figure.savefig(svg, format="svg", metadata=nothing)
-    write_atomic(folder / f"{name}.png", png.getvalue())
-    write_atomic(folder / f"{name}.svg", svg.getvalue().encode())
-    return svg.getvalue()
-
-
-def inline(svg: str) -> str:
-    """A saved SVG as an element of a page, on its paper and with ink in its text's colour."""
-    svg = svg[svg.index("<svg") :].replace(PAPER, "none").replace(INK, "currentColor")
-    # Groups are numbered alike in every figure and nothing refers to them.
-    return re.sub(r'<g id="[^"]*"', "<g", svg)
 
 
 def _short(name: str) -> str:

@@ -79,6 +79,7 @@ class Watch(Observer):
         self._epochs: list[dict[str, Any]] = []
         self._warnings: list[str] = []
         self._raster: dict[str, Any] | None = None
+        self._labels: dict[str, str] = {}
         self._asked = -np.inf
         self._told = Event()
 
@@ -113,8 +114,9 @@ class Watch(Observer):
     @override
     def started(self, report: StepReport) -> None:
         self._began, self._first_step = time.perf_counter(), report.step
+        labels = {} if self._training is None else self._training.labels()
         with self._lock:
-            self._phase, self._report = "training", report
+            self._phase, self._report, self._labels = "training", report, labels
         self._look(report.epoch - 1)
 
     @override
@@ -169,6 +171,7 @@ class Watch(Observer):
                 "epochs": list(self._epochs),
                 "warnings": list(self._warnings),
                 "raster": self._raster,
+                "labels": dict(self._labels),
             }
         if report is not None:
             state |= {

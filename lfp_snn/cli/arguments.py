@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from enum import StrEnum
 from functools import wraps
 from importlib import import_module
@@ -21,12 +22,14 @@ __all__ = [
     "ExportFormat",
     "Jobs",
     "Kind",
+    "Look",
     "OwnData",
     "OwnNet",
     "OfItsConfig",
     "DataPart",
     "Run",
     "Storage",
+    "Style",
     "Threads",
     "changes_such_as",
     "runs",
@@ -36,13 +39,22 @@ Command = Callable[..., None]
 
 
 def runs(work: str) -> Callable[[Command], Command]:
-    """Mark a declaration of a command with the function that does its work, ``module:function``."""
+    """Mark a declaration of a command with the function that does its work, ``module:function``.
+
+    The function takes the same parameters but for ``style``, in which all figures of the command
+    are drawn.
+    """
 
     def declare(signature: Command) -> Command:
         @wraps(signature)
         def command(**arguments: Any) -> None:
             module, _, name = work.partition(":")
-            getattr(import_module(module), name)(**arguments)
+            look = arguments.pop("style", None)
+            with ExitStack() as drawing:
+                if look is not None:
+                    figures = import_module("lfp_snn.analysis.style")
+                    drawing.enter_context(figures.drawn_as(look.value))
+                getattr(import_module(module), name)(**arguments)
 
         command.work = work  # type: ignore[attr-defined]
         return command
@@ -54,6 +66,7 @@ class Kind(StrEnum):
     """The kinds of things that have names."""
 
     configs = "configs"
+    hub = "hub"
     models = "models"
     datasets = "datasets"
     learners = "learners"
@@ -87,19 +100,31 @@ class ExportFormat(StrEnum):
     int8 = "int8"
 
 
+class Look(StrEnum):
+    """Widths that figures are drawn in."""
+
+    report = "report"
+    paper = "paper"
+
+
 def changes_such_as(example: str) -> Any:
     """The argument for changes of a config, with an example that the command takes."""
     return typer.Argument(metavar="[KEY=VALUE]...", help=f"Changes, such as {example}.")
 
 
 ConfigName = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+    str,
+    typer.Argument(
+        metavar="CONFIG", help="A YAML file, the name of a shipped config, or hub:NAME."
+    ),
 ]
 Changes = Annotated[list[str] | None, changes_such_as("optimizer.lr=1e-3")]
 OfItsConfig = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run directory, or a shipped network as hub:NAME.")
+]
 OwnNet = Annotated[
     str | None,
     typer.Option(
@@ -114,6 +139,13 @@ OwnData = Annotated[
         "--data",
         metavar="MODULE:FUNCTION",
         help="What makes the data of such a run, as fit() was given it: (train, val, test).",
+    ),
+]
+Style = Annotated[
+    Look | None,
+    typer.Option(
+        help="The look of figures: report, for a page, which is the default; or paper, for print, "
+        "7 inches wide over both columns, small type, thin lines, 600 dpi."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

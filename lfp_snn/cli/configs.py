@@ -8,14 +8,18 @@ from pathlib import Path
 
 import torch
 import typer
+from rich.console import Console
 
+from lfp_snn import hub
 from lfp_snn.analysis.experiments import load_any
 from lfp_snn.analysis.study.kinds import kinds
+from lfp_snn.cli.console import two_columns
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.models.layer import as_text as shape_text
-from lfp_snn.training import Config, load_config
+from lfp_snn.shipped import is_shipped, located
+from lfp_snn.training import Config, TrainedRun, load_config
 from lfp_snn.training.assembly import build_learner, load_splits
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.configtext import commented
@@ -60,7 +64,11 @@ def show(
         return
     settings = experiment(find_config(config), overrides or ())
     feature = None if shape is None else _input_shape(shape)
-    if feature is None:
+    if is_shipped(config):
+        Console().print(two_columns(hub.card(located(config).name).rows()))
+        trained = TrainedRun.open(config)
+        feature, classes = feature or trained.input_shape, len(trained.classes)
+    elif feature is None:
         train = load_splits(settings).train
         feature, classes = train.feature_shape, len(train.classes)
     net = settings.model.build(feature, classes).eval()

@@ -11,7 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["percent", "shown", "time_bar", "two_columns"]
+from lfp_snn.errors import RunError
+
+__all__ = ["folder_for", "percent", "shown", "time_bar", "two_columns"]
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -27,6 +29,19 @@ def shown(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def folder_for(path: Path) -> Path:
+    """A folder to write into, made where it is absent.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path} cannot be made: {error.strerror or error}.") from error
+    return path
 
 
 def time_bar(console: Console) -> Progress:

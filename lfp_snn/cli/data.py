@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 from lfp_snn.analysis.eventplots import animate, overview
+from lfp_snn.analysis.style import as_bytes
 from lfp_snn.cli.console import shown, two_columns
 from lfp_snn.cli.declared_data import ValidateBy
 from lfp_snn.data import DATASETS, entries, index, parts
@@ -165,12 +165,11 @@ def show(
     """Draw a recording; see :mod:`lfp_snn.cli.declared_data`."""
     events = read_recording(file, camera=camera, layout=Layout.of(column_order, time_unit))
     target = out or Path(f"{file.stem}.png")
-    drawing = io.BytesIO()
     try:
-        overview(events, file.name).savefig(drawing, format=target.suffix.lower()[1:] or "png")
+        drawing = as_bytes(overview(events, file.name), target.suffix.lower()[1:] or "png")
     except ValueError as error:
         raise DataError(f"{target} cannot be written ({error})") from error
-    put(target, drawing.getvalue())
+    put(target, drawing)
     typer.echo(f"drawn: {shown(target)}")
     if gif is not None:
         animate(events, gif)

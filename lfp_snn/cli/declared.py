@@ -28,6 +28,7 @@ from lfp_snn.cli.arguments import (
     OwnNet,
     Run,
     Storage,
+    Style,
     Threads,
     changes_such_as,
     runs,
@@ -50,6 +51,7 @@ def train(
     port: Annotated[
         int | None, typer.Option(min=0, help="Of --watch; default 8470, 0 takes any.")
     ] = None,
+    style: Style = None,
 ) -> None:
     """Train, test and report. Everything ends up in the run directory."""
 
@@ -118,7 +120,10 @@ def show(
         bool, typer.Option("--config", help="Print the whole config instead, defaults included.")
     ] = False,
 ) -> None:
-    """Show the network of a config, layer by layer: shapes and parameters."""
+    """Show the network of a config, layer by layer: shapes and parameters.
+
+    Of a shipped network, hub:NAME, its model card too.
+    """
 
 
 @runs("lfp_snn.cli.compare:compare")
@@ -133,6 +138,7 @@ def compare(
     threads: Threads = None,
     out: Folder = None,
     storage: Storage = None,
+    style: Style = None,
 ) -> None:
     """Compare learning rules: each tuned with the same budget, then trained with several seeds.
 
@@ -149,6 +155,7 @@ def sweep(
     threads: Threads = None,
     out: Folder = None,
     storage: Storage = None,
+    style: Style = None,
 ) -> None:
     """Search the settings of one learner on validation data, and show which of them matter."""
 
@@ -161,6 +168,7 @@ def convergence(
     jobs: Jobs = 1,
     threads: Threads = None,
     out: Folder = None,
+    style: Style = None,
 ) -> None:
     """Study how rules converge: reward over steps, and how updates lie to a gradient by layer.
 
@@ -186,7 +194,13 @@ def env(as_json: AsJson = False) -> None:
 @runs("lfp_snn.cli.explain:explain")
 def explain(
     run: Run,
-    overrides: OfItsConfig = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]... [KEY=VALUE]...",
+            help="Recordings, in place of a sample of its data; changes of its config.",
+        ),
+    ] = None,
     sample: Annotated[
         list[int] | None, typer.Option(help="Number of a sample; may be given again. Default 0.")
     ] = None,
@@ -233,6 +247,7 @@ def explain(
     out: Annotated[Path | None, typer.Option(help="Folder; by default RUN/explain.")] = None,
     net: OwnNet = None,
     data: OwnData = None,
+    style: Style = None,
 ) -> None:
     """Show which input events made a run decide as it did."""
 
@@ -326,6 +341,7 @@ def prune(
     ] = None,
     net: OwnNet = None,
     data: OwnData = None,
+    style: Style = None,
 ) -> None:
     """Prune trained networks: what is left of accuracy, and which learner's prune better."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lfp_snn.cli.arguments import Command, runs
+from lfp_snn.cli.arguments import Command, Style, runs
 
 __all__ = ["COMMANDS", "ValidateBy"]
 
@@ -76,11 +76,14 @@ def fetch_dataset(
 @runs("lfp_snn.cli.data:show")
 def show(
     file: Recording,
-    out: Annotated[Path | None, typer.Option(help="The PNG; by default <name>.png here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A PNG, SVG or PDF; by default <name>.png here.")
+    ] = None,
     gif: Annotated[Path | None, typer.Option(help="Also an animated GIF.")] = None,
     camera: Camera = None,
     column_order: ColumnOrder = None,
     time_unit: TimeUnit = None,
+    style: Style = None,
 ) -> None:
     """Draw a recording: event image, slices of time, rate, pauses."""
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from lfp_snn.analysis.explain import explanation, page, pictures, sheet, tables
 from lfp_snn.analysis.explain.attribute import Explainer
+from lfp_snn.analysis.explain.explanation import Explanation
 from lfp_snn.analysis.explain.measure import JITTER, figure_of_curves, measure
 from lfp_snn.analysis.explain.smooth import SmoothExplainer
 from lfp_snn.analysis.explain.target import (
@@ -24,13 +25,15 @@ from lfp_snn.analysis.explain.target import (
     Target,
     class_number,
 )
+from lfp_snn.analysis.style import save
 from lfp_snn.cli.arguments import Asked, DataPart
-from lfp_snn.cli.console import shown, time_bar, two_columns
+from lfp_snn.cli.console import folder_for, shown, time_bar, two_columns
 from lfp_snn.cli.own import opened
 from lfp_snn.data import SampleSet
-from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rules import Composite, Norm, Rule
+from lfp_snn.shipped import outputs_of_run
 from lfp_snn.training import TrainedRun
 from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import make_config, parse_yaml
@@ -61,14 +64,18 @@ def explain(
         raise ConfigError("--samples is for --batch and --faithfulness; name samples by --sample.")
     if sample and (batch or faithfulness):
         raise ConfigError("--sample names samples; --batch and --faithfulness take --samples N.")
-    trained = opened(run, overrides, net, data)
+    # A recording is told from a change of the config by the sign of equality, unless it is there.
+    files = [Path(each) for each in overrides or () if "=" not in each or Path(each).is_file()]
+    if files and (sample or batch or faithfulness):
+        raise ConfigError(
+            "--sample, --batch and --faithfulness are of the run's data; leave them out where "
+            "recordings are named."
+        )
+    changes = [each for each in overrides or () if Path(each) not in files]
+    trained = opened(run, changes, net, data)
     explainer = _explainer(trained, _rule(rule, trained), smooth)
     asked = _target(target, of_class, against, trained.classes, explainer)
-    folder = out or run / "explain"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
+    folder = folder_for(out or outputs_of_run(run) / "explain")
     if batch or faithfulness:
         part = getattr(trained.classified(), split.value)
         part = _some(part, samples, split.value)
@@ -78,6 +85,12 @@ def explain(
             if not isinstance(asked, OfSpikes):
                 raise ConfigError("--faithfulness measures --target class, contrast or share.")
             _faithfulness(explainer, part, asked, folder, split.value)
+        return
+    if files:
+        for file in files:
+            recorded = trained.recording(file)
+            (found,) = explanation.explain(explainer, recorded, [0], asked)
+            _write(found, folder / file.stem, str(file))
         return
     _samples(trained, explainer, split.value, list(sample or [0]), asked, folder)
 
@@ -151,19 +164,23 @@ def _samples(
     explanation.check_indices(indices, part, split)
     found = explanation.explain(explainer, part, indices, target)
     for index, each in zip(indices, found, strict=True):
-        own = folder / f"{split}-{index}"
-        own.mkdir(exist_ok=True)
-        pictures.write_png(pictures.strip(each), own / "strip.png")
-        pictures.write_png(pictures.profile(each), own / "profile.png")
-        if not each.constant:
-            pictures.write_gif(each, own / "frames.gif")
-        page.write_page(each, own / "page.html")
-        tables.write_csv(each, own / "events.csv")
-        tables.write_arrays(each, own / "relevance.npz")
-        typer.echo(f"{split} {index}, {each.name}: {each.verdict}")
-        if not each.entered:
-            typer.echo("  nothing entered: what is asked about did not spike, or earned nothing")
-        typer.echo(f"  {shown(own)}")
+        _write(each, folder / f"{split}-{index}", f"{split} {index}, {each.name}")
+
+
+def _write(found: Explanation, folder: Path, name: str) -> None:
+    """Write an explanation into a folder, and tell it."""
+    folder_for(folder)
+    save(pictures.strip(found), folder, "strip")
+    save(pictures.profile(found), folder, "profile")
+    if not found.constant:
+        pictures.write_gif(found, folder / "frames.gif")
+    page.write_page(found, folder / "page.html")
+    tables.write_csv(found, folder / "events.csv")
+    tables.write_arrays(found, folder / "relevance.npz")
+    typer.echo(f"{name}: {found.verdict}")
+    if not found.entered:
+        typer.echo("  nothing entered: what is asked about did not spike, or earned nothing")
+    typer.echo(f"  {shown(folder)}")
 
 
 def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> None:
@@ -174,13 +191,13 @@ def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> N
         again = explanation.explain(explainer, part, wrong, OfLabel())
         true = list(bar.track(again, len(wrong), description="explaining mistakes"))
     means = sheet.class_means(found)
-    pictures.write_png(sheet.means_figure(means, part.classes), folder / f"{split}-classes.png")
+    save(sheet.means_figure(means, part.classes), folder, f"{split}-classes")
     sheet.write_means(means, part.classes, folder / f"{split}-classes.npz")
     sheet.write_rows(found, folder / f"{split}.csv")
     typer.echo(f"{len(found)} samples, {len(wrong)} misread: {shown(folder)}/{split}-classes.png")
     worst = sheet.mistakes([found[n] for n in wrong], true)
     if worst:
-        pictures.write_png(sheet.mistakes_figure(worst), folder / f"{split}-mistakes.png")
+        save(sheet.mistakes_figure(worst), folder, f"{split}-mistakes")
         typer.echo(f"the most confident mistakes: {shown(folder)}/{split}-mistakes.png")
 
 
@@ -201,6 +218,6 @@ def _faithfulness(
         (f"stability, jitter of {JITTER:g} step", str(found.stability)),
     ]
     Console().print(two_columns(rows))
-    pictures.write_png(figure_of_curves([found]), folder / f"{split}-faithfulness.png")
+    save(figure_of_curves([found]), folder, f"{split}-faithfulness")
     write_json(folder / f"{split}-faithfulness.json", found.to_json())
     typer.echo(f"drawn: {shown(folder)}/{split}-faithfulness.png")

@@ -16,13 +16,14 @@ from lfp_snn.analysis.exchange.nir_export import meaning_lost, nir_bytes, to_nir
 from lfp_snn.analysis.exchange.onnx_export import to_onnx
 from lfp_snn.analysis.exchange.weights import weights_bytes
 from lfp_snn.cli.arguments import ExportFormat
-from lfp_snn.cli.console import percent, shown, two_columns
+from lfp_snn.cli.console import folder_for, percent, shown, two_columns
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError
 from lfp_snn.learners.lfp import LFP, LFPOptions
 from lfp_snn.models.nir import load_nir
+from lfp_snn.shipped import outputs_of_run
 from lfp_snn.training import TrainedRun, evaluate, load_config
 from lfp_snn.training.assembly import load_classes
 from lfp_snn.training.files import write_atomic
@@ -46,11 +47,12 @@ def export(
     """Write a network in a format of exchange; see :func:`lfp_snn.cli.declared.export`."""
     if finetune and to is not ExportFormat.int8:
         raise RunError("--finetune is for --to int8; the other formats change no weights.")
-    target = out or run / f"network.{SUFFIX.get(to, to.value)}"
+    target = out or outputs_of_run(run) / f"network.{SUFFIX.get(to, to.value)}"
     if target.exists() and not force:
         raise RunError(f"{target} exists already: name another file with --out, or use --force.")
     trained = opened(run, overrides, net, data)
     content, rows = _content(trained, to, finetune)
+    folder_for(target.parent)
     write_atomic(target, content)
     Console().print(two_columns(rows))
     typer.echo(f"written to {shown(target)}")

@@ -56,6 +56,15 @@ def _configs() -> list[tuple[str, str]]:
     return [(name, _heading(path)) for name, path in shipped_configs().items()]
 
 
+def _networks() -> list[tuple[str, str]]:
+    hub = import_module("lfp_snn.hub")
+    cards = {name: hub.card(name) for name in hub.names()}
+    return [
+        (name, f"{card.about} Test accuracy {card.test_accuracy:.1%} of {card.samples['test']}.")
+        for name, card in cards.items()
+    ]
+
+
 def _heading(path: Path) -> str:
     """The first sentence of a config's first comment, which says what it is."""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -72,6 +81,7 @@ def _registry(module: str, *names: str) -> dict[str, Any]:
 
 _LISTS: dict[Kind, Callable[[], list[tuple[str, str]]]] = {
     Kind.configs: _configs,
+    Kind.hub: _networks,
     Kind.models: lambda: _classes(_registry("lfp_snn.models", "MODELS")),
     Kind.datasets: lambda: [
         (name, dataset.source) for name, dataset in _registry("lfp_snn.data", "DATASETS").items()

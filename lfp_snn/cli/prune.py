@@ -13,12 +13,13 @@ from lfp_snn.analysis.prune.curve import SHARES, PruningOptions, prune_run, rank
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
 from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_pruning
-from lfp_snn.cli.console import shown, time_bar
+from lfp_snn.cli.console import folder_for, shown, time_bar
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.study import table, tell
 from lfp_snn.data import SampleSet
-from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
+from lfp_snn.shipped import outputs_of_run
 from lfp_snn.training import TrainedRun
 from lfp_snn.training.files import write_atomic
 
@@ -52,8 +53,8 @@ def prune(
         raise ConfigError("No RUN is named: name one or more run directories.")
     trained = {path: opened(path, changes, net, data) for path in paths}
     refuse_unlike({path: each.config for path, each in trained.items()})
-    folder = out or (paths[0] / "prune" if len(paths) == 1 else Path("runs") / "prune")
-    _make(folder)
+    parent = outputs_of_run(paths[0]) if len(paths) == 1 else Path("runs")
+    folder = folder_for(out or parent / "prune")
     splits = trained[paths[0]].classified()
     console = Console()
     orders = sum(draws if each == "random" else 1 for each in options.criteria)
@@ -100,13 +101,6 @@ def _numbers(given: str) -> tuple[float, ...]:
         raise ConfigError(
             f"--shares is {given!r}; expected numbers by commas, such as 0,0.5,0.9."
         ) from None
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be made: {error.strerror}.") from error
 
 
 def _save(

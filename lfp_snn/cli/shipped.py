@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
+from lfp_snn.shipped import is_shipped, located
 
 __all__ = ["find_config", "shipped_configs"]
 
@@ -21,11 +22,14 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def find_config(given: str) -> Path:
-    """The file that is meant by a path or by the name of a shipped configuration.
+    """The file that is meant by a path, the name of a shipped configuration, or ``hub:NAME``.
 
     Raises:
         ConfigError: there is neither such a file nor such a name.
+        RunError: it is ``hub:NAME``, and no shipped network has that name.
     """
+    if is_shipped(given):
+        return located(given) / "config.yaml"
     path = Path(given)
     if path.is_file():
         return path

@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from lfp_snn.data import Batch, Splits, load, load_file, own_splits
+from lfp_snn.data import Batch, SampleSet, Splits, load, load_file, own_splits
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.models import ModelOptions
 from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.options import Choice
+from lfp_snn.shipped import located
 from lfp_snn.training.assembly import build_learner, refuse_regression
 from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Fitted, Settings, pick_device
@@ -61,7 +62,7 @@ class TrainedRun:
         """Load a run.
 
         Args:
-            path: the run directory.
+            path: the run directory, or a shipped network as ``hub:NAME`` (:mod:`lfp_snn.hub`).
             overrides: the ``key=value`` changes of its config, such as ``data.root=elsewhere``.
             net: a function that makes the network, for a run of :func:`~lfp_snn.training.run.fit`;
                 the network then gets the weights of the run.
@@ -71,7 +72,7 @@ class TrainedRun:
             RunError: the path is no run, the run has no checkpoint yet, it is of another network,
                 or of one that no config describes and that is not given.
         """
-        run = RunDir.open(Path(path))
+        run = RunDir.open(located(path))
         from_config, shape, classes = _described(run)
         if from_config and (net is not None or data is not None):
             raise RunError(
@@ -165,7 +166,11 @@ class TrainedRun:
         return evaluate(self.learner, self.splits().test, self.config.batch_size)
 
     def read(self, path: Path | str) -> Batch:
-        """One recording from a file, encoded as the run's dataset is.
+        """One recording from a file as a batch; raises as :meth:`recording`."""
+        return self.recording(path).batch([0]).to(self.learner.device)
+
+    def recording(self, path: Path | str) -> SampleSet:
+        """A set of one recording from a file, encoded as the run's dataset is.
 
         Raises:
             ConfigError: the dataset has no single recordings, or no name.
@@ -177,8 +182,7 @@ class TrainedRun:
                 f"{self.name} was trained on data that fit was given, and nothing says how a file "
                 "becomes an input of it; run lfp_snn.TemporalLFP on an input instead."
             )
-        recording = load_file(data.name, path, **data.options())
-        return recording.batch([0]).to(self.learner.device)
+        return load_file(data.name, path, **data.options())
 
     def _given(self, data: Any) -> Splits:
         """The data that a user's function makes, as fit would take it, if it is that of the run."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.models.nir import load_nir
 from lfp_snn.options import Section
+from lfp_snn.shipped import located
 from lfp_snn.training.checkpoint import load_checkpoint
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.unpacking import DAMAGE, shown
@@ -32,10 +33,9 @@ class Transfer(Section):
     """The source of the initial weights, and what becomes of them.
 
     Attributes:
-        source: the path of the weights: a run directory, whose best weights are taken, a
-            ``.safetensors`` file (an exported
-            network, or the ``state_dict`` of any torch network of the same layers), or a ``.nir``
-            file.
+        source: the weights: the path of a run directory or a shipped network (``hub:NAME``), whose
+            best weights are taken; of a ``.safetensors`` file (an exported network, or the
+            ``state_dict`` of any torch network of the same layers); or of a ``.nir`` file.
         fresh: the patterns of parameters that stay as they were built, such as a head for other
             classes.
         freeze: the patterns of parameters that do not learn.
@@ -68,7 +68,7 @@ def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:
             absent.
         ConfigError: a pattern fits no parameter.
     """
-    source = Path(options.source)
+    source = located(options.source)
     own = _own(net)
     fresh = _matched(own, options.fresh, "transfer.fresh")
     wanted = {name: tensor for name, tensor in own.items() if name not in fresh}

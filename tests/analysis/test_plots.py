@@ -10,7 +10,7 @@ import pytest
 from matplotlib import colors
 from matplotlib.figure import Figure
 
-from lfp_snn.analysis import plots
+from lfp_snn.analysis import plots, style
 from lfp_snn.training.observer import SampleSpikes
 from tests.analysis.conftest import CLASSES, LAYERS, history, sample
 
@@ -24,7 +24,7 @@ def _sample(label: int = 3, prediction: int = 3) -> SampleSpikes:
 def _texts(figure: Figure) -> str:
     """All text of a figure, as drawn."""
     with TemporaryDirectory() as folder:
-        root = ElementTree.fromstring(plots.save(figure, Path(folder), "texts"))
+        root = ElementTree.fromstring(style.save(figure, Path(folder), "texts"))
     return "\n".join("".join(node.itertext()) for node in root.iter() if node.tag.endswith("text"))
 
 
@@ -106,17 +106,20 @@ def test_confusion_matrix_of_many_classes_and_of_one_that_has_no_samples() -> No
 def test_save_writes_the_same_bytes_again(tmp_path: Path) -> None:
     written = []
     for _ in range(2):
-        plots.save(plots.sample_raster(_sample(), CLASSES), tmp_path, "raster")
-        written.append([(tmp_path / f"raster.{kind}").read_bytes() for kind in ("png", "svg")])
+        style.save(plots.sample_raster(_sample(), CLASSES), tmp_path, "raster")
+        written.append(
+            [(tmp_path / f"raster.{kind}").read_bytes() for kind in ("png", "svg", "pdf")]
+        )
     assert written[0] == written[1]
-    png, svg = written[0]
+    png, svg, pdf = written[0]
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf, "fonts are embedded as TrueType"
     assert png.startswith(b"\x89PNG")
     assert ElementTree.fromstring(svg).tag.endswith("svg")
 
 
 def test_inline_svgs_share_a_page(tmp_path: Path) -> None:
     figures = [plots.accuracy_curves(history(3)), plots.firing_rates(history(3))]
-    svgs = [plots.inline(plots.save(f, tmp_path, f"figure{i}")) for i, f in enumerate(figures)]
+    svgs = [style.inline(style.save(f, tmp_path, f"figure{i}")) for i, f in enumerate(figures)]
     ids = [found for svg in svgs for found in set(re.findall(r'\bid="([^"]+)"', svg))]
     assert len(ids) == len(set(ids))
     for svg in svgs:
@@ -125,8 +128,8 @@ def test_inline_svgs_share_a_page(tmp_path: Path) -> None:
         used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
         assert used
         assert used <= own
-        assert plots.INK not in svg
-        assert plots.PAPER not in svg
+        assert style.INK not in svg
+        assert style.PAPER not in svg
         assert "currentColor" in svg
 
 
@@ -157,7 +160,15 @@ def _contrast(colour: str, paper: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("colour", plots.COLOURS)
+@pytest.mark.parametrize("colour", style.COLOURS)
 def test_colours_stand_out_on_light_and_dark_paper(colour: str) -> None:
     assert _contrast(colour, "#ffffff") >= 3
     assert _contrast(colour, "#14171a") >= 3
+
+
+def test_a_figure_for_print_has_the_width_of_two_columns() -> None:
+    with style.drawn_as("paper"), style.style():
+        figure = plots.accuracy_curves(history(3))
+        assert figure.get_figwidth() == pytest.approx(7.0)
+        assert figure.axes[0].xaxis.label.get_fontsize() == 8
+    assert plots.accuracy_curves(history(3)).get_figwidth() == pytest.approx(style.WIDTH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -24,7 +25,8 @@ def test_samples(cli: Cli, trained: Path, tmp_path: Path) -> None:
     done = cli("explain", trained, "--sample", 3, "--sample", 0, "--out", tmp_path / "e")
     assert done.exit_code == 0, done.output
     assert done.stdout.count("read as") == 2
-    names = {"strip.png", "profile.png", "frames.gif", "page.html", "events.csv", "relevance.npz"}
+    drawn = {f"{name}.{kind}" for name in ("strip", "profile") for kind in ("png", "svg", "pdf")}
+    names = drawn | {"frames.gif", "page.html", "events.csv", "relevance.npz"}
     for index in (0, 3):
         assert {path.name for path in (tmp_path / "e" / f"test-{index}").iterdir()} == names
     head, first = (tmp_path / "e/test-3/events.csv").read_text().splitlines()[:2]
@@ -81,3 +83,23 @@ def test_mistakes(cli: Cli, trained: Path, options: tuple[str, ...], message: st
     assert done.exit_code == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_recording_by_a_shipped_network(cli: Cli, tmp_path: Path) -> None:
+    t = np.arange(0, 300_000, 100, dtype=np.int64)
+    rng = np.random.default_rng(0)
+    columns = rng.integers(0, 34, (2, len(t))).astype(np.uint8)
+    words = np.stack([columns[0], columns[1], t >> 16, (t >> 8) & 255, t & 255], axis=1)
+    Path("five.bin").write_bytes(words.astype(np.uint8).tobytes())
+    done = cli("explain", "hub:nmnist_csnn", "five.bin", "--smooth", "0", "--style", "paper")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("five.bin: read as")
+    assert Path("runs/nmnist_csnn/explain/five/strip.pdf").read_bytes().startswith(b"%PDF")
+    done = cli("explain", "hub:nmnist_csnn", "five.bin", "--sample", 3)
+    assert done.exit_code == 2 and "recordings are named" in done.stderr
+
+
+def test_an_unknown_network(cli: Cli) -> None:
+    done = cli("explain", "hub:nmnist", "five.bin")
+    assert done.exit_code == 2
+    assert "no shipped network hub:nmnist" in done.stderr and "Traceback" not in done.stderr

@@ -18,7 +18,8 @@ from matplotlib.ticker import (
 )
 
 from lfp_snn.analysis.compare.findings import ComparisonFindings, LearnerResult
-from lfp_snn.analysis.plots import INK, STYLES, WIDTH, epoch_axis, style
+from lfp_snn.analysis.plots import epoch_axis
+from lfp_snn.analysis.style import INK, STYLES, WIDTH, new_figure, style
 
 __all__ = ["accuracy_over_epochs", "accuracy_over_time", "costs", "test_accuracies"]
 
@@ -31,7 +32,7 @@ GRID = 200
 def accuracy_over_epochs(findings: ComparisonFindings) -> Figure:
     """A plot of the validation accuracy of every epoch: mean and band over the seeds."""
     with style():
-        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        figure = new_figure(WIDTH, 3.6)
         axes = figure.subplots()
         for index, learner in enumerate(findings.learners):
             if not learner.histories or not learner.validated:
@@ -50,7 +51,7 @@ def accuracy_over_time(findings: ComparisonFindings) -> Figure:
     A curve begins when every seed has ended an epoch; a seed that is through keeps its last value.
     """
     with style():
-        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        figure = new_figure(WIDTH, 3.6)
         axes = figure.subplots()
         for index, learner in enumerate(findings.learners):
             times = [_seconds(history) for history in learner.histories]
@@ -109,7 +110,7 @@ def test_accuracies(findings: ComparisonFindings) -> Figure:
     """A plot of the test accuracy of each seed, means with intervals, and paired differences."""
     names = [learner.name for learner in findings.learners]
     with style():
-        figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.3), layout="constrained")
+        figure = new_figure(WIDTH, 0.42 * len(names) + 1.3)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.2, 1))
         for row, learner in enumerate(findings.learners):
             _seeds_and_mean(left, row, learner)
@@ -156,7 +157,7 @@ def costs(findings: ComparisonFindings) -> Figure:
     learners = [learner for learner in findings.learners if learner.measured]
     with style(**{"axes.grid.axis": "x"}):
         height = 2 * (0.3 * len(learners) + 0.6)
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = new_figure(WIDTH, height)
         panels = figure.subplots(2, 2, sharey=True)
         for axes, (key, title, unit) in zip(panels.ravel(), shown, strict=True):
             _bars(axes, [_middle(learner, key) * unit for learner in learners])

@@ -19,6 +19,22 @@ from lfp_snn.analysis.study.statistics import Paired, SeedMean, mean, paired
 
 __all__ = ["COLUMNS", "Column", "ComparisonFindings", "LearnerResult", "gather"]
 
+#: What summary.csv has the medians of, by the dotted names of cells.csv.
+MEDIANS = (
+    "val_accuracy",
+    "train_s",
+    "step_s",
+    "peak_bytes",
+    "epochs_to_90",
+    "spikes",
+    "synaptic_operations",
+    "dense_operations",
+    "weights.gini",
+    "weights.zeros",
+    "updates.gini",
+    "updates.zeros",
+)
+
 
 @dataclass(frozen=True)
 class LearnerResult:
@@ -137,6 +153,24 @@ class ComparisonFindings(Findings):
         rows = [_flat(each) for learner in self.learners for each in learner.measured]
         titles = list(dict.fromkeys(key for row in rows for key in row))
         return csv_text(titles, ([row.get(title, "") for title in titles] for row in rows))
+
+    def summary_csv(self) -> str:
+        """A CSV with a line for each learner and one number in each column, in units of SI or 1.
+
+        The test accuracy is a mean with the ends of its interval, everything else a median over the
+        seeds; what is not known is left empty.
+        """
+        rows = []
+        for learner in self.learners:
+            test = learner.test
+            ends = ("", "", "") if test is None else (test.value, test.low, test.high)
+            medians = (
+                statistics.median(values) if (values := learner.each(key)) else ""
+                for key in MEDIANS
+            )
+            rows.append([learner.name, len(learner.measured), *ends, *medians])
+        titles = ("learner", "seeds", "test_accuracy", "test_accuracy_low", "test_accuracy_high")
+        return csv_text([*titles, *MEDIANS], rows)
 
     @override
     def conclusions(self) -> Iterator[str]:

@@ -11,7 +11,6 @@ from lfp_snn.analysis.pages import Illustration, rows
 from lfp_snn.analysis.study.report import (
     DIFFERENCE,
     UNKNOWN,
-    csv_text,
     difference_cells,
     write_findings,
 )
@@ -31,7 +30,6 @@ def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> P
         RunError: something cannot be written.
     """
     summary = summary_rows(findings)
-    titles = ["learner", *(column.title for column in COLUMNS)]
     told = (DIFFERENCE_TITLES, difference_rows(findings)) if findings.differences else None
     return write_findings(
         findings,
@@ -39,7 +37,7 @@ def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> P
         template="compare.html",
         files={
             "cells.csv": findings.cells_csv(),
-            "summary.csv": csv_text(titles, ([name, *cells] for name, cells in summary)),
+            "summary.csv": findings.summary_csv(),
         },
         figures=_figures(findings),
         name=name,

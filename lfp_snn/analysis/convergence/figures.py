@@ -15,7 +15,7 @@ from lfp_snn.analysis.convergence.findings import (
     ConvergenceFindings,
     known_mean,
 )
-from lfp_snn.analysis.plots import INK, STYLES, WIDTH, style
+from lfp_snn.analysis.style import INK, STYLES, WIDTH, new_figure, style
 
 __all__ = ["alignment_by_depth", "alignment_over_steps", "reward_over_steps"]
 
@@ -26,7 +26,7 @@ POINTS = 40
 def reward_over_steps(findings: ConvergenceFindings) -> Figure:
     """A plot of the reward of each step: panels are depths, lines are rules, bands over seeds."""
     with style():
-        figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+        figure = new_figure(WIDTH, 2.8)
         panels = figure.subplots(1, len(findings.depths), sharey=True, squeeze=False)[0]
         for axes, depth in zip(panels, findings.depths, strict=True):
             for index, rule in enumerate(findings.rules):
@@ -56,7 +56,7 @@ def alignment_over_steps(findings: ConvergenceFindings) -> Figure:
     rules, depths = findings.rules, findings.depths
     deepest = max(len(case.layers) for case in findings.finished)
     with style():
-        figure = Figure(figsize=(WIDTH, 1.6 * len(rules) + 0.8), layout="constrained")
+        figure = new_figure(WIDTH, 1.6 * len(rules) + 0.8)
         grid = figure.subplots(len(rules), len(depths), sharex=True, sharey=True, squeeze=False)
         for row, rule in zip(grid, rules, strict=True):
             for axes, depth in zip(row, depths, strict=True):
@@ -105,7 +105,7 @@ def alignment_by_depth(findings: ConvergenceFindings) -> Figure:
     """A plot of the cosine over the distance from the output, at start and end, by rule."""
     rules = findings.rules
     with style():
-        figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+        figure = new_figure(WIDTH, 2.8)
         panels = figure.subplots(1, len(rules), sharex=True, sharey=True, squeeze=False)[0]
         for axes, rule in zip(panels, rules, strict=True):
             for index, depth in enumerate(findings.depths):

@@ -21,7 +21,7 @@ from lfp_snn.analysis.explain.faithfulness import (
     stability,
 )
 from lfp_snn.analysis.explain.target import OfSpikes
-from lfp_snn.analysis.plots import COLOURS, INK, WIDTH, style
+from lfp_snn.analysis.style import COLOURS, INK, WIDTH, new_figure, style
 from lfp_snn.data import Batch
 
 __all__ = ["JITTER", "Faithfulness", "figure_of_curves", "measure"]
@@ -118,7 +118,7 @@ def figure_of_curves(runs: Sequence[Faithfulness]) -> Figure:
         runs: the results of one or more runs, over which curves are averaged.
     """
     with style():
-        figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+        figure = new_figure(WIDTH, 3.3)
         left, right = figure.subplots(1, 2)
         _curves(left, runs, "most", "least")
         left.set_ylabel("class's share of output spikes")

@@ -6,6 +6,7 @@ Red is relevance for what is asked, blue is relevance against it; the scale is s
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,10 @@ from matplotlib.image import AxesImage
 from PIL import Image, ImageDraw
 
 from lfp_snn.analysis.explain.explanation import FLOAT, Explanation
-from lfp_snn.analysis.plots import COLOURS, INK, WIDTH, style
+from lfp_snn.analysis.style import COLOURS, INK, WIDTH, new_figure, style
 from lfp_snn.training.files import write_atomic
 
-__all__ = ["COLOUR_MAP", "PLAIN", "picture", "profile", "reach", "strip", "write_gif", "write_png"]
+__all__ = ["COLOUR_MAP", "PLAIN", "picture", "profile", "reach", "strip", "write_gif"]
 
 COLOUR_MAP = "RdBu_r"
 PANELS = 8  # of a strip
@@ -69,7 +70,7 @@ def strip(explanation: Explanation) -> Figure:
     side = min(2.2, (WIDTH - 0.9) / len(parts))
     with style(**PLAIN):
         size = (max(side * len(parts) + 0.9, 4.2), 2 * side + 0.62)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = new_figure(*size)
         rows = figure.subplots(2, len(parts), squeeze=False)
         image = None
         for number, (start, stop) in enumerate(parts):
@@ -109,21 +110,27 @@ def profile(explanation: Explanation) -> Figure:
         maps += [(name, whole[:, p].sum(0)) for p, name in enumerate(names)]
     with style(**PLAIN):
         height = 4.6 + 1.35 * len(layers)
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = new_figure(WIDTH, height)
         top, middle, *bottom = figure.subfigures(
             2 + len(layers), 1, height_ratios=[2.4, 1.7, *[1.35] * len(layers)], squeeze=False
         )[:, 0]
         panels = top.subplots(1, len(maps), squeeze=False)[0]
         half = max(reach(values) for _, values in maps)
+        digits = _decimals(max(abs(float(values.sum())) for _, values in maps))
         for axes, (name, values) in zip(panels, maps, strict=True):
             image = picture(axes, values, half)
-            axes.set_title(f"{name}: {values.sum():+.3g}", fontsize=9)
+            axes.set_title(f"{name}: {values.sum():+.{digits}f}", fontsize=9)
         top.colorbar(image, ax=panels.tolist(), label="relevance", aspect=14, pad=0.01)
         _by_step(middle.subplots(), whole, names)
         for figure_of_layer, (name, values) in zip(bottom, layers, strict=True):
             _by_neuron(figure_of_layer.subplots(), name, values)
         figure.suptitle(f"{explanation.name}: {_title(explanation)}", x=0.01, ha="left", fontsize=9)
         return figure
+
+
+def _decimals(largest: float) -> int:
+    """The decimals by which the largest of several numbers has three digits, for all of them."""
+    return max(0, 2 - math.floor(math.log10(largest))) if largest > 0 else 0
 
 
 def _by_step(axes: Axes, whole: FLOAT, names: tuple[str, ...]) -> None:
@@ -155,28 +162,14 @@ def _by_neuron(axes: Axes, name: str, values: FLOAT) -> None:
     colours = np.where(shown >= 0, "#b2182b", "#2166ac")
     axes.bar(np.arange(len(shown)), shown, 0.85, color=colours.tolist())
     axes.axhline(0, color=INK, linewidth=0.6)
-    title = f"layer {name}: {values.sum():+.3g} on {len(each)} {what}s"
+    digits = _decimals(abs(float(values.sum())))
+    title = f"layer {name}: {values.sum():+.{digits}f} on {len(each)} {what}s"
     if len(shown) < len(each):
         title += f", the {len(shown)} strongest"
     axes.set_title(title, fontsize=9)
     axes.set_xlabel(f"{what}, by falling relevance" if sorted_too else what, fontsize=8)
     axes.set_ylabel("relevance", fontsize=8)
     axes.tick_params(labelsize=8)
-
-
-def write_png(figure: Figure, path: Path, dpi: int = 130) -> None:
-    """Write a figure as PNG; equal figures give equal bytes.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    content = io.BytesIO()
-    with style():
-        figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
-    image = Image.open(content).convert("RGB").quantize(255, dither=Image.Dither.NONE)
-    small = io.BytesIO()
-    image.save(small, format="png", optimize=True)
-    write_atomic(path, small.getvalue())
 
 
 def write_gif(explanation: Explanation, path: Path) -> None:

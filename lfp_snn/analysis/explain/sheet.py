@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from lfp_snn.analysis.explain.explanation import FLOAT, Explanation
 from lfp_snn.analysis.explain.pictures import PLAIN, picture, reach
-from lfp_snn.analysis.plots import WIDTH, style
+from lfp_snn.analysis.style import WIDTH, new_figure, style
 from lfp_snn.training.files import write_atomic
 
 __all__ = [
@@ -109,7 +109,7 @@ def means_figure(means: dict[int, tuple[FLOAT, int]], classes: Sequence[str]) ->
     half = reach(np.stack([mean.sum(0) for mean, _ in means.values()])) if means else 1.0
     with style(**PLAIN):
         side = (WIDTH - 0.9) / COLUMNS
-        figure = Figure(figsize=(WIDTH, rows * (side + 0.3) + 0.35), layout="constrained")
+        figure = new_figure(WIDTH, rows * (side + 0.3) + 0.35)
         panels = figure.subplots(rows, COLUMNS, squeeze=False)
         image = None
         for axes, (number, (mean, count)) in zip(panels.flat, means.items(), strict=False):
@@ -149,7 +149,7 @@ def mistakes_figure(found: Sequence[Mistake]) -> Figure:
     """A figure of mistakes: events, relevance for both classes, where the wrong one won, why."""
     side = 1.25
     with style(**PLAIN):
-        figure = Figure(figsize=(WIDTH, len(found) * (side + 0.25) + 0.4), layout="constrained")
+        figure = new_figure(WIDTH, len(found) * (side + 0.25) + 0.4)
         panels = figure.subplots(len(found), 5, squeeze=False, width_ratios=(1, 1, 1, 1, 1.35))
         for row, mistake in zip(panels, found, strict=True):
             read, true = mistake.read, mistake.true

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lfp_snn.analysis.plots import STYLES, WIDTH, style
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.findings import PruningFindings
+from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
 
 __all__ = ["accuracy_over_share"]
 
@@ -21,7 +21,7 @@ def accuracy_over_share(findings: PruningFindings) -> Figure:
     """
     criteria = findings.options.criteria
     with style():
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+        figure = new_figure(WIDTH, 3.0)
         panels = figure.subplots(1, len(criteria), sharey=True, squeeze=False)[0]
         for axes, criterion in zip(panels, criteria, strict=True):
             _panel(axes, findings, criterion)
@@ -45,4 +45,5 @@ def _panel(axes: Axes, findings: PruningFindings, criterion: Criterion) -> None:
         axes.plot(shares, curves.mean(0), dash, color=colour, marker="o", label=name, markersize=3)
     axes.set_title(str(criterion))
     axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.25, 0.5, 0.75])  # a last one would touch the first of the next panel
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lfp_snn.analysis.plots import STYLES, WIDTH, style
+from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
 
 __all__ = ["importance"]
 
@@ -16,7 +16,7 @@ def importance(shares: Mapping[str, float]) -> Figure:
     """A figure of the importance of each searched key: its share of the accuracy's variance."""
     ordered = sorted(shares.items(), key=lambda item: item[1])
     with style(**{"axes.grid.axis": "x"}):
-        figure = Figure(figsize=(WIDTH, 0.32 * len(ordered) + 1.0), layout="constrained")
+        figure = new_figure(WIDTH, 0.32 * len(ordered) + 1.0)
         axes = figure.subplots()
         bars = axes.barh([key for key, _ in ordered], [share for _, share in ordered],
                          color=STYLES[0][0])  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from typing_extensions import override
 
 from lfp_snn.analysis.study.findings import Findings
@@ -43,7 +43,13 @@ class SweepFindings(Findings):
             "best": {"values": dict(self.values), "val_accuracy": self.best},
             "importance": dict(self.importance),
             "trials": len(self.trials),
+            "completed": self.completed,
         }
+
+    @property
+    def completed(self) -> int:
+        """The number of trials that were trained to their end, which the importances are from."""
+        return sum(trial.state is TrialState.COMPLETE for trial in self.trials)
 
     @property
     def columns(self) -> list[str]:

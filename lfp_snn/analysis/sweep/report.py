@@ -40,5 +40,8 @@ def write_sweep(findings: SweepFindings, folder: Path, name: str) -> Path:
 
 def _figures(findings: SweepFindings) -> Iterator[Illustration]:
     if findings.importance:
-        caption = "Which settings the validation accuracy depended on in this search (fANOVA)."
+        caption = (
+            f"Which settings the validation accuracy depended on in this search (fANOVA), from "
+            f"{findings.completed} completed trials; few trials tell little."
+        )
         yield "importance", "Importance", caption, importance(findings.importance)

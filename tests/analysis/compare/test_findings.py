@@ -157,3 +157,14 @@ def test_a_report_of_nothing_can_be_written(tmp_path: Path) -> None:
     assert (
         "Not everything finished" in write_comparison(results(*nothing), tmp_path, "x").read_text()
     )
+
+
+def test_the_summary_has_one_number_in_each_column() -> None:
+    nothing = learner("dfa", {})
+    rows = list(csv.DictReader(io.StringIO(results(ALIKE, nothing).summary_csv())))
+    known, unknown = rows
+    assert float(known["test_accuracy"]) == pytest.approx(0.92)
+    low, high = float(known["test_accuracy_low"]), float(known["test_accuracy_high"])
+    assert low < 0.92 < high
+    assert float(known["peak_bytes"]) == 2**20 and float(known["updates.zeros"]) == 0.25
+    assert {unknown[title] for title in unknown if title not in ("learner", "seeds")} == {""}

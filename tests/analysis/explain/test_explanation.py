@@ -13,6 +13,7 @@ from lfp_snn.analysis.explain import pictures, sheet, tables
 from lfp_snn.analysis.explain.attribute import Explainer
 from lfp_snn.analysis.explain.explanation import Explanation, check_indices, explain, frame_of
 from lfp_snn.analysis.explain.target import OfClass, OfLabel
+from lfp_snn.analysis.style import save
 from lfp_snn.data import ImageSet, SampleSet
 from lfp_snn.data.encoders import CODES, Encoder
 from lfp_snn.data.event_set import EventSet
@@ -79,12 +80,25 @@ def test_tables_hold_the_same(one: Explanation, tmp_path: Path) -> None:
 
 def test_pictures_can_be_opened(one: Explanation, tmp_path: Path) -> None:
     for figure, name in ((pictures.strip(one), "s"), (pictures.profile(one), "p")):
-        pictures.write_png(figure, tmp_path / f"{name}.png")
+        save(figure, tmp_path, name)
         with Image.open(tmp_path / f"{name}.png") as image:
             assert image.width > 300
     pictures.write_gif(one, tmp_path / "g.gif")
     with Image.open(tmp_path / "g.gif") as image:
         assert getattr(image, "n_frames", 0) == 5
+
+
+def test_a_picture_keeps_its_colours(one: Explanation, tmp_path: Path) -> None:
+    """A palette of 255 would leave few of them for negative relevance."""
+    save(pictures.strip(one), tmp_path, "s")
+    with Image.open(tmp_path / "s.png") as image:
+        assert image.mode in ("RGB", "RGBA"), "no palette"
+
+
+def test_numbers_beside_each_other_have_as_many_decimals(one: Explanation) -> None:
+    titles = [axes.get_title(loc="left") for axes in pictures.profile(one).axes]
+    decimals = {len(t.partition(".")[2]) for t in titles if t.startswith(("all", "ON", "OFF"))}
+    assert len(decimals) == 1
 
 
 def test_the_scale_is_symmetrical(one: Explanation) -> None:
@@ -116,7 +130,7 @@ def test_class_means_are_of_samples_read_rightly(
         ("m", sheet.means_figure(means, recordings.classes)),
         ("w", sheet.mistakes_figure(found)),
     ):
-        pictures.write_png(figure, tmp_path / f"{name}.png")
+        save(figure, tmp_path, name)
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
 
 
@@ -138,8 +152,8 @@ def test_images_without_events(code: str, tmp_path: Path) -> None:
     assert found.relevance.shape == ((1 if found.constant else 7), 1, 6, 6)
     assert found.table.unit == "step"
     assert found.table.relevance.sum() == pytest.approx(found.relevance.sum())
-    pictures.write_png(pictures.strip(found), tmp_path / "s.png")
-    pictures.write_png(pictures.profile(found), tmp_path / "p.png")
+    save(pictures.strip(found), tmp_path, "s")
+    save(pictures.profile(found), tmp_path, "p")
 
 
 def test_samples_that_are_not_there(recordings: SampleSet) -> None:
