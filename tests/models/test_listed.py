@@ -231,7 +231,7 @@ def test_what_is_written_reads_back_equal() -> None:
         ({"parallel": [["lif"], ["lef"]]}, r"layers\[1\]\.parallel\[1\]\[0\]: found lef"),
         (
             {"residual": ["lif"], "merge": "min"},
-            r"layers\[1\]\.merge is 'min', expected 'max', 'sum'",
+            r"layers\[1\]\.merge is 'min', expected 'max', '",
         ),
         (7, r"layers\[1\]: found 7, expected a layer such as"),
     ],
