@@ -36,14 +36,14 @@ _BYTES = 1_000_000  # at most, of one network
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a shipped network is made, and what its card says beside what is measured.
+    """A recipe for a shipped network, and what its card says beside what is measured.
 
     Attributes:
         about: one sentence that says what it is.
         data: the recordings, and who made them.
-        licence: of the recordings.
+        licence: the licence of the recordings.
         use: what may be said of it.
-        changes: of the shipped config that has the name of the network.
+        changes: the changes of the shipped config that has the name of the network.
     """
 
     about: str
@@ -103,8 +103,8 @@ def make(name: str, root: Path | None, out: Path, changes: Sequence[str] = ()) -
     """Train a network and write it into the folder ``out``, which is made anew.
 
     Args:
-        name: of the recipe.
-        root: folder of the recordings; by default that of the config.
+        name: the name of the recipe.
+        root: the folder of the recordings; by default that of the config.
         out: the run directory that is shipped.
         changes: more changes of the config, for a quicker training.
     """

@@ -1,4 +1,4 @@
-"""On a GPU: a training step, its memory and an epoch, beside other toolkits and the roofline.
+"""A training step on a GPU, its memory and an epoch, beside other toolkits and the roofline.
 
     python -m benchmarks device --device cuda --tests --out records
     python -m benchmarks device --device cpu --small

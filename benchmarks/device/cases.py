@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lfp_snn.spikes import Spikes
 
-__all__ = ["CASES", "LAYERS", "Case"]
+__all__ = ["CASES", "LAYERS", "DeviceCase"]
 
 
 def _lif(*, output: bool = False) -> snn.Leaky:
@@ -62,17 +62,17 @@ def _layer(units: int) -> nn.Sequential:
 
 
 @dataclass(frozen=True)
-class Case:
+class DeviceCase:
     """A network and its input.
 
     Args:
-        name: in tables.
+        name: the name in tables.
         build: makes the network, with the weights that torch's random numbers give.
-        steps: T.
-        batch: B.
-        shape: of a frame.
-        classes: outputs.
-        density: chance of an input to be active in a step.
+        steps: the number of steps, T.
+        batch: the number of samples, B.
+        shape: the shape of a frame.
+        classes: the number of outputs.
+        density: the chance of an input to be active in a step.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Case:
     density: float
 
     def network(self) -> nn.Sequential:
-        """The same every time."""
+        """Make the network, with the same weights every time."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return self.build()
@@ -96,23 +96,23 @@ class Case:
         labels = torch.randint(self.classes, (self.batch,), generator=draw)
         return Spikes.from_dense(active).to(device), labels.to(device)
 
-    def small(self) -> Case:
-        """The same with few samples and steps, to see that it runs."""
+    def small(self) -> DeviceCase:
+        """The case with few samples and steps, to see that it runs."""
         return replace(self, steps=3, batch=2)
 
 
 CASES = (
-    Case("mlp, batch 100", _mlp, 25, 100, (2, 34, 34), 10, 0.044),
-    Case("mlp, batch 1000", _mlp, 25, 1000, (2, 34, 34), 10, 0.044),
-    Case("csnn, batch 50", _csnn, 25, 50, (2, 34, 34), 10, 0.044),
-    Case("csnn, batch 500", _csnn, 25, 500, (2, 34, 34), 10, 0.044),
-    Case("csnn, T = 100", _csnn, 100, 50, (2, 34, 34), 10, 0.016),
-    Case("vgg, batch norm", _vgg, 16, 32, (2, 32, 32), 10, 0.05),
-    Case("gesture, batch norm", _gesture, 16, 16, (2, 128, 128), 11, 0.03),
+    DeviceCase("mlp, batch 100", _mlp, 25, 100, (2, 34, 34), 10, 0.044),
+    DeviceCase("mlp, batch 1000", _mlp, 25, 1000, (2, 34, 34), 10, 0.044),
+    DeviceCase("csnn, batch 50", _csnn, 25, 50, (2, 34, 34), 10, 0.044),
+    DeviceCase("csnn, batch 500", _csnn, 25, 500, (2, 34, 34), 10, 0.044),
+    DeviceCase("csnn, T = 100", _csnn, 100, 50, (2, 34, 34), 10, 0.016),
+    DeviceCase("vgg, batch norm", _vgg, 16, 32, (2, 32, 32), 10, 0.05),
+    DeviceCase("gesture, batch norm", _gesture, 16, 16, (2, 128, 128), 11, 0.03),
 )
 
 #: The field's own benchmark: one linear layer and its neurons.
 LAYERS = tuple(
-    Case(f"linear + LIF, {units}", partial(_layer, units), 500, 16, (units,), units, 0.1)
+    DeviceCase(f"linear + LIF, {units}", partial(_layer, units), 500, 16, (units,), units, 0.1)
     for units in (512, 1024, 2048, 4096, 8192, 16384)
 )

@@ -15,26 +15,26 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.device.cases import CASES, LAYERS, Case
+from benchmarks.device.cases import CASES, LAYERS, DeviceCase
 from benchmarks.device.contenders import CONTENDERS
-from benchmarks.device.measure import Row, measure_epoch, measure_row
+from benchmarks.device.measure import DeviceRow, measure_epoch, measure_row
 from benchmarks.steps.device import measure_roof, require
 from lfp_snn.training.files import write_json
 
-__all__ = ["Session", "counted_table", "main"]
+__all__ = ["DeviceSession", "counted_table", "main"]
 
 PARTS = ("counts", "table", "layers", "epochs")
 
 
-class Session:
-    """One run of the command.
+class DeviceSession:
+    """A run of the command.
 
     Args:
-        device: where.
-        out: folder for records; None to keep none.
-        small: few samples and rounds.
-        rounds: timed steps of each row.
-        console: where tables go.
+        device: the device to measure on.
+        out: the folder for records; None to keep none.
+        small: whether to take few samples and rounds.
+        rounds: the number of timed steps of each row.
+        console: the console that shows the tables.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class Session:
         roof = measure_roof(self.device, size=64 if self.small else 8192)
         self.write("roof", {"bandwidth": roof.bandwidth, "arithmetic": roof.arithmetic})
 
-    def rows(self, part: str, cases: Sequence[Case]) -> None:
+    def rows(self, part: str, cases: Sequence[DeviceCase]) -> None:
         """Every contender on every case."""
-        found: list[Row] = []
+        found: list[DeviceRow] = []
         for case in cases:
             given = case.small() if self.small else case
             for make in CONTENDERS:
@@ -100,7 +100,7 @@ class Session:
         self.console.print(counted_table(CASES))
 
 
-def counted_table(cases: Sequence[Case]) -> Table:
+def counted_table(cases: Sequence[DeviceCase]) -> Table:
     """A step as its calls are now and at least, and what that bounds its time to."""
     from benchmarks.device.roofline import H200, count, least  # which needs Triton
 
@@ -121,7 +121,7 @@ def counted_table(cases: Sequence[Case]) -> Table:
     return table
 
 
-def _rows_table(title: str, rows: Sequence[Row]) -> Table:
+def _rows_table(title: str, rows: Sequence[DeviceRow]) -> Table:
     table = Table("", "ms", "MiB", "", title=title)
     for each in rows:
         ms = "-" if each.median is None else f"{1e3 * each.median:.2f}"
@@ -144,7 +144,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"there is no part '{unknown[0]}'; expected {', '.join(PARTS)}")
     require(given.device)
-    session = Session(
+    session = DeviceSession(
         given.device, given.out, small=given.small, rounds=given.rounds, console=Console()
     )
     if given.tests:

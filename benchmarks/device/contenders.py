@@ -1,4 +1,4 @@
-"""Who makes a step on a device: ours as ``fit`` does, and other toolkits at their best."""
+"""The contenders of a step on a device: ours as ``fit`` runs it, other toolkits at their best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snntorch import functional as snn_functional
 from torch import Tensor, nn
 from typing_extensions import override
 
-from benchmarks.device.cases import Case
+from benchmarks.device.cases import DeviceCase
 from benchmarks.steps.contenders import LEARNING_RATE
 from benchmarks.steps.peers import missing, translated
 from lfp_snn import make_graphed
@@ -26,13 +26,19 @@ from lfp_snn.learners.unrolled import rest
 from lfp_snn.rewards import RateCoded
 from lfp_snn.training.device_step import DeviceStep
 
-__all__ = ["CONTENDERS", "Contender", "Ours", "SnnTorch", "SpikingJelly"]
+__all__ = [
+    "CONTENDERS",
+    "DeviceContender",
+    "OursOnDevice",
+    "SnnTorchOnDevice",
+    "SpikingJellyOnDevice",
+]
 
 Way = Literal["eager", "graph", "amp"]
 Step = Callable[[], object]
 
 
-class Contender(ABC):
+class DeviceContender(ABC):
     """One who makes steps, in one way."""
 
     name: str
@@ -43,7 +49,7 @@ class Contender(ABC):
 
     @property
     def title(self) -> str:
-        """In tables."""
+        """The title in tables."""
         return f"{self.name}, {self.way}"
 
     def available(self) -> str | None:
@@ -51,7 +57,7 @@ class Contender(ABC):
         return None
 
     @abstractmethod
-    def prepare(self, case: Case, device: torch.device) -> Step:
+    def prepare(self, case: DeviceCase, device: torch.device) -> Step:
         """Take up network and input; the result makes a step."""
 
     @abstractmethod
@@ -64,7 +70,7 @@ class Contender(ABC):
         return None if self.graphed is None or self.way != "graph" else self.graphed.reason
 
 
-class Ours(Contender):
+class OursOnDevice(DeviceContender):
     """The step of ``fit`` with its default rule and reward, on spikes that lie on the device."""
 
     def __init__(self, way: Way, precision: Precision = "tf32") -> None:
@@ -73,7 +79,7 @@ class Ours(Contender):
         self.precision: Precision = precision
 
     @override
-    def prepare(self, case: Case, device: torch.device) -> Step:
+    def prepare(self, case: DeviceCase, device: torch.device) -> Step:
         net = case.network().to(device).train()
         options = EngineOptions(precision=self.precision)
         learner = LFP(net, default_rule().make(), RateCoded(), options)
@@ -91,11 +97,11 @@ class Ours(Contender):
         return self._bytes
 
 
-class _Peer(Contender):
+class _Peer(DeviceContender):
     """Backpropagation through time with a surrogate gradient, on a dense input."""
 
     @override
-    def prepare(self, case: Case, device: torch.device) -> Step:
+    def prepare(self, case: DeviceCase, device: torch.device) -> Step:
         spikes, labels = case.given(device)
         x = spikes.dense()
         self.net = self.build(case).to(device).train()
@@ -120,21 +126,21 @@ class _Peer(Contender):
         return self._bytes
 
     @abstractmethod
-    def build(self, case: Case) -> nn.Module:
+    def build(self, case: DeviceCase) -> nn.Module:
         """The network in its own form."""
 
     @abstractmethod
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Of a forward pass from rest."""
+        """The loss of a forward pass from rest."""
 
 
-class SnnTorch(_Peer):
+class SnnTorchOnDevice(_Peer):
     """snntorch, stepped over T."""
 
     name = "snntorch"
 
     @override
-    def build(self, case: Case) -> nn.Module:
+    def build(self, case: DeviceCase) -> nn.Module:
         return case.network()
 
     @override
@@ -145,7 +151,7 @@ class SnnTorch(_Peer):
         return loss
 
 
-class SpikingJelly(_Peer):
+class SpikingJellyOnDevice(_Peer):
     """SpikingJelly in multi-step mode."""
 
     name = "SpikingJelly"
@@ -155,7 +161,7 @@ class SpikingJelly(_Peer):
         return missing("spikingjelly.activation_based.layer")
 
     @override
-    def build(self, case: Case) -> nn.Module:
+    def build(self, case: DeviceCase) -> nn.Module:
         return translated(case.network())
 
     @override
@@ -176,15 +182,15 @@ def _size_of(batch: Batch) -> int:
 
 
 #: Makes each of them, best first.
-CONTENDERS: tuple[Callable[[], Contender], ...] = (
-    lambda: Ours("graph"),
-    lambda: Ours("eager"),
-    lambda: Ours("graph", "bf16"),
-    lambda: Ours("graph", "exact"),
-    lambda: SpikingJelly("graph"),
-    lambda: SpikingJelly("eager"),
-    lambda: SpikingJelly("amp"),
-    lambda: SnnTorch("eager"),
-    lambda: SnnTorch("graph"),
-    lambda: SnnTorch("amp"),
+CONTENDERS: tuple[Callable[[], DeviceContender], ...] = (
+    lambda: OursOnDevice("graph"),
+    lambda: OursOnDevice("eager"),
+    lambda: OursOnDevice("graph", "bf16"),
+    lambda: OursOnDevice("graph", "exact"),
+    lambda: SpikingJellyOnDevice("graph"),
+    lambda: SpikingJellyOnDevice("eager"),
+    lambda: SpikingJellyOnDevice("amp"),
+    lambda: SnnTorchOnDevice("eager"),
+    lambda: SnnTorchOnDevice("graph"),
+    lambda: SnnTorchOnDevice("amp"),
 )

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.device.cases import Case
-from benchmarks.device.contenders import Contender
+from benchmarks.device.cases import DeviceCase
+from benchmarks.device.contenders import DeviceContender
 from benchmarks.steps.device import timed
 from lfp_snn.data import ImageSet, SpikeSet, Splits
 from lfp_snn.data.binning import Binned
@@ -22,19 +22,19 @@ from lfp_snn.engine.graphed import WARMUP
 from lfp_snn.models import build
 from lfp_snn.training import fit
 
-__all__ = ["Epoch", "Row", "measure_epoch", "measure_row"]
+__all__ = ["DeviceEpoch", "DeviceRow", "measure_epoch", "measure_row"]
 
 
 @dataclass(frozen=True)
-class Row:
+class DeviceRow:
     """A case by one contender.
 
     Args:
-        case: its name.
-        contender: its title.
-        seconds: of each timed step; none where it did not run.
-        peak: bytes at the peak above weights, gradients, optimizer and input; None on the CPU.
-        why: why it did not run, or not as a graph.
+        case: the name of the case.
+        contender: the title of the contender.
+        seconds: the seconds of each timed step; none where it did not run.
+        peak: the bytes at the peak above weights, gradients, optimizer and input; None on the CPU.
+        why: the reason why it did not run, or not as a graph.
     """
 
     case: str
@@ -54,8 +54,8 @@ class Row:
 
 
 def measure_row(
-    case: Case, make: Callable[[], Contender], device: torch.device, rounds: int
-) -> Row:
+    case: DeviceCase, make: Callable[[], DeviceContender], device: torch.device, rounds: int
+) -> DeviceRow:
     """Measure one contender; nothing of it is left behind.
 
     What fails (a peer that does not run there, memory that runs out) is a row that says why.
@@ -63,7 +63,7 @@ def measure_row(
     contender = make()
     title, missing = contender.title, contender.available()
     if missing is not None:
-        return Row(case.name, title, why=missing)
+        return DeviceRow(case.name, title, why=missing)
     on_cuda = device.type == "cuda"
     _forget(device)
     try:
@@ -74,9 +74,9 @@ def measure_row(
                 step()
             seconds = tuple(timed(step, device, rounds))
         peak = torch.cuda.max_memory_allocated(device) - contender.held() if on_cuda else None
-        return Row(case.name, title, seconds, peak, contender.reason)
+        return DeviceRow(case.name, title, seconds, peak, contender.reason)
     except RuntimeError as error:
-        return Row(case.name, title, why=str(error).strip().partition("\n")[0])
+        return DeviceRow(case.name, title, why=str(error).strip().partition("\n")[0])
     finally:
         del contender
         step = None  # type: ignore[assignment]
@@ -92,14 +92,14 @@ def _forget(device: torch.device) -> None:
 
 
 @dataclass(frozen=True)
-class Epoch:
+class DeviceEpoch:
     """An epoch of ``fit``, its loader included.
 
     Args:
-        name: of the data.
-        samples: in an epoch.
-        batch: B.
-        seconds: of each epoch but the first, in which kernels are compiled.
+        name: the name of the data.
+        samples: the number of samples in an epoch.
+        batch: the number of samples in a batch.
+        seconds: the seconds of each epoch but the first, in which kernels are compiled.
     """
 
     name: str
@@ -112,14 +112,14 @@ class Epoch:
         return {**asdict(self), "median": median(self.seconds)}
 
 
-def measure_epoch(name: str, device: torch.device, *, small: bool, epochs: int = 3) -> Epoch:
+def measure_epoch(name: str, device: torch.device, *, small: bool, epochs: int = 3) -> DeviceEpoch:
     """Train on data of a shape, random in content; nothing validates or tests.
 
     Args:
         name: ``mnist`` (constant currents, T = 15, mlp) or ``nmnist`` (spikes, T = 25, csnn).
-        device: where.
-        small: few samples, to see that it runs.
-        epochs: to train for.
+        device: the device to train on.
+        small: whether to take few samples, to see that it runs.
+        epochs: the number of epochs.
     """
     samples = 300 if small else 60_000
     splits = _images(samples) if name == "mnist" else _spikes(samples, kinds=min(samples, 1000))
@@ -130,7 +130,7 @@ def measure_epoch(name: str, device: torch.device, *, small: bool, epochs: int =
     kind = "cuda" if device.type == "cuda" else "cpu"
     result = fit(net, splits, epochs=epochs, batch_size=128, device=kind, on_non_finite="skip")
     seconds = [float(each["epoch_s"]) for each in result.metrics]
-    return Epoch(name, samples, 128, tuple(seconds[1:]))
+    return DeviceEpoch(name, samples, 128, tuple(seconds[1:]))
 
 
 def _labelled(samples: int) -> tuple[np.ndarray[Any, Any], Sequence[str], dict[str, Any]]:

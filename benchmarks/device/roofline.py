@@ -1,6 +1,6 @@
 r"""What a step moves, computes and launches: as its calls do now, and at least.
 
-**Counted** are the calls of a step of this library on a device, without running it: on tensors
+**CountedWork** are the calls of a step of this library on a device, without running it: on tensors
 without content, the ways that a CUDA device takes. Each tensor that a call reads or writes counts
 once; views move nothing.
 
@@ -20,7 +20,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from benchmarks.device.cases import Case
+from benchmarks.device.cases import DeviceCase
 from benchmarks.steps.device import Traffic, counting_operations
 from lfp_snn.backends import precision as precisions
 from lfp_snn.backends.precision import Precision
@@ -28,22 +28,22 @@ from lfp_snn.backends.triton import scan
 from lfp_snn.engine import TemporalLFP, network
 from lfp_snn.rewards import RateCoded
 
-__all__ = ["BYTES_PER_NEURON_STEP", "Counted", "Device", "H200", "count", "least"]
+__all__ = ["BYTES_PER_NEURON_STEP", "CountedWork", "Device", "H200", "count", "least"]
 
 BYTES_PER_NEURON_STEP = 24
 META = torch.device("meta")
 
 
 @dataclass(frozen=True)
-class Counted:
-    """A step.
+class CountedWork:
+    """The work of a step, counted.
 
     Args:
-        bytes: moved.
-        operations: floating point operations of products.
-        launches: kernels that the host starts.
-        neuron_steps: units that spike, times T and B.
-        fused: of the kernels, those of :mod:`lfp_snn.backends.triton`.
+        bytes: the bytes moved.
+        operations: the floating point operations of products.
+        launches: the number of kernels that the host starts.
+        neuron_steps: the number of units that spike, times T and B.
+        fused: the number of kernels that are those of :mod:`lfp_snn.backends.triton`.
     """
 
     bytes: int
@@ -58,7 +58,7 @@ class Device:
     """What a device is said to do.
 
     Args:
-        name: of it.
+        name: the name of the device.
         bandwidth: bytes per second.
         arithmetic: operations per second.
         launch: seconds of the host for each kernel that it starts.
@@ -69,8 +69,8 @@ class Device:
     arithmetic: float
     launch: float
 
-    def seconds(self, counted: Counted, *, graph: bool) -> float:
-        """At least, without and with a CUDA graph, which the host starts at once."""
+    def seconds(self, counted: CountedWork, *, graph: bool) -> float:
+        """The least seconds of a step; a CUDA graph is started by the host at once."""
         host = 0 if graph else counted.launches * self.launch
         work = max(counted.bytes / self.bandwidth, counted.operations / self.arithmetic)
         return max(work, host)
@@ -80,7 +80,7 @@ class Device:
 H200 = Device("H200, by its data sheet", 4.8e12, 495e12, 4e-6)
 
 
-def least(case: Case) -> Counted:
+def least(case: DeviceCase) -> CountedWork:
     """What no implementation can do without, in one launch a population and a product."""
     units: list[int] = []
     operations: list[int] = []
@@ -104,16 +104,18 @@ def least(case: Case) -> Counted:
     neuron_steps = sum(units) * frames
     launches = 2 * len(units) + 3 * len(operations) - 1
     moved = BYTES_PER_NEURON_STEP * neuron_steps
-    return Counted(moved, sum(operations) * frames, launches, neuron_steps)
+    return CountedWork(moved, sum(operations) * frames, launches, neuron_steps)
 
 
-def count(case: Case, precision: Precision = "tf32", device: torch.device = META) -> Counted:
+def count(
+    case: DeviceCase, precision: Precision = "tf32", device: torch.device = META
+) -> CountedWork:
     """Count a step (forward, reward, backward) of :class:`~lfp_snn.TemporalLFP`.
 
     Args:
-        case: network and input.
-        precision: of the products.
-        device: without content, or one on which the kernels can be run.
+        case: the network and its input.
+        precision: the precision of the products.
+        device: a device without content, or one on which the kernels can be run.
     """
     net = case.network()
     lfp = TemporalLFP(net, precision=precision, check=False)
@@ -131,7 +133,7 @@ def count(case: Case, precision: Precision = "tf32", device: torch.device = META
         lfp.forward(x, record=False)  # the network is traced there, once
         with Traffic() as traffic, counting_operations(half=0.5) as operations:
             lfp.backward(RateCoded()(lfp.forward(x), labels))
-    return Counted(
+    return CountedWork(
         traffic.bytes,
         int(operations.get_total_flops()),
         traffic.calls,
@@ -142,7 +144,7 @@ def count(case: Case, precision: Precision = "tf32", device: torch.device = META
 
 @contextmanager
 def _as_on_cuda(lfp: TemporalLFP, device: torch.device) -> Iterator[None]:
-    """Within, a network takes the ways of a CUDA device, on one that has no content too."""
+    """Let a network take the ways of a CUDA device in a ``with`` block, wherever it lies."""
     with ExitStack() as held:
         held.enter_context(mock.patch.object(type(lfp), "backend", "triton"))
         if device.type == "meta":

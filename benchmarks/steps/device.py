@@ -43,7 +43,7 @@ from lfp_snn.errors import RunError
 from lfp_snn.rewards import RateCoded
 
 __all__ = [
-    "DeviceStep",
+    "MeasuredStep",
     "Roof",
     "Traffic",
     "counting_operations",
@@ -69,7 +69,7 @@ class Roof:
 
 
 @dataclass(frozen=True)
-class DeviceStep:
+class MeasuredStep:
     """A measured training step on a device.
 
     Args:
@@ -141,7 +141,7 @@ def measure_step(
     rounds: int,
     backend: str = "auto",
     precision: Precision = "tf32",
-) -> DeviceStep:
+) -> MeasuredStep:
     """Time a training step (forward, reward, backward, Adam), and count what it moves.
 
     Spikes lie in page-locked memory and travel to the device within the step.
@@ -170,12 +170,12 @@ def measure_step(
         step()
     seconds = tuple(timed(step, device, rounds))
     flops = counter.get_total_flops()
-    return DeviceStep(lfp.backend, precision, seconds, traffic.bytes, flops, roof)
+    return MeasuredStep(lfp.backend, precision, seconds, traffic.bytes, flops, roof)
 
 
 def measure_network(
     problem: Problem, device: torch.device, roof: Roof, rounds: int
-) -> list[DeviceStep]:
+) -> list[MeasuredStep]:
     """Measure the step on every backend of a device, in each precision that differs there."""
     steps = []
     for backend in BACKENDS:
@@ -257,7 +257,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _place(tensor: Tensor) -> tuple[int, int, int]:
-    """Where a tensor lies, also where it has no content."""
+    """The place of a tensor, also where it has no content."""
     return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tensor.nbytes
 
 

@@ -153,7 +153,7 @@ def translated(net: nn.Sequential) -> nn.Sequential:
 
 
 def _translate(module: nn.Module) -> nn.Module:
-    """Its own form of a stage."""
+    """The stage of SpikingJelly for a stage of the network."""
     layer: Any = _load("spikingjelly.activation_based.layer")
     new: nn.Module
     if isinstance(module, snn.Leaky):

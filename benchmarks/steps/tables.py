@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.steps.contenders import OURS
-from benchmarks.steps.device import DeviceStep
+from benchmarks.steps.device import MeasuredStep
 from benchmarks.steps.epoch import Epoch
 from benchmarks.steps.memory import Peaks
 from benchmarks.steps.suite import Outcome
@@ -42,7 +42,7 @@ def machine_lines(machine: dict[str, Any]) -> str:
     )
 
 
-def device_table(network: str, device: str, steps: Sequence[DeviceStep]) -> Table:
+def device_table(network: str, device: str, steps: Sequence[MeasuredStep]) -> Table:
     """A table of our step on a device, beside what its roofline allows."""
     roof = steps[0].roof
     table = _table(

@@ -73,11 +73,11 @@ _STYLE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
+class FigureLook:
     """The width of a figure, and what of the style differs with it.
 
     Attributes:
-        width: of a figure that is as wide as the report's column, in inches.
+        width: the width in inches of a figure that is as wide as the report's column.
         settings: settings of matplotlib.
     """
 
@@ -95,8 +95,8 @@ _PRINT: dict[str, Any] = {
 }
 #: By the names that ``--style`` takes.
 LOOKS = {
-    "report": Look(WIDTH, {}),
-    "paper": Look(7.0, _PRINT),
+    "report": FigureLook(WIDTH, {}),
+    "paper": FigureLook(7.0, _PRINT),
 }
 #: What else would differ from one writing to the next.
 _METADATA = {
@@ -104,7 +104,7 @@ _METADATA = {
     "svg": ("Date", "Creator", "Format", "Type"),
     "pdf": ("CreationDate", "Creator", "Producer"),
 }
-_look: ContextVar[Look] = ContextVar("look", default=LOOKS["report"])
+_look: ContextVar[FigureLook] = ContextVar("look", default=LOOKS["report"])
 
 
 @contextmanager

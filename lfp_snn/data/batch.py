@@ -35,10 +35,10 @@ class Batch:
         return len(self.labels)
 
     def padded(self, size: int) -> "Batch":
-        """The same with silent samples of length 0 behind, which take no part in anything.
+        """The batch with silent samples of length 0 behind, which take no part in anything.
 
         Args:
-            size: samples that it has then, as many or more.
+            size: the number of samples of the result, as many as now or more.
         """
         missing = size - len(self)
         steps = self.x.shape[0] if self.steps is None else self.steps

@@ -169,7 +169,8 @@ def make_graphed(
         step: takes tensors and :class:`~lfp_snn.Spikes` (it gets them dense, as booleans where they
             are 0 and 1), all on one device; other arguments belong to the shape. It must not look
             at values, which would wait for the device: no ``item()``, no ``print``, no ``if``.
-        optimizers: that it steps; with ``fused=True`` or ``capturable=True``.
+        optimizers: the optimizers that the step calls, made with ``fused=True`` or
+            ``capturable=True``.
 
     Returns:
         A callable in the place of ``step``. What it returns is overwritten by the next call.
@@ -188,7 +189,7 @@ class _Rates:
 
     @contextmanager
     def on_device(self) -> Iterator[None]:
-        """Within, optimizers read their rates from the device, and may be captured."""
+        """Let optimizers read their rates on the device in a ``with`` block, as a capture needs."""
         groups = [group for each in self.optimizers for group in each.param_groups]
         before = [(group["lr"], group.get("capturable")) for group in groups]
         if not self._held:

@@ -23,7 +23,7 @@ __all__ = ["Card", "HubNetwork", "card", "load", "names"]
 
 
 class Card(Section):
-    """What is known of a shipped network.
+    """The card of a shipped network: where it comes from and what may be said of it.
 
     Attributes:
         about: one sentence that says what it is.
@@ -31,12 +31,12 @@ class Card(Section):
         licence: the licence of these recordings.
         samples: the numbers of samples of the parts ``train``, ``val`` and ``test``.
         rule: the rule by which it learnt.
-        seed: of the training.
+        seed: the seed of the training.
         command: the command line of the training.
         val_accuracy: the share of the validation part that is read correctly; it chose the epoch.
-        test_accuracy: the same of the test part, which was looked at once.
+        test_accuracy: the share of the test part that is read correctly; it was looked at once.
         parameters: the number of weights and biases.
-        versions: of the packages it was trained with.
+        versions: the versions of the packages it was trained with.
         use: what may be said of it, and what may not.
     """
 
@@ -89,20 +89,20 @@ def card(name: str) -> Card:
     """The model card of a shipped network.
 
     Raises:
-        RunError: there is none of that name.
+        RunError: there is no shipped network of that name.
     """
     path = located(f"hub:{name}") / "card.yaml"
     return Card.model_validate(read_mapping(path))
 
 
 def load(name: str) -> HubNetwork:
-    """A shipped network with its trained weights, in evaluation mode, and its card.
+    """Load a shipped network with its trained weights, in evaluation mode, and its card.
 
     :meth:`TrainedRun.open("hub:NAME") <lfp_snn.training.TrainedRun.open>` gives more: the classes,
     the encoding of recordings (:meth:`~lfp_snn.training.TrainedRun.read`) and the learner.
 
     Args:
-        name: of :func:`names`.
+        name: one of :func:`names`.
 
     Raises:
         RunError: there is none of that name.

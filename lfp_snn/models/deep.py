@@ -38,11 +38,11 @@ _CONNECTIONS: dict[str, Literal["sum", "and", "iand"]] = {
 
 
 class _ResNet(Convolutional):
-    """What both residual networks share: two 3 x 3 convolutions a block, by stages.
+    """The base of the residual networks: two 3 x 3 convolutions a block, by stages.
 
     Attributes:
-        channels: of each stage; from the second on, its first block halves the maps.
-        blocks: in each stage.
+        channels: the channels of each stage; from the second on, its first block halves the maps.
+        blocks: the number of blocks of each stage.
         stem: ``small``, a 3 x 3 convolution, as for CIFAR; ``large``, 7 x 7 with stride 2 and a
             max pool, as for images of 128 pixels and more.
     """

@@ -40,8 +40,8 @@ class Epsilon(EpsilonSplit):
     is negative, since all of a positive relevance then goes to an inhibiting current.
 
     Args:
-        eps: the stabiliser, > 0. 1e-6 is the published value; 0.1 trains better (it damps neurons
-            whose membrane is near zero) and is what the shipped configs use.
+        eps: the stabiliser, > 0. 1e-6 is the published value; 0.1 trains better, since it
+            damps neurons whose membrane is near zero.
         conserving: whether to conserve relevance; ``eps`` is then not used.
 
     Raises:

@@ -61,15 +61,16 @@ def why_not(learner: Learner, optimizer: Optimizer, world: World) -> str | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What happened since the host asked last.
+    """The figures of the steps since the host asked last.
 
     Attributes:
-        sums: by the names of :class:`~lfp_snn.training.progress.Totals`, firing rates among them.
-        steps: that were made.
+        sums: the sums by the names of :class:`~lfp_snn.training.progress.Totals`, firing rates
+            among them.
+        steps: the number of steps that were made.
         first: the first of them that was not finite, from 1; 0 if all were.
-        row: so many in a row were not up to the last, with those before.
-        longest: at most so many in a row were not.
-        what: says what was not finite there.
+        row: the number of steps in a row, up to the last one and with those before, that were not.
+        longest: the largest number of steps in a row that were not.
+        what: the tensors that were not finite there.
     """
 
     sums: Mapping[str, float]
@@ -87,20 +88,20 @@ class Reading:
 
 
 class DeviceStep:
-    """Steps of a learner.
+    """The training steps of a learner on a device that nothing waits for.
 
     A step whose reward, membranes or feedback are not finite changes nothing: the optimizer passes
     it over, as under a gradient scaler of torch, and statistics are put back.
 
     Args:
         learner: one for which :func:`why_not` finds nothing.
-        optimizer: of its parameters.
-        clip: largest norm of the feedback, if any.
-        size: samples of a batch; one with less is filled up.
-        alike: some batches will have less, so that all should look as those do.
-        halt: after a step that was not finite no other changes anything.
+        optimizer: the optimizer of its parameters.
+        clip: the largest norm of the feedback, if any.
+        size: the number of samples of a batch; one with less is filled up.
+        alike: whether some batches will have less, so that all should look as those do.
+        halt: whether no step changes anything after one that was not finite.
         recorder: records steps as graphs; None: CUDA's, where the batches lie on such a device.
-        tell: is told why a step cannot be recorded.
+        tell: a function that is told why a step cannot be recorded.
     """
 
     def __init__(

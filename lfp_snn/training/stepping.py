@@ -165,10 +165,10 @@ class Stepping(ABC):
         """Tell of a step that was not finite.
 
         Args:
-            error: what was not.
-            step: which it was.
-            in_a_row: so many were not.
-            ends: the epoch ends here.
+            error: the error that names what was not finite.
+            step: the number of the step.
+            in_a_row: the number of steps in a row that were not.
+            ends: whether the epoch ends here.
 
         Raises:
             RunError: the settings say to stop, or too many steps in a row were not finite.

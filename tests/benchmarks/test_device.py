@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.steps.device import (
-    DeviceStep,
+    MeasuredStep,
     Roof,
     Traffic,
     measure_network,
@@ -54,9 +54,9 @@ def test_a_step_on_every_backend() -> None:
 
 def test_the_roof_is_the_larger_of_both() -> None:
     roof = Roof(100.0, {"tf32": 10.0})
-    step = DeviceStep("torch", "tf32", (3.0, 1.0, 9.0), 200, 10, roof)
+    step = MeasuredStep("torch", "tf32", (3.0, 1.0, 9.0), 200, 10, roof)
     assert (step.least, step.median) == (2.0, 3.0)
-    assert DeviceStep("torch", "tf32", (1.0,), 200, 50, roof).least == 5.0
+    assert MeasuredStep("torch", "tf32", (1.0,), 200, 50, roof).least == 5.0
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -26,7 +26,9 @@ def split_kernel(  # type: ignore[no-untyped-def]
 
 
 def split(real: Tensor, parts: int) -> list[Tensor]:
-    """As :func:`lfp_snn.backends.precision.split` into bfloat16; a transposed matrix stays one.
+    """Split into bfloat16 parts like :func:`lfp_snn.backends.precision.split`, in one launch.
+
+    A transposed matrix stays transposed.
 
     Args:
         real: float32.

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.device import command
 from benchmarks.device.cases import CASES, LAYERS
-from benchmarks.device.contenders import CONTENDERS, Contender, Ours, SnnTorch
+from benchmarks.device.contenders import CONTENDERS, DeviceContender, OursOnDevice, SnnTorchOnDevice
 from benchmarks.device.measure import measure_row
 from lfp_snn.errors import RunError
 
@@ -48,7 +48,7 @@ def test_every_contender_makes_a_step_or_says_why_not(make: Any) -> None:
 
 
 def test_what_fails_is_a_row_that_says_why() -> None:
-    class Broken(SnnTorch):
+    class Broken(SnnTorchOnDevice):
         def build(self, case: Any) -> nn.Module:
             raise RuntimeError("out of memory\nand more")
 
@@ -59,7 +59,7 @@ def test_what_fails_is_a_row_that_says_why() -> None:
 def test_the_command_keeps_a_record_of_every_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few: tuple[Any, ...] = (lambda: Ours("graph"), lambda: SnnTorch("eager"))
+    few: tuple[Any, ...] = (lambda: OursOnDevice("graph"), lambda: SnnTorchOnDevice("eager"))
     monkeypatch.setattr(command, "CONTENDERS", few)
     monkeypatch.setattr(command, "CASES", CASES[:1])
     monkeypatch.setattr(command, "LAYERS", LAYERS[:1])
@@ -93,7 +93,7 @@ def test_a_device_that_is_not_there_and_a_part_that_is_not_are_refused(
 
 
 def test_contenders_start_from_the_same_weights() -> None:
-    kinds: list[Contender] = [Ours("eager"), SnnTorch("eager")]
+    kinds: list[DeviceContender] = [OursOnDevice("eager"), SnnTorchOnDevice("eager")]
     held = []
     for each in kinds:
         each.prepare(CASES[0].small(), CPU)

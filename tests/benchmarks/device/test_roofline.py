@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.device.cases import CASES, Case
+from benchmarks.device.cases import CASES, DeviceCase
 from lfp_snn.backends import support
 
 CPU = torch.device("cpu")
@@ -16,7 +16,7 @@ needs_triton = pytest.mark.skipif(
 )
 
 
-def case(name: str) -> Case:
+def case(name: str) -> DeviceCase:
     return SMALL[name]
 
 
@@ -74,9 +74,9 @@ def test_products_of_spikes_in_three_parts_are_counted() -> None:
 
 @needs_triton
 def test_the_bound_is_the_largest_of_three() -> None:
-    from benchmarks.device.roofline import Counted, Device
+    from benchmarks.device.roofline import CountedWork, Device
 
     device = Device("slow", bandwidth=10.0, arithmetic=100.0, launch=1.0)
-    assert device.seconds(Counted(50, 100, 3, 1), graph=True) == 5.0
-    assert device.seconds(Counted(50, 700, 3, 1), graph=True) == 7.0
-    assert device.seconds(Counted(50, 700, 9, 1), graph=False) == 9.0
+    assert device.seconds(CountedWork(50, 100, 3, 1), graph=True) == 5.0
+    assert device.seconds(CountedWork(50, 700, 3, 1), graph=True) == 7.0
+    assert device.seconds(CountedWork(50, 700, 9, 1), graph=False) == 9.0
