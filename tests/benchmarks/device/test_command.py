@@ -63,7 +63,7 @@ def test_the_command_keeps_a_record_of_every_part(
     monkeypatch.setattr(command, "CONTENDERS", few)
     monkeypatch.setattr(command, "CASES", CASES[:1])
     monkeypatch.setattr(command, "LAYERS", LAYERS[:1])
-    monkeypatch.setattr(command.Session, "counts", lambda self: None)
+    monkeypatch.setattr(command.DeviceSession, "counts", lambda self: None)
     command.main(["--device", "cpu", "--small", "--out", str(tmp_path)])
     record = json.loads((tmp_path / "device.json").read_text())
     assert record["device"] == "cpu"
