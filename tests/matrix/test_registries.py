@@ -18,7 +18,7 @@ from lfp_snn.models.norms import NormSpec
 from lfp_snn.models.units import ActivationSpec
 from lfp_snn.rewards import REWARDS
 from lfp_snn.rules import COMPOSITES, RULES
-from tests.matrix.workspace import SMALL_DIGITS, run_cli
+from tests.matrix.workspace import SMALL_DIGITS, run_cli, small_model
 
 pytestmark = pytest.mark.usefixtures("empty_folder", "no_reports")
 
@@ -123,5 +123,5 @@ def test_every_norm_trains(statistics: str) -> None:
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "layers"])
 def test_every_model_trains(model: str) -> None:
-    width = ", width: 0.1" if "width" in MODELS[model].model_fields else ""
-    assert train(f"model={{name: {model}{width}}}")["feedback_norm"] != 0
+    options = [f"model.{option}" for option in small_model(model)]
+    assert train(f"model={{name: {model}}}", *options)["feedback_norm"] != 0

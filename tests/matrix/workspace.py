@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -21,10 +22,11 @@ from lfp_snn.cli import app
 from lfp_snn.cli.shipped import find_config, shipped_configs
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import write_recording
+from lfp_snn.models import MODELS
 from lfp_snn.training import fit
 from lfp_snn.training.configfile import read_mapping
 
-__all__ = ["SMALL_DIGITS", "Workspace", "fill_in", "lay_in", "make_small", "run_cli"]
+__all__ = ["SMALL_DIGITS", "Workspace", "fill_in", "lay_in", "make_small", "run_cli", "small_model"]
 
 #: Settings that make a training small, by its dataset; those that lie here are small already.
 SMALL = {
@@ -134,12 +136,22 @@ def _small_experiment(words: Sequence[str]) -> list[str]:
     small = list(SMALL.get([data["name"], *names][-1], OTHERS))
     if "steps" in data and not names:
         small.append(f"data.steps={min(STEPS, data['steps'])}")
-    if not any(word.startswith("model=") for word in changes):
-        if "hidden" in model:
-            small.append(f"model.hidden={[UNITS for _ in model['hidden']]}")
-        if "width" in model:
-            small.append(f"model.width={WIDTH}")
-    return small
+    for word in changes:
+        if word.startswith("model="):
+            model = yaml.safe_load(word.removeprefix("model="))
+    if "hidden" in model:
+        small.append(f"model.hidden={[UNITS for _ in model['hidden']]}")
+    return [*small, *(f"model.{option}" for option in small_model(model["name"]))]
+
+
+def small_model(name: str) -> list[str]:
+    """Options that make an architecture small."""
+    fields = MODELS[name].model_fields
+    if "heads" in fields:
+        return ["channels=8"]
+    if "blocks" in fields:
+        return ["channels=[4,8]", "blocks=[1,1]"]
+    return [f"width={WIDTH}"] if "width" in fields else []
 
 
 @dataclass(frozen=True)
