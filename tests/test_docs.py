@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snntorch as snn
 import yaml
 
 from tests.conftest import REPOSITORY
@@ -94,6 +95,8 @@ def test_what_a_page_shows_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # `snntorch.utils.reset` resets the neurons of all networks of the process, also of other tests.
+    monkeypatch.setattr(snn.SpikingNeuron, "instances", [])
     names = run_blocks(DOCS / page)
     check = SHOWN.get(page.removesuffix(".md"))
     if check is not None:

@@ -92,7 +92,7 @@ def test_embeds_and_saves_every_figure(report: Path) -> None:
     page = Page(report)
     assert sum(tag == "svg" for tag, _ in page.tags) == len(FIGURES)
     files = {path.name: path.stat().st_size for path in (report.parent / "figures").iterdir()}
-    assert set(files) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+    assert set(files) == {f"{name}.{kind}" for name in FIGURES for kind in ("pdf", "png", "svg")}
     assert min(files.values()) > 5000
 
 

@@ -99,7 +99,7 @@ def test_results_are_written_with_a_figure_for_each_sweep(tmp_path: Path) -> Non
     assert record["steps"]["csnn"]["seconds"][OURS]["median"] == 0.1
     assert record["sweeps"][1]["slopes"][OURS] == pytest.approx(1)
     assert [claim["holds"] for claim in record["claims"]] == [True, True, True]
-    names = {"bench.json", "bench-steps.png", "bench-steps.svg"}
+    names = {"bench.json", "bench-steps.pdf", "bench-steps.png", "bench-steps.svg"}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 

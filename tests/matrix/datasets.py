@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.io import wavfile
 
 from lfp_snn.data import braille
 from tests.data.helpers import idx, write_nmnist
@@ -48,6 +49,7 @@ def lay_out(root: Path, real: Path) -> None:
     _cifar10(root / "CIFAR10", real / "CIFAR10_jpeg.zip")
     _braille(root / "braille", real / "braille")
     _images(root / "images")
+    _sounds(root / "sounds")
     _touches(root / "EvTouch", real / "EvTouch")
     _pips(root / "POKERDVS", real / "POKERDVS")
     _digits(root / "FSDD.zip", real / "FSDD.zip")
@@ -94,6 +96,15 @@ def _images(root: Path) -> None:
         for number in range(10):
             picture = Image.fromarray(random.integers(0, 256, (8, 8), np.uint8))
             picture.save(root / label / f"{number}.png")
+
+
+def _sounds(root: Path) -> None:
+    times = np.arange(2000) / 8000
+    for label, pitch in (("high", 2000), ("low", 300)):
+        (root / label).mkdir(parents=True)
+        for number in range(10):
+            tone = 8000 * np.sin(2 * np.pi * (pitch + 10 * number) * times)
+            wavfile.write(root / label / f"{number}.wav", 8000, tone.astype(np.int16))
 
 
 def _cifar10(root: Path, real: Path) -> None:

@@ -87,21 +87,22 @@ class QuantisedNetwork:
     @contextmanager
     def on_grid(self) -> Iterator[nn.Module]:
         """Round the module's weights to their grids, for the time of a ``with`` block."""
+        # Other tensors take the place of the masters' content and not other values: a pass is told
+        # when the values of a parameter are changed before its way back.
         masters = []
         try:
             with torch.no_grad():
                 for name, grid in self.grids.items():
                     module: Any = self.net.get_submodule(name)
-                    masters.append((module.weight, module.weight.clone()))
-                    module.weight.copy_(grid.weights(module.weight) * 2.0**-grid.weight)
+                    masters.append((module.weight, module.weight.data))
+                    module.weight.data = grid.weights(module.weight) * 2.0**-grid.weight
                     if module.bias is not None:
-                        masters.append((module.bias, module.bias.clone()))
-                        module.bias.copy_(grid.biases(module.bias) * 2.0**-grid.current)
+                        masters.append((module.bias, module.bias.data))
+                        module.bias.data = grid.biases(module.bias) * 2.0**-grid.current
             yield self.net
         finally:
-            with torch.no_grad():
-                for parameter, master in masters:
-                    parameter.copy_(master)
+            for parameter, master in masters:
+                parameter.data = master
 
     def integer(self, info: dict[str, Any] | None = None) -> IntegerNetwork:
         """The quantised network in integers alone."""

@@ -129,7 +129,7 @@ def test_the_report_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     assert "http://" not in html.replace("http://www.w3.org", "") and "<script" not in html
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names == {
-        f"{n}.{e}" for n in ("test", "epochs", "time", "costs") for e in ("png", "svg")
+        f"{n}.{e}" for n in ("test", "epochs", "time", "costs") for e in ("pdf", "png", "svg")
     }
     lines = list(csv.DictReader(io.StringIO((tmp_path / "cells.csv").read_text())))
     assert len(lines) == 17 and lines[0]["weights.gini"] == "0.5"
