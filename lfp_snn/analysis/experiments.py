@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lfp_snn.analysis.study.kinds import kinds
 from lfp_snn.training.config import Config
-from lfp_snn.training.configfile import apply_overrides, make_config, read_mapping
+from lfp_snn.training.configfile import apply_overrides, load_settings, read_mapping
 
 __all__ = ["load_any"]
 
@@ -21,5 +21,5 @@ def load_any(path: Path, overrides: list[str]) -> Config:
     for section, kind in kinds().items():
         if section in given:
             kind.load(path, overrides)
-            return make_config(kind.config_class, given, str(path))
-    return make_config(Config, given, str(path))
+            return load_settings(kind.config_class, path, overrides)
+    return load_settings(Config, path, overrides)

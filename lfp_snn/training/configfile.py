@@ -193,11 +193,16 @@ def load_settings(
     """Read a file of settings of a kind, apply overrides and check the result.
 
     Raises:
-        ConfigError: the file is missing or not readable, is no mapping, or something in it is
-            unknown or out of range.
+        ConfigError: the file is missing or not readable, is no mapping, or something in it or in
+            the overrides is unknown or out of range; the error names which of the two.
     """
-    given = apply_overrides(read_mapping(path), overrides)
-    return make_config(kind, given, str(path))
+    given = read_mapping(path)
+    changed = apply_overrides(given, overrides)
+    try:
+        return make_config(kind, changed, str(path))
+    except ConfigError:
+        make_config(kind, given, str(path))  # a mistake of the file itself is told first
+        return make_config(kind, changed, f"{' '.join(overrides)} (changes of {path})")
 
 
 def apply_overrides(given: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

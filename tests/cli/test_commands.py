@@ -237,7 +237,7 @@ def test_cp_copies_once(cli: Cli, tmp_path: Path, repository: Path) -> None:
 def test_cp_full_writes_every_field(cli: Cli, tmp_path: Path, name: str) -> None:
     assert cli("cp", name, "full.yaml", "--full").exit_code == 0
     text = (tmp_path / "full.yaml").read_text()
-    assert "\nbatch_size: 50 " in text and "samples in a step" in text
+    assert "\nbatch_size: 50 " in text and "# the number of samples in a step" in text
     short = yaml.safe_load(cli("show", name, "--config").stdout)
     assert yaml.safe_load(text) == short
     assert "is valid" in cli("validate", "full.yaml").stdout

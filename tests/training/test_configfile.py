@@ -88,14 +88,21 @@ def test_mistakes_are_named(file: Path, override: str, problem: str) -> None:
         load_config(file, [override])
 
 
-def test_the_file_is_named_and_every_mistake_told(file: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load_config(file, ["epochs=0", "batch_size=0"])
-    message = str(caught.value)
-    assert message.startswith(f"{file}: ")
-    assert "epochs is 0" in message
-    assert "batch_size is 0" in message
-    assert "\n" not in message
+def test_every_mistake_is_told_with_where_it_stands(file: Path) -> None:
+    def message(*overrides: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load_config(file, overrides)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    changed = message("epochs=0", "batch_size=0")
+    assert changed.startswith(f"epochs=0 batch_size=0 (changes of {file}): ")
+    assert "epochs is 0" in changed and "batch_size is 0" in changed
+    file.write_text(file.read_text() + "\nepochs: 0\nbatch_size: 0\n")
+    own = message("clip=2.0")
+    assert own.startswith(f"{file}: ") and "changes of" not in own
+    assert "epochs is 0" in own and "batch_size is 0" in own
+    assert message("epochs=-1").startswith(f"{file}: ")  # it stands wrong without the change, too
 
 
 @pytest.mark.parametrize(

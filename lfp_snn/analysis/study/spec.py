@@ -11,7 +11,13 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import Section
 from lfp_snn.training.config import Config
-from lfp_snn.training.configfile import apply_changes, apply_overrides, make_config, read_mapping
+from lfp_snn.training.configfile import (
+    apply_changes,
+    apply_overrides,
+    load_settings,
+    make_config,
+    read_mapping,
+)
 
 __all__ = ["Arm", "Range", "Search", "Space", "read_study"]
 
@@ -143,5 +149,5 @@ def read_study(
         raise ConfigError(
             f"{path} has no section {section}; `lfp-snn cp {section}_digits` shows one."
         )
-    config = make_config(kind, given, str(path))
+    config = load_settings(kind, path, overrides)
     return config, {key: value for key, value in given.items() if key != section}
