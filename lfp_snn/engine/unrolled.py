@@ -231,8 +231,10 @@ class _Unrolled:
         if self.loops and self.steps == 1 and not self.slices and at_rest:
             raise NetworkError(
                 f"Neuron '{at_rest[0].name}' begins at rest in every call of the forward of "
-                f"{type(self.found.root).__name__} (init_leaky() or reset_mem() stands in it), which "
-                "is one time step, so that it remembers nothing: let forward take the states and return them, "
+                f"{type(self.found.root).__name__} (init_leaky() or reset_mem() stands in it), "
+                "which "
+                "is one time step, so that it remembers nothing: let forward take the states and "
+                "return them, "
                 "keep them on self, let the neurons keep them (init_hidden=True), or loop over "
                 "time in forward."
             )
