@@ -15,7 +15,7 @@ from benchmarks.steps.memory import Peaks
 from benchmarks.steps.suite import Outcome
 from benchmarks.steps.sweeps import Series
 from benchmarks.steps.timing import StepTimes
-from lfp_snn.cli.console import percent
+from lfp_snn.console import percent
 
 __all__ = ["device_table", "machine_lines", "outcome"]
 

@@ -122,7 +122,7 @@ def test_an_error_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None
 def test_ctrl_c_exits_with_130_and_says_how_to_go_on(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lfp_snn.cli.display import Display
+    from lfp_snn.training.display import Display
 
     def press(self: Display, report: Any) -> None:
         if report.step == 2:
