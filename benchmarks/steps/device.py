@@ -230,9 +230,9 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @override
     def __enter__(self) -> Traffic:
         with suppress(ImportError):
-            from lfp_snn.backends.triton import scan
+            from lfp_snn.backends.triton import launch
 
-            scan.observers.append(self.launched)
+            launch.observers.append(self.launched)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -240,9 +240,9 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __exit__(self, *problem: Any) -> None:
         super().__exit__(*problem)  # type: ignore[no-untyped-call]
         with suppress(ImportError):
-            from lfp_snn.backends.triton import scan
+            from lfp_snn.backends.triton import launch
 
-            scan.observers.remove(self.launched)
+            launch.observers.remove(self.launched)
 
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -223,8 +223,8 @@ COMPILE = """
 import itertools, triton, triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel
-from lfp_snn.backends.triton.scan import BLOCK
+from lfp_snn.backends.triton.launch import BLOCK
+from lfp_snn.backends.triton.scan_kernels import credit_kernel, forward_kernel
 
 def build(kernel, pointers, numbers, **constants):
     signature = {**pointers, **numbers, **dict.fromkeys(constants, "constexpr")}

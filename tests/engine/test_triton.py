@@ -104,9 +104,9 @@ def test_a_step_never_waits_for_the_device(backend: str, monkeypatch: pytest.Mon
     """On the meta device nothing has a value: whoever asks for one fails."""
     if backend == "triton":
         pytest.importorskip("triton", reason="Triton is not installed")
-        from lfp_snn.backends.triton import scan
+        from lfp_snn.backends.triton import launch
 
-        monkeypatch.setattr(scan, "_launch", lambda *_, **__: None)
+        monkeypatch.setattr(launch, "start", lambda *_: None)
         monkeypatch.setattr("lfp_snn.engine.network.unavailable", lambda *_: None)
     net = csnn()
     lfp = TemporalLFP(net, backend=backend)
