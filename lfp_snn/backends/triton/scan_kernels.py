@@ -166,9 +166,7 @@ def credit_kernel(  # type: ignore[no-untyped-def]
         previous = tl.load(state + column, mask=inside, other=0)
     else:
         previous = tl.zeros([BLOCK], FLOAT)
-    opened = _opened(
-        spikes + column, previous, first, decay, threshold, inside, RESET, DELAY, FORM
-    )
+    opened = _opened(spikes + column, previous, first, decay, threshold, inside, RESET, DELAY, FORM)
     credit = tl.load(arrived + column, mask=opened, other=0).to(FLOAT)
     credit, m = step_back(
         previous, first, m, credit, decay, threshold, RESET, DELAY, FORM, CARRY, EPS
