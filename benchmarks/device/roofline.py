@@ -22,6 +22,7 @@ from torch import nn
 
 from benchmarks.device.cases import DeviceCase
 from benchmarks.steps.device import Traffic, counting_operations
+from lfp_snn.backends import packed
 from lfp_snn.backends import precision as precisions
 from lfp_snn.backends.precision import Precision
 from lfp_snn.backends.triton import launch
@@ -148,7 +149,7 @@ def _as_on_cuda(lfp: TemporalLFP, device: torch.device) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(mock.patch.object(type(lfp), "backend", "triton"))
         if device.type == "meta":
-            for where in (network, precisions):
+            for where in (network, precisions, packed):
                 held.enter_context(mock.patch.object(where, "unavailable", return_value=None))
             held.enter_context(
                 mock.patch.object(precisions, "_has_tensor_cores", return_value=True)

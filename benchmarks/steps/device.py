@@ -249,7 +249,8 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         found = func(*args, **(kwargs or {}))
         names_memory_alone = func.is_view or "empty" in func.name()
         if not names_memory_alone:
-            values = tree_iter((args, kwargs, found))
+            # What is new like a tensor reads nothing of it.
+            values = tree_iter(found if "::new_" in func.name() else (args, kwargs, found))
             tensors = [each for each in values if isinstance(each, Tensor)]
             if tensors:
                 self.count(tensors)

@@ -229,7 +229,7 @@ from lfp_snn.backends.triton.population_kernels import (
 from lfp_snn.backends.triton.scan_kernels import credit_kernel, forward_kernel
 
 def build(kernel, pointers, numbers, **constants):
-    signature = {**pointers, **dict.fromkeys(numbers, "i32"), **dict.fromkeys(constants, "constexpr")}
+    signature = pointers | dict.fromkeys(numbers, "i32") | dict.fromkeys(constants, "constexpr")
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     options = {"num_warps": 1, "enable_fp_fusion": False}
     built = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options)

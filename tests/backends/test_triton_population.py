@@ -45,9 +45,10 @@ class Case:
             return None
         kernel: Any = self.pool.kernel_size
         high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
-        _, batch, channels, *maps = self.currents.shape
-        pooled = self.pool(torch.empty(batch, channels, *maps, device="meta")).shape[1:]
-        return Windows((high, wide), (maps[0], maps[1]), tuple(pooled))
+        channels, height, width = self.currents.shape[2:]
+        windows = Windows((high, wide), (height, width), self.pool.ceil_mode, (channels,))
+        assert windows.pooled == self.pool(self.currents[0]).shape[1:]
+        return windows
 
     def forward(self) -> population.Ran:
         return population.forward(
@@ -96,16 +97,17 @@ def check(case: Case, rule: Epsilon | Rescale, carried: Tensor | None = None) ->
     torch.testing.assert_close(ran.final, final, **CLOSE)
     credit = draw(*values.shape, seed=3)
     each = case.unpooled(credit, winners, spikes.shape)
-    known: Any = (membranes, current, case.dynamics, rule, case.state)
+    known = (membranes, current, case.dynamics)
+    form: str
     if isinstance(rule, Rescale):
         if case.lengths is not None:  # after its end a sample has no credit
             running = lif.running(case.lengths, len(spikes), each.dim())
             each, credit = each * running, credit * running
-        direct, _ = lif.at_membrane(each, None, *known)
-        n, handed = lif.rescale(direct, *known, carried)
+        direct, _ = lif.at_membrane(each, None, *known, rule, case.state)
+        n, handed = lif.rescale(direct, *known, rule, case.state, carried)
         form = rule.gate
     else:
-        n, handed = lif.credit(spikes * each, *known, carried)
+        n, handed = lif.credit(spikes * each, *known, rule, case.state, carried)
         form = "spikes"
     formula = rule.at_neuron.parameters
     options: dict[str, Any] = {

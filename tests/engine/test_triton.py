@@ -59,7 +59,8 @@ def test_rescale_runs_on_the_kernel_both_ways(carry: Carry, learns: bool) -> Non
     )
     for lfp in engines:
         spikes, ours = run(lfp, x)
-        assert set(lfp.kernels.values()) == {"triton: scans"}
+        kernels = {"triton: scans"} if learns else {"triton: neurons, pool", "triton: scans"}
+        assert set(lfp.kernels.values()) == kernels
         expected, theirs = run(TemporalLFP(net, rule, "torch"), x)
         assert torch.equal(spikes, expected)
         assert_same_feedback(ours, theirs)
@@ -169,8 +170,11 @@ def test_the_table_of_triton_runs_every_split_forwards_and_two_of_them_both_ways
     from lfp_snn.engine.triton import TABLE
 
     lfp = TemporalLFP(csnn(), backend="torch")
-    kernels = ((Epsilon(), "scans"), (Gamma(), "scans"), (Rescale(), "scans"))
-    for rule, kernel in (*kernels, (Norm(), "scan forwards")):
+    for rule in (Epsilon(), Gamma(), Rescale()):
         planned = plan("triton", TABLE, lfp.reference, dict.fromkeys(lfp.rules, rule))
-        assert planned.kernels == dict.fromkeys(("1", "5"), f"triton: {kernel}")
-        assert len(planned.program.nodes) == 6
+        pooled = dict.fromkeys(("1", "2"), "triton: neurons, pool")
+        assert planned.kernels == pooled | {"5": "triton: scans"}
+        assert len(planned.program.nodes) == 5
+    planned = plan("triton", TABLE, lfp.reference, dict.fromkeys(lfp.rules, Norm()))
+    assert planned.kernels == dict.fromkeys(("1", "5"), "triton: scan forwards")
+    assert len(planned.program.nodes) == 6

@@ -55,19 +55,36 @@ class Windows:
 
     Args:
         kernel: height and width of a window.
-        size: height and width of the maps.
-        pooled: the shape of the pooled frame.
+        size: height and width of the maps, of which units have a height of 1.
+        whole: whether windows that reach beyond the end of a map are pooled too.
+        channels: the shape of the maps of a frame, ``(C,)``, or ``()`` for units.
+        axes: the axes of a map, two or one.
     """
 
     kernel: tuple[int, int]
     size: tuple[int, int]
-    pooled: tuple[int, ...]
+    whole: bool = False
+    channels: tuple[int, ...] = ()
+    axes: int = 2
 
     @property
     def grid(self) -> tuple[int, int]:
         """The windows down and along a map, those that reach beyond its end too."""
         down, along = (-(-n // k) for n, k in zip(self.size, self.kernel, strict=True))
         return down, along
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """The windows down and along a map that are pooled."""
+        if self.whole:
+            return self.grid
+        high, wide = (n // k for n, k in zip(self.size, self.kernel, strict=True))
+        return high, wide
+
+    @property
+    def pooled(self) -> tuple[int, ...]:
+        """The shape of the pooled frame."""
+        return (*self.channels, *self.counted[-self.axes :])
 
 
 @dataclass(frozen=True)
@@ -252,11 +269,11 @@ def _sizes(
     columns, units = frame.numel(), frame[1:].numel()
     space = frame[2:].numel()
     if windows is None:
-        sizes = (columns, columns, pooled, units, space, 1, 1, 1, 1, 1, 1)
-        return sizes, {"HIGH": 1, "WIDE": 1, "MEMBERS": 1}
+        alone = (columns, columns, pooled, units, space, 1, 1, 1, 1, 1, 1)
+        return alone, {"HIGH": 1, "WIDE": 1, "MEMBERS": 1}
     (height, width), (down, along), (high, wide) = windows.size, windows.grid, windows.kernel
     count = columns // (height * width) * down * along
-    rows = 1 if height == 1 else windows.pooled[-2]
-    sizes = (columns, count, pooled, units, space, height, width, down, along)
+    own = (height, width, down, along, *windows.counted)
     members = triton.next_power_of_2(high * wide)
-    return (*sizes, rows, windows.pooled[-1]), {"HIGH": high, "WIDE": wide, "MEMBERS": members}
+    options = {"HIGH": high, "WIDE": wide, "MEMBERS": members}
+    return (columns, count, pooled, units, space, *own), options

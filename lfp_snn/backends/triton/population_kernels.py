@@ -103,7 +103,7 @@ def forward_kernel(  # type: ignore[no-untyped-def]
             x = tl.load(from_, mask=first + k < until, other=0).to(FLOAT)
             if NORMED:
                 x = (x - centre) * slope + offset
-            given = given + (x,)
+            given = given + (x,)  # type: ignore[assignment]  # noqa: RUF005
         bits = tl.zeros([1, BLOCK], tl.int32)
         for k in tl.static_range(CHUNK):
             alive = first + k < end
@@ -182,11 +182,11 @@ def backward_kernel(  # type: ignore[no-untyped-def]
             if not CONSTANT:
                 from_ += (first + k) * columns
             x = tl.load(from_, mask=first + k < until, other=0).to(FLOAT)
-            given = given + (x,)
+            given = given + (x,)  # type: ignore[assignment]  # noqa: RUF005
         before = ()
         for k in tl.static_range(CHUNK):
-            before = before + (w,)
-            current = given[k]
+            before = before + (w,)  # type: ignore[assignment]  # noqa: RUF005
+            current = given[k]  # type: ignore[var-annotated]
             if NORMED:
                 current = (current - centre) * (spread * grown) + offset
             _, following = step(w, current, decay, threshold, RESET, DELAY)

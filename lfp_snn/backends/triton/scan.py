@@ -1,4 +1,4 @@
-"""LIF neurons over time on the device: the pure functions of :mod:`lfp_snn.lif`, each one launch."""
+"""LIF neurons over time: the pure functions of :mod:`lfp_snn.lif`, each one launch."""
 
 from __future__ import annotations
 
