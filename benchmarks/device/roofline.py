@@ -22,9 +22,10 @@ from torch import nn
 
 from benchmarks.device.cases import DeviceCase
 from benchmarks.steps.device import Traffic, counting_operations
+from lfp_snn.backends import packed
 from lfp_snn.backends import precision as precisions
 from lfp_snn.backends.precision import Precision
-from lfp_snn.backends.triton import scan
+from lfp_snn.backends.triton import launch
 from lfp_snn.engine import TemporalLFP, network
 from lfp_snn.rewards import RateCoded
 
@@ -148,16 +149,10 @@ def _as_on_cuda(lfp: TemporalLFP, device: torch.device) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(mock.patch.object(type(lfp), "backend", "triton"))
         if device.type == "meta":
-            for where in (network, precisions):
+            for where in (network, precisions, packed):
                 held.enter_context(mock.patch.object(where, "unavailable", return_value=None))
             held.enter_context(
                 mock.patch.object(precisions, "_has_tensor_cores", return_value=True)
             )
-            held.enter_context(mock.patch.object(scan, "_launch", _note_launch))
+            held.enter_context(mock.patch.object(launch, "start"))
         yield
-
-
-def _note_launch(_kernel: object, _columns: int, *arguments: object, **_: object) -> None:
-    """Stands in the place of a launch, of which observers hear."""
-    for tell in scan.observers:
-        tell([each for each in arguments if isinstance(each, torch.Tensor)])

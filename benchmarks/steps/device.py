@@ -230,9 +230,9 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @override
     def __enter__(self) -> Traffic:
         with suppress(ImportError):
-            from lfp_snn.backends.triton import scan
+            from lfp_snn.backends.triton import launch
 
-            scan.observers.append(self.launched)
+            launch.observers.append(self.launched)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -240,16 +240,17 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __exit__(self, *problem: Any) -> None:
         super().__exit__(*problem)  # type: ignore[no-untyped-call]
         with suppress(ImportError):
-            from lfp_snn.backends.triton import scan
+            from lfp_snn.backends.triton import launch
 
-            scan.observers.remove(self.launched)
+            launch.observers.remove(self.launched)
 
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         names_memory_alone = func.is_view or "empty" in func.name()
         if not names_memory_alone:
-            values = tree_iter((args, kwargs, found))
+            # What is new like a tensor reads nothing of it.
+            values = tree_iter(found if "::new_" in func.name() else (args, kwargs, found))
             tensors = [each for each in values if isinstance(each, Tensor)]
             if tensors:
                 self.count(tensors)
