@@ -54,13 +54,13 @@ def test_what_can_be_asked(cli: Cli, trained: Path, options: tuple[str, ...]) ->
 
 @pytest.mark.usefixtures("every_kind_of_figure")
 def test_a_split(cli: Cli, trained: Path) -> None:
-    done = cli("explain", trained, "--batch", "--faithfulness", "--samples", 30, "--out", "e")
+    done = cli("explain", trained, "--batch", "--faithfulness", "--samples", 10, "--out", "e")
     assert done.exit_code == 0, done.output
-    assert "30 samples" in done.stdout and "gradient x input, smoothed" in done.stdout
+    assert "10 samples" in done.stdout and "gradient x input, smoothed" in done.stdout
     for name in ("test-classes.png", "test-classes.npz", "test.csv", "test-faithfulness.png"):
         assert Path("e", name).stat().st_size > 0
     found = json.loads(Path("e/test-faithfulness.json").read_text())
-    assert found["samples"] == 30
+    assert found["samples"] == 10
     assert found["areas"]["LFP"]["low"] > found["areas"]["random"]["high"]
 
 
