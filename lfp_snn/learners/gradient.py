@@ -31,7 +31,7 @@ class LossOptions(LearnerOptions):
 
     Attributes:
         loss: the name of a loss of ``snntorch.functional``; ``tet_loss`` and ``tet_membrane_loss``
-            are the loss of every step's own spikes or membranes
+            are the mean of every step's loss, of its spikes so far or its membranes
             (:func:`lfp_snn.learners.losses.tet`).
         loss_options: the options of that loss, such as ``{correct_rate: 0.8}``.
         smoothing: the share of each label that all classes divide among them, in [0, 1), for

@@ -76,17 +76,18 @@ SURROGATES: Mapping[SurrogateName, tuple[Callable[..., SpikeFunction], str | Non
 }
 
 
-def tet(a: float = 1.0) -> LossFunction:
+def tet(a: float = 1.0, so_far: bool = True) -> LossFunction:
     r"""The loss of temporal efficient training: the mean of every step's own cross-entropy.
 
     .. math:: \frac{1}{T} \sum_t -\log p_{t,y} \qquad p_t = \operatorname{softmax}(a\, o_t)
 
-    with the outputs :math:`o_t` ``[B, C]`` of step t, spikes or membranes, over each sample's own
-    steps T, then their mean over the batch. Of spikes and with a = 1 it is snntorch's
-    ``ce_rate_loss``.
+    over each sample's own steps T, then the mean over the batch. :math:`o_t` ``[B, C]`` is what the
+    outputs were in step t, or the sum of that so far. Of the spikes of single steps and with a = 1
+    it is snntorch's ``ce_rate_loss``.
 
     Args:
         a: the weight of one spike, or of a unit of membrane.
+        so_far: whether the output of a step is the sum over the steps so far.
 
     Source: Deng, Li, Zhang, Gu, *Temporal Efficient Training of Spiking Neural Network via Gradient
     Re-weighting*, ICLR 2022, without their second term, which holds membranes near a value.
@@ -94,14 +95,20 @@ def tet(a: float = 1.0) -> LossFunction:
 
     def loss(outputs: Tensor, labels: Tensor, lengths: Tensor | None) -> Tensor:
         steps, batch = outputs.shape[:2]
+        seen = a * (outputs.cumsum(0) if so_far else outputs)
         targets = labels.to(outputs.device).expand(steps, batch)
-        each = cross_entropy((a * outputs).movedim(-1, 1), targets, reduction="none")
-        if lengths is not None:
-            each = each * running(lengths.to(each.device), steps, 2)
-            return (each.sum(0) / own_steps(outputs, lengths)[:, 0]).mean()
-        return each.mean()
+        each = cross_entropy(seen.movedim(-1, 1), targets, reduction="none")
+        if lengths is None:
+            return each.mean()
+        each = each * running(lengths.to(each.device), steps, 2)
+        return (each.sum(0) / own_steps(outputs, lengths)[:, 0]).mean()
 
     return loss
+
+
+def tet_membrane(a: float = 1.0) -> LossFunction:
+    """The loss :func:`tet` of single steps: a membrane is a sum over the steps so far by itself."""
+    return tet(a, so_far=False)
 
 
 #: The losses, and what each looks at; all but those of TET are snntorch's.
@@ -114,7 +121,7 @@ LOSSES: Mapping[LossName, tuple[Callable[..., Any], str]] = {
     "mse_membrane_loss": (functional.mse_membrane_loss, "membranes"),
     "mse_temporal_loss": (functional.mse_temporal_loss, "spikes"),
     "tet_loss": (tet, "spikes"),
-    "tet_membrane_loss": (tet, "membranes"),
+    "tet_membrane_loss": (tet_membrane, "membranes"),
 }
 #: Cross-entropies of one softmax, or one a step, over the classes: those whose labels can be
 #: smoothed. (The classes of ce_temporal_loss are times, those of the other losses have targets.)
@@ -187,7 +194,7 @@ def make_loss(name: LossName, options: Mapping[str, float | bool], smoothing: fl
         function = make(**options)
     except TypeError as error:
         raise ConfigError(f"The loss {name} does not take {dict(options)}: {error}.") from error
-    if make is not tet:
+    if make not in (tet, tet_membrane):
         function = _of_outputs_and_labels(function)
     classes = int(options.get("num_classes", 0)) if options.get("population_code") else 0
     return Loss(function, looks_at, smoothing, classes or None)

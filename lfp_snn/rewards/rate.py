@@ -141,11 +141,11 @@ class SoftmaxRate(_CountReward):
 
 @dataclass(frozen=True)
 class TET(SoftmaxRate):
-    r"""The error of a softmax over the spikes of each step by itself, at that step.
+    r"""The error of a softmax at every step, of what the output says by then.
 
-    Temporal efficient training takes the loss of the output of every step, and their mean. The
-    reward that stands for its cross-entropy is, with
-    :math:`p_t = \operatorname{softmax}(a s_t)` and :math:`q` as in :class:`SoftmaxRate`,
+    Temporal efficient training takes the loss of the output :math:`o_t` of every step, and their
+    mean, so that none can make up for another. The reward that stands for its cross-entropy is,
+    with :math:`p_t = \operatorname{softmax}(a\, o_t)` and :math:`q` as in :class:`SoftmaxRate`,
 
     .. math::
 
@@ -154,14 +154,18 @@ class TET(SoftmaxRate):
         s_{t,c}\, e_{t,c} / T \;\text{ else}
 
     which is minus the derivative of :math:`\frac{1}{T} \sum_t -q \cdot \log p_t` by
-    :math:`a s_t`, at spikes alone where it punishes. No step can make up for another, so that
-    every step is asked to be right. The class is read from the counts of all steps.
+    :math:`a\, o_t`, at spikes alone where it punishes. The output of a step is the count of the
+    spikes so far, :math:`o_t = \sum_{t' \le t} s_{t'}`, from which a class would be read if the
+    sequence ended there, or the spikes of the step, :math:`o_t = s_t`, as the source has it for
+    membranes. The class is read from the counts of all steps.
 
     Args:
-        a: the weight of one spike, > 0. A class that spikes alone has the probability
-            :math:`e^a / (e^a + C - 1)`, which is where the reward is content.
+        a: the weight of one spike, > 0.
         smoothing: the share :math:`\alpha` of the label that all classes divide among them, in
             [0, 1).
+        so_far: whether the output of a step is all spikes so far, and not those of the step. Of one
+            step a class that spikes alone has the probability :math:`e^a / (e^a + C - 1)`: take a
+            larger ``a`` then.
         at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
             relevance. With None it is as published, unless a learner finds at the output a rule
             that takes credit.
@@ -174,11 +178,15 @@ class TET(SoftmaxRate):
     membranes near a value, is not part of it.
     """
 
-    a: float = 3.0
+    so_far: bool = True
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        return self._now(seen.spikes, seen.spikes.cumsum(0), seen.steps, seen.truth)
 
     @override
     def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        return super()._now(spikes, spikes, steps, truth)
+        return super()._now(spikes, evidence if self.so_far else spikes, steps, truth)
 
 
 @dataclass(frozen=True)

@@ -123,26 +123,33 @@ def outputs_of(steps: int = STEPS, outputs: int = CLASSES) -> tuple[Unrolled, Te
 def test_tet_of_spikes_is_snntorchs_rate_loss_and_bptt_descends_it() -> None:
     one, two, batch = make_net(), make_net(), make_batch()
     first = make_learner("surrogate", one, loss="ce_rate_loss").feedback(batch)
-    second = make_learner("surrogate", two, loss="tet_loss", loss_options={"a": 1.0}).feedback(
-        batch
-    )
+    options = {"loss": "tet_loss", "loss_options": {"so_far": False}}
+    second = make_learner("surrogate", two, **options).feedback(batch)
     assert first.reward == pytest.approx(second.reward, rel=1e-6)
     for a, b in zip(gradients(one), gradients(two), strict=True):
         assert a.any()
         assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["tet_loss", "tet_membrane_loss"])
-def test_tet_is_the_mean_of_every_step_of_a_sample_by_hand(name: LossName) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("tet_loss", {}), ("tet_loss", {"so_far": False}), ("tet_membrane_loss", {})],
+)
+def test_tet_is_the_mean_of_every_step_of_a_sample_by_hand(
+    name: LossName, options: dict[str, bool]
+) -> None:
     out, labels = outputs_of()
     lengths = torch.tensor([3, 7, 5, 7, 1, 2, 4, 6])
     whole = Unrolled(out.spikes, out.membranes, lengths)
-    loss = make_loss(name, {"a": 2.0}, 0.2)
+    loss = make_loss(name, {"a": 2.0, **options}, 0.2)
     seen = out.spikes if name == "tet_loss" else out.membranes
     expected = []
     for b, steps in enumerate(lengths.tolist()):
         targets = labels[b].expand(steps)
-        each = nn.functional.cross_entropy(2 * seen[:steps, b], targets, label_smoothing=0.2)
+        own = seen[:steps, b]
+        if name == "tet_loss" and not options:
+            own = torch.stack([own[: t + 1].sum(0) for t in range(steps)])
+        each = nn.functional.cross_entropy(2 * own, targets, label_smoothing=0.2)
         expected.append(each)
     value = loss(whole, labels)
     torch.testing.assert_close(value, torch.stack(expected).mean(), rtol=1e-12, atol=0)

@@ -72,11 +72,14 @@ def softmax_rate(a: float) -> Equation:
     return at
 
 
-def tet(a: float, smoothing: float = 0.0, silence: bool = False) -> Equation:
-    """The error of each step's own softmax; a class that should fall is punished at its spikes."""
+def tet(
+    a: float, since: int | None = None, smoothing: float = 0.0, silence: bool = False
+) -> Equation:
+    """The error of each step's softmax; a class that should fall is punished at its spikes."""
 
     def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
-        p = softmax([a * train[t] for train in trains])[c]
+        first = 0 if since is None else t - since
+        p = softmax([a * sum(train[first : t + 1]) for train in trains])[c]
         error = (1 - smoothing) * (c == label) + smoothing / len(trains) - p
         return error * (1 if error > 0 or silence else trains[c][t]) / len(trains[c])
 
@@ -157,14 +160,15 @@ EQUATIONS: list[tuple[StepwiseReward, Equation]] = [
     (BoundedSoftmax(at_silence=True), at_silence(bounded_softmax(1.0, 0.05, 0.95))),
     (Sigmoid(0.4, 0.2, at_silence=True), at_silence(sigmoid(0.4, 0.2))),
     (Misclassification(at_silence=True), at_silence(misclassification)),
-    (TET(), tet(3.0)),
+    (TET(), tet(1.0)),
+    (TET(3.0, so_far=False), tet(3.0, since=0)),
     (TET(1.0, at_silence=True), tet(1.0, silence=True)),
 ]
 SMOOTHED: list[tuple[StepwiseReward, Equation]] = [
     (SoftmaxRate(0.3, 0.2), smoothed_rate(0.3, 0.2)),
     (SoftmaxRate(2.0, 0.4, at_silence=True), smoothed_rate(2.0, 0.4, silence=True)),
-    (TET(1.0, 0.4), tet(1.0, 0.4)),
-    (TET(5.0, 0.1, at_silence=True), tet(5.0, 0.1, silence=True)),
+    (TET(1.0, 0.4), tet(1.0, smoothing=0.4)),
+    (TET(5.0, 0.1, so_far=False, at_silence=True), tet(5.0, 0, 0.1, silence=True)),
 ]
 every_reward = pytest.mark.parametrize("reward", [each for each, _ in EQUATIONS], ids=repr)
 #: Of those that smooth labels too.
@@ -312,7 +316,8 @@ def test_credit_is_minus_the_derivative_of_the_cross_entropy_with_smoothed_label
         logits.flatten(0, 1), targets, label_smoothing=0.3, reduction="sum"
     )
     (slope,) = torch.autograd.grad(loss / 0.7 / len(spikes), leaf)
-    credit = kind(0.7, 0.3, at_silence=True)(spikes, labels)
+    options = {"so_far": False} if kind is TET else {}
+    credit = kind(0.7, 0.3, at_silence=True, **options)(spikes, labels)
     torch.testing.assert_close(credit, -slope, rtol=0, atol=1e-14)
 
 
