@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks.device.cases import DeviceCase
-from benchmarks.steps.device import Traffic, counting_operations
+from benchmarks.device.traffic import Traffic, counting_operations
 from lfp_snn.backends import packed
 from lfp_snn.backends import precision as precisions
 from lfp_snn.backends.precision import Precision
@@ -127,8 +127,8 @@ def count(
         x = torch.empty(case.steps, case.batch, *case.shape, dtype=torch.bool, device=device)
         labels = torch.empty(case.batch, dtype=torch.int64, device=device)
     else:
-        spikes, labels = case.given(device)
-        x = spikes.dense(torch.bool)
+        problem = case.pose()
+        x, labels = problem.x.dense(torch.bool).to(device), problem.labels.to(device)
     lfp.to(device)
     with _as_on_cuda(lfp, device):
         lfp.forward(x, record=False)  # the network is traced there, once
