@@ -108,10 +108,10 @@ class SoftmaxRate(_CountReward):
     .. math:: R_{t,y} = (1 - p_y) / T \qquad R_{t,c} = -s_{t,c}\, p_c / T
 
     With smoothed labels, :math:`q_c = (1 - \alpha)[c = y] + \alpha / C` where :math:`\alpha` is
-    ``smoothing``, the error is :math:`e = q - p`: a class with :math:`e_c > 0` is rewarded by :math:`e_c / T` at every step,
-    and one with :math:`e_c < 0` punished by :math:`s_{t,c}\, e_c / T`, which is the above where
-    nothing is smoothed. A true class that is too sure is punished, and a wrong one that is too
-    silent rewarded.
+    ``smoothing``, the error is :math:`e = q - p`: a class with :math:`e_c > 0` is rewarded by
+    :math:`e_c / T` at every step, and one with :math:`e_c < 0` punished by
+    :math:`s_{t,c}\, e_c / T`, which is the above where nothing is smoothed. A true class that is
+    too sure is punished, and a wrong one that is too silent rewarded.
 
     Args:
         a: the weight of one spike, > 0.

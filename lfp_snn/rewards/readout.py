@@ -31,10 +31,10 @@ class MembraneCoded(Reward):
 
     .. math:: R_{t,c} = (q_c - p_c) / T \qquad q_c = (1 - \alpha)[c = y] + \alpha / C
 
-    where :math:`\alpha` is ``smoothing``. A membrane is there at every step, so that every step is rewarded or punished, whether the
-    neuron spiked or not: at the last layer a reward acts on the membrane. The class is read from
-    the mean membrane. Meant for a readout, output neurons that integrate and never spike; where
-    they do, their resets are part of what is read.
+    where :math:`\alpha` is ``smoothing``. A membrane is there at every step, so that every step is
+    rewarded or punished, whether the neuron spiked or not: at the last layer a reward acts on the
+    membrane. The class is read from the mean membrane. Meant for a readout, output neurons that
+    integrate and never spike; where they do, their resets are part of what is read.
 
     Args:
         a: the weight of a unit of membrane, > 0.

@@ -64,9 +64,9 @@ class SoftmaxValues(_ValueReward):
         1 & p_c > u \\ 0 & p_c < l \\ p_c & \text{else} \end{cases} \qquad
         p = \operatorname{softmax}(\bar o) \qquad q_c = (1 - \alpha)[c = y] + \alpha / C
 
-    where :math:`\alpha` is ``smoothing``. With l = 0 and u = 1 the error is minus the gradient of the cross-entropy. Other bounds leave
-    samples alone that are read with confidence; smoothed labels would push just those back, so that
-    the two do not go together.
+    where :math:`\alpha` is ``smoothing``. With l = 0 and u = 1 the error is minus the gradient of
+    the cross-entropy. Other bounds leave samples alone that are read with confidence; smoothed
+    labels would push just those back, so that the two do not go together.
 
     Args:
         lower: the bound l, in [0, upper).
