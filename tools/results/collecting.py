@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -153,13 +154,21 @@ def _printed(command: str, file: Path, load: Load) -> PrintedRecord:
         machine=MachineRecord(
             processor=here["processor"],
             cores=here["cores"],
-            threads=here["threads"],
+            threads=_threads(command) or here["threads"],
             processes=1,
             torch=torch.__version__,
             load=load,
         ),
         lines=file.read_text(encoding="utf-8").splitlines(),
     )
+
+
+def _threads(command: str) -> int | None:
+    """The threads that a command was told to use."""
+    words = shlex.split(command)
+    if "--threads" not in words:
+        return None
+    return int(words[words.index("--threads") + 1])
 
 
 def _latest(infos: Sequence[Mapping[str, Any]]) -> datetime.date:

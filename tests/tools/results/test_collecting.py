@@ -41,8 +41,9 @@ def test_what_a_benchmark_printed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("load 1\n\n| a |\n| - |\n")
     os.utime(log, (86_400 * 365, 86_400 * 365))
-    record = collect("python -m benchmarks made", [log], None)
+    record = collect("python -m benchmarks made --threads 7", [log], None)
     assert isinstance(record, PrintedRecord)
+    assert record.machine.threads == 7
     assert record.lines == ["load 1", "", "| a |", "| - |"]
     assert record.date == datetime.date(1971, 1, 1)
 
