@@ -31,6 +31,7 @@ __all__ = [
     "Storage",
     "Style",
     "Threads",
+    "Votes",
     "changes_such_as",
     "runs",
 ]
@@ -127,6 +128,12 @@ ConfigName = Annotated[
 Changes = Annotated[list[str] | None, changes_such_as("optimizer.lr=1e-3")]
 OfItsConfig = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
+]
+Votes = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Copies that vote on each recording: itself, and others by its data.augment."
+    ),
 ]
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory, or a shipped network as hub:NAME.")

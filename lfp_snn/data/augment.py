@@ -200,6 +200,28 @@ class DropTime(Augmentation):
 
 
 @dataclass(frozen=True)
+class CropTime(Augmentation):
+    """A step that keeps a window of time, whose share of the duration is fixed and place is drawn.
+
+    Binned by time or by count, the window fills all steps: it is seen more slowly.
+
+    Args:
+        share: the share of the duration that is kept, in (0, 1).
+    """
+
+    share: float = 0.9
+
+    def __post_init__(self) -> None:
+        _share("share", self.share)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        begin = rng.uniform(0, 1 - self.share)
+        place = (events.t - events.t[0]) / max(1, int(events.t[-1] - events.t[0]))
+        return events.only((place >= begin) & (place < begin + self.share))
+
+
+@dataclass(frozen=True)
 class DropArea(Augmentation):
     """A step that drops a rectangle with the sensor's proportions, of an area drawn to `ratio`.
 
@@ -326,6 +348,7 @@ AUGMENTATIONS: dict[str, type[Any]] = {
     "space_jitter": SpaceJitter,
     "drop_event": DropEvent,
     "drop_time": DropTime,
+    "crop_time": CropTime,
     "drop_area": DropArea,
     "cutout": Cutout,
     "mix": Mix,

@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, file_set
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.published.catalogue import DESCRIPTIONS
 from lfp_snn.data.published.fetch import fetch
-from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import split_train
 from lfp_snn.errors import DataError
+from lfp_snn.wording import setting
 
 _DESCRIPTION = DESCRIPTIONS["nmnist"]
 SENSOR = _DESCRIPTION.sensor
@@ -137,8 +139,9 @@ def list_recordings(root: Path, part: str) -> Recordings:
     if not folder.is_dir():
         raise DataError(
             f"{folder} is missing: {root} should hold {LAYOUT}; put the recordings there, name "
-            "another folder with data.root, or fetch them all (1.2 GB) into an empty folder with "
-            "data.download=true"
+            f"another folder with {setting('data.root')}, or fetch them all (1.2 GB) into an empty "
+            "folder with "
+            f"{setting('data.download', True)}"
         )
     names = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
     strange = [name for name in names if name not in CLASSES]
@@ -188,13 +191,6 @@ def load(options: NMNISTOptions) -> Splits:
     return splits
 
 
-def load_file(path: Path, options: SpikeOptions) -> SpikeSet:
+def load_file(path: Path, options: SpikeOptions) -> SampleSet:
     """Load one recording, encoded as the set is; its label is unknown (-1)."""
-    return SpikeSet(
-        options.encode(read_events(path)),
-        labels=np.array([-1]),
-        ids=[str(path)],
-        feature_shape=options.sensor(SENSOR),
-        steps=options.steps,
-        classes=CLASSES,
-    )
+    return set_of_one(path, read_events(path), options, SENSOR, CLASSES)

@@ -15,13 +15,15 @@ from pydantic import Field
 
 from lfp_snn.data.augment import needs_partners
 from lfp_snn.data.entries import PARTS, Entry
+from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, FileSet, file_set, fit
 from lfp_snn.data.formats import read_mixed
 from lfp_snn.data.index import Index, read_index
-from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
+from lfp_snn.wording import setting
 
 SOURCE = "your own recordings, from an index that `lfp-snn data import` has made"
 _MILLISECOND = 1000
@@ -64,7 +66,9 @@ def load(options: RecordingsOptions) -> Splits:
             recordings and stretches of time are to validate, or a part is left empty.
     """
     if options.window_ms is not None and options.window_events is not None:
-        raise DataError("data.window_ms and data.window_events exclude each other")
+        raise DataError(
+            f"{setting('data.window_ms')} and {setting('data.window_events')} exclude each other"
+        )
     index = read_index(options.index, options.root)
     entries = _present(index, options)
     block = index.validation_time
@@ -73,7 +77,8 @@ def load(options: RecordingsOptions) -> Splits:
     groups = {name: [e for e in entries if e.part == name] for name in PARTS}
     if block and groups["val"]:
         raise DataError(
-            f"{options.index} has recordings to validate, so that data.validation_time cannot be "
+            f"{options.index} has recordings to validate, so that "
+            f"{setting('data.validation_time')} cannot be "
             f"{block:g}; leave it out"
         )
     if block:
@@ -107,7 +112,7 @@ def _present(index: Index, options: RecordingsOptions) -> list[Entry]:
         first = next(entry.file for entry in index.entries if entry.file in missing)
         raise DataError(
             f"{index.folder / first} of the index {options.index} is missing; if the recordings "
-            "were moved, say where to with data.root"
+            f"were moved, say where to with {setting('data.root')}"
         )
     return [entry for entry in index.entries if entry.file not in missing]
 
@@ -158,13 +163,15 @@ def _part(
     )
     if index.targets:
         if needs_partners(options.steps_of_augmentation()):
-            raise DataError("data.augment mixes recordings, whose targets cannot be mixed")
+            raise DataError(
+                f"{setting('data.augment')} mixes recordings, whose targets cannot be mixed"
+            )
         numbers = np.array([entries[n].targets for n in owners], np.float32)
         samples = samples.aiming_at(numbers)
     return FileSet(samples, owners)
 
 
-def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
+def load_file(path: Path, options: RecordingsOptions) -> SampleSet:
     """Load one recording, whole, encoded as the set is; its label is unknown (-1).
 
     Where the set has targets and no classes, the targets are unknown too (NaN).
@@ -175,14 +182,8 @@ def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
     index = read_index(options.index, options.root)
     sensor, classes = index.sensor, index.classes
     events = read_mixed(path, index.layout)
-    samples = SpikeSet(
-        options.encode(fit(path, events, sensor, _LARGER)),
-        labels=np.array([-1]),
-        ids=[str(path)],
-        feature_shape=options.sensor(sensor),
-        steps=options.steps,
-        classes=tuple(classes),
-    )
+    fitting = fit(path, events, sensor, _LARGER)
+    samples = set_of_one(path, fitting, options, sensor, tuple(classes))
     if any(entry.label for entry in index.entries):
         return samples
     return samples.aiming_at(np.full((1, len(index.targets)), np.nan, np.float32))
@@ -192,7 +193,8 @@ def _some(labels: npt.NDArray[np.int64], options: RecordingsOptions) -> npt.NDAr
     assert options.train is not None
     if options.train > len(labels):
         raise DataError(
-            f"data.train asks for {options.train} training samples, but there are {len(labels)}"
+            f"{setting('data.train')} asks for {options.train} training samples, but there are "
+            f"{len(labels)}"
         )
     (chosen,) = stratified(labels, [options.train], options.seed)
     return chosen

@@ -9,21 +9,21 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from lfp_snn.data.class_files import ClassFiles, class_files
 from lfp_snn.data.entries import Entry
-from lfp_snn.data.event_set import row_set
+from lfp_snn.data.event_set import row_set, set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.filter_bank import FilterBank
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.parts import draw_parts
-from lfp_snn.data.sets import IntArray, SpikeSet, Splits
+from lfp_snn.data.sets import IntArray, SampleSet, Splits
 from lfp_snn.data.splits import split_parts
 from lfp_snn.data.tree import open_tree
 from lfp_snn.data.wav import read_wav
 from lfp_snn.errors import ConfigError, DataError
+from lfp_snn.wording import setting
 
 SOURCE = "your own sounds (WAV), in folders of their class or in a zip of them"
 FSDD = "Free Spoken Digit Dataset, digits spoken by six people (Jackson et al. 2016, CC BY-SA 4.0)"
@@ -151,7 +151,7 @@ def load_fsdd(options: FSDDOptions) -> Splits:
     if not options.root.exists():
         raise DataError(
             f"{options.root} is missing: it is to hold <digit>_<speaker>_<index>.wav; get it from "
-            f"{_FSDD_URL} as a zip, or name another folder or zip with data.root"
+            f"{_FSDD_URL} as a zip, or name another folder or zip with {setting('data.root')}"
         )
     tree = open_tree(options.root, SUFFIXES)
     entries = [_spoken(name) for name in tree.names]
@@ -163,7 +163,10 @@ def load_fsdd(options: FSDDOptions) -> Splits:
     if options.split_by == "speaker":
         every = _by_speaker(every, options)
     elif options.test_speaker is not None:
-        raise ConfigError("data.test_speaker is set, but data.split_by is index, not speaker")
+        raise ConfigError(
+            f"{setting('data.test_speaker')} is set, but {setting('data.split_by')} is index, not "
+            "speaker"
+        )
     return _splits("fsdd", ClassFiles(tree, every, _DIGITS), options, FSDD)
 
 
@@ -189,7 +192,8 @@ def _by_speaker(entries: list[Entry], options: FSDDOptions) -> list[Entry]:
         ]
     else:
         raise ConfigError(
-            f"data.test_speaker is {chosen!r}, but the speakers are {', '.join(speakers)}"
+            f"{setting('data.test_speaker')} is {chosen!r}, but the speakers are "
+            f"{', '.join(speakers)}"
         )
     return draw_parts(entries, options.validation, 0, options.seed)
 
@@ -226,21 +230,15 @@ def _splits(name: str, files: ClassFiles, options: SoundOptions, source: str) ->
     return Splits.of(samples, rows["train"], rows["val"], rows["test"], name=name, source=source)
 
 
-def load_fsdd_file(path: Path, options: FSDDOptions) -> SpikeSet:
+def load_fsdd_file(path: Path, options: FSDDOptions) -> SampleSet:
     """One recording, encoded as the set is; its label is unknown (-1)."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
     bank = options.bank()
-    return SpikeSet(
-        options.encode(_heard(str(path), content, bank)),
-        labels=np.array([-1]),
-        ids=[str(path)],
-        feature_shape=options.sensor(bank.sensor),
-        steps=options.steps,
-        classes=_DIGITS,
-    )
+    heard = _heard(str(path), content, bank)
+    return set_of_one(path, heard, options, bank.sensor, _DIGITS)
 
 
 def _heard(place: str, content: bytes, bank: FilterBank) -> Events:

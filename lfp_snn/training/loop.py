@@ -25,7 +25,7 @@ from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, SampleSpikes, StepReport
 from lfp_snn.training.progress import Totals
 from lfp_snn.training.result import Result, result_of
-from lfp_snn.training.resume import schedule_anew
+from lfp_snn.training.resume import goes_on, schedule_anew
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import Steering
 from lfp_snn.training.stepping import Stepping
@@ -66,7 +66,7 @@ class Trainer(Stepping):
         self.progress.warnings.extend(warnings)
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
-        self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
+        self.snapshot = Snapshot(learner, self.optimizer, self.schedule, self.average)
         self._stop_asked = False  # by an observer
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
         self.earlier_s = earlier_s
@@ -198,8 +198,9 @@ class Trainer(Stepping):
         """End an epoch: validate, note, and save."""
         progress = self.progress
         # Machines that round differently drift apart; here all go on from the same weights.
-        self.world.spread(self.learner.net.state_dict().values())
-        validation = self._validate()
+        self.world.spread([*self.learner.net.state_dict().values(), *self.average.tensors()])
+        with self.average.in_place():
+            validation = self._validate()
         totals, progress.totals = progress.totals, Totals()
         seconds = time.perf_counter() - start
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -220,7 +221,7 @@ class Trainer(Stepping):
         better = progress.judge(validation)
         self.schedule.epoch_ended(metrics["val_accuracy"])
         if better:
-            self.best = copy_tensors(self.learner.net.state_dict())
+            self.best = self.weights()
         for message in firing_warnings(metrics["firing"]):
             self._say(message)
         self.metrics.append(metrics)
@@ -255,10 +256,11 @@ class Trainer(Stepping):
         epoch = self.progress.epoch + (0 if self._finished() else 1)
         where = f"epoch {epoch}, step {self.progress.step}"
         if self.run is None:
-            raise Interrupted(f"Stopped in {where}; nothing was saved without a run.", signum)
+            raise Interrupted(
+                f"Stopped in {where}; nothing was saved without a run directory (out).", signum
+            )
         raise Interrupted(
-            f"Stopped in {where} and saved; continue with: "
-            f"lfp-snn train {self.run.config} --out {self.run.path} --resume",
+            f"Stopped in {where} and saved; continue with: {goes_on(self.settings, self.run.path)}",
             signum,
         )
 
@@ -289,8 +291,9 @@ class Trainer(Stepping):
         return None if self.run is None else self.run.path
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the present weights, on the CPU, by name."""
-        return copy_tensors(self.learner.net.state_dict())
+        """A copy of the present weights, averaged if that is asked for, on the CPU, by name."""
+        with self.average.in_place():
+            return copy_tensors(self.learner.net.state_dict())
 
     def stop(self, reason: str) -> None:
         """End the training with the epoch under way, and keep the reason among the warnings."""

@@ -146,6 +146,7 @@ def test_intervals_that_are_cut_off_are_told() -> None:
     assert said not in list(results(ALIKE).conclusions())
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_the_report_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     broken = learner("dfa", {}, failed={"seed 2": "killed by <SIGKILL>"})
     tuned = learner("ottt", {0: 0.8, 1: 0.82}, tuned=0.85, trials=8, values={"optimizer.lr": 0.01})
