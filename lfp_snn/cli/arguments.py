@@ -58,9 +58,15 @@ def runs(work: str) -> Callable[[Command], Command]:
                 getattr(import_module(module), name)(**arguments)
 
         command.work = work  # type: ignore[attr-defined]
+        command.__doc__ = _unfolded(signature.__doc__ or "")
         return command
 
     return declare
+
+
+def _unfolded(text: str) -> str:
+    """A docstring with a line for each paragraph: help breaks lines where the terminal does."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 class Kind(StrEnum):

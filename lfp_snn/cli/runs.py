@@ -71,7 +71,8 @@ def predict(
         typer.echo(json.dumps({"file": str(file), "class": name, "tie": tie, key: by_class}))
         return
     typer.echo(f"class {name}{' (a tie; the first of the best)' if tie else ''}")
-    typer.echo(f"{evidence}  " + "  ".join(f"{each}: {count}" for each, count in by_class.items()))
+    told = "  ".join(f"{each}: {count}" for each, count in by_class.items())
+    Console().print(two_columns([(evidence, told)]))
 
 
 def _outputs(learner: Learner, copies: Sequence[Batch]) -> tuple[str, list[float]]:

@@ -12,7 +12,7 @@ import pytest
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions, refuse_unlike
 from lfp_snn.analysis.prune.findings import PruningFindings
-from lfp_snn.analysis.prune.report import summary_rows, write_pruning
+from lfp_snn.analysis.prune.report import curve_tables, summary_rows, write_pruning
 from lfp_snn.analysis.study.statistics import holm, paired
 from lfp_snn.errors import ConfigError
 from tests.analysis.prune.test_curve import CONFIG
@@ -76,6 +76,13 @@ def _rest(run: PrunedRun) -> tuple[int, float, float, int, list[Curve]]:
 def test_nothing_is_said_of_a_single_seed() -> None:
     said = list(PruningFindings([LFP[0], *WORSE], OPTIONS, 200).conclusions())
     assert said[0].startswith("Nothing can be said of lfp and surrogate")
+
+
+def test_accuracies_have_a_column_for_each_share() -> None:
+    first, second = curve_tables(PruningFindings([LFP[0]], OPTIONS, 200), 2)
+    assert first[0] == ["learner", "pruned by", "0 %", "50 %"]
+    assert first[1][0] == ["lfp", "magnitude", "90.0", "88.0"]
+    assert second[1][0] == ["lfp", "magnitude", "10.0"]
 
 
 def test_the_report_has_every_number(tmp_path: Path) -> None:
