@@ -118,9 +118,8 @@ def test_dense_and_constant_inputs_and_streams_are_equal_too(name: str) -> None:
     def constant(lfp: TemporalLFP) -> Tensor:
         return lfp.forward(0.7 * x[0], steps=9)
 
-    for number, run in enumerate((whole(dense), constant, streamed)):
-        for rule in FORMS[number % 2 :: 2]:
-            assert_equal(net, rule, run, as_credit=True)
+    for rule, run in zip(FORMS, (whole(dense), constant, streamed, whole(dense)), strict=True):
+        assert_equal(net, rule, run, as_credit=True)
 
 
 @pytest.mark.parametrize("name", ["maximum", "deep", "groups"])
@@ -129,10 +128,9 @@ def test_membranes_that_are_repeated_are_the_same(
 ) -> None:
     monkeypatch.setattr(conv, "_STORE", 0)
     monkeypatch.setattr(conv, "_TILE", 1)
-    for number, (reset, delay) in enumerate(RESETS):
+    for (reset, delay), rule in zip(RESETS, (*FORMS, FORMS[0]), strict=True):
         net, frame = network(name, reset_mechanism=reset, reset_delay=delay)
-        for rule in FORMS[number % 2 :: 2]:
-            assert_equal(net, rule, whole(trains(9, 3, *frame)), as_credit=True)
+        assert_equal(net, rule, whole(trains(9, 3, *frame)), as_credit=True)
 
 
 def test_a_silent_window_hands_its_credit_to_its_first_unit() -> None:

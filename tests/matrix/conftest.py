@@ -5,22 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sklearn import datasets
-from sklearn.utils import Bunch
 
-from lfp_snn.data import digits
 from tests.analysis.study.here import jobs_here
 from tests.conftest import REPOSITORY
+from tests.data.helpers import few_digits
 from tests.matrix.datasets import lay_out
 from tests.matrix.workspace import Workspace, lay_in
 
 __all__ = ["jobs_here"]
-
-#: Images of digits, and how many of them test: the documentation shows sample 60 of those.
-IMAGES, TEST = 150, 70
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +57,5 @@ def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _few_digits() -> Iterator[None]:
     """DVS-digits of a few images."""
-    every = datasets.load_digits
-
-    def few(**how: Any) -> Any:
-        found = every(**how)
-        if isinstance(found, tuple):
-            return tuple(part[:IMAGES] for part in found)
-        return Bunch(**found | {key: found[key][:IMAGES] for key in ("images", "target")})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "load_digits", few)
-        patch.setattr(digits, "TEST_SIZE", TEST)
+    with few_digits():
         yield
