@@ -35,16 +35,23 @@ class RunError(LfpSnnError):
     """A run directory cannot be made, written, read or resumed."""
 
 
-class Interrupted(RunError):
+class Interrupted(RunError, SystemExit):
     """Training was asked to stop, and did so with everything saved.
+
+    A script that does not catch it ends without a traceback, with the exit code that shells give a
+    program which the signal stopped: 130 after Ctrl-C, 143 after SIGTERM.
 
     Attributes:
         signum: the number of the signal that asked for it.
+        code: the exit code.
     """
+
+    code: int
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.signum = signum
+        self.code = 128 + signum
 
 
 def require(package: str, extra: str) -> None:

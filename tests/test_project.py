@@ -18,8 +18,8 @@ import lfp_snn
 
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
-    {"errors"},
-    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup"},
+    {"errors", "wording"},
+    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup", "console"},
     {"lif", "cells", "rules", "rewards", "shipped"},
     {"backends"},
     {"engine", "data", "models"},

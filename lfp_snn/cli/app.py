@@ -7,6 +7,7 @@ Ctrl-C or SIGTERM with everything saved.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -20,11 +21,11 @@ from lfp_snn import __version__
 from lfp_snn.cli.declared import COMMANDS
 from lfp_snn.cli.declared_data import COMMANDS as DATA_COMMANDS
 from lfp_snn.errors import Interrupted, LfpSnnError
+from lfp_snn.wording import by_config
 
 __all__ = ["app", "main"]
 
 _NAME = 200  # characters of a name in a message
-SIGNAL_BASE = 128  # exit code of a program that a signal stopped, by convention of shells
 
 
 class _Commands(TyperGroup):
@@ -35,8 +36,10 @@ class _Commands(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # names of files need not be text to be shown
                 stream.reconfigure(errors="backslashreplace")
+        logging.getLogger("lfp_snn").addHandler(logging.NullHandler())  # commands tell it all
         try:
-            return super().invoke(ctx)
+            with by_config():
+                return super().invoke(ctx)
         except typer.Exit:  # a RuntimeError, though nothing went wrong
             raise
         except LfpSnnError as error:
@@ -77,7 +80,7 @@ def _told(message: str, error: BaseException) -> typer.Exit:
     rank = os.environ.get("RANK")  # of several processes that train together
     where = "error" if rank is None else f"error in process {rank}"
     typer.echo(f"{where}: {' '.join(message.split())}", err=True)
-    return typer.Exit(SIGNAL_BASE + error.signum if isinstance(error, Interrupted) else 2)
+    return typer.Exit(error.code if isinstance(error, Interrupted) else 2)
 
 
 app = typer.Typer(

@@ -12,8 +12,8 @@ from rich.table import Table
 from lfp_snn.analysis.bench import WARMUP, Cost, measure
 from lfp_snn.analysis.machine import machine
 from lfp_snn.cli.configs import experiment
-from lfp_snn.cli.console import percent, time_bar, two_columns
 from lfp_snn.cli.shipped import find_config
+from lfp_snn.console import percent, time_bar, two_columns
 from lfp_snn.training import assemble, seeded
 from lfp_snn.training.assembly import load_splits
 

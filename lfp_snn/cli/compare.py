@@ -8,9 +8,9 @@ from pathlib import Path
 from lfp_snn.analysis.compare.findings import COLUMNS, gather
 from lfp_snn.analysis.compare.report import summary_rows, target_rows, write_comparison
 from lfp_snn.analysis.compare.study import ComparisonStudy
-from lfp_snn.cli.console import percent
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.cli.study import carry_out_watched, refuse_failures, table, tell
+from lfp_snn.console import percent
 
 __all__ = ["compare"]
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from lfp_snn import hub
 from lfp_snn.analysis.experiments import load_any
 from lfp_snn.analysis.study.kinds import kinds
-from lfp_snn.cli.console import two_columns
 from lfp_snn.cli.shipped import find_config
+from lfp_snn.console import two_columns
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.models.layer import as_text as shape_text

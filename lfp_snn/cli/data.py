@@ -22,8 +22,8 @@ from rich.table import Table
 
 from lfp_snn.analysis.eventplots import animate, overview
 from lfp_snn.analysis.style import as_bytes
-from lfp_snn.cli.console import shown, two_columns
 from lfp_snn.cli.declared_data import ValidateBy
+from lfp_snn.console import shown, two_columns
 from lfp_snn.data import DATASETS, entries, index, parts
 from lfp_snn.data.camera import Camera
 from lfp_snn.data.events import sensor_text

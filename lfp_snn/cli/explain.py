@@ -27,8 +27,8 @@ from lfp_snn.analysis.explain.target import (
 )
 from lfp_snn.analysis.style import save
 from lfp_snn.cli.arguments import Asked, DataPart
-from lfp_snn.cli.console import folder_for, shown, time_bar, two_columns
 from lfp_snn.cli.own import opened
+from lfp_snn.console import folder_for, shown, time_bar, two_columns
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.lfp import LFPOptions

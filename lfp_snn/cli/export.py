@@ -16,9 +16,9 @@ from lfp_snn.analysis.exchange.nir_export import meaning_lost, nir_bytes, to_nir
 from lfp_snn.analysis.exchange.onnx_export import to_onnx
 from lfp_snn.analysis.exchange.weights import weights_bytes
 from lfp_snn.cli.arguments import ExportFormat
-from lfp_snn.cli.console import folder_for, percent, shown, two_columns
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.shipped import find_config
+from lfp_snn.console import folder_for, percent, shown, two_columns
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import RunError
 from lfp_snn.learners.lfp import LFP, LFPOptions

@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from lfp_snn.cli.arguments import Kind
-from lfp_snn.cli.console import two_columns
 from lfp_snn.cli.shipped import shipped_configs
+from lfp_snn.console import two_columns
 
 __all__ = ["entries", "list_names"]
 

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from lfp_snn.analysis.metrics import Metrics, measure
-from lfp_snn.cli.console import percent, time_bar, two_columns
 from lfp_snn.cli.own import opened
+from lfp_snn.console import percent, time_bar, two_columns
 from lfp_snn.errors import ConfigError
 
 __all__ = ["metrics"]

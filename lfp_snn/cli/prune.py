@@ -13,9 +13,9 @@ from lfp_snn.analysis.prune.curve import SHARES, PruningOptions, prune_run, rank
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
 from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_pruning
-from lfp_snn.cli.console import folder_for, shown, time_bar
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.study import table, tell
+from lfp_snn.console import folder_for, shown, time_bar
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest

@@ -9,8 +9,8 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from lfp_snn.cli.console import percent, two_columns
 from lfp_snn.cli.own import opened
+from lfp_snn.console import percent, two_columns
 from lfp_snn.data import Batch
 from lfp_snn.learners import Learner
 from lfp_snn.rewards import ties

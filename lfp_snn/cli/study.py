@@ -16,7 +16,7 @@ from lfp_snn.analysis.study.findings import Findings
 from lfp_snn.analysis.study.resources import resources
 from lfp_snn.analysis.study.session import Ended, SomeFindings, SomeStudy, carry_out
 from lfp_snn.analysis.study.state import State
-from lfp_snn.cli.console import percent, shown
+from lfp_snn.console import percent, shown
 from lfp_snn.errors import Interrupted, RunError
 
 __all__ = ["Screen", "carry_out_watched", "refuse_failures", "table", "tell"]

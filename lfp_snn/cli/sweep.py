@@ -8,9 +8,9 @@ from pathlib import Path
 from lfp_snn.analysis.sweep.findings import gather
 from lfp_snn.analysis.sweep.report import write_sweep
 from lfp_snn.analysis.sweep.study import SweepStudy
-from lfp_snn.cli.console import percent
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.cli.study import carry_out_watched, tell
+from lfp_snn.console import percent
 
 __all__ = ["sweep"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from lfp_snn.analysis.report import write_report
 from lfp_snn.cli.configs import experiment
-from lfp_snn.cli.console import shown
-from lfp_snn.cli.display import Display, result_table
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.errors import ConfigError, Interrupted, RunError
+from lfp_snn.console import shown, two_columns
+from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training import Config, Observer, Result
 from lfp_snn.training import train as run_training
 from lfp_snn.training.assembly import load_splits
+from lfp_snn.training.display import Display
 from lfp_snn.training.distributed import World, join
 from lfp_snn.training.rundir import RunDir
 
@@ -53,8 +53,18 @@ def train(
     if not world.first:
         return
     console.print()
-    console.print(result_table(result))
+    console.print(two_columns(result.rows()))
     console.print(f"report: {shown(write_report(run))}", soft_wrap=True, highlight=False)
+
+
+class _Warnings(Observer):
+    """An observer that prints the warnings of a training on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def warned(self, message: str) -> None:
+        self.console.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
 
 
 @contextmanager
@@ -86,17 +96,9 @@ def _train(
     console.print(f"data: {splits.info['source']}; {sizes}", soft_wrap=True, highlight=False)
     if splits.info.get("skipped"):
         console.print(f"skipped: {splits.info['skipped']} files that cannot be read")
-    try:
-        with Display(console, config.epochs) as display:
-            result = run_training(
-                config, run, splits=splits, resume=resume, observers=[display, *observers]
-            )
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"Stopped at once; if {run} is there, it goes on from its last checkpoint with: "
-            f"lfp-snn train {run}/config.yaml --out {run} --resume",
-            signal.SIGINT,
-        ) from None
+    with Display(console, config.epochs) as display:
+        told = [display, _Warnings(console), *observers]
+        result = run_training(config, run, splits=splits, resume=resume, observers=told)
     several = len(np.unique(splits.train.labels)) > 1  # one class, or targets: nothing to tell
     if config.baseline and result.baseline is None and several and world.first:
         from lfp_snn.analysis.baseline import logistic_baseline  # slow to import

@@ -19,6 +19,7 @@ from lfp_snn.data.pickles import read_pickle
 from lfp_snn.data.sets import SpikeSet, Splits
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import DAMAGE, check_size
+from lfp_snn.wording import setting
 
 SOURCE = (
     "Braille letters, real readings of a tactile fingertip (Mueller-Cleve et al. 2022, CC BY 4.0)"
@@ -56,7 +57,7 @@ def read(root: Path) -> tuple[npt.NDArray[np.float64], list[str], npt.NDArray[np
     if not path.is_file():
         raise DataError(
             f"{path} is missing: it belongs to the Braille benchmark (10.5281/zenodo.6556299); put "
-            "it there, or name its folder with data.root"
+            f"it there, or name its folder with {setting('data.root')}"
         )
     samples = read_pickle(path)
     try:
@@ -115,7 +116,7 @@ def _parts(repetitions: npt.NDArray[np.int64], options: BrailleOptions) -> list[
     if options.train is not None:
         if options.train > len(rows[0]):
             raise DataError(
-                f"data.train asks for {options.train} training samples, but there are "
+                f"{setting('data.train')} asks for {options.train} training samples, but there are "
                 f"{len(rows[0])}"
             )
         # In the order of the passes over the letters, so that all classes are there.

@@ -15,6 +15,7 @@ from lfp_snn.data.pickles import read_pickle
 from lfp_snn.data.sets import Splits
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import DAMAGE
+from lfp_snn.wording import setting
 
 CLASSES = (
     "airplane",
@@ -69,7 +70,7 @@ def read(root: Path) -> Images:
     raise DataError(
         f"{root} has neither {PICKLES} nor {RECORDS} with a test_batch and a data_batch_1 to 5: "
         f"unpack CIFAR-10's python or binary archive there (from {_URL}), or name another folder "
-        "with data.root"
+        f"with {setting('data.root')}"
     )
 
 

@@ -11,6 +11,7 @@ from lfp_snn.data.entries import Entry, in_classes
 from lfp_snn.data.parts import draw_parts, of_folders
 from lfp_snn.data.tree import Tree, open_tree
 from lfp_snn.errors import DataError
+from lfp_snn.wording import setting
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def class_files(root: Path, suffixes: tuple[str, ...], what: str, test: float) -
     if not root.exists():
         raise DataError(
             f"{root} is missing: put {what} there in <class>/<file>, or train/<class>/<file> and "
-            "test/<class>/<file>, or name another folder or zip with data.root"
+            f"test/<class>/<file>, or name another folder or zip with {setting('data.root')}"
         )
     tree = open_tree(root, suffixes)
     entries = of_folders(in_classes(tree, what, suffixes))

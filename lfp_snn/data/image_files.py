@@ -17,6 +17,7 @@ from lfp_snn.data.splits import split_parts
 from lfp_snn.data.tree import Tree
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_size, reading
+from lfp_snn.wording import setting
 
 SOURCE = "your own still images, in folders of their class or in a zip of them"
 
@@ -111,7 +112,7 @@ def read_images(tree: Tree, names: Sequence[str], *, colour: bool, side: int | N
         if image.shape != first.shape:
             raise DataError(
                 f"{tree.place(name)} has {_size(image)} pixels and {tree.place(names[0])} "
-                f"{_size(first)}; give all one size with data.side"
+                f"{_size(first)}; give all one size with {setting('data.side')}"
             )
         images[n] = image
     return images

@@ -17,6 +17,7 @@ from lfp_snn.data.images import ImageArray, ImageOptions, Images, Labels, image_
 from lfp_snn.data.sets import Splits
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import allowance, check_size
+from lfp_snn.wording import setting
 
 CLASSES = tuple(str(digit) for digit in range(10))
 SOURCE = "MNIST, images of handwritten digits (LeCun, Cortes, Burges; CC BY-SA 3.0)"
@@ -131,7 +132,7 @@ def _find(root: Path, stem: str, of: IDXSet) -> Path:
             return path
     raise DataError(
         f"{root / stem}[.gz] is missing: put the four IDX files of {of.title} there (from "
-        f"{of.url}), or name another folder with data.root"
+        f"{of.url}), or name another folder with {setting('data.root')}"
     )
 
 

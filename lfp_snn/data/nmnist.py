@@ -22,6 +22,7 @@ from lfp_snn.data.published.fetch import fetch
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import split_train
 from lfp_snn.errors import DataError
+from lfp_snn.wording import setting
 
 _DESCRIPTION = DESCRIPTIONS["nmnist"]
 SENSOR = _DESCRIPTION.sensor
@@ -138,8 +139,9 @@ def list_recordings(root: Path, part: str) -> Recordings:
     if not folder.is_dir():
         raise DataError(
             f"{folder} is missing: {root} should hold {LAYOUT}; put the recordings there, name "
-            "another folder with data.root, or fetch them all (1.2 GB) into an empty folder with "
-            "data.download=true"
+            f"another folder with {setting('data.root')}, or fetch them all (1.2 GB) into an empty "
+            "folder with "
+            f"{setting('data.download', True)}"
         )
     names = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
     strange = [name for name in names if name not in CLASSES]

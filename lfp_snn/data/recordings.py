@@ -23,6 +23,7 @@ from lfp_snn.data.index import Index, read_index
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
+from lfp_snn.wording import setting
 
 SOURCE = "your own recordings, from an index that `lfp-snn data import` has made"
 _MILLISECOND = 1000
@@ -65,7 +66,9 @@ def load(options: RecordingsOptions) -> Splits:
             recordings and stretches of time are to validate, or a part is left empty.
     """
     if options.window_ms is not None and options.window_events is not None:
-        raise DataError("data.window_ms and data.window_events exclude each other")
+        raise DataError(
+            f"{setting('data.window_ms')} and {setting('data.window_events')} exclude each other"
+        )
     index = read_index(options.index, options.root)
     entries = _present(index, options)
     block = index.validation_time
@@ -74,7 +77,8 @@ def load(options: RecordingsOptions) -> Splits:
     groups = {name: [e for e in entries if e.part == name] for name in PARTS}
     if block and groups["val"]:
         raise DataError(
-            f"{options.index} has recordings to validate, so that data.validation_time cannot be "
+            f"{options.index} has recordings to validate, so that "
+            f"{setting('data.validation_time')} cannot be "
             f"{block:g}; leave it out"
         )
     if block:
@@ -108,7 +112,7 @@ def _present(index: Index, options: RecordingsOptions) -> list[Entry]:
         first = next(entry.file for entry in index.entries if entry.file in missing)
         raise DataError(
             f"{index.folder / first} of the index {options.index} is missing; if the recordings "
-            "were moved, say where to with data.root"
+            f"were moved, say where to with {setting('data.root')}"
         )
     return [entry for entry in index.entries if entry.file not in missing]
 
@@ -159,7 +163,9 @@ def _part(
     )
     if index.targets:
         if needs_partners(options.steps_of_augmentation()):
-            raise DataError("data.augment mixes recordings, whose targets cannot be mixed")
+            raise DataError(
+                f"{setting('data.augment')} mixes recordings, whose targets cannot be mixed"
+            )
         numbers = np.array([entries[n].targets for n in owners], np.float32)
         samples = samples.aiming_at(numbers)
     return FileSet(samples, owners)
@@ -187,7 +193,8 @@ def _some(labels: npt.NDArray[np.int64], options: RecordingsOptions) -> npt.NDAr
     assert options.train is not None
     if options.train > len(labels):
         raise DataError(
-            f"data.train asks for {options.train} training samples, but there are {len(labels)}"
+            f"{setting('data.train')} asks for {options.train} training samples, but there are "
+            f"{len(labels)}"
         )
     (chosen,) = stratified(labels, [options.train], options.seed)
     return chosen

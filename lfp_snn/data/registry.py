@@ -28,6 +28,7 @@ from lfp_snn.data.published.parts import FolderOptions, PublishedOptions, option
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
+from lfp_snn.wording import setting
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def parse_options(name: str, options: dict[str, Any]) -> Options:
             raise ConfigError(
                 f"dataset {name!r} has no option {key!r}{_known(key, model.model_fields)}"
             ) from None
-        raise ConfigError(f"data.{key}: {first['msg']} (found {first['input']!r})") from None
+        raise ConfigError(
+            f"{setting(f'data.{key}')}: {first['msg']} (found {first['input']!r})"
+        ) from None
 
 
 def _dataset(name: str) -> Dataset:

@@ -22,6 +22,7 @@ from lfp_snn.data.encoders import Constant
 from lfp_snn.data.sets import Draw, Encoded, ImageSet, IntArray, SampleSet, SpikeSet, Splits
 from lfp_snn.errors import ConfigError
 from lfp_snn.spikes import Spikes
+from lfp_snn.wording import setting
 
 __all__ = ["SHARE", "held_on"]
 
@@ -53,8 +54,9 @@ def held_on(splits: Splits, device: torch.device, *, asked: bool) -> Splits:
             if not asked:
                 return splits
             raise ConfigError(
-                f"data.storage is device, but batches of the {name} part, a "
-                f"{type(parts[name]).__name__}, are made on the CPU: leave data.storage out."
+                f"{setting('data.storage')} is device, but batches of the {name} part, a "
+                f"{type(parts[name]).__name__}, are made on the CPU: leave "
+                f"{setting('data.storage')} out."
             )
     stores = {id(own[0]): own for own in columns.values() if own is not None}
     needed = sum(each.nbytes for own in stores.values() for each in own if each is not None)
@@ -63,8 +65,9 @@ def held_on(splits: Splits, device: torch.device, *, asked: bool) -> Splits:
         if not asked:
             return splits
         raise ConfigError(
-            f"data.storage is device, but the data takes {needed / 2**20:.0f} MiB, and of {device} "
-            f"{free / 2**20:.0f} MiB are free: leave data.storage out."
+            f"{setting('data.storage')} is device, but the data takes {needed / 2**20:.0f} MiB, "
+            f"and of {device} "
+            f"{free / 2**20:.0f} MiB are free: leave {setting('data.storage')} out."
         )
     sent = {key: tuple(_sent(each, device) for each in own) for key, own in stores.items()}
     held: dict[str, Any] = {

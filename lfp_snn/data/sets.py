@@ -17,6 +17,7 @@ from lfp_snn.data.cache import check_whole
 from lfp_snn.data.encoders import Encoder
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.spikes import Spikes
+from lfp_snn.wording import setting
 
 IntArray = npt.NDArray[np.int64]
 Positions = Sequence[int] | IntArray
@@ -169,15 +170,18 @@ class SampleSet(ABC):
             ConfigError: a name is not one of the classes, or stands there twice.
         """
         if self.is_regression:
-            raise ConfigError("data.classes is set, but the samples have targets and no classes.")
+            raise ConfigError(
+                f"{setting('data.classes')} is set, but the samples have targets and no classes."
+            )
         wanted = [str(name) for name in names]
         for name in wanted:
             if name not in self.classes:
                 raise ConfigError(
-                    f"data.classes has {name!r}, but the classes are {', '.join(self.classes)}."
+                    f"{setting('data.classes')} has {name!r}, but the classes are "
+                    f"{', '.join(self.classes)}."
                 )
             if wanted.count(name) > 1:
-                raise ConfigError(f"data.classes has {name!r} more than once.")
+                raise ConfigError(f"{setting('data.classes')} has {name!r} more than once.")
         unknown = len(self.classes)
         number = np.full(unknown + 1, unknown, dtype=np.int64)  # what is left over
         number[-1] = -1
@@ -363,6 +367,6 @@ class Splits:
         parts = {name: getattr(self, name).keep(names) for name in ("train", "val", "test")}
         for name, part in parts.items():
             if not len(part) and len(getattr(self, name)):
-                raise DataError(f"data.classes leaves nothing of the {name} part.")
+                raise DataError(f"{setting('data.classes')} leaves nothing of the {name} part.")
         sizes = {name: len(part) for name, part in parts.items()}
         return Splits(**parts, info={**self.info, "sizes": sizes})

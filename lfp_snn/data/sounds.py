@@ -23,6 +23,7 @@ from lfp_snn.data.splits import split_parts
 from lfp_snn.data.tree import open_tree
 from lfp_snn.data.wav import read_wav
 from lfp_snn.errors import ConfigError, DataError
+from lfp_snn.wording import setting
 
 SOURCE = "your own sounds (WAV), in folders of their class or in a zip of them"
 FSDD = "Free Spoken Digit Dataset, digits spoken by six people (Jackson et al. 2016, CC BY-SA 4.0)"
@@ -150,7 +151,7 @@ def load_fsdd(options: FSDDOptions) -> Splits:
     if not options.root.exists():
         raise DataError(
             f"{options.root} is missing: it is to hold <digit>_<speaker>_<index>.wav; get it from "
-            f"{_FSDD_URL} as a zip, or name another folder or zip with data.root"
+            f"{_FSDD_URL} as a zip, or name another folder or zip with {setting('data.root')}"
         )
     tree = open_tree(options.root, SUFFIXES)
     entries = [_spoken(name) for name in tree.names]
@@ -162,7 +163,10 @@ def load_fsdd(options: FSDDOptions) -> Splits:
     if options.split_by == "speaker":
         every = _by_speaker(every, options)
     elif options.test_speaker is not None:
-        raise ConfigError("data.test_speaker is set, but data.split_by is index, not speaker")
+        raise ConfigError(
+            f"{setting('data.test_speaker')} is set, but {setting('data.split_by')} is index, not "
+            "speaker"
+        )
     return _splits("fsdd", ClassFiles(tree, every, _DIGITS), options, FSDD)
 
 
@@ -188,7 +192,8 @@ def _by_speaker(entries: list[Entry], options: FSDDOptions) -> list[Entry]:
         ]
     else:
         raise ConfigError(
-            f"data.test_speaker is {chosen!r}, but the speakers are {', '.join(speakers)}"
+            f"{setting('data.test_speaker')} is {chosen!r}, but the speakers are "
+            f"{', '.join(speakers)}"
         )
     return draw_parts(entries, options.validation, 0, options.seed)
 

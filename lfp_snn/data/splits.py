@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.errors import DataError
+from lfp_snn.wording import setting
 
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
@@ -61,7 +62,8 @@ def split_train(
         )
     if train is not None and train > rest:
         raise DataError(
-            f"data.train asks for {train} training samples, but there are {rest} beside the "
+            f"{setting('data.train')} asks for {train} training samples, but there are {rest} "
+            "beside the "
             f"{held_out} that validate"
         )
     val, chosen = stratified(labels, [held_out, rest if train is None else train], seed)
@@ -104,7 +106,8 @@ def split_parts(
         return rows
     if train > len(learnt):
         raise DataError(
-            f"data.train asks for {train} training samples, but there are {len(learnt)}"
+            f"{setting('data.train')} asks for {train} training samples, but there are "
+            f"{len(learnt)}"
         )
     (some,) = stratified(labels[learnt], [train], seed)
     return {**rows, "train": learnt[some]}

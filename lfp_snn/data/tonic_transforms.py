@@ -25,6 +25,7 @@ from lfp_snn.data.events import Events
 from lfp_snn.data.preprocess import PreprocessingStep, Sensor
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.options import nearest
+from lfp_snn.wording import setting
 
 #: Transforms that make events of events.
 EVENT_TRANSFORMS = (
@@ -58,7 +59,8 @@ class TonicStep(PreprocessingStep):
     def __post_init__(self) -> None:
         if self.transform not in EVENT_TRANSFORMS:
             close = nearest(self.transform, EVENT_TRANSFORMS)
-            hint = f"did you mean {close}?" if close else "see data.steps, binning and values."
+            else_see = f"see {setting('data.steps')}, binning and values."
+            hint = f"did you mean {close}?" if close else else_see
             raise ConfigError(
                 f"{self.transform} is no transform of tonic that makes events of events; {hint}"
             )
@@ -168,7 +170,7 @@ class TonicAugmentation(Augmentation):
         if step.sensor(example) != example:
             raise ConfigError(
                 f"{self.transform} changes the sensor, which would differ between training and "
-                "test: name it in data.preprocess"
+                f"test: name it in {setting('data.preprocess')}"
             )
 
     @override

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import check_size, reading
+from lfp_snn.wording import setting
 
 
 class Tree(ABC):
@@ -91,7 +92,9 @@ def open_tree(path: Path, suffixes: Collection[str]) -> Tree:
     if path.is_file():
         return _Zip(path, suffixes)
     if not path.is_dir():
-        raise DataError(f"{path} is neither a folder nor a zip; name another with data.root")
+        raise DataError(
+            f"{path} is neither a folder nor a zip; name another with {setting('data.root')}"
+        )
     files = (each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
     names = _wanted(files, suffixes)
     for name in names:

@@ -14,6 +14,8 @@ undisturbed   runs a module and leaves no trace of that on it
 computed      refuses weights that are computed from others
 derived       the tensors that a forward computes from parameters, whatever its input is
 unrolled      recognises one time step in a recording
+slices        the frames of single steps in a sequence that a forward loops over
+alike         what stands outside of a loop over time, and is the same at each step
 signature     by what two steps are the same
 tracing       turns one step into a program of stages
 supported     the modules and functions that may be called
@@ -46,6 +48,7 @@ options       how the engine runs a network: kernels, memory, numbers
 kernels       which kernel serves which stage
 events        synapses, neurons and pools on lists of spikes, for the CPU
 triton        leaky neurons on CUDA devices
+fused         the same with the norm before them and the pool behind them, in one launch
 fixed         neurons that compute in whole numbers
 exchange      what the processes of a training tell each other
 ============= ===========================================================================

@@ -157,10 +157,11 @@ def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
             raise NotFiniteError(f"The parameter '{name}' is not finite")
 
 
-def note_taken(run: Tape, net: nn.Module, x: Tensor | Spikes) -> None:
-    """Note with what a pass was run, of which the way back is told if it is changed meanwhile."""
+def note_taken(run: Tape, net: nn.Module, x: Tensor | Spikes, output: Tensor | Spikes) -> None:
+    """Note what a pass took and gave; it is refused to go back if that is changed meanwhile."""
     taken: dict[str, Tensor] = {f"parameter '{name}'": p for name, p in net.named_parameters()}
     taken |= {"input": x} if isinstance(x, Tensor) else {}
+    taken |= {"output": output} if isinstance(output, Tensor) else {}
     run.taken = {name: (each, version_of(each)) for name, each in taken.items()}
 
 
@@ -174,7 +175,7 @@ def refuse_changed(run: Tape) -> None:
         if version_of(tensor) != version:
             raise NetworkError(
                 f"The {name} was changed in place between forward and backward, whose feedback "
-                "would be of neither: call backward first, or forward again."
+                "would be of neither: call backward first, change a copy, or call forward again."
             )
 
 

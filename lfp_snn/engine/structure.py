@@ -23,6 +23,7 @@ from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.recording import ForwardFailedError, record
+from lfp_snn.engine.slices import SequenceError
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.supported import is_leaf
 from lfp_snn.engine.tracing import build_program
@@ -151,7 +152,7 @@ class Structures:
         for shape in _guesses(self.net):
             try:
                 return self._find(shape, like, guessed=True)
-            except ForwardFailedError:
+            except (ForwardFailedError, SequenceError):
                 continue
         return None
 
@@ -216,6 +217,10 @@ class Structures:
             found = self._find(shape, like)
             if before is not None or not found.step.loops:
                 return found
+            return self._find(whole, like)
+        except SequenceError:
+            if before is not None:
+                raise
             return self._find(whole, like)
         except ForwardFailedError:
             if before is not None:

@@ -182,7 +182,7 @@ class TemporalLFP(ObservedNetwork):
                 spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
         check_finite(run, spikes, self.net)
         self._check(*given)
-        note_taken(run, self.net, given[0])
+        note_taken(run, self.net, given[0], spikes)
         self._pass, self._input = run, x
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 

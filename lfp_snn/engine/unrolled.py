@@ -15,8 +15,10 @@ from typing import Any
 
 from torch import Tensor
 
+from lfp_snn.engine.alike import acts_alike, at_step, lists_as_one, taken_from_stack
 from lfp_snn.engine.calls import Call, Recording, Value, leaves
-from lfp_snn.engine.signature import Signature, cuts, described
+from lfp_snn.engine.signature import Signature, described
+from lfp_snn.engine.slices import time_slices
 from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
 
@@ -27,8 +29,6 @@ ONE_STEP = (
     "(snn.Leaky(..., init_hidden=True)) or are handed it (spk, mem = lif(cur, mem)), or one that "
     "loops over time, with the same calls at every step"
 )
-#: Rearrangements of a whole sequence, before the loop over its steps.
-REARRANGING = SAME | {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,6 @@ def _starts_anew(found: Recording) -> bool:
     return bool(anew)
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """A time slice ``x[t]`` of a sequence."""
-
-    source: Value
-    axis: int
-    index: int
-
-
 class _Unrolled:
     """The calls of a recording by the step to which they belong."""
 
@@ -106,7 +97,9 @@ class _Unrolled:
         self.loops = any(n > 1 for n in counts.values()) or _starts_anew(found)
         self.steps = max(counts.values()) if self.loops else len(found.inputs)
         self.calls = [c for c in found.calls if not self.loops or not c.forward]
-        self.slices = self._time_slices() if self.loops else {}
+        if self.loops:
+            lists_as_one(found.root, self.calls, self.steps)
+        self.slices = time_slices(self.calls, found.inputs[0], self.steps) if self.loops else {}
         #: Which steps a value was made from, those behind the states of neurons left out.
         self.made_in: dict[Value, frozenset[int]] = {}
         #: The call of each neuron at each step.
@@ -119,6 +112,7 @@ class _Unrolled:
         """Find the steps from which each value was made."""
         for x in self.found.inputs:
             self.made_in[x] = frozenset() if self.loops else frozenset({x.forward})
+        self.made_in |= {frame: frozenset({cut.index}) for frame, cut in self.slices.items()}
         again: Counter[str] = Counter()
         for call in self.calls:
             of = frozenset[int]().union(*(self.made_in[v] for v in call.operands))
@@ -130,28 +124,10 @@ class _Unrolled:
             elif not self.loops:
                 of |= {call.forward}
             for value in call.parts.values():
+                if value.call is not call:
+                    continue  # what a layer before the loop gives of this step
                 cut = self.slices.get(value)
                 self.made_in[value] = of if cut is None else frozenset({cut.index})
-
-    def _time_slices(self) -> dict[Value, _Slice]:
-        """The values that are one step of the input, each at another index of the same axis."""
-        whole = {self.found.inputs[0]}
-        groups: dict[tuple[Value, int], dict[Value, _Slice]] = {}
-        for call in self.calls:
-            source = call.operands[0] if call.operands else None
-            if source not in whole or source is None:
-                continue
-            if call.name in REARRANGING:
-                whole.update(call.parts.values())
-                continue
-            for value, axis, index in cuts(call, source):
-                cut = _Slice(source, axis, index)
-                groups.setdefault((source, axis), {})[value] = cut
-        for (source, axis), found in groups.items():
-            size = source.shape[axis]
-            if {cut.index for cut in found.values()} == set(range(size)) == set(range(self.steps)):
-                return found
-        return {}
 
     # ------------------------------------------------------------------ output
 
@@ -176,14 +152,27 @@ class _Unrolled:
             return
         assert call is not None
         if call.is_module:
+            yield from self._behind_the_loop(call)
+            return
+        for each in call.operands:
+            if self.made_in[each] or each.call is not None:
+                yield from self._taken_from_steps(each)
+
+    def _behind_the_loop(self, call: Call) -> Iterator[Value]:
+        """What a layer that takes the record of all steps would give at each of them."""
+        record = taken_from_stack(call, self.steps)
+        if record is None or not acts_alike(call, record[0]):
             raise NetworkError(
                 f"'{call.name}' ({type(call.target).__name__}) comes behind the loop over time and "
                 "takes what several steps gave, for which there is no rule: call it at every step, "
                 "and sum what it gives."
             )
-        for each in call.operands:
-            if self.made_in[each] or each.call is not None:
-                yield from self._taken_from_steps(each)
+        axis, values = record
+        for value in values:
+            _, own = at_step(call, axis, frame=value)
+            self.made_in[own.parts[0]] = self.made_in[value]
+            self.calls.append(own)
+            yield own.parts[0]
 
     def _outputs(self) -> list[Value]:
         """The output of each step."""
@@ -235,7 +224,23 @@ class _Unrolled:
 
     # ------------------------------------------------------------------ one step
 
+    def _refuse_to_rest(self) -> None:
+        """Refuse a forward of one step whose neurons begin at rest in every call."""
+        gave = [_unwrapped(v).call for v in leaves(self.found.returned[0]) if _is_value(v)]
+        at_rest = [call for call in gave if call is not None and call.is_neuron]
+        if self.loops and self.steps == 1 and not self.slices and at_rest:
+            raise NetworkError(
+                f"Neuron '{at_rest[0].name}' begins at rest in every call of the forward of "
+                f"{type(self.found.root).__name__} (init_leaky() or reset_mem() stands in it), "
+                "which "
+                "is one time step, so that it remembers nothing: let forward take the states and "
+                "return them, "
+                "keep them on self, let the neurons keep them (init_hidden=True), or loop over "
+                "time in forward."
+            )
+
     def step(self) -> OneStep:
+        self._refuse_to_rest()
         outputs = self._outputs()
         found = [self._at(step, output) for step, output in enumerate(outputs)]
         last = found[-1]

@@ -107,15 +107,15 @@ class SoftmaxRate(_CountReward):
 
     .. math:: R_{t,y} = (1 - p_y) / T \qquad R_{t,c} = -s_{t,c}\, p_c / T
 
-    With smoothed labels, :math:`q_c = (1 - \alpha)[c = y] + \alpha / C`, the error is
-    :math:`e = q - p`: a class with :math:`e_c > 0` is rewarded by :math:`e_c / T` at every step,
+    With smoothed labels, :math:`q_c = (1 - \alpha)[c = y] + \alpha / C` where :math:`\alpha` is
+    ``smoothing``, the error is :math:`e = q - p`: a class with :math:`e_c > 0` is rewarded by :math:`e_c / T` at every step,
     and one with :math:`e_c < 0` punished by :math:`s_{t,c}\, e_c / T`, which is the above where
     nothing is smoothed. A true class that is too sure is punished, and a wrong one that is too
     silent rewarded.
 
     Args:
         a: the weight of one spike, > 0.
-        smoothing: the share :math:`\alpha` of the label that all classes divide among them, in
+        smoothing: the share of the label that all classes divide among them, in
             [0, 1).
         at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
             relevance. With None it is as published, unless a learner finds at the output a rule
@@ -161,7 +161,7 @@ class TET(SoftmaxRate):
 
     Args:
         a: the weight of one spike, > 0.
-        smoothing: the share :math:`\alpha` of the label that all classes divide among them, in
+        smoothing: the share of the label that all classes divide among them, in
             [0, 1).
         so_far: whether the output of a step is all spikes so far, and not those of the step. Of one
             step a class that spikes alone has the probability :math:`e^a / (e^a + C - 1)`: take a

@@ -31,14 +31,14 @@ class MembraneCoded(Reward):
 
     .. math:: R_{t,c} = (q_c - p_c) / T \qquad q_c = (1 - \alpha)[c = y] + \alpha / C
 
-    A membrane is there at every step, so that every step is rewarded or punished, whether the
+    where :math:`\alpha` is ``smoothing``. A membrane is there at every step, so that every step is rewarded or punished, whether the
     neuron spiked or not: at the last layer a reward acts on the membrane. The class is read from
     the mean membrane. Meant for a readout, output neurons that integrate and never spike; where
     they do, their resets are part of what is read.
 
     Args:
         a: the weight of a unit of membrane, > 0.
-        smoothing: the share :math:`\alpha` of the label that all classes divide among them, in
+        smoothing: the share of the label that all classes divide among them, in
             [0, 1).
 
     Raises:
@@ -85,7 +85,7 @@ class TETReadout(MembraneCoded):
 
     Args:
         a: the weight of a unit of membrane, > 0.
-        smoothing: the share :math:`\alpha` of the label that all classes divide among them, in
+        smoothing: the share of the label that all classes divide among them, in
             [0, 1).
 
     Raises:

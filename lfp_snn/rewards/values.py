@@ -64,14 +64,14 @@ class SoftmaxValues(_ValueReward):
         1 & p_c > u \\ 0 & p_c < l \\ p_c & \text{else} \end{cases} \qquad
         p = \operatorname{softmax}(\bar o) \qquad q_c = (1 - \alpha)[c = y] + \alpha / C
 
-    With l = 0 and u = 1 the error is minus the gradient of the cross-entropy. Other bounds leave
+    where :math:`\alpha` is ``smoothing``. With l = 0 and u = 1 the error is minus the gradient of the cross-entropy. Other bounds leave
     samples alone that are read with confidence; smoothed labels would push just those back, so that
     the two do not go together.
 
     Args:
         lower: the bound l, in [0, upper).
         upper: the bound u, in (lower, 1].
-        smoothing: the share :math:`\alpha` of the label that all classes divide among them, in
+        smoothing: the share of the label that all classes divide among them, in
             [0, 1).
         at_silence: whether to leave out the factor ``o``, for credit at every step in the place of
             relevance. With None it is as published, unless a learner finds at the output a rule

@@ -7,6 +7,7 @@ from lfp_snn.training.callbacks import (
     CSVLogger,
     EarlyStopping,
     TensorBoardLogger,
+    WandbLogger,
 )
 from lfp_snn.training.config import Config, Settings
 from lfp_snn.training.configfile import load_config
@@ -30,6 +31,7 @@ __all__ = [
     "StepReport",
     "TensorBoardLogger",
     "TrainedRun",
+    "WandbLogger",
     "assemble",
     "calibrate",
     "evaluate",

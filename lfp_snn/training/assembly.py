@@ -26,6 +26,7 @@ from lfp_snn.training.distributed import ALONE, World, join
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
 from lfp_snn.training.transfer import Transfer, freeze, load_into
+from lfp_snn.wording import by_config
 
 __all__ = [
     "Start",
@@ -95,7 +96,7 @@ def assemble(
 
 def load_splits(config: Config) -> Splits:
     """Load the data of a config; the first process of a machine fills the cache for the others."""
-    with join(config.device).in_turn():
+    with join(config.device).in_turn(), by_config():
         return load(config.data.name, **config.data.options())
 
 

@@ -21,6 +21,7 @@ from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
 from lfp_snn.spikes import Spikes
+from lfp_snn.wording import setting
 
 __all__ = ["calibrate"]
 
@@ -147,7 +148,7 @@ class _Population:
             raise NetworkError(
                 f"Calibration cannot bring neuron {self.name!r} to a firing rate of {target:g}: it "
                 f"stays silent whatever the scale of its synapses. Check its input and its "
-                f"threshold, or switch calibration off (calibrate: null)."
+                f"threshold, or switch calibration off ({setting('calibrate', None)})."
             )
         if abs(reached - target) > _MISS * target:
             warnings.warn(

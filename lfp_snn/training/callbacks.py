@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +18,14 @@ from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, require
 from lfp_snn.training.checkpoint import save_checkpoint
-from lfp_snn.training.files import write_atomic
+from lfp_snn.training.files import read_json, write_atomic, write_json
 from lfp_snn.training.observer import Observer, StepReport, Watched
 
-__all__ = ["BestCheckpoints", "CSVLogger", "EarlyStopping", "TensorBoardLogger"]
+__all__ = ["BestCheckpoints", "CSVLogger", "EarlyStopping", "TensorBoardLogger", "WandbLogger"]
 
 Mode = Literal["max", "min"]
+
+_WANDB = "wandb.json"
 
 
 class _Watcher(Observer):
@@ -248,6 +251,62 @@ class TensorBoardLogger(_Watcher):
     @override
     def testing(self) -> None:
         self._writer.close()
+
+
+class WandbLogger(_Watcher):
+    """Logs the metrics of each epoch with Weights & Biases (the extra ``wandb``).
+
+    With ``mode="offline"``, or ``WANDB_MODE=offline`` in the environment, nothing is sent: files
+    are written that ``wandb sync`` sends later. A run that is resumed goes on in the same run of
+    Weights & Biases, whose id is kept in ``wandb.json`` of the run directory.
+
+    Args:
+        project: the name of the project.
+        options: what else ``wandb.init`` takes by name, such as ``name``, ``config`` and ``mode``.
+
+    Raises:
+        NetworkError: Weights & Biases is not installed.
+    """
+
+    def __init__(self, project: str, **options: Any) -> None:
+        super().__init__()
+        require("wandb", "wandb")
+        self._options = {"project": project, **options}
+        self._run: Any = None
+
+    @override
+    def started(self, report: StepReport) -> None:
+        folder, known = self.training.folder, self._known()
+        own = {} if folder is None else {"dir": str(folder)}
+        if known is not None:
+            own |= {"id": known["id"], "resume": "allow"}
+        self._run = import_module("wandb").init(**{**own, **self._options})
+        # What a killed session trained, and did not come to log.
+        logged = 0 if known is None else known["logged"]
+        for metrics in self.training.metrics:
+            if metrics["epoch"] > logged:
+                self._log(metrics)
+
+    @override
+    def epoch_ended(self, metrics: dict[str, Any]) -> None:
+        self._log(metrics)
+
+    @override
+    def testing(self) -> None:
+        self._run.finish()
+
+    def _log(self, metrics: Mapping[str, Any]) -> None:
+        told = {name.replace(".", "/", 1): each for name, each in flat(metrics).items()}
+        known = {name: each for name, each in told.items() if each is not None}
+        self._run.log(known, step=metrics["epoch"])
+        if self.training.folder is not None:
+            noted = {"id": self._run.id, "logged": metrics["epoch"]}
+            write_json(self.training.folder / _WANDB, noted)
+
+    def _known(self) -> dict[str, Any] | None:
+        """What the run directory notes of an earlier session, if there was one."""
+        path = None if self.training.folder is None else self.training.folder / _WANDB
+        return read_json(path) if path is not None and path.exists() else None
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:

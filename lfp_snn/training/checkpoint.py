@@ -202,7 +202,9 @@ class Snapshot:
                 return path, *self.load(path, world), damaged
             except DamagedError as error:
                 damaged.append(str(error))
-        raise RunError(f"{damaged[0]} There is no earlier one: start the run anew with --out.")
+        raise RunError(
+            f"{damaged[0]} There is no earlier one: start anew, in another run directory."
+        )
 
     def _random_state(self) -> dict[str, Tensor]:
         state = {"cpu": torch.get_rng_state()}

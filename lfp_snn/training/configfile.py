@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import Choice, dotted, nearest
 from lfp_snn.training.config import Config, Settings
+from lfp_snn.wording import as_argument, by_config, setting, speaks_of_config
 
 __all__ = [
     "apply_changes",
@@ -40,6 +42,14 @@ _MOST_VALUES = 10_000  # in a config, with all that its aliases repeat
 _MOST_DIGITS = 1000  # of a number
 _SHOWN = 200  # characters of a value in a message
 _PROBLEMS = 5  # that are told at once
+
+#: Keys that other libraries have, and what they are called here.
+_ELSEWHERE = {
+    "callbacks": "observers",
+    "learning_rate": "optimizer.lr",
+    "num_steps": "steps",
+    "verbose": "progress",
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -198,11 +208,12 @@ def load_settings(
     """
     given = read_mapping(path)
     changed = apply_overrides(given, overrides)
-    try:
-        return make_config(kind, changed, str(path))
-    except ConfigError:
-        make_config(kind, given, str(path))  # a mistake of the file itself is told first
-        return make_config(kind, changed, f"{' '.join(overrides)} (changes of {path})")
+    with by_config():
+        try:
+            return make_config(kind, changed, str(path))
+        except ConfigError:
+            make_config(kind, given, str(path))  # a mistake of the file itself is told first
+            return make_config(kind, changed, f"{' '.join(overrides)} (changes of {path})")
 
 
 def apply_overrides(given: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -246,14 +257,19 @@ def apply_changes(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
 
 
 def make_config(
-    kind: type[AnySettings], given: Mapping[str, Any], source: str = "config"
+    kind: type[AnySettings],
+    given: Mapping[str, Any],
+    source: str = "config",
+    beside: Sequence[str] = (),
 ) -> AnySettings:
     """Check a mapping and fill in the defaults.
 
     Args:
-        kind: :class:`Config` for a whole experiment, :class:`Settings` for training alone.
+        kind: :class:`Config` for a whole experiment, :class:`Settings` for training alone, whose
+            fields are arguments in Python and called so in an error.
         given: keys and values as read from YAML.
         source: what to call the mapping in an error.
+        beside: the arguments beside those of the settings, to suggest them too.
 
     Raises:
         ConfigError: a key is unknown or missing, or a value is out of range.
@@ -261,8 +277,9 @@ def make_config(
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:
-        known = _dotted(kind)
-        problems = [_sentence(dict(problem), known) for problem in error.errors()[:_PROBLEMS]]
+        known = [*_dotted(kind), *beside]
+        with by_config() if issubclass(kind, Config) else nullcontext():
+            problems = [_sentence(dict(problem), known) for problem in error.errors()[:_PROBLEMS]]
         more = len(error.errors()) - _PROBLEMS
         text = f"{source}: {'; '.join(problems)}{f'; and {more} more' if more > 0 else ''}"
         raise ConfigError(text if text.endswith("?") else f"{text}.") from error
@@ -286,20 +303,24 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     """One problem that pydantic found, as a clause: key, what was found, what is expected."""
     # A union puts the names of its members between the keys.
     location = [part for part in problem["loc"] if " " not in str(part)]
-    key = _cut(dotted(location))
+    key = _cut(setting(dotted(location))) if location else ""
     context = problem.get("ctx", {})
     match problem["type"]:
         case "unknown_key":
             siblings, unknown = context["known"], context["unknown"]
-            told = [_unknown(name, location, siblings, known) for name in unknown[:_PROBLEMS]]
+            told = [
+                _unknown(name, problem["input"].get(name), location, siblings, known)
+                for name in unknown[:_PROBLEMS]
+            ]
             more = len(unknown) - _PROBLEMS
             return "; ".join([*told, f"and {more} more"] if more > 0 else told)
         case "unknown_choice":
             guess = nearest(context["given"], context["known"])
             hint = f", did you mean {guess}?" if guess else ""
+            name = _cut(setting(dotted([*location, "name"])))
             return (
-                f"{key}.name is {_shown(context['given'])}, but the {context['what']} must be one "
-                f"of {', '.join(context['known'])}{hint}"
+                f"{name} is {_shown(context['given'])}, but the {context['what']} must be one of "
+                f"{', '.join(context['known'])}{hint}"
             )
         case "no_choice":
             return (
@@ -317,25 +338,38 @@ def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
 
 
 def _unknown(
-    key: str, location: Sequence[str | int], siblings: Sequence[str], known: Iterable[str]
+    key: str,
+    value: Any,
+    location: Sequence[str | int],
+    siblings: Sequence[str],
+    known: Iterable[str],
 ) -> str:
-    """A key that is not known, and the one that was perhaps meant."""
+    """A key that is not known, and the one that was perhaps meant, in Python with its value."""
     guess = _nearest_key(key, location, siblings, known)
-    hint = f"did you mean {guess}?" if guess else f"known are {', '.join(siblings)}"
-    return f"{_cut(dotted([*location, key]))} is no known key, {hint}"
+    hint = f"known are {', '.join(siblings if location else _of_the_top(known))}"
+    if guess is not None:
+        in_python = not speaks_of_config()
+        hint = f"did you mean {_cut(as_argument(guess, value)) if in_python else guess}?"
+    what = "key" if location or speaks_of_config() else "argument"
+    return f"{_cut(setting(dotted([*location, key])))} is no known {what}, {hint}"
 
 
 def _nearest_key(
     key: str, location: Sequence[str | int], siblings: Iterable[str], known: Iterable[str]
 ) -> str | None:
     """The key that was meant: one beside it, else one of the same name in another section."""
-    beside = nearest(key, siblings)
-    if beside:
-        return dotted([*location, beside])
+    if _ELSEWHERE.get(key) in (known := list(known)):
+        return _ELSEWHERE[key]
+    if close := nearest(key, siblings if location else _of_the_top(known)):
+        return dotted([*location, close])
     elsewhere = {dotted.rpartition(".")[2]: dotted for dotted in known}
     # Elsewhere a word that is merely alike means something else: a kernel is no learner.
     guess = nearest(key, elsewhere, cutoff=0.8)
     return elsewhere[guess] if guess else None
+
+
+def _of_the_top(known: Iterable[str]) -> list[str]:
+    return [each for each in known if "." not in each]
 
 
 def _dotted(kind: type[BaseModel]) -> list[str]:

@@ -24,6 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lfp_snn.errors import ConfigError, LfpSnnError, RunError
+from lfp_snn.wording import option
 
 __all__ = ["ALONE", "BUCKET", "Buckets", "LostProcess", "World", "join", "rank"]
 
@@ -146,7 +147,8 @@ class World:
             raise LostProcess(
                 f"Process {self.rank} of {self.size} (counted from 0) lost another one, which was "
                 f"killed, ended with an error of its own (see what it printed) or cannot be "
-                f"reached; the last checkpoint is intact: start all of them again with --resume."
+                f"reached; the last checkpoint is intact: start all of them again with "
+                f"{option('resume', True)}."
             ) from error
 
 

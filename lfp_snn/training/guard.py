@@ -20,6 +20,7 @@ from lfp_snn.engine.inputs import finite
 from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners import Learner, StepResult
 from lfp_snn.training.distributed import ALONE, World
+from lfp_snn.wording import setting
 
 __all__ = ["IN_A_ROW", "Guard", "statistics_of", "told"]
 
@@ -149,6 +150,7 @@ def told(error: NotFiniteError, epoch: int, step: int, last: Path | None) -> str
     """
     kept = "" if last is None else f" The last checkpoint, {last}, is intact."
     return (
-        f"{str(error).rstrip('.')} in epoch {epoch}, step {step}; lower optimizer.lr, raise "
-        f"learner.rule.eps, or pass over single steps with on_non_finite=skip.{kept}"
+        f"{str(error).rstrip('.')} in epoch {epoch}, step {step}; lower {setting('optimizer.lr')}, "
+        f"raise {setting('learner.rule.eps')}, or pass over single steps with "
+        f"{setting('on_non_finite', 'skip')}.{kept}"
     )

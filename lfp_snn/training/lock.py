@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lfp_snn.errors import RunError
+from lfp_snn.wording import option
 
 __all__ = ["locked"]
 
@@ -47,7 +48,7 @@ def locked(folder: Path, *, shared: bool = False, hint: str = "") -> Iterator[Bi
         except BlockingIOError:
             raise RunError(
                 f"{folder} is in use by {_holder(file)}; wait until it ends or stop it, or name "
-                f"another directory with --out{hint}."
+                f"another directory with {option('out')}{hint}."
             ) from None
         except OSError:  # a file system without locks, such as some over a network: go on unlocked
             yield file

@@ -25,7 +25,7 @@ from lfp_snn.training.interrupt import Interrupted, Pending, deferred_signals
 from lfp_snn.training.observer import Observer, SampleSpikes, StepReport
 from lfp_snn.training.progress import Totals
 from lfp_snn.training.result import Result, result_of
-from lfp_snn.training.resume import schedule_anew
+from lfp_snn.training.resume import goes_on, schedule_anew
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import Steering
 from lfp_snn.training.stepping import Stepping
@@ -256,10 +256,11 @@ class Trainer(Stepping):
         epoch = self.progress.epoch + (0 if self._finished() else 1)
         where = f"epoch {epoch}, step {self.progress.step}"
         if self.run is None:
-            raise Interrupted(f"Stopped in {where}; nothing was saved without a run.", signum)
+            raise Interrupted(
+                f"Stopped in {where}; nothing was saved without a run directory (out).", signum
+            )
         raise Interrupted(
-            f"Stopped in {where} and saved; continue with: "
-            f"lfp-snn train {self.run.config} --out {self.run.path} --resume",
+            f"Stopped in {where} and saved; continue with: {goes_on(self.settings, self.run.path)}",
             signum,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from lfp_snn.markup import bar, paragraph, table
+from lfp_snn.markup import bar, table
 from lfp_snn.training.observer import Observer, StepReport, Watched
 
 __all__ = ["NotebookDisplay", "figure", "in_notebook"]
@@ -43,7 +43,6 @@ class NotebookDisplay(Observer):
         self._shown: Any = None
         self._last = 0.0
         self._training: Watched | None = None
-        self._said: list[str] = []
         self._bar = ""
 
     @override
@@ -75,16 +74,10 @@ class NotebookDisplay(Observer):
         self._bar = ""
         self._show()
 
-    @override
-    def warned(self, message: str) -> None:
-        self._said.append(f"warning: {message}")
-        self._show()
-
     def _show(self) -> None:
         if self._shown is None or self._training is None:
             return
         html = self._bar + epochs_table(self._training.metrics, self._training.labels())
-        html += "".join(map(paragraph, self._said))
         self._shown.update(import_module("IPython.display").HTML(html))
 
 

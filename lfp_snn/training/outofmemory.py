@@ -11,6 +11,7 @@ import torch
 
 from lfp_snn.errors import RunError
 from lfp_snn.training.config import Settings
+from lfp_snn.wording import setting
 
 __all__ = ["advised", "of_memory"]
 
@@ -54,8 +55,10 @@ def _advice(settings: Settings) -> str:
     advice = f"make batch_size smaller than {settings.batch_size}"
     memory = getattr(learner, "memory", None)
     if memory == "full":
-        return f"{advice}, or set learner.memory=chunked, which is {memory} (and slower then)"
+        how = setting("learner.memory", "chunked")
+        return f"{advice}, or set {how}, which is {memory} (and slower then)"
     if memory == "chunked":
         chunk = getattr(learner, "chunk", None)
-        return f"{advice}, or set learner.chunk, which is {chunk or 'null'}, to fewer steps"
-    return f"{advice}, or data.steps, or the network smaller"
+        how = setting("learner.chunk")
+        return f"{advice}, or set {how}, which is {chunk or 'null'}, to fewer steps"
+    return f"{advice}, or {setting('data.steps')}, or the network smaller"

@@ -23,7 +23,7 @@ _OPTIONAL = ("baseline", "test_error", "val_error")
 _ACCURACIES = ("test_accuracy", "val_accuracy")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The result of a training; all fields but ``metrics`` and ``run`` are those of result.json.
 
@@ -64,12 +64,18 @@ class Result:
     confusion: list[list[int]]
     classes: list[str]
     warnings: list[str]
-    metrics: list[dict[str, Any]] = field(repr=False)
+    metrics: list[dict[str, Any]]
     run: Path | None
     baseline: dict[str, Any] | None = None
     test_error: float | None = None
     val_error: float | None = None
     layers: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        rows = [*self.rows(), ("kept in", str(self.run or "nothing; give fit out=FOLDER"))]
+        rows += [("warning", message) for message in self.warnings]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
     def _repr_html_(self) -> str:
         return table(self.rows()) + epochs_table(self.metrics, self.layers)
@@ -99,7 +105,10 @@ class Result:
             *rows,
             ("ties in the test", f"{100 * self.test_ties:.1f} %"),
             ("firing in the test", firing),
-            ("training", f"{self.train_s:.1f} s on {sizes['train']} samples"),
+            (
+                "training",
+                f"{len(self.metrics)} epochs of {sizes['train']} samples in {self.train_s:.1f} s",
+            ),
             ("in all", f"{self.wall_s:.1f} s"),
         ]
 

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.errors import ConfigError, RunError
-from lfp_snn.training.config import Settings
+from lfp_snn.training.config import Config, Settings
 from lfp_snn.training.configfile import dump_config, make_config, read_mapping
 from lfp_snn.training.files import read_json, write_atomic, write_json
 from lfp_snn.training.optim import Schedule
@@ -27,7 +27,7 @@ from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import of_settings
 
-__all__ = ["MAY_CHANGE", "Resumed", "data_identity", "find_run", "schedule_anew"]
+__all__ = ["MAY_CHANGE", "Resumed", "data_identity", "find_run", "goes_on", "schedule_anew"]
 
 #: Settings of a run that may change when it is resumed.
 MAY_CHANGE = ("epochs", "workers", "device")
@@ -142,6 +142,13 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
     result = Result.read(run) if ended else None
     begun = bool(run.checkpoints())
     return Resumed(run, result, begun, begun_with.epochs, changed, noted is None)
+
+
+def goes_on(settings: Settings, run: Path) -> str:
+    """What to type, or to call in Python, to go on with a run."""
+    if isinstance(settings, Config):
+        return f"lfp-snn train {RunDir(run).config} --out {run} --resume"
+    return f"fit(..., out={str(run)!r}, resume=True)"
 
 
 def data_identity(splits: Splits) -> dict[str, dict[str, Any]]:

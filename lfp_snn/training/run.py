@@ -7,8 +7,11 @@ that made it.
 from __future__ import annotations
 
 import hashlib
+import inspect
+import logging
 import platform
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,9 +24,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from lfp_snn.data import Layout, Splits
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import Interrupted
 from lfp_snn.learners import Learner
 from lfp_snn.options import Choice
 from lfp_snn.training.assembly import (
@@ -36,16 +40,16 @@ from lfp_snn.training.assembly import (
 )
 from lfp_snn.training.config import Config, Fitted, Settings
 from lfp_snn.training.configfile import dump_config, make_config
+from lfp_snn.training.display import displayed
 from lfp_snn.training.distributed import join
 from lfp_snn.training.feeding import settings_of, splits_for
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
-from lfp_snn.training.notebook import NotebookDisplay, in_notebook
 from lfp_snn.training.observer import Observer
 from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.result import Result
-from lfp_snn.training.resume import Resumed, data_identity, find_run
+from lfp_snn.training.resume import Resumed, data_identity, find_run, goes_on
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import (
     GivenOptimizer,
@@ -53,8 +57,11 @@ from lfp_snn.training.steering import (
     Steering,
     split_settings,
 )
+from lfp_snn.wording import by_config
 
 __all__ = ["fit", "train"]
+
+_LOG = logging.getLogger("lfp_snn")
 
 
 def fit(
@@ -71,6 +78,7 @@ def fit(
     out: Path | str | None = None,
     resume: bool = False,
     observers: Sequence[Observer] = (),
+    progress: bool = True,
     **settings: Any,
 ) -> Result:
     """Train a network.
@@ -105,9 +113,13 @@ def fit(
         resume: whether to go on with the run that is in ``out``; for a finished run its result is
             returned. A torch optimizer and scheduler are given anew, and get back their state.
         observers: the observers that are told of every step and epoch, such as those of
-            :mod:`lfp_snn.training.callbacks`. In a notebook an observer that shows a bar is added.
+            :mod:`lfp_snn.training.callbacks`.
+        progress: whether the training is shown on stderr: a line an epoch, with a bar that tells
+            the time left on a terminal; in a notebook a bar and the latest epochs.
         settings: the remaining fields of :class:`~lfp_snn.training.config.Settings`, as a config
             has them: ``epochs=5, patience=2, clip=None``. A ``DataLoader`` has its own batch size.
+
+    Warnings are logged as they arise, by the logger ``lfp_snn``, and stand in the result.
 
     Returns:
         The result, with accuracies, the metrics of every epoch, and more.
@@ -119,20 +131,21 @@ def fit(
         NetworkError: the network cannot be traced, or cannot be calibrated.
         RunError: the run directory is taken, in use, or cannot be written; something is not
             finite; or memory ran out.
-        Interrupted: Ctrl-C or SIGTERM.
+        Interrupted: Ctrl-C or SIGTERM, after the step under way; a run in ``out`` can be resumed.
+            A script that does not catch it ends, without a traceback.
     """
     started = time.perf_counter()
-    if "callbacks" in settings:
-        raise ConfigError("fit has no callbacks; what they are elsewhere is given as observers=.")
     given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
-    checked: Settings = make_config(Settings, given, "fit")
+    checked: Settings = make_config(Settings, given, "fit", [*inspect.signature(fit).parameters])
     path = _path(out)
-    if in_notebook():
-        observers = [NotebookDisplay(checked.epochs), *observers]
     splits = splits_for(net, train, val, test, steps=steps, layout=layout)
     given |= {"data": splits.loaded, "steps": steps, "layout": layout}
     checked = make_config(Fitted, given, "fit")
-    with seeded(checked), advised(checked, path):
+    with ExitStack() as held:
+        if progress:
+            observers = [held.enter_context(displayed(checked.epochs)), *observers]
+        held.enter_context(seeded(checked))
+        held.enter_context(advised(checked, path))
         place(net, checked, join(checked.device))
         own = None if isinstance(optimizer, Mapping | Choice) else optimizer
         checked, steering = Steering.own(
@@ -169,12 +182,49 @@ def train(
         world.on_first(lambda: RunDir.check_new(path))  # before the work of loading data
     if splits is None:
         splits = load_splits(config)
-    with seeded(config), advised(config, path):
+    with by_config(), seeded(config), advised(config, path):
         net = build_network(config, splits, world)
         return _train(net, splits, config, path, resume, observers, started)
 
 
+class _Logged(Observer):
+    """An observer that logs the warnings of a training."""
+
+    @override
+    def warned(self, message: str) -> None:
+        _LOG.warning(message)
+
+
 def _train(
+    net: nn.Module,
+    splits: Splits,
+    settings: Settings,
+    out: Path | None,
+    resume: bool,
+    observers: Sequence[Observer],
+    started: float,
+    steering: Steering | None = None,
+) -> Result:
+    """Train with warnings logged, and with a word on how to go on after a signal."""
+    watching = [_Logged(), *observers]
+    try:
+        return _train_on(net, splits, settings, out, resume, watching, started, steering)
+    except Interrupted as error:
+        _LOG.warning(error)
+        raise
+    except KeyboardInterrupt:  # the second, or before the first step
+        if out is None:
+            raise
+        at_once = Interrupted(
+            f"Stopped at once; if {out} is there, it goes on from its last checkpoint with: "
+            f"{goes_on(settings, out)}",
+            signal.SIGINT,
+        )
+        _LOG.warning(at_once)
+        raise at_once from None
+
+
+def _train_on(
     net: nn.Module,
     splits: Splits,
     settings: Settings,

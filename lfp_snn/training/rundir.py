@@ -36,6 +36,7 @@ from lfp_snn.training.files import (
     write_json,
 )
 from lfp_snn.wholefiles import sync_folder
+from lfp_snn.wording import option
 
 __all__ = ["RunDir"]
 
@@ -63,18 +64,18 @@ class RunDir:
             str(path).encode()
         except UnicodeEncodeError as error:  # it could not be written into the report
             raise RunError(
-                f"{str(path)!a} is not UTF-8: name another directory with --out."
+                f"{str(path)!a} is not UTF-8: name another directory with {option('out')}."
             ) from error
         if path.exists():
             raise RunError(
                 f"{path} exists already and nothing is overwritten: name another directory with "
-                f"--out, or continue the run that is there with --resume."
+                f"{option('out')}, or continue the run that is there with {option('resume', True)}."
             )
         above = next(each for each in path.absolute().parents if each.exists())
         if not (above.is_dir() and os.access(above, os.W_OK)):
             raise RunError(
                 f"{path} cannot be made: {above} is no directory that can be written to; name "
-                f"another with --out."
+                f"another with {option('out')}."
             )
 
     @classmethod

@@ -18,6 +18,7 @@ from lfp_snn.training.guard import IN_A_ROW, Guard, told
 from lfp_snn.training.progress import Progress, tally
 from lfp_snn.training.steering import Steering, of_settings
 from lfp_snn.training.uploads import Uploads
+from lfp_snn.wording import setting
 
 __all__ = ["Stepping"]
 
@@ -36,7 +37,7 @@ class Stepping(ABC):
         if splits.train.is_regression and not learner.regresses:
             raise ConfigError(
                 "The samples have targets and no classes, which this learner or its reward cannot "
-                "learn; take learner.name=lfp with learner.reward.name=membrane_target."
+                f"learn; take {setting('learner.name', 'lfp')} with the reward membrane_target."
             )
         self.learner = learner
         self.splits = splits = held_on(splits, learner.device, asked=settings.on_device)

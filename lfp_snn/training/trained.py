@@ -26,6 +26,7 @@ from lfp_snn.training.files import read_json
 from lfp_snn.training.resume import data_identity
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.unpacking import DAMAGE
+from lfp_snn.wording import by_config
 
 __all__ = ["TrainedRun"]
 
@@ -149,7 +150,8 @@ class TrainedRun:
             )
         if streamed and hasattr(data, "storage"):
             data = data.model_copy(update={"storage": "streamed"})
-        return load(data.name, **data.options())
+        with by_config():
+            return load(data.name, **data.options())
 
     def classified(self, *, streamed: bool = False) -> Splits:
         """The data of the run, for callers that compare or explain classes.

@@ -43,7 +43,10 @@ def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
             state = "is saturated: its neurons fire at almost every step and tell little"
         else:
             continue
-        yield f"Layer {name!r} {state}; calibrate, or change model.scale."
+        yield (
+            f"Layer {name!r} {state}; calibrate, or scale its initial weights "
+            "(model.scale in a config)."
+        )
 
 
 def look_at_first(learner: Learner, samples: SampleSet) -> SampleSpikes:

@@ -124,7 +124,7 @@ def test_an_error_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None
 def test_ctrl_c_exits_with_130_and_says_how_to_go_on(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lfp_snn.cli.display import Display
+    from lfp_snn.training.display import Display
 
     def press(self: Display, report: Any) -> None:
         if report.step == 2:
@@ -347,26 +347,3 @@ def test_show_says_what_does_not_fit(cli: Cli, arguments: tuple[str, ...], probl
     result = cli("show", *arguments)
     assert result.exit_code == 2
     assert problem in result.stderr
-
-
-@pytest.mark.parametrize("model", ["lifcnn", "deepersnn", "lif_resnet", "lif_vgg", "layers"])
-def test_every_architecture_trains_from_a_config(cli: Cli, model: str) -> None:
-    small = [change for change in SMALL if "model." not in change and "epochs" not in change]
-    chosen = f"model={{name: {model}, width: 0.1}}"
-    config = "digits_layers" if model == "layers" else "digits"
-    changes = [] if model == "layers" else [chosen]
-    result = cli("train", config, *small, *changes, "epochs=1", "--out", "run")
-    assert result.exit_code == 0, result.output
-    assert "epoch 1/1" in result.output
-
-
-@pytest.mark.parametrize("reward", ["bounded_softmax", "sigmoid", "misclassification"])
-def test_every_reward_of_classes_trains_from_a_config(cli: Cli, reward: str) -> None:
-    result = cli("train", "digits", *SMALL, f"learner.reward.name={reward}", "--out", "run")
-    assert result.exit_code == 0, result.output
-
-
-@pytest.mark.parametrize("reward", ["membrane_target", "van_rossum", "scalar"])
-def test_rewards_that_take_targets_make_theirs_from_labels(cli: Cli, reward: str) -> None:
-    result = cli("train", "digits", *SMALL, f"learner.reward.name={reward}", "--out", "run")
-    assert result.exit_code == 0, result.output

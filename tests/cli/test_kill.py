@@ -22,7 +22,7 @@ PROGRAM = """
 import os, pathlib, resource, signal, sys
 import torch
 from lfp_snn.cli import main
-from lfp_snn.cli.display import Display
+from lfp_snn.training.display import Display
 
 torch.set_num_threads(2)
 step, harm = int(sys.argv.pop(1)), sys.argv.pop(1)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from lfp_snn.cli.display import Display
+from lfp_snn.data import load
+from lfp_snn.errors import DataError
+from lfp_snn.training.display import Display
 from tests.cli.conftest import SMALL, Cli
 
 TRAIN = ("train", "digits", *SMALL)
@@ -105,3 +107,10 @@ def test_a_second_ctrl_c_stops_at_once_and_says_how_to_go_on(
     monkeypatch.setattr(Display, "stepped", lambda self, report: None)
     resumed = cli(*result.stderr.strip().partition("lfp-snn ")[2].split())
     assert resumed.exit_code == 0, resumed.output
+
+
+def test_a_missing_folder_is_named_by_the_key_of_the_config(cli: Cli) -> None:
+    result = cli("train", "braille", "data.root=nowhere")
+    assert "name its folder with data.root" in result.stderr
+    with pytest.raises(DataError, match="name its folder with root"):
+        load("braille", root="nowhere")

@@ -29,7 +29,7 @@ def test_a_subset_of_some_classes_is_of_them() -> None:
 
 @pytest.mark.parametrize(
     ("classes", "message"),
-    [([1, "x"], "data.classes has 'x', but the classes are 0, 1"), ([1, 1], "more than once")],
+    [([1, "x"], "^classes has 'x', but the classes are 0, 1"), ([1, 1], "more than once")],
 )
 def test_wrong_names(classes: list[int | str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

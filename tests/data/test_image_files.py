@@ -123,7 +123,7 @@ def test_what_is_wrong_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none is missing: put images there in <class>/<file>"):
         data.load("images", tmp_path / "none")
     write_classes(tmp_path / "sizes")
-    with pytest.raises(DataError, match=r"pixels and .* give all one size with data\.side"):
+    with pytest.raises(DataError, match=r"pixels and .* give all one size with side"):
         data.load("images", tmp_path / "sizes")
     assert len(data.load("images", tmp_path / "sizes", side=8).train) > 0
     with pytest.raises(DataError, match="dark has no images in folders of their class"):

@@ -69,7 +69,7 @@ def test_a_sample_does_not_depend_on_its_batch(root: Path, encoding: str | dict[
 def test_a_code_that_does_not_fit_is_an_error(root: Path) -> None:
     with pytest.raises(ConfigError, match="step 12, but the last of T=5 steps is 4"):
         data.load("mnist", root=root, steps=5, encoding="latency")
-    with pytest.raises(ConfigError, match=r"data.encoding: .*threshold is 2"):
+    with pytest.raises(ConfigError, match=r"encoding: .*threshold is 2"):
         data.load("mnist", root=root, encoding={"name": "latency", "threshold": 2})
 
 

@@ -20,11 +20,11 @@ def test_unknown_names_give_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "key"),
     [
-        ("nmnist", {"steps": 0}, "data.steps"),
-        ("digits", {"steps": -1}, "data.steps"),
-        ("mnist", {"encoding": "morse"}, "data.encoding"),
-        ("digits", {"threshold": 0}, "data.threshold"),
-        ("nmnist", {"validation": 1.0}, "data.validation"),
+        ("nmnist", {"steps": 0}, "^steps: "),
+        ("digits", {"steps": -1}, "^steps: "),
+        ("mnist", {"encoding": "morse"}, "^encoding: "),
+        ("digits", {"threshold": 0}, "^threshold: "),
+        ("nmnist", {"validation": 1.0}, "^validation: "),
     ],
 )
 def test_values_out_of_range_name_the_key(name: str, options: dict[str, Any], key: str) -> None:

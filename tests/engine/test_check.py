@@ -100,16 +100,14 @@ def test_options_and_submodules_may_change() -> None:
         lfp.forward(x)
 
 
-def test_a_membrane_that_is_reset_at_each_step_is_at_rest_at_each() -> None:
+def test_a_membrane_that_is_reset_at_each_step_is_refused() -> None:
     def forward(m: Any, x: Tensor) -> Any:
         m.lif.reset_mem()
         m.last.reset_mem()
         return m.a(x)
 
-    net, x = strong(Net(forward)), trains(1, 3, 6)
-    spikes = TemporalLFP(net).forward(x[0])
-    assert spikes.any()
-    assert torch.equal(spikes, stepped(net, x))
+    with pytest.raises(NetworkError, match=r"begins at rest in every call .*reset_mem\(\)"):
+        TemporalLFP(strong(Net(forward)))
 
 
 # ---------------------------------------------------------------------------- refused

@@ -364,25 +364,6 @@ def test_sequences_of_several_lengths_and_a_forward_that_says_its_own() -> None:
         fixed.forward(currents(BATCH, 5), steps=4)
 
 
-def test_a_forward_that_rests_at_each_call_is_a_sequence_of_one_step() -> None:
-    """As the class of tutorial 6 is written, whose loop stands elsewhere."""
-
-    class Anew(Base):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            spk1, _ = self.lif1(self.fc1(x), self.lif1.init_leaky())
-            spk2, mem2 = self.lif2(self.fc2(spk1), self.lif2.init_leaky())
-            return spk2, mem2
-
-    net = exact(strong(Anew(), scale=0.8))
-    x = currents(BATCH, 5)
-    with torch.no_grad():
-        expected = net(x)[0]
-    lfp = TemporalLFP(net)
-    assert torch.equal(lfp.forward(x), expected[None])
-    with pytest.raises(ShapeError, match="loops over 1 steps itself"):
-        lfp.forward(x, steps=3)
-
-
 # ----------------------------------------------------------------------------- refused
 
 

@@ -401,10 +401,10 @@ def test_every_surrogate_is_a_step_forwards(name: SurrogateName) -> None:
 @pytest.mark.parametrize(
     ("learner", "message"),
     [
-        ({"name": "surrogate", "surrogate": "atn"}, r"learner.surrogate is 'atn', expected 'atan'"),
+        ({"name": "surrogate", "surrogate": "atn"}, r"'surrogate'\] is 'atn', expected 'atan'"),
         ({"name": "surrogate", "surrogate": "straight_through", "slope": 2.0}, "no slope to set"),
         ({"name": "surrogate", "loss_options": {"rate": 1.0}}, "ce_count_loss does not take"),
-        ({"name": "surrogate", "smoothing": 1.0}, "smoothing is 1.0, .*less than 1"),
+        ({"name": "surrogate", "smoothing": 1.0}, r"smoothing'\] is 1.0, .*less than 1"),
         ({"name": "ottt", "trace": 1.0}, "a number less than 1"),
         ({"name": "rstdp", "a_minus": 0.5}, "a number less than or equal to 0"),
         ({"name": "surogate"}, "did you mean surrogate"),

@@ -68,7 +68,7 @@ def test_silent_input_without_bias_is_an_error_and_changes_nothing() -> None:
     net: Any = build("mlp", (60,), 5, hidden=[])
     net[0] = nn.Linear(60, 5, bias=False)
     before = net[0].weight.clone()
-    with pytest.raises(NetworkError, match=r"'1'.*stays silent.*calibrate: null"):
+    with pytest.raises(NetworkError, match=r"'1'.*stays silent.*calibrate=None"):
         calibrate(TemporalLFP(net), make_batch(activity=0))
     assert torch.equal(net[0].weight, before)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,6 +27,7 @@ from lfp_snn.training import (
     Observer,
     StepReport,
     TensorBoardLogger,
+    WandbLogger,
     fit,
 )
 from tests.training.conftest import CLASSES, UNITS
@@ -164,3 +169,79 @@ def test_without_tensorboard_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("lfp_snn.errors.find_spec", lambda name: None)
     with pytest.raises(NetworkError, match=r"pip install 'lfp_snn\[tensorboard\]'"):
         TensorBoardLogger()
+
+
+class FakeRun:
+    """A run of Weights & Biases that keeps what it is given."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.id = options.get("id", "new")
+        self.options = options
+        self.logged: dict[int, dict[str, Any]] = {}
+        self.finished = False
+
+    def log(self, values: dict[str, Any], step: int) -> None:
+        assert step not in self.logged
+        self.logged[step] = values
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+@pytest.fixture
+def wandb_runs(monkeypatch: pytest.MonkeyPatch) -> list[FakeRun]:
+    """The runs that a module in the place of Weights & Biases was asked for."""
+    runs: list[FakeRun] = []
+
+    def init(**options: Any) -> FakeRun:
+        runs.append(FakeRun(options))
+        return runs[-1]
+
+    fake = ModuleType("wandb")
+    fake.__spec__ = ModuleSpec("wandb", None)
+    fake.init = init  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return runs
+
+
+def test_wandb_has_every_number(
+    wandb_runs: list[FakeRun], splits: Splits, settings: dict[str, Any]
+) -> None:
+    logger = WandbLogger("spikes", mode="offline")
+    assert wandb_runs == []
+    result = fit(new_net(), splits, observers=[logger], **settings)
+    (run,) = wandb_runs
+    assert run.options == {"project": "spikes", "mode": "offline"}
+    assert run.finished
+    assert list(run.logged) == [1, 2, 3, 4]
+    for metrics in result.metrics:
+        told = run.logged[metrics["epoch"]]
+        assert told["val_accuracy"] == metrics["val_accuracy"]
+        assert told["firing/1"] == metrics["firing"]["1"]
+    without = fit(new_net(), splits.train, observers=[WandbLogger("spikes")], **settings)
+    assert without.metrics[0]["val_accuracy"] is None
+    assert "val_accuracy" not in wandb_runs[1].logged[1]
+
+
+def test_wandb_goes_on_in_the_same_run(
+    wandb_runs: list[FakeRun], tmp_path: Path, splits: Splits, settings: dict[str, Any]
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        fit(new_net(), splits, out=run, observers=[WandbLogger("spikes"), Press()], **settings)
+    noted = json.loads((run / "wandb.json").read_text())
+    assert noted == {"id": "new", "logged": 2}
+    # As if it had been killed between the checkpoint of the second epoch and its line in the log.
+    (run / "wandb.json").write_text(json.dumps({"id": "abc", "logged": 1}))
+    fit(new_net(), splits, out=run, resume=True, observers=[WandbLogger("spikes")], **settings)
+    first, second = wandb_runs
+    assert first.options["dir"] == second.options["dir"] == str(run)
+    assert (second.options["id"], second.options["resume"]) == ("abc", "allow")
+    assert list(first.logged) == [1, 2]
+    assert list(second.logged) == [2, 3, 4]
+
+
+def test_without_wandb_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfp_snn.errors.find_spec", lambda name: None)
+    with pytest.raises(NetworkError, match=r"pip install 'lfp_snn\[wandb\]'"):
+        WandbLogger("spikes")

@@ -259,7 +259,7 @@ def test_nothing_is_overwritten(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").write_text("precious")
-    with pytest.raises(RunError, match="exists already.*--resume"):
+    with pytest.raises(RunError, match="exists already.* with out, or .* with resume=True"):
         fit(net, splits, out=tmp_path / "run", **settings)
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "mine"]
 
@@ -295,7 +295,7 @@ def test_a_signal_saves_and_resuming_gives_the_same_bits(
     handler = signal.getsignal(signum)
     kill = Stop(step, lambda: os.kill(os.getpid(), signum))
     net = nn.Sequential(nn.Dropout(0.1), *new_net())
-    with pytest.raises(Interrupted, match=f"step {step} .*--resume") as caught:
+    with pytest.raises(Interrupted, match=f"step {step} .*resume=True") as caught:
         fit(net, splits, out=run, observers=[kill], **settings)
     assert caught.value.signum == signum
     assert signal.getsignal(signum) is handler
@@ -362,7 +362,7 @@ def test_resuming_needs_the_run_and_its_settings(
 
 
 def test_unknown_settings_are_named(net: nn.Module, splits: Splits) -> None:
-    with pytest.raises(ConfigError, match="epoch is no known key, did you mean epochs"):
+    with pytest.raises(ConfigError, match="epoch is no known argument, did you mean epochs=3"):
         fit(net, splits, epoch=3)
 
 

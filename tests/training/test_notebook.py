@@ -67,19 +67,11 @@ def test_fit_shows_its_progress(
     assert last[8::6] == told
 
 
-def test_warnings_are_shown(
+def test_nothing_is_shown_where_no_progress_is_asked_for(
     kernel: Handle, net: nn.Module, splits: Splits, settings: dict[str, Any]
 ) -> None:
-    fit(net, splits.train, **{**settings, "epochs": 1})
-    assert "warning: Nothing validates" in kernel.shown[-1]
-
-
-def test_elsewhere_nothing_is_shown(
-    capsys: pytest.CaptureFixture[str], net: nn.Module, splits: Splits, settings: dict[str, Any]
-) -> None:
-    assert not in_notebook()
-    fit(net, splits, **{**settings, "epochs": 1})
-    assert capsys.readouterr().out == ""
+    fit(net, splits, progress=False, **{**settings, "epochs": 1})
+    assert kernel.shown == []
 
 
 def test_a_result_shows_itself(net: nn.Module, splits: Splits, settings: dict[str, Any]) -> None:

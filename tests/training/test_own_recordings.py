@@ -145,7 +145,7 @@ def test_an_index_moves_with_its_folder_or_is_pointed_elsewhere(
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     shutil.move(folder, moved / "mine")
-    with pytest.raises(DataError, match=r"is missing; .* data\.root"):
+    with pytest.raises(DataError, match=r"is missing; .* with root"):
         load("recordings", index=index, steps=3)
     pointed = load("recordings", root=moved / "mine", index=index, steps=3)
     shutil.move(index, moved / "index.json")

@@ -230,8 +230,9 @@ def test_what_is_not_finite_stops_with_the_layer_and_the_checkpoint(
         with pytest.raises(RunError) as caught:
             fit(new_net(), splits, out=run, **settings)
     assert str(caught.value) == (
-        f"{WHERE[where]} in epoch 2, step 10; lower optimizer.lr, raise learner.rule.eps, or pass "
-        f"over single steps with on_non_finite=skip. The last checkpoint, "
+        f"{WHERE[where]} in epoch 2, step 10; lower optimizer['lr'], raise "
+        f"learner['rule']['eps'], or pass over single steps with on_non_finite='skip'. The last "
+        f"checkpoint, "
         f"{run}/checkpoints/last.safetensors, is intact."
     )
     assert load_checkpoint(run / "checkpoints/last.safetensors")[1]["progress"]["step"] == 7
@@ -396,13 +397,13 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "learner", "advice"),
     [
-        (MemoryError(), {"name": "lfp"}, "or set learner.memory=chunked, which is full"),
+        (MemoryError(), {"name": "lfp"}, "or set learner={'memory': 'chunked'}, which is full"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"),
             {"name": "lfp", "memory": "chunked"},
-            "or set learner.chunk, which is null, to fewer steps",
+            "or set learner['chunk'], which is null, to fewer steps",
         ),
-        (torch.cuda.OutOfMemoryError("CUDA out of memory"), {"name": "surrogate"}, "or data.steps"),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), {"name": "surrogate"}, "or steps, or "),
     ],
 )
 def test_without_memory_it_is_said_what_to_make_smaller(

@@ -53,7 +53,7 @@ def read(path: Path, layout: Layout = AS_IT_IS) -> Events:
     events, _ = read_many(path)
     if events.recordings != 1:
         raise DataError(
-            f"{path} holds {events.recordings} recordings; train on such files with data.name=shd, "
+            f"{path} holds {events.recordings} recordings; train on such files as the dataset shd, "
             "or read them with lfp_snn.data.formats.hdf5.read_many"
         )
     return events

@@ -19,6 +19,7 @@ from lfp_snn.data.published.parts import FolderOptions, cut_parts, how_to_get
 from lfp_snn.data.published.split import tested
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.errors import DataError
+from lfp_snn.wording import setting
 
 _MILLISECOND = 1000
 
@@ -142,7 +143,7 @@ def find(root: Path, layout: Folders, description: Description) -> Found:
         if not folder.is_dir():
             raise DataError(
                 f"{folder} is missing: {expected}; put the recordings there, name another folder "
-                f"with data.root, or {how_to_get(description)}"
+                f"with {setting('data.root')}, or {how_to_get(description)}"
             )
         paths = sorted(
             path

@@ -18,6 +18,7 @@ from lfp_snn.data.sets import IntArray, Splits
 from lfp_snn.data.tree import open_tree
 from lfp_snn.errors import DataError
 from lfp_snn.unpacking import open_hdf5
+from lfp_snn.wording import setting
 
 _SECOND = 1_000_000
 _STEP_US = 1_000  # of S-MNIST
@@ -239,7 +240,7 @@ def _present(path: Path, description: Description) -> Path:
     if not path.is_file():
         raise DataError(
             f"{path} is missing: {path.parent} should hold {description.layout}; put it there, "
-            f"name another folder with data.root, or {how_to_get(description)}"
+            f"name another folder with {setting('data.root')}, or {how_to_get(description)}"
         )
     return path
 

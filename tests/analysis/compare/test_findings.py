@@ -118,6 +118,7 @@ def test_tables() -> None:
     assert dict(target_rows(results(ALIKE)))["lfp"].startswith("mean 3.0 s; each seed: 3.0, 3.0")
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_the_report_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     broken = learner("dfa", {}, failed={"seed 2": "killed by <SIGKILL>"})
     tuned = learner("ottt", {0: 0.8, 1: 0.82}, tuned=0.85, trials=8, values={"optimizer.lr": 0.01})

@@ -98,7 +98,7 @@ def test_the_report_has_every_number(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "results.json").read_text())
     assert found["runs"][0]["curves"]["magnitude"]["accuracies"] == [0.9, 0.88, 0.1]
     assert found["conclusions"] == list(pruned.conclusions())
-    assert (tmp_path / "figures" / "curves.png").stat().st_size > 0
+    assert (tmp_path / "figures" / "curves.svg").stat().st_size > 0
 
 
 def test_runs_that_differ_are_not_put_side_by_side() -> None:

@@ -1,20 +1,22 @@
-"""The display of a training: a line for each epoch, a bar on a terminal, a table at the end."""
+"""The display of a training: a line for each epoch, and a bar with the time left on a terminal.
+
+The command line and :func:`~lfp_snn.training.run.fit` show the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import TaskID
-from rich.table import Table
 
-from lfp_snn.cli.console import percent, time_bar, two_columns
-from lfp_snn.training import Observer, Result, StepReport
-from lfp_snn.training.observer import Watched
+from lfp_snn.console import percent, time_bar
+from lfp_snn.training.notebook import NotebookDisplay, in_notebook
+from lfp_snn.training.observer import Observer, StepReport, Watched
 
-__all__ = ["Display", "result_table"]
+__all__ = ["Display", "displayed"]
 
 
 class Display(Observer):
@@ -32,6 +34,7 @@ class Display(Observer):
         self._task: TaskID | None = None
         self._bar = time_bar(console)
         self._labels: Callable[[], Mapping[str, str]] = dict
+        self._keeps: Callable[[], bool] = lambda: True
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -41,8 +44,9 @@ class Display(Observer):
         self._bar.stop()
 
     def attached(self, training: Watched) -> None:
-        """Ask the training what its layers are called."""
+        """Ask the training what its layers are called, and whether it has a run directory."""
         self._labels = training.labels
+        self._keeps = lambda: training.folder is not None
 
     def started(self, report: StepReport) -> None:
         """Show the bar."""
@@ -80,13 +84,10 @@ class Display(Observer):
         self._best = max(self._best, val)
         return f"{train}  val {percent(val):>7}{'*' if better else ' '}"
 
-    def warned(self, message: str) -> None:
-        """Print the warning."""
-        self.console.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
-
     def stopping(self, signum: int) -> None:
         """Say that a signal asked to stop."""
-        self._print("stopping after this step, with everything saved; once more stops at once")
+        kept = "with everything saved" if self._keeps() else "with nothing saved, for want of out"
+        self._print(f"stopping after this step, {kept}; once more stops at once")
 
     def testing(self) -> None:
         """Say on the bar that the best weights are tested."""
@@ -97,6 +98,17 @@ class Display(Observer):
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def result_table(result: Result) -> Table:
-    """The table at the end of a training."""
-    return two_columns(result.rows())
+@contextmanager
+def displayed(epochs: int) -> Iterator[Observer]:
+    """The observer that shows a training in this process, as long as a ``with`` block lasts.
+
+    In a notebook that is a bar below the cell, elsewhere what the command line shows, on stderr.
+
+    Args:
+        epochs: the number of epochs that the settings ask for.
+    """
+    if in_notebook():
+        yield NotebookDisplay(epochs)
+        return
+    with Display(Console(stderr=True), epochs) as display:
+        yield display

@@ -1,4 +1,4 @@
-"""The output of the command line: shares, paths, plain tables, a bar with the time left."""
+"""Output on a console: shares, paths, plain tables, a bar with the time left."""
 
 from __future__ import annotations
 
