@@ -1,4 +1,4 @@
-"""Augmentation: random changes of recordings, for training only.
+"""Augmentation: random changes of recordings, to train on, or as copies that vote.
 
 Each step is a small description that a config can hold, `data.augment: [{name: flip, ...}]`. It
 takes one recording, after preprocessing and before binning, and random numbers of that recording
@@ -14,15 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from typing_extensions import override
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.geometry import inside, moved, rotated
+from lfp_snn.data.geometry import BoolArray, IntArray, inside, moved, rotated
 from lfp_snn.errors import ConfigError
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _MICROSECONDS = 1000  # in a millisecond
 
@@ -217,8 +213,7 @@ class CropTime(Augmentation):
     @override
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         begin = rng.uniform(0, 1 - self.share)
-        place = (events.t - events.t[0]) / max(1, int(events.t[-1] - events.t[0]))
-        return events.only((place >= begin) & (place < begin + self.share))
+        return events.only(inside(events, np.array([begin, 0, 0]), np.array([self.share, 1, 1])))
 
 
 @dataclass(frozen=True)
