@@ -3,6 +3,7 @@
 #   make test    installs, runs the tests
 #   make docs    builds the documentation as a site, into site/
 #   make notebooks  runs the tutorials
+#   make results  measures what docs/results.md has no record of yet, in the data of DATA
 #   make dist    builds sdist and wheel, and tries the wheel in an empty environment
 #   make triton  fetches Triton (1 GB), runs the tests of its kernels in its interpreter
 # ARGS is handed on:  make train ARGS="epochs=5"   make test ARGS="tests/analysis -x"
@@ -10,12 +11,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 CONFIG ?= configs/digits.yaml
+DATA   ?= datasets
 ARGS   ?=
 BIN    := $(VENV)/bin
 KERNELS := -k triton tests/backends tests/engine tests/benchmarks/test_device.py
 STAMP  := $(VENV)/.installed
 
-.PHONY: help train test test-all docs notebooks dist triton lint bench install venv clean
+.PHONY: help train test test-all docs notebooks results dist triton lint bench install venv clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -36,6 +38,10 @@ docs: $(VENV)/.docs
 
 notebooks: $(VENV)/.docs
 	$(BIN)/python -m tools.notebooks $(ARGS)
+
+# Stopped, it goes on where it was; what it lacks in the end, it says.
+results: install
+	$(BIN)/python -m tools.results measure --root $(DATA) $(ARGS)
 
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -29,7 +29,7 @@ from scipy.optimize import nnls
 
 from benchmarks.steps.contenders import Ours
 from benchmarks.steps.memory import measure_peaks
-from benchmarks.steps.problem import RULE, Network, Problem, synthetic
+from benchmarks.steps.problem import RULE, Network, NetworkProblem, synthetic
 from benchmarks.steps.timing import threads
 from lfp_snn.analysis.measures import work
 from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
@@ -66,7 +66,7 @@ class Point:
         return [self.neuron_steps, self.spikes, self.weights]
 
 
-def problems() -> list[tuple[Problem, bool]]:
+def problems() -> list[tuple[NetworkProblem, bool]]:
     """The grid of problems, and the ones that are left out of the fit."""
     mlps = [
         (Network("mlp", {"hidden": [width]}, batch), steps, density, 0.05)
@@ -90,7 +90,7 @@ def problems() -> list[tuple[Problem, bool]]:
     return found
 
 
-def measure(problem: Problem, held_out: bool, rounds: int, memory: bool) -> Point:
+def measure(problem: NetworkProblem, held_out: bool, rounds: int, memory: bool) -> Point:
     """Take the time of a step, count what it consists of, and measure its memory if asked to."""
     ours = Ours()
     ours.prepare(problem)

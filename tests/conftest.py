@@ -36,10 +36,35 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Encoded data is kept for the session and neither found from before nor left behind."""
+    """Encoded data is kept for the session and neither found from before nor left behind.
+
+    The processes of one session share it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LFP_SNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("LFP_SNN_CACHE", str(root / "encoded"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kinds_of_figures() -> Iterator[dict[str, tuple[str, ...]]]:
+    """Figures are drawn once, as the SVG of their page: PNG and PDF take four times as long."""
+    from lfp_snn.analysis import style
+
+    kinds = style._METADATA
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "_METADATA", {"svg": kinds["svg"]})
+        yield kinds
+
+
+@pytest.fixture
+def every_kind_of_figure(
+    kinds_of_figures: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures as users get them, in every kind of file."""
+    monkeypatch.setattr("lfp_snn.analysis.style._METADATA", kinds_of_figures)
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,8 @@ def relinked(markdown: str, source: str, page: str) -> str:
         elif target.startswith("docs/"):
             target = target.removeprefix("docs/")
             target = re.sub(r"\.ipynb$", ".md", target)
+        elif target.startswith("lfp_snn/"):  # a package: its page of the reference
+            target = f"api/{target.removeprefix('lfp_snn/').replace('/', '-')}.md"
         else:
             return found[0]
         return f"]({posixpath.relpath(target, posixpath.dirname(page) or '.')}{found[2] or ''})"

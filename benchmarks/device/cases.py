@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import snntorch as snn
 import torch
-from torch import Tensor, nn
+from torch import nn
+from typing_extensions import override
 
+from benchmarks.steps.problem import Problem
 from lfp_snn.spikes import Spikes
 
-__all__ = ["CASES", "LAYERS", "DeviceCase"]
+__all__ = ["CASES", "LAYERS", "CaseProblem", "DeviceCase"]
 
 
 def _lif(*, output: bool = False) -> snn.Leaky:
@@ -89,16 +92,36 @@ class DeviceCase:
             torch.manual_seed(0)
             return self.build()
 
-    def given(self, device: torch.device) -> tuple[Spikes, Tensor]:
-        """Spike trains and labels, the same every time."""
+    def pose(self) -> CaseProblem:
+        """The problem of this case, the same every time."""
         draw = torch.Generator().manual_seed(0)
         active = torch.rand(self.steps, self.batch, *self.shape, generator=draw) < self.density
         labels = torch.randint(self.classes, (self.batch,), generator=draw)
-        return Spikes.from_dense(active).to(device), labels.to(device)
+        source = f"independent spikes with probability {self.density:g}"
+        return CaseProblem(Spikes.from_dense(active), labels, source, self)
 
     def small(self) -> DeviceCase:
         """The case with few samples and steps, to see that it runs."""
         return replace(self, steps=3, batch=2)
+
+
+@dataclass(frozen=True, eq=False)
+class CaseProblem(Problem):
+    """A problem on the network of a case.
+
+    Args:
+        case: the case.
+    """
+
+    case: DeviceCase
+
+    @override
+    def build(self) -> nn.Sequential:
+        return self.case.network()
+
+    @override
+    def facts(self) -> dict[str, Any]:
+        return {"case": self.case.name} | super().facts()
 
 
 CASES = (

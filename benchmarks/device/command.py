@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,12 @@ from rich.table import Table
 
 from benchmarks.device.cases import CASES, LAYERS, DeviceCase
 from benchmarks.device.contenders import CONTENDERS
+from benchmarks.device.figures import growth_of_layers
 from benchmarks.device.measure import DeviceRow, measure_epoch, measure_row
-from benchmarks.steps.device import measure_roof, require
+from benchmarks.device.roof import Roof, measure_roof, require
+from benchmarks.steps.timing import threads
+from lfp_snn.analysis.machine import machine
+from lfp_snn.analysis.style import save
 from lfp_snn.training.files import write_json
 
 __all__ = ["DeviceSession", "counted_table", "main"]
@@ -45,10 +49,11 @@ class DeviceSession:
         self.small = small
         self.rounds = 2 if small else rounds
         self.console = console
+        self._roof: Roof | None = None
         on_cuda = device.type == "cuda"
         self.record: dict[str, Any] = {
             "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
-            "versions": {name: metadata.version(name) for name in ("torch", "snntorch")},
+            "machine": machine(),
             "small": small,
         }
 
@@ -67,20 +72,36 @@ class DeviceSession:
         self.console.print(f"pytest -m cuda: {' '.join(last)}", highlight=False)
         self.write("tests", {"code": done.returncode, "output": done.stdout[-20_000:]})
 
-    def roof(self) -> None:
-        """What the device does on a copy and on products."""
-        roof = measure_roof(self.device, size=64 if self.small else 8192)
-        self.write("roof", {"bandwidth": roof.bandwidth, "arithmetic": roof.arithmetic})
+    def roof(self) -> Roof:
+        """What the device does on a copy and on products, measured once."""
+        if self._roof is None:
+            size = 64 if self.small else (8192 if self.device.type == "cuda" else 2048)
+            self._roof = measure_roof(self.device, size=size)
+            self.write("roof", asdict(self._roof))
+            done = [f"{name} {each / 1e9:,.0f}" for name, each in self._roof.arithmetic.items()]
+            copy = f"{self._roof.bandwidth / 1e9:,.0f} GB/s"
+            self.console.print(f"roof: a copy {copy}, products {', '.join(done)} GFLOP/s")
+        return self._roof
 
-    def rows(self, part: str, cases: Sequence[DeviceCase]) -> None:
+    def layers(self, widest: int) -> None:
+        """Every contender on one linear layer and its neurons, over their number."""
+        cases = [case for case in LAYERS if case.shape[0] <= widest]
+        found = self.rows("layers", cases[:1] if self.small else cases)
+        if self.out is not None:
+            save(growth_of_layers(found), self.out, "device-layers")
+
+    def rows(self, part: str, cases: Sequence[DeviceCase]) -> list[DeviceRow]:
         """Every contender on every case."""
         found: list[DeviceRow] = []
+        roof = self.roof()
         for case in cases:
             given = case.small() if self.small else case
             for make in CONTENDERS:
-                found.append(measure_row(given, make, self.device, self.rounds))
+                peaks = not self.small
+                found.append(measure_row(given, make, self.device, self.rounds, roof, peaks=peaks))
                 self.write(part, [each.record() for each in found])
             self.console.print(_rows_table(case.name, [r for r in found if r.case == case.name]))
+        return found
 
     def epochs(self) -> None:
         """Epochs of ``fit``."""
@@ -122,11 +143,19 @@ def counted_table(cases: Sequence[DeviceCase]) -> Table:
 
 
 def _rows_table(title: str, rows: Sequence[DeviceRow]) -> Table:
-    table = Table("", "ms", "MiB", "", title=title)
+    table = Table("", "ms", "MiB", "GB moved", "GFLOP", "roofline [ms]", "", title=title)
     for each in rows:
-        ms = "-" if each.median is None else f"{1e3 * each.median:.2f}"
-        peak = "-" if each.peak is None else f"{each.peak / 2**20:.0f}"
-        table.add_row(each.contender, ms, peak, each.why or "")
+        figures = (
+            (each.median, 1e3, ".2f"),
+            (each.peak, 2**-20, ".0f"),
+            (each.moved, 1e-9, ".2f"),
+            (each.operations, 1e-9, ".1f"),
+            (each.least, 1e3, ".2f"),
+        )
+        cells = [
+            "-" if value is None else f"{value * unit:{kind}}" for value, unit, kind in figures
+        ]
+        table.add_row(each.contender, *cells, each.why or "")
     return table
 
 
@@ -138,6 +167,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="few samples, to see that it runs")
     parser.add_argument("--tests", action="store_true", help="run pytest -m cuda before")
     parser.add_argument("--rounds", type=int, default=20, help="timed steps of each row")
+    parser.add_argument(
+        "--widest", type=int, default=16384, help="neurons of the widest layer that is measured"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="threads on the CPU, for everyone")
     parser.add_argument("--out", type=Path, help="folder for device.json")
     given = parser.parse_args(words)
     unknown = [each for each in given.parts if each not in PARTS]
@@ -149,13 +182,12 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     if given.tests:
         session.tests()
-    session.roof()
-    small = given.small
     kinds = {
         "counts": session.counts,
         "table": lambda: session.rows("table", CASES),
-        "layers": lambda: session.rows("layers", LAYERS[:1] if small else LAYERS),
+        "layers": lambda: session.layers(given.widest),
         "epochs": session.epochs,
     }
-    for part in given.parts or PARTS:
-        kinds[part]()
+    with threads(given.threads):
+        for part in given.parts or PARTS:
+            kinds[part]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from benchmarks.device.cases import DeviceCase
-from benchmarks.device.contenders import DeviceContender
-from benchmarks.steps.device import timed
+from benchmarks.device.roof import Roof, timed
+from benchmarks.device.traffic import Traffic, counting_operations
+from benchmarks.steps.contenders import Contender
+from benchmarks.steps.memory import measure_peaks
 from lfp_snn.data import ImageSet, SpikeSet, Splits
 from lfp_snn.data.binning import Binned
 from lfp_snn.data.encoders import Constant, Encoder
@@ -33,7 +35,11 @@ class DeviceRow:
         case: the name of the case.
         contender: the title of the contender.
         seconds: the seconds of each timed step; none where it did not run.
-        peak: the bytes at the peak above weights, gradients, optimizer and input; None on the CPU.
+        peak: the bytes at the peak above weights, gradients, optimizer and input; None where it
+            was not measured.
+        moved: the bytes that the calls of a step move; None where torch does not see them.
+        operations: the floating point operations of its products; None as for ``moved``.
+        least: the least seconds that the roof of the device allows for these.
         why: the reason why it did not run, or not as a graph.
     """
 
@@ -41,6 +47,9 @@ class DeviceRow:
     contender: str
     seconds: tuple[float, ...] = ()
     peak: int | None = None
+    moved: int | None = None
+    operations: int | None = None
+    least: float | None = None
     why: str | None = None
 
     @property
@@ -54,32 +63,60 @@ class DeviceRow:
 
 
 def measure_row(
-    case: DeviceCase, make: Callable[[], DeviceContender], device: torch.device, rounds: int
+    case: DeviceCase,
+    make: Callable[[], Contender],
+    device: torch.device,
+    rounds: int,
+    roof: Roof,
+    *,
+    peaks: bool = True,
 ) -> DeviceRow:
     """Measure one contender; nothing of it is left behind.
 
     What fails (a peer that does not run there, memory that runs out) is a row that says why.
+
+    Args:
+        case: the case.
+        make: makes the contender.
+        device: the device to run on.
+        rounds: the number of timed steps.
+        roof: the roof of the device.
+        peaks: whether to measure the peak on the CPU too, which takes a process of its own.
     """
     contender = make()
     title, missing = contender.title, contender.available()
+    on_cuda = device.type == "cuda"
+    if missing is None and contender.way == "graph" and not on_cuda:
+        missing = "a CUDA graph takes a CUDA device"
     if missing is not None:
         return DeviceRow(case.name, title, why=missing)
-    on_cuda = device.type == "cuda"
+    problem = case.pose()
     _forget(device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of peers; why a step is no graph is in the row
-            step = contender.prepare(case, device)
-            for _ in range(WARMUP + 1):
-                step()
-            seconds = tuple(timed(step, device, rounds))
-        peak = torch.cuda.max_memory_allocated(device) - contender.held() if on_cuda else None
-        return DeviceRow(case.name, title, seconds, peak, contender.reason)
+            contender.prepare(problem, device)
+            contender.step()  # kernels are compiled, the optimizer's state is made
+            with Traffic() as traffic, counting_operations() as counter:
+                contender.step()  # call by call, also where it is captured later
+            for _ in range(WARMUP - 1):
+                contender.step()
+            seconds = tuple(timed(contender.step, device, rounds))
+        row = DeviceRow(case.name, title, seconds, why=contender.reason)
+        if contender.seen:
+            work = traffic.bytes, int(counter.get_total_flops())
+            least = roof.seconds(*work, contender.precision)
+            row = replace(row, moved=work[0], operations=work[1], least=least)
+        if on_cuda:
+            peak = torch.cuda.max_memory_allocated(device) - contender.held()
+            return replace(row, peak=peak)
+        if peaks:
+            return replace(row, peak=measure_peaks(problem, [make]).bytes.get(contender.name))
+        return row
     except RuntimeError as error:
         return DeviceRow(case.name, title, why=str(error).strip().partition("\n")[0])
     finally:
         del contender
-        step = None  # type: ignore[assignment]
         _forget(device)
 
 

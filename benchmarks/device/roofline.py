@@ -21,10 +21,11 @@ import torch
 from torch import nn
 
 from benchmarks.device.cases import DeviceCase
-from benchmarks.steps.device import Traffic, counting_operations
+from benchmarks.device.traffic import Traffic, counting_operations
+from lfp_snn.backends import packed
 from lfp_snn.backends import precision as precisions
 from lfp_snn.backends.precision import Precision
-from lfp_snn.backends.triton import scan
+from lfp_snn.backends.triton import launch
 from lfp_snn.engine import TemporalLFP, network
 from lfp_snn.rewards import RateCoded
 
@@ -126,8 +127,8 @@ def count(
         x = torch.empty(case.steps, case.batch, *case.shape, dtype=torch.bool, device=device)
         labels = torch.empty(case.batch, dtype=torch.int64, device=device)
     else:
-        spikes, labels = case.given(device)
-        x = spikes.dense(torch.bool)
+        problem = case.pose()
+        x, labels = problem.x.dense(torch.bool).to(device), problem.labels.to(device)
     lfp.to(device)
     with _as_on_cuda(lfp, device):
         lfp.forward(x, record=False)  # the network is traced there, once
@@ -148,16 +149,10 @@ def _as_on_cuda(lfp: TemporalLFP, device: torch.device) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(mock.patch.object(type(lfp), "backend", "triton"))
         if device.type == "meta":
-            for where in (network, precisions):
+            for where in (network, precisions, packed):
                 held.enter_context(mock.patch.object(where, "unavailable", return_value=None))
             held.enter_context(
                 mock.patch.object(precisions, "_has_tensor_cores", return_value=True)
             )
-            held.enter_context(mock.patch.object(scan, "_launch", _note_launch))
+            held.enter_context(mock.patch.object(launch, "start"))
         yield
-
-
-def _note_launch(_kernel: object, _columns: int, *arguments: object, **_: object) -> None:
-    """Stands in the place of a launch, of which observers hear."""
-    for tell in scan.observers:
-        tell([each for each in arguments if isinstance(each, torch.Tensor)])

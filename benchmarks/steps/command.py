@@ -56,10 +56,6 @@ def measure(
     ] = Path("datasets"),
     rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each contender.")] = 9,
     threads: Annotated[int, typer.Option(min=1, help="Threads for everyone.")] = 2,
-    device: Annotated[
-        str | None,
-        typer.Option(help="Measure our step on this device (cuda, cpu) beside its roofline."),
-    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for bench.json and plots.")] = None,
 ) -> None:
     """Measure a training step, ours and those of other toolkits, side by side."""
@@ -72,9 +68,6 @@ def measure(
     if out is not None:
         _make(out)
     chosen, quantities = parts or [], sweep or []
-    if device is not None:
-        _on_device(device, root, 1 if quick else rounds, quick, threads, out, console)
-        return
     if everything:
         chosen, quantities = _everything(root), list(Quantity)
     elif not chosen and not quantities:
@@ -107,42 +100,6 @@ def measure(
         return
     for claim in suite.results.claims():
         console.print(str(claim), highlight=False, soft_wrap=True)
-
-
-def _on_device(
-    name: str,
-    root: Path,
-    rounds: int,
-    quick: bool,
-    threads: int,
-    out: Path | None,
-    console: Console,
-) -> None:
-    """Measure our step on one device, on every backend that can run there."""
-    import torch
-
-    from benchmarks.steps import timing
-    from benchmarks.steps.device import measure_network, measure_roof, require
-    from benchmarks.steps.suite import Suite
-    from benchmarks.steps.tables import device_table, machine_lines
-    from lfp_snn.training.files import write_json
-
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise RunError(f"There is no kind of device '{name}'; expected cuda or cpu.") from error
-    require(device)
-    with timing.threads(threads):
-        suite = Suite(root, rounds, quick, lambda _: None, lambda _: None)
-        console.print(machine_lines(suite.results.machine), highlight=False, soft_wrap=True)
-        roof = measure_roof(device, size=64 if quick else 4096)
-        record = {}
-        for network in suite.networks:
-            steps = measure_network(suite.problem(network), device, roof, rounds)
-            console.print(device_table(network, device.type, steps), highlight=False)
-            record[network] = [each.record() for each in steps]
-    if out is not None:
-        write_json(out / "bench-device.json", {"device": str(device), "steps": record})
 
 
 def _everything(root: Path) -> list[MeasuredPart]:

@@ -1,17 +1,23 @@
-"""Contenders: the interface of the toolkits that are measured, and ours."""
+"""Contenders: the interface of the toolkits that are measured, on any device, and ours."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from benchmarks.steps.problem import RULE, Problem
+from lfp_snn.backends.precision import Precision
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.graphed import GraphedStep
 from lfp_snn.rewards import RateCoded
+from lfp_snn.spikes import Spikes
 
 __all__ = [
+    "CPU",
     "LEARNING_RATE",
     "OURS",
     "Contender",
@@ -19,24 +25,60 @@ __all__ = [
     "OursChunked",
     "OursOnTorch",
     "OursOnline",
+    "Way",
+    "bytes_of",
 ]
+
+#: How a step is run: call by call, as a CUDA graph, or call by call under AMP in bfloat16.
+Way = Literal["eager", "graph", "amp"]
+CPU = torch.device("cpu")
 
 OURS = "lfp_snn, events"  # what the ratios refer to
 LEARNING_RATE = 1e-7  # weights, and with them firing rates, stay as they are
 
 
 class Contender(ABC):
-    """The base of contenders: one way to make a training step, made fresh for each problem."""
+    """The base of contenders: one way to make a training step, made fresh for each problem.
+
+    Args:
+        way: how a step is run.
+    """
 
     name: str
+    net: nn.Module
+    given: int  # the bytes of the input and of its labels
+    #: The precision of most products, by which the arithmetic of a device counts.
+    precision: Precision = "tf32"
+    #: Does torch see all calls of a step? It does not see kernels on lists of events.
+    seen = True
+
+    def __init__(self, way: Way = "eager") -> None:
+        self.way = way
+        self.graphed: GraphedStep[Any] | None = None
+        if way == "amp":
+            self.precision = "bf16"
+
+    @property
+    def title(self) -> str:
+        """The name and the way."""
+        return f"{self.name}, {self.way}"
+
+    @property
+    def reason(self) -> str | None:
+        """The reason why a step is no graph, where it was to be one."""
+        return None if self.graphed is None or self.way != "graph" else self.graphed.reason
+
+    def held(self) -> int:
+        """The bytes of weights, gradients, the optimizer's state and the input."""
+        return 4 * sum(parameter.nbytes for parameter in self.net.parameters()) + self.given
 
     def available(self) -> str | None:
         """The reason why the contender cannot run here; None if it can."""
         return None
 
     @abstractmethod
-    def prepare(self, problem: Problem) -> None:
-        """Take up network, weights and input; not timed."""
+    def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
+        """Take up network, weights and input on a device; not timed."""
 
     @abstractmethod
     def step(self) -> None:
@@ -53,10 +95,13 @@ class Ours(Contender):
     name = OURS
     backend = "events"
 
-    def prepare(self, problem: Problem) -> None:
+    def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
         """Take the spikes as the loader yields them."""
-        self.x, self.labels = problem.x, problem.labels
-        self.lfp = TemporalLFP(problem.build(), RULE, backend=self.backend)
+        self.x, self.labels = problem.x.to(device), problem.labels.to(device)
+        self.given = bytes_of(self.x, self.labels)
+        self.net = problem.build().to(device)
+        self.lfp = TemporalLFP(self.net, RULE, backend=self.backend)
+        self.seen = self.backend != "events"
         self.reward = RateCoded()
         self.optimizer = torch.optim.Adam(self.lfp.parameters(), lr=LEARNING_RATE, fused=True)
 
@@ -78,9 +123,9 @@ class OursChunked(Ours):
     name = "lfp_snn, chunked"
     VARIABLE = "LFP_SNN_BENCH_CHUNK"  # read in the process that measures
 
-    def prepare(self, problem: Problem) -> None:
+    def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
         """Take the spikes as the loader yields them."""
-        super().prepare(problem)
+        super().prepare(problem, device)
         chunk = int(os.environ.get(self.VARIABLE, 0)) or None
         self.lfp = TemporalLFP(
             self.lfp.net, RULE, backend=self.backend, memory="chunked", chunk=chunk
@@ -106,3 +151,8 @@ class OursOnTorch(Ours):
 
     name = "lfp_snn, torch"
     backend = "torch"
+
+
+def bytes_of(x: Spikes, labels: torch.Tensor) -> int:
+    """The bytes of a batch as it is stored."""
+    return x.indptr.nbytes + x.indices.nbytes + labels.nbytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ class Peaks:
         return {**self.facts, "bytes": self.bytes, "left_out": self.left_out}
 
 
-def measure_peaks(problem: Problem, kinds: Sequence[type[Contender]]) -> Peaks:
+def measure_peaks(problem: Problem, makes: Sequence[Callable[[], Contender]]) -> Peaks:
     """Measure every contender in a fresh process.
 
     There, kernels are loaded on a tiny problem (compiling them takes memory that no step needs),
@@ -60,32 +60,32 @@ def measure_peaks(problem: Problem, kinds: Sequence[type[Contender]]) -> Peaks:
     peaks: dict[str, int] = {}
     left_out: dict[str, str] = {}
     payload = pickle.dumps(problem)
-    for kind in kinds:
-        reason = kind().available() or _unsupported()
+    for make in makes:
+        name, reason = make().name, make().available() or _unsupported()
         if reason is None:
             try:
-                peaks[kind.name] = _in_fresh_process(kind, payload)
+                peaks[name] = _in_fresh_process(make, payload)
                 continue
             except BrokenProcessPool:
                 reason = "its process was killed, as where memory runs out"
-        left_out[kind.name] = reason
+        left_out[name] = reason
     return Peaks(problem.facts(), peaks, left_out)
 
 
-def _in_fresh_process(kind: type[Contender], payload: bytes) -> int:
+def _in_fresh_process(make: Callable[[], Contender], payload: bytes) -> int:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_peak, kind, payload, torch.get_num_threads()).result()
+        return pool.submit(_peak, make, payload, torch.get_num_threads()).result()
 
 
-def _peak(kind: type[Contender], payload: bytes, number: int) -> int:
+def _peak(make: Callable[[], Contender], payload: bytes, number: int) -> int:
     """Measure the peak, in the fresh process."""
     torch.set_num_threads(number)
     problem: Problem = pickle.loads(payload)
     steps, batch = TINY
     x = problem.x[:batch].dense()[:steps]
     tiny = replace(problem, x=type(problem.x).from_dense(x), labels=problem.labels[:batch])
-    _run(kind, tiny, 1)
-    contender = kind()
+    _run(make, tiny, 1)
+    contender = make()
     contender.prepare(problem)
     del problem, tiny, x, payload
     _give_back()
@@ -96,8 +96,8 @@ def _peak(kind: type[Contender], payload: bytes, number: int) -> int:
     return _status("VmHWM") - before
 
 
-def _run(kind: type[Contender], problem: Problem, steps: int) -> None:
-    contender = kind()
+def _run(make: Callable[[], Contender], problem: Problem, steps: int) -> None:
+    contender = make()
     contender.prepare(problem)
     for _ in range(steps):
         contender.step()

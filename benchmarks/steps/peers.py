@@ -7,23 +7,74 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import snntorch as snn
 import torch
 from snntorch import functional as snn_functional
 from torch import Tensor, nn
+from typing_extensions import override
 
-from benchmarks.steps.contenders import LEARNING_RATE, Contender
+from benchmarks.steps.contenders import CPU, LEARNING_RATE, Contender
 from benchmarks.steps.problem import RULE, Problem
+from lfp_snn import make_graphed
 from lfp_snn.learners.unrolled import rest
 
-__all__ = ["LfProp", "SnnTorch", "SpikingJelly", "missing", "translated"]
+__all__ = ["LfProp", "SnnTorch", "SpikingJelly", "missing"]
 
 
-class SnnTorch(Contender):
+class _Surrogate(Contender):
+    """Backpropagation through time with a surrogate gradient, on a dense input, and Adam."""
+
+    @override
+    def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
+        """Take the dense input."""
+        self.x, self.labels = problem.x.to(device).dense(), problem.labels.to(device)
+        self.given = self.x.nbytes + self.labels.nbytes
+        self.net = self.build(problem).to(device).train()
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
+        if self.way == "graph":
+            self.graphed = make_graphed(self._learn, self.optimizer)
+
+    @override
+    def step(self) -> None:
+        """Backpropagation through time."""
+        (self.graphed or self._learn)(self.x, self.labels)
+
+    def _learn(self, x: Tensor, labels: Tensor) -> None:
+        self.optimizer.zero_grad()
+        cast = torch.autocast(x.device.type, torch.bfloat16) if self.way == "amp" else nullcontext()
+        with cast:
+            loss = self.loss(x, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    @override
+    def firing(self) -> tuple[float, ...]:
+        """The mean spikes of a forward pass."""
+        return _firing(self.net, self.neurons(), lambda: self.forward(self.x))
+
+    @abstractmethod
+    def build(self, problem: Problem) -> nn.Module:
+        """The network in its own form."""
+
+    @abstractmethod
+    def neurons(self) -> type:
+        """The class of its neurons."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """The output spikes ``[T, B, C]``, from rest."""
+
+    @abstractmethod
+    def loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a forward pass."""
+
+
+class SnnTorch(_Surrogate):
     """snntorch: the network stepped over T, arctan surrogate, cross-entropy of the spike counts.
 
     The step is that of snntorch's tutorials, but only the states of this network are reset, where
@@ -32,34 +83,27 @@ class SnnTorch(Contender):
 
     name = "snntorch, BPTT"
 
-    def prepare(self, problem: Problem) -> None:
-        """Take the dense input."""
-        self.x, self.labels = problem.x.dense(), problem.labels
-        self.net = problem.build()  # Leaky's surrogate is the arctan unless told otherwise
-        self.loss = snn_functional.ce_count_loss()
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
+    @override
+    def build(self, problem: Problem) -> nn.Module:
+        return problem.build()  # Leaky's surrogate is the arctan unless told otherwise
 
-    def step(self) -> None:
-        """Backpropagation through time."""
-        loss: Tensor = self.loss(self._forward(), self.labels)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+    @override
+    def neurons(self) -> type:
+        kind: type = snn.Leaky
+        return kind
 
-    def firing(self) -> tuple[float, ...]:
-        """The mean spikes over T of a forward pass."""
-        return _firing(self.net, snn.Leaky, self._forward)
-
-    def _forward(self) -> Tensor:
+    @override
+    def forward(self, x: Tensor) -> Tensor:
         rest(self.net)
-        recorded = []
-        for frame in self.x:
-            spikes, _ = self.net(frame)
-            recorded.append(spikes)
-        return torch.stack(recorded)
+        return torch.stack([self.net(frame)[0] for frame in x])
+
+    @override
+    def loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        loss: Tensor = snn_functional.ce_count_loss()(self.forward(x), labels)
+        return loss
 
 
-class SpikingJelly(Contender):
+class SpikingJelly(_Surrogate):
     """SpikingJelly in multi-step mode: each layer takes all of T at once.
 
     Its neuron has the same decay, threshold and reset by subtraction, and leaves the reset out of
@@ -69,33 +113,28 @@ class SpikingJelly(Contender):
 
     name = "SpikingJelly, BPTT"
 
+    @override
     def available(self) -> str | None:
         """Whether the parts used here import."""
         return missing("spikingjelly.activation_based.layer")
 
-    def prepare(self, problem: Problem) -> None:
-        """Translate the network, and take the dense input."""
-        self.functional: Any = _load("spikingjelly.activation_based.functional")
-        self.neuron: Any = _lif_node()
-        self.x, self.labels = problem.x.dense(), problem.labels
-        self.net = translated(problem.build())
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
+    @override
+    def build(self, problem: Problem) -> nn.Module:
+        return _translated(problem.build())
 
-    def step(self) -> None:
-        """Backpropagation through time."""
-        loss = nn.functional.cross_entropy(self._forward().sum(0), self.labels)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+    @override
+    def neurons(self) -> type:
+        return _lif_node()
 
-    def firing(self) -> tuple[float, ...]:
-        """The mean spikes of a forward pass."""
-        return _firing(self.net, self.neuron, self._forward)
-
-    def _forward(self) -> Tensor:
-        self.functional.reset_net(self.net)
-        spikes: Tensor = self.net(self.x)
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        _load("spikingjelly.activation_based.functional").reset_net(self.net)
+        spikes: Tensor = self.net(x)
         return spikes
+
+    @override
+    def loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(self.forward(x).sum(0), labels)
 
 
 class LfProp(Contender):
@@ -113,14 +152,15 @@ class LfProp(Contender):
             "lfprop.rewards.reward_functions"
         )
 
-    def prepare(self, problem: Problem) -> None:
+    def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
         """Wrap each synapse and its neurons in a layer of its kind, and take the dense input."""
         propagator = _load("lfprop.propagation.propagator_snn")
         rewards = _load("lfprop.rewards.reward_functions")
-        self.x, self.labels = problem.x.dense(), problem.labels
-        self.net = nn.Sequential(*_spiking_layers(problem.build()))
+        self.x, self.labels = problem.x.to(device).dense(), problem.labels.to(device)
+        self.given = self.x.nbytes + self.labels.nbytes
+        self.net = nn.Sequential(*_spiking_layers(problem.build())).to(device)
         self.composite = propagator.LFPSNNEpsilonComposite(epsilon=RULE.eps)
-        self.reward = rewards.SnnCorrectClassRewardSpikesRateCoded("cpu")
+        self.reward = rewards.SnnCorrectClassRewardSpikesRateCoded(str(device))
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
@@ -145,7 +185,7 @@ class LfProp(Contender):
         return torch.stack([net(frame)[0] for frame in x])
 
 
-def translated(net: nn.Sequential) -> nn.Sequential:
+def _translated(net: nn.Sequential) -> nn.Sequential:
     """A network in SpikingJelly's own form, in multi-step mode, with the same weights."""
     own = nn.Sequential(*map(_translate, net))
     _load("spikingjelly.activation_based.functional").set_step_mode(own, "m")
@@ -189,9 +229,10 @@ def _translate(module: nn.Module) -> nn.Module:
     return new
 
 
-def _lif_node() -> Any:
+def _lif_node() -> type:
     """SpikingJelly's leaky neuron."""
-    return _load("spikingjelly.activation_based.neuron").LIFNode
+    kind: type = _load("spikingjelly.activation_based.neuron").LIFNode
+    return kind
 
 
 def _load(module: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lfp_snn.data import Batch, Loader, load
 from lfp_snn.engine import TemporalLFP
@@ -18,7 +20,16 @@ from lfp_snn.rules import Epsilon
 from lfp_snn.spikes import Spikes
 from lfp_snn.training import calibrate
 
-__all__ = ["NETWORKS", "RULE", "Network", "Problem", "pose", "recorded", "synthetic"]
+__all__ = [
+    "NETWORKS",
+    "RULE",
+    "Network",
+    "NetworkProblem",
+    "Problem",
+    "pose",
+    "recorded",
+    "synthetic",
+]
 
 SENSOR = (2, 34, 34)  # of N-MNIST and DVS-digits
 CLASSES = 10
@@ -45,34 +56,26 @@ NETWORKS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """A problem that every contender gets.
+class Problem(ABC):
+    """A problem that every contender gets: a network, its weights, and one batch.
 
     Args:
-        network: the architecture.
-        weights: the calibrated parameters of the network.
-        x: the input, ``[T, B, 2, 34, 34]``.
+        x: the input, ``[T, B, ...]``.
         labels: the classes, int64 ``[B]``.
         source: a phrase that says what the input is.
     """
 
-    network: Network
-    weights: Mapping[str, Tensor]
     x: Spikes
     labels: Tensor
     source: str
 
+    @abstractmethod
     def build(self) -> nn.Sequential:
-        """Build a new network for a contender, with these weights."""
-        net = build(self.network.model, self.x.feature_shape, CLASSES, **self.network.options)
-        net.load_state_dict(dict(self.weights))
-        return net
+        """Build a new network for a contender, with the same weights every time."""
 
     def facts(self) -> dict[str, Any]:
         """The facts about the problem, for the record."""
         return {
-            "model": self.network.model,
-            **self.network.options,
             "batch": self.x.batch,
             "steps": self.x.steps,
             "input_activity": self.x.density,
@@ -80,7 +83,30 @@ class Problem:
         }
 
 
-def pose(network: Network, batch: Batch, source: str, firing: float = FIRING) -> Problem:
+@dataclass(frozen=True, eq=False)
+class NetworkProblem(Problem):
+    """A problem on a named architecture.
+
+    Args:
+        network: the architecture.
+        weights: the calibrated parameters of the network.
+    """
+
+    network: Network
+    weights: Mapping[str, Tensor]
+
+    @override
+    def build(self) -> nn.Sequential:
+        net = build(self.network.model, self.x.feature_shape, CLASSES, **self.network.options)
+        net.load_state_dict(dict(self.weights))
+        return net
+
+    @override
+    def facts(self) -> dict[str, Any]:
+        return {"model": self.network.model, **self.network.options} | super().facts()
+
+
+def pose(network: Network, batch: Batch, source: str, firing: float = FIRING) -> NetworkProblem:
     """Make a problem whose network fires at a given rate on this batch.
 
     Args:
@@ -98,7 +124,7 @@ def pose(network: Network, batch: Batch, source: str, firing: float = FIRING) ->
         # Few samples leave a rate coarse; what was reached is printed with the results.
         warnings.simplefilter("ignore", RuntimeWarning)
         calibrate(TemporalLFP(net, RULE), part, firing, tolerance=0.1)
-    return Problem(network, net.state_dict(), batch.x, batch.labels, source)
+    return NetworkProblem(batch.x, batch.labels, source, network, net.state_dict())
 
 
 def recorded(root: Path, size: int, steps: int = 25) -> tuple[Batch, str]:
@@ -123,7 +149,7 @@ def synthetic(
     steps: int = 25,
     density: float = DENSITY,
     firing: float = FIRING,
-) -> Problem:
+) -> NetworkProblem:
     """A problem with independent random spikes (Bernoulli), the same every time.
 
     Args:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.steps.contenders import OURS
-from benchmarks.steps.device import MeasuredStep
 from benchmarks.steps.epoch import Epoch
 from benchmarks.steps.memory import Peaks
 from benchmarks.steps.suite import Outcome
@@ -17,7 +15,7 @@ from benchmarks.steps.sweeps import Series
 from benchmarks.steps.timing import StepTimes
 from lfp_snn.console import percent
 
-__all__ = ["device_table", "machine_lines", "outcome"]
+__all__ = ["machine_lines", "outcome"]
 
 MEBIBYTE = 2**20
 
@@ -40,35 +38,6 @@ def machine_lines(machine: dict[str, Any]) -> str:
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; "
         f"load {machine['load']:.1f}\npython {machine['python']}, {versions}"
     )
-
-
-def device_table(network: str, device: str, steps: Sequence[MeasuredStep]) -> Table:
-    """A table of our step on a device, beside what its roofline allows."""
-    roof = steps[0].roof
-    table = _table(
-        f"training step, {network}, on {device}",
-        "precision",
-        "ms",
-        "MiB moved",
-        "GFLOP",
-        "roofline [ms]",
-        "of the roof",
-    )
-    for each in steps:
-        # What lists of events move is not seen by torch, so that they have no roofline here.
-        known = each.backend != "events"
-        table.add_row(
-            each.backend,
-            each.precision,
-            _ms(each.median),
-            f"{each.bytes / MEBIBYTE:.1f}" if known else "-",
-            f"{each.operations / 1e9:.2f}" if known else "-",
-            f"{1000 * each.least:.2f}" if known else "-",
-            percent(each.least / each.median) if known else "-",
-        )
-    arithmetic = ", ".join(f"{n} {v / 1e9:,.0f} GFLOP/s" for n, v in roof.arithmetic.items())
-    table.caption = f"measured roof: copy {roof.bandwidth / 1e9:,.0f} GB/s; product {arithmetic}"
-    return table
 
 
 def _epoch_line(epoch: Epoch) -> str:

@@ -45,6 +45,7 @@ __all__ = [
     "over_tf32_parts",
     "product",
     "products_in",
+    "spikes_convolved_as",
     "spikes_travel_as",
     "split",
     "split_product",
@@ -81,6 +82,15 @@ def spikes_travel_as(precision: Precision, dtype: torch.dtype, device: torch.dev
     if precision in HALVES:
         return HALVES[precision]
     return torch.bfloat16 if _has_tensor_cores(device) and dtype == torch.float32 else dtype
+
+
+def spikes_convolved_as(narrow: torch.dtype, whole: torch.dtype) -> torch.dtype:
+    """The type in which spikes enter a convolution.
+
+    It is narrow only where products are of half precision, or where that tells that the other side
+    is to be split into parts.
+    """
+    return narrow if _precision.get() in ("exact", *HALVES) else whole
 
 
 def products_in() -> torch.dtype | None:

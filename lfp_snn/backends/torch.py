@@ -44,7 +44,7 @@ def linear_current(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def linear_backward(
-    x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
+    x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool, biased: bool = True
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Sums for the feedback of weight and bias, and the credit of the input.
 
@@ -54,11 +54,12 @@ def linear_backward(
         weight: the weight ``[out, in]``.
         feedback: whether the sums are wanted.
         credit: whether the credit of the input is wanted.
+        biased: whether there is a bias.
     """
     rows_x, rows_n = x.reshape(-1, x.shape[-1]), n.reshape(-1, n.shape[-1])
     return (
         product(rows_n.T, rows_x) if feedback else None,
-        rows_n.sum(0) if feedback else None,
+        rows_n.sum(0, dtype=weight.dtype) if feedback and biased else None,
         product(rows_n, weight).view_as(x) if credit else None,
     )
 
@@ -86,6 +87,7 @@ def conv_backward(
     *,
     feedback: bool,
     credit: bool,
+    biased: bool = True,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The sums for the feedback of a convolution, and the credit of its input.
 
@@ -106,11 +108,11 @@ def conv_backward(
         return found
 
     if not of_spikes:
-        of_input, of_weight, of_bias = back(n, credit, feedback, feedback)
+        of_input, of_weight, of_bias = back(n, credit, feedback, feedback and biased)
         return of_weight, of_bias, of_input
     return (
         over_tf32_parts(n, lambda part: back(part, False, True, False)[1]) if feedback else None,
-        n.sum((0, *range(2, n.dim()))) if feedback else None,
+        n.sum((0, *range(2, n.dim()))) if feedback and biased else None,
         back(n, True, False, False)[0] if credit else None,
     )
 

@@ -31,6 +31,7 @@ __all__ = [
     "Storage",
     "Style",
     "Threads",
+    "Votes",
     "changes_such_as",
     "runs",
 ]
@@ -57,9 +58,15 @@ def runs(work: str) -> Callable[[Command], Command]:
                 getattr(import_module(module), name)(**arguments)
 
         command.work = work  # type: ignore[attr-defined]
+        command.__doc__ = _unfolded(signature.__doc__ or "")
         return command
 
     return declare
+
+
+def _unfolded(text: str) -> str:
+    """A docstring with a line for each paragraph: help breaks lines where the terminal does."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 class Kind(StrEnum):
@@ -121,6 +128,12 @@ ConfigName = Annotated[
 Changes = Annotated[list[str] | None, changes_such_as("optimizer.lr=1e-3")]
 OfItsConfig = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of its config.")
+]
+Votes = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Copies that vote on each recording: itself, and others by its data.augment."
+    ),
 ]
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory, or a shipped network as hub:NAME.")

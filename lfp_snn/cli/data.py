@@ -18,7 +18,6 @@ from rich.progress import (
     TimeRemainingColumn,
     track,
 )
-from rich.table import Table
 
 from lfp_snn.analysis.eventplots import animate, overview
 from lfp_snn.analysis.style import as_bytes
@@ -56,26 +55,23 @@ __all__ = [
 
 def list_datasets() -> None:
     """List the datasets; see :mod:`lfp_snn.cli.declared_data`."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    for heading in ("what", "sensor", "classes", "recordings", "licence", "here"):
-        table.add_column(heading)
+    rows = []
     for name, dataset in DATASETS.items():
         known = DESCRIPTIONS.get(name)
         if known is None:
-            table.add_row(name, dataset.source.partition(",")[0].partition(" (")[0])
+            rows.append((name, dataset.source.partition(",")[0].partition(" (")[0]))
             continue
         root = dataset.options().root  # type: ignore[attr-defined]
-        table.add_row(
-            name,
+        facts = [
             known.title,
-            "x".join(map(str, known.sensor[::-1])),
-            str(len(known.classes) or "folders"),
-            "+".join(map(str, known.recordings)),
-            known.licence or "not stated",
-            shown(root) if root.is_dir() else "no",
-        )
-    Console().print(table)
+            f"sensor {'x'.join(map(str, known.sensor[::-1]))}",
+            f"{len(known.classes) or 'folders as'} classes",
+            f"{'+'.join(map(str, known.recordings))} recordings",
+            f"licence {known.licence or 'not stated'}",
+            shown(root) if root.is_dir() else "not here",
+        ]
+        rows.append((name, "; ".join(facts)))
+    Console().print(two_columns(rows))
 
 
 def info(

@@ -30,6 +30,7 @@ from lfp_snn.cli.arguments import (
     Storage,
     Style,
     Threads,
+    Votes,
     changes_such_as,
     runs,
 )
@@ -60,6 +61,7 @@ def train(
 def evaluate(
     run: Run,
     overrides: OfItsConfig = None,
+    votes: Votes = 1,
     as_json: AsJson = False,
     net: OwnNet = None,
     data: OwnData = None,
@@ -71,6 +73,8 @@ def evaluate(
 def predict(
     run: Run,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
+    overrides: OfItsConfig = None,
+    votes: Votes = 1,
     as_json: AsJson = False,
     net: OwnNet = None,
 ) -> None:

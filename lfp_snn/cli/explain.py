@@ -180,7 +180,7 @@ def _write(found: Explanation, folder: Path, name: str) -> None:
     typer.echo(f"{name}: {found.verdict}")
     if not found.entered:
         typer.echo("  nothing entered: what is asked about did not spike, or earned nothing")
-    typer.echo(f"  {shown(folder)}")
+    typer.echo(f"  to look at: {shown(folder / 'page.html')}; beside it pictures and tables")
 
 
 def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> None:

@@ -12,7 +12,7 @@ from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import SHARES, PruningOptions, prune_run, rankings, refuse_unlike
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
-from lfp_snn.analysis.prune.report import SUMMARY_TITLES, summary_rows, write_pruning
+from lfp_snn.analysis.prune.report import SUMMARY_TITLES, curve_tables, summary_rows, write_pruning
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.study import table, tell
 from lfp_snn.console import folder_for, shown, time_bar
@@ -24,6 +24,8 @@ from lfp_snn.training import TrainedRun
 from lfp_snn.training.files import write_atomic
 
 __all__ = ["prune"]
+
+SHOWN = 7  # shares beside each other, which fit 80 characters
 
 
 def prune(
@@ -70,6 +72,9 @@ def prune(
     name = trained[paths[0]].name
     report = write_pruning(findings, folder, name, splits.info.get("source", ""))
     console.print(table(SUMMARY_TITLES, summary_rows(findings)))
+    console.print("\ntest accuracy, %, by the share pruned", highlight=False)
+    for titles, rows in curve_tables(findings, SHOWN):
+        console.print(table(titles, rows))
     tell(console, findings, report)
 
 

@@ -11,44 +11,59 @@ from rich.console import Console
 
 from lfp_snn.cli.own import opened
 from lfp_snn.console import percent, two_columns
+from lfp_snn.data import Batch
+from lfp_snn.learners import Learner
+from lfp_snn.rewards import ties
+from lfp_snn.training.evaluation import mean
 
 __all__ = ["evaluate", "predict"]
 
 
 def evaluate(
-    run: Path, overrides: Sequence[str] | None, as_json: bool, net: str | None, data: str | None
+    run: Path,
+    overrides: Sequence[str] | None,
+    votes: int,
+    as_json: bool,
+    net: str | None,
+    data: str | None,
 ) -> None:
     """Test once more; see :func:`lfp_snn.cli.declared.evaluate`."""
-    evaluation = opened(run, overrides, net, data).evaluate()
+    evaluation = opened(run, overrides, net, data).evaluate(votes)
     if evaluation.error is not None:
         told = json.dumps({"test_error": evaluation.error})
         typer.echo(told if as_json else f"test error  {evaluation.error:.4g}")
         return
     if as_json:
-        typer.echo(json.dumps({"test_accuracy": evaluation.accuracy, "test_ties": evaluation.ties}))
+        said = {"test_accuracy": evaluation.accuracy, "test_ties": evaluation.ties}
+        typer.echo(json.dumps({**said, "votes": votes} if votes > 1 else said))
         return
     rows = [
         ("test accuracy", percent(evaluation.accuracy, 2)),
         ("ties", percent(evaluation.ties)),
+        *([("copies that voted", str(votes))] if votes > 1 else []),
     ]
     Console().print(two_columns(rows))
 
 
-def predict(run: Path, file: Path, as_json: bool, net: str | None) -> None:
+def predict(
+    run: Path,
+    file: Path,
+    overrides: Sequence[str] | None,
+    votes: int,
+    as_json: bool,
+    net: str | None,
+) -> None:
     """Read the class of a recording; see :func:`lfp_snn.cli.declared.predict`."""
-    trained = opened(run, None, net, None)
-    batch = trained.read(file)
-    if batch.targets is not None:
-        estimate = trained.learner.estimate(batch)[0].tolist()
+    trained = opened(run, overrides, net, None)
+    learner, copies = trained.learner, trained.copies(file, votes)
+    if copies[0].targets is not None:
+        estimate = mean([learner.estimate(each) for each in copies])[0].tolist()
         said = {name: round(each, 4) for name, each in zip(trained.classes, estimate, strict=True)}
         told = json.dumps({"file": str(file), "targets": said})
         typer.echo(told if as_json else "  ".join(f"{name}: {n}" for name, n in said.items()))
         return
-    prediction = trained.learner.predict(batch)
-    evidence, numbers = "spikes", trained.learner.counts(batch)[0].long().tolist()
-    if trained.learner.engine.is_readout:
-        mean = trained.learner.engine.membranes[:, 0].mean(0)
-        evidence, numbers = "membranes", [round(each, 4) for each in mean.tolist()]
+    prediction = ties(mean([learner.scores(each) for each in copies]))
+    evidence, numbers = _outputs(learner, copies)
     name, tie = trained.classes[int(prediction.classes[0])], bool(prediction.ties[0])
     by_class = dict(zip(trained.classes, numbers, strict=True))
     if as_json:
@@ -56,4 +71,19 @@ def predict(run: Path, file: Path, as_json: bool, net: str | None) -> None:
         typer.echo(json.dumps({"file": str(file), "class": name, "tie": tie, key: by_class}))
         return
     typer.echo(f"class {name}{' (a tie; the first of the best)' if tie else ''}")
-    typer.echo(f"{evidence}  " + "  ".join(f"{each}: {count}" for each, count in by_class.items()))
+    told = "  ".join(f"{each}: {count}" for each, count in by_class.items())
+    Console().print(two_columns([(evidence, told)]))
+
+
+def _outputs(learner: Learner, copies: Sequence[Batch]) -> tuple[str, list[float]]:
+    """What the outputs did, and how often or how high, on the mean of several copies."""
+    if not learner.engine.is_readout:
+        counts = mean([learner.counts(each) for each in copies])[0]
+        if len(copies) == 1:
+            return "spikes", counts.long().tolist()
+        return "spikes", [round(each, 2) for each in counts.tolist()]
+    heights = []
+    for each in copies:
+        learner.counts(each)
+        heights.append(learner.engine.membranes.mean(0))
+    return "membranes", [round(each, 4) for each in mean(heights)[0].tolist()]

@@ -1,4 +1,4 @@
-"""Augmentation: random changes of recordings, for training only.
+"""Augmentation: random changes of recordings, to train on, or as copies that vote.
 
 Each step is a small description that a config can hold, `data.augment: [{name: flip, ...}]`. It
 takes one recording, after preprocessing and before binning, and random numbers of that recording
@@ -14,15 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from typing_extensions import override
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.geometry import inside, moved, rotated
+from lfp_snn.data.geometry import BoolArray, IntArray, inside, moved, rotated
 from lfp_snn.errors import ConfigError
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _MICROSECONDS = 1000  # in a millisecond
 
@@ -200,6 +196,27 @@ class DropTime(Augmentation):
 
 
 @dataclass(frozen=True)
+class CropTime(Augmentation):
+    """A step that keeps a window of time, whose share of the duration is fixed and place is drawn.
+
+    Binned by time or by count, the window fills all steps: it is seen more slowly.
+
+    Args:
+        share: the share of the duration that is kept, in (0, 1).
+    """
+
+    share: float = 0.9
+
+    def __post_init__(self) -> None:
+        _share("share", self.share)
+
+    @override
+    def __call__(self, events: Events, rng: np.random.Generator) -> Events:
+        begin = rng.uniform(0, 1 - self.share)
+        return events.only(inside(events, np.array([begin, 0, 0]), np.array([self.share, 1, 1])))
+
+
+@dataclass(frozen=True)
 class DropArea(Augmentation):
     """A step that drops a rectangle with the sensor's proportions, of an area drawn to `ratio`.
 
@@ -326,6 +343,7 @@ AUGMENTATIONS: dict[str, type[Any]] = {
     "space_jitter": SpaceJitter,
     "drop_event": DropEvent,
     "drop_time": DropTime,
+    "crop_time": CropTime,
     "drop_area": DropArea,
     "cutout": Cutout,
     "mix": Mix,

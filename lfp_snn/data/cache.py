@@ -91,7 +91,8 @@ def check_whole(trains: Binned) -> None:
     """Check that the files from which spike trains are mapped are as long as they were.
 
     Reading where a mapped file was cut ends the process at once (SIGBUS), so that every batch is
-    preceded by this check.
+    preceded by this check. What is cut between the check and the end of the batch still does so;
+    nothing here cuts a file that is in use, for entries are renamed and removed as whole folders.
 
     Raises:
         DataError: a file is shorter now; the message names it.

@@ -113,6 +113,37 @@ class EventSet(SampleSet):
         )
 
 
+def set_of_one(
+    path: Path,
+    events: Events,
+    options: SpikeOptions,
+    sensor: tuple[int, int, int],
+    classes: tuple[str, ...],
+) -> SampleSet:
+    """Make the set of one recording, encoded as those of a dataset; its label is unknown (-1).
+
+    With augmentation in the options, a batch that has a draw is of a copy of it that was changed.
+
+    Args:
+        path: the file of the recording, which names the sample.
+        events: the events of the recording.
+        options: the options of preprocessing, augmentation and binning.
+        sensor: the sensor (polarities, height, width) of the dataset.
+        classes: the name of each class.
+    """
+    labels, ids = np.array([-1]), [str(path)]
+    if options.augment:
+        return EventSet(lambda _rows: events, options, sensor, labels, ids, classes=classes)
+    return SpikeSet(
+        options.encode(events),
+        labels,
+        ids,
+        classes=classes,
+        feature_shape=options.sensor(sensor),
+        steps=options.steps,
+    )
+
+
 def row_set(
     name: str,
     read: Read,

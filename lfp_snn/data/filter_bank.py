@@ -24,7 +24,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from lfp_snn.data.delta import delta
 from lfp_snn.data.events import Events
@@ -91,6 +90,8 @@ class FilterBank:
 
     def levels(self, sound: Sound) -> FloatArray:
         """The level L of each window and channel, float64 [windows, C]; all 0 for silence."""
+        from scipy import signal  # here, for it takes a second to import
+
         samples = sound.samples
         if sound.rate != self.rate_hz:
             common = np.gcd(sound.rate, self.rate_hz)
@@ -143,6 +144,8 @@ def _filters(centres: tuple[float, ...], rate: int) -> list[tuple[FloatArray, Fl
     All four pairs of poles are one; as a polynomial of eighth order they would not be stable where
     a filter is narrow beside the rate.
     """
+    from scipy import signal
+
     made = []
     for centre in centres:
         b, a = signal.gammatone(centre, "iir", fs=rate)

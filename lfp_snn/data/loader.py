@@ -1,7 +1,7 @@
 """The loader: a set, cut into batches in an order that can be taken up again anywhere."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from lfp_snn.data.sets import Draw, IntArray, SampleSet
 from lfp_snn.errors import ConfigError, DataError
 
 #: How the samples of an epoch are chosen; see `Loader`.
-Sampling = Literal["in_order", "shuffle", "balanced"]
+Sampling = Literal["in_order", "copies", "shuffle", "balanced"]
 
 
 class Loader:
@@ -24,10 +24,11 @@ class Loader:
         samples: the set. A set with batches of its own (from a torch `DataLoader`) is cut as it
             says, except where it is taken in order.
         batch_size: B, the number of samples of a batch; the last batch of an epoch may be smaller.
-        sampling: the order of samples: `in_order`, the set as it is, without augmentation; or for
-            training `shuffle` (all samples in a new order in each epoch) or `balanced` (every class
-            equally often, with the same number of samples in all: rare classes several times, and a
-            part of frequent ones).
+        sampling: the order of samples: `in_order`, the set as it is, without augmentation;
+            `copies`, in that order, each as it is drawn for the epoch, to vote by; or for training
+            `shuffle` (all samples in a new order in each epoch) or `balanced` (every class equally
+            often, with the same number of samples in all: rare classes several times, and a part of
+            frequent ones).
         seed: the seed of the orders and the augmentation.
         workers: the number of threads that put batches together ahead of time; with 0 they are put
             together when they are asked for.
@@ -54,13 +55,12 @@ class Loader:
             raise ConfigError(f"batch_size is {batch_size}, expected at least 1")
         if workers < 0:
             raise ConfigError(f"workers is {workers}, expected at least 0")
-        if sampling not in ("in_order", "shuffle", "balanced"):
-            raise ConfigError(
-                f"sampling is {sampling!r}, expected 'in_order', 'shuffle' or 'balanced'"
-            )
+        if sampling not in get_args(Sampling):
+            known = ", ".join(map(repr, get_args(Sampling)))
+            raise ConfigError(f"sampling is {sampling!r}, expected one of {known}")
         if len(samples) == 0:
             raise DataError("the set has no samples, so there is nothing to load")
-        self._own = None if sampling == "in_order" else samples.batching
+        self._own = None if sampling in ("in_order", "copies") else samples.batching
         if self._own is not None and sampling == "balanced":
             raise ConfigError(
                 "sampling is 'balanced', but the training set is a DataLoader, which draws its own "
@@ -99,7 +99,7 @@ class Loader:
 
     def _order(self, epoch: int) -> IntArray:
         count = len(self.samples)
-        if self.sampling == "in_order":
+        if self.sampling in ("in_order", "copies"):
             return np.arange(count)
         rng = np.random.default_rng([self.seed, epoch])
         if self.sampling == "shuffle":

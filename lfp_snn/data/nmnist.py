@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, file_set
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.published.catalogue import DESCRIPTIONS
 from lfp_snn.data.published.fetch import fetch
-from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import split_train
 from lfp_snn.errors import DataError
 from lfp_snn.wording import setting
@@ -190,13 +191,6 @@ def load(options: NMNISTOptions) -> Splits:
     return splits
 
 
-def load_file(path: Path, options: SpikeOptions) -> SpikeSet:
+def load_file(path: Path, options: SpikeOptions) -> SampleSet:
     """Load one recording, encoded as the set is; its label is unknown (-1)."""
-    return SpikeSet(
-        options.encode(read_events(path)),
-        labels=np.array([-1]),
-        ids=[str(path)],
-        feature_shape=options.sensor(SENSOR),
-        steps=options.steps,
-        classes=CLASSES,
-    )
+    return set_of_one(path, read_events(path), options, SENSOR, CLASSES)

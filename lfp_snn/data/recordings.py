@@ -15,11 +15,12 @@ from pydantic import Field
 
 from lfp_snn.data.augment import needs_partners
 from lfp_snn.data.entries import PARTS, Entry
+from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, FileSet, file_set, fit
 from lfp_snn.data.formats import read_mixed
 from lfp_snn.data.index import Index, read_index
-from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
 from lfp_snn.wording import setting
@@ -170,7 +171,7 @@ def _part(
     return FileSet(samples, owners)
 
 
-def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
+def load_file(path: Path, options: RecordingsOptions) -> SampleSet:
     """Load one recording, whole, encoded as the set is; its label is unknown (-1).
 
     Where the set has targets and no classes, the targets are unknown too (NaN).
@@ -181,14 +182,8 @@ def load_file(path: Path, options: RecordingsOptions) -> SpikeSet:
     index = read_index(options.index, options.root)
     sensor, classes = index.sensor, index.classes
     events = read_mixed(path, index.layout)
-    samples = SpikeSet(
-        options.encode(fit(path, events, sensor, _LARGER)),
-        labels=np.array([-1]),
-        ids=[str(path)],
-        feature_shape=options.sensor(sensor),
-        steps=options.steps,
-        classes=tuple(classes),
-    )
+    fitting = fit(path, events, sensor, _LARGER)
+    samples = set_of_one(path, fitting, options, sensor, tuple(classes))
     if any(entry.label for entry in index.entries):
         return samples
     return samples.aiming_at(np.full((1, len(index.targets)), np.nan, np.float32))

@@ -25,7 +25,7 @@ from lfp_snn.data.options import Options
 from lfp_snn.data.published import DESCRIPTIONS, Description, folders, rows
 from lfp_snn.data.published.folders import LAYOUTS
 from lfp_snn.data.published.parts import FolderOptions, PublishedOptions, options_of
-from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
 from lfp_snn.wording import setting
@@ -43,7 +43,7 @@ class Dataset:
     options: type[Options]
     build: Callable[[Any], Splits]
     source: str
-    read: Callable[[Path, Any], SpikeSet] | None = None
+    read: Callable[[Path, Any], SampleSet] | None = None
 
 
 DATASETS: dict[str, Dataset] = {
@@ -110,7 +110,7 @@ def load(name: str, root: Path | str | None = None, **options: Any) -> Splits:
     return replace(splits, loaded={"name": name, **parsed.model_dump(mode="json")})
 
 
-def load_file(name: str, path: Path | str, **options: Any) -> SpikeSet:
+def load_file(name: str, path: Path | str, **options: Any) -> SampleSet:
     """Load a set of one recording, read from a file and encoded as dataset `name` is.
 
     Raises:

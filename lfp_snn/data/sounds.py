@@ -9,17 +9,16 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from lfp_snn.data.class_files import ClassFiles, class_files
 from lfp_snn.data.entries import Entry
-from lfp_snn.data.event_set import row_set
+from lfp_snn.data.event_set import row_set, set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.filter_bank import FilterBank
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.parts import draw_parts
-from lfp_snn.data.sets import IntArray, SpikeSet, Splits
+from lfp_snn.data.sets import IntArray, SampleSet, Splits
 from lfp_snn.data.splits import split_parts
 from lfp_snn.data.tree import open_tree
 from lfp_snn.data.wav import read_wav
@@ -231,21 +230,15 @@ def _splits(name: str, files: ClassFiles, options: SoundOptions, source: str) ->
     return Splits.of(samples, rows["train"], rows["val"], rows["test"], name=name, source=source)
 
 
-def load_fsdd_file(path: Path, options: FSDDOptions) -> SpikeSet:
+def load_fsdd_file(path: Path, options: FSDDOptions) -> SampleSet:
     """One recording, encoded as the set is; its label is unknown (-1)."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
     bank = options.bank()
-    return SpikeSet(
-        options.encode(_heard(str(path), content, bank)),
-        labels=np.array([-1]),
-        ids=[str(path)],
-        feature_shape=options.sensor(bank.sensor),
-        steps=options.steps,
-        classes=_DIGITS,
-    )
+    heard = _heard(str(path), content, bank)
+    return set_of_one(path, heard, options, bank.sensor, _DIGITS)
 
 
 def _heard(place: str, content: bytes, bank: FilterBank) -> Events:

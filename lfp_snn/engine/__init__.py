@@ -48,6 +48,7 @@ options       how the engine runs a network: kernels, memory, numbers
 kernels       which kernel serves which stage
 events        synapses, neurons and pools on lists of spikes, for the CPU
 triton        leaky neurons on CUDA devices
+fused         the same with the norm before them and the pool behind them, in one launch
 fixed         neurons that compute in whole numbers
 exchange      what the processes of a training tell each other
 ============= ===========================================================================

@@ -13,10 +13,12 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
+from lfp_snn.backends.packed import PackedSpikes
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import (
     Credits,
+    Emitted,
     Feedback,
     Form,
     Relevance,
@@ -34,10 +36,10 @@ __all__ = ["run_backward", "run_forward", "sit_out_backward", "sit_out_forward"]
 
 def run_forward(program: Program, run: Tape, value: Value) -> Value:
     """Run all stages on the input of the network; gives the output ``[T, B, C]``."""
-    values: list[Value | None] = [value]
+    values: list[Emitted | None] = [value]
     dense: dict[int, Tensor] = {}
 
-    def take(i: int, stage: Stage) -> Value:
+    def take(i: int, stage: Stage) -> Emitted:
         value = values[i]
         assert value is not None
         if isinstance(value, Spikes):
@@ -46,18 +48,27 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
             if i not in dense:
                 dense[i] = value.dense(run.dtype if value.values is not None else run.spike_dtype)
             value = dense[i]
+        elif isinstance(value, PackedSpikes):
+            if stage.takes_packed:
+                return value
+            if i not in dense:
+                dense[i] = value.dense(run.spike_dtype)
+            value = dense[i]
         return value if stage.takes_narrow else value.to(run.dtype)
 
     run.forms.append(_form(value))
     for k, node in enumerate(program.nodes):
         inputs = [take(i, node.stage) for i in node.inputs]
         with run.timed(node.stage.name, "forward"):
-            value = node.stage.forward(run, *inputs)
-        values.append(value)
-        run.forms.append(_form(value))
+            given = node.stage.forward(run, *inputs)
+        values.append(given)
+        run.forms.append(_form(given))
         for i in program.last_used(k):
             values[i] = None
             dense.pop(i, None)
+    found = values[-1]
+    assert found is not None
+    value = found.dense(run.dtype) if isinstance(found, PackedSpikes) else found
     if isinstance(value, Tensor):
         value = value.to(run.dtype)
     if isinstance(value, Tensor) and len(value) != run.steps:  # constant over time
@@ -188,13 +199,13 @@ def _by_unit(
         total = share.new_zeros(form.batch * form.units).index_add(0, units, share)
         total = total.view(form.shape[1:])
     else:
-        total = (stage.spikes(run) * credit).sum(0)
+        total = (stage.sent(run) * credit).sum(0)
     return total if relevance is None else total + relevance.sum(0)
 
 
-def _form(value: Value) -> Form:
+def _form(value: Emitted) -> Form:
     """The form of a value, into which its credit is brought."""
-    return value.shape if isinstance(value, Tensor) else value
+    return value if isinstance(value, Spikes) else value.shape
 
 
 def _fit(credit: Tensor, form: Form) -> Tensor:

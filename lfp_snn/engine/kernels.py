@@ -78,6 +78,7 @@ class Kernel:
         active: the entries of the input at which the kernel can give credit.
         as_output: whether the kernel can be the output of the network, whose membranes are kept.
         on_lists: whether the input must arrive as a list of spikes.
+        fits: whether the kernel takes a group of these kinds, by what their modules hold.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Kernel:
     active: Collection[Active] = ACTIVE
     as_output: bool = True
     on_lists: bool = False
+    fits: Callable[[Group], bool] = lambda group: True
 
     def serves(self, group: Group) -> bool:
         """Whether the kernel serves these stages under their rules."""
@@ -101,6 +103,7 @@ class Kernel:
             and group.active in self.active
             and (self.as_output or not group.is_output)
             and (group.on_lists or not self.on_lists)
+            and self.fits(group)
         )
 
 

@@ -85,8 +85,12 @@ class Normalisation(Stage):
         given = self.taken(run, *inputs)
         x = given.to(run.dtype)
         mean, inverse, count = self.moments(run, x)
-        gamma, beta = (self.wide(run, name, x) for name in ("weight", "bias"))
         run.keep(self, (given, mean, inverse, count))
+        return self.normalised(run, x, mean, inverse)
+
+    def normalised(self, run: Tape, x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
+        """The values ``y`` of a pass with these statistics."""
+        gamma, beta = (self.wide(run, name, x) for name in ("weight", "bias"))
         y = (x - mean) * (inverse if gamma is None else inverse * gamma)
         return y if beta is None else y + beta
 

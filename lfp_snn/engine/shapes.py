@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
 from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Stage, Tape, Value, Wanted
-from lfp_snn.errors import NetworkError
+from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -80,11 +80,19 @@ class Pool(Stage):
 
     def _maps(self, x: Tensor) -> Tensor:
         """Maps ``[T, B, C, ...]``, or units ``[T, B, W]``, as images ``[N, C, H, W]``."""
-        units = self.axes == 1 and x.dim() == 3
-        if not units and x.dim() != self.axes + 3:
-            raise self.misfit(f"channels of {self.axes}-dimensional maps", x.shape)
-        maps = x[:, :, None].flatten(0, 1) if units else x.flatten(0, 1)
+        self.check(x.shape)
+        maps = x[:, :, None].flatten(0, 1) if x.dim() == 3 else x.flatten(0, 1)
         return maps.unsqueeze(-2) if self.axes == 1 else maps
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Refuse an input ``[T, B, ...]`` that is neither maps nor units that the pool takes."""
+        units = self.axes == 1 and len(shape) == 3
+        if not units and len(shape) != self.axes + 3:
+            raise self.misfit(f"channels of {self.axes}-dimensional maps", shape)
+
+    def misfit_of_windows(self, shape: Sequence[int]) -> ShapeError:
+        """The error for maps that are smaller than a window."""
+        return self.misfit("maps that hold at least one window", shape)
 
     @contextmanager
     def _fitting(self, x: Tensor) -> Iterator[None]:
@@ -92,7 +100,7 @@ class Pool(Stage):
         try:
             yield
         except RuntimeError as problem:
-            raise self.misfit("maps that hold at least one window", x.shape) from problem
+            raise self.misfit_of_windows(x.shape) from problem
 
     def _values(self, maps: Tensor, like: Tensor) -> Tensor:
         """Images ``[N, C, H, W]`` as maps ``[T, B, C, ...]``, or units."""

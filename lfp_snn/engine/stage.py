@@ -19,13 +19,14 @@ from typing_extensions import override
 
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.feedback import Feedback
-from lfp_snn.engine.tape import Form, Tape, Value
+from lfp_snn.engine.tape import Emitted, Form, Tape, Value
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Active, Rule, widest
 
 __all__ = [
     "Credits",
     "Demand",
+    "Emitted",
     "Feedback",
     "Form",
     "Measured",
@@ -105,6 +106,9 @@ class Stage(ABC):
     #: Others are given them in the type of the network.
     takes_narrow: ClassVar[bool] = False
 
+    #: Does forward take :class:`~lfp_snn.backends.packed.PackedSpikes` as they are?
+    takes_packed: ClassVar[bool] = False
+
     #: Does it normalise currents?
     normalises: ClassVar[bool] = False
     #: Is its value linear in its inputs (but for a constant), and are there no weights?
@@ -152,7 +156,7 @@ class Stage(ABC):
         return form
 
     @abstractmethod
-    def forward(self, run: Tape, *inputs: Any) -> Value:
+    def forward(self, run: Tape, *inputs: Any) -> Emitted:
         """Compute the value of this stage from the values of its inputs."""
 
     @abstractmethod
@@ -230,6 +234,10 @@ class Spiking(Stage):
     @abstractmethod
     def spikes(self, run: Tape) -> Tensor:
         """Spikes or values of a recorded pass, ``[T, B, ...]``, or ``[1, B, ...]`` if constant."""
+
+    def sent(self, run: Tape) -> Tensor:
+        """The value of this stage in a recorded pass: :meth:`spikes`, or what it made of them."""
+        return self.spikes(run)
 
     @override
     def backward(

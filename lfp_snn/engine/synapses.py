@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
+from lfp_snn.backends.packed import PackedSpikes
+from lfp_snn.backends.precision import spikes_convolved_as
 from lfp_snn.engine.stage import Credits, Demand, Feedback, Relevance, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, Active, Rule, Variant
@@ -31,6 +33,7 @@ class Synapse(Stage):
 
     module: Any
     takes_narrow = True
+    takes_packed = True  # which are kept, and made dense anew for the way back
 
     @override
     def demand(self, rules: Rules) -> Demand:
@@ -42,18 +45,30 @@ class Synapse(Stage):
 
     @override
     def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
-        (x,) = inputs
-        self.check(x.shape)
-        run.keep(self, x)
+        (given,) = inputs
+        self.check(given.shape)
+        run.keep(self, given)
+        x = self._dense(run, given)
         current = self.current(x.flatten(0, 1), self.module.weight, self.module.bias)
         return current.view(*x.shape[:2], *current.shape[1:])
+
+    def _dense(self, run: Tape, x: Tensor | PackedSpikes) -> Tensor:
+        """The input of a product."""
+        if isinstance(x, Tensor):
+            return x
+        return x.dense(self.spike_dtype(run))
+
+    def spike_dtype(self, run: Tape) -> torch.dtype:
+        """The type in which spikes enter the products."""
+        return run.spike_dtype
 
     @override
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
         rule, asked = rules[self.name], wanted[0] is not None
-        return (self.learn(run.kept[self], credit, feedback, rule, asked),)
+        x = self._dense(run, run.kept[self])
+        return (self.learn(x, credit, feedback, rule, asked),)
 
     def learn(
         self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
@@ -203,7 +218,10 @@ class Linear(Synapse):
     def products(
         self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        return kernels.linear_backward(x, n, weight, feedback=feedback, credit=credit)
+        biased = self.module.bias is not None
+        return kernels.linear_backward(
+            x, n, weight, feedback=feedback, credit=credit, biased=biased
+        )
 
 
 class Convolution(Synapse):
@@ -239,6 +257,10 @@ class Convolution(Synapse):
             )
 
     @override
+    def spike_dtype(self, run: Tape) -> torch.dtype:
+        return spikes_convolved_as(run.spike_dtype, run.dtype)
+
+    @override
     def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return kernels.conv_current(x, weight, bias, self.module)
 
@@ -247,7 +269,14 @@ class Convolution(Synapse):
         self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         return kernels.conv_backward(
-            x, n, weight, self.module, self.padding, feedback=feedback, credit=credit
+            x,
+            n,
+            weight,
+            self.module,
+            self.padding,
+            feedback=feedback,
+            credit=credit,
+            biased=self.module.bias is not None,
         )
 
 
@@ -259,6 +288,10 @@ class OtherConvolution(Synapse):
 
     module: Any
     takes_narrow = False
+
+    @override
+    def spike_dtype(self, run: Tape) -> torch.dtype:
+        return run.dtype
 
     def __init__(self, name: str, module: Any) -> None:
         super().__init__(name, module)

@@ -10,15 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lfp_snn.backends.packed import PackedSpikes
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.stopwatch import Stopwatch, Way
 from lfp_snn.lif import running
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Form", "Tape", "Value"]
+__all__ = ["Emitted", "Form", "Tape", "Value"]
 
 #: What travels between stages.
 Value = Tensor | Spikes
+#: What a stage may give; those that do not take packed spikes are given them dense.
+Emitted = Value | PackedSpikes
 #: The form of a value or of credit: the shape ``[T, B, ...]``, or the list of its entries.
 Form = torch.Size | Spikes
 

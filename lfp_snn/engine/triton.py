@@ -1,4 +1,4 @@
-"""Neurons on CUDA devices: the scans over time as one kernel each; all else is the reference."""
+"""Neurons on CUDA devices: in one launch a way with norm and pool, or scans as a kernel each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing_extensions import override
 from lfp_snn import lif
 from lfp_snn.backends.triton import scan
 from lfp_snn.cells import Arriving
+from lfp_snn.engine.fused import SPLITS, FusedPopulation
 from lfp_snn.engine.kernels import ANY, Group, Kernel, Table
 from lfp_snn.engine.neurons import Leaky
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Tape, Wanted
 from lfp_snn.rules import CreditRule, Formula
 
 __all__ = ["TABLE", "FusedLeaky"]
-
-#: Splits that the scans backwards know.
-SPLITS = ("epsilon", "rescale")
 
 
 class FusedLeaky(Leaky):
@@ -93,14 +91,36 @@ class FusedLeaky(Leaky):
         return self.learn(run, n, feedback)
 
 
-def _fused(group: Group) -> FusedLeaky:
+def _scans(group: Group) -> FusedLeaky:
     (neurons,) = group.stages
-    return FusedLeaky(neurons.name, neurons.module)
+    fused = FusedLeaky(neurons.name, neurons.module)
+    fused.votes = neurons.votes
+    return fused
 
 
-#: Under other splits neurons run forwards on the kernel, and backwards on the reference.
-TABLE: Table = tuple(
-    Kernel(name, (kind,), _fused, splits)
-    for name, splits in (("scans", SPLITS), ("scan forwards", ANY))
-    for kind in ("Leaky", "Leaky, learning")
+def _population(group: Group) -> FusedPopulation:
+    return FusedPopulation.of(group, FusedLeaky)
+
+
+#: Rows that take in more come first. The output keeps its membranes, and neurons that learn their
+#: decay or threshold need theirs: they have the scans. Under other splits neurons run forwards on
+#: the kernel, and backwards on the reference.
+TABLE: Table = (
+    *(
+        Kernel(
+            ", ".join(filter(None, ("norm" * bool(norm), "neurons", "pool" * bool(pool)))),
+            (*norm, "Leaky", *pool),
+            _population,
+            SPLITS,
+            as_output=False,
+            fits=FusedPopulation.fits,
+        )
+        for norm in (("BatchNorm",), ("BatchNorm, through",), ())
+        for pool in (("MaxPool",), ())
+    ),
+    *(
+        Kernel(name, (kind,), _scans, splits)
+        for name, splits in (("scans", SPLITS), ("scan forwards", ANY))
+        for kind in ("Leaky", "Leaky, learning")
+    ),
 )

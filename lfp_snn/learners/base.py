@@ -24,7 +24,7 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError
 from lfp_snn.options import Choice
-from lfp_snn.rewards import MembraneCoded, Prediction, ties
+from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rewards.base import own_steps
 from lfp_snn.rewards.readout import mean_membranes
 from lfp_snn.spikes import Spikes
@@ -200,17 +200,25 @@ class Learner(ABC):
         return result
 
     def predict(self, batch: TrainingBatch) -> Prediction:
-        """The classes and ties of a batch (:meth:`read`), without learning."""
-        return self.read(self.run(batch), self.engine.membranes, batch.lengths)
+        """The classes and ties of a batch, without learning."""
+        return ties(self.scores(batch))
+
+    def scores(self, batch: TrainingBatch) -> Tensor:
+        """The scores ``[B, C]`` of a batch, of which the highest wins, without learning."""
+        return self.scored(self.run(batch), self.engine.membranes, batch.lengths)
 
     def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
-        """The classes and ties of outputs ``[T, B, C]``: the output with most spikes wins.
+        """The classes and ties of outputs ``[T, B, C]``."""
+        return ties(self.scored(spikes, membranes, lengths))
 
-        For a readout, whose neurons never spike, the highest mean membrane wins.
+    def scored(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Tensor:
+        """The scores ``[B, C]`` of outputs ``[T, B, C]``: how often each spiked.
+
+        For a readout, whose neurons never spike, the mean membranes.
         """
         if self.engine.is_readout:
-            return MembraneCoded().predict(spikes, lengths=lengths, membranes=membranes)
-        return ties(spikes.sum(0))
+            return mean_membranes(membranes, spikes, own_steps(spikes, lengths))
+        return spikes.sum(0)
 
     @property
     def regresses(self) -> bool:

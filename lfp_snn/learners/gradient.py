@@ -30,20 +30,25 @@ class LossOptions(LearnerOptions):
     """The options of a rule with a loss on the outputs.
 
     Attributes:
-        loss: the name of a loss of ``snntorch.functional``.
+        loss: the name of a loss of ``snntorch.functional``; ``tet_loss`` and ``tet_membrane_loss``
+            are the mean of every step's loss, of its spikes so far or its membranes
+            (:func:`lfp_snn.learners.losses.tet`).
         loss_options: the options of that loss, such as ``{correct_rate: 0.8}``.
+        smoothing: the share of each label that all classes divide among them, in [0, 1), for
+            cross-entropies.
         backend: the kernels that evaluate the network, ``auto`` to pick by device and activity.
     """
 
     loss: LossName = "ce_count_loss"
     loss_options: dict[str, float | bool] = Field(default_factory=dict)
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
 
     def make_loss(self) -> Loss:
         """Make the loss."""
-        return make_loss(self.loss, self.loss_options)
+        return make_loss(self.loss, self.loss_options, self.smoothing)
 
     def check(self) -> None:
-        """Raise ConfigError if the loss has no such options."""
+        """Raise ConfigError if the loss has no such options, or no labels to smooth."""
         super().check()
         self.make_loss()
 
@@ -98,7 +103,7 @@ class GradientLearner(Learner):
         if self.engine.is_readout and loss.looks_at == "spikes":
             raise ConfigError(
                 "The output neurons never spike (their threshold is infinite), but the loss looks "
-                "at spikes: take ce_max_membrane_loss or mse_membrane_loss."
+                "at spikes: take ce_max_membrane_loss, tet_membrane_loss or mse_membrane_loss."
             )
 
     def feedback(self, batch: TrainingBatch) -> StepResult:

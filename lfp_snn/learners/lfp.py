@@ -18,7 +18,8 @@ from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.rule_options import RuleChoice, default_rule
 from lfp_snn.learners.update import UpdateOptions
 from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
-from lfp_snn.rewards import REWARDS, Prediction, Reward
+from lfp_snn.rewards import REWARDS, Reward
+from lfp_snn.rewards.base import own_steps
 from lfp_snn.rules import Composite, Rule
 
 __all__ = ["LFP", "LFPOptions", "reward_sections"]
@@ -197,11 +198,11 @@ class LFP(Learner, name="lfp"):
             self.engine.exchange = None
 
     @override
-    def read(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Prediction:
-        """The classes and ties as the reward reads them."""
+    def scored(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Tensor:
+        """The scores by which the reward reads a class."""
         if self.engine.is_readout and self.reward.looks_at != "membranes":
-            return super().read(spikes, membranes, lengths)
-        return self.reward.predict(spikes, lengths=lengths, membranes=membranes)
+            return super().scored(spikes, membranes, lengths)
+        return self.reward.scores(spikes, own_steps(spikes, lengths), membranes)
 
     @property
     def regresses(self) -> bool:

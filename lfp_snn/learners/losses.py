@@ -1,4 +1,4 @@
-"""The losses and surrogate derivatives of snntorch, by name.
+"""The losses and surrogate derivatives of snntorch, by name, and the losses of TET.
 
 A loss is a mean over the batch, as snntorch has it; a learner multiplies it by the batch to fill
 ``.grad`` with sums.
@@ -13,20 +13,26 @@ from typing import Any, Literal
 import torch
 from snntorch import functional, surrogate
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.unrolled import Unrolled
+from lfp_snn.lif import running
+from lfp_snn.rewards.base import own_steps, require_share
 
 __all__ = [
     "LOSSES",
+    "SMOOTHED",
     "SURROGATES",
     "Loss",
+    "LossFunction",
     "LossName",
     "SpikeFunction",
     "SurrogateName",
     "make_loss",
     "make_surrogate",
     "step",
+    "tet",
 ]
 
 LossName = Literal[
@@ -37,6 +43,8 @@ LossName = Literal[
     "mse_count_loss",
     "mse_membrane_loss",
     "mse_temporal_loss",
+    "tet_loss",
+    "tet_membrane_loss",
 ]
 SurrogateName = Literal[
     "atan",
@@ -49,6 +57,8 @@ SurrogateName = Literal[
     "stochastic_spike_operator",
 ]
 
+#: Turns outputs ``[T, B, C]``, labels ``[B]`` and lengths ``[B]``, if there are any, into a loss.
+LossFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 #: Turns ``membrane - threshold`` into spikes, with a derivative of its own.
 SpikeFunction = Callable[[Tensor], Tensor]
 
@@ -65,7 +75,43 @@ SURROGATES: Mapping[SurrogateName, tuple[Callable[..., SpikeFunction], str | Non
     "stochastic_spike_operator": (surrogate.SSO, "variance"),
 }
 
-#: snntorch's losses, and what each looks at.
+
+def tet(a: float = 1.0, so_far: bool = True) -> LossFunction:
+    r"""The loss of temporal efficient training: the mean of every step's own cross-entropy.
+
+    .. math:: \frac{1}{T} \sum_t -\log p_{t,y} \qquad p_t = \operatorname{softmax}(a\, o_t)
+
+    over each sample's own steps T, then the mean over the batch. :math:`o_t` ``[B, C]`` is what the
+    outputs were in step t, or the sum of that so far. Of the spikes of single steps and with a = 1
+    it is snntorch's ``ce_rate_loss``.
+
+    Args:
+        a: the weight of one spike, or of a unit of membrane.
+        so_far: whether the output of a step is the sum over the steps so far.
+
+    Source: Deng, Li, Zhang, Gu, *Temporal Efficient Training of Spiking Neural Network via Gradient
+    Re-weighting*, ICLR 2022, without their second term, which holds membranes near a value.
+    """
+
+    def loss(outputs: Tensor, labels: Tensor, lengths: Tensor | None) -> Tensor:
+        steps, batch = outputs.shape[:2]
+        seen = a * (outputs.cumsum(0) if so_far else outputs)
+        targets = labels.to(outputs.device).expand(steps, batch)
+        each = cross_entropy(seen.movedim(-1, 1), targets, reduction="none")
+        if lengths is None:
+            return each.mean()
+        each = each * running(lengths.to(each.device), steps, 2)
+        return (each.sum(0) / own_steps(outputs, lengths)[:, 0]).mean()
+
+    return loss
+
+
+def tet_membrane(a: float = 1.0) -> LossFunction:
+    """The loss :func:`tet` of single steps: a membrane is a sum over the steps so far by itself."""
+    return tet(a, so_far=False)
+
+
+#: The losses, and what each looks at; all but those of TET are snntorch's.
 LOSSES: Mapping[LossName, tuple[Callable[..., Any], str]] = {
     "ce_count_loss": (functional.ce_count_loss, "spikes"),
     "ce_rate_loss": (functional.ce_rate_loss, "spikes"),
@@ -74,34 +120,89 @@ LOSSES: Mapping[LossName, tuple[Callable[..., Any], str]] = {
     "mse_count_loss": (functional.mse_count_loss, "spikes"),
     "mse_membrane_loss": (functional.mse_membrane_loss, "membranes"),
     "mse_temporal_loss": (functional.mse_temporal_loss, "spikes"),
+    "tet_loss": (tet, "spikes"),
+    "tet_membrane_loss": (tet_membrane, "membranes"),
 }
+#: Cross-entropies of one softmax, or one a step, over the classes: those whose labels can be
+#: smoothed. (The classes of ce_temporal_loss are times, those of the other losses have targets.)
+SMOOTHED: tuple[LossName, ...] = (
+    "ce_count_loss",
+    "ce_rate_loss",
+    "ce_max_membrane_loss",
+    "tet_loss",
+    "tet_membrane_loss",
+)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of snntorch, and whether it looks at ``spikes`` or ``membranes``."""
+    """A loss on the outputs, a mean over the batch.
 
-    function: Callable[[Tensor, Tensor], Tensor]
+    Attributes:
+        function: the loss of outputs ``[T, B, C]``, labels ``[B]`` and lengths ``[B]``.
+        looks_at: what it looks at, ``spikes`` or ``membranes``.
+        smoothing: the share of each label that all classes divide among them.
+        classes: the number of classes, if it is not that of the outputs (population codes).
+    """
+
+    function: LossFunction
     looks_at: str
+    smoothing: float = 0.0
+    classes: int | None = None
 
     def __call__(self, out: Unrolled, labels: Tensor) -> Tensor:
         """The loss as a scalar, its mean over the batch."""
+        outputs = getattr(out, self.looks_at)
         # The temporal losses write into the labels.
-        value = self.function(getattr(out, self.looks_at), labels.clone())
-        return value.reshape(())
+        value = self.function(outputs, labels.clone(), out.lengths).reshape(())
+        if not self.smoothing:
+            return value
+        even = self._of_every_class(outputs, out.lengths)
+        return (1 - self.smoothing) * value + self.smoothing * even
+
+    def _of_every_class(self, outputs: Tensor, lengths: Tensor | None) -> Tensor:
+        """The mean of the losses with every class as the label.
+
+        A cross-entropy is linear in what it expects, so that this is the loss with all classes
+        expected alike; each sample stands in one batch once for each class.
+        """
+        classes, batch = self.classes or outputs.shape[2], outputs.shape[1]
+        labels = torch.arange(classes, device=outputs.device).repeat_interleave(batch)
+        repeated = None if lengths is None else lengths.repeat(classes)
+        return self.function(outputs.repeat(1, classes, 1), labels, repeated).reshape(())
 
 
-def make_loss(name: LossName, options: Mapping[str, float | bool]) -> Loss:
-    """A loss by its name in snntorch.
+def make_loss(name: LossName, options: Mapping[str, float | bool], smoothing: float = 0.0) -> Loss:
+    """A loss by its name.
+
+    Args:
+        name: the name of the loss.
+        options: the options of the loss.
+        smoothing: the share of each label that all classes divide among them, in [0, 1).
 
     Raises:
-        ConfigError: the loss has no such option.
+        ConfigError: the loss has no such option, or no labels that could be smoothed.
     """
-    function, looks_at = LOSSES[name]
+    make, looks_at = LOSSES[name]
+    require_share("smoothing", smoothing)
+    if smoothing and name not in SMOOTHED:
+        raise ConfigError(
+            f"smoothing is {smoothing}, but {name} is no cross-entropy over classes, whose labels "
+            f"could be smoothed; take one of {', '.join(SMOOTHED)}, or leave smoothing out."
+        )
     try:
-        return Loss(function(**options), looks_at)
+        function = make(**options)
     except TypeError as error:
-        raise ConfigError(f"snntorch's {name} does not take {dict(options)}: {error}.") from error
+        raise ConfigError(f"The loss {name} does not take {dict(options)}: {error}.") from error
+    if make not in (tet, tet_membrane):
+        function = _of_outputs_and_labels(function)
+    classes = int(options.get("num_classes", 0)) if options.get("population_code") else 0
+    return Loss(function, looks_at, smoothing, classes or None)
+
+
+def _of_outputs_and_labels(function: Callable[[Tensor, Tensor], Tensor]) -> LossFunction:
+    """A loss of snntorch as one that takes lengths too; after its end a sample is silent."""
+    return lambda outputs, labels, _lengths: function(outputs, labels)
 
 
 def make_surrogate(name: SurrogateName, slope: float | None) -> SpikeFunction:

@@ -46,10 +46,12 @@ class Unrolled:
     Attributes:
         spikes: the output spikes ``[T, B, C]``; 0 after a sample's end.
         membranes: the output membranes ``[T, B, C]``.
+        lengths: the number of steps of each sample ``[B]``, ``None`` if all last T.
     """
 
     spikes: Tensor
     membranes: Tensor
+    lengths: Tensor | None = None
 
 
 #: What each kind of neuron remembers from step to step.
@@ -149,7 +151,7 @@ def unroll(
     train = torch.stack(spikes)
     if lengths is not None:
         train = train * running(lengths.to(train.device), len(spikes), 3)
-    return Unrolled(train, torch.stack(membranes))
+    return Unrolled(train, torch.stack(membranes), lengths)
 
 
 class FiringCounter:

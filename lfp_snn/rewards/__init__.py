@@ -13,9 +13,10 @@ Samples that end early (``lengths``) get no reward after their end, and count ov
 module     what it holds
 ========== =======================================================================
 base       the base classes of rewards
-rate       rewards of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only
+rate       rewards of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only; of each
+           step's spikes (TET)
 latency    a reward of the first spike
-readout    a reward of membranes, for outputs that never spike
+readout    rewards of membranes, for outputs that never spike
 targets    rewards that regress to a membrane or to a spike train
 values     rewards of outputs that are no spikes: softmax, sigmoid, mistakes only
 outside    rewards from outside: a number per sample, or a function of the user
@@ -27,13 +28,21 @@ from lfp_snn.rewards.base import Prediction, Reward, RewardState, StepwiseReward
 from lfp_snn.rewards.latency import FirstSpike
 from lfp_snn.rewards.loss import FromLoss
 from lfp_snn.rewards.outside import Function, Scalar
-from lfp_snn.rewards.rate import BoundedSoftmax, Misclassification, RateCoded, Sigmoid, SoftmaxRate
-from lfp_snn.rewards.readout import MembraneCoded
+from lfp_snn.rewards.rate import (
+    TET,
+    BoundedSoftmax,
+    Misclassification,
+    RateCoded,
+    Sigmoid,
+    SoftmaxRate,
+)
+from lfp_snn.rewards.readout import MembraneCoded, TETReadout
 from lfp_snn.rewards.targets import MembraneTarget, VanRossum
 from lfp_snn.rewards.values import MisclassifiedValues, SigmoidValues, SoftmaxValues
 
 __all__ = [
     "REWARDS",
+    "TET",
     "BoundedSoftmax",
     "FirstSpike",
     "FromLoss",
@@ -52,6 +61,7 @@ __all__ = [
     "SoftmaxRate",
     "SoftmaxValues",
     "StepwiseReward",
+    "TETReadout",
     "VanRossum",
     "ties",
 ]
@@ -61,11 +71,13 @@ __all__ = [
 REWARDS: dict[str, type[Reward]] = {
     "rate_coded": RateCoded,
     "softmax_rate": SoftmaxRate,
+    "tet": TET,
     "bounded_softmax": BoundedSoftmax,
     "sigmoid": Sigmoid,
     "misclassification": Misclassification,
     "first_spike": FirstSpike,
     "membrane_coded": MembraneCoded,
+    "tet_readout": TETReadout,
     "membrane_target": MembraneTarget,
     "van_rossum": VanRossum,
     "softmax_values": SoftmaxValues,

@@ -319,3 +319,26 @@ def require_positive(name: str, value: float) -> None:
     """
     if not 0 < value < float("inf"):
         raise ConfigError(f"{name} is {value}; expected a positive finite number.")
+
+
+def require_share(name: str, value: float) -> None:
+    """Refuse an option that is no share of something that must leave the rest.
+
+    Raises:
+        ConfigError: the option is not in [0, 1); the message names it.
+    """
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} is {value}; expected a number in [0, 1).")
+
+
+def smoothed(truth: Tensor, share: float, like: Tensor) -> Tensor:
+    """Labels ``[B, C]`` of which every class has an equal share, in the dtype of ``like``.
+
+    ``q_c = (1 - share) [c = y] + share / C`` (Szegedy et al., CVPR 2016).
+
+    Args:
+        truth: a bool tensor ``[B, C]``, true at each sample's class.
+        share: the share that all classes divide among them.
+        like: a tensor of the dtype of the result.
+    """
+    return truth.to(like) * (1 - share) + share / truth.shape[-1]

@@ -31,14 +31,19 @@ from lfp_snn.rewards.base import (
     Seen,
     StepwiseReward,
     require_positive,
+    require_share,
+    smoothed,
 )
 
-__all__ = ["BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
+__all__ = ["TET", "BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _CountReward(CreditReward, StepwiseReward):
-    """The base of rewards by two functions of the counts ``[B, C]`` and the steps ``[B, 1]``.
+    """The base of rewards by an error of the counts ``[B, C]`` over the steps ``[B, 1]``.
+
+    A class whose count should rise is rewarded at every step, also where it is silent; one whose
+    count should fall is punished at its spikes.
 
     Args:
         at_silence: whether to punish a wrong class at every step, without the factor ``s``, as
@@ -55,13 +60,13 @@ class _CountReward(CreditReward, StepwiseReward):
 
     @override
     def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        wanted, unwanted = self._errors(evidence, steps, truth)
+        error = self._error(evidence, steps, truth)
         places = torch.ones_like(spikes) if self.at_silence else spikes
-        return torch.where(truth, wanted, -places * unwanted) / steps
+        return torch.where(error > 0, error, places * error) / steps
 
     @abstractmethod
-    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """How far the counts ``[B, C]`` fall short of a true class, and exceed another."""
+    def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        """How far each count ``[B, C]`` should be pushed up."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,10 @@ class RateCoded(_CountReward):
     """
 
     @override
-    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
         half = torch.div(steps, 2, rounding_mode="floor")
-        return 1 - torch.sigmoid(counts - half), 1 - torch.sigmoid(steps - counts - half)
+        short, beyond = torch.sigmoid(counts - half), torch.sigmoid(steps - counts - half)
+        return torch.where(truth, 1 - short, beyond - 1)
 
 
 @dataclass(frozen=True)
@@ -101,25 +107,86 @@ class SoftmaxRate(_CountReward):
 
     .. math:: R_{t,y} = (1 - p_y) / T \qquad R_{t,c} = -s_{t,c}\, p_c / T
 
+    With smoothed labels, :math:`q_c = (1 - \alpha)[c = y] + \alpha / C` where :math:`\alpha` is
+    ``smoothing``, the error is :math:`e = q - p`: a class with :math:`e_c > 0` is rewarded by
+    :math:`e_c / T` at every step, and one with :math:`e_c < 0` punished by
+    :math:`s_{t,c}\, e_c / T`, which is the above where nothing is smoothed. A true class that is
+    too sure is punished, and a wrong one that is too silent rewarded.
+
     Args:
         a: the weight of one spike, > 0.
+        smoothing: the share of the label that all classes divide among them, in
+            [0, 1).
         at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
             relevance. With None it is as published, unless a learner finds at the output a rule
             that takes credit.
 
     Raises:
-        ConfigError: ``a`` is not positive.
+        ConfigError: an option is out of range.
+
+    Source: this project's; label smoothing after Szegedy et al., CVPR 2016.
     """
 
     a: float = 1.0
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        require_positive("SoftmaxRate.a", self.a)
+        require_positive(f"{type(self).__name__}.a", self.a)
+        require_share(f"{type(self).__name__}.smoothing", self.smoothing)
 
     @override
-    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        p = torch.softmax(self.a * counts, -1)
-        return 1 - p, p
+    def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        return smoothed(truth, self.smoothing, counts) - torch.softmax(self.a * counts, -1)
+
+
+@dataclass(frozen=True)
+class TET(SoftmaxRate):
+    r"""The error of a softmax at every step, of what the output says by then.
+
+    Temporal efficient training takes the loss of the output :math:`o_t` of every step, and their
+    mean, so that none can make up for another. The reward that stands for its cross-entropy is,
+    with :math:`p_t = \operatorname{softmax}(a\, o_t)` and :math:`q` as in :class:`SoftmaxRate`,
+
+    .. math::
+
+        e_t = q - p_t \qquad
+        R_{t,c} = e_{t,c} / T \;\text{ if } e_{t,c} > 0, \qquad
+        s_{t,c}\, e_{t,c} / T \;\text{ else}
+
+    which is minus the derivative of :math:`\frac{1}{T} \sum_t -q \cdot \log p_t` by
+    :math:`a\, o_t`, at spikes alone where it punishes. The output of a step is the count of the
+    spikes so far, :math:`o_t = \sum_{t' \le t} s_{t'}`, from which a class would be read if the
+    sequence ended there, or the spikes of the step, :math:`o_t = s_t`, as the source has it for
+    membranes. The class is read from the counts of all steps.
+
+    Args:
+        a: the weight of one spike, > 0.
+        smoothing: the share of the label that all classes divide among them, in
+            [0, 1).
+        so_far: whether the output of a step is all spikes so far, and not those of the step. Of one
+            step a class that spikes alone has the probability :math:`e^a / (e^a + C - 1)`: take a
+            larger ``a`` then.
+        at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
+
+    Raises:
+        ConfigError: an option is out of range.
+
+    Source: Deng, Li, Zhang, Gu, *Temporal Efficient Training of Spiking Neural Network via Gradient
+    Re-weighting*, ICLR 2022; the reward is this project's. Their second term, which holds
+    membranes near a value, is not part of it.
+    """
+
+    so_far: bool = True
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        return self._now(seen.spikes, seen.spikes.cumsum(0), seen.steps, seen.truth)
+
+    @override
+    def _now(self, spikes: Tensor, evidence: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        return super()._now(spikes, evidence if self.so_far else spikes, steps, truth)
 
 
 @dataclass(frozen=True)
@@ -166,10 +233,10 @@ class BoundedSoftmax(_CountReward):
             )
 
     @override
-    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
         p = torch.softmax(self.a * counts, -1)
         p = torch.where(p > self.upper, 1.0, torch.where(p < self.lower, 0.0, p))
-        return 1 - p, p
+        return truth.to(p) - p
 
 
 @dataclass(frozen=True)
@@ -209,9 +276,9 @@ class Sigmoid(_CountReward):
             )
 
     @override
-    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
         p = torch.sigmoid(self.a * (counts - self.middle * steps))
-        return 1 - p, p
+        return truth.to(p) - p
 
 
 @dataclass(frozen=True)
@@ -237,7 +304,7 @@ class Misclassification(_CountReward):
     """
 
     @override
-    def _errors(self, counts: Tensor, steps: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
         own = torch.where(truth, counts, 0).sum(-1, keepdim=True)
         beats = (~truth & (counts >= own * (1 - ROUNDING))).to(counts.dtype)
-        return beats.any(-1, keepdim=True).to(counts.dtype), beats
+        return torch.where(truth, beats.any(-1, keepdim=True).to(counts.dtype), -beats)

@@ -10,9 +10,16 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.rewards.base import LooksAt, Reward, Seen, require_positive
+from lfp_snn.rewards.base import (
+    LooksAt,
+    Reward,
+    Seen,
+    require_positive,
+    require_share,
+    smoothed,
+)
 
-__all__ = ["MembraneCoded", "mean_membranes", "require_membranes"]
+__all__ = ["MembraneCoded", "TETReadout", "mean_membranes", "require_membranes"]
 
 
 @dataclass(frozen=True)
@@ -22,36 +29,76 @@ class MembraneCoded(Reward):
     With the output membranes :math:`w`, their mean :math:`m_c = \sum_t w_{t,c} / T` and
     :math:`p = \operatorname{softmax}(a m)`,
 
-    .. math:: R_{t,c} = ([c = y] - p_c) / T
+    .. math:: R_{t,c} = (q_c - p_c) / T \qquad q_c = (1 - \alpha)[c = y] + \alpha / C
 
-    A membrane is there at every step, so that every step is rewarded or punished, whether the
-    neuron spiked or not: at the last layer a reward acts on the membrane. The class is read from
-    the mean membrane. Meant for a readout, output neurons that integrate and never spike; where
-    they do, their resets are part of what is read.
+    where :math:`\alpha` is ``smoothing``. A membrane is there at every step, so that every step is
+    rewarded or punished, whether the neuron spiked or not: at the last layer a reward acts on the
+    membrane. The class is read from the mean membrane. Meant for a readout, output neurons that
+    integrate and never spike; where they do, their resets are part of what is read.
 
     Args:
         a: the weight of a unit of membrane, > 0.
+        smoothing: the share of the label that all classes divide among them, in
+            [0, 1).
 
     Raises:
-        ConfigError: ``a`` is not positive.
+        ConfigError: an option is out of range.
 
     Source: this project's; SoftmaxRate with membranes in the place of spike counts.
     """
 
     a: float = 1.0
+    smoothing: float = 0.0
     looks_at: ClassVar[LooksAt] = "membranes"
 
     def __post_init__(self) -> None:
-        require_positive("MembraneCoded.a", self.a)
+        require_positive(f"{type(self).__name__}.a", self.a)
+        require_share(f"{type(self).__name__}.smoothing", self.smoothing)
 
     @override
     def reward(self, seen: Seen) -> Tensor:
-        p = torch.softmax(self.a * self.scores(seen.spikes, seen.steps, seen.membranes), -1)
-        return ((seen.truth.to(p) - p) / seen.steps).expand_as(seen.spikes)
+        p = torch.softmax(self.a * self._evidence(seen), -1)
+        error = smoothed(seen.truth, self.smoothing, p) - p
+        return (error / seen.steps).expand_as(seen.spikes)
+
+    def _evidence(self, seen: Seen) -> Tensor:
+        """What the softmax is over, ``[B, C]`` or ``[T, B, C]``."""
+        return self.scores(seen.spikes, seen.steps, seen.membranes)
 
     @override
     def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
         return mean_membranes(membranes, spikes, steps)
+
+
+@dataclass(frozen=True)
+class TETReadout(MembraneCoded):
+    r"""The error of a softmax over the output membranes of each step by itself, at that step.
+
+    With :math:`p_t = \operatorname{softmax}(a w_t)` over the membranes :math:`w_t`, and q as in
+    :class:`MembraneCoded`,
+
+    .. math:: R_{t,c} = (q_c - p_{t,c}) / T
+
+    which is minus the derivative of temporal efficient training's cross-entropy
+    :math:`\frac{1}{T} \sum_t -q \cdot \log p_t` by :math:`a w_t`. The class is read from the mean
+    membrane.
+
+    Args:
+        a: the weight of a unit of membrane, > 0.
+        smoothing: the share of the label that all classes divide among them, in
+            [0, 1).
+
+    Raises:
+        ConfigError: an option is out of range.
+
+    Source: Deng, Li, Zhang, Gu, *Temporal Efficient Training of Spiking Neural Network via Gradient
+    Re-weighting*, ICLR 2022; the reward is this project's. Their second term, which holds
+    membranes near a value, is not part of it.
+    """
+
+    @override
+    def _evidence(self, seen: Seen) -> Tensor:
+        return require_membranes(seen.membranes, seen.spikes)
 
 
 def require_membranes(membranes: Tensor | None, spikes: Tensor) -> Tensor:

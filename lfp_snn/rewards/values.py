@@ -24,7 +24,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards.base import CreditReward, LooksAt, Seen
+from lfp_snn.rewards.base import CreditReward, LooksAt, Seen, require_share, smoothed
 
 __all__ = ["MisclassifiedValues", "SigmoidValues", "SoftmaxValues"]
 
@@ -60,16 +60,19 @@ class _ValueReward(CreditReward):
 class SoftmaxValues(_ValueReward):
     r"""The error of a softmax over values (logits), where the output is no spikes.
 
-    .. math:: e_c = [c = y] - \hat p_c \qquad \hat p_c = \begin{cases}
+    .. math:: e_c = q_c - \hat p_c \qquad \hat p_c = \begin{cases}
         1 & p_c > u \\ 0 & p_c < l \\ p_c & \text{else} \end{cases} \qquad
-        p = \operatorname{softmax}(\bar o)
+        p = \operatorname{softmax}(\bar o) \qquad q_c = (1 - \alpha)[c = y] + \alpha / C
 
-    With l = 0 and u = 1 the error is minus the gradient of the cross-entropy. Other bounds leave
-    samples alone that are read with confidence.
+    where :math:`\alpha` is ``smoothing``. With l = 0 and u = 1 the error is minus the gradient of
+    the cross-entropy. Other bounds leave samples alone that are read with confidence; smoothed
+    labels would push just those back, so that the two do not go together.
 
     Args:
         lower: the bound l, in [0, upper).
         upper: the bound u, in (lower, 1].
+        smoothing: the share of the label that all classes divide among them, in
+            [0, 1).
         at_silence: whether to leave out the factor ``o``, for credit at every step in the place of
             relevance. With None it is as published, unless a learner finds at the output a rule
             that takes credit.
@@ -83,19 +86,26 @@ class SoftmaxValues(_ValueReward):
 
     lower: float = 0.0
     upper: float = 1.0
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
+        require_share("SoftmaxValues.smoothing", self.smoothing)
         if not 0 <= self.lower < self.upper <= 1:
             raise ConfigError(
                 f"SoftmaxValues.lower is {self.lower} and upper {self.upper}; expected "
                 "0 <= lower < upper <= 1."
+            )
+        if self.smoothing and (self.lower, self.upper) != (0, 1):
+            raise ConfigError(
+                f"SoftmaxValues.smoothing is {self.smoothing} and the bounds are {self.lower} and "
+                f"{self.upper}: smoothed labels push back those that bounds leave alone; set one."
             )
 
     @override
     def error(self, mean: Tensor, truth: Tensor) -> Tensor:
         p = torch.softmax(mean, -1)
         p = torch.where(p > self.upper, 1.0, torch.where(p < self.lower, 0.0, p))
-        return truth.to(p) - p
+        return smoothed(truth, self.smoothing, p) - p
 
 
 @dataclass(frozen=True)

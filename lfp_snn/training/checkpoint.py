@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lfp_snn.errors import RunError
 from lfp_snn.learners import Learner
+from lfp_snn.training.averaging import Average
 from lfp_snn.training.distributed import ALONE, World
 from lfp_snn.training.files import write_atomic
 from lfp_snn.training.optim import Schedule
@@ -115,21 +116,27 @@ def load_net(net: nn.Module, tensors: Mapping[str, Tensor], source: Path | str) 
 class Snapshot:
     """All that changes while a network is trained, to save and load as one checkpoint.
 
-    That is the weights, the state of optimizer, schedule and learner, the state of torch's random
-    numbers, the best weights so far, and the progress of the training.
+    That is the weights, their average, the state of optimizer, schedule and learner, the state of
+    torch's random numbers, the best weights so far, and the progress of the training.
 
     Args:
         learner: the learner and, with it, the network.
         optimizer: the optimizer.
         schedule: the schedule of the learning rate.
+        average: the average of the weights; by default none.
     """
 
     def __init__(
-        self, learner: Learner, optimizer: torch.optim.Optimizer, schedule: Schedule
+        self,
+        learner: Learner,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        average: Average | None = None,
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
         self.schedule = schedule
+        self.average = average or Average(learner.net, None)
 
     def save(self, path: Path, progress: Progress, best: Mapping[str, Tensor]) -> None:
         """Write the checkpoint, atomically.
@@ -143,6 +150,7 @@ class Snapshot:
             **_prefixed("best", best),
             **_prefixed("optimizer", slots),
             **_prefixed("learner", self.learner.state_dict()),
+            **_prefixed("average", self.average.state_dict()),
             **_prefixed("random", self._random_state()),
         }
         state = {
@@ -169,6 +177,7 @@ class Snapshot:
             _unpack_optimizer(self.optimizer, _unprefixed("optimizer", tensors), state["optimizer"])
             self.schedule.load_state_dict(from_plain(state["schedule"]))
             self.learner.load_state_dict(_unprefixed("learner", tensors))
+            self.average.load_state_dict(_unprefixed("average", tensors))
             self._set_random_state(_unprefixed("random", tensors))
             return Progress.from_json(state["progress"]), _unprefixed("best", tensors)
         # Whatever is missing or of another kind trips those who take it over.

@@ -68,7 +68,7 @@ class Settings(Section):
         transfer: the weights to start from, and what of them learns on, such as ``{source:
             runs/RUN, fresh: ["3.*"], freeze: ["1.*"]}``; ``None``: start anew.
         learner: the learning rule, by name, and its options; ``lfp-snn ls learners`` lists them.
-        optimizer: the torch optimizer, by name, and its options: adam or sgd.
+        optimizer: the torch optimizer, by name, and its options: adam, adamw or sgd.
         schedule: how the learning rate goes, by name, and its options: one_cycle, constant,
             cosine or step.
         epochs: the largest number of passes over the training set.
@@ -79,6 +79,9 @@ class Settings(Section):
             result is the same.
         clip: the largest global norm of the feedback; longer feedback is scaled down. ``None``:
             never.
+        ema: the decay of an exponential moving average of the weights, in (0, 1): the share of the
+            average that stays at each step. The averaged weights are those that are validated,
+            tested, kept and exported. ``None``: no average.
         patience: the number of epochs without a better validation accuracy after which training
             stops. ``None``: never.
         checkpoint_every: the steps between two checkpoints within an epoch (one more ends each
@@ -101,6 +104,7 @@ class Settings(Section):
     sampling: Literal["shuffle", "balanced"] = "shuffle"
     workers: int = Field(default=0, ge=0, le=256)
     clip: float | None = Field(default=3.0, gt=0)
+    ema: float | None = Field(default=None, gt=0, lt=1)
     patience: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)

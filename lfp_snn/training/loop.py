@@ -66,7 +66,7 @@ class Trainer(Stepping):
         self.progress.warnings.extend(warnings)
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
-        self.snapshot = Snapshot(learner, self.optimizer, self.schedule)
+        self.snapshot = Snapshot(learner, self.optimizer, self.schedule, self.average)
         self._stop_asked = False  # by an observer
         self._saved: int | None = None  # step of the last checkpoint, if that is a good one
         self.earlier_s = earlier_s
@@ -198,8 +198,9 @@ class Trainer(Stepping):
         """End an epoch: validate, note, and save."""
         progress = self.progress
         # Machines that round differently drift apart; here all go on from the same weights.
-        self.world.spread(self.learner.net.state_dict().values())
-        validation = self._validate()
+        self.world.spread([*self.learner.net.state_dict().values(), *self.average.tensors()])
+        with self.average.in_place():
+            validation = self._validate()
         totals, progress.totals = progress.totals, Totals()
         seconds = time.perf_counter() - start
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -220,7 +221,7 @@ class Trainer(Stepping):
         better = progress.judge(validation)
         self.schedule.epoch_ended(metrics["val_accuracy"])
         if better:
-            self.best = copy_tensors(self.learner.net.state_dict())
+            self.best = self.weights()
         for message in firing_warnings(metrics["firing"]):
             self._say(message)
         self.metrics.append(metrics)
@@ -290,8 +291,9 @@ class Trainer(Stepping):
         return None if self.run is None else self.run.path
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the present weights, on the CPU, by name."""
-        return copy_tensors(self.learner.net.state_dict())
+        """A copy of the present weights, averaged if that is asked for, on the CPU, by name."""
+        with self.average.in_place():
+            return copy_tensors(self.learner.net.state_dict())
 
     def stop(self, reason: str) -> None:
         """End the training with the epoch under way, and keep the reason among the warnings."""

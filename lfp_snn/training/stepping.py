@@ -10,6 +10,7 @@ from lfp_snn.data.resident import held_on
 from lfp_snn.errors import ConfigError, NotFiniteError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.learners.lfp import LFP
+from lfp_snn.training.averaging import Average
 from lfp_snn.training.config import Settings
 from lfp_snn.training.device_step import READ_EVERY, DeviceStep, why_not
 from lfp_snn.training.distributed import Buckets, World
@@ -51,6 +52,7 @@ class Stepping(ABC):
         self.schedule = self._own_schedule or of_settings(
             settings, self.optimizer, len(self.loader)
         )
+        self.average = Average(learner.net, settings.ema)
         self.progress = Progress(settings.epochs)
         self.guard = Guard(learner, settings.on_non_finite == "skip", world)
         self._moved = False  # has the optimizer made a step, and with it its state?
@@ -118,6 +120,7 @@ class Stepping(ABC):
             totals.add(sums, norm, limit is not None and norm > limit)
             progress.skipped_in_a_row = 0
             self._moved = True
+        self.average.follow()  # a step that was passed over counts: a device does not tell of it
         progress.batch += 1
         progress.step += 1
 
@@ -126,6 +129,7 @@ class Stepping(ABC):
         progress = self.progress
         step(batch)
         self.schedule.stepped()
+        self.average.follow()
         progress.batch += 1
         progress.step += 1
         if progress.batch % READ_EVERY == 0 or progress.batch == len(self.loader):

@@ -20,7 +20,7 @@ from lfp_snn.training.assembly import build_learner, refuse_regression
 from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Fitted, Settings, pick_device
 from lfp_snn.training.configfile import load_settings
-from lfp_snn.training.evaluation import Evaluation, evaluate
+from lfp_snn.training.evaluation import Evaluation, evaluate, voters
 from lfp_snn.training.feeding import outputs_of
 from lfp_snn.training.files import read_json
 from lfp_snn.training.resume import data_identity
@@ -163,13 +163,44 @@ class TrainedRun:
         refuse_regression(splits)
         return splits
 
-    def evaluate(self) -> Evaluation:
-        """The accuracy and more on the test set."""
-        return evaluate(self.learner, self.splits().test, self.config.batch_size)
+    def evaluate(self, votes: int = 1) -> Evaluation:
+        """The accuracy and more on the test set.
+
+        Args:
+            votes: the number of copies of each sample by which it is read
+                (:func:`~lfp_snn.training.evaluation.voters`).
+
+        Raises:
+            ConfigError: the copies that vote are all alike, or each is partly another recording.
+        """
+        self._refuse_mixed(votes)
+        return evaluate(self.learner, self.splits().test, self.config.batch_size, votes=votes)
 
     def read(self, path: Path | str) -> Batch:
         """One recording from a file as a batch; raises as :meth:`recording`."""
         return self.recording(path).batch([0]).to(self.learner.device)
+
+    def copies(self, path: Path | str, votes: int) -> tuple[Batch, ...]:
+        """One recording from a file as a batch, and copies of it that vote with it.
+
+        Args:
+            path: the file.
+            votes: the number of batches.
+
+        Raises:
+            ConfigError, DataError: as :meth:`recording` and :meth:`evaluate`.
+        """
+        self._refuse_mixed(votes)
+        return next(voters(self.learner, self.recording(path), 1, votes=votes))
+
+    def _refuse_mixed(self, votes: int) -> None:
+        """Refuse to vote by copies that are partly of another recording."""
+        steps = getattr(getattr(self.config, "data", None), "augment", ())
+        if votes > 1 and any(step.name == "mix" for step in steps):
+            raise ConfigError(
+                "data.augment has mix, which puts a part of another recording into a copy, and no "
+                "such copy can vote: say what changes them, such as data.augment='[{name: shift}]'."
+            )
 
     def recording(self, path: Path | str) -> SampleSet:
         """A set of one recording from a file, encoded as the run's dataset is.

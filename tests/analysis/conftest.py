@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.analysis.study.here import jobs_here
+
+__all__ = ["jobs_here"]
+
 CLASSES = tuple("0123456789")
 STEPS = 25
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -103,6 +103,7 @@ def test_confusion_matrix_of_many_classes_and_of_one_that_has_no_samples() -> No
     assert len(axes.get_xticks()) <= 40
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_save_writes_the_same_bytes_again(tmp_path: Path) -> None:
     written = []
     for _ in range(2):

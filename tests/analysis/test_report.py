@@ -45,10 +45,14 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a finished run."""
+def report(
+    tmp_path_factory: pytest.TempPathFactory, kinds_of_figures: dict[str, tuple[str, ...]]
+) -> Path:
+    """The report of a finished run, with every kind of figure."""
     folder = tmp_path_factory.mktemp("report")
-    return write_report(write_run(folder, epochs=5, warnings=["Layer '1' is dead."]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lfp_snn.analysis.style._METADATA", kinds_of_figures)
+        return write_report(write_run(folder, epochs=5, warnings=["Layer '1' is dead."]))
 
 
 def test_shows_the_numbers(report: Path) -> None:

@@ -223,31 +223,52 @@ COMPILE = """
 import itertools, triton, triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel
-from lfp_snn.backends.triton.scan import BLOCK
+from lfp_snn.backends.triton.launch import BLOCK
+from lfp_snn.backends.triton.population_kernels import (
+    backward_kernel, forward_kernel as population_kernel, unpack_kernel)
+from lfp_snn.backends.triton.scan_kernels import credit_kernel, forward_kernel
 
 def build(kernel, pointers, numbers, **constants):
-    signature = {**pointers, **numbers, **dict.fromkeys(constants, "constexpr")}
+    signature = pointers | dict.fromkeys(numbers, "i32") | dict.fromkeys(constants, "constexpr")
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     options = {"num_warps": 1, "enable_fp_fusion": False}
     built = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options)
     assert "fma" not in built.asm["ptx"]
+    assert ".local" not in built.asm["ptx"]  # all membranes of a chunk are in registers
 
-for name, flag in itertools.product(("fp32", "bf16", "fp16", "fp64"), (True, False)):
+def typed(names, kind):
+    return dict.fromkeys(names.split(), "*" + kind)
+
+WINDOWS = ("steps columns windows pooled units space height width down along high wide").split()
+rules = itertools.cycle([("spikes", "reference"), ("positive", "decay"), ("window", "reference")])
+for name, flag in itertools.product(("fp32", "bf16", "fp64"), (True, False)):
     wide = "fp64" if name == "fp64" else "fp32"
     kind = tl.float64 if name == "fp64" else tl.float32
     for reset, delay in itertools.product(("subtract", "zero", "none"), (True, False)):
-        same = dict(RESET=reset, DELAY=delay, CONSTANT=flag, BETAS=flag, THETAS=flag,
-                    HAS_STATE=flag, FLOAT=kind, BLOCK=BLOCK)
-        sizes = dict(steps="i32", columns="i32", units="i32")
-        names = ("beta", "theta", "state", "membranes", "final")
-        pointers = dict(currents="*" + name, lengths="*i32", spikes="*i1")
-        pointers |= dict.fromkeys(names, "*" + wide)
-        build(forward_kernel, pointers, sizes, HAS_LENGTHS=flag, **same)
-        names = ("arrived", "membranes", "beta", "theta", "state", "carried", "n", "handed")
-        pointers = dict(currents="*" + name, spikes="*i1") | dict.fromkeys(names, "*" + wide)
-        build(credit_kernel, pointers, sizes | {"last": "i64"}, HAS_CARRIED=flag,
-              HAS_SPIKES=flag, EPS=0.1, **same)
+        form, carry = next(rules)
+        same = dict(RESET=reset, DELAY=delay, CONSTANT=not flag, BETAS=flag, THETAS=flag,
+                    HAS_STATE=flag, FLOAT=kind)
+        sizes = ("steps", "columns", "units")
+        pointers = typed("currents", name) | typed("lengths", "i32") | typed("spikes", "i1")
+        pointers |= typed("beta theta state membranes final", wide)
+        build(forward_kernel, pointers, sizes, HAS_LENGTHS=flag, BLOCK=BLOCK, **same)
+        pointers = typed("currents", name) | typed("spikes", "i1")
+        pointers |= typed("arrived membranes beta theta state carried n handed", wide)
+        back = dict(FORM=form, CARRY=carry, EPS=0.1, HAS_CARRIED=flag)
+        build(credit_kernel, pointers, (*sizes, "last"), BLOCK=BLOCK, **back, **same)
+        side = 2 if flag else 1
+        same |= dict(NORMED=flag, HAS_LENGTHS=flag, HIGH=side, WIDE=side, MEMBERS=side * side,
+                     BLOCK=BLOCK // (side * side))
+        pointers = typed("currents", name) | typed("lengths counts", "i32") | typed("spikes", "u8")
+        pointers |= typed("mean scale shift beta theta state borders final", wide)
+        build(population_kernel, pointers, WINDOWS, **same)
+        pointers = typed("arrived currents n", name) | typed("lengths", "i32")
+        pointers |= typed("mean inverse gamma shift common slope beta theta state borders", wide)
+        pointers |= typed("carried handed sums", wide)
+        build(backward_kernel, pointers, WINDOWS, WRITES=True, SUMS=not flag, THROUGH=flag,
+              **back, **same)
+    pointers = typed("packed", "u8") | typed("spikes", name)
+    build(unpack_kernel, pointers, ("steps", "columns"), BLOCK=BLOCK)
 """
 
 

@@ -22,15 +22,15 @@ def numbers() -> Tensor:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_parts_are_the_number_in_the_layout_that_it_had(turned: bool) -> None:
-    from lfp_snn.backends.triton import parts, scan
+    from lfp_snn.backends.triton import launch, parts
 
     real = numbers().T if turned else numbers()
     seen: list[list[Tensor]] = []
-    scan.observers.append(seen.append)
+    launch.observers.append(seen.append)
     try:
         found = parts.split(real, 3)
     finally:
-        scan.observers.pop()
+        launch.observers.pop()
     assert torch.equal(torch.stack([each.double() for each in found]).sum(0), real.double())
     for each in found:
         assert each.dtype == torch.bfloat16

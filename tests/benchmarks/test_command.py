@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import main, questions
@@ -81,22 +80,6 @@ def test_one_that_is_left_out_is_shown_with_the_reason() -> None:
     assert not isinstance(table, str)
     assert [*table.columns[0].cells] == ["lfprop"]
     assert "no lxt" in str([*table.columns[1].cells])
-
-
-def test_a_device_is_measured_beside_its_roofline(tmp_path: Path) -> None:
-    result = run(app, ["--quick", "--device", "cpu", "--out", str(tmp_path)])
-    assert result.exit_code == 0, result.output
-    assert "roofline" in result.output and "GB/s" in result.output
-    record = json.loads((tmp_path / "bench-device.json").read_text())
-    assert record["steps"].keys() == {"mlp", "csnn"}
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-@pytest.mark.parametrize("device", ["cuda", "nothing"])
-def test_a_device_that_is_not_there_is_told_in_a_line(
-    device: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert device in refused(monkeypatch, capsys, "steps", "--quick", "--device", device)
 
 
 def test_an_unknown_benchmark_is_told_the_known_ones(

@@ -89,6 +89,7 @@ def test_claim_on_memory() -> None:
     assert claim.figure == pytest.approx(4.9) and not claim.holds
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_results_are_written_with_a_figure_for_each_sweep(tmp_path: Path) -> None:
     results = Results()
     results.steps["csnn"] = comparison(ours=0.1, snn=0.6)

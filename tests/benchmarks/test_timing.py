@@ -6,7 +6,7 @@ from time import sleep
 import pytest
 import torch
 
-from benchmarks.steps.contenders import OURS, Contender
+from benchmarks.steps.contenders import CPU, OURS, Contender
 from benchmarks.steps.problem import Network, Problem, synthetic
 from benchmarks.steps.timing import compare, threads
 from lfp_snn.analysis.machine import machine
@@ -18,7 +18,7 @@ class Sleeper(Contender):
     pause = 0.002
     name = OURS
 
-    def prepare(self, problem: Problem) -> None:
+    def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
         self.turn = 0
 
     def step(self) -> None:
@@ -41,7 +41,7 @@ class Absent(Sleeper):
     def available(self) -> str | None:
         return "not installed"
 
-    def prepare(self, problem: Problem) -> None:
+    def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
         raise AssertionError("one that is not available is not prepared")
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from lfp_snn import __version__
 from lfp_snn.errors import RunError
+from lfp_snn.training import TrainedRun
 from tests.cli.conftest import SMALL, Cli
 
 
@@ -186,6 +188,45 @@ def test_predict_a_recording(cli: Cli, run: Path, tmp_path: Path) -> None:
     assert plain.startswith(f"class {told['class']}")
 
 
+SHIFTED = "data.augment=[{name: shift, pixels: 3}, {name: crop_time, share: 0.5}]"
+
+
+def test_copies_vote(cli: Cli, run: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "one.bin"
+    recording.write_bytes(events(300))
+    alone = json.loads(cli("predict", run, recording, SHIFTED, "--json").stdout)
+    assert alone == json.loads(cli("predict", run, recording, "--json").stdout)
+    result = cli("predict", run, recording, SHIFTED, "--votes", "4", "--json")
+    assert result.exit_code == 0, result.output
+    voted = json.loads(result.stdout)
+    trained = TrainedRun.open(run, [SHIFTED])
+    counts = [trained.learner.counts(each)[0] for each in trained.copies(recording, 4)]
+    mean = torch.stack(counts).mean(0)
+    assert list(voted["counts"].values()) == pytest.approx(mean.tolist())
+    assert voted["class"] == str(int(mean.argmax()))
+    result = cli("evaluate", run, SHIFTED, "--votes", "2", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["votes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((), "2 copies of each sample shall vote, but they are all alike"),
+        (("data.augment=[{name: mix}]",), "data.augment has mix, which puts a part of another"),
+    ],
+)
+def test_copies_that_cannot_vote_are_refused(
+    cli: Cli, run: Path, tmp_path: Path, change: Sequence[str], message: str
+) -> None:
+    recording = tmp_path / "one.bin"
+    recording.write_bytes(events(300))
+    for words in (("predict", run, recording), ("evaluate", run)):
+        result = cli(*words, *change, "--votes", "2")
+        assert result.exit_code == 2
+        assert message in " ".join(result.stderr.split())
+
+
 def events(count: int) -> bytes:
     """A recording in the format of N-MNIST: x, y, then polarity and 23 bits of microseconds."""
     rows = bytearray()
@@ -306,26 +347,3 @@ def test_show_says_what_does_not_fit(cli: Cli, arguments: tuple[str, ...], probl
     result = cli("show", *arguments)
     assert result.exit_code == 2
     assert problem in result.stderr
-
-
-@pytest.mark.parametrize("model", ["lifcnn", "deepersnn", "lif_resnet", "lif_vgg", "layers"])
-def test_every_architecture_trains_from_a_config(cli: Cli, model: str) -> None:
-    small = [change for change in SMALL if "model." not in change and "epochs" not in change]
-    chosen = f"model={{name: {model}, width: 0.1}}"
-    config = "digits_layers" if model == "layers" else "digits"
-    changes = [] if model == "layers" else [chosen]
-    result = cli("train", config, *small, *changes, "epochs=1", "--out", "run")
-    assert result.exit_code == 0, result.output
-    assert "epoch 1/1" in result.output
-
-
-@pytest.mark.parametrize("reward", ["bounded_softmax", "sigmoid", "misclassification"])
-def test_every_reward_of_classes_trains_from_a_config(cli: Cli, reward: str) -> None:
-    result = cli("train", "digits", *SMALL, f"learner.reward.name={reward}", "--out", "run")
-    assert result.exit_code == 0, result.output
-
-
-@pytest.mark.parametrize("reward", ["membrane_target", "van_rossum", "scalar"])
-def test_rewards_that_take_targets_make_theirs_from_labels(cli: Cli, reward: str) -> None:
-    result = cli("train", "digits", *SMALL, f"learner.reward.name={reward}", "--out", "run")
-    assert result.exit_code == 0, result.output

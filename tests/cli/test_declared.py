@@ -61,6 +61,12 @@ def test_help_and_usage_need_nothing_heavy(arguments: tuple[str, ...], code: int
     assert last_line(*arguments) == str(code)
 
 
+@pytest.mark.parametrize("command", EVERY.values(), ids=EVERY)
+def test_help_breaks_lines_where_the_terminal_does(command: Command) -> None:
+    paragraphs = (command.__doc__ or "").split("\n\n")
+    assert all(each and "\n" not in each for each in paragraphs)
+
+
 def test_it_runs_as_a_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lfp_snn", "--version"], capture_output=True, text=True, check=True

@@ -21,6 +21,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_samples(cli: Cli, trained: Path, tmp_path: Path) -> None:
     done = cli("explain", trained, "--sample", 3, "--sample", 0, "--out", tmp_path / "e")
     assert done.exit_code == 0, done.output
@@ -51,14 +52,15 @@ def test_what_can_be_asked(cli: Cli, trained: Path, options: tuple[str, ...]) ->
     assert "read as" in done.stdout
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_a_split(cli: Cli, trained: Path) -> None:
-    done = cli("explain", trained, "--batch", "--faithfulness", "--samples", 30, "--out", "e")
+    done = cli("explain", trained, "--batch", "--faithfulness", "--samples", 10, "--out", "e")
     assert done.exit_code == 0, done.output
-    assert "30 samples" in done.stdout and "gradient x input, smoothed" in done.stdout
+    assert "10 samples" in done.stdout and "gradient x input, smoothed" in done.stdout
     for name in ("test-classes.png", "test-classes.npz", "test.csv", "test-faithfulness.png"):
         assert Path("e", name).stat().st_size > 0
     found = json.loads(Path("e/test-faithfulness.json").read_text())
-    assert found["samples"] == 30
+    assert found["samples"] == 10
     assert found["areas"]["LFP"]["low"] > found["areas"]["random"]["high"]
 
 
@@ -85,6 +87,7 @@ def test_mistakes(cli: Cli, trained: Path, options: tuple[str, ...], message: st
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_a_recording_by_a_shipped_network(cli: Cli, tmp_path: Path) -> None:
     t = np.arange(0, 300_000, 100, dtype=np.int64)
     rng = np.random.default_rng(0)

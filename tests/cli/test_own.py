@@ -114,7 +114,7 @@ def test_evaluate_says_what_training_said(words: list[str], here: Path) -> None:
 @pytest.mark.parametrize("words", [OWN, NAMED], ids=["own", "named"])
 def test_every_command_takes_it(words: list[str], here: Path, tmp_path: Path) -> None:
     assert "class" in told("explain", *words, "--smooth", "0", "--out", str(tmp_path / "e"))
-    assert (tmp_path / "e" / "test-0" / "strip.png").exists()
+    assert (tmp_path / "e" / "test-0" / "strip.svg").exists()
     told("explain", *words, "--smooth", "0", "--batch", "--samples", "5",
          "--out", str(tmp_path / "b"))  # fmt: skip
     told("prune", *words, "--criteria", "magnitude,relevance", "--shares", "0,0.5", "--samples",

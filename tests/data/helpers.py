@@ -1,14 +1,40 @@
 """Recordings and images that the tests write, and slow oracles."""
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from lfp_snn.data import Batch, Events
 from lfp_snn.spikes import Spikes
 
 SENSOR = (2, 34, 34)
+#: Images of :func:`few_digits`, and how many test: the documentation shows sample 60 of those.
+DIGITS, TEST_DIGITS = 150, 70
+
+
+@contextmanager
+def few_digits() -> Iterator[None]:
+    """Let DVS-digits have a few images, of which all are simulated at each new setting."""
+    from sklearn import datasets
+    from sklearn.utils import Bunch
+
+    every = datasets.load_digits
+
+    def few(**how: Any) -> Any:
+        found = every(**how)
+        if isinstance(found, tuple):
+            return tuple(part[:DIGITS] for part in found)
+        return Bunch(**found | {key: found[key][:DIGITS] for key in ("images", "target")})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load_digits", few)
+        patch.setattr("lfp_snn.data.digits.TEST_SIZE", TEST_DIGITS)
+        yield
 
 
 def random_events(rng: np.random.Generator, sizes: list[int], span: int = 300_000) -> Events:

@@ -13,6 +13,7 @@ from lfp_snn.data import Events
 from lfp_snn.data.augment import (
     AUGMENTATIONS,
     Augmentation,
+    CropTime,
     Cutout,
     DropArea,
     DropEvent,
@@ -140,6 +141,20 @@ def test_a_dropped_interval_and_area_are_whole() -> None:
     rows, cols = np.nonzero(~picture)
     assert (~picture)[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1].all()
     assert len(rows) > 4
+
+
+def test_a_crop_is_a_window_of_its_share_anywhere() -> None:
+    events = one(count=20_000)
+    span = int(events.t[-1] - events.t[0])
+    begins = []
+    for seed in range(100):
+        kept = draw(CropTime(0.6), events, seed)
+        begin, end = int(kept.t[0]), int(kept.t[-1])
+        assert (end - begin) / span == pytest.approx(0.6, abs=0.005)
+        inside = (events.t >= begin) & (events.t <= end)
+        assert len(kept) == inside.sum() and np.array_equal(kept.x, events.x[inside])
+        begins.append((begin - int(events.t[0])) / span)
+    assert min(begins) < 0.02 and max(begins) > 0.38
 
 
 def test_cutout_leaves_a_square_empty() -> None:

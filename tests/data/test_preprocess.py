@@ -25,6 +25,7 @@ from lfp_snn.data.preprocess import (
     sensor_after,
 )
 from lfp_snn.errors import ConfigError, DataError
+from tests.data.helpers import few_digits
 
 SENSOR = (2, 12, 10)
 
@@ -166,21 +167,22 @@ def test_mistakes_are_told(wrong: dict[str, Any]) -> None:
 
 
 def test_a_dataset_is_preprocessed() -> None:
-    plain = load("digits", steps=5, train=20)
-    small = load(
-        "digits",
-        steps=5,
-        train=20,
-        values="counts",
-        preprocess=[{"name": "downsample", "factor": 2}, {"name": "merge_polarity"}],
-    )
-    assert small.train.feature_shape == (1, 17, 17)
-    assert plain.train.feature_shape == (2, 34, 34)
-    counted = load("digits", steps=5, train=20, values="counts").train.batch([0, 1]).x
-    fewer = small.train.batch([0, 1]).x
-    assert fewer.dense().sum() == counted.dense().sum()  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="leaves no events"):
-        load("digits", preprocess=[{"name": "time_window", "start_ms": 1e6}])
+    with few_digits():
+        plain = load("digits", steps=5, train=20)
+        small = load(
+            "digits",
+            steps=5,
+            train=20,
+            values="counts",
+            preprocess=[{"name": "downsample", "factor": 2}, {"name": "merge_polarity"}],
+        )
+        assert small.train.feature_shape == (1, 17, 17)
+        assert plain.train.feature_shape == (2, 34, 34)
+        counted = load("digits", steps=5, train=20, values="counts").train.batch([0, 1]).x
+        fewer = small.train.batch([0, 1]).x
+        assert fewer.dense().sum() == counted.dense().sum()  # type: ignore[union-attr]
+        with pytest.raises(DataError, match="leaves no events"):
+            load("digits", preprocess=[{"name": "time_window", "start_ms": 1e6}])
 
 
 def test_every_step_has_a_name_and_a_test() -> None:

@@ -17,6 +17,7 @@ from lfp_snn.engine.chunked import chunk_length
 from lfp_snn.engine.options import Memory
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Epsilon, Rescale, Rule
+from tests.crossed import crossed
 from tests.engine.compare import (
     BACKENDS,
     assert_near,
@@ -64,9 +65,11 @@ def everything(
     return found | {"rates": rates}
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 11, 50, None])
-@pytest.mark.parametrize("kind", ["dense", "spikes", "values", "constant"])
-@pytest.mark.parametrize("build", [mlp, csnn, learning])
+@crossed(
+    ("build", [mlp, csnn, learning]),
+    ("kind", ["dense", "spikes", "values", "constant"]),
+    ("chunk", [1, 4, 11, 50, None]),
+)
 def test_chunks_give_what_one_piece_gives(
     backend: str, build: Callable[[], nn.Module], kind: str, chunk: int | None
 ) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.rules import AlphaBeta, Epsilon, Gamma, Rule, ZPlus
+from tests.crossed import crossed
 
 STEPS, BATCH = 7, 3
 
@@ -187,8 +188,7 @@ def test_network_equals_the_reference(name: str, as_list: bool) -> None:
     assert_equal(dyadic(NETWORKS[name]()), Spikes.from_dense(x) if as_list else x)
 
 
-@pytest.mark.parametrize("rule", [Gamma(0.5), AlphaBeta(2, 1), ZPlus()], ids=repr)
-@pytest.mark.parametrize("name", NETWORKS)
+@crossed(("name", list(NETWORKS)), ("rule", [Gamma(0.5), AlphaBeta(2, 1), ZPlus()]))
 def test_rules_by_sign_equal_the_reference(name: str, rule: Rule) -> None:
     assert_equal(dyadic(NETWORKS[name]()), Spikes.from_dense(events()), rule=rule)
 

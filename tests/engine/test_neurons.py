@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import NetworkError, ShapeError
+from tests.crossed import crossed
 from tests.engine.compare import (
     BACKENDS,
     assert_equal_to_oracle,
@@ -61,8 +62,7 @@ def maps(options: dict[str, Any]) -> Any:
     return strong(nn.Sequential(nn.Conv2d(1, 2, 2), neuron, *tail))
 
 
-@pytest.mark.parametrize("constants", PER_UNIT)
-@pytest.mark.parametrize("variant", VARIANTS)
+@crossed(("variant", VARIANTS), ("constants", PER_UNIT[::-1]))
 def test_hidden_neurons_equal_the_oracle(
     variant: dict[str, Any], constants: dict[str, Any]
 ) -> None:
@@ -135,9 +135,7 @@ def exact(net: nn.Module) -> Any:
     return net.float()
 
 
-@pytest.mark.parametrize("constants", PER_UNIT)
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("build", [mlp, at_the_output])
+@crossed(("build", [mlp, at_the_output]), ("variant", VARIANTS), ("constants", PER_UNIT))
 def test_forward_equals_the_module_stepped(
     build: Any, variant: dict[str, Any], constants: dict[str, Any]
 ) -> None:

@@ -73,11 +73,11 @@ def assert_equal(
 @pytest.mark.parametrize("rule", [Epsilon(0.1), Norm(), Rescale(), Rescale("window", "decay")])
 def test_events_are_equal_to_the_reference(rule: Rule, train: bool, statistics: Statistics) -> None:
     x = trains(9, 3, *FRAME)
-    for reset, delay in RESETS:
+    # Resets and norms are kernels of their own, so that not every pair of them is tried.
+    for reset, delay in RESETS[train::2] if statistics == "through" else RESETS[:1]:
         net = network(reset_mechanism=reset, reset_delay=delay)
-        options: dict[str, Any] = {"train": train, "statistics": statistics}
-        assert_equal(net, rule, x, **options)
-        assert_equal(net, rule, x, lengths=LENGTHS, **options)
+        assert_equal(net, rule, x, lengths=LENGTHS, train=train, statistics=statistics)
+    assert_equal(net, rule, x, train=train, statistics=statistics)
 
 
 @pytest.mark.parametrize("bias", [True, False])

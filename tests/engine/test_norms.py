@@ -19,6 +19,7 @@ from lfp_snn.engine.stage import Tape
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.norms import PerStep
 from lfp_snn.rules import Rescale
+from tests.crossed import crossed
 from tests.engine.compare import assert_near, currents, feedback_of, leaky, run, strong, trains
 
 T, B = 5, 4
@@ -68,9 +69,13 @@ def stage_of(module: nn.Module, statistics: Any = "through") -> Normalisation:
     return stage
 
 
-@pytest.mark.parametrize("lengths", [None, [5, 2, 3, 5]], ids=["whole", "lengths"])
-@pytest.mark.parametrize("constant", [False, True], ids=["trains", "constant"])
-@pytest.mark.parametrize("kind", KINDS)
+@crossed(
+    ("kind", list(KINDS)),
+    (
+        "constant, lengths",
+        [(False, None), (False, [5, 2, 3, 5]), (True, None), (True, [5, 2, 3, 5])],
+    ),
+)
 def test_credit_through_statistics_is_that_of_autograd(
     kind: str, constant: bool, lengths: list[int] | None
 ) -> None:

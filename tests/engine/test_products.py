@@ -16,6 +16,7 @@ from lfp_snn.engine.stage import Tape
 from lfp_snn.errors import ConfigError, LfpSnnError, NetworkError
 from lfp_snn.rules import Assignment, Composite, Epsilon, Flat, Norm, Pass, Rescale, Rule
 from tests import oracle
+from tests.crossed import crossed
 from tests.engine.compare import (
     assert_equal_to_oracle,
     assert_near,
@@ -158,9 +159,11 @@ def test_other_rules_send_credit_through_products(case: str, rule: Rule) -> None
         assert_near(feedback_at(parameter), theirs)
 
 
-@pytest.mark.parametrize("product", ["halves", "signal"])
-@pytest.mark.parametrize("gates", [(False, False), (False, True), (True, True), (True, False)])
-@pytest.mark.parametrize("case", ["mul", "matmul", "einsum"])
+@crossed(
+    ("gates", [(False, False), (False, True), (True, True), (True, False)]),
+    ("product", ["halves", "signal"]),
+    ("case", ["mul", "matmul", "einsum"]),
+)
 def test_relevance_is_conserved(case: str, gates: tuple[bool, bool], product: Any) -> None:
     """What the factors get is what the value had."""
     functions: dict[str, Function] = {

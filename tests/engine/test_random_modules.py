@@ -147,13 +147,13 @@ def assert_equal_or_refused(plan: list[Instruction]) -> None:
     assert (net.count, net.before, net.states) == (0, None, {})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(plans(COVERED))
 def test_what_has_a_rule_is_accepted_and_equal(plan: list[Instruction]) -> None:
     assert_accepted_and_equal(plan)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(plans(list(OPERATIONS)))
 def test_all_else_is_equal_or_refused(plan: list[Instruction]) -> None:
     assert_equal_or_refused(plan)

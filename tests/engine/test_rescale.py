@@ -36,6 +36,7 @@ from lfp_snn.rules import (
 )
 from lfp_snn.rules.rescale import Carry
 from tests import oracle
+from tests.crossed import crossed
 from tests.engine.compare import (
     assert_feedback_equal,
     assert_near,
@@ -125,9 +126,7 @@ def test_leaky_neurons_equal_the_oracle(rule: Rescale, reset: str, delay: bool) 
     assert_equal_to_oracle(net, trains(7, 2, 6), rule)
 
 
-@pytest.mark.parametrize("as_credit", [True, False], ids=["credit", "relevance"])
-@pytest.mark.parametrize("rule", CARRIES, ids=repr)
-@pytest.mark.parametrize(("reset", "delay"), RESETS)
+@crossed(("reset, delay", RESETS), ("rule", CARRIES), ("as_credit", [True, False]))
 def test_lengths_and_a_state_equal_the_oracle(
     rule: Rescale, reset: str, delay: bool, as_credit: bool
 ) -> None:
@@ -143,9 +142,7 @@ def test_lengths_and_a_state_equal_the_oracle(
     assert_equal_to_oracle(net, x, rule, as_credit=as_credit, silent=silent, **options)
 
 
-@pytest.mark.parametrize("synapse", SYNAPSES, ids=repr)
-@pytest.mark.parametrize("rule", CARRIES, ids=repr)
-@pytest.mark.parametrize("build", [mlp, csnn])
+@crossed(("synapse", SYNAPSES), ("build", [mlp, csnn]), ("rule", CARRIES[::-1]))
 def test_synapses_share_by_any_rule(build: Any, rule: Rescale, synapse: Rule) -> None:
     """Under those that reach silent inputs, relevance arrives beside the neurons below."""
     net = build()
@@ -190,8 +187,7 @@ def test_graded_spikes_hand_their_value_on(rule: Rescale) -> None:
     assert_near(feedback[0], feedback[1])
 
 
-@pytest.mark.parametrize("rule", CARRIES, ids=repr)
-@pytest.mark.parametrize(("kind", "reset", "delay"), CASES)
+@crossed(("kind, reset, delay", CASES), ("rule", CARRIES))
 def test_other_neurons_equal_the_oracle(rule: Rescale, kind: str, reset: str, delay: bool) -> None:
     net = make(kind, reset, delay)
     linear = net[0]
@@ -273,8 +269,10 @@ def by_autograd(net: nn.Module, x: Tensor, credit: Tensor) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("gate", ["positive", "window"])
-@pytest.mark.parametrize(("kind", "reset"), [(kind, reset) for kind, reset, late in CASES if late])
+@crossed(
+    ("kind, reset", [(kind, reset) for kind, reset, late in CASES if late]),
+    ("gate", ["positive", "window"]),
+)
 def test_the_decay_carry_is_backpropagation_with_the_secant(
     kind: str, reset: str, gate: Any
 ) -> None:
@@ -322,8 +320,7 @@ def test_leaky_neurons_with_the_decay_carry_are_backpropagation(kind: str) -> No
 # ------------------------------------------------------------------------- chunks and silence
 
 
-@pytest.mark.parametrize("rule", CARRIES, ids=repr)
-@pytest.mark.parametrize(("kind", "reset", "delay"), [("Leaky", *each) for each in RESETS] + CASES)
+@crossed(("kind, reset, delay", [("Leaky", *each) for each in RESETS] + CASES), ("rule", CARRIES))
 def test_chunks_hand_on_what_a_carry_needs(
     rule: Rescale, kind: str, reset: str, delay: bool
 ) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.backends.events import conv
 from lfp_snn.rules import Gamma, Rescale
+from tests.crossed import crossed
 from tests.engine.compare import assert_near, feedback_of, leaky, signals, strong, trains
 from tests.engine.test_rescale import FORMS, RESETS
 
@@ -89,8 +90,7 @@ def assert_equal(net: nn.Module, rule: Rescale, run: Run, **how: Any) -> None:
             assert_near(total, expected[name])
 
 
-@pytest.mark.parametrize("rule", [*FORMS, Rescale(synapse=Gamma(0.5))], ids=repr)
-@pytest.mark.parametrize("name", BELOW)
+@crossed(("name", list(BELOW)), ("rule", [*FORMS, Rescale(synapse=Gamma(0.5))]))
 def test_events_are_equal_to_the_reference(name: str, rule: Rescale) -> None:
     resets = RESETS if name in ("linear", "deep") else (RESETS[0], RESETS[-2])
     for reset, delay in resets:
@@ -118,9 +118,8 @@ def test_dense_and_constant_inputs_and_streams_are_equal_too(name: str) -> None:
     def constant(lfp: TemporalLFP) -> Tensor:
         return lfp.forward(0.7 * x[0], steps=9)
 
-    for rule in FORMS:
-        for run in (whole(dense), constant, streamed):
-            assert_equal(net, rule, run, as_credit=True)
+    for rule, run in zip(FORMS, (whole(dense), constant, streamed, whole(dense)), strict=True):
+        assert_equal(net, rule, run, as_credit=True)
 
 
 @pytest.mark.parametrize("name", ["maximum", "deep", "groups"])
@@ -129,10 +128,9 @@ def test_membranes_that_are_repeated_are_the_same(
 ) -> None:
     monkeypatch.setattr(conv, "_STORE", 0)
     monkeypatch.setattr(conv, "_TILE", 1)
-    for reset, delay in RESETS:
+    for (reset, delay), rule in zip(RESETS, (*FORMS, FORMS[0]), strict=True):
         net, frame = network(name, reset_mechanism=reset, reset_delay=delay)
-        for rule in FORMS:
-            assert_equal(net, rule, whole(trains(9, 3, *frame)), as_credit=True)
+        assert_equal(net, rule, whole(trains(9, 3, *frame)), as_credit=True)
 
 
 def test_a_silent_window_hands_its_credit_to_its_first_unit() -> None:

@@ -36,6 +36,7 @@ from lfp_snn.rules import (
     assign,
 )
 from tests import oracle
+from tests.crossed import crossed
 from tests.engine.compare import (
     assert_feedback_equal,
     assert_near,
@@ -167,8 +168,7 @@ def deep_cnn(
     return strong(net, seed=1)
 
 
-@pytest.mark.parametrize(("reset", "delay"), RESETS)
-@pytest.mark.parametrize("rule", ALL, ids=repr)
+@crossed(("rule", ALL), ("reset, delay", RESETS))
 def test_linear(rule: Rule, reset: str, delay: bool) -> None:
     assert_equal_to_oracle(deep_mlp(reset, delay), trains(6, 2, 4), rule)
 
@@ -215,8 +215,7 @@ def balance(net: nn.Module, x: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
     return reward.sum(), found
 
 
-@pytest.mark.parametrize(("reset", "delay"), RESETS)
-@pytest.mark.parametrize("rule", CONSERVING, ids=repr)
+@crossed(("rule", CONSERVING), ("reset, delay", RESETS))
 def test_conserving_rules_conserve(rule: Rule, reset: str, delay: bool) -> None:
     pixels = trains(8, 3, 2, 4, 4, density=0.7)
     for net, x in (
@@ -428,8 +427,7 @@ def test_an_assignment_that_fits_nothing_is_an_error() -> None:
         Assignment(Gamma())
 
 
-@pytest.mark.parametrize("maps", [False, True], ids=["linear", "maps"])
-@pytest.mark.parametrize("rule", SPIKING, ids=repr)
+@crossed(("rule", SPIKING), ("maps", [False, True]))
 def test_lists_of_entries_of_both_signs(rule: Rule, maps: bool) -> None:
     shape = (1, 3, 3) if maps else (6,)
     x = Spikes.from_dense(currents(5, 3, *shape) * trains(5, 3, *shape))

@@ -18,6 +18,7 @@ from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.rules import AlphaBeta, Epsilon, Gamma, Norm, Pass, Rule
 from lfp_snn.spikes import Spikes
+from tests.crossed import crossed
 from tests.oracle_neurons import Population
 
 STEPS, BATCH, INPUTS, UNITS = 9, 3, 6, 4
@@ -378,8 +379,7 @@ def test_what_snntorch_cannot_do_is_refused() -> None:
         lfp.forward(torch.zeros(2, 1, 3))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("learner", [name for name in LEARNERS if "lfp" not in name])
+@crossed(("kind", list(KINDS)), ("learner", [name for name in LEARNERS if "lfp" not in name]))
 def test_every_learner_learns_the_same_network(kind: str, learner: str) -> None:
     net = make(kind).float()
     chosen = LEARNERS[learner]

@@ -59,7 +59,8 @@ def test_rescale_runs_on_the_kernel_both_ways(carry: Carry, learns: bool) -> Non
     )
     for lfp in engines:
         spikes, ours = run(lfp, x)
-        assert set(lfp.kernels.values()) == {"triton: scans"}
+        kernels = {"triton: scans"} if learns else {"triton: neurons, pool", "triton: scans"}
+        assert set(lfp.kernels.values()) == kernels
         expected, theirs = run(TemporalLFP(net, rule, "torch"), x)
         assert torch.equal(spikes, expected)
         assert_same_feedback(ours, theirs)
@@ -104,9 +105,9 @@ def test_a_step_never_waits_for_the_device(backend: str, monkeypatch: pytest.Mon
     """On the meta device nothing has a value: whoever asks for one fails."""
     if backend == "triton":
         pytest.importorskip("triton", reason="Triton is not installed")
-        from lfp_snn.backends.triton import scan
+        from lfp_snn.backends.triton import launch
 
-        monkeypatch.setattr(scan, "_launch", lambda *_, **__: None)
+        monkeypatch.setattr(launch, "start", lambda *_: None)
         monkeypatch.setattr("lfp_snn.engine.network.unavailable", lambda *_: None)
     net = csnn()
     lfp = TemporalLFP(net, backend=backend)
@@ -169,8 +170,11 @@ def test_the_table_of_triton_runs_every_split_forwards_and_two_of_them_both_ways
     from lfp_snn.engine.triton import TABLE
 
     lfp = TemporalLFP(csnn(), backend="torch")
-    kernels = ((Epsilon(), "scans"), (Gamma(), "scans"), (Rescale(), "scans"))
-    for rule, kernel in (*kernels, (Norm(), "scan forwards")):
+    for rule in (Epsilon(), Gamma(), Rescale()):
         planned = plan("triton", TABLE, lfp.reference, dict.fromkeys(lfp.rules, rule))
-        assert planned.kernels == dict.fromkeys(("1", "5"), f"triton: {kernel}")
-        assert len(planned.program.nodes) == 6
+        pooled = dict.fromkeys(("1", "2"), "triton: neurons, pool")
+        assert planned.kernels == pooled | {"5": "triton: scans"}
+        assert len(planned.program.nodes) == 5
+    planned = plan("triton", TABLE, lfp.reference, dict.fromkeys(lfp.rules, Norm()))
+    assert planned.kernels == dict.fromkeys(("1", "5"), "triton: scan forwards")
+    assert len(planned.program.nodes) == 6

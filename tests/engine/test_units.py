@@ -20,6 +20,7 @@ from lfp_snn.activations import Step
 from lfp_snn.engine.supported import ACTIVATIONS
 from lfp_snn.rules import Assignment, Composite, Epsilon, Flat, Pass, Rule, ZBox
 from tests import oracle
+from tests.crossed import crossed
 from tests.engine.compare import (
     assert_near,
     assert_same_feedback,
@@ -179,8 +180,7 @@ def test_options_of_activations() -> None:
 RULES = [replace(rule, low=-4, high=4) if isinstance(rule, ZBox) else rule for rule in ALL]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=repr)
-@pytest.mark.parametrize("build", [mlp, cnn])
+@crossed(("rule", RULES), ("build", [mlp, cnn]))
 def test_every_rule(build: Any, rule: Rule) -> None:
     x = currents(1, 2, *((5,) if build is mlp else (2, 4, 4)), seed=3)
     assert_equal_to_oracle(build(nn.Tanh()), x, rule)

@@ -18,6 +18,7 @@ from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rewards import RateCoded, SoftmaxRate
 from lfp_snn.rules import Assignment, Composite, Epsilon, Flat, Rescale
 from tests import oracle
+from tests.crossed import crossed
 from tests.engine.compare import (
     assert_feedback_equal,
     assert_near,
@@ -105,8 +106,7 @@ def assert_equal_to_oracle(
 # ------------------------------------------------------------------------ against the oracle
 
 
-@pytest.mark.parametrize("rule", FORMS, ids=repr)
-@pytest.mark.parametrize(("reset", "delay"), RESETS)
+@crossed(("reset, delay", RESETS), ("rule", FORMS))
 def test_voters_equal_the_oracle(rule: Rescale, reset: str, delay: bool) -> None:
     net = voting(reset_mechanism=reset, reset_delay=delay)
     state = {"1": 2 * currents(3, 5, seed=5), "3": 2 * currents(3, 6, seed=6)}
@@ -174,8 +174,7 @@ def test_two_populations_vote_together() -> None:
 # ------------------------------------------------------------ against neurons as the output
 
 
-@pytest.mark.parametrize("rule", [*CARRIES, Rescale("window")], ids=repr)
-@pytest.mark.parametrize(("kind", "reset", "delay"), CASES)
+@crossed(("kind, reset, delay", CASES), ("rule", [*CARRIES, Rescale("window")]))
 def test_one_voter_for_each_class_is_the_output_itself(
     rule: Rescale, kind: str, reset: str, delay: bool
 ) -> None:

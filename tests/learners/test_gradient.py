@@ -15,12 +15,15 @@ from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
 from lfp_snn.learners.losses import (
     LOSSES,
+    SMOOTHED,
     SURROGATES,
     LossName,
     SurrogateName,
+    make_loss,
     make_surrogate,
     step,
 )
+from lfp_snn.learners.unrolled import Unrolled
 from lfp_snn.models import build
 from lfp_snn.spikes import Spikes
 from lfp_snn.training import Settings
@@ -106,6 +109,85 @@ def test_surrogate_is_a_handwritten_loop_bit_for_bit(loss: str, make: Any, looks
     assert all(torch.equal(a, b) for a, b in weights)
     start = make_net().parameters()
     assert not any(torch.equal(a, b) for a, b in zip(ours.parameters(), start, strict=True))
+
+
+def outputs_of(steps: int = STEPS, outputs: int = CLASSES) -> tuple[Unrolled, Tensor]:
+    """Spikes and membranes of some outputs, with room for gradients, and labels."""
+    draw = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(steps, BATCH, outputs, generator=draw) < 0.4).double()
+    membranes = torch.randn(steps, BATCH, outputs, generator=draw, dtype=torch.float64)
+    labels = torch.randint(CLASSES, (BATCH,), generator=draw)
+    return Unrolled(spikes.requires_grad_(), membranes.requires_grad_()), labels
+
+
+def test_tet_of_spikes_is_snntorchs_rate_loss_and_bptt_descends_it() -> None:
+    one, two, batch = make_net(), make_net(), make_batch()
+    first = make_learner("surrogate", one, loss="ce_rate_loss").feedback(batch)
+    options = {"loss": "tet_loss", "loss_options": {"so_far": False}}
+    second = make_learner("surrogate", two, **options).feedback(batch)
+    assert first.reward == pytest.approx(second.reward, rel=1e-6)
+    for a, b in zip(gradients(one), gradients(two), strict=True):
+        assert a.any()
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("tet_loss", {}), ("tet_loss", {"so_far": False}), ("tet_membrane_loss", {})],
+)
+def test_tet_is_the_mean_of_every_step_of_a_sample_by_hand(
+    name: LossName, options: dict[str, bool]
+) -> None:
+    out, labels = outputs_of()
+    lengths = torch.tensor([3, 7, 5, 7, 1, 2, 4, 6])
+    whole = Unrolled(out.spikes, out.membranes, lengths)
+    loss = make_loss(name, {"a": 2.0, **options}, 0.2)
+    seen = out.spikes if name == "tet_loss" else out.membranes
+    expected = []
+    for b, steps in enumerate(lengths.tolist()):
+        targets = labels[b].expand(steps)
+        own = seen[:steps, b]
+        if name == "tet_loss" and not options:
+            own = torch.stack([own[: t + 1].sum(0) for t in range(steps)])
+        each = nn.functional.cross_entropy(2 * own, targets, label_smoothing=0.2)
+        expected.append(each)
+    value = loss(whole, labels)
+    torch.testing.assert_close(value, torch.stack(expected).mean(), rtol=1e-12, atol=0)
+    (slope,) = torch.autograd.grad(value, seen)
+    for b, steps in enumerate(lengths.tolist()):
+        assert slope[:steps, b].any() and not slope[steps:, b].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "logits"),
+    [
+        ("ce_count_loss", lambda out: out.spikes.sum(0)),
+        ("ce_max_membrane_loss", lambda out: out.membranes.amax(0)),
+    ],
+)
+def test_smoothed_labels_are_those_of_torchs_cross_entropy(name: LossName, logits: Any) -> None:
+    out, labels = outputs_of()
+    value = make_loss(name, {}, 0.3)(out, labels)
+    expected = nn.functional.cross_entropy(logits(out), labels, label_smoothing=0.3)
+    torch.testing.assert_close(value, expected, check_dtype=False)
+    (ours,) = torch.autograd.grad(value, getattr(out, LOSSES[name][1]), retain_graph=True)
+    (theirs,) = torch.autograd.grad(expected, getattr(out, LOSSES[name][1]))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_smoothed_labels_of_populations_are_those_of_classes() -> None:
+    out, labels = outputs_of(outputs=2 * CLASSES)
+    options = {"population_code": True, "num_classes": CLASSES}
+    value = make_loss("ce_count_loss", options, 0.3)(out, labels)
+    counts = out.spikes.sum(0).reshape(BATCH, CLASSES, 2).sum(-1)
+    expected = nn.functional.cross_entropy(counts, labels, label_smoothing=0.3)
+    torch.testing.assert_close(value, expected, check_dtype=False)
+
+
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - set(SMOOTHED)))
+def test_labels_of_other_losses_are_not_smoothed(name: LossName) -> None:
+    with pytest.raises(ConfigError, match=f"smoothing is 0.1, but {name} is no cross-entropy"):
+        make_config(Settings, {"learner": {"name": "dfa", "loss": name, "smoothing": 0.1}})
 
 
 def test_truncated_bptt_cuts_at_the_stretches() -> None:
@@ -319,9 +401,10 @@ def test_every_surrogate_is_a_step_forwards(name: SurrogateName) -> None:
 @pytest.mark.parametrize(
     ("learner", "message"),
     [
-        ({"name": "surrogate", "surrogate": "atn"}, r"learner.surrogate is 'atn', expected 'atan'"),
+        ({"name": "surrogate", "surrogate": "atn"}, r"'surrogate'\] is 'atn', expected 'atan'"),
         ({"name": "surrogate", "surrogate": "straight_through", "slope": 2.0}, "no slope to set"),
         ({"name": "surrogate", "loss_options": {"rate": 1.0}}, "ce_count_loss does not take"),
+        ({"name": "surrogate", "smoothing": 1.0}, r"smoothing'\] is 1.0, .*less than 1"),
         ({"name": "ottt", "trace": 1.0}, "a number less than 1"),
         ({"name": "rstdp", "a_minus": 0.5}, "a number less than or equal to 0"),
         ({"name": "surogate"}, "did you mean surrogate"),

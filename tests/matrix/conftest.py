@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
-from lfp_snn.analysis.study import jobs, worker
-from lfp_snn.training.files import write_json
+from tests.analysis.study.here import jobs_here
 from tests.conftest import REPOSITORY
+from tests.data.helpers import few_digits
 from tests.matrix.datasets import lay_out
 from tests.matrix.workspace import Workspace, lay_in
+
+__all__ = ["jobs_here"]
 
 
 @pytest.fixture(scope="session")
@@ -55,28 +54,8 @@ def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("lfp_snn.cli.compare.write_comparison", lambda _, out, __: out / "report.html")
 
 
-@pytest.fixture
-def jobs_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Jobs of comparisons run in this process, one after the other, and not in new ones."""
-
-    def start(job: jobs.Job, held: Any) -> Any:
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(job.path, dict(job.todo))
-        job.log.touch()
-        code = worker.main(job.path)
-        return SimpleProcess(poll=lambda: code, returncode=code)
-
-    monkeypatch.setattr(jobs, "_start", start)
-    monkeypatch.setattr(jobs, "POLL_S", 0.0)
-    monkeypatch.setattr(worker, "_die_with_the_parent", lambda: None)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
-@dataclass(eq=False)
-class SimpleProcess:
-    """What a comparison asks of a process; distinct from every other."""
-
-    poll: Callable[[], int]
-    returncode: int
+@pytest.fixture(scope="session", autouse=True)
+def _few_digits() -> Iterator[None]:
+    """DVS-digits of a few images."""
+    with few_digits():
+        yield

@@ -122,7 +122,7 @@ def make_small(words: Sequence[str]) -> list[str]:
     extra = list(SMALLER.get(command, ()))
     if command == "train" and "--watch" in rest:
         extra += ["--port", "0"]
-    if command == "explain" and "--batch" in rest:
+    if command == "explain" and {"--batch", "--faithfulness"} & set(rest):
         extra += ["--samples", "5"]
     return [command, *rest, *changes, *extra]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -44,11 +46,16 @@ def trains(kind: str) -> Tensor:
     return (torch.rand(5, 3, 2, side, side, generator=draw) < 0.3).double()
 
 
-def small(kind: str, **options: Any) -> nn.Sequential:
+def small(kind: str) -> nn.Sequential:
     """One at which all neurons fire; float64."""
+    return deepcopy(_calibrated(kind))
+
+
+@functools.cache
+def _calibrated(kind: str) -> nn.Sequential:
     name, side, own = SMALL[kind]
     torch.manual_seed(0)
-    net = build(name, (2, side, side), 4, **own, **options).double()
+    net = build(name, (2, side, side), 4, **own).double()
     with warnings.catch_warnings():  # a handful of neurons cannot fire at any rate
         warnings.simplefilter("ignore", RuntimeWarning)
         calibrate(TemporalLFP(net), Batch(trains(kind), torch.zeros(3, dtype=torch.int64)), 0.3)

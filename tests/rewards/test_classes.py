@@ -17,6 +17,7 @@ from torch import Tensor
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.rewards import (
     REWARDS,
+    TET,
     BoundedSoftmax,
     FirstSpike,
     Function,
@@ -33,6 +34,7 @@ from lfp_snn.rewards import (
     SoftmaxRate,
     SoftmaxValues,
     StepwiseReward,
+    TETReadout,
     VanRossum,
     ties,
 )
@@ -66,6 +68,29 @@ def softmax_rate(a: float) -> Equation:
     def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
         p = softmax([a * sum(train) for train in trains])[c]
         return (1 - p if c == label else -trains[c][t] * p) / len(trains[c])
+
+    return at
+
+
+def tet(
+    a: float, since: int | None = None, smoothing: float = 0.0, silence: bool = False
+) -> Equation:
+    """The error of each step's softmax; a class that should fall is punished at its spikes."""
+
+    def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
+        first = 0 if since is None else t - since
+        p = softmax([a * sum(train[first : t + 1]) for train in trains])[c]
+        error = (1 - smoothing) * (c == label) + smoothing / len(trains) - p
+        return error * (1 if error > 0 or silence else trains[c][t]) / len(trains[c])
+
+    return at
+
+
+def smoothed_rate(a: float, smoothing: float, silence: bool = False) -> Equation:
+    def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
+        p = softmax([a * sum(train) for train in trains])[c]
+        error = (1 - smoothing) * (c == label) + smoothing / len(trains) - p
+        return error * (1 if error > 0 or silence else trains[c][t]) / len(trains[c])
 
     return at
 
@@ -135,8 +160,19 @@ EQUATIONS: list[tuple[StepwiseReward, Equation]] = [
     (BoundedSoftmax(at_silence=True), at_silence(bounded_softmax(1.0, 0.05, 0.95))),
     (Sigmoid(0.4, 0.2, at_silence=True), at_silence(sigmoid(0.4, 0.2))),
     (Misclassification(at_silence=True), at_silence(misclassification)),
+    (TET(), tet(1.0)),
+    (TET(3.0, so_far=False), tet(3.0, since=0)),
+    (TET(1.0, at_silence=True), tet(1.0, silence=True)),
+]
+SMOOTHED: list[tuple[StepwiseReward, Equation]] = [
+    (SoftmaxRate(0.3, 0.2), smoothed_rate(0.3, 0.2)),
+    (SoftmaxRate(2.0, 0.4, at_silence=True), smoothed_rate(2.0, 0.4, silence=True)),
+    (TET(1.0, 0.4), tet(1.0, smoothing=0.4)),
+    (TET(5.0, 0.1, so_far=False, at_silence=True), tet(5.0, 0, 0.1, silence=True)),
 ]
 every_reward = pytest.mark.parametrize("reward", [each for each, _ in EQUATIONS], ids=repr)
+#: Of those that smooth labels too.
+BY_HAND = [*EQUATIONS, *SMOOTHED]
 
 
 def written_out(equation: Equation, spikes: Tensor, labels: Tensor, lengths: list[int]) -> Tensor:
@@ -160,7 +196,7 @@ def outputs(
 
 @every_dtype
 @pytest.mark.parametrize("steps", [1, 2, 7])
-@pytest.mark.parametrize(("reward", "equation"), EQUATIONS, ids=[repr(r) for r, _ in EQUATIONS])
+@pytest.mark.parametrize(("reward", "equation"), BY_HAND, ids=[repr(r) for r, _ in BY_HAND])
 def test_equal_to_its_equation(
     reward: Reward, equation: Equation, steps: int, dtype: torch.dtype
 ) -> None:
@@ -174,7 +210,7 @@ def test_equal_to_its_equation(
 
 
 @every_dtype
-@pytest.mark.parametrize(("reward", "equation"), EQUATIONS, ids=[repr(r) for r, _ in EQUATIONS])
+@pytest.mark.parametrize(("reward", "equation"), BY_HAND, ids=[repr(r) for r, _ in BY_HAND])
 def test_samples_count_over_their_own_steps(
     reward: Reward, equation: Equation, dtype: torch.dtype
 ) -> None:
@@ -196,7 +232,7 @@ def test_samples_count_over_their_own_steps(
 def test_a_reward_says_whether_it_is_credit() -> None:
     for reward in (each() for each in REWARDS.values()):
         assert not reward.is_credit
-    counts = (RateCoded, SoftmaxRate, BoundedSoftmax, Sigmoid, Misclassification)
+    counts = (RateCoded, SoftmaxRate, TET, BoundedSoftmax, Sigmoid, Misclassification)
     assert all(each(at_silence=True).is_credit for each in counts)
     assert not Function(lambda spikes, *_: spikes).is_credit
 
@@ -213,7 +249,7 @@ def test_rate_coded_equals_the_published_reward(name: str, dtype: torch.dtype) -
 
 
 @every_dtype
-@every_reward
+@pytest.mark.parametrize("reward", [each for each, _ in BY_HAND], ids=repr)
 def test_a_stream_is_rewarded_as_the_last_step_of_what_was_seen(
     reward: StepwiseReward, dtype: torch.dtype
 ) -> None:
@@ -265,6 +301,33 @@ def test_bounds_that_bound_nothing_leave_the_softmax() -> None:
     spikes, labels = outputs()
     free = BoundedSoftmax(a=0.3, lower=0, upper=1)(spikes, labels)
     assert torch.equal(free, SoftmaxRate(a=0.3)(spikes, labels))
+
+
+@pytest.mark.parametrize("kind", [SoftmaxRate, TET])
+def test_credit_is_minus_the_derivative_of_the_cross_entropy_with_smoothed_labels(
+    kind: type[SoftmaxRate],
+) -> None:
+    """By torch's own cross-entropy and autograd, of the counts or of each step, summed."""
+    spikes, labels = outputs()
+    leaf = spikes.clone().requires_grad_()
+    logits = 0.7 * (leaf.sum(0, keepdim=True) if kind is SoftmaxRate else leaf)
+    targets = labels.expand(len(logits), -1).flatten()
+    loss = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets, label_smoothing=0.3, reduction="sum"
+    )
+    (slope,) = torch.autograd.grad(loss / 0.7 / len(spikes), leaf)
+    options = {"so_far": False} if kind is TET else {}
+    credit = kind(0.7, 0.3, at_silence=True, **options)(spikes, labels)
+    torch.testing.assert_close(credit, -slope, rtol=0, atol=1e-14)
+
+
+def test_smoothed_labels_punish_a_class_that_is_too_sure() -> None:
+    spikes = torch.zeros(6, 1, 3)
+    spikes[:, 0, 1] = 1
+    labels = torch.tensor([1])
+    hard, soft = SoftmaxRate()(spikes, labels), SoftmaxRate(smoothing=0.3)(spikes, labels)
+    assert hard[0, 0, 1] > 0 > soft[0, 0, 1]
+    assert (soft[:, 0, [0, 2]] > 0).all()
 
 
 def test_a_confident_sample_is_left_alone_by_the_bounds() -> None:
@@ -384,6 +447,13 @@ def test_a_sharpness_must_be_positive(kind: Callable[..., Reward], a: float) -> 
         (lambda: BoundedSoftmax(lower=0.5, upper=0.5), "0 <= lower < upper <= 1"),
         (lambda: BoundedSoftmax(upper=1.5), "upper 1.5"),
         (lambda: Sigmoid(middle=1), "rate between 0 and 1"),
+        (lambda: SoftmaxRate(smoothing=1), r"SoftmaxRate.smoothing is 1; .*in \[0, 1\)"),
+        (lambda: TET(smoothing=-0.1), r"TET.smoothing is -0.1"),
+        (lambda: TET(a=0), "TET.a is 0"),
+        (lambda: MembraneCoded(smoothing=2), "MembraneCoded.smoothing is 2"),
+        (lambda: TETReadout(smoothing=2), "TETReadout.smoothing is 2"),
+        (lambda: SoftmaxValues(smoothing=1), "SoftmaxValues.smoothing is 1"),
+        (lambda: SoftmaxValues(0.1, smoothing=0.1), "smoothed labels push back"),
     ],
 )
 def test_options_out_of_range(make: Callable[[], Reward], message: str) -> None:
@@ -400,11 +470,13 @@ def test_rewards_by_name() -> None:
     assert REWARDS == {
         "rate_coded": RateCoded,
         "softmax_rate": SoftmaxRate,
+        "tet": TET,
         "bounded_softmax": BoundedSoftmax,
         "sigmoid": Sigmoid,
         "misclassification": Misclassification,
         "first_spike": FirstSpike,
         "membrane_coded": MembraneCoded,
+        "tet_readout": TETReadout,
         "membrane_target": MembraneTarget,
         "van_rossum": VanRossum,
         "scalar": Scalar,

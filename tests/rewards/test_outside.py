@@ -163,7 +163,7 @@ def test_every_reward_can_be_named(name: str) -> None:
 
 def test_no_config_names_code() -> None:
     reward = {"name": "function", "function": "os:getcwd"}
-    with pytest.raises(ConfigError, match="reward.name is 'function'"):
+    with pytest.raises(ConfigError, match=r"'reward'\]\['name'\] is 'function'"):
         make_config(Settings, {"learner": {"name": "lfp", "reward": reward}})
 
 

@@ -16,7 +16,7 @@ from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.lfp import LFP
-from lfp_snn.rewards import Function, MembraneCoded, RateCoded
+from lfp_snn.rewards import Function, MembraneCoded, RateCoded, TETReadout
 from lfp_snn.rules import Epsilon
 from lfp_snn.training.calibration import calibrate
 from tests.engine.compare import (
@@ -71,6 +71,27 @@ def test_equal_to_its_equation() -> None:
         reward(silent, labels)
     with pytest.raises(ConfigError, match="MembraneCoded.a is 0"):
         MembraneCoded(0)
+
+
+@pytest.mark.parametrize("kind", [MembraneCoded, TETReadout])
+def test_minus_the_derivative_of_the_cross_entropy_with_smoothed_labels(
+    kind: type[MembraneCoded],
+) -> None:
+    """By torch's own cross-entropy and autograd: of the mean membrane, or the mean over steps."""
+    draw = torch.Generator().manual_seed(0)
+    membranes = torch.randn(7, 5, 3, generator=draw, dtype=torch.float64)
+    labels = torch.tensor([0, 2, 1, 1, 0])
+    found = kind(2.0, 0.3)(
+        torch.zeros_like(membranes), labels, lengths=torch.tensor(LENGTHS), membranes=membranes
+    )
+    for b, steps in enumerate(LENGTHS):
+        leaf = membranes[:steps, b].clone().requires_grad_()
+        logits = 2 * (leaf.mean(0, keepdim=True) if kind is MembraneCoded else leaf)
+        targets = labels[b].expand(len(logits))
+        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=0.3)
+        (slope,) = torch.autograd.grad(loss / 2, leaf)
+        torch.testing.assert_close(found[:steps, b], -slope, rtol=0, atol=1e-14)
+        assert not found[steps:, b].any()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

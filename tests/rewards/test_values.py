@@ -79,3 +79,15 @@ def test_what_rewards_look_at() -> None:
     of_values = {name for name, each in REWARDS.items() if each.looks_at == "values"}
     assert of_values == {"softmax_values", "sigmoid_values", "misclassified_values"}
     assert Function.looks_at == "any"
+
+
+def test_smoothed_labels_are_those_of_torchs_cross_entropy() -> None:
+    draw = torch.Generator().manual_seed(0)
+    values = torch.randn(1, 6, 5, generator=draw, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 3, 2, 4, 1, 1])
+    loss = torch.nn.functional.cross_entropy(
+        values[0], labels, label_smoothing=0.2, reduction="sum"
+    )
+    (slope,) = torch.autograd.grad(loss, values)
+    credit = SoftmaxValues(smoothing=0.2, at_silence=True)(values.detach(), labels)
+    torch.testing.assert_close(credit, -slope, rtol=0, atol=1e-14)

@@ -19,6 +19,8 @@ from tools import pages
         ("../datasets/README.md", "docs/cite.md", "cite.md", "datasets.md"),
         ("../scale.md", "docs/gallery/README.md", "gallery/README.md", "../scale.md"),
         ("1_x.ipynb", "docs/tutorials/README.md", "tutorials/README.md", "1_x.md"),
+        ("../lfp_snn/rules/", "docs/rules.md", "rules.md", "api/rules.md"),
+        ("../lfp_snn/analysis/explain/", "docs/own.md", "own.md", "api/analysis-explain.md"),
         ("docs/own.md", "CHANGELOG.md", "changelog.md", "own.md"),
         ("https://x.org/docs/a.md", "CHANGELOG.md", "changelog.md", "https://x.org/docs/a.md"),
         ("#here", "docs/own.md", "own.md", "#here"),

@@ -72,15 +72,18 @@ def normed() -> list[nn.Module]:
 
 @pytest.mark.parametrize("batch_size", [6, 8])  # of 42 samples: whole batches, and a rest of two
 @pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("ema", [None, 0.8])
 def test_a_training_is_the_same(
     batch_size: int,
     norm: bool,
+    ema: float | None,
     splits: Splits,
     settings: dict[str, Any],
     on_device: Callable[[Recorder], None],
 ) -> None:
     options: dict[str, Any] = {
         "batch_size": batch_size,
+        "ema": ema,
         "learner": {"name": "lfp", "backend": "torch"},
     }
     run = partial(trained, splits, settings, **options)

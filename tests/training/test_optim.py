@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lfp_snn.training.optim import (
     SGD,
     Adam,
+    AdamW,
     ConstantSchedule,
     CosineSchedule,
     OneCycleSchedule,
@@ -103,3 +104,16 @@ def test_betas_are_two_shares() -> None:
     for betas in ([0.9], [0.9, 1.0], [0.9, 0.9, 0.9]):
         with pytest.raises(ValidationError):
             Adam(betas=betas)
+
+
+def test_adamw_takes_a_share_of_the_weight_and_adam_a_part_of_the_gradient() -> None:
+    """Two weights of one size, with gradients of different sizes and of none."""
+    moved = {}
+    for kind in (Adam, AdamW):
+        weight = nn.Parameter(torch.tensor([2.0, 2.0, 2.0]))
+        optimizer = kind(lr=0.1, weight_decay=0.5).build([weight])
+        weight.grad = torch.tensor([0.0, 1.0, 100.0])
+        optimizer.step()
+        moved[kind] = (weight.detach() - 2).tolist()
+    assert moved[AdamW] == pytest.approx([-0.1, -0.2, -0.2])  # lr times 0.5 times 2, and lr
+    assert moved[Adam] == pytest.approx([-0.1, -0.1, -0.1])  # the decay alone is a whole step

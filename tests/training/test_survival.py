@@ -151,6 +151,7 @@ VARIANTS: dict[str, Settings] = {
     "dfa": {"learner": {"name": "dfa"}},
     "patience": {"patience": 2, "checkpoint_every": 1},
     "skips": {"on_non_finite": "skip", "workers": 1},
+    "ema": {"ema": 0.8},
 }
 
 

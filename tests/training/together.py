@@ -33,6 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "oja": {"learner": {"update": {"form": "oja", "clip": 0.5}}},
     "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
     "batch norm": {},
+    "batch norm, ema": {"ema": 0.9},
     "batch norm, through": {"learner": {"statistics": "through"}},
     "votes": {"learner": {"rule": {"name": "rescale"}}},
     "skips": {"on_non_finite": "skip"},

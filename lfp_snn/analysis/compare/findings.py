@@ -184,21 +184,37 @@ class ComparisonFindings(Findings):
                 )
         yield from self._limits()
 
+    def _searched(self) -> str:
+        """What the search may have left out, in words."""
+        counts = {each.name: each.trials for each in self.learners}
+        if not any(counts.values()):
+            return "Nothing was searched: every learner has the settings of the config."
+        fixed = [name for name, count in counts.items() if not count]
+        without = f", {' and '.join(fixed)} with nothing to search aside" if fixed else ""
+        return (
+            f"Each learner had the same number of search trials on validation data{without}, not "
+            f"the same computing time; a wider search could change any of the figures."
+        )
+
     def _limits(self) -> Iterator[str]:
         if self.tested and self.learners:
             best = max((e.test.value for e in self.learners if e.test), default=0.0)
             error = math.sqrt(max(best * (1 - best), 0.0) / self.tested)
-            yield (
+            over = (
                 f"The intervals are over {len(self.seeds)} seeds, which vary initial weights and "
-                f"the order of samples, on one fixed split. They hold for this split: its "
-                f"{self.tested} test samples alone leave each accuracy a standard error of about "
-                f"{100 * error:.1f} points as an estimate for new recordings."
+                f"the order of samples, on one fixed split"
+                if len(self.seeds) > 1
+                else "One seed has no interval, and the split is one"
             )
-        yield (
-            "Each learner had the same number of search trials on validation data, not the same "
-            "computing time; a wider search could change any of the figures. Nothing is said of "
-            "other networks or data."
-        )
+            yield (
+                f"{over}. The figures hold for this split: its {self.tested} test samples alone "
+                f"leave each accuracy a standard error of about {100 * error:.1f} points as an "
+                f"estimate for new recordings."
+            )
+        means = [each.test for each in self.learners if each.test]
+        if any(each.low < 0 or each.high > 1 for each in means):
+            yield "Intervals that reach beyond 0 or 100 % are shown up to there."
+        yield f"{self._searched()} Nothing is said of other networks or data."
         if not all(learner.validated for learner in self.learners):
             yield "Where nothing validated, the weights of the last epoch were tested."
         if not self.same_start():
@@ -298,7 +314,9 @@ def _share_and_gini(key: str) -> Callable[[LearnerResult], str | None]:
 
 
 def _test(learner: LearnerResult) -> str | None:
-    return None if learner.test is None else mean_share(learner.test)
+    if learner.test is None:
+        return None
+    return mean_share(learner.test) if learner.test.seeds > 1 else f"{learner.test.value:.1%}"
 
 
 #: The summary; medians over the seeds but for the accuracies.

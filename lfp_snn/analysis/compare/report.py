@@ -77,11 +77,11 @@ def target_rows(findings: ComparisonFindings) -> Iterator[tuple[str, str]]:
     for learner in findings.learners:
         times = learner.seconds_to(findings.target)
         reached = [time for time in times if time is not None]
-        shown = ", ".join(UNKNOWN if t is None else f"{t:.1f}" for t in times)
+        shown = ", ".join("not reached" if t is None else f"{t:.1f} s" for t in times)
         mean = (
             f"mean {sum(reached) / len(reached):.1f} s; " if len(reached) == len(times) > 0 else ""
         )
-        yield learner.name, f"{mean}each seed: {shown} s" if times else UNKNOWN
+        yield learner.name, f"{mean}each seed: {shown}" if times else UNKNOWN
 
 
 def _tables(findings: ComparisonFindings) -> dict[str, list[tuple[str, str]]]:

@@ -23,7 +23,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.learners import LEARNERS, Learner, LearnerOptions, StepResult, TrainingBatch
-from lfp_snn.rewards import Prediction
 
 __all__ = ["Probed", "cosine"]
 
@@ -97,8 +96,8 @@ class Probed(Learner):
         return [None if g is None or h is None else cosine(g, h) for g, h in pairs]
 
     @override
-    def predict(self, batch: TrainingBatch) -> Prediction:
-        return self.learner.predict(batch)
+    def scores(self, batch: TrainingBatch) -> Tensor:
+        return self.learner.scores(batch)
 
     @override
     def after_step(self) -> None:

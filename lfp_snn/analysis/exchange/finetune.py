@@ -83,6 +83,7 @@ def fine_tune(
     changes: dict[str, Any] = {
         "epochs": epochs,
         "patience": None,
+        "ema": None,  # the start, whose weights are an average already, would stay in it
         "optimizer": config.optimizer.model_copy(update={"lr": config.optimizer.lr * LR_SHARE}),
     }
     trainer = Trainer(learner, splits, config.model_copy(update=changes), observers)

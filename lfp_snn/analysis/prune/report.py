@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lfp_snn.analysis.prune.curve import Curve
 from lfp_snn.analysis.prune.figures import accuracy_over_share
 from lfp_snn.analysis.prune.findings import MEASURES, PruningFindings
 from lfp_snn.analysis.study.report import (
@@ -17,7 +18,7 @@ from lfp_snn.analysis.study.report import (
 )
 from lfp_snn.analysis.study.statistics import SeedMean, mean
 
-__all__ = ["SUMMARY_TITLES", "summary_rows", "write_pruning"]
+__all__ = ["SUMMARY_TITLES", "curve_tables", "summary_rows", "write_pruning"]
 
 SUMMARY_TITLES = ("learner", "pruned by", "accuracy kept", "prunable", "seeds")
 DIFFERENCE_TITLES = ("compared", "pruned by", "in", *DIFFERENCE)
@@ -93,6 +94,25 @@ def summary_rows(findings: PruningFindings) -> list[list[str]]:
                 [name, str(criterion), _percent(left, 1), _percent(share, 0), str(len(runs))]
             )
     return rows
+
+
+def curve_tables(
+    findings: PruningFindings, columns: int
+) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Titles and rows of tables of accuracy, a column for each share, so many shares in each."""
+    shares = findings.options.shares
+    for start in range(0, len(shares), columns):
+        chosen = range(start, min(start + columns, len(shares)))
+        rows = []
+        for name in findings.learners:
+            for criterion in findings.options.criteria:
+                means = (findings.mean(name, criterion, _at(place)).value for place in chosen)
+                rows.append([name, str(criterion), *(f"{100 * each:.1f}" for each in means)])
+        yield ["learner", "pruned by", *(f"{100 * shares[place]:g} %" for place in chosen)], rows
+
+
+def _at(place: int) -> Callable[[Curve], float]:
+    return lambda curve: curve.accuracies[place]
 
 
 def _before(findings: PruningFindings) -> tuple[Sequence[str], list[list[str]]]:

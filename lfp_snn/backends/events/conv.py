@@ -7,6 +7,7 @@ repeats the forward steps from membranes kept every ``every`` steps, with the sa
 same order, and so finds the same bits.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from lfp_snn.backends.events.conv_backward import (
     reach_silent,
 )
 from lfp_snn.backends.events.conv_kernels import Cells, Record, Span, SynapseLayout, forward
-from lfp_snn.backends.events.geometry import ConvShape, Geometry, Tables, geometry
+from lfp_snn.backends.events.geometry import ConvShape, Tables, geometry
 from lfp_snn.backends.events.lists import Lists, entries, take_values
 from lfp_snn.backends.events.neuron import Neuron, keeps_u
 from lfp_snn.backends.events.pool import Pooling, pool_bits
@@ -103,18 +104,30 @@ class Sent(NamedTuple):
         )
 
 
-def _to_lanes(x: np.ndarray, order: np.ndarray, empty: float, dtype: np.dtype) -> np.ndarray:
+def _to_lanes(x: np.ndarray, shape: ConvShape, empty: float, dtype: np.dtype) -> np.ndarray:
     """An array [..., units] in (channel, row, column) order, or of size 1, laid out by lane."""
-    lanes = np.full((*x.shape[:-1], order.size), empty, dtype)
-    lanes[..., order >= 0] = x if x.shape[-1] == 1 else x[..., order[order >= 0]]
+    layout = geometry(shape)
+    lanes = np.full((*x.shape[:-1], layout.tables.lanes), empty, dtype)
+    units = layout.units(lanes, shape)
+    units[:] = x[..., None, None, None] if x.shape[-1] == 1 else x.reshape(units.shape)
     return lanes
 
 
-def _cells(neuron: Neuron, layout: Geometry, dtype: np.dtype) -> Cells:
-    tables = layout.tables
-    rows = layout.order[: tables.map_rows * tables.width]
-    beta = _to_lanes(neuron.beta.reshape(-1), rows, 0.0, dtype).reshape(tables.map_rows, -1)
-    theta = _to_lanes(neuron.theta.reshape(-1), rows, np.inf, dtype).reshape(tables.map_rows, -1)
+def by_unit(lanes: np.ndarray, shape: ConvShape) -> np.ndarray:
+    """A copy [B, units], in (channel, row, column) order, of an array [B, lanes]."""
+    units = np.empty((lanes.shape[0], shape.units), lanes.dtype)
+    found = geometry(shape).units(lanes, shape)
+    units.reshape(found.shape)[:] = found
+    return units
+
+
+def _cells(neuron: Neuron, shape: ConvShape, dtype: np.dtype) -> Cells:
+    tables = geometry(shape).tables
+    rows = 1 if neuron.beta.size == neuron.theta.size == 1 else tables.map_rows
+    beta, theta = (
+        _to_lanes(values.reshape(-1), shape, empty, dtype)[: rows * tables.width].reshape(rows, -1)
+        for values, empty in ((neuron.beta, 0.0), (neuron.theta, np.inf))
+    )
     alike = bool((beta == beta[0]).all() and (theta == theta[0]).all())
     return Cells(beta.reshape(-1), theta.reshape(-1), 0 if alike else tables.width, neuron.dynamics)
 
@@ -188,16 +201,16 @@ def conv_forward(
     batch = (x.indptr.size - 1) // steps
     held = work.zeros("state", (batch, tables.lanes), dtype)
     if state is not None:
-        held[:] = _to_lanes(state.reshape(batch, -1), layout.order, 0.0, dtype)
+        held[:] = _to_lanes(state.reshape(batch, -1), shape, 0.0, dtype)
     bits = work.get("bits", (batch * steps, tables.lanes // 64), np.uint64)
     synapse = laid_out(weight, bias, shape, work.get("weight", layout.gather.shape, dtype))
     span = span_of(batch, steps, lengths)
     kept = _open_record(batch if record else 0, steps, tables, neuron, dtype, work)
     forward(
-        tables, entries(x, dtype), synapse, _cells(neuron, layout, dtype), span,
+        tables, entries(x, dtype), synapse, _cells(neuron, shape, dtype), span,
         held.reshape(-1), kept, half_words(bits),
     )  # fmt: skip
-    outlet = _outlet(layout, pooling, shape, dtype)
+    outlet = _outlet(shape, pooling, dtype)
     share = None if pooling is None or pooling.maximum else outlet.share
     out = pool_bits(bits, outlet.target, share, outlet.share.size, steps, work)
     return ConvTrace(out, bits, kept, held, x, synapse, span, shape, pooling)
@@ -217,12 +230,14 @@ def _open_record(
     return Record(w, u, rows, every)
 
 
-def _outlet(layout: Geometry, pooling: Pooling | None, shape: ConvShape, dtype: np.dtype) -> Outlet:
+@lru_cache(maxsize=64)
+def _outlet(shape: ConvShape, pooling: Pooling | None, dtype: np.dtype) -> Outlet:
+    order = geometry(shape).order
     if pooling is None:
-        return Outlet(layout.order, np.ones(shape.units, dtype), False)
+        return Outlet(order, np.ones(shape.units, dtype), False)
     if not pooling.disjoint:
         raise ValueError("windows that overlap do not fuse with a convolution: use pool_forward")
-    target = np.where(layout.order >= 0, pooling.target()[layout.order], -1)
+    target = np.where(order >= 0, pooling.target()[order], -1)
     return Outlet(target, pooling.share.astype(dtype), pooling.maximum)
 
 
@@ -284,8 +299,7 @@ def conv_backward(
         handed,
     )  # fmt: skip
     if carried is not None:
-        used = layout.order >= 0
-        carried[:, layout.order[used]] = m[:, used]
+        carried[:] = by_unit(m, shape)
     feedback = work.get("feedback", weight.shape, dtype)
     collect(sums, layout.gather, weight.reshape(-1), scaled, feedback.reshape(-1))
     of_bias = None
@@ -318,14 +332,14 @@ def send_back(
     sharing = Shares(GAMMA, 0.0, 1.0) if shares is None else shares  # the kernel wants one
     m = work.zeros("m", (trace.span.lengths.size, layout.tables.lanes), dtype)
     if carried is not None:
-        m[:] = _to_lanes(carried, layout.order, 0.0, dtype)
+        m[:] = _to_lanes(carried, trace.shape, 0.0, dtype)
     eps, form = split_and_form(split, dense=sent.reward is not None, as_credit=sent.as_credit)
     nothing = np.zeros(0, dtype)
     products, *rest = into
     backward(
         layout.tables, entries(trace.x, dtype), entries(asked, dtype), whole, *halves,
-        sharing.of(dtype), _cells(neuron, layout, dtype), trace.span, form, dtype.type(eps),
-        trace.record, trace.bits, _outlet(layout, trace.pooling, trace.shape, dtype),
+        sharing.of(dtype), _cells(neuron, trace.shape, dtype), trace.span, form, dtype.type(eps),
+        trace.record, trace.bits, _outlet(trace.shape, trace.pooling, dtype),
         sent.returned(trace), *(normed or Normed(whole, Cancelled(nothing, nothing))), products, m,
         *rest,
     )  # fmt: skip
@@ -344,11 +358,11 @@ def conv_open(trace: ConvTrace, neuron: Neuron, rule: Counted, work: Workspace) 
         work: the buffers in which the result lives.
     """
     shape, layout, dtype = trace.shape, geometry(trace.shape), trace.state.dtype
-    outlet = _outlet(layout, trace.pooling, shape, dtype)
+    outlet = _outlet(shape, trace.pooling, dtype)
     reach = work.get("reach", trace.bits.shape, np.uint64)
     reach_silent(
-        layout.tables, entries(trace.x, dtype), trace.synapse, _cells(neuron, layout, dtype),
-        trace.span, rule.window, trace.record, trace.bits, _reached(outlet), reach,
+        layout.tables, entries(trace.x, dtype), trace.synapse, _cells(neuron, shape, dtype),
+        trace.span, rule.window, trace.record, trace.bits, _reached(shape, trace.pooling), reach,
     )  # fmt: skip
     marked = np.bitwise_or(reach, trace.bits, out=work.get("marked", reach.shape, np.uint64))
     count, steps = outlet.share.size, trace.span.steps
@@ -358,8 +372,10 @@ def conv_open(trace: ConvTrace, neuron: Neuron, rule: Counted, work: Workspace) 
     return Opened(listed._replace(values=values), reach)
 
 
-def _reached(outlet: Outlet) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _reached(shape: ConvShape, pooling: Pooling | None) -> np.ndarray:
     """The lanes that credit may reach while they are silent, as bits uint64 [lanes/64]."""
+    outlet = _outlet(shape, pooling, np.dtype(np.float32))
     lanes = outlet.target >= 0
     if outlet.first_only:
         _, first = np.unique(outlet.target, return_index=True)

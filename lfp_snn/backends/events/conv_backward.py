@@ -5,12 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from lfp_snn.backends.events.conv_kernels import bank_end, currents, having, repeat
+from lfp_snn.backends.events.conv_kernels import add_products, bank_end, currents, having, repeat
 from lfp_snn.backends.events.neuron import SUBTRACT_NOW, credit_step
 from lfp_snn.backends.events.rescale import RELEVANCE, open_gate, rescale_step
 from lfp_snn.backends.events.shares import share_out
 from lfp_snn.backends.events.simd import (
     MOST,
+    add_product,
     add_run,
     aligned_zeros,
     copy_run,
@@ -171,23 +172,12 @@ def _add_rows_of(tables, n, bias_sums):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _centre_map(tables, cancelled, current, n):  # type: ignore[no-untyped-def]
     """Leave out of n what the statistics of a norm cancel."""
+    less = n.dtype.type(-1)
     for row in range(tables.map_rows):
         at = tables.margin + row * tables.pitch
         of = row // tables.group_rows * tables.width
-        for j in range(tables.width):
-            n[at + j] -= cancelled.offset[of + j] + cancelled.slope[of + j] * current[at + j]
-
-
-@njit(cache=True)
-def _add_products(tables, n, current, products):  # type: ignore[no-untyped-def]
-    """Add n, and n times the current, over the rows of each group."""
-    for row in range(tables.map_rows):
-        at = tables.margin + row * tables.pitch
-        to = row // tables.group_rows * tables.width
-        for j in range(tables.width):
-            value = np.float64(n[at + j])
-            products[0, to + j] += value
-            products[1, to + j] += value * current[at + j]
+        add_run(n, at, less, cancelled.offset, of, tables.width)
+        add_product(n, at, less, cancelled.slope, of, current, at, tables.width)
 
 
 @njit(cache=True)
@@ -250,6 +240,7 @@ def _backward_part(  # type: ignore[no-untyped-def]
     arrived = np.zeros(outlet.share.size, like.dtype)
     unread = np.empty(lanes // LANES, np.uint16)
     partial = aligned_zeros(tables.place.size * LANES, like)
+    frame_products = aligned_zeros(products.size, like)
     for b in range(begin_b, end_b):
         m = handed[b]
         frame = b * span.steps
@@ -270,7 +261,7 @@ def _backward_part(  # type: ignore[no-untyped-def]
                 if products.size or cancelled.offset.size:
                     currents(tables, x, f, raw, current)
                 if products.size:
-                    _add_products(tables, n, current, products)
+                    add_products(tables, n, current, frame_products, products)
                     continue
                 if cancelled.offset.size:
                     _centre_map(tables, cancelled, current, n)

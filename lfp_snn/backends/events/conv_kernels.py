@@ -6,7 +6,14 @@ import numpy as np
 from numba import njit, prange
 
 from lfp_snn.backends.events.neuron import fire
-from lfp_snn.backends.events.simd import MOST, add_line, aligned_zeros, copy_run
+from lfp_snn.backends.events.simd import (
+    MOST,
+    add_line,
+    add_product,
+    add_run,
+    aligned_zeros,
+    copy_run,
+)
 from lfp_snn.backends.events.vectors import LANES
 
 
@@ -160,19 +167,33 @@ def forward(tables, x, synapse, cells, span, state, record, bits):  # type: igno
 
 
 @njit(cache=True)
+def add_products(tables, values, current, frame, products):  # type: ignore[no-untyped-def]
+    """Add values of a map, and those times the currents, over the rows of each group.
+
+    Rows are added up in ``frame`` [2 * groups * width], in the type of the currents, and the sums
+    go to ``products``, float64 [2, groups * width].
+    """
+    one, frame[:] = frame.dtype.type(1), 0
+    half = products.shape[1]
+    for row in range(tables.map_rows):
+        at = tables.margin + row * tables.pitch
+        to = row // tables.group_rows * tables.width
+        add_run(frame, to, one, values, at, tables.width)
+        add_product(frame, half + to, one, values, at, current, at, tables.width)
+    for j in range(half):
+        products[0, j] += frame[j]
+        products[1, j] += frame[half + j]
+
+
+@njit(cache=True)
 def _moments_part(begin_b, end_b, tables, x, synapse, span, sums):  # type: ignore[no-untyped-def]
     """Add the currents of samples begin_b to end_b, and their squares, over rows and steps."""
     current = aligned_zeros(tables.map_size, synapse.bias)
+    frame = aligned_zeros(sums.size, synapse.bias)
     for b in range(begin_b, end_b):
         for t in range(span.lengths[b]):
             currents(tables, x, b * span.steps + t, synapse, current)
-            for row in range(tables.map_rows):
-                at = tables.margin + row * tables.pitch
-                to = row // tables.group_rows * tables.width
-                for j in range(tables.width):
-                    value = np.float64(current[at + j])
-                    sums[0, to + j] += value
-                    sums[1, to + j] += value * value
+            add_products(tables, current, current, frame, sums)
 
 
 @njit(cache=True, parallel=True)

@@ -90,6 +90,10 @@ class Geometry(NamedTuple):
     order: np.ndarray
     gather: np.ndarray
 
+    def units(self, lanes: np.ndarray, shape: ConvShape) -> np.ndarray:
+        """A view of an array [..., lanes] as [..., groups, channels of it, rows, columns]."""
+        return _units(lanes, shape, self.tables.width)
+
 
 class _Axis(NamedTuple):
     """One axis: the taps of each phase of the stride, in order of the output that they reach.
@@ -186,13 +190,18 @@ def geometry(shape: ConvShape) -> Geometry:
 
 
 def _order(shape: ConvShape, lane_row: int, lanes: int) -> np.ndarray:
-    height, width = shape.out_size
-    deep = shape.outputs // shape.groups
-    flat = np.arange(shape.units).reshape(shape.groups, deep, height, width)
     order = np.full(lanes, -1, np.int64)
-    rows = order[: shape.groups * height * lane_row].reshape(shape.groups, height, lane_row)
-    rows[:, :, : width * deep] = flat.transpose(0, 2, 3, 1).reshape(shape.groups, height, -1)
+    units = _units(order, shape, lane_row)
+    units[:] = np.arange(shape.units).reshape(units.shape)
     return order
+
+
+def _units(lanes: np.ndarray, shape: ConvShape, lane_row: int) -> np.ndarray:
+    height, width = shape.out_size
+    deep, maps = shape.outputs // shape.groups, (*lanes.shape[:-1], shape.groups, height)
+    rows = lanes[..., : shape.groups * height * lane_row].reshape(*maps, lane_row)
+    places = rows[..., : width * deep].reshape(*maps, width, deep)
+    return np.moveaxis(places, -1, -3)
 
 
 def _gather(shape: ConvShape, y: _Axis, x: _Axis, tables: Tables) -> np.ndarray:

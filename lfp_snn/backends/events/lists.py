@@ -194,17 +194,20 @@ def transpose(
 
 @njit(cache=True, parallel=True)
 def _take_values(indptr, indices, of_indptr, of_indices, values, step, taken):  # type: ignore[no-untyped-def]
+    none = taken.dtype.type(0)
     for f in prange(indptr.size - 1):
-        k, stop = of_indptr[f], of_indptr[f + 1]
-        for e in range(indptr[f], indptr[f + 1]):
-            while k < stop and of_indices[k] < indices[e]:
-                k += 1
-            found = k < stop and of_indices[k] == indices[e]
-            taken[e] = values[k * step] if found else 0
+        k, last = of_indptr[f], of_indptr[f + 1] - 1
+        if last < k:
+            taken[indptr[f] : indptr[f + 1]] = none
+            continue
+        for e in range(indptr[f], indptr[f + 1]):  # without a branch, which nothing could foresee
+            value, found = values[k * step], of_indices[k] == indices[e]
+            taken[e] = value if found else none
+            k = min(k + found, last)
 
 
 def take_values(lists: Lists, of: Lists, out: np.ndarray) -> np.ndarray:
-    """Write to ``out`` the values that other lists have at these entries, 0 where none."""
+    """Write to ``out`` the values that ``of``, a part of the lists, has at each entry; else 0."""
     values, step = scales(of, out.dtype)
     _take_values(lists.indptr, lists.indices, of.indptr, of.indices, values, step, out)
     return out

@@ -5,6 +5,7 @@ of them in row-major order; the average is their sum over the size of the window
 spikes yields nothing.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ class Window(NamedTuple):
     size: int
 
 
-class Pooling(NamedTuple):
+@dataclass(frozen=True, eq=False)  # told apart by identity: what is made from tables is kept
+class Pooling:
     """The tables of a pooling: unit i belongs to ``windows[starts[i]:starts[i + 1]]``, ascending.
 
     ``share`` [number of windows] is what one spike adds to its window: 1 for a maximum, 1 / size

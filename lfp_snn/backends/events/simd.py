@@ -126,6 +126,34 @@ def add_run(typingctx, out, at, scale, run, base, length):  # type: ignore[no-un
 
 
 @intrinsic
+def add_product(typingctx, out, at, scale, first, base, second, other, length):  # type: ignore[no-untyped-def]
+    """Add products of two runs, length a multiple of LANES.
+
+    out[at + l] += scale * first[base + l] * second[other + l], l < length.
+    """
+    size = types.intp
+    signature = types.void(out, size, scale, first, size, second, size, size)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        out, at, scale, first, base, second, other, length = args
+        kinds = signature.args
+        target = pointer(context, builder, kinds[0], out)
+        left = pointer(context, builder, kinds[3], first)
+        right = pointer(context, builder, kinds[5], second)
+        factor = splat(builder, scale)
+        with cgutils.for_range_slice(builder, _I64(0), length, _I64(LANES)) as (k, _):
+            place = builder.add(at, k)
+            one = load(context, builder, kinds[3], left, builder.add(base, k))
+            two = load(context, builder, kinds[5], right, builder.add(other, k))
+            old = load(context, builder, kinds[0], target, place)
+            sums = multiply_add(builder, builder.fmul(factor, one), two, old)
+            store(context, builder, kinds[0], sums, target, place)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
 def copy_run(typingctx, out, at, run, base, length):  # type: ignore[no-untyped-def]
     """Copy a run: out[at + l] = run[base + l], l < length, a multiple of LANES."""
     signature = types.void(out, types.intp, run, types.intp, types.intp)

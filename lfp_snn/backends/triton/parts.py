@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from lfp_snn.backends.triton import scan
+from lfp_snn.backends.triton.launch import launch
 
 __all__ = ["split"]
 
@@ -37,5 +37,5 @@ def split(real: Tensor, parts: int) -> list[Tensor]:
     turned = real.dim() == 2 and not real.is_contiguous()
     laid = (real.T if turned else real).contiguous()
     found = torch.empty((parts, *laid.shape), dtype=torch.bfloat16, device=real.device)
-    scan._launch(split_kernel, laid.numel(), laid, found, laid.numel(), PARTS=parts)
+    launch(split_kernel, laid.numel(), laid, found, laid.numel(), PARTS=parts)
     return [part.T if turned else part for part in found]

@@ -1,29 +1,18 @@
-"""LIF neurons over time on the device: the pure functions of :mod:`lfp_snn.lif`, each one launch.
-
-Nothing here waits for the device, so that a step can be captured in a CUDA graph.
-"""
+"""LIF neurons over time: the pure functions of :mod:`lfp_snn.lif`, each one launch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
-from lfp_snn.backends.triton.kernels import credit_kernel, forward_kernel
+from lfp_snn.backends.triton.launch import KINDS, constants, floating, launch
+from lfp_snn.backends.triton.scan_kernels import credit_kernel, forward_kernel
 from lfp_snn.lif import Dynamics
 from lfp_snn.rules import Formula
 
-__all__ = ["credit", "forward", "observers", "rescale"]
-
-#: Called with the tensors of each launch, by those who count what a step moves.
-observers: list[Callable[[list[Tensor]], None]] = []
-
-#: Columns of a program: one warp of 32 threads, so that small layers fill a device too.
-BLOCK = 128
+__all__ = ["credit", "forward", "rescale"]
 
 
 def forward(
@@ -44,23 +33,23 @@ def forward(
     """
     currents = currents.contiguous()
     steps = steps or currents.shape[0]
-    shape, floating = (steps, *currents.shape[1:]), _floating(currents)
+    shape, kind = (steps, *currents.shape[1:]), floating(currents)
     columns = currents[0].numel()
     spikes = torch.empty(shape, dtype=torch.bool, device=currents.device)
-    membranes = torch.empty(shape, dtype=floating, device=currents.device)
+    membranes = torch.empty(shape, dtype=kind, device=currents.device)
     final = torch.empty_like(membranes[0])
     frame = tuple(currents.shape[2:])
-    beta, theta = (_constants(value, frame, floating) for value in _both(dynamics))
-    _launch(
+    beta, theta = constants(dynamics, frame, kind)
+    launch(
         forward_kernel, columns,
         currents, beta, theta,
-        currents if state is None else state.to(floating).contiguous(),
+        currents if state is None else state.to(kind).contiguous(),
         currents if lengths is None else lengths.to(torch.int32),
         spikes, membranes, final, steps, columns, columns // currents.shape[1],
         RESET=dynamics.reset, DELAY=dynamics.delay,
         CONSTANT=currents.shape[0] == 1,
         BETAS=beta.numel() > 1, THETAS=theta.numel() > 1,
-        HAS_STATE=state is not None, HAS_LENGTHS=lengths is not None, FLOAT=_KINDS[floating],
+        HAS_STATE=state is not None, HAS_LENGTHS=lengths is not None, FLOAT=KINDS[kind],
     )  # fmt: skip
     return spikes, membranes, final
 
@@ -138,52 +127,23 @@ def _back(
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
     """Launch a scan backwards; gives ``n`` and what it hands to the steps before."""
-    floating = membranes.dtype
+    kind = membranes.dtype
     currents, arrived = currents.contiguous(), arrived.contiguous()
     steps, columns = membranes.shape[0], membranes[0].numel()
     n = torch.empty_like(membranes)
     handed = torch.empty_like(membranes[0])
     frame = tuple(membranes.shape[2:])
-    beta, theta = (_constants(value, frame, floating) for value in _both(dynamics))
-    _launch(
+    beta, theta = constants(dynamics, frame, kind)
+    launch(
         credit_kernel, columns,
         arrived, arrived if spikes is None else spikes, membranes, currents, beta, theta,
-        membranes if state is None else state.to(floating).contiguous(),
+        membranes if state is None else state.to(kind).contiguous(),
         membranes if carried is None else carried.contiguous(),
         n, handed, steps, columns * (steps - 1), columns, columns // membranes.shape[1],
         RESET=dynamics.reset, DELAY=dynamics.delay,
         CONSTANT=currents.shape[0] == 1,
         BETAS=beta.numel() > 1, THETAS=theta.numel() > 1,
         HAS_STATE=state is not None, HAS_CARRIED=carried is not None,
-        FLOAT=_KINDS[floating], **options,
+        FLOAT=KINDS[kind], **options,
     )  # fmt: skip
     return n, handed
-
-
-_KINDS = {torch.float32: tl.float32, torch.float64: tl.float64}
-
-
-def _launch(kernel: Any, columns: int, *arguments: Any, **options: Any) -> None:
-    """Start a program for each block of columns."""
-    for tell in observers:
-        tell([each for each in arguments if isinstance(each, Tensor)])
-    grid = (triton.cdiv(columns, BLOCK),)
-    kernel[grid](*arguments, **options, BLOCK=BLOCK, num_warps=1, enable_fp_fusion=False)
-
-
-def _floating(currents: Tensor) -> torch.dtype:
-    return torch.float64 if currents.dtype == torch.float64 else torch.float32
-
-
-def _both(dynamics: Dynamics) -> tuple[Tensor, Tensor]:
-    return dynamics.beta, dynamics.threshold
-
-
-def _constants(value: Tensor, frame: tuple[int, ...], floating: torch.dtype) -> Tensor:
-    """One constant, or one for each neuron of a frame."""
-    value = value.to(floating)
-    if value.numel() == 1:
-        return value.reshape(1)
-    if value.dim() > len(frame):  # its axis of the batch is 1
-        value = value.reshape(value.shape[-len(frame) :])
-    return value.expand(frame).reshape(-1).contiguous()

@@ -204,8 +204,11 @@ def _from_dense(
     rest = [axis for axis in axes if axis != "t"]
     step, *places = np.nonzero(ordered)
     counts = ordered[(step, *places)]  # of a file of few events, little is copied
-    if counts.size and not (counts.min() >= 0 and counts.max() <= _MOST_COUNTS):
-        raise DataError(f"{path} has frames with values from {counts.min()} to {counts.max()}")
+    if counts.size:
+        # As numbers of Python: a float16 cannot be compared with what it cannot hold.
+        least, most = counts.min().item(), counts.max().item()
+        if not (least >= 0 and most <= _MOST_COUNTS):
+            raise DataError(f"{path} has frames with values from {least} to {most}")
     if counts.dtype.kind == "f" and (counts % 1).any():
         raise DataError(f"{path} has frames of broken numbers; expected counts of events")
     counts = counts.astype(np.int64)

@@ -163,8 +163,10 @@ def _finite(path: Path, values: Column, key: str) -> None:
 
 def _whole(path: Path, values: Column, key: str) -> npt.NDArray[np.int64]:
     _finite(path, values, key)
-    if values.dtype.kind == "f" and ((values % 1).any() or np.abs(values).max(initial=0) > 2**31):
-        raise DataError(f"{path} has a value in {key} that is no pixel's")
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)  # a float16 cannot be compared with what it cannot hold
+        if (values % 1).any() or np.abs(values).max(initial=0) > 2**31:
+            raise DataError(f"{path} has a value in {key} that is no pixel's")
     return values.astype(np.int64)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, file_set, fit
 from lfp_snn.data.formats import read_recording
@@ -16,7 +17,7 @@ from lfp_snn.data.formats.base import events_of
 from lfp_snn.data.published.catalogue import Description
 from lfp_snn.data.published.parts import FolderOptions, cut_parts, how_to_get
 from lfp_snn.data.published.split import tested
-from lfp_snn.data.sets import SpikeSet, Splits
+from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.errors import DataError
 from lfp_snn.wording import setting
 
@@ -196,14 +197,7 @@ def reader(layout: Folders, description: Description) -> Callable[[Sequence[Path
     return read
 
 
-def load_file(name: str, description: Description, path: Path, options: FileOptions) -> SpikeSet:
+def load_file(name: str, description: Description, path: Path, options: FileOptions) -> SampleSet:
     """Load one recording, encoded as the set is; its label is unknown (-1)."""
     events = reader(LAYOUTS[name], description)([path])
-    return SpikeSet(
-        options.encode(events),
-        labels=np.array([-1]),
-        ids=[str(path)],
-        feature_shape=options.sensor(description.sensor),
-        steps=options.steps,
-        classes=description.classes,
-    )
+    return set_of_one(path, events, options, description.sensor, description.classes)

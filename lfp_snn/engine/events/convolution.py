@@ -94,7 +94,7 @@ class EventConvolution(EventLayer):
         )
         run.keep(self, Recorded(trace, neuron, x, was_tensor, frame, fused, weight, bias))
         fired = int(np.bitwise_count(trace.bits).sum())
-        self.finish(run, frame, _state_by_unit(trace), fired)
+        self.finish(run, frame, conv.by_unit(trace.state, shape), fired)
         if self.pool is not None and fused:
             return as_spikes(trace.out, (run.steps, x.batch, *self.pool.frame(frame[1:])))
         return self._pooled(run, as_spikes(trace.out, (run.steps, *frame)))
@@ -166,11 +166,3 @@ class EventConvolution(EventLayer):
         order = geometry(trace.shape).order
         out = pool_bits(trace.bits, order, None, trace.shape.units, run.steps, Workspace())
         return out, kept.frame[1:]
-
-
-def _state_by_unit(trace: conv.ConvTrace) -> np.ndarray:
-    """The membranes ``[B, units]`` after the last step; the kernels keep them by lane."""
-    order = geometry(trace.shape).order
-    state = np.empty((trace.state.shape[0], trace.shape.units), trace.state.dtype)
-    state[:, order[order >= 0]] = trace.state[:, order >= 0]
-    return state

@@ -115,9 +115,38 @@ def test_tables() -> None:
     assert table["lfp"][5] == "2" and table["lfp"][7] == "1,000 (5.0%)"
     assert set(table["bptt"]) == {"\u2013"}
     assert difference_rows(results(ALIKE, OTHER))[0][0] == "lfp \u2212 surrogate"
-    assert dict(target_rows(results(ALIKE)))["lfp"].startswith("mean 3.0 s; each seed: 3.0, 3.0")
+    times = dict(target_rows(results(ALIKE)))
+    assert times["lfp"].startswith("mean 3.0 s; each seed: 3.0 s, 3.0 s")
 
 
+def test_what_was_not_reached_is_named() -> None:
+    early = [[{"epoch": 1, "val_accuracy": 0.4, "epoch_s": 1.5}]] * 5
+    late = dataclasses.replace(ALIKE, histories=early)
+    assert dict(target_rows(results(late)))["lfp"].startswith("each seed: not reached, not reached")
+
+
+def test_limits_go_by_what_was_searched_and_how_often() -> None:
+    def limits(*learners: LearnerResult) -> str:
+        return " ".join(results(*learners).conclusions())
+
+    assert "Nothing was searched: every learner has the settings" in limits(ALIKE, OTHER)
+    searched = [dataclasses.replace(each, trials=8) for each in (ALIKE, OTHER)]
+    assert "on validation data, not the same computing time" in limits(*searched)
+    aside = "validation data, step_gradient with nothing to search aside, not the same computing"
+    assert aside in limits(*searched, CHANCE)
+    one = dataclasses.replace(results(learner("lfp", {0: 0.9})), seeds=[0])
+    assert "One seed has no interval" in " ".join(one.conclusions())
+    assert dict(summary_rows(one))["lfp"][0] == "90.0%"
+
+
+def test_intervals_that_are_cut_off_are_told() -> None:
+    wide = learner("lfp", {0: 1.0, 1: 0.9})
+    said = "Intervals that reach beyond 0 or 100 % are shown up to there."
+    assert said in list(results(wide).conclusions())
+    assert said not in list(results(ALIKE).conclusions())
+
+
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_the_report_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     broken = learner("dfa", {}, failed={"seed 2": "killed by <SIGKILL>"})
     tuned = learner("ottt", {0: 0.8, 1: 0.82}, tuned=0.85, trials=8, values={"optimizer.lr": 0.01})

@@ -1,4 +1,4 @@
-"""Whole comparisons, in processes of their own, on a handful of DVS-digits."""
+"""Whole comparisons on a handful of DVS-digits; one of them in processes of its own."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from lfp_snn.analysis.study.store import Store
 from lfp_snn.analysis.study.tuning import Tuning
 from lfp_snn.cli.study import Screen
 from lfp_snn.errors import RunError
+from tests.analysis.study.here import jobs_in_this_process
 from tests.analysis.study.tiny import COMPARE, LR, TWO, carry_out, write
 
 #: Config, folder, findings and lines of a comparison.
@@ -41,7 +42,8 @@ def compare(
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("compare")
     config = write(folder, compare=COMPARE)
-    return (config, folder / "out", *compare(config, folder / "out"))
+    with jobs_in_this_process():
+        return (config, folder / "out", *compare(config, folder / "out"))
 
 
 def test_everyone_starts_alike_and_is_measured(
@@ -71,6 +73,7 @@ def test_a_learner_that_crashes_is_reported_and_the_rest_goes_on(
     assert sum("broken, seed" in line for line in told) == 2
 
 
+@pytest.mark.usefixtures("jobs_here")
 def test_nothing_that_is_finished_runs_again(
     done: Done,
 ) -> None:

@@ -67,7 +67,7 @@ def test_the_report_has_every_number(tmp_path: Path) -> None:
         assert all(text in page for text in row)
     assert "gamma, deep, seed 0: feedback is not finite" in page
     for name in ("reward", "alignment", "depth"):
-        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 0
+        assert (tmp_path / "figures" / f"{name}.svg").stat().st_size > 0
     steps = list(csv.DictReader(io.StringIO((tmp_path / "steps.csv").read_text())))
     assert len(steps) == 9 * 16 and steps[1]["reward"] == "0.5"
     lines = list(csv.DictReader(io.StringIO((tmp_path / "alignment.csv").read_text())))

@@ -78,6 +78,7 @@ def test_tables_hold_the_same(one: Explanation, tmp_path: Path) -> None:
         assert arrays["neurons/2"].shape == (12,)
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_pictures_can_be_opened(one: Explanation, tmp_path: Path) -> None:
     for figure, name in ((pictures.strip(one), "s"), (pictures.profile(one), "p")):
         save(figure, tmp_path, name)
@@ -88,6 +89,7 @@ def test_pictures_can_be_opened(one: Explanation, tmp_path: Path) -> None:
         assert getattr(image, "n_frames", 0) == 5
 
 
+@pytest.mark.usefixtures("every_kind_of_figure")
 def test_a_picture_keeps_its_colours(one: Explanation, tmp_path: Path) -> None:
     """A palette of 255 would leave few of them for negative relevance."""
     save(pictures.strip(one), tmp_path, "s")
@@ -131,7 +133,7 @@ def test_class_means_are_of_samples_read_rightly(
         ("w", sheet.mistakes_figure(found)),
     ):
         save(figure, tmp_path, name)
-        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+        assert (tmp_path / f"{name}.svg").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("code", ["constant", "rate"])

@@ -12,7 +12,7 @@ import pytest
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions, refuse_unlike
 from lfp_snn.analysis.prune.findings import PruningFindings
-from lfp_snn.analysis.prune.report import summary_rows, write_pruning
+from lfp_snn.analysis.prune.report import curve_tables, summary_rows, write_pruning
 from lfp_snn.analysis.study.statistics import holm, paired
 from lfp_snn.errors import ConfigError
 from tests.analysis.prune.test_curve import CONFIG
@@ -78,6 +78,13 @@ def test_nothing_is_said_of_a_single_seed() -> None:
     assert said[0].startswith("Nothing can be said of lfp and surrogate")
 
 
+def test_accuracies_have_a_column_for_each_share() -> None:
+    first, second = curve_tables(PruningFindings([LFP[0]], OPTIONS, 200), 2)
+    assert first[0] == ["learner", "pruned by", "0 %", "50 %"]
+    assert first[1][0] == ["lfp", "magnitude", "90.0", "88.0"]
+    assert second[1][0] == ["lfp", "magnitude", "10.0"]
+
+
 def test_the_report_has_every_number(tmp_path: Path) -> None:
     pruned = PruningFindings([*LFP, *WORSE], OPTIONS, 200)
     page = write_pruning(pruned, tmp_path, "<tiny>", "made & up").read_text()
@@ -98,7 +105,7 @@ def test_the_report_has_every_number(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "results.json").read_text())
     assert found["runs"][0]["curves"]["magnitude"]["accuracies"] == [0.9, 0.88, 0.1]
     assert found["conclusions"] == list(pruned.conclusions())
-    assert (tmp_path / "figures" / "curves.png").stat().st_size > 0
+    assert (tmp_path / "figures" / "curves.svg").stat().st_size > 0
 
 
 def test_runs_that_differ_are_not_put_side_by_side() -> None:

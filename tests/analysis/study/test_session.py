@@ -18,7 +18,6 @@ from lfp_snn.analysis.convergence.study import ConvergenceStudy
 from lfp_snn.analysis.study.resources import Resources
 from lfp_snn.errors import ConfigError
 from tests.analysis.study.tiny import BASE, LR, carry_out
-from tests.matrix.conftest import jobs_here  # noqa: F401 - the fixture
 from tests.training.test_own_recordings import folder, index_of  # noqa: F401 - a fixture
 
 ONE = Resources(1, 1)
@@ -50,7 +49,7 @@ def test_learners_with_their_settings_are_compared_by_their_last_weights(
     other = [[{**e, "val_accuracy": 0.5} for e in history] for history in lfp.histories]
     both = [lfp, dataclasses.replace(lfp, name="other", histories=other)]
     write_comparison(dataclasses.replace(found, learners=both), out, "tiny")
-    assert (out / "figures" / "time.png").is_file()
+    assert (out / "figures" / "time.svg").is_file()
 
 
 @pytest.mark.usefixtures("jobs_here")

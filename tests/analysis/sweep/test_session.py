@@ -1,4 +1,4 @@
-"""A whole sweep, in processes of its own."""
+"""A whole sweep, whose jobs run here (tests/analysis/compare has processes)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lfp_snn.analysis.sweep.study import SweepStudy
 from tests.analysis.study.tiny import LR, carry_out, write
 
 
+@pytest.mark.usefixtures("jobs_here")
 def test_a_sweep_shows_what_matters(tmp_path: Path) -> None:
     tune = {**LR, "learner.rule.eps": [0.01, 0.1, 1.0]}
     section = {"search": {"trials": 6, "epochs": 2}, "tune": tune}
@@ -24,6 +25,6 @@ def test_a_sweep_shows_what_matters(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "out" / "results.json").read_text())
     if found["importance"]:
         assert sum(found["importance"].values()) == pytest.approx(1)
-        assert (tmp_path / "out" / "figures" / "importance.png").is_file()
+        assert (tmp_path / "out" / "figures" / "importance.svg").is_file()
     trials = (tmp_path / "out" / "trials.csv").read_text().splitlines()
     assert len(trials) == 7

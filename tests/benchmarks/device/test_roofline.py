@@ -45,19 +45,44 @@ def test_the_least_of_maps_counts_each_place() -> None:
 
 
 @needs_triton
-@pytest.mark.parametrize(("name", "populations"), [("mlp, batch 100", 2), ("csnn, batch 50", 3)])
+@pytest.mark.parametrize(
+    ("name", "populations", "dense"), [("mlp, batch 100", 2, 2), ("csnn, batch 50", 3, 3)]
+)
 def test_without_content_a_step_counts_what_the_interpreter_launches(
-    name: str, populations: int
+    name: str, populations: int, dense: int
 ) -> None:
-    """Under bf16 both take the same ways; under tf32 a CPU has no tensor cores."""
+    """Under bf16 both take the same ways; under tf32 a CPU has no tensor cores.
+
+    Each population is one launch a way, and bits become dense for a synapse both ways, for a
+    reshape once.
+    """
     from benchmarks.device.roofline import count
 
     counted, ran = (count(case(name), "bf16", torch.device(kind)) for kind in ("meta", "cpu"))
-    assert counted.fused == ran.fused == 2 * populations
+    assert counted.fused == ran.fused == 2 * populations + dense
     assert counted.operations == ran.operations
     # The CPU looks at values too, and the interpreter copies what a kernel is given.
     assert counted.fused < counted.launches < ran.launches
     assert counted.bytes < ran.bytes
+
+
+@needs_triton
+@pytest.mark.parametrize(("name", "share"), [("vgg, batch norm", 0.35), ("csnn, batch 50", 0.55)])
+def test_fused_populations_move_less_than_their_stages(
+    name: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a whole step at its full size, products and statistics included."""
+    from benchmarks.device.roofline import count
+    from lfp_snn.engine import triton
+
+    whole = next(each for each in CASES if each.name == name)
+    fused = count(whole)
+    alone = tuple(row for row in triton.TABLE if row.name.startswith("scan"))
+    monkeypatch.setattr(triton, "TABLE", alone)
+    one_by_one = count(whole)
+    assert fused.operations == one_by_one.operations
+    assert fused.launches < one_by_one.launches
+    assert fused.bytes <= share * one_by_one.bytes
 
 
 @needs_triton

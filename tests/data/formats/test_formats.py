@@ -244,6 +244,7 @@ def test_the_clock_of_evt3_goes_round(tmp_path: Path) -> None:
         (np.array([[5, 1, 2, 1], [9, 3, 0, 0]]), 2, (2, 3, 4)),
         (np.eye(4, dtype=int)[None].repeat(3, 0), 12, (1, 4, 4)),  # frames [T, H, W]
         (np.ones((2, 2, 3, 5), int) * 2, 120, (2, 3, 5)),  # frames [T, P, H, W]
+        (np.ones((2, 2, 3, 5), np.float16), 60, (2, 3, 5)),
     ],
 )
 def test_arrays(

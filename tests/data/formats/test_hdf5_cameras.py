@@ -53,6 +53,7 @@ MVSEC = np.stack([X, Y, T / 1e6, 2 * P - 1], axis=1)
         ({"events/x": X, "events/y": Y, "events/t": T, "events/p": P, "t_offset": 57}, 57),
         ({"events/xs": X, "events/ys": Y, "events/ts": T / 1e6, "events/ps": P == 1}, 0),
         ({"x": X, "y": Y, "timestamps": T.astype(float), "polarity": 2 * P - 1}, 0),
+        ({"x": X.astype("f2"), "y": Y.astype("f2"), "t": T, "p": P.astype("f2")}, 0),
         ({"x": X, "y": Y, "ts": 1.7e9 + T / 1e6, "pol": P + 1}, 1_700_000_000_000_000),
         ({"events": ROWS.astype("u4"), "frame": np.zeros((1, 3, 3))}, 0),  # v2e
         ({"events": np.stack([X, Y, P, T], axis=1)}, 0),

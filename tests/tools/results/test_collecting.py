@@ -1,0 +1,73 @@
+"""Records are collected from what commands leave; what is not finished is refused."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import pytest
+
+from lfp_snn.analysis.machine import machine
+from tests.tools.results.made import RULES, comparison_folder, run_folder
+from tools.results.collecting import CollectError, collect
+from tools.results.records import ComparisonRecord, PrintedRecord, RunsRecord
+
+
+def test_a_comparison(tmp_path: Path) -> None:
+    folder = comparison_folder(tmp_path, {"lfp": [0.9, 0.8], "rescale": [0.7, 0.6]})
+    record = collect("lfp-snn compare made", [folder], (1.0, 2.0))
+    assert isinstance(record, ComparisonRecord)
+    assert record.command == "lfp-snn compare made"
+    assert record.date == datetime.date(2026, 1, 2)
+    assert (record.trials, record.trial_epochs, record.epochs) == (8, 4, 12)
+    assert record.machine.processor == machine()["processor"]
+    assert record.machine.load == (1.0, 2.0)
+    rescale = record.learners["rescale"]
+    assert rescale.learner == RULES["rescale"]
+    assert (rescale.seeds, rescale.test) == ([0, 1], [0.7, 0.6])
+    assert rescale.training_s == [1.235, 1.235]
+
+
+def test_runs_of_several_seeds(tmp_path: Path) -> None:
+    folders = [run_folder(tmp_path / str(seed), seed, 0.9 + seed / 100) for seed in (0, 1)]
+    record = collect("lfp-snn train made", folders, None)
+    assert isinstance(record, RunsRecord)
+    assert (record.seeds, record.test) == ([0, 1], [0.9, 0.91])
+    assert record.machine.load is None
+
+
+def test_what_a_benchmark_printed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("load 1\n\n| a |\n| - |\n")
+    os.utime(log, (86_400 * 365, 86_400 * 365))
+    record = collect("python -m benchmarks made --threads 7", [log], None)
+    assert isinstance(record, PrintedRecord)
+    assert record.machine.threads == 7
+    assert record.lines == ["load 1", "", "| a |", "| - |"]
+    assert record.date == datetime.date(1971, 1, 1)
+
+
+def test_an_unfinished_comparison_is_refused(tmp_path: Path) -> None:
+    folder = comparison_folder(tmp_path, {"lfp": [0.9]})
+    (folder / "results.json").unlink()
+    with pytest.raises(CollectError, match=r"results\.json is not there: .* run its command again"):
+        collect("lfp-snn compare made", [folder], None)
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", 0, 0.9)
+    (folder / "result.json").unlink()
+    with pytest.raises(CollectError, match=r"result\.json is not there"):
+        collect("lfp-snn train made", [folder], None)
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_refused(tmp_path: Path) -> None:
+    folders = [run_folder(tmp_path / str(seed), seed, 0.9, batch_size=seed) for seed in (0, 1)]
+    with pytest.raises(CollectError, match="differ in batch_size"):
+        collect("lfp-snn train made", folders, None)
+
+
+def test_what_is_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CollectError, match="expected the folder of a comparison"):
+        collect("lfp-snn compare made", [tmp_path], None)

@@ -1,0 +1,56 @@
+"""The records that are kept: each has its command, and the page says what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tests.conftest import REPOSITORY
+from tests.tools.results.made import arm, comparison
+from tools.results.page import rendered
+from tools.results.records import Records
+
+DOCS = REPOSITORY / "docs"
+
+
+def test_the_page_says_what_the_records_say() -> None:
+    """Nothing in its blocks is typed; ``python -m tools.results render`` writes them anew."""
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    assert rendered(page, Records(DOCS / "records")) == page
+
+
+def test_every_record_has_its_command_in_the_list() -> None:
+    records = Records(DOCS / "records")
+    listed = {name: records.commands.get(name) for name in records.kept}
+    assert listed == {name: record.command for name, record in records.kept.items()}
+
+
+def test_records_are_small() -> None:
+    assert max(path.stat().st_size for path in (DOCS / "records").iterdir()) < 8_000
+
+
+def test_a_record_is_read_as_it_was_kept(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    record = comparison(lfp=arm("lfp", 0.9, 0.8))
+    assert records.kept == {}
+    records.keep("made", record)
+    assert records.kept == {"made": record}
+
+
+def test_what_lacks_has_a_command_and_no_record(tmp_path: Path) -> None:
+    (tmp_path / "commands.yaml").write_text("# a list\nmade: lfp-snn compare made\n")
+    records = Records(tmp_path)
+    records.name_command("other", 'python -m benchmarks made --learners "a, b"')
+    assert records.lacking == ["made", "other"]
+    assert records.commands["other"] == 'python -m benchmarks made --learners "a, b"'
+    records.keep("made", comparison(lfp=arm("lfp", 0.9)))
+    assert records.lacking == ["other"]
+
+
+def test_a_record_with_a_key_too_many_is_refused(tmp_path: Path) -> None:
+    path = Records(tmp_path).keep("made", comparison(lfp=arm("lfp", 0.9)))
+    path.write_text(path.read_text().replace('"trials"', '"trails"'))
+    with pytest.raises(ValidationError, match="trails"):
+        _ = Records(tmp_path).kept

@@ -1,0 +1,114 @@
+"""``python -m tools.results``: see :mod:`tools.results`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tools.results
+from lfp_snn.errors import LfpSnnError
+from lfp_snn.wholefiles import write_whole
+from tools.results.collecting import CollectError, collect
+from tools.results.measuring import Measuring
+from tools.results.page import rendered, typed_tables
+from tools.results.records import Records
+from tools.results.tables import TableError
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the arguments ask for; 1 where something lacks that was to be measured."""
+    given = _parser().parse_args(arguments)
+    page, records = given.docs / "results.md", Records(given.docs / "records")
+    try:
+        if given.what == "collect":
+            _collect(records, given)
+            render(page, records)
+        elif given.what == "measure":
+            return _measure(page, records, Measuring(given.root, given.out))
+        elif given.what == "render":
+            render(page, records)
+        else:
+            tell(page, records)
+    except (LfpSnnError, TableError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m tools.results",
+        description=tools.results.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--docs", type=Path, default=DOCS, help=argparse.SUPPRESS)
+    whats = parser.add_subparsers(dest="what")
+    kept = whats.add_parser("collect", help="keep what a finished command has left, and render")
+    kept.add_argument("name", help="of the record")
+    paths = "a compare folder, the runs of several seeds, or a printed file"
+    kept.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=paths)
+    kept.add_argument("--command", help="that made it, where commands.yaml does not have the name")
+    load = "of the machine meanwhile; unknown if absent, and times are then not shown"
+    kept.add_argument("--load", nargs=2, type=float, metavar=("LOW", "HIGH"), help=load)
+    measured = whats.add_parser("measure", help="run what lacks, keep it, and render")
+    root = "folder of the data; %(default)s if absent"
+    measured.add_argument("--root", type=Path, default=Path("datasets"), help=root)
+    out = "folder of what the commands leave; %(default)s if absent"
+    measured.add_argument("--out", type=Path, default=Path("runs/results"), help=out)
+    whats.add_parser("render", help="write the blocks of the page")
+    return parser
+
+
+def _collect(records: Records, given: argparse.Namespace) -> None:
+    command = records.commands.get(given.name, given.command)
+    if command is None or given.command not in (None, command):
+        raise CollectError(
+            f"{given.name}: {records.folder / 'commands.yaml'} has {command!r} for its command; "
+            f"expected that of --command, {given.command!r}: write it there, or name it here."
+        )
+    load = tuple(given.load) if given.load else None
+    record = collect(command, given.paths, load)
+    if given.name not in records.commands:
+        records.name_command(given.name, command)
+    print(f"written: {records.keep(given.name, record)}")
+
+
+def render(page: Path, records: Records) -> None:
+    """Write the blocks of the page anew."""
+    write_whole(page, rendered(page.read_text(encoding="utf-8"), records).encode())
+
+
+def _measure(page: Path, records: Records, measuring: Measuring) -> int:
+    """Run what lacks, one after the other; each record is kept and shown as soon as it is there."""
+    left = []
+    for name in records.lacking:
+        command = records.commands[name]
+        if data := measuring.lacks(command):
+            left.append(f"{name}: no {data} in {measuring.root}")
+            continue
+        print(f"{name}: {command}", flush=True)
+        try:
+            records.keep(name, measuring.run(name, command))
+        except LfpSnnError as error:
+            left.append(f"{name}: {error}")
+        else:
+            render(page, records)
+    print("\n".join(["it lacks:", *left]) if left else "every command has its record")
+    return bool(left)
+
+
+def tell(page: Path, records: Records) -> None:
+    """Print what has a record, what lacks, and which tables of the page no record is of."""
+    print("records:", *(f"  {name}: {r.date}, {r.command}" for name, r in records.kept.items()),
+          sep="\n")  # fmt: skip
+    print("no record yet:", *(f"  {n}: {records.commands[n]}" for n in records.lacking), sep="\n")
+    typed = typed_tables(page.read_text(encoding="utf-8"))
+    print("typed, no record:", *(f"  {page.name}:{n}: {title}" for n, title in typed), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Records from what a finished command has left: a comparison's folder, runs, printed lines."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lfp_snn.analysis.machine import machine
+from lfp_snn.errors import LfpSnnError
+from lfp_snn.training.files import read_json
+from tools.results.records import (
+    ArmRecord,
+    ComparisonRecord,
+    MachineRecord,
+    PrintedRecord,
+    Record,
+    RunsRecord,
+)
+
+__all__ = ["CollectError", "collect"]
+
+Load = tuple[float, float] | None
+
+
+class CollectError(LfpSnnError):
+    """Nothing that is finished can be collected."""
+
+
+def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
+    """The record of what a command has left.
+
+    The processor is taken to be this machine's.
+
+    Args:
+        command: the command that was run.
+        paths: the folder of a comparison, the run directories of several seeds, or one file with
+            what a benchmark printed.
+        load: the lowest and highest load of the machine meanwhile; ``None`` where nobody looked.
+
+    Raises:
+        CollectError: they are none of these, or are not finished.
+    """
+    if all((path / "run.json").is_file() for path in paths):
+        return _runs(command, paths, load)
+    (path,) = paths if len(paths) == 1 else (None,)
+    if path is not None and (path / "plan.json").is_file():
+        return _comparison(command, path, load)
+    if path is not None and path.is_file():
+        return _printed(command, path, load)
+    raise CollectError(
+        f"{', '.join(map(str, paths))}: expected the folder of a comparison (with plan.json), run "
+        f"directories (with run.json), or one file with what a benchmark printed."
+    )
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise CollectError(
+            f"{path} is not there: what made {path.parent} has not finished; run its command again "
+            f"to go on."
+        )
+    return read_json(path)
+
+
+def _comparison(command: str, folder: Path, load: Load) -> ComparisonRecord:
+    found, plan = _read(folder / "results.json"), _read(folder / "plan.json")
+    infos = [read_json(path) for path in folder.glob("cells/*/*/run/run.json")]
+    if not infos:
+        raise CollectError(f"{folder} has no finished seed: its learners failed; see its logs.")
+    ran, search = found["machine"], plan[f"learner {found['reference']}"]["search"]
+    trials = max(each["trials"] for each in found["learners"].values())
+    return ComparisonRecord(
+        command=command,
+        date=_latest(infos),
+        machine=MachineRecord(
+            processor=machine()["processor"],
+            cores=ran["cores"],
+            threads=ran["threads of each"],
+            processes=ran["processes at a time"],
+            torch=ran["torch"],
+            load=load,
+        ),
+        parts=found["data"]["sizes"],
+        trials=trials,
+        trial_epochs=search["epochs"] if trials else None,
+        epochs=infos[0]["settings"]["epochs"],
+        reference=found["reference"],
+        learners={
+            name: _arm(each, plan[f"learner {name}"]) for name, each in found["learners"].items()
+        },
+    )
+
+
+def _arm(found: Mapping[str, Any], plan: Mapping[str, Any]) -> ArmRecord:
+    cells = found["cells"]
+    return ArmRecord(
+        learner=plan["base"]["learner"],
+        chosen=found["values"],
+        tuned=found["tuned_val_accuracy"],
+        seeds=[each["seed"] for each in cells],
+        test=[each["test_accuracy"] for each in cells],
+        validation=[each["val_accuracy"] for each in cells],
+        training_s=[round(each["train_s"], 3) for each in cells],
+        failed=found["failed"],
+    )
+
+
+def _runs(command: str, folders: Sequence[Path], load: Load) -> RunsRecord:
+    infos = [_read(folder / "run.json") for folder in folders]
+    results = [_read(folder / "result.json") for folder in folders]
+    if differing := _differing([each["settings"] for each in infos]):
+        raise CollectError(
+            f"{folders[0]} and the others differ in {differing}: expected runs of one command that "
+            f"differ in the seed alone."
+        )
+    return RunsRecord(
+        command=command,
+        date=_latest(infos),
+        machine=MachineRecord(
+            processor=machine()["processor"],
+            cores=os.cpu_count() or 1,
+            threads=infos[0]["threads"],
+            processes=1,
+            torch=infos[0]["versions"]["torch"],
+            load=load,
+        ),
+        parts=results[0]["samples"],
+        epochs=infos[0]["settings"]["epochs"],
+        seeds=[each["seed"] for each in results],
+        test=[each["test_accuracy"] for each in results],
+        validation=[each["val_accuracy"] for each in results],
+        training_s=[round(each["train_s"], 3) for each in results],
+    )
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> str:
+    """The first key but the seed in which settings differ; empty if there is none."""
+    first = settings[0]
+    keys = (key for each in settings for key in each if key != "seed")
+    return next((k for k in keys if any(s.get(k) != first.get(k) for s in settings)), "")
+
+
+def _printed(command: str, file: Path, load: Load) -> PrintedRecord:
+    here = machine()
+    return PrintedRecord(
+        command=command,
+        date=datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).date(),
+        machine=MachineRecord(
+            processor=here["processor"],
+            cores=here["cores"],
+            threads=_threads(command) or here["threads"],
+            processes=1,
+            torch=torch.__version__,
+            load=load,
+        ),
+        lines=file.read_text(encoding="utf-8").splitlines(),
+    )
+
+
+def _threads(command: str) -> int | None:
+    """The threads that a command was told to use."""
+    words = shlex.split(command)
+    if "--threads" not in words:
+        return None
+    return int(words[words.index("--threads") + 1])
+
+
+def _latest(infos: Sequence[Mapping[str, Any]]) -> datetime.date:
+    """The day on which the last of several runs began."""
+    return datetime.datetime.fromisoformat(max(each["started"] for each in infos)).date()

@@ -1,0 +1,256 @@
+"""Tables in Markdown from records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from lfp_snn.analysis.study.statistics import Paired, holm, mean, paired
+from tools.results.records import (
+    ArmRecord,
+    ComparisonRecord,
+    MachineRecord,
+    PrintedRecord,
+    Record,
+    RunsRecord,
+)
+
+__all__ = ["FORMS", "TableError"]
+
+_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord)
+
+#: From this load on a machine has other work, and its times say little.
+BUSY = 1.5
+
+
+class TableError(ValueError):
+    """A block of the page asks for a record that is not there, or for another kind than it is."""
+
+
+def comparison(records: Mapping[str, Record]) -> Iterator[str]:
+    """One comparison: a column for each learner."""
+    for name, record in _only(ComparisonRecord, records).items():
+        labels, differences = _labels(record), _differences(record)
+        arms = record.learners
+        body = {
+            f"test accuracy, mean of {_seeds(record)} seeds, 95 % interval": [
+                _interval(arm.test) for arm in arms.values()
+            ],
+            f"{labels[record.reference]} minus it, points, 95 % interval": [
+                _points(differences.get(key)) for key in arms
+            ],
+        }
+        if record.trials:
+            body["best trial of the search, validation"] = [_share(a.tuned) for a in arms.values()]
+            body["what the search chose"] = [_settings(arm.chosen) for arm in arms.values()]
+        if record.machine.load is not None:
+            body["training, s"] = [_seconds(arm) for arm in arms.values()]
+        yield _table(["", *labels.values()], ([title, *cells] for title, cells in body.items()))
+        yield _how(name, record)
+
+
+def comparisons(records: Mapping[str, Record]) -> Iterator[str]:
+    """Several comparisons of the same two learners, a row each."""
+    chosen = _only(ComparisonRecord, records)
+    titles = {tuple(_labels(record).values()) for record in chosen.values()}
+    if len(titles) != 1 or len(next(iter(titles))) != 2:
+        raise TableError(f"{', '.join(chosen)}: expected comparisons of the same two learners")
+    ((one, other),) = titles
+    rows = []
+    for name, record in chosen.items():
+        first, second = record.learners
+        difference = _differences(record).get(second if record.reference == first else first)
+        if record.reference != first:
+            raise TableError(f"{name}: expected the first learner, {first}, to be the reference")
+        cells = (_interval(arm.test) for arm in record.learners.values())
+        rows.append([f"`{name}`", *cells, _points(difference)])
+    yield _table(["", one, other, f"{one} minus {other}, points, 95 % interval"], rows)
+    yield "\n".join(f"- {_how(name, record)}" for name, record in chosen.items())
+
+
+def runs(records: Mapping[str, Record]) -> Iterator[str]:
+    """Trainings with several seeds, a row each."""
+    chosen = _only(RunsRecord, records)
+    titles = ["command", "train / validation / test", "test accuracy", "validation"]
+    rows = [
+        [
+            f"`{_command(record)}` ([record](records/{name}.json))",
+            _parts(record.parts),
+            _range(record.test),
+            _range(record.validation),
+        ]
+        for name, record in chosen.items()
+    ]
+    if all(record.machine.load and record.machine.load[1] < BUSY for record in chosen.values()):
+        titles.append("training, s")
+        for row, record in zip(rows, chosen.values(), strict=True):
+            row.append(_range(record.training_s, "{:.0f}", 1))
+    yield _table(titles, rows)
+    seeds = {tuple(record.seeds) for record in chosen.values()}
+    machines = {_where(record.machine) for record in chosen.values()}
+    yield (
+        f"Mean and range over the seeds {' / '.join(_listed(each) for each in sorted(seeds))}; "
+        f"{' / '.join(sorted(machines))}."
+    )
+
+
+def printed(records: Mapping[str, Record]) -> Iterator[str]:
+    """What a benchmark printed."""
+    for name, record in _only(PrintedRecord, records).items():
+        tables = "\n".join(record.lines).strip().split("\n\n")
+        yield from (table for table in tables if table.startswith("|"))
+        yield f"`{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
+
+
+#: The forms that a block of the page may ask for.
+FORMS: Mapping[str, Callable[[Mapping[str, Record]], Iterator[str]]] = {
+    "comparison": comparison,
+    "comparisons": comparisons,
+    "runs": runs,
+    "printed": printed,
+}
+
+
+def _only(kind: type[_Kind], records: Mapping[str, Record]) -> dict[str, _Kind]:
+    chosen = {}
+    for name, record in records.items():
+        if not isinstance(record, kind):
+            raise TableError(f"{name} is a record of kind {record.kind}, not what this block takes")
+        chosen[name] = record
+    return chosen
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+
+
+def _how(name: str, record: ComparisonRecord) -> str:
+    if record.trials:
+        searched = (
+            f"{record.trials} trials of {record.trial_epochs or record.epochs} of the "
+            f"{record.epochs} epochs for each learner, then "
+        )
+    else:
+        searched = f"{record.epochs} epochs, "
+    failed = "".join(
+        f" {arm}, {what}: {why}."
+        for arm, learner in record.learners.items()
+        for what, why in learner.failed.items()
+    )
+    load = record.machine.load
+    busy = ", so that times are none but beside each other" if load and load[1] >= BUSY else ""
+    measured = f"{_where(record.machine)}{busy}, {_record(name, record)}"
+    return (
+        f"`{_command(record)}`: {_parts(record.parts)} samples to train, validate and test, "
+        f"{searched}{_seeds(record)} seeds; {measured}.{failed}"
+    )
+
+
+def _record(name: str, record: Record) -> str:
+    return f"{record.date} ([record](records/{name}.json))"
+
+
+def _command(record: Record) -> str:
+    return re.sub(r"(root[= ])\S+", r"\1...", record.command)
+
+
+def _where(machine: MachineRecord) -> str:
+    processor = machine.processor or "a processor that was not kept"
+    threads = "one thread" if machine.threads == 1 else f"{machine.threads} threads"
+    several = "" if machine.processes == 1 else f" each, {machine.processes} processes at a time"
+    if machine.load is None:
+        load = "load unknown"
+    else:
+        low, high = machine.load
+        load = f"load {low:.1f}" if low == high else f"load {low:.1f} to {high:.1f}"
+    return f"{machine.cores} cores of {processor}, {threads}{several}, {load}"
+
+
+def _labels(record: ComparisonRecord) -> dict[str, str]:
+    """What the learners are called; their names in the config where that says more."""
+    labels = {name: _label(arm.learner) for name, arm in record.learners.items()}
+    twice = len(set(labels.values())) < len(labels)
+    return {name: f"`{name}`" for name in labels} if twice else labels
+
+
+def _label(learner: Mapping[str, Any]) -> str:
+    rule = learner.get("rule") or {}
+    if learner["name"] != "lfp":
+        return str(learner["name"]).replace("_", " ")
+    if rule.get("name", "rescale") == "epsilon":
+        return f"published rule (epsilon {rule.get('eps', 1e-6):g})"
+    return f"`{rule.get('name', 'rescale')}`"
+
+
+def _differences(record: ComparisonRecord) -> dict[str, Paired]:
+    """The reference minus each other learner, over the seeds that both have finished."""
+    reference = record.learners[record.reference]
+    ours = dict(zip(reference.seeds, reference.test, strict=True))
+    found = {}
+    for name, arm in record.learners.items():
+        theirs = dict(zip(arm.seeds, arm.test, strict=True))
+        both = sorted(ours.keys() & theirs.keys())
+        if name != record.reference and len(both) > 1:
+            found[name] = paired([ours[s] for s in both], [theirs[s] for s in both])
+    adjusted = holm([each.p for each in found.values()])
+    return {
+        name: Paired(**{**vars(each), "adjusted": p})
+        for (name, each), p in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def _seeds(record: ComparisonRecord) -> str:
+    counts = sorted({len(arm.seeds) for arm in record.learners.values()})
+    return " or ".join(map(str, counts))
+
+
+def _seconds(arm: ArmRecord) -> str:
+    return f"{mean(arm.training_s).value:.0f}" if arm.training_s else ""
+
+
+def _settings(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key.split('.', 1)[-1]} {value:.3g}" if isinstance(value, float) else str(value)
+        for key, value in chosen.items()
+    )
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _interval(values: Sequence[float]) -> str:
+    """The mean of shares with its 95 % interval, which ends where shares do."""
+    if not values:
+        return "failed"
+    found = mean(values)
+    low, high = max(found.low, 0.0), min(found.high, 1.0)
+    return f"{_share(found.value)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _points(found: Paired | None) -> str:
+    if found is None:
+        return ""
+    low, high = 100 * found.low, 100 * found.high
+    p = "p < 0.001" if found.adjusted < 0.001 else f"p = {found.adjusted:.2g}"
+    return f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f}), {p}"
+
+
+def _range(values: Sequence[float | None], shown: str = "{:.1f}", scale: float = 100) -> str:
+    """The mean with the lowest and highest; nothing where a value is missing."""
+    there = [scale * value for value in values if value is not None]
+    if len(there) < len(values):
+        return ""
+    unit = " %" if scale == 100 else ""
+    low, middle, high = (shown.format(x) for x in (min(there), sum(there) / len(there), max(there)))
+    return f"{middle}{unit} ({low} to {high})"
+
+
+def _parts(parts: Mapping[str, int]) -> str:
+    return " / ".join(str(parts[part]) for part in ("train", "val", "test"))
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
