@@ -88,7 +88,7 @@ def _opened(  # type: ignore[no-untyped-def]
     DELAY: tl.constexpr,
     FORM: tl.constexpr,
 ):
-    """Where what arrived counts, and is read."""
+    """The places where what arrived counts, and is read."""
     opened = inside
     if FORM == "spikes":
         opened = inside & (tl.load(spikes, mask=inside, other=0) != 0)
