@@ -44,9 +44,9 @@ class PackedSpikes:
     def dense(self, dtype: torch.dtype) -> Tensor:
         """The spikes as 0 and 1; one launch where Triton runs."""
         if unavailable("triton", self.packed.device) is None:
-            from lfp_snn.backends.triton import population  # which loads Triton
+            from lfp_snn.backends.triton.bits import unpack  # which loads Triton
 
-            return population.unpack(self.packed, self.steps, dtype)
+            return unpack(self.packed, self.steps, dtype)
         frames = self.packed[:, None].expand(-1, STEPS_PER_BYTE, *self.packed.shape[1:])
         return ((frames >> _places(frames)) & 1).flatten(0, 1)[: self.steps].to(dtype)
 

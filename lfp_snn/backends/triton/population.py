@@ -15,11 +15,10 @@ from lfp_snn.backends.triton.population_kernels import (
     CHUNK,
     backward_kernel,
     forward_kernel,
-    unpack_kernel,
 )
 from lfp_snn.lif import Dynamics
 
-__all__ = ["Affine", "Cancelled", "Ran", "Windows", "backward", "forward", "unpack"]
+__all__ = ["Affine", "Lost", "Ran", "Windows", "backward", "forward"]
 
 assert CHUNK.value == STEPS_PER_BYTE
 
@@ -42,7 +41,7 @@ class Affine:
 
 
 @dataclass(frozen=True)
-class Cancelled:
+class Lost:
     r"""What statistics cancel of credit: a channel ``[C]`` loses :math:`a + \hat x\, b`."""
 
     common: Tensor
@@ -176,7 +175,7 @@ def backward(
     eps: float,
     written: torch.dtype | None = None,
     sums: bool = False,
-    cancelled: Cancelled | None = None,
+    cancelled: Lost | None = None,
 ) -> tuple[Tensor | None, Tensor, Tensor | None]:
     """Send credit back through a population, its pool and its norm, in one launch.
 
@@ -218,14 +217,6 @@ def backward(
         THROUGH=cancelled is not None, FORM=form, CARRY=carry, EPS=float(eps), **members,
     )  # fmt: skip
     return n, handed, totals
-
-
-def unpack(packed: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
-    """Spikes as 0 and 1 ``[T, B, ...]`` from bytes (:class:`~lfp_snn.backends.packed`)."""
-    spikes = torch.empty((steps, *packed.shape[1:]), dtype=dtype, device=packed.device)
-    columns = packed[0].numel()
-    launch(unpack_kernel, columns, packed, spikes, steps, columns)
-    return spikes
 
 
 def _or(tensor: Tensor | None, other: Tensor) -> Tensor:
