@@ -19,7 +19,7 @@ from typing_extensions import override
 from lfp_snn.backends.packed import PackedSpikes
 from lfp_snn.backends.precision import products_in
 from lfp_snn.backends.triton import population, scan
-from lfp_snn.backends.triton.population import Affine, Lost, Ran, Windows
+from lfp_snn.backends.triton.population import Affine, CancelledCredit, Ran, Windows
 from lfp_snn.cells import Arriving
 from lfp_snn.engine.batch_norms import BatchNorm
 from lfp_snn.engine.kernels import Group
@@ -158,7 +158,9 @@ class FusedPopulation(Spiking):
         feedback.add(self.norm.module.weight, of_channel[1])
         return of_channel
 
-    def _cancelled(self, run: Tape, totals: Tensor | None, kept: _Kept, feedback: Feedback) -> Lost:
+    def _cancelled(
+        self, run: Tape, totals: Tensor | None, kept: _Kept, feedback: Feedback
+    ) -> CancelledCredit:
         """What the statistics cancel of the credit, from its sums."""
         assert self.norm is not None
         assert kept.moments is not None
@@ -166,7 +168,7 @@ class FusedPopulation(Spiking):
         sums = self._learn_norm(totals, feedback) * kept.ran.affine.gamma
         count: Any = kept.moments[2]
         found = self.norm.shared_means(run, sums[:1], sums[1:], count.view(-1, 1))
-        return Lost(*(each.reshape(-1).contiguous() for each in found))
+        return CancelledCredit(*(each.reshape(-1).contiguous() for each in found))
 
     @override
     def credit_relevance(

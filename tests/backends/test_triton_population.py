@@ -18,7 +18,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 
 from lfp_snn.backends.support import interpreted
 from lfp_snn.backends.triton import population
-from lfp_snn.backends.triton.population import Affine, Lost, Windows
+from lfp_snn.backends.triton.population import Affine, CancelledCredit, Windows
 from tests.backends.test_triton import VARIANTS, Traffic, draw, size
 from tests.backends.test_triton import population as constants
 from tests.backends.test_triton import traffic as traffic
@@ -127,7 +127,7 @@ def check(case: Case, rule: Epsilon | Rescale, carried: Tensor | None = None) ->
     torch.testing.assert_close(ours, n * (spread * grown), **CLOSE)
     assert sums is not None
     torch.testing.assert_close(sums, torch.stack([n.sum(0), (n * hat).sum(0)]), **CLOSE)
-    lost = Lost(draw(len(case.affine.mean), seed=5), draw(len(case.affine.mean), seed=6))
+    lost = CancelledCredit(draw(len(case.affine.mean), seed=5), draw(len(case.affine.mean), seed=6))
     a, b = (each.view(-1, *(1,) * (n.dim() - 3)) for each in (lost.common, lost.slope))
     away = a + hat * b
     if case.lengths is not None:

@@ -18,7 +18,7 @@ from lfp_snn.backends.triton.population_kernels import (
 )
 from lfp_snn.lif import Dynamics
 
-__all__ = ["Affine", "Lost", "Ran", "Windows", "backward", "forward"]
+__all__ = ["Affine", "CancelledCredit", "Ran", "Windows", "backward", "forward"]
 
 assert CHUNK.value == STEPS_PER_BYTE
 
@@ -41,7 +41,7 @@ class Affine:
 
 
 @dataclass(frozen=True)
-class Lost:
+class CancelledCredit:
     r"""What statistics cancel of credit: a channel ``[C]`` loses :math:`a + \hat x\, b`."""
 
     common: Tensor
@@ -175,7 +175,7 @@ def backward(
     eps: float,
     written: torch.dtype | None = None,
     sums: bool = False,
-    cancelled: Lost | None = None,
+    cancelled: CancelledCredit | None = None,
 ) -> tuple[Tensor | None, Tensor, Tensor | None]:
     """Send credit back through a population, its pool and its norm, in one launch.
 
