@@ -105,7 +105,7 @@ def test_the_command_keeps_a_record_of_every_part(
     assert all(row["median"] > 0 for row in (*record["table"], *record["layers"]))
     assert [epoch["name"] for epoch in record["epochs"]] == ["mnist", "nmnist"]
     assert all(epoch["median"] > 0 for epoch in record["epochs"])
-    assert (tmp_path / "device-layers.png").exists()
+    assert (tmp_path / "device-layers.svg").exists()
     assert "an epoch of 300 like mnist" in capsys.readouterr().out
 
 
