@@ -44,7 +44,7 @@ class PackedSpikes:
     def dense(self, dtype: torch.dtype) -> Tensor:
         """The spikes as 0 and 1; one launch where Triton runs."""
         if unavailable("triton", self.packed.device) is None:
-            from lfp_snn.backends.triton.packing import unpack  # which loads Triton
+            from lfp_snn.backends.triton.bits import unpack  # which loads Triton
 
             return unpack(self.packed, self.steps, dtype)
         frames = self.packed[:, None].expand(-1, STEPS_PER_BYTE, *self.packed.shape[1:])

@@ -47,8 +47,8 @@ units         stages of units without a state: activations, and the values of a 
 options       how the engine runs a network: kernels, memory, numbers
 kernels       which kernel serves which stage
 events        synapses, neurons and pools on lists of spikes, for the CPU
-triton        leaky neurons on CUDA devices
-fused         the same with the norm before them and the pool behind them, in one launch
+triton        the kernels for CUDA devices, and leaky neurons on scans
+fused         a population on a device with its norm and its pool, in one launch a direction
 fixed         neurons that compute in whole numbers
 exchange      what the processes of a training tell each other
 ============= ===========================================================================

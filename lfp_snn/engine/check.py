@@ -114,12 +114,13 @@ class _AsCompared(TorchFunctionMode):
     @override
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        kwargs = {key: self._fitting(each) for key, each in (kwargs or {}).items()}
         if name in DROPOUTS:
             return args[0] if args else kwargs["input"]
         if name == "float":
             return args[0].to(self.dtype)
-        return func(*map(self._fitting, args), **kwargs)
+        if kwargs:
+            kwargs = {key: self._fitting(each) for key, each in kwargs.items()}
+        return func(*map(self._fitting, args), **(kwargs or {}))
 
     def _fitting(self, value: Any) -> Any:
         return self.dtype if value is torch.float32 else value

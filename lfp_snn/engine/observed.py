@@ -104,8 +104,8 @@ class ObservedNetwork(TracedNetwork):
     def neuron_relevance(self) -> dict[str, Tensor]:
         """Relevance that arrived at each neuron of each population, ``[B, ...]``, summed over T.
 
-        Where the events backend runs a pool together with the neurons before it, the units are
-        those of the pool.
+        Where a kernel runs a pool together with the neurons before it, the units are those of the
+        pool.
         """
         arrived = self._last().arrived
         names = (each.name for each in self._program.spiking())

@@ -33,7 +33,7 @@ from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.norms import PerStep
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Structure", "Structures", "guess_program", "shape_needed"]
+__all__ = ["Structure", "Structures", "guess_program", "is_plain", "shape_needed"]
 
 #: Structures that are kept in mind, by state and shape; a sequence of every length is one.
 MOST_KNOWN = 200
@@ -312,6 +312,11 @@ _MAPS = (
     nn.AdaptiveMaxPool1d,
     nn.AdaptiveMaxPool2d,
 )
+
+
+def is_plain(net: nn.Module) -> bool:
+    """Whether a network is a sequence of modules with a rule, so that no code of a user runs."""
+    return all(is_leaf(module) or type(module) is nn.Sequential for module in net.modules())
 
 
 def _state(net: nn.Module) -> tuple[object, object]:

@@ -193,7 +193,9 @@ def _transfer(
     """Load weights that were trained before, balanced if asked for; gives their modules."""
     loaded = load_into(net, options)
     if options.balance is not None:
-        balance(TemporalLFP(net), _first_batch(splits, settings), options.balance, loaded)
+        balance(
+            TemporalLFP(net, check=False), _first_batch(splits, settings), options.balance, loaded
+        )
     return loaded
 
 
@@ -205,7 +207,8 @@ def _calibrate(
     batch = _first_batch(splits, settings)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
-        factors = calibrate(TemporalLFP(net), batch, settings.calibrate, kept=kept)
+        # The learner's own engine is held against the network, in the first step.
+        factors = calibrate(TemporalLFP(net, check=False), batch, settings.calibrate, kept=kept)
     return Start(factors, [str(warning.message) for warning in caught])
 
 

@@ -47,7 +47,7 @@ def step(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def counted(u, threshold, FORM: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The places where the credit of spikes counts; elsewhere it need not even be read."""
+    """The places where credit of spikes counts; elsewhere it need not even be read."""
     distance = tl.abs(u - threshold)
     endless = distance == float("inf")  # a threshold that is never reached
     if FORM == "spikes":

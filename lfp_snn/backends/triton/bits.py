@@ -1,4 +1,4 @@
-"""Spikes as bits of bytes, made dense on the device."""
+"""Spikes out of bytes, in one launch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["unpack"]
 
 
 def unpack(packed: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
-    """Spikes as 0 and 1 ``[T, B, ...]`` from bytes (:class:`~lfp_snn.backends.packed`)."""
+    """Spikes as 0 and 1 ``[T, B, ...]`` from bytes (:mod:`lfp_snn.backends.packed`)."""
     spikes = torch.empty((steps, *packed.shape[1:]), dtype=dtype, device=packed.device)
     columns = packed[0].numel()
     launch(unpack_kernel, columns, packed, spikes, steps, columns)
