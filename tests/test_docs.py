@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import snntorch as snn
 import yaml
 
+from lfp_snn.rewards import REWARDS
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -97,7 +99,8 @@ def test_what_a_page_shows_runs(
     monkeypatch.chdir(tmp_path)
     # `snntorch.utils.reset` resets the neurons of all networks of the process, also of other tests.
     monkeypatch.setattr(snn.SpikingNeuron, "instances", [])
-    names = run_blocks(DOCS / page)
+    with patch.dict(REWARDS):  # a page adds one, which other tests should not find
+        names = run_blocks(DOCS / page)
     check = SHOWN.get(page.removesuffix(".md"))
     if check is not None:
         check(names, capsys.readouterr().out)
