@@ -33,8 +33,9 @@ def run_blocks(page: Path) -> dict[str, Any]:
 
 
 def local_links(page: Path) -> list[str]:
-    """The links of a page that do not lead away."""
-    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    """The links of a page that do not lead away; code has none."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
     return [link for link in links if "://" not in link and not link.startswith("#")]
 
 
