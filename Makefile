@@ -14,7 +14,7 @@ CONFIG ?= configs/digits.yaml
 DATA   ?= datasets
 ARGS   ?=
 BIN    := $(VENV)/bin
-KERNELS := -k triton tests/backends tests/engine tests/benchmarks/test_device.py
+KERNELS := -k "triton or fused or roofline" tests/backends tests/engine tests/benchmarks/device
 STAMP  := $(VENV)/.installed
 
 .PHONY: help train test test-all docs notebooks results dist triton lint bench install venv clean

@@ -92,6 +92,21 @@ def test_ci_runs_what_the_makefile_has(repository: Path) -> None:
     ]
 
 
+def test_make_triton_runs_every_test_that_waits_for_triton(repository: Path) -> None:
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    found = re.search(r'^KERNELS := -k "(.+)" (.+)$', makefile, re.M)
+    assert found is not None
+    words, folders = found[1].split(" or "), [repository / each for each in found[2].split()]
+    assert all(folder.is_dir() for folder in folders)
+    waits = re.compile(r"unavailable\(\"triton\"|importorskip\(\"triton\"")
+    for path in (repository / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        if waits.search(text):
+            by_parameter = re.search(r'pytest\.param\(\s*"triton"', text)  # it stands in the name
+            assert by_parameter or any(word in path.stem for word in words), path
+            assert any(path.is_relative_to(folder) for folder in folders), path
+
+
 def test_every_dependency_is_pinned(repository: Path) -> None:
     project = _project(repository)["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
