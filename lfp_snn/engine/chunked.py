@@ -88,16 +88,16 @@ class Chunks:
 
     def __init__(self, program: Program, run: Tape, value: Value) -> None:
         for node in program.nodes:
-            measured = node.stage.measured
+            measured, name = node.stage.measured, node.stage.measured_by
             if measured == "step" and run.exchange is not None:
                 raise NetworkError(
-                    f"Stage '{node.stage.name}' normalises every step with the statistics of a "
+                    f"Stage '{name}' normalises every step with the statistics of a "
                     "batch that several processes share, which chunks of time do not exchange: use "
                     "memory='full' there."
                 )
             if measured == "sequence":
                 raise NetworkError(
-                    f"Stage '{node.stage.name}' normalises with the statistics of the batch over "
+                    f"Stage '{name}' normalises with the statistics of the batch over "
                     "all T steps, which chunks of time do not know: put that module into "
                     "evaluation mode, or use memory='full'."
                 )

@@ -234,6 +234,11 @@ class FusedPopulation(Spiking):
     def measured(self) -> Measured | None:
         return None if self.norm is None else self.norm.measured
 
+    @property
+    @override
+    def measured_by(self) -> str:
+        return self.name if self.norm is None else self.norm.name
+
     @override
     def sit_out(self, run: Tape) -> None:
         if self.norm is not None:

@@ -129,8 +129,8 @@ def prepare_state(state: Mapping[str, Tensor] | None, program: Program) -> dict[
     for stage in (node.stage for node in program.nodes):
         if stage.measured == "step":
             raise NetworkError(
-                f"Stage '{stage.name}' ({stage.describe()}) has a normalisation of its own for "
-                "each step, and a state does not tell at which one it stands: give the whole "
+                f"Stage '{stage.measured_by}' ({stage.describe()}) has a normalisation of its own "
+                "for each step, and a state does not tell at which one it stands: give the whole "
                 "sequence in one call."
             )
     return dict(state)

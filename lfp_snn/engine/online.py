@@ -311,15 +311,16 @@ class OnlineSession:
             NetworkError: there is such a normalisation; the message names it and says what to do.
         """
         for stage in (node.stage for node in self.program.nodes):
+            name = stage.measured_by
             if stage.measured == "sequence":
                 raise NetworkError(
-                    f"Stage '{stage.name}' ({stage.describe()}) normalises with the statistics of "
+                    f"Stage '{name}' ({stage.describe()}) normalises with the statistics of "
                     "the batch over all steps, which a stream does not know: put that module into "
                     "evaluation mode, or take the learner lfp."
                 )
             if stage.measured is not None:
                 raise NetworkError(
-                    f"Stage '{stage.name}' ({stage.describe()}) normalises anew at every step, for "
+                    f"Stage '{name}' ({stage.describe()}) normalises anew at every step, for "
                     "which there are no traces: take a batch normalisation in evaluation mode, or "
                     "the learner lfp."
                 )

@@ -123,6 +123,11 @@ class Stage(ABC):
         return None
 
     @property
+    def measured_by(self) -> str:
+        """The name of the module that takes the statistics."""
+        return self.name
+
+    @property
     def kind(self) -> str:
         """Kind by which kernels know the stage: its class, and behind a comma what is special."""
         return type(self).__name__
