@@ -23,6 +23,7 @@ from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.structure import Structure, Structures, is_plain, shape_needed
 from lfp_snn.engine.units import Readout
+from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Composite, CreditRule, Rescale, Rule, Update, assign
 from lfp_snn.spikes import Spikes
@@ -150,6 +151,12 @@ class TracedNetwork:
         if self._structure is None:
             raise shape_needed(self.net)
         return self._structure
+
+    @property
+    def loop(self) -> OneStep | None:
+        """The step of a forward that loops over time, as far as it is known; else None."""
+        step = None if self._structure is None else self._structure.step
+        return step if step is not None and step.loops else None
 
     @property
     def reference(self) -> Program:

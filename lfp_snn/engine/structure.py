@@ -7,9 +7,11 @@ another shape, and kept for when the same state and shape come again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from typing import Any
 
 import snntorch as snn
@@ -29,7 +31,7 @@ from lfp_snn.engine.supported import is_leaf
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
 from lfp_snn.engine.unrolled import OneStep, find_step
-from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
 from lfp_snn.norms import PerStep
 from lfp_snn.spikes import Spikes
 
@@ -37,6 +39,8 @@ __all__ = ["Structure", "Structures", "guess_program", "is_plain", "shape_needed
 
 #: Structures that are kept in mind, by state and shape; a sequence of every length is one.
 MOST_KNOWN = 200
+#: The most steps that are guessed of a forward that loops over a number of its own.
+MOST_STEPS = 1024
 
 
 @dataclass(eq=False)
@@ -154,7 +158,24 @@ class Structures:
                 return self._find(shape, like, guessed=True)
             except (ForwardFailedError, SequenceError):
                 continue
+        for shape in self._loops(like):
+            with suppress(LfpSnnError):  # which is told when there is an input
+                return self._find(shape, like, guessed=True)
         return None
+
+    def _loops(self, like: Tensor) -> Iterator[tuple[int, ...]]:
+        """The shapes of sequences with which a forward runs that loops over so many steps."""
+        for frame, axis in product(dict.fromkeys(_frames(self.net)), (0, 1)):
+            steps = _fewest(partial(self._runs, like, frame, axis))
+            if steps is not None:
+                yield _sequence(frame, axis, steps)
+
+    def _runs(self, like: Tensor, frame: tuple[int, ...], axis: int, steps: int) -> bool:
+        try:
+            record(self.net, _sequence(frame, axis, steps), like, tolerant=True)
+        except LfpSnnError:
+            return False
+        return True
 
     def of(
         self, x: Tensor | Spikes, steps: int | None, like: Tensor, before: Structure | None
@@ -312,6 +333,25 @@ _MAPS = (
     nn.AdaptiveMaxPool1d,
     nn.AdaptiveMaxPool2d,
 )
+
+
+def _sequence(frame: tuple[int, ...], axis: int, steps: int) -> tuple[int, ...]:
+    """The shape of a sequence of two samples whose time is an axis, 0 or 1."""
+    return (2, steps, *frame) if axis else (steps, 2, *frame)
+
+
+def _fewest(runs: Callable[[int], bool]) -> int | None:
+    """The fewest steps with which a forward runs that needs some number of them, if any do."""
+    enough = 4
+    while not runs(enough):
+        enough *= 2
+        if enough > MOST_STEPS:
+            return None
+    few = enough // 2
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if runs(middle) else (middle, enough)
+    return enough
 
 
 def is_plain(net: nn.Module) -> bool:

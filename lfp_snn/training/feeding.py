@@ -15,7 +15,7 @@ from lfp_snn.data.layout import OutputsOf
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, ShapeError
 
-__all__ = ["outputs_of", "settings_of", "splits_for"]
+__all__ = ["outputs_of", "require_module", "settings_of", "splits_for"]
 
 
 def settings_of(train: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,10 +34,28 @@ def settings_of(train: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {} if train.batch_size is None else {"batch_size": train.batch_size}
 
 
+def require_module(net: object) -> None:
+    """Refuse what is no network.
+
+    Raises:
+        ConfigError: it is something else; the message says what to give.
+    """
+    if isinstance(net, TemporalLFP):
+        raise ConfigError(
+            "fit takes the network itself, not TemporalLFP, of which it makes one of its own: give "
+            "it lfp.net."
+        )
+    if not isinstance(net, nn.Module):
+        raise ConfigError(f"fit takes a torch.nn.Module, not {net!r}.")
+
+
 def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> Splits:
     """The three parts of the data of a training, from what the caller gave to :func:`fit`."""
     if not isinstance(train, Splits):
-        return own_splits(train, val, test, outputs_of=outputs_of(net), **said)
+        engine = TemporalLFP(net)
+        if said.get("steps") is None and engine.loop is not None and engine.loop.axis is None:
+            said["steps"] = engine.loop.steps  # for which it shows an input that has no time
+        return own_splits(train, val, test, outputs_of=_outputs_by(engine), **said)
     beside = {"val": val, "test": test, **said}
     if given := [name for name, value in beside.items() if value is not None]:
         raise ConfigError(
@@ -55,14 +73,18 @@ def outputs_of(net: nn.Module) -> OutputsOf:
     Raises:
         NetworkError: the network cannot be traced.
     """
-    engine = TemporalLFP(net)
+    return _outputs_by(TemporalLFP(net))
+
+
+def _outputs_by(engine: TemporalLFP) -> OutputsOf:
+    net = engine.net
 
     @cache
     def outputs(frame: tuple[int, ...]) -> int:
         modes = [(module, module.training) for module in net.modules()]
         net.eval()
         try:
-            silence = torch.zeros(1, 1, *frame, device=engine.device, dtype=engine.dtype)
+            silence = torch.zeros(*_time(engine), *frame, device=engine.device, dtype=engine.dtype)
             return engine.forward(silence, record=False).shape[-1]
         except RuntimeError as error:  # of a torch function, which the engine does not check
             raise ShapeError(str(error).splitlines()[0]) from error
@@ -71,3 +93,13 @@ def outputs_of(net: nn.Module) -> OutputsOf:
                 module.training = mode
 
     return outputs
+
+
+def _time(engine: TemporalLFP) -> tuple[int, ...]:
+    """The axes of time and batch of one sample, as the forward of the network takes them."""
+    if engine.loop is None:
+        return 1, 1
+    if engine.loop.axis is None:
+        return (1,)
+    steps = engine.loop.steps or 1
+    return (1, steps) if engine.loop.axis else (steps, 1)

@@ -42,7 +42,7 @@ from lfp_snn.training.config import Config, Fitted, Settings
 from lfp_snn.training.configfile import dump_config, make_config
 from lfp_snn.training.display import displayed
 from lfp_snn.training.distributed import join
-from lfp_snn.training.feeding import settings_of, splits_for
+from lfp_snn.training.feeding import require_module, settings_of, splits_for
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
@@ -135,6 +135,7 @@ def fit(
             A script that does not catch it ends, without a traceback.
     """
     started = time.perf_counter()
+    require_module(net)
     given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
     checked: Settings = make_config(Settings, given, "fit", [*inspect.signature(fit).parameters])
     path = _path(out)

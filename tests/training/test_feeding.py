@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snntorch as snn
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -184,3 +185,42 @@ def test_calibrate_takes_a_tensor(splits: Splits) -> None:
     constant = calibrate(TemporalLFP(new_net()), current, 0.1, steps=STEPS)
     repeated = calibrate(TemporalLFP(new_net()), current.expand(STEPS, 20, UNITS), 0.1)
     assert constant == pytest.approx(repeated)
+
+
+class Looping(nn.Module):
+    """Two layers of snntorch that loop over steps of their own, in one of three layouts."""
+
+    def __init__(self, layout: str, steps: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layout, self.steps = layout, steps
+        self.hidden, self.out = nn.Linear(UNITS, 12), nn.Linear(12, CLASSES)
+        self.lif1, self.lif2 = snn.Leaky(beta=0.9), snn.Leaky(beta=0.9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.lif1.init_leaky(), self.lif2.init_leaky()
+        record = []
+        for t in range(self.steps):
+            frame = x if self.layout == "constant" else x[t] if self.layout == "TB" else x[:, t]
+            spikes, first = self.lif1(self.hidden(frame), first)
+            spikes, second = self.lif2(self.out(spikes), second)
+            record.append(spikes)
+        return torch.stack(record)
+
+
+@pytest.mark.parametrize("layout", ["TB", "BT", "constant"])
+def test_a_loop_over_a_number_of_steps_takes_data_with_as_many(
+    layout: str, splits: Splits, settings: dict[str, Any]
+) -> None:
+    parts = [dense(getattr(splits, name)) for name in PARTS]
+    if layout == "constant":
+        parts = [(x.mean(1), labels) for x, labels in parts]
+    net = Looping(layout, STEPS)
+    found = fit(net, *parts, **settings)
+    assert found.test_accuracy > 0.6
+    assert found.classes == ["0", "1", "2"]
+
+
+def test_an_engine_in_the_place_of_its_network_is_refused(splits: Splits) -> None:
+    with pytest.raises(ConfigError, match=r"not TemporalLFP.*lfp\.net"):
+        fit(TemporalLFP(new_net()), splits)  # type: ignore[arg-type]
