@@ -19,10 +19,16 @@ from lfp_snn.engine.alike import acts_alike, at_step, lists_as_one, taken_from_s
 from lfp_snn.engine.calls import Call, Recording, Value, leaves
 from lfp_snn.engine.signature import Signature, described
 from lfp_snn.engine.slices import time_slices
-from lfp_snn.engine.supported import SAME
+from lfp_snn.engine.supported import MERGES, RESHAPES, SAME
 from lfp_snn.errors import NetworkError
 
 __all__ = ["ONE_STEP", "OneStep", "find_step"]
+
+#: What only reads the values of all steps: it gathers them, adds them up, or lays them out.
+READINGS = RESHAPES | MERGES | {
+    "stack", "sum", "mean", "getitem", "select", "unbind", "permute", "transpose", "movedim",
+    "swapaxes", "contiguous",
+}  # fmt: skip
 
 ONE_STEP = (
     "TemporalLFP takes a forward(x) that is one time step, whose neurons keep their own state "
@@ -142,8 +148,13 @@ class _Unrolled:
             return [(value,) for value in values]
         return [tuple(self._taken_from_steps(value)) for value in values]
 
-    def _taken_from_steps(self, value: Value) -> Iterator[Value]:
-        """The values of single steps from which a value of several steps was made."""
+    def _taken_from_steps(self, value: Value, *then: Call) -> Iterator[Value]:
+        """The values of single steps from which a value of several steps was made.
+
+        Args:
+            value: the value.
+            then: the calls that make of it what forward returns, the last one first.
+        """
         call = value.call
         many = len(self.made_in[value]) > 1
         peels = self.steps == 1 and call is not None and not call.is_module
@@ -152,11 +163,21 @@ class _Unrolled:
             return
         assert call is not None
         if call.is_module:
+            for after in then:
+                if after.name not in READINGS and not _averages(after):
+                    raise self._unread(after, call)
             yield from self._behind_the_loop(call)
             return
         for each in call.operands:
             if self.made_in[each] or each.call is not None:
-                yield from self._taken_from_steps(each)
+                yield from self._taken_from_steps(each, *then, call)
+
+    def _unread(self, call: Call, layer: Call) -> NetworkError:
+        return NetworkError(
+            f"{call.name}() comes behind the loop over time and changes what '{layer.name}' gives "
+            "there, for which there is no rule: call both at every step, or leave it to who reads "
+            "the output."
+        )
 
     def _behind_the_loop(self, call: Call) -> Iterator[Value]:
         """What a layer that takes the record of all steps would give at each of them."""
@@ -357,3 +378,9 @@ def _chain(value: Value) -> list[Call]:
         found.append(value.call)
         value = value.call.operands[0]
     return found[::-1]
+
+
+def _averages(call: Call) -> bool:
+    """Whether a call divides a sum by a number, which reads a mean."""
+    operand = call.operands[0].call if call.operands else None
+    return call.name in ("truediv", "div") and operand is not None and operand.name == "sum"

@@ -23,6 +23,9 @@ class Pending:
 def deferred_signals(told: Callable[[int], None] = lambda signum: None) -> Iterator[Pending]:
     """Only note the first SIGINT or SIGTERM in a ``with`` block; a second one acts at once.
 
+    A signal that the program ignores, as a command behind ``&`` does, stays ignored, and so does a
+    handler that is not Python's, which could not be given back.
+
     Outside the main thread, where Python takes no signals, this does nothing.
 
     Args:
@@ -32,8 +35,8 @@ def deferred_signals(told: Callable[[int], None] = lambda signum: None) -> Itera
     if threading.current_thread() is not threading.main_thread():
         yield pending
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {each: signal.getsignal(each) for each in signals}
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    signals = [each for each, how in before.items() if how not in (signal.SIG_IGN, None)]
 
     def restore() -> None:
         for each in signals:

@@ -38,6 +38,7 @@ from lfp_snn.training.assembly import (
     prepare,
     seeded,
 )
+from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Fitted, Settings
 from lfp_snn.training.configfile import dump_config, make_config
 from lfp_snn.training.display import displayed
@@ -240,6 +241,8 @@ def _train_on(
         observers = ()
     resumed = world.on_first(lambda: _resumed(out, settings, splits, resume))
     if resumed is not None and resumed.result is not None:
+        best = resumed.run.best
+        load_net(net, world.on_first(lambda: load_checkpoint(best)[0]), best)
         return resumed.result
     with ExitStack() as held:
         if resumed is not None:

@@ -71,6 +71,12 @@ class Steering:
         if optimizer is None:
             made = settings.optimizer.build(parameters)
         else:
+            if not (isinstance(optimizer, Optimizer) or callable(optimizer)):
+                raise ConfigError(
+                    f"The optimizer is {optimizer!r}; expected a torch optimizer, what makes one "
+                    "of parameters (torch.optim.AdamW), or a mapping such as "
+                    "{'name': 'adam', 'lr': 1e-3}."
+                )
             made = optimizer if isinstance(optimizer, Optimizer) else optimizer(parameters)
             _check_optimizer(made, net)
             told["optimizer"] = _described(made)

@@ -445,3 +445,48 @@ def test_states_that_are_no_states_are_refused() -> None:
         TemporalLFP(Lost())
     refused(lambda m, x: m.lif1(m.fc1(x), torch.ones(2, 8))[0], "begins with a 'mem' that is not z")
     refused(lambda m, x: m.lif1(m.fc1(x), m.fc1(x))[0], "a 'mem' that is not its own of the step")
+
+
+class LayerBehindTheLoop(Base):
+    """A layer takes the record of all steps; ``read`` makes of that what forward returns."""
+
+    def __init__(self, read: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem = self.lif1.init_leaky()
+        record = []
+        for frame in x:
+            spikes, mem = self.lif1(self.fc1(frame), mem)
+            record.append(spikes)
+        return self.read(self.fc2(torch.stack(record)))
+
+
+@pytest.mark.parametrize(
+    "read", [lambda v: v, lambda v: v.sum(0), lambda v: v.mean(0), lambda v: v[-1],
+             lambda v: v.permute(1, 0, 2), lambda v: v.sum(0) / STEPS],
+)  # fmt: skip
+def test_what_reads_a_layer_behind_the_loop_leaves_its_values(
+    read: Callable[[Tensor], Tensor],
+) -> None:
+    torch.manual_seed(0)
+    net, plain = LayerBehindTheLoop(read), LayerBehindTheLoop(lambda v: v)
+    plain.load_state_dict(net.state_dict())
+    x = 3 * currents(STEPS, BATCH, 5).float()
+    assert_near(TemporalLFP(net).forward(x), plain(x).detach(), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [
+        (torch.relu, "relu"),
+        (lambda v: 3 * v, "mul"),
+        (lambda v: torch.log_softmax(v, -1), "log_softmax"),
+    ],
+)
+def test_what_changes_a_layer_behind_the_loop_is_refused(
+    read: Callable[[Tensor], Tensor], name: str
+) -> None:
+    with pytest.raises(NetworkError, match=rf"^{name}\(\) comes behind the loop .* 'fc2' gives"):
+        TemporalLFP(LayerBehindTheLoop(read)).forward(currents(STEPS, BATCH, 5))

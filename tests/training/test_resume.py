@@ -175,6 +175,16 @@ def test_a_finished_run_goes_on_for_more_epochs(
     assert state["progress"]["epoch"] == 5
 
 
+def test_a_finished_run_gives_another_network_its_weights(
+    splits: Splits, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    first, again = new_net(), new_net(seed=1)
+    trained = fit(first, splits, out=tmp_path / "run", **settings)
+    found = fit(again, splits, out=tmp_path / "run", resume=True, **settings)
+    assert found.test_accuracy == trained.test_accuracy
+    assert same(weights(first), weights(again))
+
+
 def test_epochs_edited_in_the_run_are_a_change_as_if_asked_for(
     splits: Splits, settings: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -185,6 +185,12 @@ def test_what_does_not_fit_is_told(splits: Splits, plain: dict[str, Any]) -> Non
             fit(net, splits, **given, **plain)
 
 
+def test_what_is_no_optimizer_is_told(splits: Splits, plain: dict[str, Any]) -> None:
+    settings = {key: value for key, value in plain.items() if key != "optimizer"}
+    with pytest.raises(ConfigError, match=r"optimizer is 'adam'; expected .*'name': 'adam'"):
+        fit(new_net(), splits, optimizer="adam", **settings)  # type: ignore[arg-type]
+
+
 def test_plain_values_come_back() -> None:
     value = {"best": float("inf"), "milestones": {3: 1, 7: 2}, "nested": [{"a": -float("inf")}],
              "text": "x", "none": None, "flag": True}  # fmt: skip

@@ -25,6 +25,7 @@ from lfp_snn.models import build
 from lfp_snn.training import Interrupted, Observer, fit
 from lfp_snn.training.checkpoint import load_checkpoint
 from lfp_snn.training.guard import IN_A_ROW, Guard
+from lfp_snn.training.interrupt import deferred_signals
 from lfp_snn.training.lock import locked
 from tests.training.conftest import CLASSES, UNITS
 from tests.training.test_loop import Listener, Stop, new_net, same, timeless, weights
@@ -458,3 +459,14 @@ def test_a_signal_in_the_last_validation_stops_before_the_test(
     listener = Listener()
     fit(new_net(), splits, out=tmp_path / "run", resume=True, observers=[listener], **settings)
     assert listener.heard == [("started", 28, 28), "testing"]
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred_signals() as pending:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert pending.signum is None
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,8 +65,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _collect(records: Records, given: argparse.Namespace) -> None:
+    if not re.fullmatch(r"[a-z0-9_]+", given.name):
+        raise CollectError(
+            f"{given.name!r} is no name of a record; expected small letters, digits and _."
+        )
     command = records.commands.get(given.name, given.command)
-    if command is None or given.command not in (None, command):
+    if command is None:
+        raise CollectError(
+            f"{records.folder / 'commands.yaml'} has no {given.name}: give its --command."
+        )
+    if given.command not in (None, command):
         raise CollectError(
             f"{given.name}: {records.folder / 'commands.yaml'} has {command!r} for its command; "
             f"expected that of --command, {given.command!r}: write it there, or name it here."

@@ -37,7 +37,7 @@ def test_a_finished_folder_is_collected_and_shown(
     folder = comparison_folder(tmp_path / "pair", {"lfp": [0.9, 0.9]})
     given = ["--docs", str(docs), "collect", "new", str(folder), "--load", "1", "2"]
     assert main(given) == 2
-    assert "has None for its command" in capsys.readouterr().err
+    assert "give its --command" in capsys.readouterr().err
     assert main([*given, "--command", "lfp-snn compare new"]) == 0
     assert Records(docs / "records").commands["new"] == "lfp-snn compare new"
     assert "### `new`\n\n| | published rule (epsilon 0.1) |" in (docs / "results.md").read_text()
