@@ -126,7 +126,8 @@ class TorchSet(SampleSet):
         if known and not bool(((labels >= 0) & (labels < known)).all()):
             raise DataError(
                 f"Labels run from {labels.min()} to {labels.max()}, but there are {known} classes; "
-                f"expected 0 to {known - 1}: give the network one output per class."
+                f"expected 0 to {known - 1}: count classes from 0, and give the network one output "
+                "per class."
             )
         return self._form.encode(inputs, own)._replace(labels=labels)
 

@@ -260,7 +260,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple) and all(isinstance(each, Tensor) for each in value):
         return (
             "a pair of tensors, such as the spikes and the membrane of a neuron (take its spikes, "
-            "spk, _ = lif(cur), or build it without output=True)"
+            "spk, _ = lif(cur), or build it with init_hidden=True and without output=True)"
         )
     return f"{value!r}"
 

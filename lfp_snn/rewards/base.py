@@ -288,7 +288,7 @@ def true_classes(shape: torch.Size, labels: Labels | None, device: torch.device)
     if device.type == "cpu" and not bool(truth.any(-1).all()):
         raise ShapeError(
             f"labels run from {int(labels.min())} to {int(labels.max())}, but the network has "
-            f"{classes} outputs: give it one output per class."
+            f"{classes} outputs: count classes from 0, and give it one output per class."
         )
     return truth
 

@@ -36,8 +36,10 @@ class Stepping(ABC):
     ) -> None:
         if splits.train.is_regression and not learner.regresses:
             raise ConfigError(
-                "The samples have targets and no classes, which this learner or its reward cannot "
-                f"learn; take {setting('learner.name', 'lfp')} with the reward membrane_target."
+                "The samples have targets and no classes (numbers that are no integers), which "
+                "this learner or its reward cannot learn; take "
+                f"{setting('learner.name', 'lfp')} with the reward membrane_target, or give "
+                "integers, labels.long(), if they are classes."
             )
         self.learner = learner
         self.splits = splits = held_on(splits, learner.device, asked=settings.on_device)

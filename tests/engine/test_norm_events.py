@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.engine.options import Statistics
+from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Epsilon, Gamma, Norm, Rescale, Rule
 from tests.engine.compare import assert_near, feedback_of, leaky, signals, strong, trains
 from tests.engine.test_rescale import RESETS
@@ -124,3 +125,12 @@ def test_a_rule_that_tells_signs_apart_leaves_the_norm_to_the_reference() -> Non
     lfp.backward(signals(spikes))
     assert lfp.kernels["2"] == "events: neurons"
     assert "1" not in lfp.kernels
+
+
+def test_a_norm_that_chunks_of_time_refuse_is_named() -> None:
+    """Convolution, norm and neurons are one stage here, which has the name of the neurons."""
+    head = (nn.Flatten(), nn.Linear(4 * 4 * 4, 3), leaky())
+    net = strong(nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), leaky(), *head))
+    lfp = TemporalLFP(net, backend="events", memory="chunked", chunk=4)
+    with pytest.raises(NetworkError, match="'1' normalises"):
+        lfp.forward(trains(8, 2, 2, 6, 6))

@@ -190,6 +190,11 @@ class EventNormedConvolution(EventConvolution):
     def measured(self) -> Measured | None:
         return self.norm.measured
 
+    @property
+    @override
+    def measured_by(self) -> str:
+        return self.norm.name
+
     @override
     def sit_out(self, run: Tape) -> None:
         self.norm.sit_out(run)
