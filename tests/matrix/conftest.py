@@ -23,7 +23,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("workspace")
     real = Path(os.environ.get("LFP_SNN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
     lay_out(folder / "datasets", real)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, few_digits():
         leave_out_reports(patch)
         return lay_in(folder, patch.chdir)
 
@@ -54,8 +54,8 @@ def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("lfp_snn.cli.compare.write_comparison", lambda _, out, __: out / "report.html")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _few_digits() -> Iterator[None]:
-    """DVS-digits of a few images."""
+    """DVS-digits of a few images, for the files of this folder alone."""
     with few_digits():
         yield
