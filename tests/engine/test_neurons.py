@@ -220,7 +220,8 @@ def test_a_forward_that_resets_its_neurons_leaves_them_alone_when_traced() -> No
 
     net = Resetting()
     net.lif.mem = mark = torch.ones(2, 6)
-    TemporalLFP(net)
+    with pytest.raises(NetworkError, match="rest in every call"):
+        TemporalLFP(net)
     assert net.lif.mem is mark
     assert (mark == 1).all()
 

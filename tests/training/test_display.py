@@ -127,7 +127,7 @@ def test_a_second_ctrl_c_says_how_to_go_on(
 ) -> None:
     def twice(*_: object) -> None:
         for _time in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Trainer, "_step", twice)
     with pytest.raises(RunError, match=r"Stopped at once; .*fit\(\.\.\., out='.*resume=True\)"):
