@@ -23,8 +23,9 @@ class Pending:
 def deferred_signals(told: Callable[[int], None] = lambda signum: None) -> Iterator[Pending]:
     """Only note the first SIGINT or SIGTERM in a ``with`` block; a second one acts at once.
 
-    A signal that the program ignores, as a command behind ``&`` does, stays ignored, and so does a
-    handler that is not Python's, which could not be given back.
+    That is so where the program ignores them too, as what runs behind ``&`` does: a training can
+    always be stopped and saved. A handler that is not Python's, which could not be given back, is
+    left alone.
 
     Outside the main thread, where Python takes no signals, this does nothing.
 
@@ -36,7 +37,7 @@ def deferred_signals(told: Callable[[int], None] = lambda signum: None) -> Itera
         yield pending
         return
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    signals = [each for each, how in before.items() if how not in (signal.SIG_IGN, None)]
+    signals = [each for each, how in before.items() if how is not None]
 
     def restore() -> None:
         for each in signals:

@@ -34,5 +34,5 @@ def test_a_reward_of_spikes_is_refused(cli: Cli) -> None:
     small = [change for change in SMALL if "model." not in change]
     refused = cli("train", "digits", *small, MODEL, "--out", "run")
     assert refused.exit_code == 2
-    assert "take one of membrane_coded, membrane_target" in refused.stderr
+    assert "take one of membrane_coded, tet_readout, membrane_target" in refused.stderr
     assert not Path("run").exists()

@@ -129,6 +129,8 @@ def test_a_second_ctrl_c_says_how_to_go_on(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Trainer, "_step", twice)
+    # Tests that run in the background ignore the signal.
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)
     with pytest.raises(RunError, match=r"Stopped at once; .*fit\(\.\.\., out='.*resume=True\)"):
         fit(net, splits, out=tmp_path / "run", **settings)
     with pytest.raises(KeyboardInterrupt):
