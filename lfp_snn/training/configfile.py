@@ -19,9 +19,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.options import Choice, dotted, nearest
+from lfp_snn.options import Choice
 from lfp_snn.training.config import Config, Settings
-from lfp_snn.wording import as_argument, by_config, setting, speaks_of_config
+from lfp_snn.training.configproblems import MOST_TOLD, cut, sentence, shown
+from lfp_snn.wording import by_config
 
 __all__ = [
     "apply_changes",
@@ -40,16 +41,6 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 _LONGEST = 1 << 17  # characters of a config
 _MOST_VALUES = 10_000  # in a config, with all that its aliases repeat
 _MOST_DIGITS = 1000  # of a number
-_SHOWN = 200  # characters of a value in a message
-_PROBLEMS = 5  # that are told at once
-
-#: Keys that other libraries have, and what they are called here.
-_ELSEWHERE = {
-    "callbacks": "observers",
-    "learning_rate": "optimizer.lr",
-    "num_steps": "steps",
-    "verbose": "progress",
-}
 
 
 class _Loader(yaml.SafeLoader):
@@ -98,7 +89,7 @@ class _Loader(yaml.SafeLoader):
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             kind = node.tag.rpartition(":")[2]
             raise yaml.constructor.ConstructorError(
-                None, None, f"{_cut(node.value)!r} is no {kind}", node.start_mark
+                None, None, f"{cut(node.value)!r} is no {kind}", node.start_mark
             ) from error
 
 
@@ -279,8 +270,8 @@ def make_config(
     except ValidationError as error:
         known = [*_dotted(kind), *beside]
         with by_config() if issubclass(kind, Config) else nullcontext():
-            problems = [_sentence(dict(problem), known) for problem in error.errors()[:_PROBLEMS]]
-        more = len(error.errors()) - _PROBLEMS
+            problems = [sentence(dict(problem), known) for problem in error.errors()[:MOST_TOLD]]
+        more = len(error.errors()) - MOST_TOLD
         text = f"{source}: {'; '.join(problems)}{f'; and {more} more' if more > 0 else ''}"
         raise ConfigError(text if text.endswith("?") else f"{text}.") from error
 
@@ -299,79 +290,6 @@ def dump_config(config: Settings) -> str:
     return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
 
 
-def _sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
-    """One problem that pydantic found, as a clause: key, what was found, what is expected."""
-    # A union puts the names of its members between the keys.
-    location = [part for part in problem["loc"] if " " not in str(part)]
-    key = _cut(setting(dotted(location))) if location else ""
-    context = problem.get("ctx", {})
-    match problem["type"]:
-        case "unknown_key":
-            siblings, unknown = context["known"], context["unknown"]
-            told = [
-                _unknown(name, problem["input"].get(name), location, siblings, known)
-                for name in unknown[:_PROBLEMS]
-            ]
-            more = len(unknown) - _PROBLEMS
-            return "; ".join([*told, f"and {more} more"] if more > 0 else told)
-        case "unknown_choice":
-            guess = nearest(context["given"], context["known"])
-            hint = f", did you mean {guess}?" if guess else ""
-            name = _cut(setting(dotted([*location, "name"])))
-            return (
-                f"{name} is {_shown(context['given'])}, but the {context['what']} must be one of "
-                f"{', '.join(context['known'])}{hint}"
-            )
-        case "no_choice":
-            return (
-                f"{key} is {_shown(problem['input'])}, expected a mapping with the name of a "
-                f"{context['what']}"
-            )
-        case "bad_options":
-            return f"{key}: {context['message'].rstrip('.')}"
-        case "missing":
-            return f"{key} is missing"
-    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    if expected.startswith(("greater", "less")):
-        expected = f"a number {expected}"
-    return f"{key} is {_shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
-
-
-def _unknown(
-    key: str,
-    value: Any,
-    location: Sequence[str | int],
-    siblings: Sequence[str],
-    known: Iterable[str],
-) -> str:
-    """A key that is not known, and the one that was perhaps meant, in Python with its value."""
-    guess = _nearest_key(key, location, siblings, known)
-    hint = f"known are {', '.join(siblings if location else _of_the_top(known))}"
-    if guess is not None:
-        in_python = not speaks_of_config()
-        hint = f"did you mean {_cut(as_argument(guess, value)) if in_python else guess}?"
-    what = "key" if location or speaks_of_config() else "argument"
-    return f"{_cut(setting(dotted([*location, key])))} is no known {what}, {hint}"
-
-
-def _nearest_key(
-    key: str, location: Sequence[str | int], siblings: Iterable[str], known: Iterable[str]
-) -> str | None:
-    """The key that was meant: one beside it, else one of the same name in another section."""
-    if _ELSEWHERE.get(key) in (known := list(known)):
-        return _ELSEWHERE[key]
-    if close := nearest(key, siblings if location else _of_the_top(known)):
-        return dotted([*location, close])
-    elsewhere = {dotted.rpartition(".")[2]: dotted for dotted in known}
-    # Elsewhere a word that is merely alike means something else: a kernel is no learner.
-    guess = nearest(key, elsewhere, cutoff=0.8)
-    return elsewhere[guess] if guess else None
-
-
-def _of_the_top(known: Iterable[str]) -> list[str]:
-    return [each for each in known if "." not in each]
-
-
 def _dotted(kind: type[BaseModel]) -> list[str]:
     """All keys of the default configuration, as dotted names."""
     names = []
@@ -383,19 +301,7 @@ def _dotted(kind: type[BaseModel]) -> list[str]:
     return names
 
 
-def _shown(value: Any) -> str:
-    """A value as YAML writes it, or the beginning of it."""
-    try:
-        return _cut(repr(value))
-    except ValueError:  # Python writes no number of thousands of digits
-        return "a number of thousands of digits"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
 def _kind(value: Any) -> str:
     if value is None:
         return "nothing"
-    return {"list": "a list", "str": "a piece of text"}.get(type(value).__name__) or _shown(value)
+    return {"list": "a list", "str": "a piece of text"}.get(type(value).__name__) or shown(value)

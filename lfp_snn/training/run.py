@@ -14,8 +14,8 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -197,20 +197,11 @@ class _Logged(Observer):
         _LOG.warning(message)
 
 
-def _train(
-    net: nn.Module,
-    splits: Splits,
-    settings: Settings,
-    out: Path | None,
-    resume: bool,
-    observers: Sequence[Observer],
-    started: float,
-    steering: Steering | None = None,
-) -> Result:
-    """Train with warnings logged, and with a word on how to go on after a signal."""
-    watching = [_Logged(), *observers]
+@contextmanager
+def _stops_told(settings: Settings, out: Path | None) -> Iterator[None]:
+    """Log how a training that a signal stops in a ``with`` block goes on."""
     try:
-        return _train_on(net, splits, settings, out, resume, watching, started, steering)
+        yield
     except Interrupted as error:
         _LOG.warning(error)
         raise
@@ -226,7 +217,7 @@ def _train(
         raise at_once from None
 
 
-def _train_on(
+def _train(
     net: nn.Module,
     splits: Splits,
     settings: Settings,
@@ -236,15 +227,17 @@ def _train_on(
     started: float,
     steering: Steering | None = None,
 ) -> Result:
+    observers = [_Logged(), *observers]
     world = join(settings.device)
     if not world.first:
         observers = ()
-    resumed = world.on_first(lambda: _resumed(out, settings, splits, resume))
-    if resumed is not None and resumed.result is not None:
-        best = resumed.run.best
-        load_net(net, world.on_first(lambda: load_checkpoint(best)[0]), best)
-        return resumed.result
     with ExitStack() as held:
+        held.enter_context(_stops_told(settings, out))
+        resumed = world.on_first(lambda: _resumed(out, settings, splits, resume))
+        if resumed is not None and resumed.result is not None:
+            best = resumed.run.best
+            load_net(net, world.on_first(lambda: load_checkpoint(best)[0]), best)
+            return resumed.result
         if resumed is not None:
             world.on_first(partial(_hold, resumed.run, held))
         learner = build_learner(net, settings)

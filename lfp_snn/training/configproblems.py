@@ -1,0 +1,109 @@
+"""Sentences for what is wrong with a configuration: the key, what was found, what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lfp_snn.options import dotted, nearest
+from lfp_snn.wording import as_argument, setting, speaks_of_config
+
+__all__ = ["MOST_TOLD", "cut", "sentence", "shown"]
+
+MOST_TOLD = 5
+"""Problems that are told at once."""
+_LONGEST = 200  # characters of a value in a message
+
+#: Keys that other libraries have, and what they are called here.
+_ELSEWHERE = {
+    "callbacks": "observers",
+    "learning_rate": "optimizer.lr",
+    "num_steps": "steps",
+    "verbose": "progress",
+}
+
+
+def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
+    """One problem that pydantic found, as a clause: key, what was found, what is expected."""
+    # A union puts the names of its members between the keys.
+    location = [part for part in problem["loc"] if " " not in str(part)]
+    key = cut(setting(dotted(location))) if location else ""
+    context = problem.get("ctx", {})
+    match problem["type"]:
+        case "unknown_key":
+            siblings, unknown = context["known"], context["unknown"]
+            told = [
+                _unknown(name, problem["input"].get(name), location, siblings, known)
+                for name in unknown[:MOST_TOLD]
+            ]
+            more = len(unknown) - MOST_TOLD
+            return "; ".join([*told, f"and {more} more"] if more > 0 else told)
+        case "unknown_choice":
+            guess = nearest(context["given"], context["known"])
+            hint = f", did you mean {guess}?" if guess else ""
+            name = cut(setting(dotted([*location, "name"])))
+            return (
+                f"{name} is {shown(context['given'])}, but the {context['what']} must be one of "
+                f"{', '.join(context['known'])}{hint}"
+            )
+        case "no_choice":
+            return (
+                f"{key} is {shown(problem['input'])}, expected a mapping with the name of a "
+                f"{context['what']}"
+            )
+        case "bad_options":
+            return f"{key}: {context['message'].rstrip('.')}"
+        case "missing":
+            return f"{key} is missing"
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if expected.startswith(("greater", "less")):
+        expected = f"a number {expected}"
+    return f"{key} is {shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
+
+
+def _unknown(
+    key: str,
+    value: Any,
+    location: Sequence[str | int],
+    siblings: Sequence[str],
+    known: Iterable[str],
+) -> str:
+    """A key that is not known, and the one that was perhaps meant, in Python with its value."""
+    guess = _nearest_key(key, location, siblings, known)
+    hint = f"known are {', '.join(siblings if location else _of_the_top(known))}"
+    if guess is not None:
+        in_python = not speaks_of_config()
+        hint = f"did you mean {cut(as_argument(guess, value)) if in_python else guess}?"
+    what = "key" if location or speaks_of_config() else "argument"
+    return f"{cut(setting(dotted([*location, key])))} is no known {what}, {hint}"
+
+
+def _nearest_key(
+    key: str, location: Sequence[str | int], siblings: Iterable[str], known: Iterable[str]
+) -> str | None:
+    """The key that was meant: one beside it, else one of the same name in another section."""
+    if _ELSEWHERE.get(key) in (known := list(known)):
+        return _ELSEWHERE[key]
+    if close := nearest(key, siblings if location else _of_the_top(known)):
+        return dotted([*location, close])
+    elsewhere = {each.rpartition(".")[2]: each for each in known}
+    # Elsewhere a word that is merely alike means something else: a kernel is no learner.
+    guess = nearest(key, elsewhere, cutoff=0.8)
+    return elsewhere[guess] if guess else None
+
+
+def _of_the_top(known: Iterable[str]) -> list[str]:
+    return [each for each in known if "." not in each]
+
+
+def shown(value: Any) -> str:
+    """A value as YAML writes it, or the beginning of it."""
+    try:
+        return cut(repr(value))
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+
+
+def cut(text: str) -> str:
+    """A text, or the beginning of it where it is long."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
