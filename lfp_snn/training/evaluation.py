@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,11 +74,7 @@ def evaluate(
     shared = 0
     firing = _Firing(learner)
     for copies in voters(learner, samples, batch_size, world, votes):
-        scores = []
-        for batch in copies:
-            scores.append(learner.scores(batch))
-            firing.add(len(batch) / votes)
-        prediction = ties(mean(scores))
+        prediction = ties(_voted(learner.scores, copies, firing))
         pairs = copies[0].labels * classes + prediction.classes
         confusion += torch.bincount(pairs.cpu(), minlength=classes**2).view(classes, classes)
         shared += int(prediction.ties.sum())
@@ -146,6 +142,15 @@ class _Firing:
             self.sums[name] += rate * samples
 
 
+def _voted(read: Callable[[Batch], Tensor], copies: Sequence[Batch], firing: _Firing) -> Tensor:
+    """The mean of what is read of each copy of a batch; the rates of the passes are added."""
+    values = []
+    for batch in copies:
+        values.append(read(batch))
+        firing.add(len(batch) / len(copies))
+    return mean(values)
+
+
 def _evaluate_numbers(
     learner: Learner, samples: SampleSet, batch_size: int, world: World, votes: int
 ) -> Evaluation:
@@ -153,13 +158,10 @@ def _evaluate_numbers(
     squares = 0.0
     firing = _Firing(learner)
     for copies in voters(learner, samples, batch_size, world, votes):
-        estimates = []
-        for batch in copies:
-            estimates.append(learner.estimate(batch))
-            firing.add(len(batch) / votes)
+        estimate = _voted(learner.estimate, copies, firing)
         targets = copies[0].targets
         assert targets is not None
-        squares += float((mean(estimates) - targets).square().mean(-1).sum())
+        squares += float((estimate - targets).square().mean(-1).sum())
     told = world.sum({**firing.sums, _SQUARES: squares})
     squares, total = told.pop(_SQUARES), len(samples)
     rates = {name: rate / total for name, rate in told.items()}
