@@ -1,7 +1,6 @@
 """The items of torch datasets, read reproducibly and brought to the form of a batch."""
 
 import random
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from lfp_snn.data.events import Events
 from lfp_snn.data.layout import Axes
 from lfp_snn.data.sets import Encoded, IntArray, gather
 from lfp_snn.errors import DataError
+from lfp_snn.exclusive import PROCESS_WIDE
 from lfp_snn.spikes import Spikes
 
 Sensor = tuple[int, int, int]
-
-_DRAWING = threading.RLock()  # the global random numbers are one thread's at a time
 
 
 @contextmanager
@@ -30,7 +28,7 @@ def drawing(*key: int) -> Iterator[None]:
 
     The random numbers are those of torch, numpy and Python, which are put back afterwards.
     """
-    with _DRAWING, torch.random.fork_rng([]):
+    with PROCESS_WIDE, torch.random.fork_rng([]):
         before = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is what others use
         seed_with(*key)
         try:
