@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class Trainer(Stepping):
         try:
             self.guard.check_weights()
         except NotFiniteError as error:
-            raise RunError(self._not_finite(error, step)) from error
+            raise RunError(self._not_finite(error, self._at(step))) from error
         self.progress.wall_s = self._wall_s()
         if keep and self._saved is not None and self._saved != step:
             run.keep_last(self._saved)
@@ -238,7 +239,20 @@ class Trainer(Stepping):
         """Evaluate the network on the validation part, if there is one."""
         if not len(self.splits.val):
             return None
-        return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
+        with self._finite(f"the validation of epoch {self.progress.epoch + 1}"):
+            return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
+
+    @contextmanager
+    def _finite(self, where: str) -> Iterator[None]:
+        """Tell of what is not finite in an evaluation as it is told of a step.
+
+        Raises:
+            RunError: something is not finite.
+        """
+        try:
+            yield
+        except NotFiniteError as error:
+            raise RunError(self._not_finite(error, where)) from error
 
     def _say(self, message: str) -> None:
         """Give a warning, once for each message."""
@@ -267,7 +281,8 @@ class Trainer(Stepping):
     def _test(self) -> Result:
         """Load the best weights, test them once, write the result."""
         self.learner.net.load_state_dict(self.best)
-        test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
+        with self._finite("the test"):
+            test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
         if self.run is not None and len(self.splits.test):
             sample = look_at_first(self.learner, self.splits.test)
             self.run.write_sample(sample.spikes, sample.label, sample.prediction)
