@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -16,7 +17,7 @@ from lfp_snn.analysis.study.findings import Findings
 from lfp_snn.analysis.study.resources import resources
 from lfp_snn.analysis.study.session import Ended, SomeFindings, SomeStudy, carry_out
 from lfp_snn.analysis.study.state import State
-from lfp_snn.console import percent, shown
+from lfp_snn.console import percent, progress_console, shown
 from lfp_snn.errors import Interrupted, RunError
 
 __all__ = ["Screen", "carry_out_watched", "refuse_failures", "table", "tell"]
@@ -53,7 +54,7 @@ def carry_out_watched(
     Raises:
         LfpSnnError: :func:`~lfp_snn.analysis.study.session.carry_out` fails.
     """
-    console, name = Console(), study.name or config.stem
+    console, name = progress_console(sys.stdout), study.name or config.stem
     folder = out or Path("runs") / name
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
     using = resources(jobs, threads, storage)

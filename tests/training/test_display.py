@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
-from io import StringIO
+from io import FileIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from rich.console import Console
 from torch import nn
 
+from lfp_snn.console import progress_console, time_bar
 from lfp_snn.data import Splits
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.rules import Epsilon
@@ -169,3 +171,30 @@ def test_a_result_prints_as_a_few_lines(
     warned = fit(net, splits.train, progress=False, **settings)
     assert str(warned).splitlines()[-1].endswith("the test accuracy is not known.")
     assert "kept in              nothing; give fit out=FOLDER" in str(warned)
+
+
+@pytest.mark.parametrize("end", ["closed", "nobody reads"])
+def test_a_training_goes_on_that_cannot_show_itself(
+    splits: Splits, settings: Settings, net: nn.Module, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", buffering=1) as stream:
+        if end == "closed":
+            stream.close()
+        monkeypatch.setattr(sys, "stderr", stream)
+        fit(net, splits, **{**settings, "epochs": 1})
+        monkeypatch.undo()
+
+
+def test_a_stream_that_was_closed_at_the_start_shows_nothing() -> None:
+    console = progress_console(None)
+    assert not console.is_terminal
+    with time_bar(console) as bar:
+        bar.add_task("nothing")
+    console.print("nothing")
+
+
+def test_what_a_full_disk_cannot_take_is_dropped() -> None:
+    with TextIOWrapper(FileIO("/dev/full", "w"), write_through=True) as full:
+        progress_console(full).print("something")
