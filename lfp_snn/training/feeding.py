@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,10 @@ from lfp_snn.data import Splits, own_splits
 from lfp_snn.data.layout import OutputsOf
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.training.configproblems import cut
+from lfp_snn.training.observer import Observer
 
-__all__ = ["outputs_of", "require_module", "settings_of", "splits_for"]
+__all__ = ["KINDS", "check_arguments", "outputs_of", "require_module", "settings_of", "splits_for"]
 
 
 def settings_of(train: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +50,36 @@ def require_module(net: object) -> None:
         )
     if not isinstance(net, nn.Module):
         raise ConfigError(f"fit takes a torch.nn.Module, not {net!r}.")
+
+
+def check_arguments(**given: Any) -> None:
+    """Refuse arguments of :func:`fit` that are of another kind.
+
+    Raises:
+        ConfigError: one is; the message names it, and says what is expected.
+    """
+    for name, value in given.items():
+        fits, expected = KINDS[name]
+        if not fits(value):
+            raise ConfigError(f"fit: {name} is {cut(repr(value))}, expected {expected}.")
+
+
+def _are_observers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, Observer) for each in value)
+
+
+_SWITCH = (lambda value: isinstance(value, bool), "True or False")
+#: Of each argument whether a value fits, and what is expected.
+KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "resume": _SWITCH,
+    "progress": _SWITCH,
+    "observers": (_are_observers, "a list of observers, such as [EarlyStopping()]"),
+    "scheduler_every": (lambda value: value in (None, "step", "epoch"), "'step' or 'epoch'"),
+    "out": (
+        lambda value: value is None or isinstance(value, str | os.PathLike),
+        "the path of a run directory, or None",
+    ),
+}
 
 
 def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> Splits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import signal
@@ -19,8 +20,11 @@ from lfp_snn.console import progress_console, time_bar
 from lfp_snn.data import Splits
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.rules import Epsilon
-from lfp_snn.training import fit
+from lfp_snn.training import EarlyStopping, fit
+from lfp_snn.training.config import Settings as TrainingSettings
+from lfp_snn.training.configfile import make_config
 from lfp_snn.training.display import Display
+from lfp_snn.training.feeding import KINDS, check_arguments
 from lfp_snn.training.loop import Trainer
 from tests.training.conftest import UNITS, make_splits
 
@@ -154,6 +158,53 @@ def test_a_second_ctrl_c_says_how_to_go_on(
     ],
 )
 def test_a_mistake_is_told_in_words_of_python(net: nn.Module, given: Settings, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fit(net, make_splits(), **given)
+    assert str(caught.value).startswith("fit: ") and told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"learner_name": "lfp"}, {"kernel": "events"}, {"eps": 0.1}, {"rule": "rescale"},
+        {"optimizers": "adam"}, {"momentum": 0.9}, {"reward": "softmax_rate"}, {"batchsize": 3},
+        {"sched": "cosine"}, {"callbacks": []}, {"verbose": 2}, {"lrs": 0.1}, {"learnr": "ottt"},
+        {"smoothing": 0.1}, {"names": "x"}, {"name": "x"}, {"settings": {"epochs": 3}},
+    ],
+)  # fmt: skip
+def test_what_a_message_advises_is_taken(net: nn.Module, given: Settings) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fit(net, make_splits(), **given)
+    text = str(caught.value)
+    if "did you mean" not in text:
+        known = text.partition("known are ")[2].rstrip(".").split(", ")
+        assert "settings" not in known and len(known) == len(set(known)) > 20
+        return
+    name, _, value = text.partition("did you mean ")[2].rstrip("?").partition("=")
+    advised = {name: ast.literal_eval(value)}
+    check_arguments(**{key: each for key, each in advised.items() if key in KINDS})
+    make_config(TrainingSettings, {key: each for key, each in advised.items() if key not in KINDS})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"observers": 3}, "observers is 3, expected a list of observers, such as [EarlySto"),
+        ({"observers": EarlyStopping()}, "expected a list of observers"),
+        ({"observers": [EarlyStopping]}, "expected a list of observers"),
+        ({"progress": "no"}, "progress is 'no', expected True or False."),
+        ({"resume": "yes"}, "resume is 'yes', expected True or False."),
+        ({"out": 3}, "out is 3, expected the path of a run directory"),
+        ({"scheduler_every": "batch"}, "scheduler_every is 'batch', expected 'step' or 'epoch'."),
+        (
+            {"learner": {"reward": {"name": "rate_coded", "smoothing": 0.1}}},
+            "learner['reward']['smoothing'] is no key of rate_coded; the rewards that have it are "
+            "softmax_rate, ",
+        ),
+        ({"learner": "ottt"}, "the name of a learner, such as {'name': 'ottt'}."),
+    ],
+)
+def test_what_is_of_another_kind_is_told(net: nn.Module, given: Settings, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         fit(net, make_splits(), **given)
     assert str(caught.value).startswith("fit: ") and told in str(caught.value)
