@@ -144,3 +144,20 @@ def test_a_metric_that_fails_is_no_zero(net: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(workload.MembraneUpdates, "__call__", fail)
     with pytest.raises(NetworkError, match=r"MembraneUpdates.*cannot count"):
         _measure(net, Samples())
+
+
+def test_a_forward_that_loops_over_time_is_refused() -> None:
+    class Loops(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(3, 2), snn.Leaky(beta=0.9)
+
+        def forward(self, x: Tensor) -> Tensor:
+            mem, record = self.lif.init_leaky(), []
+            for frame in x:
+                spk, mem = self.lif(self.fc(frame), mem)
+                record.append(spk)
+            return torch.stack(record)
+
+    with pytest.raises(NetworkError, match="NeuroBench calls .* loops over time"):
+        _measure(Loops(), Samples())
