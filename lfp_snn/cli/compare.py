@@ -9,7 +9,7 @@ from lfp_snn.analysis.compare.findings import COLUMNS, gather
 from lfp_snn.analysis.compare.report import summary_rows, target_rows, write_comparison
 from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.cli.study import carry_out_watched, refuse_failures, table, tell
+from lfp_snn.cli.study import carry_out_watched, print_table, refuse_failures, tell
 from lfp_snn.console import percent
 
 __all__ = ["compare"]
@@ -44,7 +44,7 @@ def compare(
     )
     titles = ["learner", *(column.title for column in COLUMNS[:SHOWN])]
     rows = ([name, *cells[:SHOWN]] for name, cells in summary_rows(findings))
-    console.print(table(titles, rows))
+    print_table(console, titles, list(rows))
     for learner, line in target_rows(findings):
         console.print(
             f"time to a validation accuracy of {percent(findings.target or 0)}, {learner}: {line}",

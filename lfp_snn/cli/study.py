@@ -17,10 +17,10 @@ from lfp_snn.analysis.study.findings import Findings
 from lfp_snn.analysis.study.resources import resources
 from lfp_snn.analysis.study.session import Ended, SomeFindings, SomeStudy, carry_out
 from lfp_snn.analysis.study.state import State
-from lfp_snn.console import percent, progress_console, shown
+from lfp_snn.console import percent, progress_console, shown, two_columns
 from lfp_snn.errors import Interrupted, RunError
 
-__all__ = ["Screen", "carry_out_watched", "refuse_failures", "table", "tell"]
+__all__ = ["Screen", "carry_out_watched", "print_table", "refuse_failures", "table", "tell"]
 
 
 def carry_out_watched(
@@ -78,6 +78,18 @@ def table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; where the console is too narrow, each row by itself, a line for each cell."""
+    rows = list(rows)
+    made = table(titles, rows)
+    if console.measure(made, options=console.options.update(width=1000)).maximum <= console.width:
+        console.print(made)
+        return
+    for row in rows:
+        console.print(two_columns(zip(titles, row, strict=True)))
+        console.print()
 
 
 def tell(console: Console, findings: Findings, report: Path) -> None:
