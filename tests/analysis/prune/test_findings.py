@@ -116,7 +116,7 @@ def test_runs_that_differ_are_not_put_side_by_side() -> None:
     with pytest.raises(ConfigError, match="two and one are both of lfp with seed 3"):
         refuse_unlike({one: CONFIG, two: CONFIG})
     ruled = [
-        CONFIG.model_copy(update={"learner": LFPOptions(rule=rule)})
+        CONFIG.model_copy(update={"learner": LFPOptions.model_validate({"rule": rule})})
         for rule in ({"name": "rescale"}, {"name": "epsilon", "eps": 0.1})
     ]
     refuse_unlike({one: ruled[0], two: ruled[1]})
