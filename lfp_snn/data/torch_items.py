@@ -98,9 +98,22 @@ def labels_of(given: Any, count: int) -> IntArray:
     if found.dtype.kind not in "iu" or found.size != count:
         raise DataError(
             f"The labels are of type {found.dtype} and shape {found.shape}; expected {count} "
-            "integers, one class for each sample."
+            f"integers, one class for each sample{_cure(found, count)}."
         )
     return found.reshape(count).astype(np.int64)
+
+
+def _cure(labels: npt.NDArray[Any], count: int) -> str:
+    """What makes integers of labels that are words, one-hot rows or truth values."""
+    if labels.dtype.kind in "US":
+        return ": names, labels = numpy.unique(words, return_inverse=True) numbers them"
+    if labels.dtype.kind not in "biuf":
+        return ""
+    if labels.ndim == 2 and len(labels) == count and bool((labels.sum(1) == 1).all()):
+        return ": labels.argmax(1) makes them of one-hot rows"
+    if labels.size == count:
+        return ": labels.astype(int) makes them, labels.long() of a tensor"
+    return ""
 
 
 @dataclass(frozen=True)

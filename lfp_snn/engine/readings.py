@@ -17,8 +17,15 @@ from torch import Tensor
 
 from lfp_snn.engine.calls import Call, Value, leaves, replaced
 from lfp_snn.engine.derived import Derived
+from lfp_snn.errors import NetworkError
 
-__all__ = ["is_reading", "replay"]
+__all__ = ["READING", "is_reading", "membranes_alone", "replay"]
+
+#: What a forward may return of the record, as advice.
+READING = (
+    "return the record of all steps in their order, its sum, its mean or its last step; call what "
+    "else there is at every step, or leave it to who reads the output"
+)
 
 #: What a record may lose in a narrow type on its way.
 TOLERANCE = 1e-2
@@ -91,6 +98,16 @@ def is_reading(value: Tensor, numbers: Tensor) -> bool:
     """
     readings = (numbers, numbers.sum(0), numbers.mean(0), numbers[-1])
     return any(_equal(value, each) for each in readings)
+
+
+def membranes_alone(net: str, neuron: str) -> NetworkError:
+    """The error for a network that returns the membranes of a neuron and not its spikes."""
+    return NetworkError(
+        f"The forward of {net} returns the membranes of neuron '{neuron}' and not its spikes: "
+        "return both (spk, mem); if membranes shall be the output, let it be a readout "
+        "(threshold=float('inf'), reset_mechanism='none') and take a reward that looks at them, "
+        "such as membrane_coded."
+    )
 
 
 def _equal(value: Tensor, reading: Tensor) -> bool:

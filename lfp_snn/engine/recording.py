@@ -358,6 +358,9 @@ def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Ite
             f"; '{mixed[-1].name}' mixes samples: keep axis 0, for instance with "
             "torch.flatten(x, 1)"
             if mixed
+            else "; sizes that are written out take batches of one size: take them of x, for "
+            "instance with torch.flatten(x, 1)"
+            if recorder.at in ("view", "reshape")
             else ""
         )
         raise ForwardFailedError(

@@ -17,18 +17,13 @@ from torch import Tensor
 
 from lfp_snn.engine.alike import acts_alike, at_step, lists_as_one, taken_from_stack
 from lfp_snn.engine.calls import Call, Recording, Value, leaves
-from lfp_snn.engine.readings import is_reading, replay
+from lfp_snn.engine.readings import READING, is_reading, membranes_alone, replay
 from lfp_snn.engine.signature import Signature, described
 from lfp_snn.engine.slices import SequenceError, time_slices
 from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
 
 __all__ = ["ONE_STEP", "OneStep", "find_step"]
-
-READING = (
-    "return the record of all steps in their order, its sum, its mean or its last step; call what "
-    "else there is at every step, or leave it to who reads the output"
-)
 
 ONE_STEP = (
     "TemporalLFP takes a forward(x) that is one time step, whose neurons keep their own state "
@@ -227,6 +222,8 @@ class _Unrolled:
         values = [v for v in final if v.call in ends]
         (call, *more) = ends
         assert call is not None
+        if not more and call.is_neuron and all(v.part for v in values):
+            raise membranes_alone(type(self.found.root).__name__, call.name)
         if more or not any(v.part == 0 or not call.is_neuron for v in values):
             raise self._no_output()
         if call.is_neuron:

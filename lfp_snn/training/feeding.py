@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from lfp_snn.data import Splits, own_splits
 from lfp_snn.data.layout import OutputsOf
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.errors import ConfigError, DataError, LfpSnnError, ShapeError
 from lfp_snn.training.configproblems import cut
 from lfp_snn.training.observer import Observer
 
@@ -94,7 +94,23 @@ def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> 
         raise ConfigError(
             f"{given[0]} is given, but train is Splits, which have all parts: leave {given[0]} out."
         )
+    if not train.train.is_regression:
+        _check_outputs(net, train)
     return train
+
+
+def _check_outputs(net: nn.Module, splits: Splits) -> None:
+    """Refuse a network that has not one output for each class of the data."""
+    classes = len(splits.train.classes)
+    try:
+        outputs = _outputs_by(TemporalLFP(net, check=False))(splits.train.feature_shape)
+    except LfpSnnError:  # which is told when it is run
+        return
+    if outputs != classes:
+        raise DataError(
+            f"The network has {outputs} outputs, but the data has {classes} classes: give it one "
+            "output for each class."
+        )
 
 
 def outputs_of(net: nn.Module) -> OutputsOf:
@@ -118,12 +134,18 @@ def _outputs_by(engine: TemporalLFP) -> OutputsOf:
         net.eval()
         try:
             silence = torch.zeros(*_time(engine), *frame, device=engine.device, dtype=engine.dtype)
-            return engine.forward(silence, record=False).shape[-1]
+            given = engine.forward(silence, record=False)
         except RuntimeError as error:  # of a torch function, which the engine does not check
             raise ShapeError(str(error).splitlines()[0]) from error
         finally:
             for module, mode in modes:
                 module.training = mode
+        if given.dim() != 3:
+            raise ShapeError(
+                f"The outputs of a sample have the shape {tuple(given.shape[2:])}; expected one "
+                "axis of outputs: end with a layer such as nn.Flatten, nn.Linear and neurons."
+            )
+        return given.shape[-1]
 
     return outputs
 

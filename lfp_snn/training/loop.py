@@ -30,7 +30,7 @@ from lfp_snn.training.resume import goes_on, schedule_anew
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import Steering
 from lfp_snn.training.stepping import Stepping
-from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first
+from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first, unused_outputs
 
 __all__ = ["Trainer"]
 
@@ -161,6 +161,8 @@ class Trainer(Stepping):
             )
         if not len(self.splits.test):
             self._say("Nothing tests: the test accuracy is not known.")
+        for message in unused_outputs(self.splits):
+            self._say(message)
         with deferred_signals(self._stopping) as pending:
             # An observer, which may ask to stop, is in the first process alone.
             while self.world.agree(1 if self._finished() else None) is None:

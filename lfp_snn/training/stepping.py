@@ -39,7 +39,8 @@ class Stepping(ABC):
                 "The samples have targets and no classes (numbers that are no integers), which "
                 "this learner or its reward cannot learn; take "
                 f"{setting('learner.name', 'lfp')} with the reward membrane_target, or give "
-                "integers, labels.long(), if they are classes."
+                "integers if they are classes, labels.long() of numbers and labels.argmax(1) of "
+                "one-hot rows."
             )
         self.learner = learner
         self.splits = splits = held_on(splits, learner.device, asked=settings.on_device)

@@ -551,3 +551,25 @@ def test_a_reading_of_the_record_is_the_same_network(read: Callable[[list[Tensor
     x = currents(STEPS, BATCH, 5)
     expected = TemporalLFP(strong(Read(torch.stack))).forward(x)
     assert torch.equal(TemporalLFP(strong(Read(read))).forward(x), expected)
+
+
+def test_membranes_alone_are_told_with_the_readout() -> None:
+    def membranes(m: Any, x: Tensor) -> Tensor:
+        mem, record = m.lif1.init_leaky(), []
+        for frame in x:
+            _, mem = m.lif1(m.fc1(frame), mem)
+            record.append(mem)
+        return torch.stack(record)
+
+    told = r"membranes of neuron 'lif1' and not its spikes: return both.*readout.*membrane_coded"
+    refused(membranes, told)
+    refused(lambda m, x: m.lif1(m.fc1(x))[1], told, torch.ones(2, 5))
+
+
+def test_a_batch_size_that_is_written_out_is_told() -> None:
+    class Net(Base):
+        def forward(self, x: Tensor) -> Any:
+            return self.lif1(self.fc1(x.view(7, -1)))[0]
+
+    with pytest.raises(ShapeError, match=r"'view' .*one size.*torch.flatten\(x, 1\)"):
+        TemporalLFP(Net()).forward(torch.ones(4, 2, 5))
