@@ -25,7 +25,6 @@ TITLES = (
     "surrogate",
     "default less surrogate, points",
     "seeds",
-    "machine",
 )
 #: The stabiliser of the published rule in most comparisons; another one is told.
 USUAL_EPS = 0.1
@@ -35,6 +34,8 @@ NONE = "\u2013"
 
 def overview(records: Mapping[str, ComparisonRecord]) -> Iterator[str]:
     """Comparisons, a row each: test accuracy by published LFP, the default rule, and a surrogate.
+
+    Machines have a column where they differ, and are named below the table where they do not.
 
     Data and network are read from the config that the command names; learners that are none of the
     three are left out.
@@ -54,10 +55,16 @@ def overview(records: Mapping[str, ComparisonRecord]) -> Iterator[str]:
                 *cells,
                 _difference(arms["rescale"], arms["surrogate"]),
                 f"{seeds} ([record](records/{name}.json))",
-                _machine(record.machine),
             ]
         )
-    yield table(TITLES, rows)
+    machines = [_machine(record.machine) for record in records.values()]
+    if len(set(machines)) > 1:
+        yield table(
+            [*TITLES, "machine"], ([*row, m] for row, m in zip(rows, machines, strict=True))
+        )
+    else:
+        yield table(TITLES, rows)
+        yield "".join(f"Measured on one machine: {machine}." for machine in set(machines))
     for number, note in enumerate(notes, 1):
         yield f"<sup>{number}</sup> {note}"
 
