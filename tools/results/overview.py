@@ -18,7 +18,7 @@ from tools.results.tables import TableError, interval, table
 __all__ = ["overview"]
 
 TITLES = (
-    "data (train / validation / test)",
+    "data",
     "network",
     "published LFP",
     "default (`rescale`)",
@@ -64,7 +64,8 @@ def overview(records: Mapping[str, ComparisonRecord]) -> Iterator[str]:
         )
     else:
         yield table(TITLES, rows)
-        yield "".join(f"Measured on one machine: {machine}." for machine in set(machines))
+    where = f" Measured on one machine: {machines[0]}." if len(set(machines)) == 1 else ""
+    yield f"In brackets behind the data: samples to train, to validate, and to test.{where}"
     for number, note in enumerate(notes, 1):
         yield f"<sup>{number}</sup> {note}"
 

@@ -31,8 +31,8 @@ def test_a_row_for_each_comparison() -> None:
         "own": made("lfp-snn compare compare_mnist_norm", rescale=arm("rescale", 0.5, 0.5)),
     }
     table, machine, *notes = overview(records)
-    assert machine == "Measured on one machine: Some processor, 2 cores, 1 thread."
-    assert table.splitlines()[0].startswith("| data (train / validation / test) | network | publ")
+    assert machine.endswith(" Measured on one machine: Some processor, 2 cores, 1 thread.")
+    assert table.splitlines()[0].startswith("| data | network | published LFP |")
     # Differences of 1, 0 and 2 points: Student's t with 2 degrees of freedom, 4.3027 / sqrt(3).
     assert table.splitlines()[2:] == [
         "| N-MNIST (700 / 100 / 200) | lif_vgg, width 0.25, batch norm | \u2013 "
