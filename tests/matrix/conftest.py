@@ -55,7 +55,8 @@ def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_digits() -> Iterator[None]:
-    """DVS-digits of a few images, for the files of this folder alone."""
-    with few_digits():
+def _little_work() -> Iterator[None]:
+    """Few digits, and steps timed once, for the files of this folder alone."""
+    with few_digits(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lfp_snn.analysis.measures.STEPS_TIMED", 1)
         yield

@@ -35,7 +35,7 @@ SMALL = {
 }
 OTHERS = ["data.train=null", "data.validation=0.25"]
 TINY = ["epochs=1", "batch_size=20"]
-STEPS, UNITS, WIDTH = 4, 16, 0.1  # at most
+STEPS, UNITS, WIDTH = 3, 16, 0.1  # at most
 SMALL_DIGITS = [*SMALL["digits"], *TINY, "data.steps=4", "baseline=false", "model.hidden=[16]"]
 #: What a command makes, of the things that are there for others.
 MADE = {"cp": "my.yaml", "data import": "recordings.json"}
@@ -50,7 +50,7 @@ SMALLER = {
 }
 #: Settings that make them small, by the section of the config.
 SECTIONS = {
-    "compare": ["compare.search.trials=0"],
+    "compare": ["compare.search.trials=0", "calibrate=null"],  # trainings are calibrated
     "sweep": ["sweep.search.trials=2"],
     "convergence": ["convergence.every=1"],
 }
