@@ -198,6 +198,13 @@ def lay_in(folder: Path, chdir: Callable[[Path], None]) -> Workspace:
         for number in range(5):
             file = folder / "my" / "recordings" / label / f"{number}.bin"
             write_recording(recording(), file, "bin")
+    parts = {0: "train", 1: "train", 2: "train", 3: "val", 4: "test"}
+    rows = [
+        f"{label}/{n}.bin,{label},{part}"
+        for label in ("left", "right")
+        for n, part in parts.items()
+    ]
+    (folder / "my" / "recordings.csv").write_text("\n".join(["file,label,part", *rows]))
     frames = [Image.fromarray(random.integers(0, 255, (12, 12), np.uint8)) for _ in range(3)]
     frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:], duration=100)
     (folder / "path" / "to").mkdir(parents=True)
