@@ -20,7 +20,13 @@ from lfp_snn.analysis.prune.curve import (
 )
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
-from lfp_snn.analysis.prune.report import SUMMARY_TITLES, curve_tables, summary_rows, write_pruning
+from lfp_snn.analysis.prune.report import (
+    SUMMARY_NOTE,
+    SUMMARY_TITLES,
+    curve_tables,
+    summary_rows,
+    write_pruning,
+)
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.study import print_table, tell
 from lfp_snn.console import folder_for, shown, time_bar
@@ -84,6 +90,7 @@ def prune(
     name = trained[paths[0]].name
     report = write_pruning(findings, folder, name, splits.info.get("source", ""))
     print_table(console, SUMMARY_TITLES, summary_rows(findings))
+    console.print(SUMMARY_NOTE, highlight=False)
     console.print("\ntest accuracy, %, by the share pruned", highlight=False)
     beside = sum(max(map(len, each)) + 2 for each in (names.values(), options.criteria))
     for titles, rows in curve_tables(findings, max(1, (console.width - beside) // SHOWN)):
