@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lfp_snn.data import Batch, SampleSet
 from lfp_snn.errors import DataError, NetworkError
 from lfp_snn.spikes import Spikes
+from tests.learners.networks import Loops
 
 pytest.importorskip("neurobench", reason="the extra metrics is not installed")
 
@@ -147,17 +148,5 @@ def test_a_metric_that_fails_is_no_zero(net: Any, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_forward_that_loops_over_time_is_refused() -> None:
-    class Loops(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc, self.lif = nn.Linear(3, 2), snn.Leaky(beta=0.9)
-
-        def forward(self, x: Tensor) -> Tensor:
-            mem, record = self.lif.init_leaky(), []
-            for frame in x:
-                spk, mem = self.lif(self.fc(frame), mem)
-                record.append(spk)
-            return torch.stack(record)
-
     with pytest.raises(NetworkError, match="NeuroBench calls .* loops over time"):
-        _measure(Loops(), Samples())
+        _measure(Loops(inputs=3), Samples())

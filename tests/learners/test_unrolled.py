@@ -17,28 +17,19 @@ from lfp_snn.errors import NetworkError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.unrolled import refuse_other_steps
 from lfp_snn.spikes import Spikes
+from tests.learners.networks import ByHand, Loops
 
 X = (torch.rand(4, 3, 5, generator=torch.Generator().manual_seed(0)) > 0.5).float()
 BATCH = Batch(Spikes.from_dense(X), torch.tensor([0, 1, 0]))
 
 
-class Base(nn.Module):
+class OnSelf(ByHand):
+    """The membrane is kept on the module."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.fc, self.lif = nn.Linear(5, 2), snn.Leaky(beta=0.9)
-        self.mem: Any = self.lif.init_leaky()
+        self.mem: Any = None
 
-
-class Loops(Base):
-    def forward(self, x: Tensor) -> Tensor:
-        mem, record = self.lif.init_leaky(), []
-        for frame in x:
-            spk, mem = self.lif(self.fc(frame), mem)
-            record.append(spk)
-        return torch.stack(record)
-
-
-class OnSelf(Base):
     def forward(self, x: Tensor) -> Tensor:
         spk, self.mem = self.lif(self.fc(x), self.mem)
         out: Tensor = spk
@@ -54,7 +45,7 @@ NETS = {
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize("learner", ["surrogate", "dfa", "ottt", "rstdp", "step_gradient"])
 def test_a_learner_that_steps_modules_refuses_other_networks(
-    learner: str, make: type[Base]
+    learner: str, make: type[ByHand]
 ) -> None:
     cls = LEARNERS[learner]
     own = cls.from_options(make(), cls.Options(name=learner))
@@ -63,7 +54,7 @@ def test_a_learner_that_steps_modules_refuses_other_networks(
 
 
 @pytest.mark.parametrize("make", NETS)
-def test_a_measure_that_steps_modules_refuses_other_networks(make: type[Base]) -> None:
+def test_a_measure_that_steps_modules_refuses_other_networks(make: type[ByHand]) -> None:
     told = rf"calls the network once at every step, but {NETS[make]}"
     with pytest.raises(NetworkError, match=told):
         gradient_times_input(make(), BATCH, torch.ones(3, 2))
