@@ -82,7 +82,7 @@ def prune(
         for path, each in trained.items():
             bar.update(task, description=f"pruning {shown(path)}")
             found.append(
-                prune_run(path, names[path], each, splits, options, lambda: bar.advance(task))
+                prune_run(path, each, splits, options, lambda: bar.advance(task), names[path])
             )
             if save is not None:
                 _save(each, names[path], splits.train, options, save, folder)

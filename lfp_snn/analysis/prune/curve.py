@@ -158,11 +158,11 @@ def rankings(
 
 def prune_run(
     path: Path,
-    name: str,
     trained: TrainedRun,
     splits: Splits,
     options: PruningOptions,
     advanced: Callable[[], None] = lambda: None,
+    name: str | None = None,
 ) -> PrunedRun:
     """Measure the test accuracy of a run at every share, by every criterion.
 
@@ -170,12 +170,12 @@ def prune_run(
 
     Args:
         path: the path of the run.
-        name: the name of its learner (:func:`run_names`).
         trained: the run.
         splits: the data of the run.
         options: the options of pruning.
         advanced: a function that is called after each order; there are ``len(criteria)`` of them, a
             random one counting ``draws`` times.
+        name: what to call its learner, beside other runs (:func:`run_names`).
     """
     learner, config = trained.learner, trained.config
 
@@ -195,7 +195,7 @@ def prune_run(
     count = sum(len(each) for each in every)
     return PrunedRun(
         path,
-        name,
+        name or config.learner.name,
         config.seed,
         # Of each layer by itself, weighted by its weights: layers differ in scale, which is no
         # sparsity.

@@ -66,7 +66,7 @@ def test_a_trained_network_is_pruned_and_left_as_it_was() -> None:
     assert whole > 0.8
     calls: list[None] = []
     options = PruningOptions(shares=(0.0, 0.4, 1.0), draws=3, samples=20, scope=Scope.layer)
-    found = prune_run(Path("run"), "lfp", trained, splits, options, lambda: calls.append(None))
+    found = prune_run(Path("run"), trained, splits, options, lambda: calls.append(None))
     assert (found.learner, found.seed, found.zeros) == ("lfp", 3, 0)
     assert found.count == 12 * UNITS + CLASSES * 12 and 0 < found.gini < 1
     assert len(calls) == 1 + 1 + 3
@@ -77,5 +77,5 @@ def test_a_trained_network_is_pruned_and_left_as_it_was() -> None:
     kept = {each.criterion: each.kept for each in found.curves}
     assert kept[Criterion.relevance] > kept[Criterion.random]
     assert all(torch.equal(each, before[name]) for name, each in net.state_dict().items())
-    again = prune_run(Path("run"), "lfp", trained, splits, replace(options, draws=3))
+    again = prune_run(Path("run"), trained, splits, replace(options, draws=3))
     assert again == found
