@@ -24,7 +24,7 @@ class Excerpt:
 
     Args:
         net: the network.
-        program: its stages.
+        program: the stages of the network.
         run: a pass of which no stage has run, and which is not recorded.
         value: the input of the network.
         population: the name of the population.

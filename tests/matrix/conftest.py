@@ -56,7 +56,8 @@ def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _little_work() -> Iterator[None]:
-    """Few digits, and steps timed once, for the files of this folder alone."""
+    """Few digits, few samples counted and steps timed, for the files of this folder alone."""
     with few_digits(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("lfp_snn.analysis.measures.STEPS_TIMED", 1)
+        patch.setattr("lfp_snn.analysis.compare.seed.SAMPLES_COUNTED", 5)
         yield
