@@ -309,7 +309,8 @@ def summary(
     parts = Counter(entry.part for entry in entries)
     rates = seen.counts / np.maximum(seen.durations, 1e-6)
     few, many = min(balance.values()), max(balance.values())
-    classes = f"{len(balance)}, with {few} to {many} recordings each"
+    each = f"{few}" if few == many else f"{few} to {many}"
+    classes = f"{len(balance)}, with {each} recordings each"
     late = f" (the last {validation_time:.4g} of the time of train)" if validation_time else ""
     if set(balance) == {""}:
         classes = f"none, but {len(entries[0].targets)} targets"
