@@ -2,7 +2,7 @@
 
     python -m benchmarks optimizers --root datasets/NMNIST --seeds 3
 
-Trains the tasks of the recipes by each optimizer: of four learning rates (Lion's are a tenth of the
+Trains the tasks of the recipes by each optimizer: of five learning rates (Lion's are a tenth of the
 others') the one whose training of another seed reads best on the validation part, then all seeds
 with it. The weights of the last epoch are read on the validation part; nothing is looked up on the
 test part.
@@ -20,9 +20,9 @@ from benchmarks.recipes import LEARNERS, TASKS, planned, trained
 
 #: The learning rates of each optimizer.
 RATES: dict[str, list[float]] = {
-    "adam": [2e-3, 6e-3, 2e-2, 6e-2],
-    "lion": [2e-4, 6e-4, 2e-3, 6e-3],
-    "muon": [2e-3, 6e-3, 2e-2, 6e-2],
+    "adam": [6e-4, 2e-3, 6e-3, 2e-2, 6e-2],
+    "lion": [6e-5, 2e-4, 6e-4, 2e-3, 6e-3],
+    "muon": [6e-4, 2e-3, 6e-3, 2e-2, 6e-2],
 }
 OTHER_SEED = 100  # of the trainings that search
 

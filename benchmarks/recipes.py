@@ -4,9 +4,9 @@
 
 Label smoothing, TET, a moving average of the weights, augmentation, and copies that vote, each
 against the same training without it, on few DVS-digits (simulated), on N-MNIST with an mlp and a
-small convolutional network, and on N-MNIST at half its resolution with a spiking VGG of nine layers. The
-weights of the last epoch are read on the validation part, by which nothing is chosen; nothing is
-searched, and nothing is looked up on the test part.
+small convolutional network, and on N-MNIST at half its resolution with a spiking VGG of nine
+layers. The weights of the last epoch are read on the validation part, by which nothing is chosen;
+nothing is searched, and nothing is looked up on the test part.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def trained(
     # Nothing validates, so that the last epoch is read, and what would validate is what tests.
     parts = replace(splits, val=splits.val.subset([]), test=splits.val)
     names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
-    result = fit(net, parts, **config.model_dump(mode="json", include=names))
+    result = fit(net, parts, progress=False, **config.model_dump(mode="json", include=names))
     voted = result.test_accuracy
     if votes > 1:
         changeable = load_splits(make_config(Config, apply_overrides(plan, [*changes, CHANGES])))

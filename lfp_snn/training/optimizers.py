@@ -192,7 +192,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """
     a, b, c = _QUINTIC
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / wide.norm().clamp(min=_TINY)
+    x: Tensor = wide / wide.norm().clamp(min=_TINY)
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
