@@ -7,7 +7,7 @@ FOLDER holds <class>/<image>.aedat4. No split was published: a fifth tests, and 
 beside the data. For one GPU; on a CPU take --width 0.125.
 
 Measured: nothing; the recordings were not at hand. What VGGs of nine layers read on N-MNIST, with
-and without batch norm and beside a surrogate gradient, is in docs/results.md.
+and without batch norm and beside a surrogate gradient, is in docs/results/comparisons.md.
 """
 
 from __future__ import annotations

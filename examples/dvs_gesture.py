@@ -7,7 +7,7 @@ FOLDER holds ibmGestureTrain and ibmGestureTest. For one GPU: what a step keeps 
 24 bytes a neuron step there. On a CPU take --halvings 4 --width 0.25 and --factor 4.
 
 Measured: nothing of accuracy; the recordings were not at hand. What a training step of a network of
-this size costs is measured in docs/results.md, on input that was made up.
+this size costs is measured in docs/results/speed.md, on input that was made up.
 """
 
 from __future__ import annotations

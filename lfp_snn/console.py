@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +15,16 @@ from rich.table import Table
 
 from lfp_snn.errors import RunError
 
-__all__ = ["folder_for", "percent", "shown", "time_bar", "two_columns"]
+__all__ = ["command_line", "folder_for", "percent", "shown", "time_bar", "two_columns"]
+
+
+def command_line() -> str:
+    """The command that runs in this process, its program by its name and not by its path."""
+    program, *words = sys.argv
+    path = Path(program)
+    if path.name == "__main__.py":
+        return shlex.join(["python", "-m", path.parent.name, *words])
+    return shlex.join([path.name, *words])
 
 
 def percent(share: float, digits: int = 1) -> str:

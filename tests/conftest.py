@@ -16,6 +16,7 @@ if not Path("/proc/driver/nvidia").exists():
 
 import matplotlib as mpl
 import pytest
+import snntorch as snn
 import torch
 from hypothesis import settings
 
@@ -26,6 +27,12 @@ torch.set_num_threads(2)
 # A busy machine is no failure: how long an example takes is nothing that a test decides on.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def _neurons_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``snntorch.utils.reset`` resets every neuron ever made: of one test, those of no other."""
+    monkeypatch.setattr(snn.SpikingNeuron, "instances", [])
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_docs import local_links, python_blocks, run_blocks
+from tools.results.page import read_pages
 
 SCREEN = 55  # lines
 
@@ -53,7 +54,8 @@ def test_local_links_lead_somewhere(repository: Path) -> None:
 def test_figures_of_the_table_are_in_the_results(repository: Path) -> None:
     """What the README says was measured is told where it was."""
     table = _readme(repository).split("## Results")[1].split("##")[0]
-    results = (repository / "docs" / "results.md").read_text(encoding="utf-8")
+    pages = read_pages(repository / "docs")
+    results = "".join(text for path, text in pages.items() if path != "README.md")
     figures = set(re.findall(r"\d+\.\d(?= %|x)", table))
     assert len(figures) > 10
     assert [figure for figure in figures if figure not in results] == []

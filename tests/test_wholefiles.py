@@ -111,7 +111,7 @@ def test_recordings_are_whole_or_absent(
 def test_films_indices_and_checkpoints_are_whole_or_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = FolderContents([Entry("a", "x", "a")], (2, 7, 8), np.ones(1), np.ones(1, np.int64), [])
+    seen = FolderContents([Entry("a", "x", "a")], (2, 7, 8), np.ones(1), np.ones(1, np.int64), {})
     with monkeypatch.context() as broken:
         break_writing(broken, no_space())
         with pytest.raises(DataError, match="No space left"):

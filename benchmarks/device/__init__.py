@@ -4,8 +4,9 @@
     python -m benchmarks device --device cpu --small
 
 One command for a machine that has a GPU: the tests that need one, the networks of the table in
-docs/results.md with every contender (eager, as a CUDA graph, under AMP), one linear layer with
-neurons over 512 to 16384 of them, and epochs of ``fit``. Each row is written as it is measured.
+docs/results/speed.md with every contender (eager, as a CUDA graph, under AMP), one linear layer
+with neurons over 512 to 16384 of them, and epochs of ``fit``. Each row is written as it is
+measured.
 """
 
 from benchmarks.device.command import main

@@ -57,19 +57,27 @@ def write_page(
     return path
 
 
-def rows(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The dotted keys and readable values of nested mappings, as an override names them."""
+def rows(
+    content: Mapping[str, Any], prefix: str = "", digits: int = 6
+) -> Iterator[tuple[str, str]]:
+    """The dotted keys and readable values of nested mappings, as an override names them.
+
+    Args:
+        content: the mappings.
+        prefix: a text in front of every key.
+        digits: the significant digits of numbers that are not whole.
+    """
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield from rows(value, f"{prefix}{key}.")
+            yield from rows(value, f"{prefix}{key}.", digits)
         else:
-            yield f"{prefix}{key}", _text(value)
+            yield f"{prefix}{key}", _text(value, digits)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, digits: int) -> str:
     """A value as a config would have it."""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.{digits}g}"
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

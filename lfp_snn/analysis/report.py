@@ -14,6 +14,8 @@ from lfp_snn.unpacking import reading
 
 __all__ = ["write_report"]
 
+#: Test samples of a class below which a report says that they are few.
+FEW = 10
 #: What result.json holds beside the figures of the result table.
 _SHOWN_ELSEWHERE = frozenset(
     {"confusion", "classes", "warnings", "firing", "baseline", "samples", "layers"}
@@ -113,10 +115,21 @@ def _content(record: RunContent) -> dict[str, Any]:
         "result": record.result,
         "baseline": _baseline(result),
         "tested": _size(result, data, "test"),
-        "warnings": result.get("warnings", ()),
+        "warnings": [*result.get("warnings", ()), *_cautions(result, data)],
         "tables": {title: list(rows(content)) for title, content in tables.items() if content},
         "epochs": [dict(rows(epoch)) for epoch in record.history],
     }
+
+
+def _cautions(result: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
+    """What a small test part leaves of a figure."""
+    tested, classes = _size(result, data, "test"), len(result.get("classes", ()))
+    if tested and classes and tested < FEW * classes:
+        yield (
+            f"Few samples: the test part has {tested} of {classes} classes, and each of them is "
+            f"{100 / tested:.2g} points of the test accuracy. Look at several splits before you "
+            f"trust it, or compare it with another."
+        )
 
 
 def _baseline(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lfp_snn.analysis.compare.findings import COLUMNS, gather
-from lfp_snn.analysis.compare.report import summary_rows, target_rows, write_comparison
+from lfp_snn.analysis.compare.columns import COLUMNS
+from lfp_snn.analysis.compare.findings import gather
+from lfp_snn.analysis.compare.report import (
+    SEARCHED,
+    SETTINGS_TITLES,
+    settings_rows,
+    summary_rows,
+    target_rows,
+    write_comparison,
+)
 from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.cli.study import carry_out_watched, refuse_failures, table, tell
@@ -45,6 +53,9 @@ def compare(
     titles = ["learner", *(column.title for column in COLUMNS[:SHOWN])]
     rows = ([name, *cells[:SHOWN]] for name, cells in summary_rows(findings))
     console.print(table(titles, rows))
+    console.print(table(SETTINGS_TITLES, settings_rows(findings)))
+    if findings.searched:
+        console.print(SEARCHED, highlight=False)
     for learner, line in target_rows(findings):
         console.print(
             f"time to a validation accuracy of {percent(findings.target or 0)}, {learner}: {line}",

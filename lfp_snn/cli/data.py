@@ -35,7 +35,7 @@ from lfp_snn.data.formats import (
     write_recording,
 )
 from lfp_snn.data.formats.base import put
-from lfp_snn.data.notices import notices
+from lfp_snn.data.notices import Measured, measure, notices, notices_of_folder
 from lfp_snn.data.published import DESCRIPTIONS
 from lfp_snn.data.published.fetch import fetch
 from lfp_snn.data.simulated import simulate_file
@@ -185,16 +185,18 @@ def check(folder: Path, column_order: str | None, time_unit: str | None) -> None
     formats: Counter[str] = Counter()
     bad: list[str] = []
     odd = [f"{path} has no recordings" for path in _without(files, folder)]
+    measured: list[Measured] = []
     for file in track(files, "reading", console=console, transient=True):
         try:
             events = read_mixed(file, layout)
             formats[detect(file).title] += 1
             odd += [f"{file}: {notice}" for notice in notices(events)]
+            measured.append(measure(str(file.relative_to(folder)), events))
         except DataError as error:
             bad.append(str(error))
     for title, count in formats.items():
         console.print(f"{count} good: {title}", highlight=False)
-    _list(console, "warning", odd)
+    _list(console, "warning", [*odd, *notices_of_folder(measured)])
     _list(console, "bad", bad)
     if bad:
         raise DataError(f"{len(bad)} of {len(files)} recordings in {folder} cannot be read")
@@ -289,7 +291,7 @@ def import_folder(
         lambda all: track(all, "reading", console=console, transient=True),
         layout,
     )
-    _list(console, "bad", seen.bad)
+    _list(console, "bad", list(seen.bad.values()))
     by_time = validate_by is ValidateBy.time
     if by_time and validation >= 1:
         raise DataError("--validation 1 leaves no time to train on; give a share below 1")
@@ -298,10 +300,17 @@ def import_folder(
     _list(console, "warning", [*seen.notices, *index.notices_of_parts(folder, parted, block)])
     console.print(two_columns(index.summary(seen, parted, block).items()))
     if seen.bad and not skip_bad:
-        raise DataError(f"{len(seen.bad)} files cannot be read; mend them, or give --skip-bad")
+        first, *more = seen.bad
+        others = f" and {len(more)} more" if more else ""
+        raise DataError(
+            f"{folder / first}{others} cannot be read, for the reason above: mend or remove what "
+            f"is bad, or leave it out of the index with --skip-bad"
+        )
     if not dry:
         index.write_index(out, folder, seen, parted, names, block, layout)
         typer.echo(f"index: {shown(out)}; train with data.name=recordings data.index={out}")
+    if few := index.caution(parted):
+        _list(console, "caution", [few])
 
 
 def _list(console: Console, kind: str, lines: Sequence[str]) -> None:

@@ -12,7 +12,13 @@ from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import SHARES, PruningOptions, prune_run, rankings, refuse_unlike
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
-from lfp_snn.analysis.prune.report import SUMMARY_TITLES, curve_tables, summary_rows, write_pruning
+from lfp_snn.analysis.prune.report import (
+    SUMMARY_NOTE,
+    SUMMARY_TITLES,
+    curve_tables,
+    summary_rows,
+    write_pruning,
+)
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.study import table, tell
 from lfp_snn.console import folder_for, shown, time_bar
@@ -72,6 +78,7 @@ def prune(
     name = trained[paths[0]].name
     report = write_pruning(findings, folder, name, splits.info.get("source", ""))
     console.print(table(SUMMARY_TITLES, summary_rows(findings)))
+    console.print(SUMMARY_NOTE, highlight=False)
     console.print("\ntest accuracy, %, by the share pruned", highlight=False)
     for titles, rows in curve_tables(findings, SHOWN):
         console.print(table(titles, rows))

@@ -90,7 +90,7 @@ class EventSet(SampleSet):
 
     def _augmented(self, events: Events, rows: IntArray, draw: Draw) -> tuple[Events, IntArray]:
         """The events and labels of a training batch."""
-        keys = np.stack([np.full(len(rows), draw.seed), np.full(len(rows), draw.epoch), rows], 1)
+        keys = draw.keys(rows)
         others, partners = rows, None
         if needs_partners(self._augmentation):
             drawn = [np.random.default_rng(key).integers(len(self._rows)) for key in keys]
@@ -132,7 +132,7 @@ def set_of_one(
         classes: the name of each class.
     """
     labels, ids = np.array([-1]), [str(path)]
-    if options.augment:
+    if options.augment and options.on_demand:
         return EventSet(lambda _rows: events, options, sensor, labels, ids, classes=classes)
     return SpikeSet(
         options.encode(events),
@@ -141,6 +141,7 @@ def set_of_one(
         classes=classes,
         feature_shape=options.sensor(sensor),
         steps=options.steps,
+        augment=options.steps_on_spikes(),
     )
 
 
@@ -184,4 +185,5 @@ def row_set(
         classes=classes,
         feature_shape=options.sensor(sensor),
         steps=options.steps,
+        augment=options.steps_on_spikes(),
     )

@@ -101,6 +101,7 @@ def file_set(
         classes=classes,
         feature_shape=options.sensor(sensor),
         steps=options.steps,
+        augment=options.steps_on_spikes(),
     )
     return FileSet(samples, owners)
 

@@ -23,13 +23,15 @@ from lfp_snn.data.entries import PARTS, Entry, part_named
 from lfp_snn.data.events import sensor_text
 from lfp_snn.data.formats import AS_IT_IS, Layout, read_mixed
 from lfp_snn.data.formats.base import LARGEST
-from lfp_snn.data.notices import notices
+from lfp_snn.data.notices import Measured, measure, notices, notices_of_folder
 from lfp_snn.data.parts import shared_groups
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.unpacking import reading
 from lfp_snn.wholefiles import write_whole
 
 _VERSION = 1
+#: Recordings of a class, or of the test part, below which a figure tells little.
+FEW = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +67,15 @@ class FolderContents:
         sensor: the sensor (polarities, height, width) that holds all of them.
         durations: the seconds of each file.
         counts: the number of events of each file.
-        bad: the reasons why the other files cannot be read.
-        notices: what is odd about readable files, each with the name of its file.
+        bad: the reasons why the other files cannot be read, by their names.
+        notices: what is odd about readable files, with their names.
     """
 
     entries: list[Entry]
     sensor: tuple[int, int, int]
     durations: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
-    bad: list[str]
+    bad: dict[str, str]
     notices: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -94,26 +96,34 @@ def look(
     Raises:
         DataError: no file can be read, or they have fewer than two classes and no targets.
     """
-    good, durations, counts, bad, odd = [], [], [], [], list[str]()
+    good, counts, odd = [], [], list[str]()
+    measured: list[Measured] = []
+    bad: dict[str, str] = {}
     sensor = [1, 1, 1]
     for entry in track(entries):
         try:
             events = read_mixed(folder / entry.file, layout)
         except DataError as error:
-            bad.append(str(error))
+            bad[entry.file] = str(error)
             continue
         good.append(entry)
         sensor = [max(pair) for pair in zip(sensor, events.sensor, strict=True)]
-        durations.append((int(events.t.max()) - int(events.t.min())) / 1e6)
+        measured.append(measure(entry.file, events))
         counts.append(len(events))
         odd += [f"{entry.file}: {notice}" for notice in notices(events)]
     if not good:
-        raise DataError(f"none of {len(bad)} files in {folder} can be read; the first: {bad[0]}")
+        first = next(iter(bad.values()))
+        raise DataError(f"none of {len(bad)} files in {folder} can be read; the first: {first}")
     if not good[0].targets and len({entry.label for entry in good}) < 2:
         raise DataError(f"{folder} has one class only ({good[0].label}); at least two are needed")
     polarities, height, width = sensor
     return FolderContents(
-        good, (polarities, height, width), np.array(durations), np.array(counts, np.int64), bad, odd
+        good,
+        (polarities, height, width),
+        np.array([each.seconds for each in measured]),
+        np.array(counts, np.int64),
+        bad,
+        [*odd, *notices_of_folder(measured)],
     )
 
 
@@ -145,6 +155,26 @@ def notices_of_parts(
     for group in shared_groups(entries):
         found.append(f"the group {group} is in several parts, as they were given")
     return found
+
+
+def caution(entries: Sequence[Entry]) -> str | None:
+    """A sentence about how little few recordings tell; ``None`` where there are enough.
+
+    Args:
+        entries: the files, with parts.
+    """
+    counts = Counter(entry.label for entry in entries if entry.label)
+    tested = sum(entry.part == "test" for entry in entries)
+    few = min(counts.values(), default=len(entries))
+    if few >= FEW and tested >= FEW:
+        return None
+    found = [f"{few} of a class" if counts else f"{few} in all"]
+    if tested:
+        found.append(f"{tested} in the test part, each of which is {100 / tested:.2g} % of it")
+    return (
+        f"few recordings ({', '.join(found)}): a test accuracy tells little; record more, or look "
+        f"at several splits (data import --seed 1, and so on) before you trust a figure"
+    )
 
 
 def _empty(folder: Path, entries: Sequence[Entry]) -> list[Path]:

@@ -1,5 +1,9 @@
 """Notices about recordings that can be read but are odd, and may not be what they should be."""
 
+import dataclasses
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from lfp_snn.data.events import Events
@@ -8,6 +12,14 @@ _FELL = 0.9  # of the range of all times: what a clock falls by that begins agai
 _FAR = 10  # times as long as the rest lasts
 _FEW = 200  # one in so many events may lie far from the rest
 _ENOUGH = 10  # events, to tell any of them from the rest
+_APART = 2.0  # powers of ten between durations of two kinds, with none in between
+_NEAR = 0.5  # powers of ten that a factor may differ from 10^3 or 10^6
+_STEPS = 25  # of equal duration, as by default
+_PIXELS = 256  # that a camera has at least; few channels may well all be active
+_FULL = 0.5  # of all pixels and polarities of a step
+_HOT = 0.25  # of all events, from pixels that are always on
+_SOME = 0.05  # of all pixels: more than these are no defect of single ones
+_NAMED = 3  # files that a sentence names
 
 
 def notices(events: Events) -> list[str]:
@@ -37,6 +49,96 @@ def notices(events: Events) -> list[str]:
     if backwards:
         found.append(f"its times run backwards {_times(backwards)}; they are sorted when binned")
     return found + _outliers(np.sort(t))
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is compared among the recordings of a folder.
+
+    Args:
+        file: the name of the file.
+        seconds: its duration.
+        full: the share of pixels and polarities that have an event in a step, mean over 25 steps;
+            0 of channels that are no camera.
+        hot: the share of the events that come from few pixels with events in each of the steps.
+    """
+
+    file: str
+    seconds: float
+    full: float
+    hot: float
+
+
+def measure(file: str, events: Events) -> Measured:
+    """Measure a recording, to compare it with the others of its folder."""
+    start = int(events.t.min())
+    span = int(events.t.max()) - start
+    width = events.sensor[2]
+    place = events.y.astype(np.int64) * width + events.x
+    step = (events.t - start) * _STEPS // (span + 1)
+    seen = np.zeros((_STEPS, *events.sensor), bool)
+    seen[step, events.p, events.y, events.x] = True
+    always = seen.any(1).all(0).ravel()
+    if len(always) < _PIXELS:
+        return Measured(file, span / 1e6, 0.0, 0.0)
+    few = 0 < always.sum() <= _SOME * len(always)
+    hot = float(always[place].mean()) if few else 0.0
+    return Measured(file, span / 1e6, float(seen.mean()), hot)
+
+
+def notices_of_folder(found: Sequence[Measured]) -> list[str]:
+    """Notices about recordings beside each other, as sentences that name some of the files.
+
+    They tell of durations that differ by about 10^3 or 10^6 with none in between, as those of files
+    in other units of time do, of recordings whose steps are full of events, and of pixels that are
+    always on.
+    """
+    told = _units(found)
+    full = [each.file for each in found if each.full > _FULL]
+    if full:
+        told.append(
+            f"more than half of all pixels have an event in every one of {_STEPS} steps of "
+            f"{_some(full, len(found))}, which tells little: cut them into more steps "
+            f"(data.steps=100), count the events (data.values=counts), or take noise out first "
+            f"(data.preprocess='[{{name: denoise}}]')"
+        )
+    hot = [each.file for each in found if each.hot > _HOT]
+    if hot:
+        told.append(
+            f"a few pixels are always on and send more than a quarter of the events of "
+            f"{_some(hot, len(found))}: leave them out, if nothing flickered there, with "
+            f"data.preprocess='[{{name: hot_pixels, max_hz: 100}}]'"
+        )
+    return told
+
+
+def _units(found: Sequence[Measured]) -> list[str]:
+    """What may be in another unit of time than most files are."""
+    lasting = sorted((e for e in found if e.seconds > 0), key=lambda each: each.seconds)
+    groups: list[list[Measured]] = []
+    for each in lasting:
+        if groups and math.log10(each.seconds / groups[-1][-1].seconds) < _APART:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    usual = max(groups, key=len, default=[])
+    told = []
+    for group in groups:
+        ours, theirs = (each[len(each) // 2].seconds for each in (group, usual))
+        power = round(math.log10(ours / theirs) / 3) * 3
+        if power and abs(math.log10(ours / theirs) - power) <= _NEAR:
+            told.append(
+                f"{_some([each.file for each in group], len(found))} last about 10^{power} times "
+                f"as long as the others ({ours:.3g} and {theirs:.3g} s): are their times in "
+                f"another unit? Write them anew: lfp-snn data convert FILE DEST --time-unit UNIT"
+            )
+    return told
+
+
+def _some(files: Sequence[str], count: int) -> str:
+    """So many of the files, and the names of the first."""
+    more = ", ..." if len(files) > _NAMED else ""
+    return f"{len(files)} of {count} recordings ({', '.join(files[:_NAMED])}{more})"
 
 
 def _outliers(t: np.ndarray) -> list[str]:

@@ -1,11 +1,11 @@
 """The base classes of the options of datasets."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from lfp_snn.data.augment import AUGMENTATIONS, Augmentation, Mix
+from lfp_snn.data.augment import AUGMENTATIONS, Augmentation, Mix, PlaceStep
 from lfp_snn.data.binning import Binned, Binning, bin_events
 from lfp_snn.data.events import Events
 from lfp_snn.data.preprocess import STEPS, PreprocessingStep, Sensor, preprocess, sensor_after
@@ -82,9 +82,10 @@ class SpikeOptions(Options):
     storage: Literal["cached", "streamed", "device"] = Field(
         default="cached",
         description="encode once and keep the spikes on disk (cached), or read and encode whenever "
-        "a batch needs it and keep nothing (streamed; always so with augmentation), or keep the "
-        "cached spikes where the network lies and put batches together there (device; on a GPU "
-        "cached spikes lie there anyway where a quarter of the free memory holds them)",
+        "a batch needs it and keep nothing (streamed; so with augmentation too), or keep the "
+        "cached spikes where the network lies, and put batches together and augment them there "
+        "(device; on a GPU cached spikes lie there anyway where a quarter of the free memory holds "
+        "them); there flip, shift, drop_area and cutout move the spikes, after binning",
     )
 
     @field_validator("bin_ms")
@@ -99,10 +100,29 @@ class SpikeOptions(Options):
                 raise PydanticCustomError("bad_options", "{message}", context) from error
         return bin_ms
 
+    @model_validator(mode="after")
+    def _augments_spikes(self) -> Self:
+        if self.storage == "device":
+            for chosen in self.augment:
+                if not getattr(chosen.make(), "takes_spikes", False):
+                    message = (
+                        f"{chosen.name} needs the events themselves, and with storage=device only "
+                        "their spikes are there, which flip (but not along time), shift, drop_area "
+                        "and cutout can change: leave storage out, or that step"
+                    )
+                    raise PydanticCustomError("bad_options", "{message}", {"message": message})
+        return self
+
     @property
     def on_demand(self) -> bool:
         """Whether recordings are encoded when a batch needs them."""
-        return self.storage == "streamed" or bool(self.augment)
+        return self.storage == "streamed" or (bool(self.augment) and self.storage != "device")
+
+    def steps_on_spikes(self) -> tuple[PlaceStep, ...]:
+        """The steps that `augment` describes, where they change the spikes of cached sets."""
+        if self.on_demand:
+            return ()
+        return tuple(step for step in self.steps_of_augmentation() if isinstance(step, PlaceStep))
 
     def steps_of_augmentation(self) -> list[Augmentation | Mix]:
         """The steps that `augment` describes."""

@@ -147,6 +147,7 @@ class _ResidentSpikes(_Resident):
         shape = (self.steps, (len(indptr) - 1) // self.steps, *self.feature_shape)
         self._store = Spikes(indptr, indices, shape, values)
         self._trains = samples.trains
+        self._augmented = samples.augmented
 
     @override
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
@@ -154,7 +155,8 @@ class _ResidentSpikes(_Resident):
         lengths = None if trains.lengths is None else trains.lengths[rows]
         longest = self.steps if lengths is None else int(lengths.max(initial=1))
         entries = int((trains.indptr[first + longest] - trains.indptr[first]).sum())
-        return Encoded(self._store.select(self._on_device(rows), longest, entries), lengths)
+        spikes = self._store.select(self._on_device(rows), longest, entries)
+        return self._augmented(Encoded(spikes, lengths), rows, draw)
 
 
 class _ResidentImages(_Resident):

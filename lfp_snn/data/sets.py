@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from lfp_snn.data.ahead import ahead
+from lfp_snn.data.augment import PlaceStep, on_spikes
 from lfp_snn.data.batch import NOTHING, Batch
 from lfp_snn.data.binning import Binned
 from lfp_snn.data.cache import check_whole
@@ -28,6 +29,10 @@ class Draw(NamedTuple):
 
     seed: int
     epoch: int
+
+    def keys(self, rows: IntArray) -> IntArray:
+        """The numbers that the random numbers of each row follow from, int64 ``[N, 3]``."""
+        return np.stack([np.full(len(rows), self.seed), np.full(len(rows), self.epoch), rows], 1)
 
 
 class Encoded(NamedTuple):
@@ -207,6 +212,7 @@ class SpikeSet(SampleSet):
     Args:
         trains: the spike trains of the store, in memory or mapped from a file.
         labels, ids, classes, feature_shape, steps, rows: the arguments of `SampleSet`.
+        augment: the steps of augmentation, which take part only in a batch that has a draw.
     """
 
     def __init__(
@@ -219,10 +225,12 @@ class SpikeSet(SampleSet):
         feature_shape: tuple[int, ...],
         steps: int,
         rows: IntArray | None = None,
+        augment: Sequence[PlaceStep] = (),
     ) -> None:
         super().__init__(
             labels, ids, classes=classes, feature_shape=feature_shape, steps=steps, rows=rows
         )
+        self.augment = tuple(augment)
         if len(trains.indptr) != len(self._all_labels) * steps + 1:
             raise DataError(
                 f"{len(self._all_labels)} labels with T={steps} need "
@@ -233,7 +241,15 @@ class SpikeSet(SampleSet):
 
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
         check_whole(self.trains)
-        return gather(self.trains, rows, self.steps, self.feature_shape)
+        encoded = gather(self.trains, rows, self.steps, self.feature_shape)
+        return self.augmented(encoded, rows, draw)
+
+    def augmented(self, encoded: Encoded, rows: IntArray, draw: Draw | None) -> Encoded:
+        """The spikes of these rows after augmentation, if they are a training batch."""
+        assert isinstance(encoded.x, Spikes)
+        if draw is None or not self.augment:
+            return encoded
+        return encoded._replace(x=on_spikes(encoded.x, self.augment, draw.keys(rows)))
 
     def _select(self, rows: IntArray) -> "SpikeSet":
         return SpikeSet(
@@ -244,6 +260,7 @@ class SpikeSet(SampleSet):
             feature_shape=self.feature_shape,
             steps=self.steps,
             rows=rows,
+            augment=self.augment,
         )
 
 

@@ -27,6 +27,7 @@ chunked       runs a long sequence chunk by chunk
 online        runs a stream step by step and learns while it runs
 traces        the stages of a stream: traces in place of the way back through time
 traced_stages stages without neurons that learn from traces
+excerpt       a part of a network, to tell how often one population fires
 execute       runs a program forwards and backwards
 inputs        checks of what a user hands in
 table         a program as text

@@ -31,12 +31,40 @@ from lfp_snn.engine.stage import (
 )
 from lfp_snn.spikes import Spikes
 
-__all__ = ["run_backward", "run_forward", "sit_out_backward", "sit_out_forward"]
+__all__ = ["advance", "begin", "run_backward", "run_forward", "sit_out_backward", "sit_out_forward"]
 
 
 def run_forward(program: Program, run: Tape, value: Value) -> Value:
     """Run all stages on the input of the network; gives the output ``[T, B, C]``."""
-    values: list[Emitted | None] = [value]
+    values = begin(run, value)
+    advance(program, run, values, len(program.nodes))
+    found = values[-1]
+    assert found is not None
+    value = found.dense(run.dtype) if isinstance(found, PackedSpikes) else found
+    if isinstance(value, Tensor):
+        value = value.to(run.dtype)
+    if isinstance(value, Tensor) and len(value) != run.steps:  # constant over time
+        value = run.every_step(value)
+        run.forms[-1] = value.shape
+    return value
+
+
+def begin(run: Tape, value: Value) -> list[Emitted | None]:
+    """Note the form of the input of a network; gives the values to :func:`advance` from."""
+    run.forms.append(_form(value))
+    return [value]
+
+
+def advance(program: Program, run: Tape, values: list[Emitted | None], stop: int) -> None:
+    """Run the stages that follow the values that are there, as far as a stage.
+
+    Args:
+        program: the stages of the network.
+        run: the pass; the form of each value is added to it.
+        values: the input of the network and the value of each stage that has run. Those of further
+            stages are added; one that no later stage takes becomes None.
+        stop: the number of stages that have run in the end.
+    """
     dense: dict[int, Tensor] = {}
 
     def take(i: int, stage: Stage) -> Emitted:
@@ -56,8 +84,8 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
             value = dense[i]
         return value if stage.takes_narrow else value.to(run.dtype)
 
-    run.forms.append(_form(value))
-    for k, node in enumerate(program.nodes):
+    for k in range(len(values) - 1, stop):
+        node = program.nodes[k]
         inputs = [take(i, node.stage) for i in node.inputs]
         with run.timed(node.stage.name, "forward"):
             given = node.stage.forward(run, *inputs)
@@ -66,15 +94,6 @@ def run_forward(program: Program, run: Tape, value: Value) -> Value:
         for i in program.last_used(k):
             values[i] = None
             dense.pop(i, None)
-    found = values[-1]
-    assert found is not None
-    value = found.dense(run.dtype) if isinstance(found, PackedSpikes) else found
-    if isinstance(value, Tensor):
-        value = value.to(run.dtype)
-    if isinstance(value, Tensor) and len(value) != run.steps:  # constant over time
-        value = run.every_step(value)
-        run.forms[-1] = value.shape
-    return value
 
 
 def run_backward(

@@ -136,7 +136,7 @@ def prepare_state(state: Mapping[str, Tensor] | None, program: Program) -> dict[
     return dict(state)
 
 
-def check_finite(run: Tape, output: Value, net: nn.Module) -> None:
+def check_finite(run: Tape, output: Value | None, net: nn.Module) -> None:
     """Refuse membranes, values and parameters that are not finite; on the CPU only.
 
     NaN stays in a membrane, so that only the membranes after the last step are looked at, which

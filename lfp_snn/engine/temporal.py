@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine.chunked import Chunks
+from lfp_snn.engine.excerpt import Excerpt
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.execute import run_backward, run_forward, sit_out_backward, sit_out_forward
 from lfp_snn.engine.feedback import Feedback, SharedFeedback
@@ -155,26 +156,10 @@ class TemporalLFP(ObservedNetwork):
                 after the last step).
         """
         given = x, steps
-        # What an earlier pass kept is freed before this one needs memory.
-        self._pass = self._chunks = None
         with torch.no_grad(), self._products():
-            x, steps = self._find_structure(*given)
-            self._used = self._choose_plan()
-            full = self.options.memory == "full"
-            value = prepare_input(x, steps, self._input_dtype(x) if full else None)
-            run = Tape(
-                steps=value.shape[0] if steps is None else steps,
-                batch=value.shape[1],
-                lengths=None,
-                state=prepare_state(state, self._program),
-                record=record,
-                dtype=self.dtype,
-                exchange=self.exchange,
-                stopwatch=self.stopwatch,
-                narrow=self._narrow(),
-            )
-            run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
-            if full:
+            whole = self.options.memory == "full"
+            run, value = self._begin(x, steps, lengths, state, record=record, whole=whole)
+            if whole:
                 spikes = run_forward(self._program, run, value)
             else:
                 self._chunks = Chunks(self._program, run, value)
@@ -183,8 +168,68 @@ class TemporalLFP(ObservedNetwork):
         check_finite(run, spikes, self.net)
         self._check(*given)
         note_taken(run, self.net, given[0], spikes)
-        self._pass, self._input = run, x
+        self._pass = run
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+
+    def _begin(
+        self,
+        x: Tensor | Spikes,
+        steps: int | None,
+        lengths: Tensor | None,
+        state: Mapping[str, Tensor] | None = None,
+        *,
+        record: bool,
+        whole: bool,
+    ) -> tuple[Tape, Tensor | Spikes]:
+        """Choose structure and kernels for an input; gives a new pass and its first value.
+
+        The value is in the type of the network if all steps of it are run as a whole.
+        """
+        # What an earlier pass kept is freed before this one needs memory.
+        self._pass = self._chunks = None
+        self._input, steps = self._find_structure(x, steps)
+        self._used = self._choose_plan()
+        dtype = self._input_dtype(self._input) if whole else None
+        value = prepare_input(self._input, steps, dtype)
+        run = Tape(
+            steps=value.shape[0] if steps is None else steps,
+            batch=value.shape[1],
+            lengths=None,
+            state=prepare_state(state, self._program),
+            record=record,
+            dtype=self.dtype,
+            exchange=self.exchange,
+            stopwatch=self.stopwatch,
+            narrow=self._narrow(),
+        )
+        run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
+        return run, value
+
+    def excerpt(
+        self,
+        population: str,
+        changing: Collection[Tensor],
+        x: Tensor | Spikes,
+        steps: int | None = None,
+        lengths: Tensor | None = None,
+    ) -> Excerpt:
+        """A part of the network on one input: what tells how often one population fires.
+
+        It is run as a whole, also where ``memory`` is ``"chunked"``.
+
+        Args:
+            population: the name of the population.
+            changing: the parameters that change from one call of the excerpt to the next.
+            x: the input, as :meth:`forward` takes it.
+            steps: T of a constant input.
+            lengths: the steps of each sample.
+
+        Raises:
+            ShapeError: as :meth:`forward`.
+        """
+        run, value = self._begin(x, steps, lengths, record=False, whole=True)
+        precision = self.options.precision
+        return Excerpt(self.net, self._program, run, value, population, changing, precision)
 
     # ------------------------------------------------------------------ step by step
 

@@ -49,7 +49,8 @@ def calibrate(
     which never spikes, has no rate: its synapses stay as they are. A population that
     no synapse feeds, such as one that takes a product of spikes, is passed over.
 
-    The network runs in evaluation mode, but for the statistics of normalisations, which are taken
+    Of the network only what lies between those synapses and the population is run again and again.
+    It runs in evaluation mode, but for the statistics of normalisations, which are taken
     from the batch as in training (the running ones follow); the network's mode is restored.
 
     Args:
@@ -112,20 +113,18 @@ class _Population:
     def __init__(
         self, lfp: TemporalLFP, batch: TrainingBatch, name: str, synapses: list[nn.Module]
     ) -> None:
-        self.lfp = lfp
-        self.batch = batch
         self.name = name
         parameters = [p for synapse in synapses for p in synapse.parameters()]
         self.initial = [(p, p.detach().clone()) for p in parameters]
+        given: Any = batch
+        self.excerpt = lfp.excerpt(name, parameters, given.x, given.steps, given.lengths)
 
     def rate(self, exponent: float) -> float:
         """The spikes per neuron and step with the synapses scaled by ``2**exponent``."""
         with torch.no_grad():
             for parameter, initial in self.initial:
                 parameter.copy_(initial * 2.0**exponent)
-        batch: Any = self.batch
-        self.lfp.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=False)
-        return self.lfp.firing_rates[self.name]
+        return self.excerpt.firing_rate()
 
     def reach(self, target: float, tolerance: float, iterations: int) -> float:
         """Find the factor, leave the synapses scaled by it, and return it."""

@@ -13,6 +13,7 @@ __all__ = ["MOST_TOLD", "cut", "sentence", "shown"]
 MOST_TOLD = 5
 """Problems that are told at once."""
 _LONGEST = 200  # characters of a value in a message
+_LONGEST_SENTENCE = 1000  # characters of what is expected, which may name all choices
 
 #: Keys that other libraries have, and what they are called here.
 _ELSEWHERE = {
@@ -52,10 +53,11 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
                 f"{context['what']}"
             )
         case "bad_options":
-            return f"{key}: {context['message'].rstrip('.')}"
+            return f"{key}: {cut(context['message'].rstrip('.'), _LONGEST_SENTENCE)}"
         case "missing":
             return f"{key} is missing"
-    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    # It may quote the value too.
+    expected = cut(problem["msg"], _LONGEST_SENTENCE).removeprefix("Input should be ").removeprefix("Value error, ")
     if expected.startswith(("greater", "less")):
         expected = f"a number {expected}"
     return f"{key} is {shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
@@ -104,6 +106,6 @@ def shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def cut(text: str) -> str:
+def cut(text: str, longest: int = _LONGEST) -> str:
     """A text, or the beginning of it where it is long."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."

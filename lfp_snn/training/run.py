@@ -10,9 +10,7 @@ import hashlib
 import inspect
 import logging
 import platform
-import shlex
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +24,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
+from lfp_snn.console import command_line
 from lfp_snn.data import Layout, Splits
 from lfp_snn.errors import Interrupted
 from lfp_snn.learners import Learner
@@ -293,7 +292,7 @@ def _describe(
     packages = ("lfp_snn", "torch", "snntorch", "numpy")
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
+        "command": command_line(),
         "seed": settings.seed,
         "device": str(learner.device),
         "threads": torch.get_num_threads(),

@@ -38,15 +38,16 @@ def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
     """
     for name, rate in firing.items():
         if rate == 0:
-            state = "is dead: none of its neurons fired, so nothing before it learns"
+            yield (
+                f"Layer {name!r} is dead: none of its neurons fired, so nothing before it learns; "
+                "calibrate, or scale its initial weights (model.scale in a config)."
+            )
         elif rate > SATURATED:
-            state = "is saturated: its neurons fire at almost every step and tell little"
-        else:
-            continue
-        yield (
-            f"Layer {name!r} {state}; calibrate, or scale its initial weights "
-            "(model.scale in a config)."
-        )
+            yield (
+                f"Layer {name!r} is saturated: its neurons fire at almost every step and tell "
+                "little; calibrate, or scale its initial weights down (model.scale in a config); "
+                "if the input itself is full of events, cut it into more steps (data.steps)."
+            )
 
 
 def look_at_first(learner: Learner, samples: SampleSet) -> SampleSpikes:

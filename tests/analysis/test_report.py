@@ -77,6 +77,12 @@ def test_shows_the_numbers(report: Path) -> None:
     assert "has not finished" not in text
 
 
+def test_few_test_samples_are_told(make_run: Run) -> None:
+    few = {"train": 40, "val": 10, "test": 40}
+    page = write_report(make_run(samples=few)).read_text()
+    assert "the test part has 40 of 10 classes, and each of them is 2.5 points" in page
+
+
 def test_needs_nothing_from_elsewhere(report: Path) -> None:
     page = Page(report)
     assert not {"script", "link", "iframe", "base"} & {tag for tag, _ in page.tags}

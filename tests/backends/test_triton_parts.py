@@ -6,13 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lfp_snn.backends import support
+from tests.marks import needs_triton
 
-CPU = torch.device("cpu")
-pytestmark = pytest.mark.skipif(
-    support.unavailable("triton", CPU) is not None,
-    reason=f"Triton cannot be interpreted: {support.unavailable('triton', CPU)}",
-)
+pytestmark = needs_triton
 
 
 def numbers() -> Tensor:

@@ -17,10 +17,12 @@ from tests.cli.conftest import SMALL
 
 TIMES = {"epoch_s", "wall_s"}
 
-# Runs the command line; after a step, given as the first argument, it does the second.
+# Runs the command line, without the report; after a step, given as the first argument, it does the
+# second.
 PROGRAM = """
 import os, pathlib, resource, signal, sys
 import torch
+import lfp_snn.cli.train
 from lfp_snn.cli import main
 from lfp_snn.training.display import Display
 
@@ -45,6 +47,7 @@ def stepped(self, report):
         os.kill(os.getpid(), getattr(signal, harm))
 
 Display.stepped = stepped
+lfp_snn.cli.train.write_report = lambda run: run / "report.html"
 main()
 """
 

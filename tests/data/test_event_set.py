@@ -15,7 +15,8 @@ import torch
 from lfp_snn.data import Loader, Splits, load
 from lfp_snn.data.event_set import EventSet
 from lfp_snn.data.options import SpikeOptions
-from lfp_snn.data.sets import Draw, SampleSet
+from lfp_snn.data.resident import held_on
+from lfp_snn.data.sets import Draw, SampleSet, SpikeSet
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.models import build
 from lfp_snn.spikes import Spikes
@@ -129,6 +130,32 @@ def test_runs_learn_from_variable_lengths_with_augmentation(recordings: Load) ->
     assert not torch.equal(weights[0]["1.weight"], net.state_dict()["1.weight"])
 
 
+MIRROR: list[dict[str, Any]] = [
+    {"name": "flip", "axis": "vertical"},
+    {"name": "flip", "axis": "polarity"},
+]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"values": "counts"}, {"binning": "duration", "bin_ms": 20.0}]
+)
+def test_mirrors_are_the_same_after_binning(recordings: Load, options: dict[str, Any]) -> None:
+    """The draws are those of the events; nothing but mirrors leaves the windows as they are."""
+    before = recordings(augment=MIRROR, **options)
+    cached = recordings(augment=MIRROR, storage="device", **options)
+    held = held_on(cached, torch.device("cpu"), asked=True)
+    assert isinstance(cached.train, SpikeSet)
+    for epoch in (1, 2):
+        theirs = [batch.x for batch in Loader(before.train, 4, "shuffle", 0).epoch(epoch)]
+        for after in (cached, held):
+            ours = [batch.x for batch in Loader(after.train, 4, "shuffle", 0).epoch(epoch)]
+            assert ours == theirs
+    plain = recordings(**options)
+    assert theirs != [batch.x for batch in Loader(plain.train, 4, "shuffle", 0).epoch(2)]
+    for part in ("train", "val", "test"):
+        assert_equal(getattr(held, part), getattr(plain, part))
+
+
 def test_memory_does_not_grow_with_the_number_of_recordings() -> None:
     def peak(count: int) -> int:
         options = SpikeOptions(steps=5, storage="streamed")
@@ -157,6 +184,12 @@ def test_memory_does_not_grow_with_the_number_of_recordings() -> None:
         ({"bin_ms": 10.0}, "bin_ms"),
         ({"storage": "memory"}, "storage"),
         ({"augment": [{"name": "flipp"}]}, "augment"),
+        ({"augment": [{"name": "drop_event"}], "storage": "device"}, "drop_event needs the events"),
+        ({"augment": [{"name": "mix"}], "storage": "device"}, "mix needs the events"),
+        (
+            {"augment": [{"name": "flip", "axis": "time"}], "storage": "device"},
+            r"flip \(but not along time\), shift, drop_area and cutout",
+        ),
     ],
 )
 def test_refuses_options_that_do_not_fit(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lfp_snn.data.entries import Entry, find, part_named, read_table
+from lfp_snn.data.index import caution
 from lfp_snn.data.parts import draw_parts, of_folders
 from lfp_snn.errors import DataError
 
@@ -20,6 +21,15 @@ def made(tmp_path: Path, *files: str) -> list[Entry]:
 
 def told(entries: list[Entry]) -> dict[str, tuple[str, str]]:
     return {entry.file: (entry.label, entry.part) for entry in entries}
+
+
+def test_few_recordings_call_for_caution() -> None:
+    many = [Entry(f"{n}", "ab"[n % 2], "g", "test" if n < 10 else "train") for n in range(20)]
+    assert caution(many) is None
+    few = caution(many[5:])
+    assert few is not None and few.startswith("few recordings (7 of a class, 5 in the test part")
+    assert "each of which is 20 % of it" in few
+    assert "(1 of a class)" in str(caution([Entry("0", "a", "0", "train")]))
 
 
 @pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "validation", "TEST")])

@@ -186,6 +186,7 @@ def test_the_command_line_goes_all_the_way(cli: Cli, folder: Path) -> None:  # n
     assert shown.exit_code == 0 and "8 x 8" in shown.stdout and "index:" not in shown.stdout
     done = cli("data", "import", folder, "--validation", "0.25", "--out", "mine.json")
     assert done.exit_code == 0 and "data.index=mine.json" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("caution: few recordings (")
     trained = cli(
         "train", "digits", "data.name=recordings", "data.index=mine.json", "data.steps=5",
         "model.hidden=[16]", "epochs=2", "batch_size=4", "device=cpu", "--out", "run",
@@ -196,6 +197,7 @@ def test_the_command_line_goes_all_the_way(cli: Cli, folder: Path) -> None:  # n
     (folder / "left" / "bad.bin").write_bytes(b"123")
     refused = cli("data", "import", folder, "--out", "two.json")
     assert refused.exit_code == 2 and "--skip-bad" in refused.stderr
+    assert "bad.bin cannot be read, for the reason above" in refused.stderr
     assert cli("data", "import", folder, "--out", "two.json", "--skip-bad").exit_code == 0
 
 

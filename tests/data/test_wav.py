@@ -85,6 +85,8 @@ SOUND = wav(np.arange(50, dtype=np.int16))
         (SOUND[:24] + b"\xff" * 4 + SOUND[28:], "1 channels of 4294967295 samples"),
         (wav(np.array([], np.int16)), "has no sound"),
         (wav(np.array([0.5, np.nan], np.float32)), "samples that are no numbers"),
+        (wav(np.array([[np.inf, -np.inf]], np.float32)), "samples that are no numbers"),
+        (wav(np.full((1, 2), 1.7e308)), "samples that are no numbers"),
     ],
 )
 def test_what_is_wrong_is_told(content: bytes, message: str) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lfp_snn import TemporalLFP
-from lfp_snn.backends import support
 from lfp_snn.rules import Assignment, Composite, Epsilon, Flat, Gamma, Rescale
 from tests.engine.compare import (
     assert_near,
@@ -22,12 +21,9 @@ from tests.engine.compare import (
     strong,
     trains,
 )
+from tests.marks import needs_triton
 
-CPU = torch.device("cpu")
-pytestmark = pytest.mark.skipif(
-    support.unavailable("triton", CPU) is not None,
-    reason=f"Triton cannot be interpreted: {support.unavailable('triton', CPU)}",
-)
+pytestmark = needs_triton
 
 
 def normed(*, pool: nn.Module | None = None) -> Any:

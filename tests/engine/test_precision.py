@@ -10,23 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
-from lfp_snn.backends import precision, support
+from lfp_snn.backends import precision
 from lfp_snn.backends.precision import Precision
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import Epsilon, Gamma, Rescale
 from tests.engine.compare import leaky, mlp, run, strong, trains
+from tests.marks import needs_triton
 
 CPU = torch.device("cpu")
-BACKENDS = [
-    "torch",
-    pytest.param(
-        "triton",
-        marks=pytest.mark.skipif(
-            support.unavailable("triton", CPU) is not None,
-            reason=f"Triton cannot be interpreted: {support.unavailable('triton', CPU)}",
-        ),
-    ),
-]
+BACKENDS = ["torch", pytest.param("triton", marks=needs_triton)]
 
 
 def near(a: Tensor, b: Tensor) -> float:

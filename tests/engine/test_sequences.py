@@ -24,12 +24,6 @@ STEPS, BATCH, BETA = 6, 3, 0.9
 Neuron = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``utils.reset`` resets all neurons there are, those of other tests too."""
-    monkeypatch.setattr(snn.SpikingNeuron, "instances", [])
-
-
 class Base(nn.Module):
     """Two layers, as in snntorch's tutorial 5; their neurons do not keep their state."""
 

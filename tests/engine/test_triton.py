@@ -27,12 +27,9 @@ from tests.engine.compare import (
     strong,
     trains,
 )
+from tests.marks import needs_triton
 
 CPU = torch.device("cpu")
-needs_triton = pytest.mark.skipif(
-    support.unavailable("triton", CPU) is not None,
-    reason=f"Triton cannot be interpreted: {support.unavailable('triton', CPU)}",
-)
 
 
 @needs_triton

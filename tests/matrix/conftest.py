@@ -55,7 +55,9 @@ def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_digits() -> Iterator[None]:
-    """DVS-digits of a few images, for the files of this folder alone."""
-    with few_digits():
+def _little_work() -> Iterator[None]:
+    """Few digits, few samples counted and steps timed, for the files of this folder alone."""
+    with few_digits(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lfp_snn.analysis.measures.STEPS_TIMED", 1)
+        patch.setattr("lfp_snn.analysis.compare.seed.SAMPLES_COUNTED", 5)
         yield

@@ -35,7 +35,7 @@ SMALL = {
 }
 OTHERS = ["data.train=null", "data.validation=0.25"]
 TINY = ["epochs=1", "batch_size=20"]
-STEPS, UNITS, WIDTH = 4, 16, 0.1  # at most
+STEPS, UNITS, WIDTH = 3, 16, 0.1  # at most
 SMALL_DIGITS = [*SMALL["digits"], *TINY, "data.steps=4", "baseline=false", "model.hidden=[16]"]
 #: What a command makes, of the things that are there for others.
 MADE = {"cp": "my.yaml", "data import": "recordings.json"}
@@ -50,7 +50,7 @@ SMALLER = {
 }
 #: Settings that make them small, by the section of the config.
 SECTIONS = {
-    "compare": ["compare.search.trials=0"],
+    "compare": ["compare.search.trials=0", "calibrate=null"],  # trainings are calibrated
     "sweep": ["sweep.search.trials=2"],
     "convergence": ["convergence.every=1"],
 }
@@ -198,6 +198,13 @@ def lay_in(folder: Path, chdir: Callable[[Path], None]) -> Workspace:
         for number in range(5):
             file = folder / "my" / "recordings" / label / f"{number}.bin"
             write_recording(recording(), file, "bin")
+    parts = {0: "train", 1: "train", 2: "train", 3: "val", 4: "test"}
+    rows = [
+        f"{label}/{n}.bin,{label},{part}"
+        for label in ("left", "right")
+        for n, part in parts.items()
+    ]
+    (folder / "my" / "recordings.csv").write_text("\n".join(["file,label,part", *rows]))
     frames = [Image.fromarray(random.integers(0, 255, (12, 12), np.uint8)) for _ in range(3)]
     frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:], duration=100)
     (folder / "path" / "to").mkdir(parents=True)

@@ -13,7 +13,7 @@ from lfp_snn.errors import LfpSnnError
 from lfp_snn.wholefiles import write_whole
 from tools.results.collecting import CollectError, collect
 from tools.results.measuring import Measuring
-from tools.results.page import rendered, typed_tables
+from tools.results.page import read_pages, rendered, typed_tables
 from tools.results.records import Records
 from tools.results.tables import TableError
 
@@ -23,17 +23,17 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments ask for; 1 where something lacks that was to be measured."""
     given = _parser().parse_args(arguments)
-    page, records = given.docs / "results.md", Records(given.docs / "records")
+    docs, records = given.docs, Records(given.docs / "records")
     try:
         if given.what == "collect":
             _collect(records, given)
-            render(page, records)
+            render(docs, records)
         elif given.what == "measure":
-            return _measure(page, records, Measuring(given.root, given.out))
+            return _measure(docs, records, Measuring(given.root, given.out))
         elif given.what == "render":
-            render(page, records)
+            render(docs, records)
         else:
-            tell(page, records)
+            tell(docs, records)
     except (LfpSnnError, TableError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("--root", type=Path, default=Path("datasets"), help=root)
     out = "folder of what the commands leave; %(default)s if absent"
     measured.add_argument("--out", type=Path, default=Path("runs/results"), help=out)
-    whats.add_parser("render", help="write the blocks of the page")
+    whats.add_parser("render", help="write the blocks of the pages")
     return parser
 
 
@@ -86,12 +86,15 @@ def _collect(records: Records, given: argparse.Namespace) -> None:
     print(f"written: {records.keep(given.name, record)}")
 
 
-def render(page: Path, records: Records) -> None:
-    """Write the blocks of the page anew."""
-    write_whole(page, rendered(page.read_text(encoding="utf-8"), records).encode())
+def render(docs: Path, records: Records) -> None:
+    """Write the blocks of the pages anew."""
+    pages = read_pages(docs)
+    for path, text in rendered(pages, records).items():
+        if text != pages[path]:
+            write_whole(docs.parent / path, text.encode())
 
 
-def _measure(page: Path, records: Records, measuring: Measuring) -> int:
+def _measure(docs: Path, records: Records, measuring: Measuring) -> int:
     """Run what lacks, one after the other; each record is kept and shown as soon as it is there."""
     left = []
     for name in records.lacking:
@@ -105,18 +108,22 @@ def _measure(page: Path, records: Records, measuring: Measuring) -> int:
         except LfpSnnError as error:
             left.append(f"{name}: {error}")
         else:
-            render(page, records)
+            render(docs, records)
     print("\n".join(["it lacks:", *left]) if left else "every command has its record")
     return bool(left)
 
 
-def tell(page: Path, records: Records) -> None:
-    """Print what has a record, what lacks, and which tables of the page no record is of."""
+def tell(docs: Path, records: Records) -> None:
+    """Print what has a record, what lacks, and which tables of the pages no record is of."""
     print("records:", *(f"  {name}: {r.date}, {r.command}" for name, r in records.kept.items()),
           sep="\n")  # fmt: skip
     print("no record yet:", *(f"  {n}: {records.commands[n]}" for n in records.lacking), sep="\n")
-    typed = typed_tables(page.read_text(encoding="utf-8"))
-    print("typed, no record:", *(f"  {page.name}:{n}: {title}" for n, title in typed), sep="\n")
+    typed = [
+        f"  {path}:{number}: {title}"
+        for path, page in read_pages(docs).items()
+        for number, title in typed_tables(page)
+    ]
+    print("typed, no record:", *typed, sep="\n")
 
 
 if __name__ == "__main__":

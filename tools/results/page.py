@@ -1,53 +1,105 @@
-"""The page of results: its blocks, which records fill, and its tables that no record is of."""
+"""The pages of results: their blocks, which records fill, and tables that no record is of."""
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from pathlib import Path
 
-from tools.results.records import ComparisonRecord, Record, Records
+from tools.results.overview import overview
+from tools.results.records import ComparisonRecord, Records
 from tools.results.tables import FORMS, TableError
 
-__all__ = ["rendered", "typed_tables"]
+__all__ = ["read_pages", "rendered", "typed_tables"]
 
 BEGIN = re.compile(r"^<!-- results: (\S+)(?: ([^\n]*?))? -->$", re.M)
 END = "<!-- end of results -->"
 BLOCK = re.compile(rf"{BEGIN.pattern}.*?^{END}$", re.M | re.S)
 
 
-def rendered(page: str, records: Records) -> str:
-    """The page with its blocks written anew; the rest stays.
+def read_pages(docs: Path) -> dict[str, str]:
+    """The texts of the pages with blocks, by their paths in the folder that ``docs`` lies in.
+
+    These are ``results.md``, ``results/*.md``, and the README beside ``docs``.
+    """
+    root = docs.parent
+    paths = [root / "README.md", docs / "results.md", *sorted((docs / "results").glob("*.md"))]
+    return {
+        path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
+        for path in paths
+        if path.is_file()
+    }
+
+
+def rendered(pages: Mapping[str, str], records: Records) -> dict[str, str]:
+    """The pages with their blocks written anew; the rest stays.
 
     A block begins ``<!-- results: FORM NAME NAME -->``: a form of ``tools.results.tables`` and the
-    records in it; ``others`` has all comparisons that no other block names, and ``lacking`` the
-    names of records that are not there yet.
+    records in it. ``overview`` has these comparisons or all, ``others`` those that no other block
+    names, and ``lacking`` the names of records that are not there yet.
+
+    Args:
+        pages: the texts of the pages, by their paths in the repository.
+        records: the records.
 
     Raises:
         TableError: a block asks for what there is not.
     """
-    if len(BEGIN.findall(page)) != page.count(END) or page.count(END) != len(BLOCK.findall(page)):
-        raise TableError(f"a block does not end: expected {END} before the next begins")
-    named = {name for _, names in BEGIN.findall(page) for name in names.split()}
+    for path, page in pages.items():
+        if len(BEGIN.findall(page)) != page.count(END) or page.count(END) != len(
+            BLOCK.findall(page)
+        ):
+            raise TableError(f"{path}: a block does not end: expected {END} before the next begins")
+    named = {
+        name
+        for page in pages.values()
+        for form, names in BEGIN.findall(page)
+        for name in names.split()
+        if form != "overview"
+    }
     if missing := sorted(named - records.kept.keys()):
         raise TableError(f"no record {', '.join(missing)} in {records.folder}")
+    return {path: _rendered(path, page, named, records) for path, page in pages.items()}
+
+
+def _rendered(path: str, page: str, named: Set[str], records: Records) -> str:
+    folder = posixpath.relpath("docs/records", posixpath.dirname(path) or ".")
 
     def block(found: re.Match[str]) -> str:
         form, names = found[1], (found[2] or "").split()
         begin = found[0].partition("\n")[0]
-        return "\n\n".join([begin, *_inside(form, names, named, records), END])
+        inside = "\n\n".join([begin, *_inside(form, names, named, records), END])
+        return inside.replace("](records/", f"]({folder}/")
 
     return BLOCK.sub(block, page)
 
 
-def _inside(form: str, names: list[str], named: set[str], records: Records) -> Iterator[str]:
+def _inside(form: str, names: list[str], named: Set[str], records: Records) -> Iterator[str]:
     if form == "lacking":
         yield _lacking(records)
+    elif form == "overview":
+        chosen = _comparisons(records)
+        yield from overview({name: chosen[name] for name in names or chosen})
     elif form == "others":
-        yield from _others(named, records)
+        for name, record in _comparisons(records).items():
+            if name not in named:
+                yield f"### `{name}`"
+                yield from FORMS["comparison"]({name: record})
     elif form in FORMS:
         yield from FORMS[form]({name: records.kept[name] for name in names})
     else:
-        raise TableError(f"no form {form!r}; there are {', '.join(FORMS)}, others, lacking")
+        raise TableError(
+            f"no form {form!r}; there are {', '.join(FORMS)}, overview, others, lacking"
+        )
+
+
+def _comparisons(records: Records) -> dict[str, ComparisonRecord]:
+    return {
+        name: record
+        for name, record in records.kept.items()
+        if isinstance(record, ComparisonRecord)
+    }
 
 
 def _lacking(records: Records) -> str:
@@ -55,17 +107,6 @@ def _lacking(records: Records) -> str:
         return "Nothing: every command of [the list](records/commands.yaml) has its record."
     names = ", ".join(f"`{name}`" for name in records.lacking)
     return f"Of [the list of commands](records/commands.yaml) `make results` has to run {names}."
-
-
-def _others(named: set[str], records: Records) -> Iterator[str]:
-    chosen: dict[str, Record] = {
-        name: record
-        for name, record in records.kept.items()
-        if isinstance(record, ComparisonRecord) and name not in named
-    }
-    for name, record in chosen.items():
-        yield f"### `{name}`"
-        yield from FORMS["comparison"]({name: record})
 
 
 def typed_tables(page: str) -> Iterator[tuple[int, str]]:

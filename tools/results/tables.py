@@ -16,7 +16,7 @@ from tools.results.records import (
     RunsRecord,
 )
 
-__all__ = ["FORMS", "TableError"]
+__all__ = ["FORMS", "TableError", "interval", "table"]
 
 _Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord)
 
@@ -35,7 +35,7 @@ def comparison(records: Mapping[str, Record]) -> Iterator[str]:
         arms = record.learners
         body = {
             f"test accuracy, mean of {_seeds(record)} seeds, 95 % interval": [
-                _interval(arm.test) for arm in arms.values()
+                interval(arm.test) for arm in arms.values()
             ],
             f"{labels[record.reference]} minus it, points, 95 % interval": [
                 _points(differences.get(key)) for key in arms
@@ -46,7 +46,7 @@ def comparison(records: Mapping[str, Record]) -> Iterator[str]:
             body["what the search chose"] = [_settings(arm.chosen) for arm in arms.values()]
         if record.machine.load is not None:
             body["training, s"] = [_seconds(arm) for arm in arms.values()]
-        yield _table(["", *labels.values()], ([title, *cells] for title, cells in body.items()))
+        yield table(["", *labels.values()], ([title, *cells] for title, cells in body.items()))
         yield _how(name, record)
 
 
@@ -63,9 +63,9 @@ def comparisons(records: Mapping[str, Record]) -> Iterator[str]:
         difference = _differences(record).get(second if record.reference == first else first)
         if record.reference != first:
             raise TableError(f"{name}: expected the first learner, {first}, to be the reference")
-        cells = (_interval(arm.test) for arm in record.learners.values())
+        cells = (interval(arm.test) for arm in record.learners.values())
         rows.append([f"`{name}`", *cells, _points(difference)])
-    yield _table(["", one, other, f"{one} minus {other}, points, 95 % interval"], rows)
+    yield table(["", one, other, f"{one} minus {other}, points, 95 % interval"], rows)
     yield "\n".join(f"- {_how(name, record)}" for name, record in chosen.items())
 
 
@@ -86,7 +86,7 @@ def runs(records: Mapping[str, Record]) -> Iterator[str]:
         titles.append("training, s")
         for row, record in zip(rows, chosen.values(), strict=True):
             row.append(_range(record.training_s, "{:.0f}", 1))
-    yield _table(titles, rows)
+    yield table(titles, rows)
     seeds = {tuple(record.seeds) for record in chosen.values()}
     machines = {_where(record.machine) for record in chosen.values()}
     yield (
@@ -98,8 +98,8 @@ def runs(records: Mapping[str, Record]) -> Iterator[str]:
 def printed(records: Mapping[str, Record]) -> Iterator[str]:
     """What a benchmark printed."""
     for name, record in _only(PrintedRecord, records).items():
-        tables = "\n".join(record.lines).strip().split("\n\n")
-        yield from (table for table in tables if table.startswith("|"))
+        parts = "\n".join(record.lines).strip().split("\n\n")
+        yield from (part for part in parts if part.startswith("|"))
         yield f"`{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
 
 
@@ -121,7 +121,8 @@ def _only(kind: type[_Kind], records: Mapping[str, Record]) -> dict[str, _Kind]:
     return chosen
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
 
@@ -221,7 +222,7 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def _interval(values: Sequence[float]) -> str:
+def interval(values: Sequence[float]) -> str:
     """The mean of shares with its 95 % interval, which ends where shares do."""
     if not values:
         return "failed"

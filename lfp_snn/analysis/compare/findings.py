@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,12 @@ from typing_extensions import override
 from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.analysis.measures import seconds_to
 from lfp_snn.analysis.study.findings import Findings, concluded, corrected, failure_lines
-from lfp_snn.analysis.study.report import csv_text, mean_share
+from lfp_snn.analysis.study.report import csv_text
 from lfp_snn.analysis.study.session import Ended
+from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.statistics import Paired, SeedMean, mean, paired
 
-__all__ = ["COLUMNS", "Column", "ComparisonFindings", "LearnerResult", "gather"]
+__all__ = ["ComparisonFindings", "LearnerResult", "gather"]
 
 #: What summary.csv has the medians of, by the dotted names of cells.csv.
 MEDIANS = (
@@ -35,6 +36,19 @@ MEDIANS = (
     "updates.zeros",
 )
 
+#: What of a config is a setting of a learner.
+SETTINGS = (
+    "epochs",
+    "batch_size",
+    "optimizer",
+    "schedule",
+    "clip",
+    "ema",
+    "patience",
+    "calibrate",
+    "learner",
+)
+
 
 @dataclass(frozen=True)
 class LearnerResult:
@@ -42,18 +56,23 @@ class LearnerResult:
 
     Attributes:
         name: the name of the learner in the comparison.
-        values: the values that the search found.
+        settings: the settings that it was trained with, nested as in a config; those that the
+            search found are among them.
+        values: the values that the search found, by dotted key.
         tuned: the validation accuracy of the best trial; ``None`` if nothing was searched.
         trials: the number of trials that were spent.
+        trial_epochs: the epochs of a trial.
         measured: the measurements on each finished seed, in the order of the seeds.
         histories: the metrics of the epochs of each finished seed, in the same order.
         failed: the reasons why seeds or trials failed.
     """
 
     name: str
+    settings: Mapping[str, Any]
     values: Mapping[str, Any]
     tuned: float | None
     trials: int
+    trial_epochs: int
     measured: Sequence[Mapping[str, Any]]
     histories: Sequence[Sequence[Mapping[str, Any]]]
     failed: Mapping[str, str]
@@ -100,6 +119,7 @@ class ComparisonFindings(Findings):
         seeds: the seeds that were asked for.
         machine: the machine that it ran on, and how.
         data: the name, source and sizes of the data.
+        command: the command that wrote the report.
     """
 
     learners: Sequence[LearnerResult]
@@ -109,6 +129,7 @@ class ComparisonFindings(Findings):
     seeds: Sequence[int]
     machine: Mapping[str, Any]
     data: Mapping[str, Any]
+    command: str
 
     def learner(self, name: str) -> LearnerResult:
         """The result of a learner, by its name."""
@@ -137,6 +158,7 @@ class ComparisonFindings(Findings):
     @override
     def to_json(self) -> dict[str, Any]:
         return {
+            "command": self.command,
             "reference": self.reference,
             "target": self.target,
             "seeds": list(self.seeds),
@@ -174,6 +196,11 @@ class ComparisonFindings(Findings):
 
     @override
     def conclusions(self) -> Iterator[str]:
+        if not self.searched:
+            yield (
+                "Nothing was searched: every learner has the settings of the config, which may "
+                "suit one of them better than another."
+            )
         for name, difference in self.differences.items():
             yield concluded(self.reference, name, difference)
         for learner in self.learners:
@@ -184,12 +211,14 @@ class ComparisonFindings(Findings):
                 )
         yield from self._limits()
 
-    def _searched(self) -> str:
+    @property
+    def searched(self) -> bool:
+        """Whether the settings of any learner were searched."""
+        return any(each.trials for each in self.learners)
+
+    def _search(self) -> str:
         """What the search may have left out, in words."""
-        counts = {each.name: each.trials for each in self.learners}
-        if not any(counts.values()):
-            return "Nothing was searched: every learner has the settings of the config."
-        fixed = [name for name, count in counts.items() if not count]
+        fixed = [each.name for each in self.learners if not each.trials]
         without = f", {' and '.join(fixed)} with nothing to search aside" if fixed else ""
         return (
             f"Each learner had the same number of search trials on validation data{without}, not "
@@ -214,7 +243,9 @@ class ComparisonFindings(Findings):
         means = [each.test for each in self.learners if each.test]
         if any(each.low < 0 or each.high > 1 for each in means):
             yield "Intervals that reach beyond 0 or 100 % are shown up to there."
-        yield f"{self._searched()} Nothing is said of other networks or data."
+        if self.searched:
+            yield self._search()
+        yield "Nothing is said of other networks or data."
         if not all(learner.validated for learner in self.learners):
             yield "Where nothing validated, the weights of the last epoch were tested."
         if not self.same_start():
@@ -224,14 +255,17 @@ class ComparisonFindings(Findings):
 def gather(study: ComparisonStudy, ended: Ended) -> ComparisonFindings:
     """Read back what was measured on every learner."""
     learners = []
-    for name, state in ended.states.items():
+    for arm in study.arms:
+        name, state = arm.name, ended.states[arm.name]
         finished = ended.finished(name)
         learners.append(
             LearnerResult(
                 name,
+                _settings(arm, state.values),
                 state.values,
                 state.best,
                 state.trials[0],
+                state.epochs[0],
                 [run.measured() for run in finished],
                 [run.run.read_metrics() for run in finished],
                 state.failed,
@@ -240,8 +274,21 @@ def gather(study: ComparisonStudy, ended: Ended) -> ComparisonFindings:
     reference, target = study.options.reference, study.options.target
     differences = _differences(learners, reference)
     return ComparisonFindings(
-        learners, differences, reference, target, ended.seeds, ended.machine, ended.data
+        learners,
+        differences,
+        reference,
+        target,
+        ended.seeds,
+        ended.machine,
+        ended.data,
+        ended.command,
     )
+
+
+def _settings(arm: Arm, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a learner; data, network and seeds are those of all, and left out."""
+    config = arm.config(values, 0).model_dump(mode="json")
+    return {key: config[key] for key in SETTINGS}
 
 
 def _differences(learners: Sequence[LearnerResult], reference: str) -> dict[str, Paired]:
@@ -260,6 +307,7 @@ def _differences(learners: Sequence[LearnerResult], reference: str) -> dict[str,
 
 def _learner_json(learner: LearnerResult, target: float | None) -> dict[str, Any]:
     return {
+        "settings": dict(learner.settings),
         "values": dict(learner.values),
         "tuned_val_accuracy": learner.tuned,
         "trials": learner.trials,
@@ -278,96 +326,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the summary.
-
-    Args:
-        title: the heading of the column.
-        help: a phrase that says what it counts.
-        text: a function that gives its entry for a learner, empty if it is not known.
-    """
-
-    title: str
-    help: str
-    text: Callable[[LearnerResult], str | None]
-
-
-def _median(key: str, shown: Callable[[float], str]) -> Callable[[LearnerResult], str | None]:
-    def text(learner: LearnerResult) -> str | None:
-        values = learner.each(key)
-        return shown(statistics.median(values)) if values else None
-
-    return text
-
-
-def _share_and_gini(key: str) -> Callable[[LearnerResult], str | None]:
-    def text(learner: LearnerResult) -> str | None:
-        zeros, ginis = learner.each(f"{key}.zeros"), learner.each(f"{key}.gini")
-        if not zeros:
-            return None
-        return f"{statistics.median(ginis):.2f}; {statistics.median(zeros):.0%}"
-
-    return text
-
-
-def _test(learner: LearnerResult) -> str | None:
-    if learner.test is None:
-        return None
-    return mean_share(learner.test) if learner.test.seeds > 1 else f"{learner.test.value:.1%}"
-
-
-#: The summary; medians over the seeds but for the accuracies.
-COLUMNS: Sequence[Column] = (
-    Column("test accuracy", "mean over the seeds with its 95 % interval (Student's t)", _test),
-    Column(
-        "validation",
-        "of the weights that were kept, mean",
-        lambda each: f"{mean(v).value:.1%}" if (v := each.each("val_accuracy")) else None,
-    ),
-    Column(
-        "training, s",
-        "the epochs, validation included",
-        _median("train_s", lambda s: f"{s:.1f}"),
-    ),
-    Column(
-        "step, ms",
-        "feedback and optimizer on one batch, after training",
-        _median("step_s", lambda s: f"{1e3 * s:.1f}"),
-    ),
-    Column(
-        "peak, MiB",
-        "most memory of the process above what it held before training, libraries loaded on the "
-        "way included",
-        _median("peak_bytes", lambda b: f"{b / 2**20:.0f}"),
-    ),
-    Column(
-        "epochs to 0.9 of own best",
-        "the first whose validation accuracy is nine tenths of the run's best, whatever that is",
-        _median("epochs_to_90", lambda n: f"{n:g}"),
-    ),
-    Column(
-        "spikes",
-        "of all neurons, for one test sample",
-        _median("spikes", lambda n: f"{n:,.0f}"),
-    ),
-    Column(
-        "synaptic operations",
-        "weights added for one test sample, a proxy of energy; beside it the share of those that a "
-        "network without zeros would take",
-        lambda each: (
-            f"{statistics.median(ops):,.0f} "
-            f"({statistics.median(ops) / statistics.median(each.each('dense_operations')):.1%})"
-            if (ops := each.each("synaptic_operations"))
-            else None
-        ),
-    ),
-    Column("weights: Gini; zeros", "of the trained weights", _share_and_gini("weights")),
-    Column(
-        "updates: Gini; zeros",
-        "of the gradient of one batch, after training",
-        _share_and_gini("updates"),
-    ),
-)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lfp_snn.analysis.compare import figures
-from lfp_snn.analysis.compare.findings import COLUMNS, ComparisonFindings
+from lfp_snn.analysis.compare.columns import COLUMNS
+from lfp_snn.analysis.compare.findings import ComparisonFindings, LearnerResult
 from lfp_snn.analysis.pages import Illustration, rows
 from lfp_snn.analysis.study.report import (
     DIFFERENCE,
@@ -15,9 +16,22 @@ from lfp_snn.analysis.study.report import (
     write_findings,
 )
 
-__all__ = ["difference_rows", "summary_rows", "target_rows", "write_comparison"]
+__all__ = [
+    "SEARCHED",
+    "SETTINGS_TITLES",
+    "difference_rows",
+    "settings_rows",
+    "summary_rows",
+    "target_rows",
+    "write_comparison",
+]
 
 DIFFERENCE_TITLES = ("compared", *DIFFERENCE, "effect", "seeds")
+#: By which setting a learner says what it is taught by, if it has one of them.
+TAUGHT_BY = ("learner.reward.name", "learner.loss")
+#: What the star of a setting means.
+SEARCHED = "* chosen by the search on validation data; the rest was set"
+SETTINGS_TITLES = ("learner", "epochs", "learning rate", "reward or loss", "trials")
 
 
 def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> Path:
@@ -44,6 +58,9 @@ def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> P
         source=findings.data.get("source", ""),
         columns=COLUMNS,
         summary=summary,
+        command=findings.command,
+        settings=(SETTINGS_TITLES, settings_rows(findings)),
+        searched=SEARCHED if findings.searched else "",
         differences=told,
         tables=_tables(findings),
     )
@@ -70,6 +87,34 @@ def difference_rows(findings: ComparisonFindings) -> list[list[str]]:
     ]
 
 
+def settings_rows(findings: ComparisonFindings) -> list[list[str]]:
+    """The rows of the settings of each learner, below the titles :data:`SETTINGS_TITLES`.
+
+    What the search chose has a star (:data:`SEARCHED`); everything else was set by the config.
+    """
+    found = []
+    for learner in findings.learners:
+        settings = dict(rows(learner.settings, digits=3))
+        taught = next((key for key in TAUGHT_BY if key in settings), "")
+        shown = ("epochs", "optimizer.lr", taught)
+        cells = [_setting(learner, settings, key) for key in shown]
+        trials = (
+            f"{learner.trials} of {_epochs(learner.trial_epochs)}" if learner.trials else "none"
+        )
+        found.append([learner.name, *cells, trials])
+    return found
+
+
+def _setting(learner: LearnerResult, settings: Mapping[str, str], key: str) -> str:
+    if key not in settings:
+        return UNKNOWN
+    return f"{settings[key]} *" if key in learner.values else settings[key]
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
 def target_rows(findings: ComparisonFindings) -> Iterator[tuple[str, str]]:
     """The rows of each learner's training time to the target, if there is one."""
     if findings.target is None:
@@ -90,13 +135,17 @@ def _tables(findings: ComparisonFindings) -> dict[str, list[tuple[str, str]]]:
         title = f"Training time to a validation accuracy of {findings.target:.0%}"
         tables[title] = list(target_rows(findings))
     for learner in findings.learners:
+        settings = dict(rows(learner.settings))
+        found = [(key, _setting(learner, settings, key)) for key in settings]
         if learner.tuned is not None:
-            found = list(rows(learner.values))
-            found.append(("validation accuracy of that trial", f"{learner.tuned:.2%}"))
-            found.append(("trials", str(learner.trials)))
-            tables[f"What the search found: {learner.name}"] = found
+            found.append(("best trial, validation accuracy", f"{learner.tuned:.2%}"))
+        tables[f"All settings: {learner.name}"] = found
     tables["Data"] = list(rows(findings.data))
-    tables["How"] = [("seeds", ", ".join(map(str, findings.seeds))), *rows(findings.machine)]
+    tables["How"] = [
+        ("command", findings.command),
+        ("seeds", ", ".join(map(str, findings.seeds))),
+        *rows(findings.machine),
+    ]
     return tables
 
 

@@ -54,7 +54,7 @@ def train_and_measure(seed_run: SeedRun, arm: Arm, values: Mapping[str, Any]) ->
         observers=[steps],
     )
     # Of a run that was finished before, this process has seen nothing.
-    peak = measures.peak_bytes() - before if before and steps.taken else None
+    peak = max(measures.peak_bytes() - before, 0) if before and steps.taken else None
     learner = TrainedRun.open(seed_run.run.path).learner
     counted = splits.test.batch(range(min(SAMPLES_COUNTED, len(splits.test))))
     figures = {

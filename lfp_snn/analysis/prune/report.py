@@ -18,9 +18,15 @@ from lfp_snn.analysis.study.report import (
 )
 from lfp_snn.analysis.study.statistics import SeedMean, mean
 
-__all__ = ["SUMMARY_TITLES", "curve_tables", "summary_rows", "write_pruning"]
+__all__ = ["SUMMARY_NOTE", "SUMMARY_TITLES", "curve_tables", "summary_rows", "write_pruning"]
 
 SUMMARY_TITLES = ("learner", "pruned by", "accuracy kept", "prunable", "seeds")
+#: What the columns of the summary are.
+SUMMARY_NOTE = (
+    "Accuracy kept: test accuracy relative to that of the whole network, mean over the shares "
+    "pruned. Prunable: the largest share up to which less than a point of accuracy is lost. Means "
+    "over the seeds, with 95 % intervals (Student's t) where there are several."
+)
 DIFFERENCE_TITLES = ("compared", "pruned by", "in", *DIFFERENCE)
 CURVE_TITLES = ("run", "learner", "seed", "criterion", "scope", "share", "test_accuracy")
 
@@ -47,9 +53,7 @@ def write_pruning(findings: PruningFindings, folder: Path, name: str, source: st
     tables = [
         (
             "Summary",
-            "Accuracy kept: mean over the shares pruned, relative to that of the whole network. "
-            "Prunable: the largest share up to which less than a point is lost. Means over the "
-            "seeds with 95 % intervals (Student's t).",
+            SUMMARY_NOTE,
             SUMMARY_TITLES,
             summary_rows(findings),
         ),

@@ -16,6 +16,7 @@ from lfp_snn.analysis.study.seeds import run_seeds
 from lfp_snn.analysis.study.state import Session, State, Watcher, new_state
 from lfp_snn.analysis.study.store import Store
 from lfp_snn.analysis.study.workspace import workspace
+from lfp_snn.console import command_line
 from lfp_snn.training.assembly import load_classes
 
 __all__ = ["Ended", "carry_out"]
@@ -35,6 +36,7 @@ class Ended:
         store: the store of the trials.
         machine: the machine that it ran on, and how.
         data: the name, source and sizes of the data.
+        command: the command that wrote the report.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Ended:
     store: Store
     machine: Mapping[str, Any]
     data: Mapping[str, Any]
+    command: str
 
     def finished(self, arm: str) -> list[SeedRun]:
         """The seeds of an arm that have finished."""
@@ -92,6 +95,14 @@ def carry_out(
         if study.searches:
             search_all(study.arms, session)
         run_seeds(study, wanted, session)
-        ended = Ended(folder, wanted, states, using.store(folder), machine(using), data)
+        ended = Ended(
+            folder,
+            wanted,
+            states,
+            using.store(folder),
+            machine(using),
+            data,
+            command_line(),
+        )
         findings = gather(study, ended)
         return findings, write(findings, folder, name)

@@ -14,7 +14,9 @@ import pytest
 from lfp_snn.analysis.compare.figures import accuracy_over_time
 from lfp_snn.analysis.compare.findings import ComparisonFindings, LearnerResult, _differences
 from lfp_snn.analysis.compare.report import (
+    SEARCHED,
     difference_rows,
+    settings_rows,
     summary_rows,
     target_rows,
     write_comparison,
@@ -48,7 +50,19 @@ def learner(name: str, accuracies: dict[int, float], **more: Any) -> LearnerResu
         {"epoch": 2, "val_accuracy": 0.9, "epoch_s": 1.5},
     ]
     cells = [cell(name, seed, test) for seed, test in accuracies.items()]
-    fields: dict[str, Any] = {"values": {}, "tuned": None, "trials": 0, "failed": {}, **more}
+    fields: dict[str, Any] = {
+        "settings": {
+            "epochs": 12,
+            "optimizer": {"lr": 0.003},
+            "learner": {"loss": "ce_count_loss"},
+        },
+        "values": {},
+        "tuned": None,
+        "trials": 0,
+        "trial_epochs": 6,
+        "failed": {},
+        **more,
+    }
     return LearnerResult(name, measured=cells, histories=[history] * len(cells), **fields)
 
 
@@ -61,16 +75,18 @@ def results(*learners: LearnerResult) -> ComparisonFindings:
         [0, 1, 2, 3, 4],
         {"cores": 2},
         {"source": "made up"},
+        "lfp-snn compare made_up --seeds 5",
     )
 
 
 ALIKE = learner("lfp", {0: 0.90, 1: 0.93, 2: 0.91, 3: 0.94, 4: 0.92})
 OTHER = learner("surrogate", {0: 0.92, 1: 0.90, 2: 0.93, 3: 0.93, 4: 0.91})
+TUNED = dataclasses.replace(OTHER, trials=8, values={"optimizer.lr": 0.003})
 CHANCE = learner("step_gradient", {0: 0.1, 1: 0.11, 2: 0.09, 3: 0.1, 4: 0.1})
 
 
 def test_conclusions_say_what_is_shown_and_what_is_not() -> None:
-    said = list(results(ALIKE, OTHER, CHANCE).conclusions())
+    said = list(results(ALIKE, TUNED, CHANCE).conclusions())
     assert said[0].startswith("No difference in test accuracy between lfp and surrogate is shown")
     assert "does not make them equal" in said[0]
     assert said[1].startswith("lfp is ahead of step_gradient in test accuracy by 82.0 points")
@@ -78,7 +94,7 @@ def test_conclusions_say_what_is_shown_and_what_is_not() -> None:
     behind = results(
         learner("lfp", {0: 0.1, 1: 0.12, 2: 0.11}), learner("bptt", {0: 0.9, 1: 0.91, 2: 0.92})
     )
-    said = [next(behind.conclusions())]
+    said = list(behind.conclusions())[1:]
     assert said[0].startswith("bptt is ahead of lfp in test accuracy by 80")
     assert "95 % interval +7" in said[0] or "95 % interval +8" in said[0]
 
@@ -119,6 +135,17 @@ def test_tables() -> None:
     assert times["lfp"].startswith("mean 3.0 s; each seed: 3.0 s, 3.0 s")
 
 
+def test_settings_say_what_was_searched_and_what_was_set() -> None:
+    bare = learner("rstdp", {}, settings={"epochs": 1, "optimizer": {"lr": 0.01}})
+    rewarded = {"learner": {"reward": {"name": "softmax_rate"}, "loss": "unused"}}
+    named = learner("lfp", {}, settings=rewarded, trials=1, trial_epochs=1)
+    assert settings_rows(results(TUNED, bare, named)) == [
+        ["surrogate", "12", "0.003 *", "ce_count_loss", "8 of 6 epochs"],
+        ["rstdp", "1", "0.01", "\u2013", "none"],
+        ["lfp", "\u2013", "\u2013", "softmax_rate", "1 of 1 epoch"],
+    ]
+
+
 def test_what_was_not_reached_is_named() -> None:
     early = [[{"epoch": 1, "val_accuracy": 0.4, "epoch_s": 1.5}]] * 5
     late = dataclasses.replace(ALIKE, histories=early)
@@ -129,7 +156,7 @@ def test_limits_go_by_what_was_searched_and_how_often() -> None:
     def limits(*learners: LearnerResult) -> str:
         return " ".join(results(*learners).conclusions())
 
-    assert "Nothing was searched: every learner has the settings" in limits(ALIKE, OTHER)
+    assert limits(ALIKE, OTHER).startswith("Nothing was searched: every learner has the settings")
     searched = [dataclasses.replace(each, trials=8) for each in (ALIKE, OTHER)]
     assert "on validation data, not the same computing time" in limits(*searched)
     aside = "validation data, step_gradient with nothing to search aside, not the same computing"
@@ -149,11 +176,14 @@ def test_intervals_that_are_cut_off_are_told() -> None:
 @pytest.mark.usefixtures("every_kind_of_figure")
 def test_the_report_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     broken = learner("dfa", {}, failed={"seed 2": "killed by <SIGKILL>"})
-    tuned = learner("ottt", {0: 0.8, 1: 0.82}, tuned=0.85, trials=8, values={"optimizer.lr": 0.01})
+    found = {"optimizer.lr": 0.01}
+    tuned = learner("ottt", {0: 0.8, 1: 0.82}, tuned=0.85, trials=8, values=found)
+    tuned = dataclasses.replace(tuned, settings={"optimizer": {"lr": 0.01}})
     page = write_comparison(results(ALIKE, OTHER, CHANCE, broken, tuned), tmp_path, "a & b")
     html = page.read_text()
     assert "a &amp; b" in html and "killed by &lt;SIGKILL&gt;" in html
     assert "optimizer.lr" in html and "Holm" in html
+    assert "lfp-snn compare made_up --seeds 5" in html and "0.01 *" in html and SEARCHED in html
     assert html.count("<svg") == 4
     assert "http://" not in html.replace("http://www.w3.org", "") and "<script" not in html
     names = {path.name for path in (tmp_path / "figures").iterdir()}

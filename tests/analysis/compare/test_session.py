@@ -55,9 +55,11 @@ def test_everyone_starts_alike_and_is_measured(
         learner = results.learner(name)
         assert [cell["seed"] for cell in learner.measured] == [0, 1]
         assert learner.trials == 2 and set(learner.values) == {"optimizer.lr"}
+        assert learner.settings["optimizer"]["lr"] == learner.values["optimizer.lr"]
+        assert learner.settings["epochs"] == 2 and learner.trial_epochs == 1
         for cell in learner.measured:
             assert cell["synaptic_operations"] < cell["dense_operations"]
-            assert cell["step_s"] > 0 and cell["peak_bytes"] > 0 and cell["spikes"] > 0
+            assert cell["step_s"] > 0 and cell["peak_bytes"] >= 0 and cell["spikes"] > 0
             assert 0 <= cell["updates"]["zeros"] <= 1
     assert set(results.differences) == {"surrogate"}
 

@@ -44,6 +44,12 @@ def test_each_learner_gets_its_own_config(tmp_path: Path) -> None:
     assert lfp.model == bptt.model and lfp.data == bptt.data and lfp.calibrate == bptt.calibrate
 
 
+def test_a_sentence_quotes_no_more_than_the_beginning_of_a_long_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected learners of .*, but 'xxx.*\.\.\.") as told:
+        ComparisonStudy.load(write(tmp_path, learners={"x" * 10_000: {}}), [])
+    assert len(str(told.value)) < 2000
+
+
 def test_learners_can_be_picked(tmp_path: Path) -> None:
     study = ComparisonStudy.load(write(tmp_path), [], ["lfp"])
     assert [arm.name for arm in study.arms] == ["lfp"]

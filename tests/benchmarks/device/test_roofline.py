@@ -6,14 +6,10 @@ import pytest
 import torch
 
 from benchmarks.device.cases import CASES, DeviceCase
-from lfp_snn.backends import support
+from tests.marks import needs_triton
 
 CPU = torch.device("cpu")
 SMALL = {case.name: case.small() for case in CASES}
-needs_triton = pytest.mark.skipif(
-    support.unavailable("triton", CPU) is not None,
-    reason=f"Triton cannot be interpreted: {support.unavailable('triton', CPU)}",
-)
 
 
 def case(name: str) -> DeviceCase:

@@ -47,7 +47,7 @@ def test_a_finished_folder_is_collected_and_shown(
     assert main(["--docs", str(docs)]) == 0
     told = capsys.readouterr().out
     assert "  new: 2026-01-02, lfp-snn compare new\nno record yet:\n  pair: " in told
-    assert told.endswith("typed, no record:\n  results.md:3: Page\n")
+    assert told.endswith("typed, no record:\n  docs/results.md:3: Page\n")
 
 
 def test_what_lacks_is_run_once_and_goes_on(

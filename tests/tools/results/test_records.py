@@ -9,16 +9,23 @@ from pydantic import ValidationError
 
 from tests.conftest import REPOSITORY
 from tests.tools.results.made import arm, comparison
-from tools.results.page import rendered
+from tools.results.page import read_pages, rendered
 from tools.results.records import Records
 
 DOCS = REPOSITORY / "docs"
 
 
-def test_the_page_says_what_the_records_say() -> None:
-    """Nothing in its blocks is typed; ``python -m tools.results render`` writes them anew."""
-    page = (DOCS / "results.md").read_text(encoding="utf-8")
-    assert rendered(page, Records(DOCS / "records")) == page
+def test_the_pages_say_what_the_records_say() -> None:
+    """Nothing in their blocks is typed; ``python -m tools.results render`` writes them anew."""
+    pages = read_pages(DOCS)
+    assert {"README.md", "docs/results.md", "docs/results/comparisons.md"} <= pages.keys()
+    assert rendered(pages, Records(DOCS / "records")) == pages
+
+
+def test_every_record_is_on_a_page() -> None:
+    pages = "".join(read_pages(DOCS).values())
+    names = Records(DOCS / "records").kept
+    assert [name for name in names if f"records/{name}.json)" not in pages] == []
 
 
 def test_every_record_has_its_command_in_the_list() -> None:

@@ -1,0 +1,143 @@
+"""The table that says all comparisons at a glance: a row for each record."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lfp_snn.analysis.compare.study import ComparisonStudy
+from lfp_snn.analysis.study.statistics import paired
+from lfp_snn.cli.shipped import find_config
+from lfp_snn.data import DATASETS
+from lfp_snn.errors import ConfigError
+from tools.results.records import ArmRecord, ComparisonRecord, MachineRecord
+from tools.results.tables import TableError, interval, table
+
+__all__ = ["overview"]
+
+TITLES = (
+    "data",
+    "network",
+    "published LFP",
+    "default (`rescale`)",
+    "surrogate",
+    "default less surrogate, points",
+    "seeds",
+)
+#: The stabiliser of the published rule in most comparisons; another one is told.
+USUAL_EPS = 0.1
+#: The entry of a learner that was not compared.
+NONE = "\u2013"
+
+
+def overview(records: Mapping[str, ComparisonRecord]) -> Iterator[str]:
+    """Comparisons, a row each: test accuracy by published LFP, the default rule, and a surrogate.
+
+    Machines have a column where they differ, and are named below the table where they do not.
+
+    Data and network are read from the config that the command names; learners that are none of the
+    three are left out.
+    """
+    notes: list[str] = []
+    rows = []
+    for name, record in records.items():
+        arms = {kind: _arm(record, kind) for kind in ("epsilon", "rescale", "surrogate")}
+        data, network = _setting(name, record.command)
+        parts = " / ".join(str(record.parts[part]) for part in ("train", "val", "test"))
+        cells = [_cell(arm, notes) for arm in arms.values()]
+        seeds = "/".join(str(n) for n in sorted({len(a.seeds) for a in arms.values() if a}))
+        rows.append(
+            [
+                f"{data} ({parts})",
+                network,
+                *cells,
+                _difference(arms["rescale"], arms["surrogate"]),
+                f"{seeds} ([record](records/{name}.json))",
+            ]
+        )
+    machines = [_machine(record.machine) for record in records.values()]
+    if len(set(machines)) > 1:
+        yield table(
+            [*TITLES, "machine"], ([*row, m] for row, m in zip(rows, machines, strict=True))
+        )
+    else:
+        yield table(TITLES, rows)
+    where = f" Measured on one machine: {machines[0]}." if len(set(machines)) == 1 else ""
+    yield f"In brackets behind the data: samples to train, to validate, and to test.{where}"
+    for number, note in enumerate(notes, 1):
+        yield f"<sup>{number}</sup> {note}"
+
+
+def _arm(record: ComparisonRecord, kind: str) -> ArmRecord | None:
+    """The first learner of a kind: a rule of LFP, or ``surrogate``."""
+    for arm in record.learners.values():
+        rule = (arm.learner.get("rule") or {}).get("name", "rescale")
+        if kind == (rule if arm.learner["name"] == "lfp" else arm.learner["name"]):
+            return arm
+    return None
+
+
+def _cell(arm: ArmRecord | None, notes: list[str]) -> str:
+    if arm is None:
+        return NONE
+    marks = []
+    for note in _notes(arm.learner):
+        if note not in notes:
+            notes.append(note)
+        marks.append(f"<sup>{notes.index(note) + 1}</sup>")
+    return f"{interval(arm.test)} {' '.join(marks)}".rstrip()
+
+
+def _notes(learner: Mapping[str, Any]) -> Iterator[str]:
+    rule = learner.get("rule") or {}
+    if rule.get("name") == "epsilon" and rule.get("eps", 1e-6) != USUAL_EPS:
+        yield f"With epsilon {rule.get('eps', 1e-6):g}; elsewhere it is {USUAL_EPS:g}."
+    if learner.get("statistics") == "through":
+        yield "With credit through the statistics of norms (`learner.statistics`)."
+
+
+def _setting(name: str, command: str) -> tuple[str, str]:
+    """The data and the network of a comparison, in a few words."""
+    _, _, shipped, *words = shlex.split(command)
+    changes = [word for word in words if re.match(r"[a-z_.]+=", word)]
+    try:
+        arm = ComparisonStudy.load(find_config(shipped), changes).arms[0]
+    except ConfigError as error:
+        raise TableError(f"{name}: {command} cannot be read: {error}") from error
+    config = arm.config({}, 0)
+    data = DATASETS[config.data.name].source.partition(",")[0]
+    return data, _network({**config.model.model_dump(mode="json"), **arm.base["model"]})
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    if model["name"] == "layers":
+        neurons = sum(each == "lif" for each in model["layers"])
+        norm = ", batch norm" if "batchnorm" in model["layers"] else ""
+        return f"{neurons} spiking layers{norm}"
+    words = [str(model["name"])]
+    if "hidden" in model:
+        words[0] += f" {'-'.join(map(str, model['hidden']))}"
+    if model.get("width", 1) != 1:
+        words.append(f"width {model['width']:g}")
+    if model.get("norm", "none") != "none":
+        words.append(f"{model['norm']} norm")
+    return ", ".join(words)
+
+
+def _difference(ours: ArmRecord | None, theirs: ArmRecord | None) -> str:
+    if ours is None or theirs is None:
+        return NONE
+    one, other = (dict(zip(a.seeds, a.test, strict=True)) for a in (ours, theirs))
+    both = sorted(one.keys() & other.keys())
+    if len(both) < 2:
+        return NONE
+    found = paired([one[seed] for seed in both], [other[seed] for seed in both])
+    return f"{100 * found.difference:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+
+
+def _machine(machine: MachineRecord) -> str:
+    processor = re.sub(r"\((R|TM)\)|\bProcessor\b|\bCPU\b.*", "", machine.processor or "unknown")
+    threads = "1 thread" if machine.threads == 1 else f"{machine.threads} threads"
+    return f"{' '.join(processor.split())}, {machine.cores} cores, {threads}"
