@@ -7,13 +7,14 @@ from typing import Any
 
 import snntorch as snn
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.engine.options import Statistics
 from lfp_snn.rules import Epsilon, Gamma, Rescale, Rule
 from tests.crossed import crossed
-from tests.engine.compare import assert_near, feedback_of, leaky, signals, strong, trains
+from tests.engine.compare import assert_near, leaky, signals, strong, trains
+from tests.engine.test_norm_events import found
 from tests.engine.test_rescale import RESETS
 
 T, B, INPUTS, HIDDEN = 7, 3, 20, 70  # more than a block of 64, and none whole
@@ -39,17 +40,6 @@ def network(norm: str, *, bias: bool = True, **neurons: Any) -> Any:
         with torch.no_grad():
             net[1].weight[0] = -0.4
     return net
-
-
-def found(lfp: TemporalLFP, x: Any, **how: Any) -> dict[str, Tensor]:
-    """All that a pass there and back leaves."""
-    spikes = lfp.forward(x, **how)
-    relevance = lfp.backward(signals(spikes), input_relevance=True)
-    dense = relevance.dense() if isinstance(relevance, Spikes) else relevance
-    assert dense is not None
-    buffers = {name: each.double() for name, each in lfp.net.named_buffers() if "running" in name}
-    last = {"spikes": spikes.detach(), "membranes": lfp.membranes}
-    return feedback_of(lfp.net) | buffers | {"input": dense} | last
 
 
 def assert_equal(
