@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from lfp_snn.backends.events.conv import conv_backward, conv_forward
 from lfp_snn.backends.events.geometry import ConvShape
-from lfp_snn.backends.events.linear import linear_backward, linear_forward
+from lfp_snn.backends.events.linear import linear_forward
+from lfp_snn.backends.events.linear_backward import linear_backward
 from lfp_snn.backends.events.lists import Lists, dense_from_lists, lists_from_dense
 from lfp_snn.backends.events.neuron import Neuron
 from lfp_snn.backends.events.pool import pooling, windows

@@ -8,20 +8,29 @@ for validation, all of RULES. Then it and the default are compared with other me
 for testing: means over the models with 95 % bootstrap intervals over recordings, the means of the
 single models, and how far LFP is ahead on the same recordings. All of it twice: for explanations
 of the recording as it is, and for smoothed ones (``lfp-snn explain --smooth``).
+
+    python -m benchmarks faithfulness datasets/NMNIST --beside epsilon norm rescale
+        [--change learner.rule.name=epsilon learner.rule.eps=0.1]
+
+Compares the named rules alone, on the same models and recordings for testing: nothing is chosen.
+The first is the one that the others are compared with. ``--change`` trains the models otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
-from lfp_snn.analysis.explain.attribute import Explainer
+from lfp_snn.analysis.explain.attribute import Attribution, Explainer
 from lfp_snn.analysis.explain.faithfulness import (
     FLOAT,
     SHARES,
+    Curves,
     flip,
     gradient_times_input,
     interval,
@@ -33,7 +42,7 @@ from lfp_snn.analysis.style import save
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Batch
 from lfp_snn.learners import Learner
-from lfp_snn.rules import AlphaBeta, Composite, Epsilon, Gamma, Norm, Pass, Rule, ZPlus
+from lfp_snn.rules import AlphaBeta, Composite, Epsilon, Gamma, Norm, Pass, Rescale, Rule, ZPlus
 from lfp_snn.training import load_config
 from lfp_snn.training.assembly import assemble, load_splits, seeded
 
@@ -51,6 +60,8 @@ RULES: dict[str, Rule | Composite] = {
     "alpha 2, beta 1, eps 1": AlphaBeta(2.0, 1.0, eps=1.0),
     "z+, eps 1": ZPlus(eps=1.0),
 }
+#: What `--beside` takes: those and the rules of training, published and default.
+BESIDE: dict[str, Rule | Composite] = {"epsilon": Epsilon(), "rescale": Rescale(), **RULES}
 TARGETS: dict[str, OfSpikes] = {"class": OfClass(), "contrast": Contrast(), "share": OfShare()}
 OTHER_SEEDS = 100  # from here on models that nothing is reported of
 
@@ -58,13 +69,15 @@ OTHER_SEEDS = 100  # from here on models that nothing is reported of
 def explainer(learner: Learner, rule: str, smooth: int) -> Explainer:
     """An explainer that is smoothed over a number of partitions; not at all if 0."""
     if smooth:
-        return SmoothExplainer(learner, RULES[rule], smooth)
-    return Explainer(learner, RULES[rule])
+        return SmoothExplainer(learner, BESIDE[rule], smooth)
+    return Explainer(learner, BESIDE[rule])
 
 
-def _model(name: str, root: str, seed: int, part: str, samples: int) -> tuple[Learner, Batch]:
+def _model(
+    name: str, root: str, seed: int, part: str, samples: int, changes: Sequence[str] = ()
+) -> tuple[Learner, Batch]:
     """A trained model, and the recordings of a part."""
-    config = load_config(find_config(name), [f"data.root={root}", f"seed={seed}"])
+    config = load_config(find_config(name), [f"data.root={root}", f"seed={seed}", *changes])
     splits = load_splits(config)
     with seeded(config):
         trainer = assemble(config, splits)
@@ -89,10 +102,7 @@ def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict
         learner, batch = _model(name, root, seed, "val", samples)
         runner = Explainer(learner, RULES[DEFAULT])  # all rules have the same forward pass
         for target_name, target in TARGETS.items():
-            scores = {}
-            for rule_name in RULES:
-                attribution = explainer(learner, rule_name, smooth).attribute(batch, target)
-                scores[rule_name] = attribution.relevance
+            scores, attribution = _scores(learner, batch, target, list(RULES), smooth)
             weights = target.weights(attribution.outputs, batch)
             scores["gradient x input"] = gradient_times_input(learner.net, batch, weights)
             for rule_name, score in scores.items():
@@ -108,6 +118,35 @@ def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict
         chosen[target_name] = max(RULES, key=lambda rule_name: means[rule_name][0])
         print(f"  chosen: {chosen[target_name]}", flush=True)
     return chosen
+
+
+def _scores(
+    learner: Learner, batch: Batch, target: OfSpikes, rules: Sequence[str], smooth: int
+) -> tuple[dict[str, Tensor], Attribution]:
+    """The relevance of the entries under each rule, and the last attribution."""
+    found = {rule: explainer(learner, rule, smooth).attribute(batch, target) for rule in rules}
+    return {rule: each.relevance for rule, each in found.items()}, found[rules[-1]]
+
+
+def beside(name: str, models: list[tuple[Learner, Batch]], rules: list[str], smooth: int) -> None:
+    """Print the areas of each rule, and by how much it is ahead of the first."""
+    for target_name, target in TARGETS.items():
+        curves: dict[str, list[Curves]] = {rule: [] for rule in rules}
+        for learner, batch in models:
+            scores, attribution = _scores(learner, batch, target, rules, smooth)
+            runner = Explainer(learner, RULES[DEFAULT])  # all rules have the same forward pass
+            for rule, score in scores.items():
+                curves[rule].append(flip(runner, batch, score, attribution.chosen, SHARES[::2]))
+        print(f"{name}, {target_name}, {told(smooth)}: {len(models)} models, test")
+        for what in ("areas", "areas_of_accuracy"):
+            print(f" {what.replace('_', ' ')}")
+            found = {rule: [getattr(one, what) for one in each] for rule, each in curves.items()}
+            for rule in rules:
+                print(_line(rule, found[rule]))
+            for rule in rules[1:]:
+                pairs = zip(found[rule], found[rules[0]], strict=True)
+                print(_line(f"{rule} minus {rules[0]}", [one - first for one, first in pairs]))
+        print(end="", flush=True)
 
 
 def report(runs: list[Faithfulness]) -> None:
@@ -142,12 +181,23 @@ def main() -> None:
     parser.add_argument(
         "--figure", type=Path, help="a PNG of the curves of the last config and smoothing"
     )
+    parser.add_argument("--beside", nargs="+", metavar="RULE", choices=list(BESIDE))
+    parser.add_argument("--change", nargs="*", default=[], help="KEY=VALUE of the configs")
     given = parser.parse_args()
+    if given.beside:
+        for name in given.configs:
+            models = [
+                _model(name, given.root, seed, "test", given.samples, given.change)
+                for seed in range(given.seeds)
+            ]
+            for smooth in given.smooth:
+                beside(name, models, given.beside, smooth)
+        return
     for name, smooth in product(given.configs, given.smooth):
         chosen = choose(name, given.root, 2, given.samples, smooth)
         found: dict[tuple[str, str], list[Faithfulness]] = {}
         for seed in range(given.seeds):
-            learner, batch = _model(name, given.root, seed, "test", given.samples)
+            learner, batch = _model(name, given.root, seed, "test", given.samples, given.change)
             for target_name, target in TARGETS.items():
                 for rule in dict.fromkeys([DEFAULT, chosen[target_name]]):
                     measured = measure(explainer(learner, rule, smooth), batch, target)

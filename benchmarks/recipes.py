@@ -3,10 +3,10 @@
     python -m benchmarks recipes --root datasets/NMNIST --seeds 3
 
 Label smoothing, TET, a moving average of the weights, augmentation, and copies that vote, each
-against the same training without it, on few DVS-digits (simulated), on N-MNIST with a small
-convolutional network, and on N-MNIST at half its resolution with a spiking VGG of nine layers. The
-weights of the last epoch are read on the validation part, by which nothing is chosen; nothing is
-searched, and nothing is looked up on the test part.
+against the same training without it, on few DVS-digits (simulated), on N-MNIST with an mlp and a
+small convolutional network, and on N-MNIST at half its resolution with a spiking VGG of nine
+layers. The weights of the last epoch are read on the validation part, by which nothing is chosen;
+nothing is searched, and nothing is looked up on the test part.
 """
 
 import argparse
@@ -28,6 +28,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 #: Config and overrides of each task; the parts that validate are larger than the configs have them.
 TASKS: dict[str, tuple[str, list[str]]] = {
     "digits": ("digits", ["data.train=200", "data.validation=0.285714", "epochs=12"]),
+    "mlp": ("nmnist_mlp", ["data.validation=0.375", "epochs=6"]),
     "csnn": ("nmnist_csnn", ["data.validation=0.375", "epochs=6"]),
     "vgg": ("compare_nmnist_vgg", ["data.validation=0.375", "epochs=4"]),
 }
@@ -70,25 +71,36 @@ def main() -> None:
     print("| task | learner | recipe | validation, % | each | training, s |")
     print("| --- | --- | --- | --- | --- | --- |", flush=True)
     for task in args.tasks:
-        name, overrides = TASKS[task]
-        plan = read_mapping(CONFIGS / f"{name}.yaml")
-        plan.pop("compare", None)
-        if plan["data"]["name"] == "nmnist":
-            overrides = [*overrides, f"data.root={args.root}"]
         for learner in args.learners:
-            given = [*overrides, *LEARNERS[learner], "device=cpu"]
+            plan = planned(task, learner, args.root)
             for recipe in args.recipes:
-                changes = [*given, *RECIPES[recipe][learner]]
+                changes = RECIPES[recipe][learner]
                 votes = args.votes if recipe in VOTED else 1
-                runs = [_run(plan, changes, seed, votes) for seed in range(args.seeds)]
+                runs = [trained(plan, changes, seed, votes) for seed in range(args.seeds)]
                 alone, voted, seconds = (list(column) for column in zip(*runs, strict=True))
                 _tell(f"| {task} | {learner} | {recipe}", alone, seconds)
                 if votes > 1:
                     _tell(f"| {task} | {learner} | {recipe}, {args.votes} votes", voted, seconds)
 
 
-def _run(
-    plan: dict[str, Any], changes: Sequence[str], seed: int, votes: int
+def planned(task: str, learner: str, root: Path) -> dict[str, Any]:
+    """The config of a task's training by a learner, as a mapping.
+
+    Args:
+        task: the name in :data:`TASKS`.
+        learner: the name in :data:`LEARNERS`.
+        root: the folder of N-MNIST.
+    """
+    name, overrides = TASKS[task]
+    plan = read_mapping(CONFIGS / f"{name}.yaml")
+    plan.pop("compare", None)
+    if plan["data"]["name"] == "nmnist":
+        overrides = [*overrides, f"data.root={root}"]
+    return apply_overrides(plan, [*overrides, *LEARNERS[learner], "device=cpu"])
+
+
+def trained(
+    plan: dict[str, Any], changes: Sequence[str], seed: int, votes: int = 1
 ) -> tuple[float, float, float]:
     """Accuracies in percent of the last epoch, alone and by copies that vote; training seconds."""
     config = make_config(Config, apply_overrides(plan, [*changes, f"seed={seed}"]))
@@ -98,7 +110,7 @@ def _run(
     # Nothing validates, so that the last epoch is read, and what would validate is what tests.
     parts = replace(splits, val=splits.val.subset([]), test=splits.val)
     names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
-    result = fit(net, parts, **config.model_dump(mode="json", include=names))
+    result = fit(net, parts, progress=False, **config.model_dump(mode="json", include=names))
     voted = result.test_accuracy
     if votes > 1:
         changeable = load_splits(make_config(Config, apply_overrides(plan, [*changes, CHANGES])))

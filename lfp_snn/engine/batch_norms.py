@@ -117,7 +117,7 @@ class BatchNorm(Normalisation):
         sets = len(self._norms(run))
         places = x.numel() // (sets * x.shape[2])
         if shown is None or run.lengths is None:
-            variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+            mean, variance = _spread(x, axes)
             repeats = run.steps // len(x) if sets == 1 else 1
             count = x.new_full((sets, 1), places * repeats)
         else:
@@ -276,3 +276,13 @@ class BatchNormTT(BatchNorm):
     @override
     def describe(self) -> str:
         return f"{type(self.norms[0]).__name__} per step"
+
+
+def _spread(x: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
+    """Mean and variance over some axes, which stay with size 1."""
+    if x.device.type != "cpu":
+        variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+        return mean, variance
+    # On the CPU torch's function takes one value after the other: some four times as long.
+    mean = x.mean(axes, keepdim=True)
+    return mean, (x - mean).square_().mean(axes, keepdim=True)

@@ -91,8 +91,8 @@ class Normalisation(Stage):
     def normalised(self, run: Tape, x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
         """The values ``y`` of a pass with these statistics."""
         gamma, beta = (self.wide(run, name, x) for name in ("weight", "bias"))
-        y = (x - mean) * (inverse if gamma is None else inverse * gamma)
-        return y if beta is None else y + beta
+        y = (x - mean).mul_(inverse if gamma is None else inverse * gamma)
+        return y if beta is None else y.add_(beta)
 
     @override
     def backward(
@@ -103,7 +103,7 @@ class Normalisation(Stage):
         gamma = self.wide(run, "weight", x)
         learns = feedback.wanted(*self.parameters().values())
         through = wanted[0] is not None and self.through and count is not None
-        hat = (x - mean) * inverse if learns or through else None
+        hat = (x - mean).mul_(inverse) if learns or through else None
         if learns and hat is not None:
             self.learn(run, feedback, credit, hat)
         if wanted[0] is None:
@@ -112,9 +112,9 @@ class Normalisation(Stage):
             return (credit * (inverse if gamma is None else inverse * gamma),)
         n = credit if gamma is None else credit * gamma
         mean_n, mean_product = self.means(run, n, n * hat, count)
-        common = mean_n + hat * mean_product
+        common = hat.mul_(mean_product).add_(mean_n)
         shown = self.shown(run, x)
-        return ((n - (common if shown is None else common * shown)) * inverse,)
+        return (n.sub(common if shown is None else common.mul_(shown)).mul_(inverse),)
 
     def shown(self, run: Tape, x: Tensor) -> Tensor | None:
         """How often each frame counts in the means, ``[T, B, 1, ...]``; None if all do once."""

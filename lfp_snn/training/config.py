@@ -68,7 +68,7 @@ class Settings(Section):
         transfer: the weights to start from, and what of them learns on, such as ``{source:
             runs/RUN, fresh: ["3.*"], freeze: ["1.*"]}``; ``None``: start anew.
         learner: the learning rule, by name, and its options; ``lfp-snn ls learners`` lists them.
-        optimizer: the torch optimizer, by name, and its options: adam, adamw or sgd.
+        optimizer: the torch optimizer, by name, and its options: adam, adamw, lion, muon or sgd.
         schedule: how the learning rate goes, by name, and its options: one_cycle, constant,
             cosine or step.
         epochs: the largest number of passes over the training set.

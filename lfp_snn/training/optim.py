@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import (
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import Choice
+from lfp_snn.training.optimizers import LionOptimizer, MuonOptimizer
 
 __all__ = [
     "OPTIMIZERS",
@@ -33,6 +34,8 @@ __all__ = [
     "ConstantSchedule",
     "CosineSchedule",
     "Every",
+    "Lion",
+    "Muon",
     "OneCycleSchedule",
     "OptimizerOptions",
     "OwnOptimizer",
@@ -111,6 +114,54 @@ class AdamW(_Adaptive):
 
     name: Literal["adamw"] = "adamw"
     kind = torch.optim.AdamW
+
+
+class Lion(OptimizerOptions):
+    """The optimizer Lion, which moves every weight by the same amount.
+
+    Attributes:
+        lr: the learning rate, > 0; its peak if the schedule has one. A tenth of Adam's by default.
+        betas: the decay of the average that gives the sign of a step, and of the one that is kept,
+            each in [0, 1).
+    """
+
+    name: Literal["lion"] = "lion"
+    lr: float = Field(default=3e-4, gt=0)
+    betas: list[Share] = Field(default=[0.9, 0.99], min_length=2, max_length=2)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Build :class:`~lfp_snn.training.optimizers.LionOptimizer`."""
+        first, second = self.betas
+        return LionOptimizer(
+            parameters, lr=self.lr, betas=(first, second), weight_decay=self.weight_decay
+        )
+
+
+class Muon(OptimizerOptions):
+    """The optimizer Muon for matrices and kernels, and AdamW for all other parameters.
+
+    Attributes:
+        momentum: the decay of the average of gradients of a matrix, in [0, 1).
+        betas: the decay of AdamW's mean of the gradient and of its square, each in [0, 1).
+        eps: the number added to the root of AdamW's mean square, > 0.
+    """
+
+    name: Literal["muon"] = "muon"
+    momentum: Share = 0.95
+    betas: list[Share] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    eps: float = Field(default=1e-8, gt=0)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Build :class:`~lfp_snn.training.optimizers.MuonOptimizer`."""
+        first, second = self.betas
+        return MuonOptimizer(
+            parameters,
+            lr=self.lr,
+            momentum=self.momentum,
+            betas=(first, second),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
 
 
 class SGD(OptimizerOptions):
@@ -266,7 +317,13 @@ class OwnSchedule(ScheduleOptions):
 
 
 #: Optimizers and schedules by the name that a config uses.
-OPTIMIZERS: dict[str, type[OptimizerOptions]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
+OPTIMIZERS: dict[str, type[OptimizerOptions]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "lion": Lion,
+    "muon": Muon,
+    "sgd": SGD,
+}
 SCHEDULES: dict[str, type[ScheduleOptions]] = {
     "constant": ConstantSchedule,
     "one_cycle": OneCycleSchedule,

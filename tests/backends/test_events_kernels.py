@@ -9,7 +9,8 @@ import pytest
 
 from lfp_snn.backends.events.conv import conv_backward, conv_forward
 from lfp_snn.backends.events.geometry import ConvShape, geometry
-from lfp_snn.backends.events.linear import linear_backward, linear_forward
+from lfp_snn.backends.events.linear import linear_forward
+from lfp_snn.backends.events.linear_backward import linear_backward
 from lfp_snn.backends.events.lists import (
     Lists,
     dense_from_lists,

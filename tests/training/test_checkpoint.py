@@ -65,10 +65,12 @@ def walk(learner: Learner, snapshot: Snapshot, steps: int) -> None:
     [
         {"name": "adam", "lr": 0.01, "weight_decay": 0.1},
         {"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
+        {"name": "lion", "lr": 0.01, "weight_decay": 0.1},
+        {"name": "muon", "lr": 0.01, "weight_decay": 0.1},
         {"name": "sgd", "lr": 0.1},
         {"name": "sgd", "lr": 0.1, "momentum": 0.9},
     ],
-    ids=["adam", "adamw", "sgd", "momentum"],
+    ids=["adam", "adamw", "lion", "muon", "sgd", "momentum"],
 )
 def test_training_goes_on_as_if_never_stopped(
     tmp_path: Path, optimizer: dict[str, Any], schedule: str

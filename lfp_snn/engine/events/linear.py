@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.backends.events import linear, scan
+from lfp_snn.backends.events import scan
+from lfp_snn.backends.events.linear import linear_forward
+from lfp_snn.backends.events.linear_backward import linear_backward
 from lfp_snn.backends.events.lists import Lists
 from lfp_snn.backends.events.rescale import Counted
+from lfp_snn.backends.events.scan import SynapseFeedback
 from lfp_snn.engine import synapses
 from lfp_snn.engine.events.layer import EventLayer, array, entries_asked, optional
 from lfp_snn.engine.events.stage import Arrived, as_lists, membranes_of
@@ -36,7 +39,7 @@ class EventLinear(EventLayer):
         frame = torch.Size((x.batch, module.out_features))
         neuron = self.constants(frame, run.dtype)
         bias = optional(module.bias)
-        trace = linear.linear_forward(
+        trace = linear_forward(
             as_lists(x),
             run.steps,
             array(module.weight),
@@ -58,9 +61,8 @@ class EventLinear(EventLayer):
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
-        scaled = feedback.update.scales
         of_weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)
-        found = linear.linear_backward(
+        found = linear_backward(
             trace,
             neuron,
             optional(module.bias),
@@ -70,10 +72,17 @@ class EventLinear(EventLayer):
             feedback=of_weight.numpy(),
             carried=self.carried(run, (x.batch, module.out_features)),
             shares=self.shares(rules, x),
-            scaled=scaled,
+            scaled=feedback.update.scales,
             **arrived._asdict(),
         )
-        feedback.add(module.weight, of_weight, scaled=scaled)
+        return self.learn(feedback, found, x, was_tensor)
+
+    def learn(
+        self, feedback: Feedback, found: SynapseFeedback, x: Spikes, was_tensor: bool
+    ) -> Tensor | None:
+        """Learn from the sums that a kernel found; gives the credit of the input."""
+        module, scaled = self.synapse.module, feedback.update.scales
+        feedback.add(module.weight, torch.from_numpy(found.weight), scaled=scaled)
         if found.bias is not None:
             feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)

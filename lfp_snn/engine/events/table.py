@@ -7,7 +7,8 @@ from functools import partial
 from lfp_snn.backends.events.formulas import SHARINGS, SPLITS
 from lfp_snn.engine.events.convolution import EventConvolution
 from lfp_snn.engine.events.linear import EventLinear
-from lfp_snn.engine.events.normed import EventNormedConvolution
+from lfp_snn.engine.events.normed_convolution import EventNormedConvolution
+from lfp_snn.engine.events.normed_linear import EventNormedLinear
 from lfp_snn.engine.events.pool import EventPool
 from lfp_snn.engine.events.stage import EventNeurons
 from lfp_snn.engine.kernels import Kernel, Table
@@ -38,6 +39,11 @@ _normed = partial(
 #: are those whose spikes are graded, and pools whose windows are dilated.
 TABLE: Table = (
     _layer("linear", ("Linear", "Leaky"), EventLinear.of),
+    *(
+        _layer("linear, norm", ("Linear", f"{norm}{through}", "Leaky"), EventNormedLinear.of)
+        for norm in ("BatchNorm", "BatchNormTT", "LayerNorm", "GroupNorm")
+        for through in ("", ", through")
+    ),
     _convolution("convolution, pool", ("Convolution", "Leaky", "MaxPool")),
     _convolution("convolution, pool", ("Convolution", "Leaky", "AvgPool")),
     _convolution("convolution", ("Convolution", "Leaky")),
