@@ -102,6 +102,11 @@ def test_dense_and_constant_inputs_take_the_way_around() -> None:
     assert_equal(net, Rescale(), 0.7 * x[0], steps=T, lengths=LENGTHS)
 
 
+def test_a_norm_of_each_step_takes_a_constant_input() -> None:
+    x = 0.7 * trains(1, B, INPUTS)[0]
+    assert_equal(network("batch per step"), Rescale(), x, steps=T, lengths=LENGTHS)
+
+
 def test_frozen_parameters_learn_nothing() -> None:
     net = network("batch")
     for name in ("0.weight", "1.bias", "4.weight"):
