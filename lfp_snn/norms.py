@@ -5,7 +5,7 @@ The forward of a network is one step; a list of normalisations, one for each, is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
 
-__all__ = ["PerStep", "Statistics", "statistics_of", "with_statistics"]
+__all__ = ["PerStep", "Statistics", "running_statistics", "statistics_of", "with_statistics"]
 
 #: Credit at a normalisation: its statistics held fixed, or through them as well.
 Statistics = Literal["fixed", "through"]
@@ -37,6 +37,13 @@ def statistics_of(norm: nn.Module | None) -> Statistics | None:
     """The statistics that :func:`with_statistics` set for a normalisation, or None."""
     told: Statistics | None = getattr(norm, "statistics", None)
     return told
+
+
+def running_statistics(net: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The running statistics that normalisations of a network keep, each with its name."""
+    for name, module in net.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            yield from module.named_buffers(name, recurse=False)
 
 
 class PerStep(nn.Module):

@@ -158,9 +158,25 @@ def choose(
         if name not in sections:
             context = {"what": what, "given": name, "known": tuple(sections)}
             raise PydanticCustomError("unknown_choice", "unknown name", context)
+        _refuse_keys_of_others(what, name, given, sections)
         return sections[name].model_validate({**given, "name": name})
 
     return PlainValidator(read)
+
+
+def _refuse_keys_of_others(
+    what: str, name: str, given: Mapping[str, Any], sections: Mapping[str, type[Choice]]
+) -> None:
+    """Refuse keys that a choice has not, and say which choices have them."""
+    known = tuple(sections[name].model_fields)
+    unknown = [str(key) for key in given if key not in known]
+    have = {
+        key: [other for other, section in sections.items() if key in section.model_fields]
+        for key in unknown
+    }
+    if any(have.values()):
+        context = {"unknown": unknown, "known": known, "what": what, "of": name, "have": have}
+        raise PydanticCustomError("unknown_key", "unknown keys", context)
 
 
 def _mapping(choice: Choice) -> dict[str, Any]:

@@ -65,11 +65,14 @@ def option(name: str, value: Any = _UNSET) -> str:
 def as_argument(key: str, value: Any) -> str:
     """The argument of a call that gives the setting ``key`` a value.
 
-    What no config could hold, an object, stands there as the choice of one by its name.
+    What no config could hold, an object, stands there as the choice of one by its name; a list of
+    such things is not written out.
     """
     argument, *inner = _argument(key)
     plain = value is None or isinstance(value, bool | int | float | str | list | dict)
     text = repr(value) if plain else "{'name': ...}"
+    if isinstance(value, list) and not all(isinstance(each, int | float | str) for each in value):
+        text = "[...]"
     for part in reversed(inner):
         text = f"{{{part!r}: {text}}}"
     return f"{argument}={text}"

@@ -16,9 +16,11 @@ from torch import nn
 from lfp_snn.analysis.energy import Energy, SynapseCount, estimate
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of
 from lfp_snn.data import SampleSet
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.errors import NetworkError, require
+from lfp_snn.learners.unrolled import refuse_other_steps
 
 __all__ = ["Metrics", "measure"]
 
@@ -77,14 +79,15 @@ def measure(
         done: a function that is called for every sample, to show the progress.
 
     Raises:
-        NetworkError: the package ``neurobench`` is not installed, one of its metrics failed, or
-            the outputs never spike.
+        NetworkError: the package ``neurobench`` is not installed, one of its metrics failed, the
+            outputs never spike, or the network cannot be called at every step.
         DataError: the recordings have different lengths.
     """
     require("neurobench", "metrics")
     from lfp_snn.analysis.neurobench import run_harness
 
     layers = layers_of(net, samples.feature_shape)
+    refuse_other_steps(TemporalLFP(net), "NeuroBench")
     output = layers[-1].stage
     if output.module is not None and not can_spike(output.module):
         raise NetworkError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 import typer
@@ -13,7 +14,7 @@ from lfp_snn.analysis.bench import WARMUP, Cost, measure
 from lfp_snn.analysis.machine import machine
 from lfp_snn.cli.configs import experiment
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.console import percent, time_bar, two_columns
+from lfp_snn.console import percent, progress_console, time_bar, two_columns
 from lfp_snn.training import assemble, seeded
 from lfp_snn.training.assembly import load_splits
 
@@ -26,7 +27,7 @@ def bench(config: str, overrides: Sequence[str] | None, steps: int, as_json: boo
     """Measure the training step of a config; see :func:`lfp_snn.cli.declared.bench`."""
     settings = experiment(find_config(config), overrides or ())
     splits, here = load_splits(settings), machine()
-    with seeded(settings), time_bar(Console(stderr=True)) as bar:
+    with seeded(settings), time_bar(progress_console(sys.stderr)) as bar:
         trainer = assemble(settings, splits)
         task = bar.add_task("measuring", total=WARMUP + 2 * steps)
         cost = measure(trainer, steps, lambda: bar.advance(task))

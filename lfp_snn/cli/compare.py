@@ -17,7 +17,7 @@ from lfp_snn.analysis.compare.report import (
 )
 from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.cli.study import carry_out_watched, refuse_failures, table, tell
+from lfp_snn.cli.study import carry_out_watched, print_table, refuse_failures, tell
 from lfp_snn.console import percent
 
 __all__ = ["compare"]
@@ -52,8 +52,8 @@ def compare(
     )
     titles = ["learner", *(column.title for column in COLUMNS[:SHOWN])]
     rows = ([name, *cells[:SHOWN]] for name, cells in summary_rows(findings))
-    console.print(table(titles, rows))
-    console.print(table(SETTINGS_TITLES, settings_rows(findings)))
+    print_table(console, titles, list(rows))
+    print_table(console, SETTINGS_TITLES, settings_rows(findings))
     if findings.searched:
         console.print(SEARCHED, highlight=False)
     for learner, line in target_rows(findings):

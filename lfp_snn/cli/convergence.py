@@ -13,7 +13,7 @@ from lfp_snn.analysis.convergence.report import (
 )
 from lfp_snn.analysis.convergence.study import ConvergenceStudy
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.cli.study import carry_out_watched, refuse_failures, table, tell
+from lfp_snn.cli.study import carry_out_watched, print_table, refuse_failures, tell
 
 __all__ = ["convergence"]
 
@@ -39,6 +39,6 @@ def convergence(
         jobs=jobs,
         threads=threads,
     )
-    console.print(table(SUMMARY_TITLES, summary_rows(findings)))
+    print_table(console, SUMMARY_TITLES, summary_rows(findings))
     tell(console, findings, report)
     refuse_failures(findings)

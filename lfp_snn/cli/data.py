@@ -35,7 +35,7 @@ from lfp_snn.data.formats import (
     write_recording,
 )
 from lfp_snn.data.formats.base import put
-from lfp_snn.data.notices import Measured, measure, notices, notices_of_folder
+from lfp_snn.data.notices import RecordingFigures, figures_of, notices, notices_of_folder
 from lfp_snn.data.published import DESCRIPTIONS
 from lfp_snn.data.published.fetch import fetch
 from lfp_snn.data.simulated import simulate_file
@@ -185,13 +185,13 @@ def check(folder: Path, column_order: str | None, time_unit: str | None) -> None
     formats: Counter[str] = Counter()
     bad: list[str] = []
     odd = [f"{path} has no recordings" for path in _without(files, folder)]
-    measured: list[Measured] = []
+    measured: list[RecordingFigures] = []
     for file in track(files, "reading", console=console, transient=True):
         try:
             events = read_mixed(file, layout)
             formats[detect(file).title] += 1
             odd += [f"{file}: {notice}" for notice in notices(events)]
-            measured.append(measure(str(file.relative_to(folder)), events))
+            measured.append(figures_of(str(file.relative_to(folder)), events))
         except DataError as error:
             bad.append(str(error))
     for title, count in formats.items():

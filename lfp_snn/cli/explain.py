@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from lfp_snn.analysis.explain.target import (
 from lfp_snn.analysis.style import save
 from lfp_snn.cli.arguments import Asked, DataPart
 from lfp_snn.cli.own import opened
-from lfp_snn.console import folder_for, shown, time_bar, two_columns
+from lfp_snn.console import folder_for, progress_console, shown, time_bar, two_columns
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.lfp import LFPOptions
@@ -184,7 +185,7 @@ def _write(found: Explanation, folder: Path, name: str) -> None:
 
 
 def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> None:
-    with time_bar(Console()) as bar:
+    with time_bar(progress_console(sys.stdout)) as bar:
         every = explanation.explain(explainer, part, range(len(part)), OfClass())
         found = list(bar.track(every, len(part), description="explaining"))
         wrong = [n for n, each in enumerate(found) if 0 <= each.label != each.prediction]
@@ -205,7 +206,7 @@ def _faithfulness(
     explainer: Explainer, part: SampleSet, target: OfSpikes, folder: Path, split: str
 ) -> None:
     batch = part.batch(range(len(part))).to(explainer.engine.device)
-    with time_bar(Console()) as bar:
+    with time_bar(progress_console(sys.stdout)) as bar:
         task = bar.add_task("removing events", total=1)
         found = measure(
             explainer, batch, target, done=lambda share: bar.update(task, completed=share)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lfp_snn.analysis.metrics import Metrics, measure
 from lfp_snn.cli.own import opened
-from lfp_snn.console import percent, time_bar, two_columns
+from lfp_snn.console import percent, progress_console, time_bar, two_columns
 from lfp_snn.errors import ConfigError
 
 __all__ = ["metrics"]
@@ -34,7 +34,7 @@ def metrics(
             raise ConfigError(f"--samples is {samples}, but the test set has {len(test)}.")
         test = test.subset(range(samples))
     # A file of its own: while NeuroBench runs, what it prints is kept from the terminal.
-    with time_bar(Console(file=sys.stderr)) as bar:
+    with time_bar(progress_console(sys.stderr)) as bar:
         task = bar.add_task("measuring", total=len(test))
         found: Metrics = measure(trained.learner.net, test, lambda: bar.advance(task))
     if as_json:

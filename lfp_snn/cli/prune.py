@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,14 @@ from rich.console import Console
 
 from lfp_snn.analysis.exchange.weights import weights_bytes
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.curve import SHARES, PruningOptions, prune_run, rankings, refuse_unlike
+from lfp_snn.analysis.prune.curve import (
+    SHARES,
+    PruningOptions,
+    prune_run,
+    rankings,
+    refuse_unlike,
+    run_names,
+)
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
 from lfp_snn.analysis.prune.report import (
@@ -20,7 +28,7 @@ from lfp_snn.analysis.prune.report import (
     write_pruning,
 )
 from lfp_snn.cli.own import opened
-from lfp_snn.cli.study import table, tell
+from lfp_snn.cli.study import print_table, tell
 from lfp_snn.console import folder_for, shown, time_bar
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError
@@ -31,7 +39,7 @@ from lfp_snn.training.files import write_atomic
 
 __all__ = ["prune"]
 
-SHOWN = 7  # shares beside each other, which fit 80 characters
+SHOWN = 7  # characters of a share in a table, beside which stand the learner and the criterion
 
 
 def prune(
@@ -60,7 +68,9 @@ def prune(
     if not paths:
         raise ConfigError("No RUN is named: name one or more run directories.")
     trained = {path: opened(path, changes, net, data) for path in paths}
-    refuse_unlike({path: each.config for path, each in trained.items()})
+    configs = {path: each.config for path, each in trained.items()}
+    refuse_unlike(configs)
+    names = run_names(configs)
     parent = outputs_of_run(paths[0]) if len(paths) == 1 else Path("runs")
     folder = folder_for(out or parent / "prune")
     splits = trained[paths[0]].classified()
@@ -71,17 +81,20 @@ def prune(
         task = bar.add_task("pruning", total=orders * len(paths))
         for path, each in trained.items():
             bar.update(task, description=f"pruning {shown(path)}")
-            found.append(prune_run(path, each, splits, options, lambda: bar.advance(task)))
+            found.append(
+                prune_run(path, each, splits, options, lambda: bar.advance(task), names[path])
+            )
             if save is not None:
-                _save(each, splits.train, options, save, folder)
+                _save(each, names[path], splits.train, options, save, folder)
     findings = PruningFindings(found, options, len(splits.test))
     name = trained[paths[0]].name
     report = write_pruning(findings, folder, name, splits.info.get("source", ""))
-    console.print(table(SUMMARY_TITLES, summary_rows(findings)))
+    print_table(console, SUMMARY_TITLES, summary_rows(findings))
     console.print(SUMMARY_NOTE, highlight=False)
     console.print("\ntest accuracy, %, by the share pruned", highlight=False)
-    for titles, rows in curve_tables(findings, SHOWN):
-        console.print(table(titles, rows))
+    beside = sum(max(map(len, each)) + 2 for each in (names.values(), options.criteria))
+    for titles, rows in curve_tables(findings, max(1, (console.width - beside) // SHOWN)):
+        print_table(console, titles, rows)
     tell(console, findings, report)
 
 
@@ -116,7 +129,12 @@ def _numbers(given: str) -> tuple[float, ...]:
 
 
 def _save(
-    trained: TrainedRun, train: SampleSet, options: PruningOptions, share: float, folder: Path
+    trained: TrainedRun,
+    learner: str,
+    train: SampleSet,
+    options: PruningOptions,
+    share: float,
+    folder: Path,
 ) -> None:
     """Write the network as each criterion would prune it, but for random ones."""
     config, net = trained.config, trained.learner.net
@@ -126,5 +144,5 @@ def _save(
         (ranking,) = rankings(trained, train, criterion, options)
         with ranking.pruned(net, share):
             content = weights_bytes(net, trained.model, train.feature_shape, trained.classes)
-        stem = f"{config.learner.name}-seed-{config.seed}-{criterion}-{share:g}"
+        stem = f"{re.sub(r'[^a-z0-9_.]+', '-', learner)}-seed-{config.seed}-{criterion}-{share:g}"
         write_atomic(folder / f"{stem}.safetensors", content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -16,10 +17,10 @@ from lfp_snn.analysis.study.findings import Findings
 from lfp_snn.analysis.study.resources import resources
 from lfp_snn.analysis.study.session import Ended, SomeFindings, SomeStudy, carry_out
 from lfp_snn.analysis.study.state import State
-from lfp_snn.console import percent, shown
+from lfp_snn.console import percent, progress_console, shown, two_columns
 from lfp_snn.errors import Interrupted, RunError
 
-__all__ = ["Screen", "carry_out_watched", "refuse_failures", "table", "tell"]
+__all__ = ["Screen", "carry_out_watched", "print_table", "refuse_failures", "table", "tell"]
 
 
 def carry_out_watched(
@@ -53,7 +54,7 @@ def carry_out_watched(
     Raises:
         LfpSnnError: :func:`~lfp_snn.analysis.study.session.carry_out` fails.
     """
-    console, name = Console(), study.name or config.stem
+    console, name = progress_console(sys.stdout), study.name or config.stem
     folder = out or Path("runs") / name
     console.print(f"folder: {shown(folder)}", highlight=False, soft_wrap=True)
     using = resources(jobs, threads, storage)
@@ -77,6 +78,18 @@ def table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; where the console is too narrow, each row by itself, a line for each cell."""
+    rows = list(rows)
+    made = table(titles, rows)
+    if console.measure(made, options=console.options.update(width=1000)).maximum <= console.width:
+        console.print(made)
+        return
+    for row in rows:
+        console.print(two_columns(zip(titles, row, strict=True)))
+        console.print()
 
 
 def tell(console: Console, findings: Findings, report: Path) -> None:

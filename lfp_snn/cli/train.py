@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from rich.markup import escape
 from lfp_snn.analysis.report import write_report
 from lfp_snn.cli.configs import experiment
 from lfp_snn.cli.shipped import find_config
-from lfp_snn.console import shown, two_columns
+from lfp_snn.console import progress_console, shown, two_columns
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training import Config, Observer, Result
 from lfp_snn.training import train as run_training
@@ -45,7 +46,7 @@ def train(
         raise RunError("--resume needs --out RUN, the run to go on with.")
     run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"
     world = join(settings.device)
-    console = Console(quiet=not world.first)
+    console = progress_console(sys.stdout, quiet=not world.first)
     if watch and port is None:
         port = WATCH_PORT
     with _watched(run, port if world.first else None, console) as observers:

@@ -23,7 +23,7 @@ from lfp_snn.data.entries import PARTS, Entry, part_named
 from lfp_snn.data.events import sensor_text
 from lfp_snn.data.formats import AS_IT_IS, Layout, read_mixed
 from lfp_snn.data.formats.base import LARGEST
-from lfp_snn.data.notices import Measured, measure, notices, notices_of_folder
+from lfp_snn.data.notices import RecordingFigures, figures_of, notices, notices_of_folder
 from lfp_snn.data.parts import shared_groups
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.unpacking import reading
@@ -97,7 +97,7 @@ def look(
         DataError: no file can be read, or they have fewer than two classes and no targets.
     """
     good, counts, odd = [], [], list[str]()
-    measured: list[Measured] = []
+    measured: list[RecordingFigures] = []
     bad: dict[str, str] = {}
     sensor = [1, 1, 1]
     for entry in track(entries):
@@ -108,7 +108,7 @@ def look(
             continue
         good.append(entry)
         sensor = [max(pair) for pair in zip(sensor, events.sensor, strict=True)]
-        measured.append(measure(entry.file, events))
+        measured.append(figures_of(entry.file, events))
         counts.append(len(events))
         odd += [f"{entry.file}: {notice}" for notice in notices(events)]
     if not good:
@@ -309,7 +309,8 @@ def summary(
     parts = Counter(entry.part for entry in entries)
     rates = seen.counts / np.maximum(seen.durations, 1e-6)
     few, many = min(balance.values()), max(balance.values())
-    classes = f"{len(balance)}, with {few} to {many} recordings each"
+    each = f"{few}" if few == many else f"{few} to {many}"
+    classes = f"{len(balance)}, with {each} recordings each"
     late = f" (the last {validation_time:.4g} of the time of train)" if validation_time else ""
     if set(balance) == {""}:
         classes = f"none, but {len(entries[0].targets)} targets"

@@ -52,12 +52,12 @@ def notices(events: Events) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
-    """What is compared among the recordings of a folder.
+class RecordingFigures:
+    """The figures of one recording, to compare it with the others of its folder.
 
     Args:
         file: the name of the file.
-        seconds: its duration.
+        seconds: the duration from the first event to the last.
         full: the share of pixels and polarities that have an event in a step, mean over 25 steps;
             0 of channels that are no camera.
         hot: the share of the events that come from few pixels with events in each of the steps.
@@ -69,8 +69,8 @@ class Measured:
     hot: float
 
 
-def measure(file: str, events: Events) -> Measured:
-    """Measure a recording, to compare it with the others of its folder."""
+def figures_of(file: str, events: Events) -> RecordingFigures:
+    """The figures of a recording, to compare it with the others of its folder."""
     start = int(events.t.min())
     span = int(events.t.max()) - start
     width = events.sensor[2]
@@ -80,13 +80,13 @@ def measure(file: str, events: Events) -> Measured:
     seen[step, events.p, events.y, events.x] = True
     always = seen.any(1).all(0).ravel()
     if len(always) < _PIXELS:
-        return Measured(file, span / 1e6, 0.0, 0.0)
+        return RecordingFigures(file, span / 1e6, 0.0, 0.0)
     few = 0 < always.sum() <= _SOME * len(always)
     hot = float(always[place].mean()) if few else 0.0
-    return Measured(file, span / 1e6, float(seen.mean()), hot)
+    return RecordingFigures(file, span / 1e6, float(seen.mean()), hot)
 
 
-def notices_of_folder(found: Sequence[Measured]) -> list[str]:
+def notices_of_folder(found: Sequence[RecordingFigures]) -> list[str]:
     """Notices about recordings beside each other, as sentences that name some of the files.
 
     They tell of durations that differ by about 10^3 or 10^6 with none in between, as those of files
@@ -112,10 +112,10 @@ def notices_of_folder(found: Sequence[Measured]) -> list[str]:
     return told
 
 
-def _units(found: Sequence[Measured]) -> list[str]:
-    """What may be in another unit of time than most files are."""
+def _units(found: Sequence[RecordingFigures]) -> list[str]:
+    """Notices about files that may be in another unit of time than most are."""
     lasting = sorted((e for e in found if e.seconds > 0), key=lambda each: each.seconds)
-    groups: list[list[Measured]] = []
+    groups: list[list[RecordingFigures]] = []
     for each in lasting:
         if groups and math.log10(each.seconds / groups[-1][-1].seconds) < _APART:
             groups[-1].append(each)
@@ -136,7 +136,7 @@ def _units(found: Sequence[Measured]) -> list[str]:
 
 
 def _some(files: Sequence[str], count: int) -> str:
-    """So many of the files, and the names of the first."""
+    """The number of the files, and the names of the first, as a phrase."""
     more = ", ..." if len(files) > _NAMED else ""
     return f"{len(files)} of {count} recordings ({', '.join(files[:_NAMED])}{more})"
 

@@ -102,6 +102,10 @@ class SampleSet(ABC):
         """The class of each sample, int64 [N]; -1 where unknown."""
         return self._all_labels[self._rows]
 
+    def stated_labels(self) -> IntArray | None:
+        """The labels as they are known without reading samples; None if they are not."""
+        return self.labels
+
     @property
     def ids(self) -> tuple[str, ...]:
         """A name for each sample."""

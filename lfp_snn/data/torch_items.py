@@ -1,7 +1,6 @@
 """The items of torch datasets, read reproducibly and brought to the form of a batch."""
 
 import random
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from lfp_snn.data.events import Events
 from lfp_snn.data.layout import Axes
 from lfp_snn.data.sets import Encoded, IntArray, gather
 from lfp_snn.errors import DataError
+from lfp_snn.exclusive import PROCESS_WIDE
 from lfp_snn.spikes import Spikes
 
 Sensor = tuple[int, int, int]
-
-_DRAWING = threading.RLock()  # the global random numbers are one thread's at a time
 
 
 @contextmanager
@@ -30,7 +28,7 @@ def drawing(*key: int) -> Iterator[None]:
 
     The random numbers are those of torch, numpy and Python, which are put back afterwards.
     """
-    with _DRAWING, torch.random.fork_rng([]):
+    with PROCESS_WIDE, torch.random.fork_rng([]):
         before = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is what others use
         seed_with(*key)
         try:
@@ -100,9 +98,22 @@ def labels_of(given: Any, count: int) -> IntArray:
     if found.dtype.kind not in "iu" or found.size != count:
         raise DataError(
             f"The labels are of type {found.dtype} and shape {found.shape}; expected {count} "
-            "integers, one class for each sample."
+            f"integers, one class for each sample{_cure(found, count)}."
         )
     return found.reshape(count).astype(np.int64)
+
+
+def _cure(labels: npt.NDArray[Any], count: int) -> str:
+    """What makes integers of labels that are words, one-hot rows or truth values."""
+    if labels.dtype.kind in "US":
+        return ": names, labels = numpy.unique(words, return_inverse=True) numbers them"
+    if labels.dtype.kind not in "biuf":
+        return ""
+    if labels.ndim == 2 and len(labels) == count and bool((labels.sum(1) == 1).all()):
+        return ": labels.argmax(1) makes them of one-hot rows"
+    if labels.size == count:
+        return ": labels.astype(int) makes them, labels.long() of a tensor"
+    return ""
 
 
 @dataclass(frozen=True)

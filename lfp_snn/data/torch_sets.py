@@ -94,6 +94,11 @@ class TorchSet(SampleSet):
         return self._labels[self._rows]
 
     @override
+    def stated_labels(self) -> IntArray | None:
+        stated = stated_labels(self._dataset) if self._labels is None else self._labels
+        return None if stated is None else stated[self._rows]
+
+    @override
     def batches(self, each: Sequence[IntArray], draw: Draw | None, workers: int) -> Iterator[Batch]:
         loader = self._loader
         if loader is None or not loader.num_workers:
@@ -122,7 +127,7 @@ class TorchSet(SampleSet):
             with drawing(*_key(draw), *rows[:1].tolist()):
                 inputs, given = pair(self._collate(items))
         labels = labels_of(given, len(rows))
-        known = len(self.classes)
+        known = 0 if self.is_regression else len(self.classes)
         if known and not bool(((labels >= 0) & (labels < known)).all()):
             raise DataError(
                 f"Labels run from {labels.min()} to {labels.max()}, but there are {known} classes; "

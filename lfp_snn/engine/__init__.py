@@ -15,6 +15,7 @@ computed      refuses weights that are computed from others
 derived       the tensors that a forward computes from parameters, whatever its input is
 unrolled      recognises one time step in a recording
 slices        the frames of single steps in a sequence that a forward loops over
+readings      what a forward that loops over time may make of the record of its output
 alike         what stands outside of a loop over time, and is the same at each step
 signature     by what two steps are the same
 tracing       turns one step into a program of stages

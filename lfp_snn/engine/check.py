@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from lfp_snn.activations import Step
+from lfp_snn.engine.calls import leaves
 from lfp_snn.engine.fixed import FixedPointLeaky
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.neurons import Population
@@ -59,7 +60,8 @@ def check_equal(
     if any(norm.running_mean is None for norm in norms):
         return  # in training, which is all that has a rule, they differ on purpose
     fixed = any(isinstance(module, FixedPointLeaky) for module in net.modules())
-    with undisturbed(net), torch.no_grad(), _precise(x.dtype if fixed else torch.float64) as dtype:
+    dtype = x.dtype if fixed else torch.float64
+    with undisturbed(net), torch.no_grad(), _Default(dtype):
         for module in net.modules():
             _convert(module, dtype)
             if isinstance(module, ON_PURPOSE):
@@ -93,15 +95,24 @@ def _convert(module: nn.Module, dtype: torch.dtype) -> None:
             held[name] = nn.Parameter(new, requires_grad=False) if learns else new
 
 
-@contextmanager
-def _precise(dtype: torch.dtype) -> Iterator[torch.dtype]:
-    """Make a floating type the default of new tensors, for the time of a ``with`` block."""
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield dtype
-    finally:
-        torch.set_default_dtype(usual)
+class _Default(TorchFunctionMode):
+    """Another floating type of new tensors in this thread; torch's own default is the process's.
+
+    What is made of nothing that floats, such as ``torch.zeros(3)``, gets that type.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    @override
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if type(result) is not Tensor or result.dtype != torch.get_default_dtype():
+            return result
+        taken = (each for each in leaves((args, kwargs)) if isinstance(each, Tensor))
+        return result if any(map(Tensor.is_floating_point, taken)) else result.to(self.dtype)
 
 
 class _AsCompared(TorchFunctionMode):

@@ -11,6 +11,7 @@ from lfp_snn.engine.graph import Program
 from lfp_snn.engine.tape import Tape, Value
 from lfp_snn.engine.undisturbed import version_of
 from lfp_snn.errors import NetworkError, NotFiniteError, ShapeError
+from lfp_snn.norms import running_statistics
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -137,15 +138,15 @@ def prepare_state(state: Mapping[str, Tensor] | None, program: Program) -> dict[
 
 
 def check_finite(run: Tape, output: Value | None, net: nn.Module) -> None:
-    """Refuse membranes, values and parameters that are not finite; on the CPU only.
+    """Refuse membranes, values, parameters and statistics that are not finite; on the CPU only.
 
     NaN stays in a membrane, so that only the membranes after the last step are looked at, which
     costs a T-th of looking at all. A weight whose input was silent, or an infinite one before a
     reset to zero, leaves no trace in them and would make the feedback NaN: parameters are looked at
-    too.
+    too, and so are running statistics, which a batch may have made infinite that is normalised.
 
     Raises:
-        NotFiniteError: something is not finite; the message names the layer or the parameter.
+        NotFiniteError: something is not finite; the message names the layer or the tensor.
     """
     for name, membrane in run.final_state.items():
         if membrane.device.type == "cpu" and not finite(membrane):
@@ -155,6 +156,9 @@ def check_finite(run: Tape, output: Value | None, net: nn.Module) -> None:
     for name, parameter in net.named_parameters():
         if parameter.device.type == "cpu" and not finite(parameter.detach()):
             raise NotFiniteError(f"The parameter '{name}' is not finite")
+    for name, statistic in running_statistics(net):
+        if statistic.device.type == "cpu" and not finite(statistic):
+            raise NotFiniteError(f"The running statistic '{name}' is not finite")
 
 
 def note_taken(run: Tape, net: nn.Module, x: Tensor | Spikes, output: Tensor | Spikes) -> None:

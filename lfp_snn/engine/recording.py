@@ -18,6 +18,7 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 from typing_extensions import override
 
@@ -278,7 +279,9 @@ def _name(func: Any) -> str:
     return name.strip("_") if name.startswith("__") else name
 
 
-def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool) -> Recording:
+def record(
+    net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool, again: bool = False
+) -> Recording:
     """Call a network's forward twice on an example, and record what it does.
 
     Args:
@@ -286,19 +289,20 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
         shape: the shape of the input that forward takes.
         like: a tensor with the type and device of the network.
         tolerant: whether a linear layer may be given another number of inputs than it has.
+        again: whether random numbers were drawn while it was recorded before.
 
     Raises:
         NetworkError: forward calls what has no rule, reads values, or takes further inputs.
     """
     root = nn.Sequential(net) if is_leaf(net) else net
     recorder = _Recorder(root, tolerant)
-    arguments = recorder.found.arguments
+    arguments, draws = recorder.found.arguments, _Draws()
     with undisturbed(root), torch.inference_mode(False), torch.no_grad():
         put_to_rest(root)
         for name, module in root.named_modules():
             if is_leaf(module):
                 module.__dict__["forward"] = partial(recorder.module, module, name)
-        before = random_state()
+        before = random_state()[:2]
         others = arguments.first()
         recorder.handed = {id(each): name for name, each in others.items()}
         for forward in range(2):
@@ -306,15 +310,35 @@ def record(net: nn.Module, shape: Sequence[int], like: Tensor, *, tolerant: bool
             x = like.new_zeros(()).expand(tuple(shape))
             recorder.note(x, Value(None, 0, x.shape, forward))
             recorder.found.inputs.append(recorder.value(x))
-            with recorder, _explained(recorder, net, shape):
+            with recorder, draws, _explained(recorder, net, shape):
                 returned = root(x, **others)
             values = [recorder.value(each) for each in leaves(returned)]
             recorder.found.returned.append(values)
             if not forward:
                 _find_states(net, recorder, values)
             others = arguments.following(returned)
-        _refuse_draws(net, before)
-    return recorder.found
+        drew = draws.seen or _differs(before, random_state()[:2])
+    if drew and again:
+        raise NetworkError(
+            f"The forward of {type(net).__name__} draws random numbers, so that each call computes "
+            "something else: leave only dropout to chance."
+        )
+    # The generators of Python and numpy are the process's: another thread may have drawn of them.
+    return record(net, shape, like, tolerant=tolerant, again=True) if drew else recorder.found
+
+
+class _Draws(TorchDispatchMode):
+    """A mode of torch that notes whether this thread draws from the process's random numbers."""
+
+    seen = False
+
+    @override
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            own = any(isinstance(each, torch.Generator) for each in leaves((args, kwargs)))
+            self.seen = self.seen or not own
+        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -334,6 +358,9 @@ def _explained(recorder: _Recorder, net: nn.Module, shape: Sequence[int]) -> Ite
             f"; '{mixed[-1].name}' mixes samples: keep axis 0, for instance with "
             "torch.flatten(x, 1)"
             if mixed
+            else "; sizes that are written out take batches of one size: take them of x, for "
+            "instance with torch.flatten(x, 1)"
+            if recorder.at in ("view", "reshape")
             else ""
         )
         raise ForwardFailedError(
@@ -363,18 +390,6 @@ def _find_states(net: nn.Module, recorder: _Recorder, returned: Sequence[Any]) -
         arguments.places[name] = places[0]
 
 
-def _refuse_draws(net: nn.Module, before: Any) -> None:
-    """Refuse a forward that draws random numbers, of which every step would have others."""
-    python, numpy, cpu, devices = before
-    now = random_state()
-    same = (
-        python == now[0]
-        and all(map(np.array_equal, numpy, now[1]))
-        and torch.equal(cpu, now[2])
-        and all(map(torch.equal, devices, now[3]))
-    )
-    if not same:
-        raise NetworkError(
-            f"The forward of {type(net).__name__} draws random numbers, so that each call computes "
-            "something else: leave only dropout to chance."
-        )
+def _differs(before: tuple[Any, Any], now: tuple[Any, Any]) -> bool:
+    """Whether the states of Python's and numpy's random numbers differ."""
+    return before[0] != now[0] or not all(map(np.array_equal, before[1], now[1]))

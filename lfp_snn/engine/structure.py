@@ -259,7 +259,7 @@ class Structures:
 
     def _find(self, shape: Sequence[int], like: Tensor, *, guessed: bool = False) -> Structure:
         found = record(self.net, shape, like, tolerant=guessed)
-        step = find_step(found)
+        step = find_step(found, guessed=guessed)
         for each in self._distinct:
             if each.step.signature == step.signature:
                 return Structure(step, found.arguments, each.program, each.plans)

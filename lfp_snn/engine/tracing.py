@@ -47,6 +47,7 @@ from lfp_snn.engine.supported import (
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
+from lfp_snn.exclusive import PROCESS_WIDE
 
 __all__ = ["build_program"]
 
@@ -324,7 +325,7 @@ def _refuse_other_spikes(name: str, neuron: Any) -> None:
         NetworkError: there is such a neuron; the message names it.
     """
     distance = torch.tensor([-2.0, -0.3, -0.01, 0.0, 0.01, 0.3, 2.0]).repeat(8)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with PROCESS_WIDE, torch.random.fork_rng(devices=[]), torch.no_grad():
         spikes = neuron.spike_grad(distance)
     if not torch.equal(spikes, (distance > 0).float()):
         raise NetworkError(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import snntorch as snn
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lfp_snn.errors import NetworkError
+from lfp_snn.exclusive import PROCESS_WIDE
 from lfp_snn.norms import PerStep
 
 __all__ = ["put_to_rest", "random_state", "states_of", "undisturbed", "version_of"]
@@ -26,30 +29,71 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
     """Run a module in a ``with`` block, after which the module is as it was before.
 
     Given back are attributes of all its modules (lists, dicts and sets with what they hold), values
-    of buffers and other tensors, states of neurons (``snntorch.utils.reset`` resets those of other
-    networks too), and the state of the generators of random numbers.
+    of buffers and other tensors, states of neurons, and the state of the generators of random
+    numbers. ``snntorch.utils.reset``, which resets all networks, reaches this one alone. One thread
+    is in such a block at a time; others may go on meanwhile with networks of their own.
 
     Raises:
         NetworkError: a parameter was changed, which is not given back.
     """
     own = list(net.modules())
-    known = {id(module) for module in own}
-    undo = [_keep_dict(vars(module)) for module in own]
-    undo += [_keep_entries(m._buffers) for m in snn.SpikingNeuron.instances if id(m) not in known]
     versions = [(name, p, version_of(p)) for name, p in net.named_parameters()]
-    drawn = random_state()
-    try:
-        yield
-    finally:
-        for give_back in undo:
-            give_back()
-        _set_random_state(drawn)
+    with PROCESS_WIDE, _neurons_seen([m for m in own if isinstance(m, snn.SpikingNeuron)]):
+        undo = [_keep_dict(vars(module)) for module in own]
+        drawn = random_state()
+        try:
+            yield
+        finally:
+            for give_back in undo:
+                give_back()
+            _set_random_state(drawn)
     for name, parameter, version in versions:
         if version_of(parameter) != version:
             raise NetworkError(
                 f"The forward of {type(net).__name__} changes its own parameter '{name}', of which "
                 "no rule knows: change it outside, between two passes."
             )
+
+
+class _Neurons(Sequence[snn.SpikingNeuron]):
+    """snntorch's list of all neurons, of which one thread sees only those of one network."""
+
+    def __init__(self, own: list[snn.SpikingNeuron], everyone: list[snn.SpikingNeuron]) -> None:
+        self.own = own
+        self.everyone = everyone
+        self.thread = threading.get_ident()
+
+    def _seen(self) -> list[snn.SpikingNeuron]:
+        return self.own if threading.get_ident() == self.thread else self.everyone
+
+    @overload
+    def __getitem__(self, place: int) -> snn.SpikingNeuron: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[snn.SpikingNeuron]: ...
+
+    @override
+    def __getitem__(self, place: int | slice) -> snn.SpikingNeuron | list[snn.SpikingNeuron]:
+        return self._seen()[place]
+
+    @override
+    def __len__(self) -> int:
+        return len(self._seen())
+
+    def append(self, neuron: snn.SpikingNeuron) -> None:
+        """Add a neuron that is made meanwhile."""
+        self.everyone.append(neuron)
+
+
+@contextmanager
+def _neurons_seen(own: list[snn.SpikingNeuron]) -> Iterator[None]:
+    """Let ``snntorch.utils.reset`` in this thread reach some neurons only, in a ``with`` block."""
+    everyone = snn.SpikingNeuron.instances
+    snn.SpikingNeuron.instances = _Neurons(own, everyone)
+    try:
+        yield
+    finally:
+        snn.SpikingNeuron.instances = everyone
 
 
 def states_of(neuron: nn.Module) -> tuple[str, ...]:

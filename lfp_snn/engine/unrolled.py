@@ -17,18 +17,13 @@ from torch import Tensor
 
 from lfp_snn.engine.alike import acts_alike, at_step, lists_as_one, taken_from_stack
 from lfp_snn.engine.calls import Call, Recording, Value, leaves
+from lfp_snn.engine.readings import READING, is_reading, membranes_alone, replay
 from lfp_snn.engine.signature import Signature, described
-from lfp_snn.engine.slices import time_slices
-from lfp_snn.engine.supported import MERGES, RESHAPES, SAME
+from lfp_snn.engine.slices import SequenceError, time_slices
+from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
 
 __all__ = ["ONE_STEP", "OneStep", "find_step"]
-
-#: What only reads the values of all steps: it gathers them, adds them up, or lays them out.
-READINGS = RESHAPES | MERGES | {
-    "stack", "sum", "mean", "getitem", "select", "unbind", "permute", "transpose", "movedim",
-    "swapaxes", "contiguous",
-}  # fmt: skip
 
 ONE_STEP = (
     "TemporalLFP takes a forward(x) that is one time step, whose neurons keep their own state "
@@ -65,14 +60,19 @@ class OneStep:
     before: Value
 
 
-def find_step(found: Recording) -> OneStep:
+def find_step(found: Recording, *, guessed: bool = False) -> OneStep:
     """Recognise one time step in a recording.
+
+    Args:
+        found: the recording.
+        guessed: whether the shape of the input was guessed, so that what forward returns has
+            another form than it will have.
 
     Raises:
         NetworkError: the steps differ, something other than a state goes from one to the next, or
             what forward gives is no output of its neurons.
     """
-    return _Unrolled(found).step()
+    return _Unrolled(found, guessed).step()
 
 
 def _counts(found: Recording, forward: int) -> Counter[str]:
@@ -97,8 +97,9 @@ def _starts_anew(found: Recording) -> bool:
 class _Unrolled:
     """The calls of a recording by the step to which they belong."""
 
-    def __init__(self, found: Recording) -> None:
+    def __init__(self, found: Recording, guessed: bool) -> None:
         self.found = found
+        self.guessed = guessed
         counts = _counts(found, 0)
         self.loops = any(n > 1 for n in counts.values()) or _starts_anew(found)
         self.steps = max(counts.values()) if self.loops else len(found.inputs)
@@ -108,6 +109,8 @@ class _Unrolled:
         self.slices = time_slices(self.calls, found.inputs[0], self.steps) if self.loops else {}
         #: Which steps a value was made from, those behind the states of neurons left out.
         self.made_in: dict[Value, frozenset[int]] = {}
+        #: What a layer behind the loop gives for all steps: the axis of time, and what for each.
+        self.records: dict[Value, tuple[int, list[Value]]] = {}
         #: The call of each neuron at each step.
         self.neurons: dict[tuple[str, int], Call] = {}
         self._place()
@@ -148,13 +151,8 @@ class _Unrolled:
             return [(value,) for value in values]
         return [tuple(self._taken_from_steps(value)) for value in values]
 
-    def _taken_from_steps(self, value: Value, *then: Call) -> Iterator[Value]:
-        """The values of single steps from which a value of several steps was made.
-
-        Args:
-            value: the value.
-            then: the calls that make of it what forward returns, the last one first.
-        """
+    def _taken_from_steps(self, value: Value) -> Iterator[Value]:
+        """The values of single steps from which a value of several steps was made."""
         call = value.call
         many = len(self.made_in[value]) > 1
         peels = self.steps == 1 and call is not None and not call.is_module
@@ -163,21 +161,24 @@ class _Unrolled:
             return
         assert call is not None
         if call.is_module:
-            for after in then:
-                if after.name not in READINGS and not _averages(after):
-                    raise self._unread(after, call)
             yield from self._behind_the_loop(call)
             return
         for each in call.operands:
             if self.made_in[each] or each.call is not None:
-                yield from self._taken_from_steps(each, *then, call)
+                yield from self._taken_from_steps(each)
 
-    def _unread(self, call: Call, layer: Call) -> NetworkError:
-        return NetworkError(
-            f"{call.name}() comes behind the loop over time and changes what '{layer.name}' gives "
-            "there, for which there is no rule: call both at every step, or leave it to who reads "
-            "the output."
-        )
+    def _refuse_other_readings(self, outputs: Sequence[Value]) -> None:
+        """Refuse a forward that makes something else of its output than a reading of it."""
+        calls = [call for call in self.found.calls if not call.forward]
+        numbers, values = replay(calls, outputs, self.records)
+        for leaf in self.found.returned[0]:
+            value = values.get(leaf, numbers)  # made of membranes, or of what another layer gave
+            if value is None or not is_reading(value, numbers):
+                assert outputs[0].call is not None
+                raise NetworkError(
+                    f"{leaf.call.name}() comes behind the loop over time and changes what "
+                    f"'{outputs[0].call.name}' gives there, for which there is no rule: {READING}."
+                )
 
     def _behind_the_loop(self, call: Call) -> Iterator[Value]:
         """What a layer that takes the record of all steps would give at each of them."""
@@ -189,11 +190,16 @@ class _Unrolled:
                 "and sum what it gives."
             )
         axis, values = record
-        for value in values:
-            _, own = at_step(call, axis, frame=value)
-            self.made_in[own.parts[0]] = self.made_in[value]
-            self.calls.append(own)
-            yield own.parts[0]
+        if call.parts[0] not in self.records:
+            self.records[call.parts[0]] = axis, [self._own(call, axis, value) for value in values]
+        yield from self.records[call.parts[0]][1]
+
+    def _own(self, call: Call, axis: int, value: Value) -> Value:
+        """What a layer behind the loop gives for one entry of the record."""
+        _, own = at_step(call, axis, frame=value)
+        self.made_in[own.parts[0]] = self.made_in[value]
+        self.calls.append(own)
+        return own.parts[0]
 
     def _outputs(self) -> list[Value]:
         """The output of each step."""
@@ -202,7 +208,12 @@ class _Unrolled:
         final = [v for v in taken if not self.loops or self.made_in[v] <= {last}]
         behind = self._before(final)
         ends = {v.call for v in final if v.call not in behind}
-        if not final or None in ends:
+        if not final:
+            raise NetworkError(
+                f"The forward of {type(self.found.root).__name__} returns what some of its steps "
+                f"gave, and the last step is none of them, for which there is no rule: {READING}."
+            )
+        if None in ends:
             raise NetworkError(
                 "The network returns its own input, for which there is no rule as the last stage: "
                 "end with a synapse such as nn.Linear, or with a neuron such as "
@@ -211,6 +222,8 @@ class _Unrolled:
         values = [v for v in final if v.call in ends]
         (call, *more) = ends
         assert call is not None
+        if not more and call.is_neuron and all(v.part for v in values):
+            raise membranes_alone(type(self.found.root).__name__, call.name)
         if more or not any(v.part == 0 or not call.is_neuron for v in values):
             raise self._no_output()
         if call.is_neuron:
@@ -238,7 +251,9 @@ class _Unrolled:
         return seen
 
     def _no_output(self) -> NetworkError:
-        return NetworkError(
+        # A loop over steps of another shape may leave out all of them.
+        kind = SequenceError if self.loops else NetworkError
+        return kind(
             f"The forward of {type(self.found.root).__name__} must return the spikes of its last "
             "neuron, or its spikes and membrane, or the value of its last stage, and nothing else."
         )
@@ -253,16 +268,16 @@ class _Unrolled:
             raise NetworkError(
                 f"Neuron '{at_rest[0].name}' begins at rest in every call of the forward of "
                 f"{type(self.found.root).__name__} (init_leaky() or reset_mem() stands in it), "
-                "which "
-                "is one time step, so that it remembers nothing: let forward take the states and "
-                "return them, "
-                "keep them on self, let the neurons keep them (init_hidden=True), or loop over "
-                "time in forward."
+                "which is one time step, so that it remembers nothing: let forward take the states "
+                "and return them, keep them on self, let the neurons keep them (init_hidden=True), "
+                "or loop over time in forward."
             )
 
     def step(self) -> OneStep:
         self._refuse_to_rest()
         outputs = self._outputs()
+        if self.loops and not self.guessed:
+            self._refuse_other_readings(outputs)
         found = [self._at(step, output) for step, output in enumerate(outputs)]
         last = found[-1]
         for step, each in enumerate(found):
@@ -378,9 +393,3 @@ def _chain(value: Value) -> list[Call]:
         found.append(value.call)
         value = value.call.operands[0]
     return found[::-1]
-
-
-def _averages(call: Call) -> bool:
-    """Whether a call divides a sum by a number, which reads a mean."""
-    operand = call.operands[0].call if call.operands else None
-    return call.name in ("truediv", "div") and operand is not None and operand.name == "sum"

@@ -107,6 +107,8 @@ class Learner(ABC):
     """
 
     Options: ClassVar[type[LearnerOptions]]
+    #: The name by which a config asks for it.
+    name: ClassVar[str] = ""
     #: Does the rule need a membrane in every unit that is not linear?
     neurons_only: ClassVar[bool] = False
 
@@ -121,6 +123,7 @@ class Learner(ABC):
         if cls.Options.model_fields["name"].annotation != expected:
             raise TypeError(f"{cls.__name__}.Options.name must be Literal[{name!r}]")
         LEARNERS[name] = cls
+        cls.name = name
 
     def __init__(self, engine: TemporalLFP) -> None:
         self.engine = engine

@@ -21,7 +21,16 @@ from lfp_snn.learners.losses import (
     make_loss,
     make_surrogate,
 )
-from lfp_snn.learners.unrolled import Unrolled, counted, frames, membranes, rest, set_spike, spiking
+from lfp_snn.learners.unrolled import (
+    Unrolled,
+    counted,
+    frames,
+    membranes,
+    refuse_other_steps,
+    rest,
+    set_spike,
+    spiking,
+)
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
 
@@ -108,6 +117,7 @@ class GradientLearner(Learner):
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, and fill the gradients."""
+        refuse_other_steps(self.engine, f"The learner {self.name}")
         for parameter in self.net.parameters():
             parameter.grad = None
         rest(self.net)

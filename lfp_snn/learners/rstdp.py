@@ -15,7 +15,15 @@ from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import step
-from lfp_snn.learners.unrolled import frames, hooked, membranes, rest, set_spike, unroll
+from lfp_snn.learners.unrolled import (
+    frames,
+    hooked,
+    membranes,
+    refuse_other_steps,
+    rest,
+    set_spike,
+    unroll,
+)
 from lfp_snn.lif import running
 from lfp_snn.rewards import ties
 
@@ -105,6 +113,7 @@ class RSTDP(Learner, name="rstdp"):
     @torch.no_grad()
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, reward its outputs, and pair what each synapse saw."""
+        refuse_other_steps(self.engine, f"The learner {self.name}")
         for parameter in self.net.parameters():
             parameter.grad = None
         seen, spikes, rates, final = self._watch(batch)

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lfp_snn.activations import Step
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.neurons import can_spike
+from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.lif import running
 from lfp_snn.norms import PerStep
@@ -32,6 +34,7 @@ __all__ = [
     "hooked",
     "membranes",
     "neurons",
+    "refuse_other_steps",
     "rest",
     "set_spike",
     "spiking",
@@ -101,6 +104,29 @@ def rest(net: nn.Module) -> None:
     for module in net.modules():
         if isinstance(module, PerStep):
             module.rest()
+
+
+def refuse_other_steps(engine: TemporalLFP, what: str) -> None:
+    """Refuse a network that cannot be called at every step, with neurons put to rest before.
+
+    Args:
+        engine: the network.
+        what: who calls it, for the message.
+
+    Raises:
+        NetworkError: its forward loops over time, or a neuron is handed its state.
+    """
+    found = None
+    if engine.loop is not None:
+        found = f"its forward (of {type(engine.net).__name__}) loops over time"
+    for name, neuron in neurons(engine.net).items():
+        if found is None and not neuron.init_hidden:
+            found = f"its neuron '{name}' does not keep its own state"
+    if found is not None:
+        raise NetworkError(
+            f"{what} calls the network once at every step, but {found}: let forward be one time "
+            "step, with neurons that keep their own state (init_hidden=True)."
+        )
 
 
 def membranes(net: nn.Module) -> dict[str, Tensor]:

@@ -297,7 +297,7 @@ def _dotted(kind: type[BaseModel]) -> list[str]:
         names.append(name)
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(default, Choice):
-            names += [f"{name}.{option}" for option in type(default).model_fields]
+            names += [f"{name}.{option}" for option in _dotted(type(default))]
     return names
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lfp_snn.options import dotted, nearest
@@ -18,9 +18,16 @@ _LONGEST_SENTENCE = 1000  # characters of what is expected, which may name all c
 #: Keys that other libraries have, and what they are called here.
 _ELSEWHERE = {
     "callbacks": "observers",
+    "kernel": "learner.backend",
     "learning_rate": "optimizer.lr",
     "num_steps": "steps",
     "verbose": "progress",
+}
+_ANY = object()  # stands for what cannot be written out
+#: What an argument takes in the place of a value that stood elsewhere.
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "observers": lambda value: value and [_ANY],
+    "progress": bool,
 }
 
 
@@ -30,11 +37,12 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     location = [part for part in problem["loc"] if " " not in str(part)]
     key = cut(setting(dotted(location))) if location else ""
     context = problem.get("ctx", {})
+    known = list(dict.fromkeys(known))
     match problem["type"]:
         case "unknown_key":
-            siblings, unknown = context["known"], context["unknown"]
+            unknown = context["unknown"]
             told = [
-                _unknown(name, problem["input"].get(name), location, siblings, known)
+                _unknown(name, problem["input"].get(name), location, context, known)
                 for name in unknown[:MOST_TOLD]
             ]
             more = len(unknown) - MOST_TOLD
@@ -50,48 +58,79 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
         case "no_choice":
             return (
                 f"{key} is {shown(problem['input'])}, expected a mapping with the name of a "
-                f"{context['what']}"
+                f"{context['what']}{_such_as(problem['input'])}"
             )
         case "bad_options":
             return f"{key}: {cut(context['message'].rstrip('.'), _LONGEST_SENTENCE)}"
         case "missing":
             return f"{key} is missing"
-    # It may quote the value too.
-    expected = cut(problem["msg"], _LONGEST_SENTENCE).removeprefix("Input should be ").removeprefix("Value error, ")
+    message = cut(problem["msg"], _LONGEST_SENTENCE)  # it may quote the value too
+    expected = message.removeprefix("Input should be ").removeprefix("Value error, ")
     if expected.startswith(("greater", "less")):
         expected = f"a number {expected}"
     return f"{key} is {shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
+
+
+def _such_as(given: Any) -> str:
+    """The mapping that a bare name stands for."""
+    if not isinstance(given, str):
+        return ""
+    written = f"{{name: {given}}}" if speaks_of_config() else f"{{'name': {given!r}}}"
+    return f", such as {cut(written)}"
 
 
 def _unknown(
     key: str,
     value: Any,
     location: Sequence[str | int],
-    siblings: Sequence[str],
-    known: Iterable[str],
+    context: Mapping[str, Any],
+    known: Sequence[str],
 ) -> str:
     """A key that is not known, and the one that was perhaps meant, in Python with its value."""
-    guess = _nearest_key(key, location, siblings, known)
-    hint = f"known are {', '.join(siblings if location else _of_the_top(known))}"
-    if guess is not None:
-        in_python = not speaks_of_config()
-        hint = f"did you mean {cut(as_argument(guess, value)) if in_python else guess}?"
     what = "key" if location or speaks_of_config() else "argument"
-    return f"{cut(setting(dotted([*location, key])))} is no known {what}, {hint}"
+    name = cut(setting(dotted([*location, key])))
+    if have := context.get("have", {}).get(key):
+        return (
+            f"{name} is no {what} of {context['of']}; the {context['what']}s that have it are "
+            f"{', '.join(have)}"
+        )
+    siblings = context["known"]
+    guess = _nearest_key(key, location, siblings, known)
+    if guess is None:
+        hint = f"known are {', '.join(siblings if location else _of_the_top(known))}"
+    else:
+        hint = f"did you mean {guess if speaks_of_config() else _in_python(guess, value, known)}?"
+    return f"{name} is no known {what}, {hint}"
+
+
+def _in_python(guess: str, value: Any, known: Sequence[str]) -> str:
+    """The argument that gives a setting a value, in a form that is taken."""
+    if guess in _FORMS:
+        value = _FORMS[guess](value)
+    elif f"{guess}.name" in known and not isinstance(value, Mapping):
+        value = {"name": value} if isinstance(value, str) else _ANY
+    return cut(as_argument(guess, value))
 
 
 def _nearest_key(
-    key: str, location: Sequence[str | int], siblings: Iterable[str], known: Iterable[str]
+    key: str, location: Sequence[str | int], siblings: Iterable[str], known: Sequence[str]
 ) -> str | None:
-    """The key that was meant: one beside it, else one of the same name in another section."""
-    if _ELSEWHERE.get(key) in (known := list(known)):
+    """The key that was meant: one of the same name in another section, else one that is alike."""
+    if _ELSEWHERE.get(key) in known:
         return _ELSEWHERE[key]
+    # A name says nothing of what it is the name of.
+    elsewhere = {last: each for each in reversed(known) if (last := _last(each)) != "name"}
+    if key in elsewhere:
+        return elsewhere[key]
     if close := nearest(key, siblings if location else _of_the_top(known)):
         return dotted([*location, close])
-    elsewhere = {each.rpartition(".")[2]: each for each in known}
     # Elsewhere a word that is merely alike means something else: a kernel is no learner.
     guess = nearest(key, elsewhere, cutoff=0.8)
     return elsewhere[guess] if guess else None
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _of_the_top(known: Iterable[str]) -> list[str]:

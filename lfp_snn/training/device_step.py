@@ -20,11 +20,11 @@ from lfp_snn.engine.graphed import GraphedStep, Recorder
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.learners import Learner
 from lfp_snn.learners.lfp import LFP
+from lfp_snn.norms import running_statistics
 from lfp_snn.rewards import FromLoss, Function
 from lfp_snn.rules import CONTRIBUTION
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.distributed import World
-from lfp_snn.training.guard import statistics_of
 from lfp_snn.training.progress import firing_in, firing_named
 
 __all__ = ["READ_EVERY", "DeviceStep", "Reading", "why_not"]
@@ -90,8 +90,8 @@ class Reading:
 class DeviceStep:
     """The training steps of a learner on a device that nothing waits for.
 
-    A step whose reward, membranes or feedback are not finite changes nothing: the optimizer passes
-    it over, as under a gradient scaler of torch, and statistics are put back.
+    A step whose reward, membranes, running statistics or feedback are not finite changes nothing:
+    the optimizer passes it over, as under a gradient scaler of torch, and statistics are put back.
 
     Args:
         learner: one for which :func:`why_not` finds nothing.
@@ -122,7 +122,7 @@ class DeviceStep:
         self.size = size
         # Statistics of a batch cost more where lengths leave frames out: then short batches are
         # steps of another shape.
-        self.alike = alike and not any(True for _ in statistics_of(learner.net))
+        self.alike = alike and not any(True for _ in running_statistics(learner.net))
         self.halt = halt
         self.parameters = list(learner.parameters())
         self.populations = learner.populations
@@ -169,7 +169,8 @@ class DeviceStep:
         targets: Tensor | None,
         steps: int | None,
     ) -> None:
-        before = [(each, each.clone()) for each in statistics_of(self.learner.net)]
+        statistics = list(running_statistics(self.learner.net))
+        before = [(each, each.clone()) for _, each in statistics]
         result = self.learner.feedback(Batch(x, labels, lengths, (), steps, targets))
         largest = math.inf if self.clip is None else self.clip
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, largest)
@@ -179,6 +180,8 @@ class DeviceStep:
             **{f"The membranes of layer {n!r} are": m for n, m in result.membranes.items()},
             "The feedback is": norm,
         }
+        if statistics:
+            checked["The running statistics are"] = torch.cat([s.flatten() for _, s in statistics])
         self._checks = [f"{what} not finite" for what in checked]
         finite = torch.stack([torch.isfinite(each).all() for each in checked.values()])
         passed = self._note(finite)

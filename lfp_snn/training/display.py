@@ -5,6 +5,7 @@ The command line and :func:`~lfp_snn.training.run.fit` show the same.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import TaskID
 
-from lfp_snn.console import percent, time_bar
+from lfp_snn.console import percent, progress_console, time_bar
 from lfp_snn.training.notebook import NotebookDisplay, in_notebook
 from lfp_snn.training.observer import Observer, StepReport, Watched
 
@@ -110,5 +111,5 @@ def displayed(epochs: int) -> Iterator[Observer]:
     if in_notebook():
         yield NotebookDisplay(epochs)
         return
-    with Display(Console(stderr=True), epochs) as display:
+    with Display(progress_console(sys.stderr), epochs) as display:
         yield display

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -13,9 +14,11 @@ from torch.utils.data import DataLoader
 from lfp_snn.data import Splits, own_splits
 from lfp_snn.data.layout import OutputsOf
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.errors import ConfigError, DataError, LfpSnnError, ShapeError
+from lfp_snn.training.configproblems import cut
+from lfp_snn.training.observer import Observer
 
-__all__ = ["outputs_of", "require_module", "settings_of", "splits_for"]
+__all__ = ["KINDS", "check_arguments", "outputs_of", "require_module", "settings_of", "splits_for"]
 
 
 def settings_of(train: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +52,36 @@ def require_module(net: object) -> None:
         raise ConfigError(f"fit takes a torch.nn.Module, not {net!r}.")
 
 
+def check_arguments(**given: Any) -> None:
+    """Refuse arguments of :func:`fit` that are of another kind.
+
+    Raises:
+        ConfigError: one is; the message names it, and says what is expected.
+    """
+    for name, value in given.items():
+        fits, expected = KINDS[name]
+        if not fits(value):
+            raise ConfigError(f"fit: {name} is {cut(repr(value))}, expected {expected}.")
+
+
+def _are_observers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, Observer) for each in value)
+
+
+_SWITCH = (lambda value: isinstance(value, bool), "True or False")
+#: Of each argument whether a value fits, and what is expected.
+KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "resume": _SWITCH,
+    "progress": _SWITCH,
+    "observers": (_are_observers, "a list of observers, such as [EarlyStopping()]"),
+    "scheduler_every": (lambda value: value in (None, "step", "epoch"), "'step' or 'epoch'"),
+    "out": (
+        lambda value: value is None or isinstance(value, str | os.PathLike),
+        "the path of a run directory, or None",
+    ),
+}
+
+
 def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> Splits:
     """The three parts of the data of a training, from what the caller gave to :func:`fit`."""
     if not isinstance(train, Splits):
@@ -61,7 +94,23 @@ def splits_for(net: nn.Module, train: Any, val: Any, test: Any, **said: Any) -> 
         raise ConfigError(
             f"{given[0]} is given, but train is Splits, which have all parts: leave {given[0]} out."
         )
+    if not train.train.is_regression:
+        _check_outputs(net, train)
     return train
+
+
+def _check_outputs(net: nn.Module, splits: Splits) -> None:
+    """Refuse a network that has not one output for each class of the data."""
+    classes = len(splits.train.classes)
+    try:
+        outputs = _outputs_by(TemporalLFP(net, check=False))(splits.train.feature_shape)
+    except LfpSnnError:  # which is told when it is run
+        return
+    if outputs != classes:
+        raise DataError(
+            f"The network has {outputs} outputs, but the data has {classes} classes: give it one "
+            "output for each class."
+        )
 
 
 def outputs_of(net: nn.Module) -> OutputsOf:
@@ -85,12 +134,18 @@ def _outputs_by(engine: TemporalLFP) -> OutputsOf:
         net.eval()
         try:
             silence = torch.zeros(*_time(engine), *frame, device=engine.device, dtype=engine.dtype)
-            return engine.forward(silence, record=False).shape[-1]
+            given = engine.forward(silence, record=False)
         except RuntimeError as error:  # of a torch function, which the engine does not check
             raise ShapeError(str(error).splitlines()[0]) from error
         finally:
             for module, mode in modes:
                 module.training = mode
+        if given.dim() != 3:
+            raise ShapeError(
+                f"The outputs of a sample have the shape {tuple(given.shape[2:])}; expected one "
+                "axis of outputs: end with a layer such as nn.Flatten, nn.Linear and neurons."
+            )
+        return given.shape[-1]
 
     return outputs
 

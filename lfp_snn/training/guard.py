@@ -1,15 +1,16 @@
 """NaN and infinity: found in a step before they reach the weights, and named.
 
-What goes wrong in a step shows in one of three places, looked at in the order in which they come
-about: the reward, the membranes, the feedback. Of the membranes those after the last time step are
-looked at, since NaN stays in a membrane, which costs a T-th of looking at all. Weights are looked
-at before each checkpoint, so that none is written that could not be gone on from.
+What goes wrong in a step shows in one of four places, looked at in the order in which they come
+about: the reward, the membranes, running statistics, the feedback. Of the membranes those after the
+last time step are looked at, since NaN stays in a membrane, which costs a T-th of looking at all.
+Weights are looked at before each checkpoint, so that none is written that could not be gone on
+from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -19,10 +20,10 @@ from lfp_snn.data import Batch
 from lfp_snn.engine.inputs import finite
 from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners import Learner, StepResult
+from lfp_snn.norms import running_statistics
 from lfp_snn.training.distributed import ALONE, World
-from lfp_snn.wording import setting
 
-__all__ = ["IN_A_ROW", "Guard", "statistics_of", "told"]
+__all__ = ["IN_A_ROW", "Guard", "told"]
 
 #: Steps passed over one after the other with which a training ends all the same.
 IN_A_ROW = 10
@@ -48,8 +49,8 @@ class Guard:
         """Compute the feedback of this process's samples, summed over all; None without samples.
 
         Raises:
-            NotFiniteError: reward or membranes are not finite in one process; all processes raise
-                it, and the message names the layer.
+            NotFiniteError: reward, membranes or statistics are not finite in one process; all
+                processes raise it, and the message names the layer.
         """
         found: NotFiniteError | None = None
         result: StepResult | None = None
@@ -64,7 +65,7 @@ class Guard:
     def _feedback(self, batch: Batch) -> StepResult | None:
         """Call ``learner.feedback``, or ``shared_feedback`` of several processes, and check it."""
         if self._keeps:
-            self._statistics = {b: b.clone() for b in statistics_of(self.learner.net)}
+            self._statistics = {b: b.clone() for _, b in running_statistics(self.learner.net)}
             self._state = {name: t.clone() for name, t in self.learner.state_dict().items()}
         learner = self.learner
         shared = learner.exchange is not None
@@ -77,6 +78,9 @@ class Guard:
         for name, membrane in result.membranes.items():
             if not finite(membrane):
                 raise NotFiniteError(f"The membranes of layer {name!r} are not finite")
+        names = _not_finite(running_statistics(learner.net))
+        if names:
+            raise NotFiniteError(f"The running statistics {', '.join(names)} are not finite")
         return result
 
     def clip(self, parameters: Iterable[nn.Parameter], limit: float | None) -> float:
@@ -112,9 +116,7 @@ class Guard:
             NotFiniteError: some tensors are not finite; the message names them.
         """
         net = self.learner.net
-        statistics = {id(each) for each in statistics_of(net)}
-        buffers = ((name, b) for name, b in net.named_buffers() if id(b) in statistics)
-        names = _not_finite([*net.named_parameters(), *buffers])
+        names = _not_finite([*net.named_parameters(), *running_statistics(net)])
         if names:
             raise NotFiniteError(f"The weights {', '.join(names)} are not finite any more")
 
@@ -128,29 +130,22 @@ class Guard:
         self.learner.load_state_dict(self._state)
 
 
-def statistics_of(net: nn.Module) -> Iterable[Tensor]:
-    """The running statistics that normalisations keep."""
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            yield from module.buffers(recurse=False)
-
-
 def _not_finite(named: Iterable[tuple[str, Tensor]]) -> list[str]:
     return [name for name, tensor in named if not finite(tensor)]
 
 
-def told(error: NotFiniteError, epoch: int, step: int, last: Path | None) -> str:
+def told(error: NotFiniteError, where: str, cures: Sequence[str], last: Path | None) -> str:
     """The message about what is not finite, where, and what to do about it.
 
     Args:
-        error: the error that says what was found.
-        epoch: the epoch in which it was found.
-        step: the number of the optimizer step.
+        error: the error that says what was found, and may say what to do about it.
+        where: the place in the training where it was found.
+        cures: what may mend it, where the error does not say.
         last: the last checkpoint, if one is kept.
     """
     kept = "" if last is None else f" The last checkpoint, {last}, is intact."
-    return (
-        f"{str(error).rstrip('.')} in epoch {epoch}, step {step}; lower {setting('optimizer.lr')}, "
-        f"raise {setting('learner.rule.eps')}, or pass over single steps with "
-        f"{setting('on_non_finite', 'skip')}.{kept}"
-    )
+    if str(error).endswith("."):  # it is no matter of the training
+        return f"Stopped in {where}: {error}{kept}"
+    *several, cure = cures
+    before = ", ".join(several) + ("," if several[1:] else "") + " or " if several else ""
+    return f"{error} in {where}; {before}{cure}.{kept}"

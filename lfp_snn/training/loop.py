@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from lfp_snn.training.resume import goes_on, schedule_anew
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import Steering
 from lfp_snn.training.stepping import Stepping
-from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first
+from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first, unused_outputs
 
 __all__ = ["Trainer"]
 
@@ -126,7 +127,7 @@ class Trainer(Stepping):
         try:
             self.guard.check_weights()
         except NotFiniteError as error:
-            raise RunError(self._not_finite(error, step)) from error
+            raise RunError(self._not_finite(error, self._at(step))) from error
         self.progress.wall_s = self._wall_s()
         if keep and self._saved is not None and self._saved != step:
             run.keep_last(self._saved)
@@ -160,6 +161,8 @@ class Trainer(Stepping):
             )
         if not len(self.splits.test):
             self._say("Nothing tests: the test accuracy is not known.")
+        for message in unused_outputs(self.splits):
+            self._say(message)
         with deferred_signals(self._stopping) as pending:
             # An observer, which may ask to stop, is in the first process alone.
             while self.world.agree(1 if self._finished() else None) is None:
@@ -238,7 +241,20 @@ class Trainer(Stepping):
         """Evaluate the network on the validation part, if there is one."""
         if not len(self.splits.val):
             return None
-        return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
+        with self._finite(f"the validation of epoch {self.progress.epoch + 1}"):
+            return evaluate(self.learner, self.splits.val, self.settings.batch_size, self.world)
+
+    @contextmanager
+    def _finite(self, where: str) -> Iterator[None]:
+        """Tell of what is not finite in an evaluation as it is told of a step.
+
+        Raises:
+            RunError: something is not finite.
+        """
+        try:
+            yield
+        except NotFiniteError as error:
+            raise RunError(self._not_finite(error, where)) from error
 
     def _say(self, message: str) -> None:
         """Give a warning, once for each message."""
@@ -267,7 +283,8 @@ class Trainer(Stepping):
     def _test(self) -> Result:
         """Load the best weights, test them once, write the result."""
         self.learner.net.load_state_dict(self.best)
-        test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
+        with self._finite("the test"):
+            test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
         if self.run is not None and len(self.splits.test):
             sample = look_at_first(self.learner, self.splits.test)
             self.run.write_sample(sample.spikes, sample.label, sample.prediction)

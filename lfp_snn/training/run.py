@@ -42,7 +42,7 @@ from lfp_snn.training.config import Config, Fitted, Settings
 from lfp_snn.training.configfile import dump_config, make_config
 from lfp_snn.training.display import displayed
 from lfp_snn.training.distributed import join
-from lfp_snn.training.feeding import require_module, settings_of, splits_for
+from lfp_snn.training.feeding import check_arguments, require_module, settings_of, splits_for
 from lfp_snn.training.lock import locked
 from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
@@ -136,8 +136,16 @@ def fit(
     """
     started = time.perf_counter()
     require_module(net)
+    check_arguments(
+        out=out,
+        resume=resume,
+        observers=observers,
+        progress=progress,
+        scheduler_every=scheduler_every,
+    )
     given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
-    checked: Settings = make_config(Settings, given, "fit", [*inspect.signature(fit).parameters])
+    beside = [name for name in inspect.signature(fit).parameters if name != "settings"]
+    checked: Settings = make_config(Settings, given, "fit", beside)
     path = _path(out)
     splits = splits_for(net, train, val, test, steps=steps, layout=layout)
     given |= {"data": splits.loaded, "steps": steps, "layout": layout}

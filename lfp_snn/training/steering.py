@@ -77,7 +77,11 @@ class Steering:
                     "of parameters (torch.optim.AdamW), or a mapping such as "
                     "{'name': 'adam', 'lr': 1e-3}."
                 )
-            made = optimizer if isinstance(optimizer, Optimizer) else optimizer(parameters)
+            made = (
+                optimizer
+                if isinstance(optimizer, Optimizer)
+                else _made_by(optimizer, parameters, "optimizer", "the parameters")
+            )
             _check_optimizer(made, net)
             told["optimizer"] = _described(made)
             if settings.schedule == Settings().schedule:
@@ -119,6 +123,22 @@ def _check_optimizer(made: Any, net: nn.Module) -> None:
         )
 
 
+def _made_by(factory: Callable[[Any], Any], source: Any, what: str, of: str) -> Any:
+    """What a user's function or class makes.
+
+    Raises:
+        ConfigError: it cannot be called with that alone.
+    """
+    try:
+        return factory(source)
+    except (TypeError, ValueError) as error:
+        name = getattr(factory, "__name__", repr(factory)).replace("<lambda>", "make")
+        raise ConfigError(
+            f"The {what} {name} cannot be made of {of} alone ({error}): give what makes it of "
+            f"them, such as lambda given: {name}(given, ...) with its other arguments."
+        ) from error
+
+
 def _described(optimizer: Optimizer) -> OwnOptimizer:
     first = optimizer.param_groups[0]
     return OwnOptimizer(
@@ -131,11 +151,11 @@ def _described(optimizer: Optimizer) -> OwnOptimizer:
 def _made_of(scheduler: GivenScheduler, optimizer: Optimizer) -> LRScheduler:
     made: Any = scheduler
     if not isinstance(scheduler, LRScheduler) and callable(scheduler):
-        made = scheduler(optimizer)
+        made = _made_by(scheduler, optimizer, "scheduler", "the optimizer")
     if not isinstance(made, LRScheduler):
         raise ConfigError(
             f"The scheduler is a {type(made).__name__}; expected a torch scheduler, or what makes "
-            "one of an optimizer."
+            "one of an optimizer: lambda optimizer: StepLR(optimizer, 10)."
         )
     if getattr(made, "optimizer", optimizer) is not optimizer:
         raise ConfigError(

@@ -39,7 +39,8 @@ class Stepping(ABC):
                 "The samples have targets and no classes (numbers that are no integers), which "
                 "this learner or its reward cannot learn; take "
                 f"{setting('learner.name', 'lfp')} with the reward membrane_target, or give "
-                "integers, labels.long(), if they are classes."
+                "integers if they are classes, labels.long() of numbers and labels.argmax(1) of "
+                "one-hot rows."
             )
         self.learner = learner
         self.splits = splits = held_on(splits, learner.device, asked=settings.on_device)
@@ -164,8 +165,9 @@ class Stepping(ABC):
         progress.skipped_in_a_row += 1
         progress.totals.skipped += 1
         ends = progress.batch + 1 == len(self.loader)
+        if self.settings.on_non_finite == "skip":
+            self.guard.undo()
         self._refuse(error, progress.step + 1, progress.skipped_in_a_row, ends)
-        self.guard.undo()
         self.optimizer.step()  # without gradients it moves nothing, and the schedule asks for it
 
     def _refuse(self, error: NotFiniteError, step: int, in_a_row: int, ends: bool) -> None:
@@ -180,12 +182,22 @@ class Stepping(ABC):
         Raises:
             RunError: the settings say to stop, or too many steps in a row were not finite.
         """
-        what = self._not_finite(error, step)
+        what = self._not_finite(error, self._at(step), passes=True)
         if self.settings.on_non_finite == "stop":
             raise RunError(what) from error
         if in_a_row >= IN_A_ROW or (ends and not self.progress.totals.batches):
             raise RunError(f"{in_a_row} steps in a row were passed over: {what}")
-        self._say(f"{error}; such steps are passed over, and metrics.jsonl counts them.")
+        said = str(error).rstrip(".")
+        self._say(f"{said}; such steps are passed over, and metrics.jsonl counts them.")
 
-    def _not_finite(self, error: NotFiniteError, step: int) -> str:
-        return told(error, self.progress.epoch + 1, step, self._last)
+    def _at(self, step: int) -> str:
+        return f"epoch {self.progress.epoch + 1}, step {step}"
+
+    def _not_finite(self, error: NotFiniteError, where: str, *, passes: bool = False) -> str:
+        """The message about what is not finite; a step of training could be passed over."""
+        cures = [f"lower {setting('optimizer.lr')}"]
+        if isinstance(self.learner, LFP):
+            cures.append(f"raise {setting('learner.rule.eps')}")
+        if passes and self.settings.on_non_finite == "stop":
+            cures.append(f"pass over single steps with {setting('on_non_finite', 'skip')}")
+        return told(error, where, cures, self._last)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from lfp_snn.data import SampleSet
+from lfp_snn.data import SampleSet, Splits
 from lfp_snn.learners import Learner
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.observer import SampleSpikes
 
-__all__ = ["SATURATED", "feedback_norms", "firing_warnings", "look_at_first"]
+__all__ = ["SATURATED", "feedback_norms", "firing_warnings", "look_at_first", "unused_outputs"]
 
 #: Spikes per neuron and step above which a population is warned of.
 SATURATED = 0.9
@@ -48,6 +48,23 @@ def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
                 "little; calibrate, or scale its initial weights down (model.scale in a config); "
                 "if the input itself is full of events, cut it into more steps (data.steps)."
             )
+
+
+def unused_outputs(splits: Splits) -> Iterator[str]:
+    """A warning about outputs of which no sample is, where a user's own labels count the classes.
+
+    Args:
+        splits: the data, whose classes are as many as the network has outputs.
+    """
+    labels = None if splits.train.is_regression else splits.train.stated_labels()
+    if splits.info.get("name") != "own" or labels is None or not len(labels):
+        return
+    outputs, highest = len(splits.train.classes), int(labels.max())
+    if highest + 1 < outputs:
+        yield (
+            f"The network has {outputs} outputs, but no training sample has a label above "
+            f"{highest}: give it one output for each class, unless some have no samples yet."
+        )
 
 
 def look_at_first(learner: Learner, samples: SampleSet) -> SampleSpikes:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lfp_snn.data import Batch, SampleSet
 from lfp_snn.errors import DataError, NetworkError
 from lfp_snn.spikes import Spikes
+from tests.learners.networks import Loops
 
 pytest.importorskip("neurobench", reason="the extra metrics is not installed")
 
@@ -144,3 +145,8 @@ def test_a_metric_that_fails_is_no_zero(net: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(workload.MembraneUpdates, "__call__", fail)
     with pytest.raises(NetworkError, match=r"MembraneUpdates.*cannot count"):
         _measure(net, Samples())
+
+
+def test_a_forward_that_loops_over_time_is_refused() -> None:
+    with pytest.raises(NetworkError, match="NeuroBench calls .* loops over time"):
+        _measure(Loops(inputs=3), Samples())

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from lfp_snn.analysis.exchange.weights import load_weights
@@ -47,6 +48,27 @@ def test_learners_side_by_side(cli: Cli, runs: dict[str, Path]) -> None:
     assert [run["learner"] for run in found["runs"]] == ["lfp", "lfp", "surrogate", "surrogate"]
     assert {each["criterion"] for each in found["differences"]} == {"magnitude", "relevance"}
     assert Path("runs/prune/report.html").is_file()
+
+
+def test_two_rules_of_a_learner_are_told_apart_on_a_narrow_screen(
+    cli: Cli, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = []
+    for rule in ("epsilon", "rescale"):
+        paths.append(tmp_path / rule)
+        shutil.copytree(runs["lfp-0"], paths[-1])
+        config = yaml.safe_load((paths[-1] / "config.yaml").read_text())
+        config["learner"]["rule"] = {"name": rule}
+        (paths[-1] / "config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("COLUMNS", "40")
+    done = cli("prune", *paths, "--criteria", "magnitude", "--shares", "0,0.5,0.9",
+               "--save", "0.5", "--out", "out")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    assert "\u2026" not in done.stdout  # nothing is cut
+    assert "learner        lfp, rescale" in done.stdout
+    saved = sorted(path.name for path in Path("out").glob("*.safetensors"))
+    assert len(saved) == 2 and saved[-1] == "lfp-rescale-seed-0-magnitude-0.5.safetensors"
 
 
 def test_a_pruned_network_trains_on_and_stays_pruned(cli: Cli, runs: dict[str, Path]) -> None:

@@ -318,3 +318,24 @@ def test_parts_must_be_alike() -> None:
     wrong = own_splits((x, labels), DataLoader(TensorDataset(x, labels + 1), 2)).val
     with pytest.raises(DataError, match="from 1 to 3, but there are 3 classes"):
         _whole(wrong)
+
+
+@pytest.mark.parametrize(
+    ("labels", "cure"),
+    [
+        (["a", "b"] * 3, r"numpy.unique\(words, return_inverse=True\)"),
+        (torch.eye(3)[[0, 1, 2, 0, 1, 2]].long(), r"labels.argmax\(1\) makes them of one-hot rows"),
+        (torch.tensor([True, False] * 3), r"labels.long\(\) of a tensor"),
+    ],
+)
+def test_labels_of_another_form_are_told_with_the_cure(labels: Any, cure: str) -> None:
+    with pytest.raises(DataError, match=rf"expected 6 integers, .*{cure}"):
+        from_torch((torch.rand(6, 4), labels), steps=3)
+
+
+def test_targets_of_inputs_without_time() -> None:
+    targets = torch.rand(6, 2)
+    learnt = from_torch((torch.rand(6, 4), targets), steps=3)
+    assert learnt.is_regression
+    numbers = learnt.batch([4]).targets
+    assert numbers is not None and torch.equal(numbers[0], targets[4])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from lfp_snn.data.events import Events
-from lfp_snn.data.notices import measure, notices, notices_of_folder
+from lfp_snn.data.notices import figures_of, notices, notices_of_folder
 
 GOOD = np.sort(np.random.default_rng(0).integers(0, 100_000, 500))
 LATE = GOOD + (1 << 32) - 60_000
@@ -53,29 +53,29 @@ def recorded(seconds: float, count: int = 500, side: int = 20, hot: int = 0) -> 
 
 
 def test_recordings_in_another_unit_of_time_are_named() -> None:
-    found = [measure(f"{n}.txt", recorded(0.2 + 0.1 * n)) for n in range(5)]
+    found = [figures_of(f"{n}.txt", recorded(0.2 + 0.1 * n)) for n in range(5)]
     assert notices_of_folder(found) == []
-    slow = [measure(f"ms{n}.txt", recorded(300 + n)) for n in range(4)]
+    slow = [figures_of(f"ms{n}.txt", recorded(300 + n)) for n in range(4)]
     (told,) = notices_of_folder([*slow, *found])
     assert "4 of 9 recordings (ms0.txt, ms1.txt, ms2.txt, ...) last about 10^3 times" in told
     assert "--time-unit" in told
-    fast = [measure("s.txt", recorded(0.4e-6 * 100, count=30))]  # 40 microseconds
+    fast = [figures_of("s.txt", recorded(0.4e-6 * 100, count=30))]  # 40 microseconds
     assert notices_of_folder([*fast, *found[:1]]) == []  # a factor of 5,000
-    fast = [measure("s.txt", recorded(250e-6, count=30))]
+    fast = [figures_of("s.txt", recorded(250e-6, count=30))]
     (told,) = notices_of_folder([*found, *fast])
     assert "1 of 6 recordings (s.txt) last about 10^-3 times" in told
-    between = [measure("long.txt", recorded(10))]
+    between = [figures_of("long.txt", recorded(10))]
     assert notices_of_folder([*found, *between, *slow]) == []
 
 
 def test_recordings_full_of_events_and_hot_pixels_are_named_with_a_cure() -> None:
-    full = [measure("full.bin", recorded(1, count=40_000))]
-    good = [measure("good.bin", recorded(1))]
-    hot = [measure("hot.bin", recorded(1, hot=300))]
+    full = [figures_of("full.bin", recorded(1, count=40_000))]
+    good = [figures_of("good.bin", recorded(1))]
+    hot = [figures_of("hot.bin", recorded(1, hot=300))]
     assert notices_of_folder(good) == []
     (told,) = notices_of_folder([*good, *full])
     assert "1 of 2 recordings (full.bin)" in told and "data.steps=100" in told
     (told,) = notices_of_folder([*good, *hot])
     assert "1 of 2 recordings (hot.bin)" in told and "hot_pixels" in told
-    channels = measure("emg.csv", recorded(1, count=5000, side=2))
+    channels = figures_of("emg.csv", recorded(1, count=5000, side=2))
     assert (channels.full, channels.hot) == (0.0, 0.0)

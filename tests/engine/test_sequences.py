@@ -484,3 +484,86 @@ def test_what_changes_a_layer_behind_the_loop_is_refused(
 ) -> None:
     with pytest.raises(NetworkError, match=rf"^{name}\(\) comes behind the loop .* 'fc2' gives"):
         TemporalLFP(LayerBehindTheLoop(read)).forward(currents(STEPS, BATCH, 5))
+
+
+class Read(Base):
+    """``read`` makes of the list of output spikes what forward returns."""
+
+    def __init__(self, read: Callable[[list[Tensor]], Tensor]) -> None:
+        super().__init__()
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, record = self.lif1.init_leaky(), []
+        for frame in x:
+            spikes, mem = self.lif1(self.fc1(frame), mem)
+            record.append(spikes)
+        return self.read(record)
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [
+        (lambda record: torch.stack(record) * 2 - 1, "sub"),
+        (lambda record: 3 * torch.stack(record).sum(0), "mul"),
+        (lambda record: torch.stack(record[::-1]), "stack"),
+        (lambda record: torch.stack(record).flip(0), "flip"),
+        (lambda record: torch.stack(record)[:3], "getitem"),
+        (lambda record: sum(record[3:]), "add"),
+        (lambda record: torch.stack(record).sum(-1), "sum"),
+        (lambda record: torch.stack([*record, record[0]]), "stack"),
+        (lambda record: torch.cummax(torch.stack(record), 0)[0], "cummax"),
+    ],
+)
+def test_what_is_no_reading_of_the_record_is_refused(
+    read: Callable[[list[Tensor]], Any], name: str
+) -> None:
+    x = currents(STEPS, BATCH, 5)
+    with pytest.raises(NetworkError, match=rf"^{name}\(\) comes behind the loop .* 'lif1' gives"):
+        TemporalLFP(strong(Read(read))).forward(x)
+
+
+def test_a_record_without_the_last_step_is_refused() -> None:
+    with pytest.raises(NetworkError, match="the last step is none of them.*return the record of a"):
+        TemporalLFP(Read(lambda record: torch.stack(record[:3]))).forward(currents(6, 2, 5))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        torch.stack,
+        sum,
+        lambda record: torch.stack(record).permute(1, 2, 0),
+        lambda record: torch.cat(record, 1),
+        lambda record: sum(record) / len(record),
+        lambda record: torch.stack(record).float().mean(0),
+        lambda record: torch.stack(record)[-1],
+        lambda record: torch.stack(record, 1).flatten(0, 1),
+    ],
+)
+def test_a_reading_of_the_record_is_the_same_network(read: Callable[[list[Tensor]], Any]) -> None:
+    x = currents(STEPS, BATCH, 5)
+    expected = TemporalLFP(strong(Read(torch.stack))).forward(x)
+    assert torch.equal(TemporalLFP(strong(Read(read))).forward(x), expected)
+
+
+def test_membranes_alone_are_told_with_the_readout() -> None:
+    def membranes(m: Any, x: Tensor) -> Tensor:
+        mem, record = m.lif1.init_leaky(), []
+        for frame in x:
+            _, mem = m.lif1(m.fc1(frame), mem)
+            record.append(mem)
+        return torch.stack(record)
+
+    told = r"membranes of neuron 'lif1' and not its spikes: return both.*readout.*membrane_coded"
+    refused(membranes, told)
+    refused(lambda m, x: m.lif1(m.fc1(x))[1], told, torch.ones(2, 5))
+
+
+def test_a_batch_size_that_is_written_out_is_told() -> None:
+    class Net(Base):
+        def forward(self, x: Tensor) -> Any:
+            return self.lif1(self.fc1(x.view(7, -1)))[0]
+
+    with pytest.raises(ShapeError, match=r"'view' .*one size.*torch.flatten\(x, 1\)"):
+        TemporalLFP(Net()).forward(torch.ones(4, 2, 5))

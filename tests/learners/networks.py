@@ -7,11 +7,11 @@ from typing import Any
 
 import snntorch as snn
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn.learners import LEARNERS, Learner
 
-__all__ = ["CLASSES", "HIDDEN", "NETWORKS", "UNITS", "bind"]
+__all__ = ["CLASSES", "HIDDEN", "NETWORKS", "UNITS", "ByHand", "Loops", "bind"]
 
 UNITS, HIDDEN, CLASSES = 20, 9, 3
 
@@ -57,3 +57,22 @@ def bind(learner: str, network: str) -> Learner:
     if "loss" in kind.Options.model_fields and network == "in membranes":
         options["loss"] = "ce_max_membrane_loss"
     return kind.from_options(NETWORKS[network](), kind.Options.model_validate(options))
+
+
+class ByHand(nn.Module):
+    """A synapse and a neuron that is handed its state."""
+
+    def __init__(self, inputs: int = 5) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(inputs, 2), snn.Leaky(beta=0.9)
+
+
+class Loops(ByHand):
+    """It loops over time itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, record = self.lif.init_leaky(), []
+        for frame in x:
+            spk, mem = self.lif(self.fc(frame), mem)
+            record.append(spk)
+        return torch.stack(record)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+import os
 import signal
 import subprocess
 import sys
-from io import StringIO
+from io import FileIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,15 @@ import pytest
 from rich.console import Console
 from torch import nn
 
+from lfp_snn.console import progress_console, time_bar
 from lfp_snn.data import Splits
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.rules import Epsilon
-from lfp_snn.training import fit
+from lfp_snn.training import EarlyStopping, fit
+from lfp_snn.training.config import Settings as TrainingSettings
+from lfp_snn.training.configfile import make_config
 from lfp_snn.training.display import Display
+from lfp_snn.training.feeding import KINDS, check_arguments
 from lfp_snn.training.loop import Trainer
 from tests.training.conftest import UNITS, make_splits
 
@@ -157,6 +163,53 @@ def test_a_mistake_is_told_in_words_of_python(net: nn.Module, given: Settings, t
     assert str(caught.value).startswith("fit: ") and told in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"learner_name": "lfp"}, {"kernel": "events"}, {"eps": 0.1}, {"rule": "rescale"},
+        {"optimizers": "adam"}, {"momentum": 0.9}, {"reward": "softmax_rate"}, {"batchsize": 3},
+        {"sched": "cosine"}, {"callbacks": []}, {"verbose": 2}, {"lrs": 0.1}, {"learnr": "ottt"},
+        {"smoothing": 0.1}, {"names": "x"}, {"name": "x"}, {"settings": {"epochs": 3}},
+    ],
+)  # fmt: skip
+def test_what_a_message_advises_is_taken(net: nn.Module, given: Settings) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fit(net, make_splits(), **given)
+    text = str(caught.value)
+    if "did you mean" not in text:
+        known = text.partition("known are ")[2].rstrip(".").split(", ")
+        assert "settings" not in known and len(known) == len(set(known)) > 20
+        return
+    name, _, value = text.partition("did you mean ")[2].rstrip("?").partition("=")
+    advised = {name: ast.literal_eval(value)}
+    check_arguments(**{key: each for key, each in advised.items() if key in KINDS})
+    make_config(TrainingSettings, {key: each for key, each in advised.items() if key not in KINDS})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"observers": 3}, "observers is 3, expected a list of observers, such as [EarlySto"),
+        ({"observers": EarlyStopping()}, "expected a list of observers"),
+        ({"observers": [EarlyStopping]}, "expected a list of observers"),
+        ({"progress": "no"}, "progress is 'no', expected True or False."),
+        ({"resume": "yes"}, "resume is 'yes', expected True or False."),
+        ({"out": 3}, "out is 3, expected the path of a run directory"),
+        ({"scheduler_every": "batch"}, "scheduler_every is 'batch', expected 'step' or 'epoch'."),
+        (
+            {"learner": {"reward": {"name": "rate_coded", "smoothing": 0.1}}},
+            "learner['reward']['smoothing'] is no key of rate_coded; the rewards that have it are "
+            "softmax_rate, ",
+        ),
+        ({"learner": "ottt"}, "the name of a learner, such as {'name': 'ottt'}."),
+    ],
+)
+def test_what_is_of_another_kind_is_told(net: nn.Module, given: Settings, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fit(net, make_splits(), **given)
+    assert str(caught.value).startswith("fit: ") and told in str(caught.value)
+
+
 def test_a_result_prints_as_a_few_lines(
     net: nn.Module, splits: Splits, settings: Settings, tmp_path: Path
 ) -> None:
@@ -169,3 +222,30 @@ def test_a_result_prints_as_a_few_lines(
     warned = fit(net, splits.train, progress=False, **settings)
     assert str(warned).splitlines()[-1].endswith("the test accuracy is not known.")
     assert "kept in              nothing; give fit out=FOLDER" in str(warned)
+
+
+@pytest.mark.parametrize("end", ["closed", "nobody reads"])
+def test_a_training_goes_on_that_cannot_show_itself(
+    splits: Splits, settings: Settings, net: nn.Module, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", buffering=1) as stream:
+        if end == "closed":
+            stream.close()
+        monkeypatch.setattr(sys, "stderr", stream)
+        fit(net, splits, **{**settings, "epochs": 1})
+        monkeypatch.undo()
+
+
+def test_a_stream_that_was_closed_at_the_start_shows_nothing() -> None:
+    console = progress_console(None)
+    assert not console.is_terminal
+    with time_bar(console) as bar:
+        bar.add_task("nothing")
+    console.print("nothing")
+
+
+def test_what_a_full_disk_cannot_take_is_dropped() -> None:
+    with TextIOWrapper(FileIO("/dev/full", "w"), write_through=True) as full:
+        progress_console(full).print("something")

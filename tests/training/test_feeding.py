@@ -224,3 +224,44 @@ def test_a_loop_over_a_number_of_steps_takes_data_with_as_many(
 def test_an_engine_in_the_place_of_its_network_is_refused(splits: Splits) -> None:
     with pytest.raises(ConfigError, match=r"not TemporalLFP.*lfp\.net"):
         fit(TemporalLFP(new_net()), splits)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("outputs", [CLASSES - 1, CLASSES + 2])
+@pytest.mark.parametrize("learner", ["lfp", "surrogate"])
+def test_outputs_that_are_not_the_classes_of_splits_are_told(
+    splits: Splits, settings: dict[str, Any], learner: str, outputs: int
+) -> None:
+    net = build("mlp", (UNITS,), outputs, hidden=[4])
+    told = rf"^The network has {outputs} outputs, but the data has {CLASSES} classes: give it one"
+    with pytest.raises(DataError, match=told):
+        fit(net, splits, **{**settings, "learner": {"name": learner}})
+
+
+def test_outputs_that_no_sample_of_ones_own_is_of_are_warned_of(
+    splits: Splits, settings: dict[str, Any]
+) -> None:
+    short = {**settings, "epochs": 1, "calibrate": None}
+    for given in _given(splits, "arrays")[0], TensorDataset(*_given(splits, "arrays")[0]):
+        wide = build("mlp", (UNITS,), CLASSES + 2, hidden=[4])
+        (told,) = [w for w in fit(wide, given, **short).warnings if "outputs" in w]
+        assert told.startswith("The network has 5 outputs, but no training sample has a label abov")
+    assert not any("outputs" in w for w in fit(new_net(), given, **short).warnings)
+
+
+def test_steps_beside_a_time_axis_are_told(splits: Splits, settings: dict[str, Any]) -> None:
+    x, labels = _given(splits, "arrays")[0]
+    with pytest.raises(DataError, match=rf"steps is 3, but inputs .* {STEPS} time steps.*leave st"):
+        fit(new_net(), (x, labels), steps=3, **settings)
+
+
+def test_targets_for_inputs_without_time_are_learnt(settings: dict[str, Any]) -> None:
+    net = nn.Sequential(
+        nn.Linear(4, 2),
+        snn.Leaky(beta=0.9, init_hidden=True, output=True, threshold=float("inf"),
+                  reset_mechanism="none"),
+    )  # fmt: skip
+    chosen = {"learner": {"reward": {"name": "membrane_target"}}, "calibrate": None, "epochs": 1}
+    data = torch.rand(8, 4), torch.eye(2)[torch.arange(8) % 2]
+    assert fit(net, data, steps=3, **{**settings, **chosen}).metrics[0]["train_accuracy"] is None
+    with pytest.raises(ConfigError, match=r"labels.argmax\(1\) of one-hot rows"):
+        fit(build("mlp", (4,), 2, hidden=[3]), data, steps=3, **{**settings, "calibrate": None})

@@ -285,6 +285,42 @@ def forget_steps(monkeypatch: pytest.MonkeyPatch, calls: Container[int]) -> None
     monkeypatch.setattr(LFP, "feedback", feedback)
 
 
+@pytest.mark.parametrize("learner", ["lfp", "surrogate"])
+@pytest.mark.parametrize("how", ["stop", "skip"])
+def test_statistics_that_are_not_finite_are_told_and_taken_back(
+    splits: Splits, settings: Settings, learner: str, how: str
+) -> None:
+    net: Any = normalised(0)
+    with torch.no_grad():
+        net[1].weight.mul_(1e25)  # what is normalised is finite, its variance is not
+    before = {name: b.clone() for name, b in net.named_buffers() if name.startswith("2.")}
+    with pytest.raises(RunError, match=r"2\.running_var'? (is|are) not finite in") as caught:
+        chosen = {"calibrate": None, "learner": {"name": learner}, "on_non_finite": how}
+        fit(net, splits, **{**settings, **chosen})
+    assert ("skip" in str(caught.value)) == (how == "stop")
+    if how == "skip":
+        assert all(torch.equal(before[name], net.get_buffer(name)) for name in before)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_what_is_not_finite_in_an_evaluation_is_one_sentence(
+    splits: Splits, settings: Settings, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scores(self: LFP, batch: Any) -> Any:
+        raise NotFiniteError("The output of the network is not finite")
+
+    monkeypatch.setattr(LFP, "scores", scores)
+    if part == "test":
+        splits = replace(splits, val=splits.val.subset([]))
+    where = "the test" if part == "test" else "the validation of epoch 1"
+    with pytest.raises(RunError) as caught:
+        fit(new_net(), splits, **settings)
+    assert str(caught.value) == (
+        f"The output of the network is not finite in {where}; lower optimizer['lr'] or raise "
+        "learner['rule']['eps']."
+    )
+
+
 def test_skipping_ends_after_many_in_a_row(
     splits: Splits, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LfpSnnError, TableError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror or error}.", file=sys.stderr)
+        return 2
     return 0
 
 

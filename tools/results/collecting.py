@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from lfp_snn.analysis.machine import machine
 from lfp_snn.errors import LfpSnnError
@@ -21,6 +23,7 @@ from tools.results.records import (
     PrintedRecord,
     Record,
     RunsRecord,
+    told,
 )
 
 __all__ = ["CollectError", "collect"]
@@ -44,17 +47,32 @@ def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
         load: the lowest and highest load of the machine meanwhile; ``None`` where nobody looked.
 
     Raises:
-        CollectError: they are none of these, or are not finished.
+        CollectError: they are none of these, or are not finished or damaged.
+        RecordError: they hold what no measurement can give.
     """
-    if all((path / "run.json").is_file() for path in paths):
-        return _runs(command, paths, load)
+    source = ", ".join(map(str, paths))
+    if load is not None and not 0 <= load[0] <= load[1] < math.inf:
+        raise CollectError(
+            f"--load is {load[0]:g} {load[1]:g}; expected the lowest load, then the highest."
+        )
     (path,) = paths if len(paths) == 1 else (None,)
-    if path is not None and (path / "plan.json").is_file():
-        return _comparison(command, path, load)
-    if path is not None and path.is_file():
-        return _printed(command, path, load)
+    try:
+        if all((each / "run.json").is_file() for each in paths):
+            return _runs(command, paths, load)
+        if path is not None and (path / "plan.json").is_file():
+            return _comparison(command, path, load)
+        if path is not None and path.is_file():
+            return _printed(command, path, load)
+    except ValidationError as error:
+        raise told(source, error) from error
+    except KeyError as error:
+        raise CollectError(
+            f"{source}: what it left has no {error}: it is of another version, or damaged."
+        ) from error
+    except (TypeError, AttributeError, ValueError) as error:
+        raise CollectError(f"{source}: what it left is damaged ({error}).") from error
     raise CollectError(
-        f"{', '.join(map(str, paths))}: expected the folder of a comparison (with plan.json), run "
+        f"{source}: expected the folder of a comparison (with plan.json), run "
         f"directories (with run.json), or one file with what a benchmark printed."
     )
 

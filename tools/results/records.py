@@ -7,12 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from lfp_snn.errors import ConfigError, LfpSnnError
+from lfp_snn.training.configfile import read_mapping
+from lfp_snn.training.configproblems import sentence
 from lfp_snn.wholefiles import write_whole
+from lfp_snn.wording import by_config
 
 __all__ = [
     "ArmRecord",
@@ -20,9 +32,29 @@ __all__ = [
     "MachineRecord",
     "PrintedRecord",
     "Record",
+    "RecordError",
     "Records",
     "RunsRecord",
+    "told",
 ]
+
+#: An accuracy or another share, from 0 to 1.
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+#: A time or a load.
+Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class RecordError(LfpSnnError):
+    """A record, or what one would be made of, holds what no measurement can give."""
+
+
+def told(source: str, error: ValidationError) -> RecordError:
+    """The error for what does not hold in a record: its first problem, in a sentence."""
+    first = error.errors()[0]
+    if not first["loc"] or first["type"] == "json_invalid":
+        return RecordError(f"{source}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.")
+    with by_config():  # whose keys have dots
+        return RecordError(f"{source}: {sentence(dict(first), ())}.")
 
 
 class _Kept(BaseModel):
@@ -46,10 +78,34 @@ class MachineRecord(_Kept):
     threads: int
     processes: int
     torch: str
-    load: tuple[float, float] | None
+    load: tuple[Positive, Positive] | None
+
+    @field_validator("load")
+    @classmethod
+    def _in_order(cls, load: tuple[float, float] | None) -> tuple[float, float] | None:
+        if load is not None and load[0] > load[1]:
+            raise ValueError("the lowest load before the highest")
+        return load
 
 
-class ArmRecord(_Kept):
+class _Seeded(_Kept):
+    seeds: list[int]
+    test: list[Share]
+    validation: list[Share | None]
+    training_s: list[Positive]
+
+    @model_validator(mode="after")
+    def _one_of_each_seed(self) -> Self:
+        lengths = {name: len(getattr(self, name)) for name in _Seeded.model_fields}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{n} {name}" for name, n in lengths.items())
+            raise ValueError(f"there are {found}; expected one of each for every seed")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {self.seeds}; expected each once")
+        return self
+
+
+class ArmRecord(_Seeded):
     """One learner of a comparison.
 
     Attributes:
@@ -65,11 +121,7 @@ class ArmRecord(_Kept):
 
     learner: Mapping[str, Any]
     chosen: Mapping[str, Any]
-    tuned: float | None
-    seeds: list[int]
-    test: list[float]
-    validation: list[float | None]
-    training_s: list[float]
+    tuned: Share | None
     failed: Mapping[str, str]
 
 
@@ -99,17 +151,20 @@ class ComparisonRecord(_Measured):
     reference: str
     learners: Mapping[str, ArmRecord]
 
+    @model_validator(mode="after")
+    def _has_reference(self) -> Self:
+        if self.reference not in self.learners:
+            known = ", ".join(self.learners)
+            raise ValueError(f"reference is {self.reference!r}; expected one of {known}")
+        return self
 
-class RunsRecord(_Measured):
+
+class RunsRecord(_Measured, _Seeded):
     """What ``lfp-snn train`` found with several seeds; lists are in the order of the seeds."""
 
     kind: Literal["runs"] = "runs"
     parts: Mapping[str, int]
     epochs: int
-    seeds: list[int]
-    test: list[float]
-    validation: list[float | None]
-    training_s: list[float]
 
 
 class PrintedRecord(_Measured):
@@ -132,16 +187,21 @@ class Records:
     @cached_property
     def commands(self) -> dict[str, str]:
         """The command of each record by its name, in the order of the list."""
-        text = (self.folder / "commands.yaml").read_text(encoding="utf-8")
-        return dict(yaml.safe_load(text) or {})
+        path = self.folder / "commands.yaml"
+        commands = read_mapping(path)
+        for name, command in commands.items():
+            if not isinstance(name, str) or not isinstance(command, str):
+                raise ConfigError(f"{path}: {name} is {command!r}; expected a command.")
+        return commands
 
     @cached_property
     def kept(self) -> dict[str, Record]:
-        """The records by their names."""
-        return {
-            path.stem: _ADAPTER.validate_json(path.read_bytes())
-            for path in sorted(self.folder.glob("*.json"))
-        }
+        """The records by their names.
+
+        Raises:
+            RecordError: a file is no record.
+        """
+        return {path.stem: _read(path) for path in sorted(self.folder.glob("*.json"))}
 
     @property
     def lacking(self) -> list[str]:
@@ -165,3 +225,10 @@ class Records:
         path = self.folder / "commands.yaml"
         write_whole(path, path.read_bytes() + line.encode())
         self.__dict__.pop("commands", None)
+
+
+def _read(path: Path) -> Record:
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise told(str(path), error) from error

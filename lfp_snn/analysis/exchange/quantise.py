@@ -29,12 +29,13 @@ from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
-from lfp_snn.engine import merges, neurons, shapes, synapses
+from lfp_snn.engine import TemporalLFP, merges, neurons, shapes, synapses
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.learners.lfp import LFP, LFPOptions
+from lfp_snn.learners.unrolled import refuse_other_steps
 
 __all__ = ["QuantisedLFP", "QuantisedNetwork", "quantise"]
 
@@ -164,10 +165,11 @@ def quantise(net: nn.Module, input_shape: Sequence[int]) -> QuantisedNetwork:
 
     Raises:
         NetworkError: a stage has no counterpart in integers (the message names it, with the
-            reason), or the network cannot be traced.
+            reason), or the network cannot be traced, or called at every step.
     """
     shape = tuple(input_shape)
     layers = layers_of(net, shape)
+    refuse_other_steps(TemporalLFP(net), "The quantised network")
     refuse_neurons(layers, "int8", readout=False)
     plan = _Plan(layers)
     # Membranes that a step under autograd left behind cannot be copied as they are.

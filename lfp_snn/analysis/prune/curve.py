@@ -13,6 +13,7 @@ from lfp_snn.analysis.prune.criteria import Criterion, magnitude, randomly, rele
 from lfp_snn.analysis.prune.ranking import Ranking, Scope, rank
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.errors import ConfigError
+from lfp_snn.options import Choice
 from lfp_snn.training import Settings, TrainedRun, evaluate
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "prune_run",
     "rankings",
     "refuse_unlike",
+    "run_names",
 ]
 
 #: Shares by default: closer where accuracy tends to fall.
@@ -160,6 +162,7 @@ def prune_run(
     splits: Splits,
     options: PruningOptions,
     advanced: Callable[[], None] = lambda: None,
+    name: str | None = None,
 ) -> PrunedRun:
     """Measure the test accuracy of a run at every share, by every criterion.
 
@@ -172,6 +175,7 @@ def prune_run(
         options: the options of pruning.
         advanced: a function that is called after each order; there are ``len(criteria)`` of them, a
             random one counting ``draws`` times.
+        name: what to call its learner, beside other runs (:func:`run_names`).
     """
     learner, config = trained.learner, trained.config
 
@@ -191,7 +195,7 @@ def prune_run(
     count = sum(len(each) for each in every)
     return PrunedRun(
         path,
-        config.learner.name,
+        name or config.learner.name,
         config.seed,
         # Of each layer by itself, weighted by its weights: layers differ in scale, which is no
         # sparsity.
@@ -202,13 +206,40 @@ def prune_run(
     )
 
 
+def run_names(configs: Mapping[Path, Settings]) -> dict[Path, str]:
+    """The name of the learner of each run, with the rule where the runs of one differ in that."""
+    rules: dict[str, set[str]] = {}
+    for config in configs.values():
+        rules.setdefault(config.learner.name, set()).add(_rule_of(config.learner))
+
+    def name(learner: Choice) -> str:
+        several = len(rules[learner.name]) > 1
+        return f"{learner.name}, {_rule_of(learner)}" if several else learner.name
+
+    return {path: name(config.learner) for path, config in configs.items()}
+
+
+def _rule_of(learner: Choice) -> str:
+    """The rule of a learner with the numbers that are not its defaults; empty if it has none."""
+    rule = getattr(learner, "rule", None)
+    if not isinstance(rule, Choice):
+        return ""
+    numbers = (
+        f"{name}={getattr(rule, name):g}"
+        for name, field in type(rule).model_fields.items()
+        if isinstance(getattr(rule, name), int | float) and getattr(rule, name) != field.default
+    )
+    return " ".join([rule.name, *numbers])
+
+
 def refuse_unlike(configs: Mapping[Path, Settings]) -> None:
     """Refuse runs that cannot be put side by side.
 
     Raises:
-        ConfigError: a run has another network or other data than the first one, or the learner
-            and the seed of one that was named before.
+        ConfigError: a run has another network or other data than the first one, or the learner,
+            the rule and the seed of one that was named before.
     """
+    names = run_names(configs)
     known: dict[tuple[str, int], Path] = {}
     first, *_ = configs
     for path, config in configs.items():
@@ -217,7 +248,7 @@ def refuse_unlike(configs: Mapping[Path, Settings]) -> None:
                 raise ConfigError(
                     f"{path} has another section {section} than {first}: prune them apart."
                 )
-        place = (config.learner.name, config.seed)
+        place = (names[path], config.seed)
         if place in known:
             raise ConfigError(
                 f"{path} and {known[place]} are both of {place[0]} with seed {place[1]}: name one."

@@ -84,7 +84,10 @@ class PruningFindings(Findings):
     @cached_property
     def learners(self) -> Mapping[str, Sequence[PrunedRun]]:
         """The runs of each learner, lfp first."""
-        names = sorted({run.learner for run in self.runs}, key=lambda name: (name != "lfp", name))
+        names = sorted(
+            {run.learner for run in self.runs},
+            key=lambda name: (name.partition(",")[0] != "lfp", name),
+        )
         return {name: [run for run in self.runs if run.learner == name] for name in names}
 
     @property

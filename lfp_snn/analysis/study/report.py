@@ -62,8 +62,11 @@ def csv_text(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def mean_share(found: SeedMean, digits: int = 1) -> str:
-    """A mean of shares with its interval, which for few seeds may reach beyond [0, 1]."""
-    low, high = max(found.low, 0.0), min(found.high, 1.0)
+    """A mean of shares with its interval, which for few seeds may reach beyond what shares do.
+
+    A share of something, such as of the accuracy before, may be more than the whole.
+    """
+    low, high = max(found.low, 0.0), min(found.high, max(1.0, found.value))
     return f"{found.value:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
 
 

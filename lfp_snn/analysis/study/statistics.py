@@ -15,6 +15,8 @@ from scipy import stats
 __all__ = ["SeedMean", "Paired", "holm", "mean", "paired"]
 
 LEVEL = 0.95
+#: What rounding makes of a difference of float64, as a share of the values; generously.
+ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,13 @@ def paired(one: Sequence[float], other: Sequence[float]) -> Paired:
     """
     if len(one) != len(other) or len(one) < 2:
         raise ValueError(f"paired differences of {len(one)} and {len(other)} values")
-    differences = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+    pairs = np.asarray([one, other], np.float64)
+    differences = pairs[0] - pairs[1]
+    # Equal differences of decimal numbers, such as 0.9 - 0.8 and 0.8 - 0.7, differ by rounding.
+    rounding = ROUNDING * np.abs(pairs).max()
+    differences[np.abs(differences) <= rounding] = 0
+    if np.ptp(differences) <= rounding:
+        differences[:] = differences[0]
     around = mean(differences.tolist())
     if np.ptp(differences) == 0:
         p, effect = (1.0 if around.value == 0 else 0.0), None

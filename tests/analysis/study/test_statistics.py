@@ -71,3 +71,13 @@ def test_differences_that_do_not_vary() -> None:
     assert (same.difference, same.p, same.effect) == (0, 1, None)
     ahead = paired([1.0, 2.0], [0.5, 1.5])
     assert (ahead.difference, ahead.p, ahead.effect) == (0.5, 0, None)
+
+
+def test_differences_that_vary_by_rounding_alone_do_not_vary() -> None:
+    one, other = [0.9, 0.8, 0.7], [0.8, 0.7, 0.6]
+    assert len({a - b for a, b in zip(one, other, strict=True)}) > 1
+    found = paired(one, other)
+    assert (found.p, found.effect) == (0.0, None)
+    assert found.low == found.difference == found.high
+    none = paired([0.1 + 0.2, 0.5], [0.3, 0.5])
+    assert (none.difference, none.p) == (0.0, 1.0)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lfp_snn.analysis.machine import machine
+from lfp_snn.errors import LfpSnnError
 from tests.tools.results.made import RULES, comparison_folder, run_folder
 from tools.results.collecting import CollectError, collect
-from tools.results.records import ComparisonRecord, PrintedRecord, RunsRecord
+from tools.results.records import ComparisonRecord, PrintedRecord, RecordError, RunsRecord
 
 
 def test_a_comparison(tmp_path: Path) -> None:
@@ -71,3 +73,31 @@ def test_runs_that_differ_in_more_than_the_seed_are_refused(tmp_path: Path) -> N
 def test_what_is_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CollectError, match="expected the folder of a comparison"):
         collect("lfp-snn compare made", [tmp_path], None)
+
+
+@pytest.mark.parametrize("accuracy", [98.0, float("nan"), "0.9 or so", None])
+def test_what_no_measurement_gives_is_refused(tmp_path: Path, accuracy: Any) -> None:
+    folder = comparison_folder(tmp_path, {"lfp": [accuracy]})
+    with pytest.raises(RecordError, match="test"):
+        collect("lfp-snn compare made", [folder], None)
+
+
+def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
+    folder = comparison_folder(tmp_path, {"lfp": [0.9]})
+    found = folder / "results.json"
+    whole = found.read_text()
+    for damaged, said in (
+        (whole[:100], "results.json"),
+        ("[]", "damaged"),
+        (whole.replace('"cells"', '"calls"'), "no 'cells'"),
+    ):
+        found.write_text(damaged)
+        with pytest.raises(LfpSnnError, match=said):
+            collect("lfp-snn compare made", [folder], None)
+
+
+@pytest.mark.parametrize("load", [(2.0, 1.0), (-1.0, 1.0), (0.0, float("nan"))])
+def test_a_load_that_is_none_is_refused(tmp_path: Path, load: tuple[float, float]) -> None:
+    folder = comparison_folder(tmp_path, {"lfp": [0.9]})
+    with pytest.raises(CollectError, match="--load is .*; expected the lowest load, then the high"):
+        collect("lfp-snn compare made", [folder], load)

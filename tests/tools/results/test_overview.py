@@ -28,7 +28,11 @@ def test_a_row_for_each_comparison() -> None:
         "small": made(
             "lfp-snn compare compare_digits", lfp=arm("lfp", 0.5, 0.7, learner=published)
         ),
-        "own": made("lfp-snn compare compare_mnist_norm", rescale=arm("rescale", 0.5, 0.5)),
+        "own": made(
+            "lfp-snn compare compare_mnist_norm",
+            reference="rescale",
+            rescale=arm("rescale", 0.5, 0.5),
+        ),
     }
     table, machine, *notes = overview(records)
     assert machine.endswith(" Measured on one machine: Some processor, 2 cores, 1 thread.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from tests.conftest import REPOSITORY
 from tests.tools.results.made import arm, comparison
 from tools.results.page import read_pages, rendered
-from tools.results.records import Records
+from tools.results.records import RecordError, Records
 
 DOCS = REPOSITORY / "docs"
 
@@ -59,5 +58,28 @@ def test_what_lacks_has_a_command_and_no_record(tmp_path: Path) -> None:
 def test_a_record_with_a_key_too_many_is_refused(tmp_path: Path) -> None:
     path = Records(tmp_path).keep("made", comparison(lfp=arm("lfp", 0.9)))
     path.write_text(path.read_text().replace('"trials"', '"trails"'))
-    with pytest.raises(ValidationError, match="trails"):
+    with pytest.raises(RecordError, match="trials is missing"):
+        _ = Records(tmp_path).kept
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"test"', '"test', r"made\.json: Invalid JSON"),
+        ("0.9,", "NaN,", r"made\.json: .*test.*is nan, expected a finite number"),
+        ("0.9,", "98.1,", r"test.*is 98\.1, expected a number less than or equal to 1\.$"),
+        ('"seeds": [', '"seeds": [7,', "there are 3 seeds, 2 test, .* expected one of each"),
+        ("   1\n", "   0\n", r"seeds are \[0, 0\]; expected each once"),
+        ('"reference": "lfp"', '"reference": "other"', "reference is 'other'; expected one of lfp"),
+        ("0.2,", "2,", r"load.*is \[2, 0\.4\], expected the lowest load before the highest\.$"),
+    ],
+)
+def test_what_no_measurement_gives_is_refused(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    path = Records(tmp_path).keep("made", comparison(lfp=arm("lfp", 0.9, 0.8)))
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(RecordError, match=said):
         _ = Records(tmp_path).kept

@@ -1,0 +1,120 @@
+"""What a forward that loops over time makes of the record of its output: how it reads it.
+
+TemporalLFP gives the output at every step. A forward may return that record, in any layout, its sum
+or its mean over the steps, or its last step; anything else would be another network. Which of them
+it is shows when the calls behind the loop are made once more, with numbers of which no two are
+equal in the place of the output of each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lfp_snn.engine.calls import Call, Value, leaves, replaced
+from lfp_snn.engine.derived import Derived
+from lfp_snn.errors import NetworkError
+
+__all__ = ["READING", "is_reading", "membranes_alone", "replay"]
+
+#: What a forward may return of the record, as advice.
+READING = (
+    "return the record of all steps in their order, its sum, its mean or its last step; call what "
+    "else there is at every step, or leave it to who reads the output"
+)
+
+#: What a record may lose in a narrow type on its way.
+TOLERANCE = 1e-2
+
+
+def replay(
+    calls: Sequence[Call],
+    outputs: Sequence[Value],
+    records: Mapping[Value, tuple[int, Sequence[Value]]],
+) -> tuple[Tensor, dict[Value, Tensor | None]]:
+    """Make the calls that take the output of steps once more, with numbers in its place.
+
+    Args:
+        calls: the calls of forward in order.
+        outputs: the output of each step.
+        records: what a layer behind the loop gave for all steps, as its axis of time and the output
+            of each step in the order of that axis.
+
+    Returns:
+        The numbers ``[T, ...]``, and all values that follow from them; None for one that follows
+        from something else as well.
+    """
+    shape = (len(outputs), *outputs[0].shape)
+    numbers = torch.randperm(torch.Size(shape).numel(), generator=torch.Generator().manual_seed(0))
+    numbers = (numbers % 254 - 127).double().view(shape)  # which the narrowest type holds
+    known: dict[Value, Tensor | None] = {
+        value: each.clone() for value, each in zip(outputs, numbers, strict=True)
+    }
+    for value, (axis, order) in records.items():
+        known[value] = torch.stack([numbers[outputs.index(each)] for each in order], axis)
+    held: dict[int, Tensor] = {}
+    for call in calls:
+        taken = [known[each] for each in call.operands if each in known]
+        if not taken or all(value in known for value in call.parts.values()):
+            continue
+        whole = len(taken) == len(call.operands) and not call.is_module
+        found = _made(call, known, held) if whole and all(t is not None for t in taken) else None
+        for part, value in call.parts.items():
+            known.setdefault(value, None if found is None else found[part])
+    return numbers, known
+
+
+def _made(call: Call, known: Mapping[Value, Any], held: dict[int, Tensor]) -> list[Tensor]:
+    """What a function gives; it changes in place what it did, and nothing of the network."""
+
+    def put(leaf: Any) -> Any:
+        if isinstance(leaf, Value):
+            return known[leaf]
+        if isinstance(leaf, Derived):
+            return leaf.compute(put)
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if id(leaf) not in held:
+            floats = leaf.is_floating_point()
+            held[id(leaf)] = leaf.detach().clone().to(torch.double if floats else leaf.dtype)
+        return held[id(leaf)]
+
+    args, kwargs = replaced(call.args, put), replaced(call.kwargs, put)
+    result = call.target(*args, **kwargs)
+    changed = args[0] if call.target is Tensor.__setitem__ else result
+    return [each for each in leaves(changed) if isinstance(each, Tensor)]
+
+
+def is_reading(value: Tensor, numbers: Tensor) -> bool:
+    """Whether a value is the record, its sum or mean over the steps, or its last step.
+
+    Args:
+        value: the value, in any layout.
+        numbers: the output of each step ``[T, ...]``.
+    """
+    readings = (numbers, numbers.sum(0), numbers.mean(0), numbers[-1])
+    return any(_equal(value, each) for each in readings)
+
+
+def membranes_alone(net: str, neuron: str) -> NetworkError:
+    """The error for a network that returns the membranes of a neuron and not its spikes."""
+    return NetworkError(
+        f"The forward of {net} returns the membranes of neuron '{neuron}' and not its spikes: "
+        "return both (spk, mem); if membranes shall be the output, let it be a readout "
+        "(threshold=float('inf'), reset_mechanism='none') and take a reward that looks at them, "
+        "such as membrane_coded."
+    )
+
+
+def _equal(value: Tensor, reading: Tensor) -> bool:
+    if value.numel() != reading.numel():
+        return False
+    flat = value.flatten().double()
+    return any(
+        torch.allclose(flat, reading.permute(order).flatten(), rtol=TOLERANCE, atol=TOLERANCE)
+        for order in permutations(range(reading.dim()))
+    )
