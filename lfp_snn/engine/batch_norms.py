@@ -175,8 +175,8 @@ class BatchNorm(Normalisation):
         self._track(self.norms, *found)
 
     @override
-    def sit_out_backward(self, run: Tape) -> None:
-        if self.measures and self.through:
+    def sit_out_backward(self, run: Tape, *, before: bool) -> None:
+        if before and self.measures and self.through:
             nothing = self._nothing(run)
             self._sum(run, nothing, nothing)
 

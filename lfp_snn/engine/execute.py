@@ -174,8 +174,8 @@ def sit_out_backward(program: Program, run: Tape, feedback: Feedback) -> None:
         own = Feedback.wanted(*node.stage.parameters().values())
         learning.append(own or any(learning[i] for i in node.inputs))
     for k, node in reversed(list(enumerate(program.nodes))):
-        if learning[node.inputs[0]]:
-            node.stage.sit_out_backward(run)
+        if learning[k + 1]:
+            node.stage.sit_out_backward(run, before=learning[node.inputs[0]])
         feedback.complete(program.first_used(k))
 
 

@@ -245,9 +245,9 @@ class FusedPopulation(Spiking):
             self.norm.sit_out(run)
 
     @override
-    def sit_out_backward(self, run: Tape) -> None:
+    def sit_out_backward(self, run: Tape, *, before: bool) -> None:
         if self.norm is not None:
-            self.norm.sit_out_backward(run)
+            self.norm.sit_out_backward(run, before=before)
 
     @override
     def parameters(self) -> dict[str, Tensor]:

@@ -179,8 +179,13 @@ class Stage(ABC):
     def sit_out(self, run: Tape) -> None:  # noqa: B027 - most stages exchange nothing
         """Take part in what processes exchange in a forward pass, as one without a sample."""
 
-    def sit_out_backward(self, run: Tape) -> None:  # noqa: B027
-        """Take part in what processes exchange in a backward pass, as one without a sample."""
+    def sit_out_backward(self, run: Tape, *, before: bool) -> None:  # noqa: B027
+        """Take part in what processes exchange in a backward pass, as one without a sample.
+
+        Args:
+            run: the pass.
+            before: whether anything before this stage takes feedback, so that credit goes on.
+        """
 
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         """The relevance of each input, from a relevance ``r`` in the shape of this stage's value.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import pytest
 import snntorch as snn
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.engine.options import Statistics
@@ -102,6 +103,11 @@ def test_dense_and_constant_inputs_take_the_way_around() -> None:
     assert_equal(net, Rescale(), 0.7 * x[0], steps=T, lengths=LENGTHS)
 
 
+def test_a_norm_of_each_step_takes_a_constant_input() -> None:
+    x = 0.7 * trains(1, B, INPUTS)[0]
+    assert_equal(network("batch per step"), Rescale(), x, steps=T, lengths=LENGTHS)
+
+
 def test_frozen_parameters_learn_nothing() -> None:
     net = network("batch")
     for name in ("0.weight", "1.bias", "4.weight"):
@@ -129,3 +135,50 @@ def test_an_output_behind_a_norm_keeps_its_membranes() -> None:
     )
     for name, total in expected.items():
         assert_near(ours[name], total)
+
+
+class Heard:
+    """An exchange with nobody: the calls that were made, with their shapes."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[int, ...]]] = []
+        self.parts: list[Tensor | None] = []
+
+    def add(self, part: Tensor | None, like: Tensor) -> None:
+        self.calls.append(("add", tuple(like.shape)))
+        self.parts.append(part)
+
+    def collect(self) -> list[Tensor | None]:
+        parts, self.parts = self.parts, []
+        return parts
+
+    def sum(self, part: Tensor) -> Tensor:
+        self.calls.append(("sum", tuple(part.shape)))
+        return part
+
+
+@pytest.mark.parametrize("backend", ["torch", "events"])
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("first", ["linear", "convolution"])
+def test_who_has_no_sample_makes_the_same_calls(first: str, frozen: bool, backend: str) -> None:
+    """The norm is of the first layer, before which nothing learns but its own synapse."""
+    if first == "linear":
+        begin = (nn.Linear(INPUTS, 6), nn.BatchNorm1d(6), leaky())
+        x = trains(T, B, INPUTS)
+    else:
+        begin = (nn.Conv2d(1, 6, 2), nn.BatchNorm2d(6), leaky(), nn.Flatten())  # type: ignore[assignment]
+        x = trains(T, B, 1, 2, 2)
+    net = strong(nn.Sequential(*begin, nn.Linear(6, 3), leaky()))
+    net[0].requires_grad_(not frozen)
+    heard = []
+    for has_samples in (True, False):
+        lfp = TemporalLFP(net, Rescale(), backend, statistics="through").train()
+        lfp.exchange = exchange = Heard()
+        if has_samples:
+            lfp.backward(signals(lfp.forward(x)))
+        else:
+            lfp.sit_out()
+        heard.append(exchange.calls)
+    assert heard[0] == heard[1]
+    assert ("sum", (3, 1, 6)) in heard[0]  # of the statistics
+    assert (("sum", (2, 1, 6)) in heard[0]) or frozen  # of the means on the way back

@@ -151,7 +151,10 @@ class EventLayer(EventStage):
         n = self.given.of_current(run, rules, self._unpooled(run, rules, arrived))
         rule, asked = rules[self.synapse.name], wanted[0] is not None
         n = self.unnormed(run, n, feedback, rules)
-        of_input = self.synapse.learn(run.kept[self.synapse], n, feedback, rule, asked)
+        frames = run.kept[self.synapse]
+        if frames.shape[1] < n.shape[1]:  # a norm of each step made many of a constant current
+            n = n.sum(1, keepdim=True)
+        of_input = self.synapse.learn(frames, n, feedback, rule, asked)
         return (of_input.transpose(0, 1) if isinstance(of_input, Tensor) else None,)
 
     def normed(self, run: Tape, current: Tensor) -> Tensor:
