@@ -64,8 +64,8 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
             return f"{key}: {cut(context['message'].rstrip('.'), _LONGEST_SENTENCE)}"
         case "missing":
             return f"{key} is missing"
-    told = cut(problem["msg"], _LONGEST_SENTENCE)  # it may quote the value too
-    expected = told.removeprefix("Input should be ").removeprefix("Value error, ")
+    message = cut(problem["msg"], _LONGEST_SENTENCE)  # it may quote the value too
+    expected = message.removeprefix("Input should be ").removeprefix("Value error, ")
     if expected.startswith(("greater", "less")):
         expected = f"a number {expected}"
     return f"{key} is {shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
