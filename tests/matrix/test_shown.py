@@ -57,6 +57,11 @@ def _commands() -> dict[str, list[str]]:
     return {" ".join(words): words for words in every}
 
 
+def _reference(config: str) -> str:
+    compared: str = read_mapping(shipped_configs()[config])["compare"].get("reference", "lfp")
+    return compared
+
+
 #: A command that is named without what it needs, as in "the pictures of `lfp-snn explain`".
 NAMED = re.compile(r"(train|explain|prune|compare)( --\w+)?")
 
@@ -85,7 +90,8 @@ def test_a_command_runs(
     if not told:
         leave_out_reports(monkeypatch)
     if words[0] == "compare" and len(words) > 2 and "--learners" not in words:
-        more = ["--learners", "lfp"]  # all of them run without options
+        # All of them run without options.
+        more = ["--learners", _reference(words[1])]
     for command, made in MADE.items():
         if " ".join(words).startswith(command):
             (workspace / made).unlink()
