@@ -327,15 +327,16 @@ def test_returning_the_input_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "returned",
+    ("returned", "message"),
     [
-        lambda spk, mem: mem,
-        lambda spk, mem: (spk, torch.ones(3)),
-        lambda spk, mem: None,
+        (lambda spk, mem: mem, "Step returns the membranes of neuron 'lif' and not its spikes"),
+        (lambda spk, mem: (spk, torch.ones(3)), "Step must return the spikes of its last neuron"),
+        (lambda spk, mem: None, "Step must return the spikes of its last neuron"),
     ],
 )
-def test_returning_anything_else_is_refused(returned: Callable[[Any, Any], Any]) -> None:
-    message = "Step must return the spikes of its last neuron"
+def test_returning_anything_else_is_refused(
+    returned: Callable[[Any, Any], Any], message: str
+) -> None:
     refused(lambda m, x: returned(*pair(m, x)), message, output=True)
 
 
