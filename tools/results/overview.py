@@ -108,6 +108,8 @@ def _setting(name: str, command: str) -> tuple[str, str]:
         raise TableError(f"{name}: {command} cannot be read: {error}") from error
     config = arm.config({}, 0)
     data = DATASETS[config.data.name].source.partition(",")[0]
+    if getattr(config.data, "split_by", None) == "speaker":
+        data += ", unseen speakers"
     return data, _network({**config.model.model_dump(mode="json"), **arm.base["model"]})
 
 
