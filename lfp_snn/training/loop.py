@@ -30,7 +30,14 @@ from lfp_snn.training.resume import goes_on, schedule_anew
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import Steering
 from lfp_snn.training.stepping import Stepping
-from lfp_snn.training.watching import feedback_norms, firing_warnings, look_at_first, unused_outputs
+from lfp_snn.training.watching import (
+    feedback_norms,
+    firing_warnings,
+    lagging_statistics,
+    look_at_first,
+    shifts_at_zero,
+    unused_outputs,
+)
 
 __all__ = ["Trainer"]
 
@@ -161,7 +168,7 @@ class Trainer(Stepping):
             )
         if not len(self.splits.test):
             self._say("Nothing tests: the test accuracy is not known.")
-        for message in unused_outputs(self.splits):
+        for message in (*unused_outputs(self.splits), *shifts_at_zero(self.learner)):
             self._say(message)
         with deferred_signals(self._stopping) as pending:
             # An observer, which may ask to stop, is in the first process alone.
@@ -285,6 +292,10 @@ class Trainer(Stepping):
         self.learner.net.load_state_dict(self.best)
         with self._finite("the test"):
             test = evaluate(self.learner, self.splits.test, self.settings.batch_size, self.world)
+        if self.metrics:
+            trained = self.metrics[-1]["firing"]
+            for message in lagging_statistics(self.learner.net, trained, test.firing):
+                self._say(message)
         if self.run is not None and len(self.splits.test):
             sample = look_at_first(self.learner, self.splits.test)
             self.run.write_sample(sample.spikes, sample.label, sample.prediction)

@@ -7,17 +7,30 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.learners import Learner
+from lfp_snn.learners.lfp import LFP
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.observer import SampleSpikes
+from lfp_snn.wording import setting
 
-__all__ = ["SATURATED", "feedback_norms", "firing_warnings", "look_at_first", "unused_outputs"]
+__all__ = [
+    "SATURATED",
+    "feedback_norms",
+    "firing_warnings",
+    "lagging_statistics",
+    "look_at_first",
+    "shifts_at_zero",
+    "unused_outputs",
+]
 
 #: Spikes per neuron and step above which a population is warned of.
 SATURATED = 0.9
+#: Of the rate in training, the share below which a population hardly fires in an evaluation.
+HARDLY = 0.1
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def feedback_norms(net: nn.Module) -> dict[str, float]:
@@ -48,6 +61,61 @@ def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
                 "little; calibrate, or scale its initial weights down (model.scale in a config); "
                 "if the input itself is full of events, cut it into more steps (data.steps)."
             )
+
+
+def shifts_at_zero(learner: Learner) -> Iterator[str]:
+    """A warning about shifts of normalisations that are exactly zero and cannot learn.
+
+    LFP changes a parameter in proportion to its size, and PyTorch makes a shift of zeros.
+    """
+    if not isinstance(learner, LFP) or not learner.engine.update.scales:
+        return
+    names = [
+        f"'{name}.bias'"
+        for name, module in learner.net.named_modules()
+        if isinstance(module, NORMS) and _is_stuck(module.bias)
+    ]
+    if names:
+        yield (
+            f"{', '.join(names)}: shifts of normalisations, exactly zero as PyTorch makes them, "
+            "which never learn, because LFP changes a parameter in proportion to its size; draw "
+            "them before (nn.init.normal_(norm.bias, std=0.1)), or give every parameter a least "
+            f"size ({setting('learner.update.floor', 0.01)})."
+        )
+
+
+def _is_stuck(shift: Tensor | None) -> bool:
+    return shift is not None and shift.requires_grad and not bool(shift.detach().any())
+
+
+def lagging_statistics(
+    net: nn.Module, trained: Mapping[str, float], evaluated: Mapping[str, float]
+) -> Iterator[str]:
+    """A warning about layers that fire in training and hardly with running statistics.
+
+    Args:
+        net: the network.
+        trained: the spikes per neuron and step in the last steps of the training, by layer.
+        evaluated: the spikes per neuron and step in an evaluation, by layer.
+    """
+    names = [
+        repr(name)
+        for name, rate in trained.items()
+        if evaluated.get(name, math.inf) < HARDLY * rate
+    ]
+    seen = [
+        int(norm.num_batches_tracked)
+        for norm in net.modules()
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm)
+        and norm.num_batches_tracked is not None
+    ]
+    if names and seen:
+        yield (
+            f"Fires in training and hardly in evaluation: {', '.join(names)}. The running "
+            f"statistics of batch norms have seen {max(seen)} batches, one in each step of "
+            "training, and lag behind: give them a larger momentum (nn.BatchNorm2d(..., "
+            "momentum=0.5)), or train on smaller batches or for longer."
+        )
 
 
 def unused_outputs(splits: Splits) -> Iterator[str]:

@@ -1,0 +1,73 @@
+"""What a training warns of before and after it: shifts that cannot learn, statistics that lag."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import snntorch as snn
+import torch
+from torch import nn
+
+from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.training.watching import lagging_statistics, shifts_at_zero
+
+
+def normed(*, affine: bool = True) -> Any:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(6, 5),
+        nn.BatchNorm1d(5, affine=affine),
+        snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Linear(5, 3),
+        snn.Leaky(beta=0.9, init_hidden=True, output=True),
+    )
+
+
+def learner(net: nn.Module, name: str = "lfp", **options: Any) -> Learner:
+    kind = LEARNERS[name]
+    return kind.from_options(net, kind.Options(name=name, **options))
+
+
+def test_a_shift_as_pytorch_makes_it_is_warned_of() -> None:
+    (message,) = shifts_at_zero(learner(normed()))
+    assert message.startswith("'1.bias': shifts of normalisations, exactly zero as PyTorch makes")
+    assert "learner={'update': {'floor': 0.01}}" in message
+
+
+def test_it_is_not_where_the_shift_can_learn_or_shall_not() -> None:
+    drawn, frozen = normed(), normed()
+    with torch.no_grad():
+        drawn[1].bias[2] = 0.1
+    frozen[1].bias.requires_grad_(False)
+    for net in (drawn, frozen, normed(affine=False)):
+        assert not list(shifts_at_zero(learner(net)))
+    assert not list(shifts_at_zero(learner(normed(), update={"floor": 0.01})))
+    assert not list(shifts_at_zero(learner(normed(), "surrogate")))
+
+
+@pytest.mark.parametrize(
+    ("trained", "evaluated", "told"),
+    [
+        ({"2": 0.05, "4": 0.1}, {"2": 0.001, "4": 0.1}, ["'2'. The running"]),
+        ({"2": 0.05, "4": 0.1}, {"2": 0.0, "4": 0.0}, ["'2', '4'. The running"]),
+        ({"2": 0.05}, {"2": 0.04}, []),
+        ({"2": 0.0}, {"2": 0.0}, []),
+        ({"2": 0.05}, {}, []),
+    ],
+)
+def test_layers_that_fall_silent_in_evaluation_are_told(
+    trained: dict[str, float], evaluated: dict[str, float], told: list[str]
+) -> None:
+    net = normed()
+    net[1].num_batches_tracked.fill_(12)
+    found = list(lagging_statistics(net, trained, evaluated))
+    assert len(found) == len(told)
+    for message, part in zip(found, told, strict=True):
+        assert part in message and "have seen 12 batches" in message
+
+
+def test_without_running_statistics_nothing_lags() -> None:
+    net = normed()
+    net[1] = nn.Identity()
+    assert not list(lagging_statistics(net, {"2": 0.05}, {"2": 0.0}))
