@@ -31,7 +31,7 @@ DIFFERENCE_TITLES = ("compared", *DIFFERENCE, "effect", "seeds")
 TAUGHT_BY = ("learner.reward.name", "learner.loss")
 #: What the star of a setting means.
 SEARCHED = "* chosen by the search on validation data; the rest was set"
-SETTINGS_TITLES = ("learner", "epochs", "learning rate", "reward or loss", "trials")
+SETTINGS_TITLES = ("learner", "rule", "epochs", "learning rate", "reward or loss", "trials")
 
 
 def write_comparison(findings: ComparisonFindings, folder: Path, name: str) -> Path:
@@ -101,8 +101,14 @@ def settings_rows(findings: ComparisonFindings) -> list[list[str]]:
         trials = (
             f"{learner.trials} of {_epochs(learner.trial_epochs)}" if learner.trials else "none"
         )
-        found.append([learner.name, *cells, trials])
+        found.append([learner.name, _rule(settings), *cells, trials])
     return found
+
+
+def _rule(settings: Mapping[str, str]) -> str:
+    """The rule of a learner, with its epsilon, by which the published ones differ."""
+    name = settings.get("learner.rule.name", UNKNOWN)
+    return f"{name} {settings['learner.rule.eps']}" if "learner.rule.eps" in settings else name
 
 
 def _setting(learner: LearnerResult, settings: Mapping[str, str], key: str) -> str:

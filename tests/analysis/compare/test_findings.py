@@ -137,12 +137,13 @@ def test_tables() -> None:
 
 def test_settings_say_what_was_searched_and_what_was_set() -> None:
     bare = learner("rstdp", {}, settings={"epochs": 1, "optimizer": {"lr": 0.01}})
-    rewarded = {"learner": {"reward": {"name": "softmax_rate"}, "loss": "unused"}}
+    rule = {"name": "epsilon", "eps": 0.1}
+    rewarded = {"learner": {"reward": {"name": "softmax_rate"}, "loss": "unused", "rule": rule}}
     named = learner("lfp", {}, settings=rewarded, trials=1, trial_epochs=1)
     assert settings_rows(results(TUNED, bare, named)) == [
-        ["surrogate", "12", "0.003 *", "ce_count_loss", "8 of 6 epochs"],
-        ["rstdp", "1", "0.01", "\u2013", "none"],
-        ["lfp", "\u2013", "\u2013", "softmax_rate", "1 of 1 epoch"],
+        ["surrogate", "\u2013", "12", "0.003 *", "ce_count_loss", "8 of 6 epochs"],
+        ["rstdp", "\u2013", "1", "0.01", "\u2013", "none"],
+        ["lfp", "epsilon 0.1", "\u2013", "\u2013", "softmax_rate", "1 of 1 epoch"],
     ]
 
 
