@@ -49,8 +49,11 @@ def replay(
         from something else as well.
     """
     shape = (len(outputs), *outputs[0].shape)
-    numbers = torch.randperm(torch.Size(shape).numel(), generator=torch.Generator().manual_seed(0))
-    numbers = (numbers % 254 - 127).double().view(shape)  # which the narrowest type holds
+    size = torch.Size(shape).numel()
+    # As many above zero as below it, and no more than the narrowest type holds.
+    span = min(size, 254)
+    numbers = torch.randperm(size, generator=torch.Generator().manual_seed(0))
+    numbers = (numbers % span - span // 2).double().view(shape)
     known: dict[Value, Tensor | None] = {
         value: each.clone() for value, each in zip(outputs, numbers, strict=True)
     }

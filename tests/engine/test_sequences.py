@@ -513,6 +513,12 @@ class Read(Base):
         (lambda record: torch.stack(record).sum(-1), "sum"),
         (lambda record: torch.stack([*record, record[0]]), "stack"),
         (lambda record: torch.cummax(torch.stack(record), 0)[0], "cummax"),
+        (lambda record: torch.stack(record).sum(0).clamp(max=2), "clamp"),
+        (lambda record: torch.stack(record).sum(0).clamp(min=1), "clamp"),
+        (lambda record: torch.minimum(torch.stack(record).sum(0), torch.ones(8)), "minimum"),
+        (lambda record: -torch.stack(record).sum(0).abs(), "neg"),
+        (lambda record: record[::-1], "lif1"),
+        (lambda record: record[3:], "lif1"),
     ],
 )
 def test_what_is_no_reading_of_the_record_is_refused(
@@ -539,6 +545,8 @@ def test_a_record_without_the_last_step_is_refused() -> None:
         lambda record: torch.stack(record).float().mean(0),
         lambda record: torch.stack(record)[-1],
         lambda record: torch.stack(record, 1).flatten(0, 1),
+        lambda record: record,
+        tuple,
     ],
 )
 def test_a_reading_of_the_record_is_the_same_network(read: Callable[[list[Tensor]], Any]) -> None:

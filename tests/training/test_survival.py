@@ -159,8 +159,9 @@ VARIANTS: dict[str, Settings] = {
 def normalised(seed: int) -> nn.Module:
     """Dropout and batch normalisation: what a mode and a random number can go wrong in."""
     torch.manual_seed(seed)
-    net = list(new_net(seed))
-    return nn.Sequential(nn.Dropout(0.1), net[0], nn.BatchNorm1d(12), *net[1:])
+    net, norm = list(new_net(seed)), nn.BatchNorm1d(12)
+    nn.init.constant_(norm.bias, 1e-3)  # at zero it would never learn
+    return nn.Sequential(nn.Dropout(0.1), net[0], norm, *net[1:])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
