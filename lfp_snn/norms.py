@@ -6,14 +6,23 @@ The forward of a network is one step; a list of normalisations, one for each, is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
 
-__all__ = ["PerStep", "Statistics", "running_statistics", "statistics_of", "with_statistics"]
+__all__ = [
+    "PerStep",
+    "Statistics",
+    "running_statistics",
+    "statistics_given_back",
+    "statistics_of",
+    "with_statistics",
+]
 
 #: Credit at a normalisation: its statistics held fixed, or through them as well.
 Statistics = Literal["fixed", "through"]
@@ -44,6 +53,23 @@ def running_statistics(net: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, module in net.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             yield from module.named_buffers(name, recurse=False)
+
+
+@contextmanager
+def statistics_given_back(net: nn.Module) -> Iterator[None]:
+    """Give running statistics back what they were, if the ``with`` block ends in an error.
+
+    Those of another device than the CPU stay: nothing is found to be wrong there.
+    """
+    held = [each for _, each in running_statistics(net) if each.device.type == "cpu"]
+    before = [each.clone() for each in held]
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for each, was in zip(held, before, strict=True):
+                each.copy_(was)
+        raise
 
 
 class PerStep(nn.Module):

@@ -28,6 +28,7 @@ from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Precision, Statistics
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.stopwatch import Stopwatch
+from lfp_snn.norms import statistics_given_back
 from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rules import Composite, Rule, Update, assign
 from lfp_snn.spikes import Spikes
@@ -156,6 +157,23 @@ class TemporalLFP(ObservedNetwork):
                 after the last step).
         """
         given = x, steps
+        with statistics_given_back(self.net):
+            run, spikes = self._run(x, steps, lengths, state, record=record)
+        self._check(*given)
+        note_taken(run, self.net, given[0], spikes)
+        self._pass = run
+        return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+
+    def _run(
+        self,
+        x: Tensor | Spikes,
+        steps: int | None,
+        lengths: Tensor | None,
+        state: Mapping[str, Tensor] | None,
+        *,
+        record: bool,
+    ) -> tuple[Tape, Tensor | Spikes]:
+        """Run all stages in a new pass; gives it and the output."""
         with torch.no_grad(), self._products():
             whole = self.options.memory == "full"
             run, value = self._begin(x, steps, lengths, state, record=record, whole=whole)
@@ -166,10 +184,7 @@ class TemporalLFP(ObservedNetwork):
                 known = self.options.budget, self.backend, self._border_bytes
                 spikes = self._chunks.forward(self.options.chunk or self._chunks.length(*known))
         check_finite(run, spikes, self.net)
-        self._check(*given)
-        note_taken(run, self.net, given[0], spikes)
-        self._pass = run
-        return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+        return run, spikes
 
     def _begin(
         self,

@@ -175,3 +175,15 @@ def test_labels_of_any_kind(labels: Any) -> None:
 def test_labels_that_are_none_are_told(labels: Any, told: str) -> None:
     with pytest.raises(ShapeError, match=told):
         RateCoded()(torch.ones(6, 4, 3), labels)
+
+
+@pytest.mark.parametrize("backend", ["torch", "events"])
+def test_a_refused_pass_leaves_running_statistics_as_they_were(backend: str) -> None:
+    net: Any = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), leaky())
+    before = {name: tensor.clone() for name, tensor in net[1].state_dict().items()}
+    lfp = TemporalLFP(net, backend=backend)
+    with torch.no_grad():
+        net[0].weight[1, 2] = math.nan
+    with pytest.raises(NotFiniteError):
+        lfp.forward(torch.ones(5, 2, 4))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net[1].state_dict().items())
