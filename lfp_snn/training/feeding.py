@@ -46,7 +46,8 @@ def require_module(net: object) -> None:
     if isinstance(net, TemporalLFP):
         raise ConfigError(
             "fit takes the network itself, not TemporalLFP, of which it makes one of its own: give "
-            "it lfp.net."
+            "it lfp.net; another rule is an option of the learner, such as learner={'rule': "
+            "{'name': 'epsilon', 'eps': 1e-6}} for the published one."
         )
     if not isinstance(net, nn.Module):
         raise ConfigError(f"fit takes a torch.nn.Module, not {net!r}.")
