@@ -174,9 +174,7 @@ class _Unrolled:
         returned = self.found.returned[0]
         single = [leaf for leaf in returned if leaf in outputs]
         listed = single if single == list(outputs) else []  # the record, as a list of its steps
-        for leaf in returned:
-            if leaf in listed:
-                continue
+        for leaf in (each for each in returned if each not in listed):
             value = values.get(leaf, numbers)  # made of membranes, or of what another layer gave
             if value is None or not is_reading(value, numbers):
                 assert outputs[0].call is not None
