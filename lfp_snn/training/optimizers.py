@@ -6,6 +6,7 @@ small, written :math:`g` here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ _TINY = 1e-7
 _ADAMS_SIZE = 0.2  # root mean square of an update of Adam, as a share of its learning rate
 
 
-class _Optimizer(Optimizer):
+class _Optimizer(Optimizer, ABC):
     """An optimizer that changes one parameter after the other."""
 
     @override
@@ -43,11 +44,11 @@ class _Optimizer(Optimizer):
                     self._change(parameter, parameter.grad, self.state[parameter], group)
         return loss
 
+    @abstractmethod
     def _change(
         self, parameter: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
         """Change a parameter, whose weight has decayed, and its state."""
-        raise NotImplementedError
 
 
 class LionOptimizer(_Optimizer):
