@@ -123,7 +123,7 @@ class Structures:
         statistics: how credit goes through normalisations.
     """
 
-    def __init__(self, net: nn.Module, statistics: Statistics) -> None:
+    def __init__(self, net: nn.Module, statistics: Statistics | None = None) -> None:
         if not isinstance(net, nn.Module):
             raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
         if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -275,7 +275,7 @@ def guess_program(net: nn.Module) -> Program:
     Raises:
         NetworkError: the network has no rule, or the shape of its input must be known.
     """
-    found = Structures(net, "fixed").guess(torch.zeros(0))
+    found = Structures(net).guess(torch.zeros(0))
     if found is None:
         raise shape_needed(net)
     return found.program
