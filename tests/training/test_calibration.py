@@ -158,6 +158,7 @@ def test_running_statistics_become_those_of_the_batch(momentum: float | None) ->
     net = normed(momentum)
     batch = make_batch()
     calibrate(TemporalLFP(net), batch)
+    assert isinstance(batch.x, Tensor)
     currents = net[1](batch.x.float().flatten(2)).flatten(0, 1).detach()
     torch.testing.assert_close(net[2].running_mean, currents.mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(net[2].running_var, currents.var(0), rtol=1e-4, atol=1e-5)
