@@ -51,21 +51,22 @@ def comparison(records: Mapping[str, Record]) -> Iterator[str]:
 
 
 def comparisons(records: Mapping[str, Record]) -> Iterator[str]:
-    """Several comparisons of the same two learners, a row each."""
+    """Several comparisons of the same learners, the first of which is the reference; a row each."""
     chosen = _only(ComparisonRecord, records)
     titles = {tuple(_labels(record).values()) for record in chosen.values()}
-    if len(titles) != 1 or len(next(iter(titles))) != 2:
-        raise TableError(f"{', '.join(chosen)}: expected comparisons of the same two learners")
-    ((one, other),) = titles
+    if len(titles) != 1 or len(next(iter(titles))) < 2:
+        raise TableError(f"{', '.join(chosen)}: expected comparisons of the same learners")
+    ((reference, *others),) = titles
     rows = []
     for name, record in chosen.items():
-        first, second = record.learners
-        difference = _differences(record).get(second if record.reference == first else first)
+        first, *rest = record.learners
         if record.reference != first:
             raise TableError(f"{name}: expected the first learner, {first}, to be the reference")
         cells = (interval(arm.test) for arm in record.learners.values())
-        rows.append([f"`{name}`", *cells, _points(difference)])
-    yield table(["", one, other, f"{one} minus {other}, points, 95 % interval"], rows)
+        differences = _differences(record)
+        rows.append([f"`{name}`", *cells, *(_points(differences.get(key)) for key in rest)])
+    minus = (f"{reference} minus {other}, points, 95 % interval" for other in others)
+    yield table(["", reference, *others, *minus], rows)
     yield "\n".join(f"- {_how(name, record)}" for name, record in chosen.items())
 
 

@@ -65,7 +65,7 @@ def test_learners_of_one_label_keep_their_names() -> None:
     assert table.startswith("| | `one` | `two` |\n")
 
 
-def test_comparisons_of_two_learners_have_a_row_each() -> None:
+def test_comparisons_of_the_same_learners_have_a_row_each() -> None:
     pair = comparison(lfp=arm("lfp", 0.8, 0.9), rescale=arm("rescale", 0.7, 0.85))
     table, how = FORMS["comparisons"]({"one": pair, "two": pair})
     title, _, first, second = table.splitlines()
@@ -76,12 +76,20 @@ def test_comparisons_of_two_learners_have_a_row_each() -> None:
     assert first.replace("`one`", "`two`") == second
     assert "+7.5 (-24.3 to +39.3), p = 0.2" in first
     assert how.count("([record](records/") == 2
+    three = comparison(
+        lfp=arm("lfp", 0.8, 0.9), rescale=arm("rescale", 0.7, 0.85), sur=arm("surrogate", 0.6, 0.7)
+    )
+    title, _, row = next(FORMS["comparisons"]({"one": three})).splitlines()
+    assert title.count(" minus ") == 2 and title.endswith(
+        " minus surrogate, points, 95 % interval |"
+    )
+    assert row.count("), p ") == 2 and "| +20.0 (+20.0 to +20.0), p < 0.001 |" in row
 
 
 def test_comparisons_of_other_learners_do_not_stand_in_one_table() -> None:
     pair = comparison(lfp=arm("lfp", 0.8), rescale=arm("rescale", 0.7))
     alone = comparison(lfp=arm("lfp", 0.8))
-    with pytest.raises(TableError, match="expected comparisons of the same two learners"):
+    with pytest.raises(TableError, match="expected comparisons of the same learners"):
         list(FORMS["comparisons"]({"one": pair, "two": alone}))
     turned = comparison("rescale", lfp=arm("lfp", 0.8), rescale=arm("rescale", 0.7))
     with pytest.raises(TableError, match="one: expected the first learner, lfp, to be"):
