@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -58,12 +57,12 @@ def _with_rule(rule: Rule | Composite) -> str:
     """The argument of :func:`fit` that gives it a rule, as far as a setting can name it."""
     if rule == Rescale():
         return ")"
-    own = {each.name: getattr(rule, each.name) for each in fields(rule)}
-    options = {each.name: own[each.name] for each in fields(rule) if own[each.name] != each.default}
-    names = [name for name, kind in RULES.items() if type(rule) is kind]
-    if not names or not all(isinstance(each, int | float | str) for each in options.values()):
-        return ", learner={'rule': {'name': ...}}) with the rule by its name in a config"
-    return f", learner={{'rule': { {'name': names[0], **options} }}})"
+    for name, kind in RULES.items():
+        usual = vars(kind()) if type(rule) is kind else {}
+        options = {key: each for key, each in vars(rule).items() if each != usual.get(key)}
+        if usual and all(isinstance(each, int | float | str) for each in options.values()):
+            return f", learner={{'rule': { {'name': name, **options} }}})"
+    return ", learner={'rule': {'name': ...}}) with the rule by its name in a config"
 
 
 def check_arguments(**given: Any) -> None:

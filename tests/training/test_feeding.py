@@ -224,11 +224,6 @@ def test_a_loop_over_a_number_of_steps_takes_data_with_as_many(
     assert found.classes == ["0", "1", "2"]
 
 
-def test_an_engine_in_the_place_of_its_network_is_refused(splits: Splits) -> None:
-    with pytest.raises(ConfigError, match=r"not TemporalLFP.*lfp\.net"):
-        fit(TemporalLFP(new_net()), splits)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("outputs", [CLASSES - 1, CLASSES + 2])
 @pytest.mark.parametrize("learner", ["lfp", "surrogate"])
 def test_outputs_that_are_not_the_classes_of_splits_are_told(
