@@ -139,6 +139,12 @@ def _check_said(layout: Layout, shape: Shape, batch: int | None) -> None:
 def _is_timed(shape: Shape, sample: Shape, steps: int | None, outputs_of: OutputsOf | None) -> bool:
     """Whether the first axis of a sample is time, and not part of the frame."""
     if outputs_of is None:
+        if steps is None and len(sample) == 3 and sample[0] == 1:
+            raise DataError(
+                f"Inputs of the shape {shape} may be images of one channel without time, or one "
+                f"time step of {sample[1:]}: give steps=25, for instance, to show images for so "
+                f"many steps, or say {'layout=' + repr('BT') if shape != sample else 'the layout'}."
+            )
         return steps is None
     with_time, without = _takes(outputs_of, sample[1:]), _takes(outputs_of, sample)
     if steps is None and sample[:1] != (1,):
@@ -146,9 +152,10 @@ def _is_timed(shape: Shape, sample: Shape, steps: int | None, outputs_of: Output
             _refuse_misplaced(shape, sample, outputs_of)
         return with_time or not without
     if with_time and without and sample[0] == (steps or 1):
+        still = ", and steps=25, for instance, for no time" if steps is None else ""
         raise DataError(
             f"Inputs of the shape {shape} may be {sample[0]} time steps of {sample[1:]}, or frames "
-            f"of {sample} without time: the network takes both; {_SAY}."
+            f"of {sample} without time: the network takes both; {_SAY}{still}."
         )
     return with_time and not without
 

@@ -26,7 +26,7 @@ from lfp_snn.engine.graph import Program
 from lfp_snn.engine.neurons import Population
 from lfp_snn.engine.shapes import Dropout
 from lfp_snn.engine.stage import Stage, Tape
-from lfp_snn.engine.structure import Structure
+from lfp_snn.engine.structure import Structure, is_plain
 from lfp_snn.engine.supported import DROPOUTS
 from lfp_snn.engine.undisturbed import put_to_rest, undisturbed
 from lfp_snn.errors import NetworkError
@@ -35,6 +35,9 @@ __all__ = ["check_equal"]
 
 #: Steps that are compared at a time, which bounds the memory.
 CHUNK = 16
+#: Steps that are compared where all are computed alike.
+FEW = 8
+FLOAT32 = torch.float32
 #: Difference of values, as a share of the largest, that rounding may make in float64.
 TOLERANCE = 1e-9
 #: Modules whose training differs on purpose.
@@ -45,6 +48,9 @@ def check_equal(
     net: nn.Module, x: Tensor, steps: int | None, find: Callable[[Tensor], Structure]
 ) -> None:
     """Step a module beside the engine on a few samples, and compare what both compute.
+
+    Where no code of a user runs, every step is computed as every other one, and a few are compared,
+    those with an input first.
 
     Args:
         net: the network, which is not changed.
@@ -61,7 +67,8 @@ def check_equal(
         return  # in training, which is all that has a rule, they differ on purpose
     fixed = any(isinstance(module, FixedPointLeaky) for module in net.modules())
     dtype = x.dtype if fixed else torch.float64
-    with undisturbed(net), torch.no_grad(), _Default(dtype):
+    mode = _InOneType(dtype)
+    with undisturbed(net), torch.no_grad(), mode:
         for module in net.modules():
             _convert(module, dtype)
             if isinstance(module, ON_PURPOSE):
@@ -74,9 +81,21 @@ def check_equal(
         lists = any(type(node.stage.module) is nn.ModuleList for node in structure.program.nodes)
         if lists and not structure.step.loops:
             return  # a list of normalisations, which only the engine can call
-        comparison = _Comparison(net, structure, dtype)
+        comparison = _Comparison(net, structure, mode)
         with comparison.listening():
             comparison.run(x, steps)
+
+
+def _steps_are_alike(net: nn.Module) -> bool:
+    """Whether modules of torch and snntorch alone make the steps, none of which counts them."""
+    known = all(type(m).__module__.startswith(("torch.nn.", "snntorch.")) for m in net.modules())
+    return known and is_plain(net)
+
+
+def _active_first(frames: Tensor) -> Tensor:
+    """The frames ``[T, B, ...]`` that hold something, and behind them the others."""
+    active = frames.flatten(1).any(1)
+    return torch.cat([frames[active], frames[~active]])
 
 
 def _step(distance: Tensor) -> Tensor:
@@ -95,56 +114,52 @@ def _convert(module: nn.Module, dtype: torch.dtype) -> None:
             held[name] = nn.Parameter(new, requires_grad=False) if learns else new
 
 
-class _Default(TorchFunctionMode):
-    """Another floating type of new tensors in this thread; torch's own default is the process's.
+class _InOneType(TorchFunctionMode):
+    """One floating type of all new tensors in this thread; torch's own default is the process's.
 
-    What is made of nothing that floats, such as ``torch.zeros(3)``, gets that type.
+    What is made of nothing that floats, such as ``torch.zeros(3)``, gets that type. While the
+    module is called, it also gets it where it asks for float32, and keeps all units in dropout.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
+        self.of_module = False
+        self._usual = torch.get_default_dtype()
 
     @override
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.of_module:
+            name = getattr(func, "__name__", "")
+            if name in DROPOUTS:
+                return args[0] if args else kwargs["input"]
+            if name == "float":
+                return args[0].to(self.dtype)
+            for each in args:
+                if each is FLOAT32:
+                    args = tuple(map(self._fitting, args))
+            if kwargs:
+                kwargs = {key: self._fitting(each) for key, each in kwargs.items()}
         result = func(*args, **kwargs)
-        if type(result) is not Tensor or result.dtype != torch.get_default_dtype():
+        if type(result) is not Tensor or result.dtype != self._usual:
             return result
         taken = (each for each in leaves((args, kwargs)) if isinstance(each, Tensor))
         return result if any(map(Tensor.is_floating_point, taken)) else result.to(self.dtype)
 
-
-class _AsCompared(TorchFunctionMode):
-    """A module that asks for float32 gets the type of the comparison, and keeps all units."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.dtype = dtype
-
-    @override
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        if name in DROPOUTS:
-            return args[0] if args else kwargs["input"]
-        if name == "float":
-            return args[0].to(self.dtype)
-        if kwargs:
-            kwargs = {key: self._fitting(each) for key, each in kwargs.items()}
-        return func(*map(self._fitting, args), **(kwargs or {}))
-
     def _fitting(self, value: Any) -> Any:
-        return self.dtype if value is torch.float32 else value
+        return self.dtype if value is FLOAT32 else value
 
 
 class _Comparison:
     """A module and a program, side by side."""
 
-    def __init__(self, net: nn.Module, structure: Structure, dtype: torch.dtype) -> None:
+    def __init__(self, net: nn.Module, structure: Structure, mode: _InOneType) -> None:
         self.net = net
         self.structure = structure
         self.program: Program = structure.program
-        self.dtype = dtype
+        self.mode = mode
+        self.dtype = mode.dtype
         #: What each module gave in the steps that are compared next; of neurons also membranes.
         self.gave: dict[nn.Module, list[Tensor]] = {}
         self.membranes: dict[nn.Module, list[Tensor]] = {}
@@ -170,7 +185,9 @@ class _Comparison:
 
     def _note(self, module: nn.Module, _inputs: object, output: Any) -> None:
         found = output[0] if isinstance(output, tuple) else output
-        self.gave.setdefault(module, []).append(found.clone())  # others may change it in place
+        with torch._C.DisableTorchFunction():
+            own = found.clone()  # others may change it in place
+        self.gave.setdefault(module, []).append(own)
         membrane = module._buffers.get("mem")
         if membrane is not None:
             self.membranes.setdefault(module, []).append(membrane)
@@ -185,20 +202,21 @@ class _Comparison:
         assert isinstance(frames, Tensor)
         constant = steps is not None
         total = len(frames) if steps is None else steps
+        if _steps_are_alike(self.net):
+            total = min(total, FEW)
+            frames = frames if constant else _active_first(frames)
         arguments = self.structure.arguments
         loops, others = self.structure.step.loops, arguments.first()
         state: dict[str, Tensor] = {}
-        with _AsCompared(self.dtype):
-            if loops:
-                self._call(x, others)
+        if loops:
+            self._call(x, others)
         for start in range(0, total, CHUNK):
             length = min(CHUNK, total - start)
             if not loops:
                 self.gave.clear()
                 self.membranes.clear()
                 for t in range(start, start + length):
-                    with _AsCompared(self.dtype):
-                        returned = self._call(frames if constant else frames[t], others)
+                    returned = self._call(frames if constant else frames[t], others)
                     others = arguments.following(returned)
             value = frames[None] if constant else frames[start : start + length]
             run = Tape(length, value.shape[1], None, state, False, self.dtype, start=start)
@@ -208,6 +226,7 @@ class _Comparison:
             state = run.final_state
 
     def _call(self, x: Tensor, others: dict[str, Any]) -> Any:
+        self.mode.of_module = True
         try:
             return self.net(x, **others)
         except (RuntimeError, ValueError, IndexError) as problem:
@@ -215,6 +234,8 @@ class _Comparison:
                 f"The forward of {type(self.net).__name__} fails on an input of shape "
                 f"{tuple(x.shape)}, which TemporalLFP could run: {problem}"
             ) from problem
+        finally:
+            self.mode.of_module = False
 
     def _stages(self, run: Tape, value: Tensor) -> list[Any]:
         """The values of all stages of the program."""

@@ -15,8 +15,10 @@ from lfp_snn.norms import running_statistics
 from lfp_snn.spikes import Spikes
 
 __all__ = [
+    "check_device",
     "check_finite",
     "check_input",
+    "check_kind",
     "finite",
     "note_taken",
     "prepare_input",
@@ -28,19 +30,43 @@ __all__ = [
 ]
 
 
-def check_input(x: Tensor | Spikes, steps: int | None, device: torch.device) -> None:
-    """Refuse an input that no network of one step can take.
+def check_kind(x: object) -> None:
+    """Refuse an input that is no tensor and no spikes.
 
     Raises:
-        ShapeError: the input has the wrong shape, or lies on another device than the network.
+        ShapeError: it is something else; the message says what to give.
     """
-    if steps is not None and steps < 1:
-        raise ShapeError(f"steps is {steps}; expected at least one time step.")
+    if isinstance(x, Tensor | Spikes):
+        return
+    cure = "take a batch of a DataLoader, x, labels = next(iter(loader))"
+    if isinstance(x, list | tuple):
+        cure = "take the input of a batch of a DataLoader, x, labels = batch"
+    elif hasattr(x, "__array__"):
+        cure = "make a tensor of it, torch.as_tensor(x)"
+    raise ShapeError(f"The input is a {type(x).__name__}; expected a tensor or Spikes: {cure}.")
+
+
+def check_device(x: Tensor | Spikes, device: torch.device) -> None:
+    """Refuse an input on another device than the network.
+
+    Raises:
+        ShapeError: it lies on another one.
+    """
     if x.device != device:
         raise ShapeError(
             f"The input lies on {x.device} and the network on {device}: move one of them, for "
             f"instance with x.to('{device}')."
         )
+
+
+def check_input(x: Tensor | Spikes, steps: int | None) -> None:
+    """Refuse an input that no network of one step can take.
+
+    Raises:
+        ShapeError: the input has the wrong shape.
+    """
+    if steps is not None and steps < 1:
+        raise ShapeError(f"steps is {steps}; expected at least one time step.")
     if isinstance(x, Spikes) and steps not in (None, x.steps):
         raise ShapeError(
             f"steps is {steps}, but the spikes have T={x.steps}: leave steps out, it is for "
@@ -192,11 +218,8 @@ def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
     """
     form = run.forms[-1]
     expected = form.shape if isinstance(form, Spikes) else tuple(form)
-    if reward.shape != expected:
-        raise ShapeError(
-            f"The reward has the shape {tuple(reward.shape)}; the output spikes have "
-            f"{expected}, and each of them needs one value."
-        )
+    if not isinstance(reward, Tensor) or reward.shape != expected:
+        raise _no_reward(reward, expected)
     reward = reward.to(device, run.dtype)
     if device.type == "cpu" and not finite(reward):
         raise NotFiniteError(
@@ -204,6 +227,25 @@ def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
         )
     alive = run.running(reward.dim())
     return reward if alive is None else reward * alive
+
+
+def _no_reward(given: object, expected: tuple[int, ...]) -> ShapeError:
+    """The error for what stands in the place of a reward: what it is, and how one is made."""
+    needed = f"the output spikes have {expected}, and each of them needs one value"
+    made = "lfp.backward(reward(spikes, labels)) with reward = lfp_snn.rewards.RateCoded()"
+    if not isinstance(given, Tensor):
+        return ShapeError(f"The reward is a {type(given).__name__}; {needed}: {made}.")
+    if given.dim() == 0:
+        return ShapeError(
+            f"The reward is one number, as a loss is; {needed}: give the loss as a function, "
+            "lfp.backward(lfp_snn.rewards.FromLoss(loss_fn)(spikes, labels))."
+        )
+    advice = ""
+    if given.shape == expected[1:2] and not given.is_floating_point():
+        advice = f", which labels are not: {made}"
+    elif given.transpose(0, 1 if given.dim() > 1 else 0).shape == expected:
+        advice = ", steps first: reward.transpose(0, 1)"
+    return ShapeError(f"The reward has the shape {tuple(given.shape)}; {needed}{advice}.")
 
 
 def relevance_of_input(

@@ -15,7 +15,7 @@ from lfp_snn.backends.precision import HALVES, computed_in, spikes_travel_as
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.inputs import check_input
+from lfp_snn.engine.inputs import check_device, check_input, check_kind
 from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.options import EngineOptions
@@ -24,7 +24,7 @@ from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.structure import Structure, Structures, is_plain, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
-from lfp_snn.errors import NetworkError
+from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
 from lfp_snn.rules import Composite, CreditRule, Rescale, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
@@ -111,12 +111,42 @@ class TracedNetwork:
     ) -> tuple[Tensor | Spikes, int | None]:
         """Find the structure of the network on an input; gives the input as its steps take it."""
         before, like = self._structure, self._example()
-        if before is None or not before.step.loops:
-            check_input(x, steps, like.device)
-        self._adopt(self._structures.of(x, steps, like, before))
+        check_kind(x)
+        check_device(x, like.device)
+        try:
+            if before is None or not before.step.loops:
+                check_input(x, steps)
+            self._adopt(self._structures.of(x, steps, like, before))
+        except ShapeError as error:
+            if steps is not None or not self._takes_constant(x):
+                raise
+            raise type(error)(
+                f"{error} An input without time, [B, ...], is shown for so many steps as are said: "
+                "give steps=25, for instance."
+            ) from error
         x, steps = self.structure.frames(x, steps)
-        check_input(x, steps, like.device)
+        check_input(x, steps)
         return x, steps
+
+    def trace(self, x: Tensor | Spikes, steps: int | None = None) -> None:
+        """Trace the network on an input, where the shape of one must be known; nothing is run.
+
+        Args:
+            x: the input, as ``forward`` takes it.
+            steps: T of a constant input.
+
+        Raises:
+            ShapeError: the input does not fit the network.
+            NetworkError: the network cannot be traced on it.
+        """
+        self._find_structure(x, steps)
+
+    def _takes_constant(self, x: Tensor | Spikes) -> bool:
+        """Whether the network runs on an input as one that is constant over time."""
+        try:
+            return isinstance(x, Tensor) and bool(self._structures.on(x, 1, self._structure))
+        except LfpSnnError:
+            return False
 
     def _check(self, x: Tensor | Spikes, steps: int | None) -> None:
         """Hold the engine against the module, once for each state of the network.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine import table
@@ -30,6 +30,12 @@ class ObservedNetwork(TracedNetwork):
         self._pass: Tape | None = None
         self._chunks: Chunks | None = None
 
+    if not TYPE_CHECKING:  # to a type checker an unknown attribute is a mistake as it is
+
+        def __getattr__(self, name: str) -> NoReturn:
+            where = f": ask the network, lfp.net.{name}" if hasattr(nn.Module, name) else ""
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{where}.")
+
     @property
     def _program(self) -> Program:
         """The program of the last pass."""
@@ -39,7 +45,10 @@ class ObservedNetwork(TracedNetwork):
 
     def _last(self) -> Tape:
         if self._pass is None:
-            raise NetworkError("Nothing has been run yet: call forward first.")
+            raise NetworkError(
+                "There is no forward pass to look at: call forward first, also after calibration, "
+                "which runs parts of the network alone and changes it."
+            )
         return self._pass
 
     @property

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lfp_snn.engine.execute import run_backward, run_forward
-from lfp_snn.engine.inputs import check_input, prepare_input
+from lfp_snn.engine.inputs import check_device, check_input, check_kind, prepare_input
 from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.stage import Feedback, Stage, Tape
 from lfp_snn.engine.traces import on_traces
@@ -113,7 +113,9 @@ class OnlineSession:
         lfp = self.lfp
         with torch.no_grad():
             constant = None if isinstance(x, Spikes) else 1
-            check_input(x, constant, lfp.device)
+            check_kind(x)
+            check_device(x, lfp.device)
+            check_input(x, constant)
             value = prepare_input(x, constant, lfp.dtype)
             self._check_shape(value.shape)
             run = Tape(

@@ -17,15 +17,27 @@ from torch import Tensor
 
 from lfp_snn.engine.calls import Call, Value, leaves, replaced
 from lfp_snn.engine.derived import Derived
+from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
 
-__all__ = ["READING", "is_reading", "membranes_alone", "replay"]
+__all__ = [
+    "READING",
+    "is_reading",
+    "membranes_alone",
+    "no_reading",
+    "replay",
+    "unwrapped",
+    "without_axis",
+]
 
 #: What a forward may return of the record, as advice.
 READING = (
     "return the record of all steps in their order, its sum, its mean or its last step; call what "
     "else there is at every step, or leave it to who reads the output"
 )
+
+#: What may put in an axis of one entry, along which a record is put together.
+_PUTTING = {"unsqueeze", "getitem", "view", "reshape"}
 
 #: What a record may lose in a narrow type on its way.
 TOLERANCE = 1e-2
@@ -92,6 +104,28 @@ def _made(call: Call, known: Mapping[Value, Any], held: dict[int, Tensor]) -> li
     return [each for each in leaves(changed) if isinstance(each, Tensor)]
 
 
+def unwrapped(value: Value) -> Value:
+    """The value before calls that change nothing, such as ``detach``."""
+    while value.call is not None and value.call.name in SAME:
+        value = value.call.operands[0]
+    return value
+
+
+def without_axis(value: Value) -> Value:
+    """The value of a step before it got an axis of one entry, along which a record is made.
+
+    Whether all entries are where they were shows when the calls are made once more.
+    """
+    value = unwrapped(value)
+    call = value.call
+    if call is None or call.name not in _PUTTING or len(call.operands) != 1:
+        return value
+    shape, before = tuple(value.shape), tuple(call.operands[0].shape)
+    places = (k for k, size in enumerate(shape) if size == 1)
+    put = any(shape[:k] + shape[k + 1 :] == before for k in places)
+    return without_axis(call.operands[0]) if put else value
+
+
 def is_reading(value: Tensor, numbers: Tensor) -> bool:
     """Whether a value is the record, its sum or mean over the steps, or its last step.
 
@@ -101,6 +135,22 @@ def is_reading(value: Tensor, numbers: Tensor) -> bool:
     """
     readings = (numbers, numbers.sum(0), numbers.mean(0), numbers[-1])
     return any(_equal(value, each) for each in readings)
+
+
+def no_reading(value: Value, output: Value) -> NetworkError:
+    """The error for what a forward makes of its record that is another network.
+
+    Args:
+        value: what it returns.
+        output: the output of a step.
+    """
+    assert value.call is not None and output.call is not None
+    name = value.call.name
+    outside = "" if value.call.is_module else f", so {name}() outside of forward"
+    return NetworkError(
+        f"{name}() comes behind the loop over time and changes what '{output.call.name}' gives "
+        f"there, for which there is no rule: {READING}{outside}."
+    )
 
 
 def membranes_alone(net: str, neuron: str) -> NetworkError:

@@ -212,11 +212,11 @@ class Stage(ABC):
         """The rule of this stage, for the program's table."""
         return "-"
 
-    def misfit(self, expected: str, shape: Sequence[int]) -> ShapeError:
+    def misfit(self, expected: str, shape: Sequence[int], advice: str = "") -> ShapeError:
         """The error for an input that this stage cannot take."""
         return ShapeError(
             f"Stage '{self.name}' ({self.describe()}) expects {expected} for each sample and step, "
-            f"but its input has the shape {tuple(shape)[2:]} (after the axes T and B)."
+            f"but its input has the shape {tuple(shape)[2:]} (after the axes T and B){advice}."
         )
 
 

@@ -202,7 +202,7 @@ class Structures:
             self._known[key] = (self._for(x, steps, like, before), held)
         return self._known[key][0]
 
-    def on(self, x: Tensor, steps: int | None, before: Structure) -> Structure:
+    def on(self, x: Tensor, steps: int | None, before: Structure | None) -> Structure:
         """The structure of the network for an input, which is found anew and not kept."""
         known = len(self._distinct)
         found = self._for(x, steps, x, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -208,7 +209,9 @@ class Linear(Synapse):
     @override
     def check(self, shape: Sequence[int]) -> None:
         if len(shape) < 3 or shape[-1] != self.module.in_features:
-            raise self.misfit(f"{self.module.in_features} inputs (last axis)", shape)
+            as_many = math.prod(shape[2:]) == self.module.in_features
+            advice = ": flatten it first, as nn.Flatten() does" if as_many else ""
+            raise self.misfit(f"{self.module.in_features} inputs (last axis)", shape, advice)
 
     @override
     def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

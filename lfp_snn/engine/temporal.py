@@ -136,7 +136,11 @@ class TemporalLFP(ObservedNetwork):
         state: Mapping[str, Tensor] | None = None,
         record: bool = True,
     ) -> Tensor:
-        """Run the network over T steps, from rest unless a state is given.
+        """Run the network over T steps, from rest unless a state is given; ``lfp(x)`` is the same.
+
+        The output carries no graph of autograd: a loss of it has no ``loss.backward()``, and
+        ``lfp.backward(FromLoss(loss_fn)(spikes, labels))`` with
+        :class:`~lfp_snn.rewards.FromLoss` stands in its place.
 
         Args:
             x: spike trains or currents ``[T, B, ...]``, dense or :class:`~lfp_snn.Spikes`; or,
@@ -164,6 +168,8 @@ class TemporalLFP(ObservedNetwork):
         note_taken(run, self.net, given[0], spikes)
         self._pass = run
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
+
+    __call__ = forward  # as torch calls a module
 
     def _run(
         self,
@@ -298,7 +304,7 @@ class TemporalLFP(ObservedNetwork):
                 parameters or the input were changed since, or the forward pass ran on kernels that
                 do not know the rule.
             ConfigError: a composite assigns a rule to nothing.
-            ShapeError: the reward has another shape than the output.
+            ShapeError: the reward has another shape than the output, as labels and a loss have.
         """
         run = self._recorded()
         refuse_changed(run)

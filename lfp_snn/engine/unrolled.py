@@ -17,10 +17,17 @@ from torch import Tensor
 
 from lfp_snn.engine.alike import acts_alike, at_step, lists_as_one, taken_from_stack
 from lfp_snn.engine.calls import Call, Recording, Value, leaves
-from lfp_snn.engine.readings import READING, is_reading, membranes_alone, replay
+from lfp_snn.engine.readings import (
+    READING,
+    is_reading,
+    membranes_alone,
+    no_reading,
+    replay,
+    unwrapped,
+    without_axis,
+)
 from lfp_snn.engine.signature import Signature, described
 from lfp_snn.engine.slices import SequenceError, time_slices
-from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
 
 __all__ = ["ONE_STEP", "OneStep", "find_step"]
@@ -144,7 +151,7 @@ class _Unrolled:
         """What each thing that forward returned was made of, by step."""
         last = 0 if self.loops else 1
         kept = [v for v in self.found.returned[last] if isinstance(v, Value | Tensor)]
-        values = [_unwrapped(v) for v in kept if isinstance(v, Value)]
+        values = [unwrapped(v) for v in kept if isinstance(v, Value)]
         if not values or len(values) < len(kept):
             raise self._no_output()
         if not self.loops:
@@ -157,7 +164,7 @@ class _Unrolled:
         many = len(self.made_in[value]) > 1
         peels = self.steps == 1 and call is not None and not call.is_module
         if not many and not peels:
-            yield _unwrapped(value)
+            yield without_axis(value)
             return
         assert call is not None
         if call.is_module:
@@ -177,11 +184,7 @@ class _Unrolled:
         for leaf in (each for each in returned if each not in listed):
             value = values.get(leaf, numbers)  # made of membranes, or of what another layer gave
             if value is None or not is_reading(value, numbers):
-                assert outputs[0].call is not None
-                raise NetworkError(
-                    f"{leaf.call.name}() comes behind the loop over time and changes what "
-                    f"'{outputs[0].call.name}' gives there, for which there is no rule: {READING}."
-                )
+                raise no_reading(leaf, outputs[0])
 
     def _behind_the_loop(self, call: Call) -> Iterator[Value]:
         """What a layer that takes the record of all steps would give at each of them."""
@@ -233,7 +236,7 @@ class _Unrolled:
             return [self.neurons[call.name, step].parts[0] for step in range(self.steps)]
         found = [[v for v in taken if self.made_in[v] == {step}] for step in range(self.steps)]
         if not self.loops:  # only the second call was looked at
-            found[0] = [_unwrapped(v) for v in leaves(self.found.returned[0]) if _is_value(v)]
+            found[0] = [unwrapped(v) for v in leaves(self.found.returned[0]) if _is_value(v)]
         position = found[last].index(values[0])
         if any(len(each) != len(found[last]) for each in found):
             raise NetworkError(
@@ -265,7 +268,7 @@ class _Unrolled:
 
     def _refuse_to_rest(self) -> None:
         """Refuse a forward of one step whose neurons begin at rest in every call."""
-        gave = [_unwrapped(v).call for v in leaves(self.found.returned[0]) if _is_value(v)]
+        gave = [unwrapped(v).call for v in leaves(self.found.returned[0]) if _is_value(v)]
         at_rest = [call for call in gave if call is not None and call.is_neuron]
         if self.loops and self.steps == 1 and not self.slices and at_rest:
             raise NetworkError(
@@ -380,13 +383,6 @@ class _StepCalls:
 
 def _is_value(value: Any) -> bool:
     return isinstance(value, Value)
-
-
-def _unwrapped(value: Value) -> Value:
-    """The value before calls that change nothing, such as ``detach``."""
-    while value.call is not None and value.call.name in SAME:
-        value = value.call.operands[0]
-    return value
 
 
 def _chain(value: Value) -> list[Call]:

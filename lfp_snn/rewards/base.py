@@ -117,8 +117,10 @@ class Reward(ABC):
             The reward ``[T, B, C]`` in the dtype of the spikes, zero after a sample's end.
 
         Raises:
-            ShapeError: shapes do not fit, a label is no class, or something is missing.
+            ShapeError: shapes do not fit, a label is no class, something is missing, or spikes and
+                labels have changed places.
         """
+        require_record(spikes, labels)
         own = own_steps(spikes, lengths)
         truth = None if labels is None else _integers("labels", labels)
         seen = Seen(spikes, truth, own, membranes, targets)
@@ -150,6 +152,7 @@ class Reward(ABC):
         membranes: Tensor | None = None,
     ) -> Prediction:
         """The classes and ties from output spikes ``[T, B, C]``; arguments are as in a call."""
+        require_record(spikes)
         return ties(self.scores(spikes, own_steps(spikes, lengths), membranes))
 
 
@@ -256,6 +259,34 @@ class Seen(NamedTuple):
         return None if self.targets is None else self.targets.to(self.spikes)
 
 
+def require_record(spikes: object, labels: object = None) -> None:
+    """Refuse what is no record of outputs ``[T, B, C]``.
+
+    Args:
+        spikes: what was given as the record.
+        labels: what was given beside it, where the record may stand by mistake.
+
+    Raises:
+        ShapeError: it is something else; the message says what was found, and what to give.
+    """
+    if isinstance(spikes, Tensor) and spikes.dim() == 3 and spikes.is_floating_point():
+        return
+    if isinstance(labels, Tensor) and labels.dim() == 3:
+        raise ShapeError(
+            "Spikes and labels have changed places: call reward(spikes, labels), the output spikes "
+            "[T, B, C] first."
+        )
+    if not isinstance(spikes, Tensor):
+        found = f"a {type(spikes).__name__}"
+    else:
+        kind = str(spikes.dtype).removeprefix("torch.")
+        found = f"of the shape {tuple(spikes.shape)} and the type {kind}"
+    raise ShapeError(
+        f"The output spikes are {found}; expected a tensor [T, B, C] of a floating type, one value "
+        "for each step, sample and output, as lfp.forward gives it."
+    )
+
+
 def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
     """The number of steps of each sample, ``[B, 1]``, in the dtype of the spikes.
 
@@ -279,9 +310,15 @@ def true_classes(shape: torch.Size, labels: Labels | None, device: torch.device)
         raise ShapeError(f"This reward needs labels: give one class for each of {batch} samples.")
     labels = _integers("labels", labels)
     if labels.shape != (batch,):
+        hint = (
+            ": there are as many labels as time steps, so that the input of forward had its samples"
+            " where time belongs; give it x.transpose(0, 1), or, if it has no time, steps=25"
+            if labels.shape == shape[:-2]
+            else ""
+        )
         raise ShapeError(
             f"labels have the shape {tuple(labels.shape)}; expected integers of shape ({batch},), "
-            f"one class for each sample, for outputs of shape {tuple(shape)}."
+            f"one class for each sample, for outputs of shape {tuple(shape)}{hint}."
         )
     labels = labels.to(device)
     truth = labels[:, None] == torch.arange(classes, device=device)
@@ -307,7 +344,10 @@ def _integers(what: str, given: Labels) -> Tensor:
             "list or an array."
         ) from None
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
-        raise ShapeError(f"{what} are of type {found.dtype}; expected integers.")
+        cure = "argmax(-1)" if found.dim() == 2 else "long()"
+        raise ShapeError(
+            f"{what} are of type {found.dtype}; expected integers, such as {what}.{cure}."
+        )
     return found
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
 from lfp_snn.rewards.base import Reward, Seen
 
 __all__ = ["FromLoss", "LossFunction"]
@@ -47,7 +48,9 @@ class FromLoss(Reward):
             goes with the rule :class:`~lfp_snn.rules.Rescale`.
 
     Raises:
-        ShapeError: the loss is no number, or no function of the spikes that has a derivative.
+        ConfigError: the loss is no function: a class, or what a loss gave.
+        ShapeError: the loss does not take the spikes and labels, is no number, or no function of
+            the spikes that has a derivative.
         NotFiniteError: the derivative of the loss is not finite.
 
     Example::
@@ -62,6 +65,18 @@ class FromLoss(Reward):
 
     loss: LossFunction
     at_silence: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.loss, type) or not callable(self.loss):
+            found, cure = "a number that a loss gave", "the loss itself, FromLoss(loss_fn)"
+            if isinstance(self.loss, type):
+                found = f"the class {self.loss.__name__}"
+                cure = f"a loss of it, FromLoss({self.loss.__name__}())"
+            elif not isinstance(self.loss, Tensor):
+                found = f"a {type(self.loss).__name__}"
+            raise ConfigError(
+                f"FromLoss takes a function loss(spikes, labels), not {found}: {cure}."
+            )
 
     @property
     @override
@@ -86,7 +101,7 @@ class FromLoss(Reward):
         name = getattr(self.loss, "__name__", type(self.loss).__name__)
         with torch.inference_mode(False), torch.enable_grad():
             leaf = spikes.detach().clone().requires_grad_()
-            loss = self.loss(leaf, truth)  # type: ignore[arg-type]
+            loss = self._of(leaf, truth, name)
             if not isinstance(loss, Tensor) or loss.numel() != 1:
                 found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
                 raise ShapeError(
@@ -101,3 +116,16 @@ class FromLoss(Reward):
         if slope.device.type == "cpu" and not bool(slope.isfinite().all()):
             raise NotFiniteError(f"The derivative of the loss {name} is NaN or infinite.")
         return slope
+
+    def _of(self, spikes: Tensor, truth: Tensor | None, name: str) -> Any:
+        """What the loss gives; an error of its own says on what, and how to sum over time."""
+        try:
+            return self.loss(spikes, truth)  # type: ignore[arg-type]
+        except (RuntimeError, ValueError, TypeError, IndexError) as problem:
+            beside = "none" if truth is None else f"of shape {tuple(truth.shape)}"
+            raise ShapeError(
+                f"The loss {name} fails on spikes of shape {tuple(spikes.shape)} (steps, samples, "
+                f"outputs) and labels {beside} ({str(problem).splitlines()[0].rstrip('.')}): one "
+                "that knows no time takes a sum over it, FromLoss(lambda spikes, labels: "
+                f"{name}(spikes.sum(0), labels))."
+            ) from problem

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.inputs import check_kind
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
@@ -72,8 +73,9 @@ def calibrate(
 
     Raises:
         ConfigError: ``target`` is out of range.
-        NetworkError: a population stays silent whatever the factor; the synapses are then as they
-            were before.
+        ShapeError: the input is of another kind, or does not fit the network.
+        NetworkError: what is given first is no :class:`~lfp_snn.TemporalLFP`; or a population
+            stays silent whatever the factor; the synapses are then as they were before.
 
     Warns:
         RuntimeWarning: a population misses the target by more than a quarter; the rates of a few
@@ -81,6 +83,13 @@ def calibrate(
     """
     if not 0 < target < 0.5:
         raise ConfigError(f"The target firing rate is {target}; expected one between 0 and 0.5.")
+    if not isinstance(lfp, TemporalLFP):
+        raise NetworkError(
+            f"calibrate takes a TemporalLFP first, not a {type(lfp).__name__}: "
+            "calibrate(TemporalLFP(net), x)."
+        )
+    if not hasattr(batch, "lengths"):
+        check_kind(batch)
     if isinstance(batch, Tensor | Spikes):
         batch = Batch(batch, torch.empty(0, dtype=torch.int64), steps=steps)
     before = {name: tensor.clone() for name, tensor in lfp.net.state_dict().items()}
@@ -89,6 +98,8 @@ def calibrate(
     factors: dict[str, float] = {}
     scaled: set[nn.Module] = set()
     try:
+        given: Any = batch
+        lfp.trace(given.x, given.steps)
         with _statistics_of_the_batch(lfp.net, kept):
             for layer in lfp.layers:
                 for norm in layer.norms:

@@ -15,6 +15,7 @@ from lfp_snn.data import Splits, own_splits
 from lfp_snn.data.layout import OutputsOf
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, DataError, LfpSnnError, ShapeError
+from lfp_snn.rules import RULES, Composite, Rescale, Rule
 from lfp_snn.training.configproblems import cut
 from lfp_snn.training.observer import Observer
 
@@ -45,12 +46,23 @@ def require_module(net: object) -> None:
     """
     if isinstance(net, TemporalLFP):
         raise ConfigError(
-            "fit takes the network itself, not TemporalLFP, of which it makes one of its own: give "
-            "it lfp.net; another rule is an option of the learner, such as learner={'rule': "
-            "{'name': 'epsilon', 'eps': 1e-6}} for the published one."
+            "fit takes the network itself and makes a TemporalLFP of it by its own settings: call "
+            f"fit(lfp.net, ...{_with_rule(net.rule)}."
         )
     if not isinstance(net, nn.Module):
         raise ConfigError(f"fit takes a torch.nn.Module, not {net!r}.")
+
+
+def _with_rule(rule: Rule | Composite) -> str:
+    """The argument of :func:`fit` that gives it a rule, as far as a setting can name it."""
+    if rule == Rescale():
+        return ")"
+    for name, kind in RULES.items():
+        usual = vars(kind()) if type(rule) is kind else {}
+        options = {key: each for key, each in vars(rule).items() if each != usual.get(key)}
+        if usual and all(isinstance(each, int | float | str) for each in options.values()):
+            return f", learner={{'rule': { {'name': name, **options} }}})"
+    return ", learner={'rule': {'name': ...}}) with the rule by its name in a config"
 
 
 def check_arguments(**given: Any) -> None:

@@ -73,6 +73,14 @@ def test_steps_say_that_an_image_of_one_channel_has_no_time() -> None:
     assert found == Axes(0, False, (1, 28, 28), None)
 
 
+def test_images_of_one_channel_ask_for_steps_where_no_network_is_known() -> None:
+    with pytest.raises(DataError, match="may be images of one channel.*give steps=25"):
+        find_axes((8, 1, 28, 28), 0)
+    assert find_axes((8, 1, 28, 28), 0, steps=25) == Axes(0, False, (1, 28, 28), None)
+    assert find_axes((8, 1, 28, 28), 0, layout="BT") == Axes(0, True, (28, 28), 1)
+    assert find_axes((8, 1, 28), 0) == Axes(0, True, (28,), 1)
+
+
 def test_rows_that_are_as_many_as_steps_must_be_said() -> None:
     with pytest.raises(DataError, match="may be 28 time steps"):
         find_axes((28, 28), None, steps=28, outputs_of=taking((28,), (28, 28)))

@@ -282,3 +282,15 @@ def test_values_behind_the_last_neuron_are_checked(dtype: torch.dtype) -> None:
     assert_near(TemporalLFP(fine).forward(x).double(), stepped(fine, x).double(), tolerance=1e-5)
     with pytest.raises(NetworkError, match="not what Values computes"):
         TemporalLFP(strong(Values(counted)).to(dtype)).forward(x)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_few_steps_with_an_input_tell_of_a_network_without_own_code(constant: bool) -> None:
+    net: Any = strong(nn.Sequential(nn.Linear(6, 12), leaky(), nn.Linear(12, 3), leaky()))
+    x = torch.zeros(40, 2, 6)
+    x[30:] = trains(10, 2, 6)
+    given = (trains(1, 2, 6)[0], 40) if constant else (x, None)
+    TemporalLFP(net).forward(*given)
+    net[1].reset_mechanism = "none"  # which snntorch does not read again
+    with pytest.raises(NetworkError, match="not what Sequential computes: stage '1'"):
+        TemporalLFP(net).forward(*given)

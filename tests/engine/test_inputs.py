@@ -187,3 +187,61 @@ def test_a_refused_pass_leaves_running_statistics_as_they_were(backend: str) -> 
     with pytest.raises(NotFiniteError):
         lfp.forward(torch.ones(5, 2, 4))
     assert all(torch.equal(tensor, before[name]) for name, tensor in net[1].state_dict().items())
+
+
+# ------------------------------------------------------------------------------ without time
+
+
+@BACKENDS
+def test_images_without_steps_are_told_of_steps(backend: str) -> None:
+    flat, maps = torch.rand(6, 36), torch.rand(6, 1, 6, 6)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), leaky(), nn.Flatten(), nn.Linear(32, 3), leaky())
+    for lfp, x in ((linear(), flat), (net, maps)):
+        engine = TemporalLFP(lfp, backend=backend)
+        with pytest.raises(ShapeError, match="An input without time.* give steps=25"):
+            engine.forward(x)
+        assert engine.forward(x, steps=2).shape == (2, 6, 3)
+
+
+def test_what_fits_in_no_way_is_not_told_of_steps() -> None:
+    with pytest.raises(ShapeError) as told:
+        TemporalLFP(linear()).forward(torch.rand(6, 35))
+    assert "steps=25" not in str(told.value)
+
+
+def test_a_frame_that_is_not_flattened_is_told() -> None:
+    with pytest.raises(ShapeError, match=r"has the shape \(6, 6\).*: flatten it first"):
+        TemporalLFP(linear()).forward(torch.rand(4, 2, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        ([torch.zeros(4, 36), LABELS], "is a list.*x, labels = batch"),
+        (np.zeros((6, 4, 36)), r"is a ndarray.*torch.as_tensor\(x\)"),
+        (iter(()), r"x, labels = next\(iter\(loader\)\)"),
+    ],
+)
+def test_an_input_that_is_no_tensor_is_told(x: Any, told: str) -> None:
+    with pytest.raises(ShapeError, match=told):
+        TemporalLFP(linear()).forward(x)
+
+
+# ------------------------------------------------------------------------------ no reward
+
+
+@pytest.mark.parametrize(
+    ("reward", "told"),
+    [
+        (LABELS, r"shape \(4,\).*labels are not.*reward\(spikes, labels\)"),
+        (torch.tensor(0.7), "one number, as a loss is.*FromLoss"),
+        ([1.0], "is a list.*RateCoded"),
+        (torch.zeros(4, 6, 3), r"steps first: reward.transpose\(0, 1\)"),
+        (torch.zeros(4, 3), r"shape \(4, 3\).*needs one value\.$"),
+    ],
+)
+def test_what_is_no_reward_is_told_how_one_is_made(reward: Any, told: str) -> None:
+    lfp = TemporalLFP(linear())
+    lfp.forward(spikes())
+    with pytest.raises(ShapeError, match=told):
+        lfp.backward(reward)

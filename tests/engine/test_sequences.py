@@ -517,6 +517,9 @@ class Read(Base):
         (lambda record: torch.stack(record).sum(0).clamp(min=1), "clamp"),
         (lambda record: torch.minimum(torch.stack(record).sum(0), torch.ones(8)), "minimum"),
         (lambda record: -torch.stack(record).sum(0).abs(), "neg"),
+        (lambda record: torch.stack(record) > 0, "gt"),
+        (lambda record: torch.stack(record).bool(), "bool"),
+        (lambda record: torch.relu(torch.stack(record)), "relu"),
         (lambda record: record[::-1], "lif1"),
         (lambda record: record[3:], "lif1"),
     ],
@@ -527,6 +530,12 @@ def test_what_is_no_reading_of_the_record_is_refused(
     x = currents(STEPS, BATCH, 5)
     with pytest.raises(NetworkError, match=rf"^{name}\(\) comes behind the loop .* 'lif1' gives"):
         TemporalLFP(strong(Read(read))).forward(x)
+
+
+def test_what_a_function_makes_of_the_record_belongs_outside() -> None:
+    lfp = TemporalLFP(strong(Read(lambda record: torch.stack(record) > 0)))
+    with pytest.raises(NetworkError, match=r"who reads the output, so gt\(\) outside of forward"):
+        lfp.forward(currents(STEPS, BATCH, 5))
 
 
 def test_a_record_without_the_last_step_is_refused() -> None:
@@ -541,6 +550,9 @@ def test_a_record_without_the_last_step_is_refused() -> None:
         sum,
         lambda record: torch.stack(record).permute(1, 2, 0),
         lambda record: torch.cat(record, 1),
+        lambda record: torch.cat([spikes.unsqueeze(0) for spikes in record]),
+        lambda record: torch.cat([spikes[:, None] for spikes in record], 1),
+        lambda record: record[-1].view(1, BATCH, -1),
         lambda record: sum(record) / len(record),
         lambda record: torch.stack(record).float().mean(0),
         lambda record: torch.stack(record)[-1],

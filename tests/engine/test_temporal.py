@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -433,8 +434,23 @@ def test_a_failed_forward_leaves_no_record_behind(backend: str) -> None:
 def test_before_any_forward_there_is_nothing_to_see(backend: str) -> None:
     lfp = TemporalLFP(mlp(), backend=backend)
     for look in ("state", "membranes", "firing_rates"):
-        with pytest.raises(NetworkError, match="Nothing has been run yet: call forward first"):
+        with pytest.raises(NetworkError, match="no forward pass to look at: call forward"):
             getattr(lfp, look)
+
+
+def test_it_is_called_as_a_module_is(backend: str) -> None:
+    lfp, x = TemporalLFP(mlp(), backend=backend), trains(4, 2, 6)
+    assert torch.equal(lfp(x), lfp.forward(x))
+    assert torch.equal(lfp(x[0], steps=3), lfp.forward(x[0], steps=3))
+
+
+def test_what_only_a_module_has_is_found_at_the_network(backend: str) -> None:
+    lfp: Any = TemporalLFP(mlp(), backend=backend)
+    with pytest.raises(AttributeError, match="ask the network, lfp.net.state_dict"):
+        lfp.state_dict()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'.$"):
+        _ = lfp.nothing
+    assert isinstance(copy.deepcopy(lfp), TemporalLFP)
 
 
 def test_an_unknown_backend_is_refused(backend: str) -> None:

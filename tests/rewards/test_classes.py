@@ -484,3 +484,34 @@ def test_rewards_by_name() -> None:
         "sigmoid_values": SigmoidValues,
         "misclassified_values": MisclassifiedValues,
     }
+
+
+def test_spikes_and_labels_in_each_others_place_are_told() -> None:
+    spikes, labels = outputs(batch=3)
+    with pytest.raises(ShapeError, match=r"changed places: call reward\(spikes, labels\)"):
+        RateCoded()(labels, spikes)
+
+
+def test_what_is_no_record_is_refused() -> None:
+    spikes, labels = outputs(batch=3)
+    for wrong, told in (
+        (spikes.sum(0), r"of the shape \(3, 4\).*expected a tensor \[T, B, C\]"),
+        (spikes.bool(), "the type bool.*floating"),
+        ((spikes, spikes), "are a tuple"),
+    ):
+        given: Any = wrong
+        with pytest.raises(ShapeError, match=told):
+            RateCoded()(given, labels)
+        with pytest.raises(ShapeError, match=told):
+            RateCoded().predict(given)
+
+
+def test_samples_in_the_place_of_steps_are_told_by_their_labels() -> None:
+    with pytest.raises(ShapeError, match=r"as many labels as time steps.*steps=25"):
+        RateCoded()(torch.zeros(8, 1, 4), torch.zeros(8, dtype=torch.long))
+
+
+def test_labels_by_class_are_told_their_numbers() -> None:
+    spikes, _ = outputs(batch=3)
+    with pytest.raises(ShapeError, match=r"such as labels.argmax\(-1\)"):
+        RateCoded()(spikes, torch.eye(4)[:3])

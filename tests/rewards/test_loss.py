@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lfp_snn import TemporalLFP
-from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.rewards import FromLoss, SoftmaxRate
 from lfp_snn.rules import Epsilon, Rescale
@@ -117,3 +117,23 @@ def test_what_is_no_loss_is_refused(name: str) -> None:
     loss, error, told = NOT_TAKEN[name]
     with pytest.raises(error, match=told):
         FromLoss(loss)(*outputs())
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (nn.CrossEntropyLoss, r"not the class CrossEntropyLoss.*FromLoss\(CrossEntropyLoss\(\)\)"),
+        (torch.tensor(0.5), "not a number that a loss gave"),
+        ("ce", "not a str"),
+    ],
+)
+def test_what_is_no_function_is_refused(loss: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        FromLoss(loss)
+
+
+def test_a_loss_that_knows_no_time_is_told_to_sum_over_it() -> None:
+    spikes, labels = outputs()
+    told = r"shape \(6, 5, 4\) .*FromLoss\(lambda .*cross_entropy\(spikes.sum\(0\), labels\)"
+    with pytest.raises(ShapeError, match=told):
+        FromLoss(cross_entropy)(spikes, labels)

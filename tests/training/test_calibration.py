@@ -6,12 +6,13 @@ import warnings
 from typing import Any
 
 import pytest
+import snntorch as snn
 import torch
 from torch import Tensor, nn
 
 from lfp_snn import TemporalLFP
 from lfp_snn.data import Batch
-from lfp_snn.errors import ConfigError, NetworkError
+from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.training import calibrate
 
@@ -171,3 +172,38 @@ def test_running_statistics_that_are_kept_stay() -> None:
     calibrate(TemporalLFP(net), make_batch(), kept=[net[2]])
     assert net[2].running_mean.eq(0.5).all()
     assert (net[2].momentum, int(net[2].num_batches_tracked)) == (0.1, 0)
+
+
+def test_a_network_whose_forward_needs_a_shape_is_traced_on_the_input() -> None:
+    class Viewed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.fc = nn.Linear(64, 20)
+            self.lif = snn.Leaky(beta=0.9, init_hidden=True)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.lif(self.fc(x.view(5, -1)))
+
+    lfp = TemporalLFP(Viewed())
+    calibrate(lfp, torch.rand(5, 1, 8, 8), steps=20)
+    lfp.forward(torch.rand(5, 1, 8, 8), steps=20)
+    assert 0 < lfp.firing_rates["lif"] < 0.2
+
+
+def test_arguments_of_another_kind_are_told() -> None:
+    net, batch = deep_net(), make_batch()
+    lfp: Any = TemporalLFP(net)
+    with pytest.raises(NetworkError, match=r"takes a TemporalLFP first, not a Sequential"):
+        calibrate(lfp.net, batch)
+    wrong: Any = [batch.x, batch.labels]
+    with pytest.raises(ShapeError, match="x, labels = batch"):
+        calibrate(lfp, wrong)
+
+
+def test_rates_after_it_ask_for_a_forward() -> None:
+    lfp, batch = TemporalLFP(deep_net()), make_batch()
+    lfp.forward(batch.x)
+    calibrate(lfp, batch)
+    with pytest.raises(NetworkError, match="call forward first, also after calibration"):
+        _ = lfp.firing_rates

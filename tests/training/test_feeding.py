@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from lfp_snn import TemporalLFP, calibrate
+from lfp_snn import TemporalLFP, calibrate, published
 from lfp_snn.data import Batch, SampleSet, Splits
 from lfp_snn.errors import ConfigError, DataError, Interrupted, NetworkError, ShapeError
 from lfp_snn.models import build
+from lfp_snn.rules import EpsilonPlusFlat, Gamma
 from lfp_snn.spikes import Spikes
 from lfp_snn.training import Observer, StepReport, fit
 from lfp_snn.training.feeding import outputs_of
@@ -221,11 +224,6 @@ def test_a_loop_over_a_number_of_steps_takes_data_with_as_many(
     assert found.classes == ["0", "1", "2"]
 
 
-def test_an_engine_in_the_place_of_its_network_is_refused(splits: Splits) -> None:
-    with pytest.raises(ConfigError, match=r"not TemporalLFP.*lfp\.net"):
-        fit(TemporalLFP(new_net()), splits)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("outputs", [CLASSES - 1, CLASSES + 2])
 @pytest.mark.parametrize("learner", ["lfp", "surrogate"])
 def test_outputs_that_are_not_the_classes_of_splits_are_told(
@@ -265,3 +263,19 @@ def test_targets_for_inputs_without_time_are_learnt(settings: dict[str, Any]) ->
     assert fit(net, data, steps=3, **{**settings, **chosen}).metrics[0]["train_accuracy"] is None
     with pytest.raises(ConfigError, match=r"labels.argmax\(1\) of one-hot rows"):
         fit(build("mlp", (4,), 2, hidden=[3]), data, steps=3, **{**settings, "calibrate": None})
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (TemporalLFP, r"call fit\(lfp.net, ...\)\.$"),
+        (published, r"fit\(lfp.net, ..., learner={'rule': {'name': 'epsilon'}}\)\.$"),
+        (partial(TemporalLFP, rule=Gamma(0.5)), r"{'name': 'gamma', 'gamma': 0.5}}\)\.$"),
+        (partial(TemporalLFP, rule=EpsilonPlusFlat()), r"{'name': \.\.\.}}\) with the rule by"),
+    ],
+)
+def test_an_engine_in_the_place_of_its_network_is_told(
+    make: Callable[[nn.Module], Any], told: str, splits: Splits
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        fit(make(new_net()), splits)
