@@ -14,11 +14,12 @@ from tools.results.records import (
     PrintedRecord,
     Record,
     RunsRecord,
+    StepsRecord,
 )
 
 __all__ = ["FORMS", "TableError", "interval", "table"]
 
-_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord)
+_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord, StepsRecord)
 
 #: From this load on a machine has other work, and its times say little.
 BUSY = 1.5
@@ -104,12 +105,38 @@ def printed(records: Mapping[str, Record]) -> Iterator[str]:
         yield f"`{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
 
 
+def steps(records: Mapping[str, Record]) -> Iterator[str]:
+    """Training steps of several toolkits, a row for each network and record."""
+    chosen = _only(StepsRecord, records)
+    rows = [row for record in chosen.values() for row in record.rows]
+    names = list(dict.fromkeys(name for row in rows for name in row.values))
+    body = []
+    for row in rows:
+        ours = next(iter(row.values.values()))
+        cells = (_beside(row.values.get(name), ours, row.unit) for name in names)
+        body.append([row.network, *cells])
+    yield table(["", *names], body)
+    yield "\n".join(
+        f"- `{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
+        for name, record in chosen.items()
+    )
+
+
+def _beside(value: float | None, ours: float, unit: str) -> str:
+    """A figure with how many times ours it is; ours alone."""
+    if value is None:
+        return "\u2013"
+    shown = f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
+    return shown if value == ours else f"{shown}, {value / ours:.1f}x"
+
+
 #: The forms that a block of the page may ask for.
 FORMS: Mapping[str, Callable[[Mapping[str, Record]], Iterator[str]]] = {
     "comparison": comparison,
     "comparisons": comparisons,
     "runs": runs,
     "printed": printed,
+    "steps": steps,
 }
 
 

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from tests.tools.results.made import MACHINE, PARTS, arm, comparison
-from tools.results.records import PrintedRecord, RunsRecord
+from tools.results.records import PrintedRecord, RunsRecord, StepRow, StepsRecord
 from tools.results.tables import FORMS, TableError
 
 
@@ -94,6 +94,26 @@ def test_comparisons_of_other_learners_do_not_stand_in_one_table() -> None:
     turned = comparison("rescale", lfp=arm("lfp", 0.8), rescale=arm("rescale", 0.7))
     with pytest.raises(TableError, match="one: expected the first learner, lfp, to be"):
         list(FORMS["comparisons"]({"one": turned}))
+
+
+def test_steps_have_a_row_for_each_network() -> None:
+    record = StepsRecord(
+        command="python -m benchmarks steps --root data",
+        date=date(2026, 1, 2),
+        machine=MACHINE,
+        rows=[
+            StepRow(network="mlp", unit="ms", values={"ours": 12.5, "bptt": 125.0}, left_out={}),
+            StepRow(network="csnn", unit="MiB", values={"ours": 2.0}, left_out={"bptt": "no"}),
+        ],
+    )
+    table, how = FORMS["steps"]({"made": record})
+    assert table.splitlines() == [
+        "| | ours | bptt |",
+        "| --- | --- | --- |",
+        "| mlp | 12.5 ms | 125 ms, 10.0x |",
+        "| csnn | 2.0 MiB | \u2013 |",
+    ]
+    assert how.startswith("- `python -m benchmarks steps --root ...`: 2 cores of Some processor")
 
 
 def test_runs_have_a_row_each_with_times_of_an_idle_machine() -> None:
