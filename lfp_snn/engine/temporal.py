@@ -223,6 +223,7 @@ class TemporalLFP(ObservedNetwork):
             exchange=self.exchange,
             stopwatch=self.stopwatch,
             narrow=self._narrow(),
+            rules=self.rules,
         )
         run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
         return run, value
