@@ -29,6 +29,7 @@ from lfp_snn.analysis.explain.target import (
 from lfp_snn.analysis.style import save
 from lfp_snn.cli.arguments import Asked, DataPart
 from lfp_snn.cli.own import opened
+from lfp_snn.cli.recorded import tell_of_corner
 from lfp_snn.console import folder_for, progress_console, shown, time_bar, two_columns
 from lfp_snn.data import SampleSet
 from lfp_snn.errors import ConfigError
@@ -90,6 +91,7 @@ def explain(
     if files:
         for file in files:
             recorded = trained.recording(file)
+            tell_of_corner(file, recorded.batch([0]))
             (found,) = explanation.explain(explainer, recorded, [0], asked)
             _write(found, folder / file.stem, str(file))
         return

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from lfp_snn.cli.own import opened
+from lfp_snn.cli.recorded import tell_of_corner
 from lfp_snn.console import percent, two_columns
 from lfp_snn.data import Batch
 from lfp_snn.learners import Learner
@@ -56,6 +57,7 @@ def predict(
     """Read the class of a recording; see :func:`lfp_snn.cli.declared.predict`."""
     trained = opened(run, overrides, net, None)
     learner, copies = trained.learner, trained.copies(file, votes)
+    tell_of_corner(file, copies[0])
     if copies[0].targets is not None:
         estimate = mean([learner.estimate(each) for each in copies])[0].tolist()
         said = {name: round(each, 4) for name, each in zip(trained.classes, estimate, strict=True)}

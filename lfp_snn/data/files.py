@@ -12,6 +12,7 @@ from lfp_snn.data import cache
 from lfp_snn.data.binning import Binned
 from lfp_snn.data.event_set import EventSet
 from lfp_snn.data.events import Events
+from lfp_snn.data.formats import detect
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import IntArray, SampleSet, SpikeSet
 from lfp_snn.errors import DataError
@@ -56,6 +57,31 @@ def fit(path: Path, events: Events, sensor: tuple[int, int, int], advice: str) -
     if any(own > common for own, common in zip(events.sensor, sensor, strict=True)):
         raise DataError(f"{path} is of a sensor {events.sensor}, larger than {sensor}; {advice}")
     return replace(events, sensor=sensor)
+
+
+def read_other(path: Path, sensor: tuple[int, int, int], suffix: str) -> Events:
+    """The events of a file of any format that is known, on the sensor of a dataset of another one.
+
+    Args:
+        path: the file.
+        sensor: the sensor (polarities, height, width) of the dataset.
+        suffix: the suffix of the dataset's own files.
+
+    Raises:
+        DataError: the file cannot be read, its format is not known or needs a word on what is in
+            it, or the sensor is larger.
+    """
+    form = detect(path)
+    try:
+        events = form.read(path)
+    except DataError as error:
+        if form.columns is None and form.cameras is None:
+            raise
+        raise DataError(
+            f"{error}, an option of lfp-snn data convert {path} {path.stem}{suffix}, which makes a "
+            "file that needs none"
+        ) from error
+    return fit(path, events, sensor, "nothing is cropped or scaled to what the network takes")
 
 
 class FileSet(NamedTuple):

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
-from lfp_snn.data.files import FileOptions, Files, file_set
+from lfp_snn.data.files import FileOptions, Files, file_set, read_other
+from lfp_snn.data.formats import FORMATS, detect
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.published.catalogue import DESCRIPTIONS
 from lfp_snn.data.published.fetch import fetch
@@ -96,8 +97,8 @@ def _content(path: Path) -> bytes:
     if len(content) % _EVENT_BYTES:
         raise DataError(
             f"{path} is truncated or of another format: it has {len(content)} bytes, which is no "
-            f"multiple of the {_EVENT_BYTES} bytes of an N-MNIST event; fetch it again, or write "
-            f"another format as .bin with lfp-snn data convert"
+            f"multiple of the {_EVENT_BYTES} bytes of an N-MNIST event; fetch it again, or see "
+            f"what it is with lfp-snn data info {path}"
         )
     return content
 
@@ -192,5 +193,7 @@ def load(options: NMNISTOptions) -> Splits:
 
 
 def load_file(path: Path, options: SpikeOptions) -> SampleSet:
-    """Load one recording, encoded as the set is; its label is unknown (-1)."""
-    return set_of_one(path, read_events(path), options, SENSOR, CLASSES)
+    """Load one recording of any format, encoded as the set is; its label is unknown (-1)."""
+    own = detect(path) is FORMATS["bin"]
+    events = read_events(path) if own else read_other(path, SENSOR, ".bin")
+    return set_of_one(path, events, options, SENSOR, CLASSES)

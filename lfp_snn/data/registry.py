@@ -28,7 +28,7 @@ from lfp_snn.data.published.parts import FolderOptions, PublishedOptions, option
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
-from lfp_snn.wording import setting
+from lfp_snn.wording import setting, speaks_of_config
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,10 @@ def load_file(name: str, path: Path | str, **options: Any) -> SampleSet:
     """
     dataset = _dataset(name)
     if dataset.read is None:
-        raise ConfigError(f"dataset {name!r} has no recordings in files of their own")
+        its = "lfp-snn explain RUN --sample 0 reads" if speaks_of_config() else "load() gives"
+        raise ConfigError(
+            f"dataset {name!r} has no recordings in files of their own; {its} its samples"
+        )
     parsed = parse_options(name, options)
     recording = dataset.read(Path(path), parsed)
     return recording if parsed.classes is None else recording.keep(parsed.classes)

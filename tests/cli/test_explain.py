@@ -102,6 +102,16 @@ def test_a_recording_by_a_shipped_network(cli: Cli, tmp_path: Path) -> None:
     assert done.exit_code == 2 and "recordings are named" in done.stderr
 
 
+def test_a_recording_of_a_smaller_sensor_is_noted(cli: Cli) -> None:
+    rows = [f"{100 * n} {n % 16} {n * 7 % 16} {n % 2}" for n in range(400)]
+    Path("small.txt").write_text("\n".join(["t x y p", *rows]))
+    done = cli("predict", "hub:nmnist_csnn", "small.txt", "--json")
+    assert done.exit_code == 0 and done.stdout.startswith('{"file"')
+    assert done.stderr.startswith("note: small.txt has events in 16 x 16 of 34 x 34 pixels")
+    done = cli("predict", "hub:braille", "small.txt")
+    assert done.exit_code == 2 and "lfp-snn explain RUN --sample 0" in done.stderr
+
+
 def test_an_unknown_network(cli: Cli) -> None:
     done = cli("explain", "hub:nmnist", "five.bin")
     assert done.exit_code == 2

@@ -8,6 +8,7 @@ import pytest
 
 from lfp_snn import data
 from lfp_snn.data import Events, nmnist, read_events
+from lfp_snn.data.formats import write_recording
 from lfp_snn.data.published import Description
 from lfp_snn.data.published.fetch import Progress
 from lfp_snn.errors import DataError
@@ -163,3 +164,27 @@ def test_fetches_only_what_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         splits = data.load("nmnist", root=tmp_path / "new", download=True, steps=2)
         assert splits.info["sizes"] == {"train": 14, "val": 2, "test": 16}
     assert fetched == [tmp_path / "new"]
+
+
+def test_a_file_of_another_format_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "0.bin"
+    path.write_bytes(encode(random_events(np.random.default_rng(0), [300])))
+    events = read_events(path)
+    expected = data.load_file("nmnist", path, steps=5).batch([0])
+    for name, form in (("a.csv", "table"), ("a.aedat4", "aedat4"), ("a.npy", "npy")):
+        write_recording(events, tmp_path / name, form)
+        found = data.load_file("nmnist", tmp_path / name, steps=5).batch([0])
+        assert spikes(found) == spikes(expected)
+
+
+def test_a_file_that_cannot_be_read_as_it_is_is_told_with_a_command(tmp_path: Path) -> None:
+    (tmp_path / "large.txt").write_text("t x y p\n0 500 3 1\n9 2 3 0\n")
+    (tmp_path / "bare.txt").write_text("3 1 2\n1 7 6\n2 3 4\n" * 9)
+    (tmp_path / "words.txt").write_text("no recording\n")
+    for name, told in (
+        ("large.txt", r"sensor \(2, 4, 501\), larger than \(2, 34, 34\); nothing is cropped"),
+        ("bare.txt", r"--column-order.*lfp-snn data convert .*bare.txt bare.bin"),
+        ("words.txt", "of no format that is known.*Known: AEDAT 4"),
+    ):
+        with pytest.raises(DataError, match=told):
+            data.load_file("nmnist", tmp_path / name)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
-from lfp_snn.data.files import FileOptions, Files, file_set, fit
+from lfp_snn.data.files import FileOptions, Files, file_set, fit, read_other
 from lfp_snn.data.formats import read_recording
 from lfp_snn.data.formats.arrays import load_array
 from lfp_snn.data.formats.base import events_of
@@ -198,6 +198,10 @@ def reader(layout: Folders, description: Description) -> Callable[[Sequence[Path
 
 
 def load_file(name: str, description: Description, path: Path, options: FileOptions) -> SampleSet:
-    """Load one recording, encoded as the set is; its label is unknown (-1)."""
-    events = reader(LAYOUTS[name], description)([path])
+    """Load one recording of any format, encoded as the set is; its label is unknown (-1)."""
+    layout = LAYOUTS[name]
+    if path.suffix == layout.suffix:
+        events = reader(layout, description)([path])
+    else:
+        events = read_other(path, description.sensor, layout.suffix)
     return set_of_one(path, events, options, description.sensor, description.classes)

@@ -282,6 +282,13 @@ def test_one_recording_is_encoded_as_the_set(made: Callable[..., Splits], tmp_pa
     assert alone.batch([0]).x == splits.test.batch([3]).x
 
 
+def test_one_recording_of_another_format(made: Callable[..., Splits], tmp_path: Path) -> None:
+    made("pokerdvs")
+    write_recording(events(3, (2, 20, 20)), tmp_path / "a.aedat4", "aedat4")
+    alone = load_file("pokerdvs", tmp_path / "a.aedat4", steps=4)
+    assert alone.feature_shape == (2, 35, 35) and alone.batch([0]).x.nnz  # type: ignore[union-attr]
+
+
 def test_a_stored_split_stays_when_recordings_come_and_go(
     made: Callable[..., Splits], tmp_path: Path
 ) -> None:
