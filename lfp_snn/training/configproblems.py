@@ -18,8 +18,10 @@ _LONGEST_SENTENCE = 1000  # characters of what is expected, which may name all c
 #: Keys that other libraries have, and what they are called here.
 _ELSEWHERE = {
     "callbacks": "observers",
+    "criterion": "learner.reward",
     "kernel": "learner.backend",
     "learning_rate": "optimizer.lr",
+    "loss": "learner.reward",
     "num_steps": "steps",
     "verbose": "progress",
 }

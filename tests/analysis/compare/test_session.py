@@ -136,9 +136,7 @@ def test_the_table_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_comparison_does_not_mix_in(done: Done, tmp_path: Path) -> None:
     _, out, _, _ = done
     other = {**COMPARE, "search": {"trials": 3, "epochs": 1}}
-    with pytest.raises(
-        RunError, match=r"another study.*broken\.search\.trials is 2 there and 3 here"
-    ):
+    with pytest.raises(RunError, match=r"another study.*search\.trials is 2 there and 3 here"):
         compare(write(tmp_path, compare=other), out)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").touch()
