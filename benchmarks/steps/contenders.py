@@ -14,6 +14,7 @@ from lfp_snn.backends.precision import Precision
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.graphed import GraphedStep
 from lfp_snn.rewards import RateCoded
+from lfp_snn.rules import Rescale, Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "OURS",
     "Contender",
     "Ours",
+    "OursByDefault",
     "OursChunked",
     "OursOnTorch",
     "OursOnline",
@@ -94,15 +96,17 @@ class Ours(Contender):
 
     name = OURS
     backend = "events"
+    rule: Rule = RULE
 
     def prepare(self, problem: Problem, device: torch.device = CPU) -> None:
         """Take the spikes as the loader yields them."""
         self.x, self.labels = problem.x.to(device), problem.labels.to(device)
         self.given = bytes_of(self.x, self.labels)
         self.net = problem.build().to(device)
-        self.lfp = TemporalLFP(self.net, RULE, backend=self.backend)
+        self.lfp = TemporalLFP(self.net, self.rule, backend=self.backend)
         self.seen = self.backend != "events"
-        self.reward = RateCoded()
+        takes_credit = self.lfp.takes_credit(self.lfp.rules)
+        self.reward = RateCoded().suited(takes_credit=takes_credit)
         self.optimizer = torch.optim.Adam(self.lfp.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(self) -> None:
@@ -115,6 +119,13 @@ class Ours(Contender):
         """The spikes per neuron and step as the engine counts them."""
         self.lfp.forward(self.x, record=False)
         return tuple(self.lfp.firing_rates.values())
+
+
+class OursByDefault(Ours):
+    """Our step under the default rule, whose credit reaches silent neurons."""
+
+    name = "lfp_snn, rescale"
+    rule = Rescale()
 
 
 class OursChunked(Ours):

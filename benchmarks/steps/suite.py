@@ -15,7 +15,7 @@ from benchmarks.steps.claims import (
     claims_on_series,
     claims_on_steps,
 )
-from benchmarks.steps.contenders import Contender, Ours, OursOnTorch
+from benchmarks.steps.contenders import Contender, Ours, OursByDefault, OursOnTorch
 from benchmarks.steps.epoch import Epoch, mnist_epoch
 from benchmarks.steps.figures import growth
 from benchmarks.steps.memory import Peaks, measure_peaks
@@ -32,7 +32,14 @@ __all__ = ["Outcome", "Results", "Suite"]
 #: What a part of the benchmark comes to.
 Outcome = StepTimes | Peaks | Series | Epoch
 
-EVERYONE: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch, SpikingJelly, LfProp)
+EVERYONE: tuple[type[Contender], ...] = (
+    Ours,
+    OursByDefault,
+    OursOnTorch,
+    SnnTorch,
+    SpikingJelly,
+    LfProp,
+)
 SWEPT: tuple[type[Contender], ...] = (Ours, OursOnTorch, SnnTorch)
 CLAIMED: tuple[type[Contender], ...] = (Ours, OursOnTorch)
 

@@ -154,8 +154,20 @@ def as_bytes(figure: Figure, kind: str, name: str = "figure") -> bytes:
     content = BytesIO()
     metadata: Any = dict.fromkeys(_METADATA.get(kind, ()))
     with style(**{"svg.hashsalt": name}):
+        _lay_out(figure)
         figure.savefig(content, format=kind, metadata=metadata or None)
     return content.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Give everything on a figure its place, once for every kind of file.
+
+    matplotlib does so at each writing, with a drawing of its own: a third of the time of all three.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def inline(svg: str) -> str:

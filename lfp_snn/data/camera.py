@@ -160,22 +160,21 @@ def _crossings(
     p: int,
 ) -> _Fired:
     """The events of one polarity between two views; moves `level` by theta (< 0 for OFF) each."""
-    # A pixel crosses its next levels level + theta, level + 2 theta ... on the way.
-    crossed = np.maximum(np.floor((after - level) / theta), 0)
-    recording, pixel = np.nonzero(crossed)
-    times = crossed[recording, pixel].astype(np.int64)
+    # A pixel crosses its next levels level + theta, level + 2 theta ... on the way; most do none.
+    missing = after - level
+    recording, pixel = where = np.nonzero(missing >= theta if p else missing <= theta)
+    step, origin, last = theta[pixel], before[where], level[where]
+    times = (missing[where] / step).astype(np.int64)
+    level[where] += times * step
     # One row for each event: repeat the pixel, and count its events 1, 2 ...
     row = np.repeat(np.arange(len(times)), times)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times) + 1
-    recording, pixel = recording[row], pixel[row]
-    origin = before[recording, pixel]
-    reached = level[recording, pixel] + nth * theta[pixel]
-    way = (reached - origin) / (after[recording, pixel] - origin)
+    reached = last[row] + nth * step[row]
+    way = (reached - origin[row]) / (after[where] - origin)[row]
     start, end = span
     length = end - start
     t = ((start / length + np.clip(way, 0, 1)) * length).astype(np.int64)
-    level += crossed * theta
-    return _Fired(recording, pixel, t, np.full(len(t), p, dtype=np.uint8))
+    return _Fired(recording[row], pixel[row], t, np.full(len(t), p, dtype=np.uint8))
 
 
 def _checked(frames: Views) -> Iterator[tuple[int, FloatArray]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.engine.norms import Moments, Normalisation
-from lfp_snn.engine.stage import Feedback, Measured, Tape
+from lfp_snn.engine.stage import Feedback, Measured, Rules, Tape
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.norms import PerStep
 
@@ -175,8 +175,8 @@ class BatchNorm(Normalisation):
         self._track(self.norms, *found)
 
     @override
-    def sit_out_backward(self, run: Tape, *, before: bool) -> None:
-        if before and self.measures and self.through:
+    def sit_out_backward(self, run: Tape, rules: Rules, *, before: bool) -> None:
+        if before and self.measures and self.through(rules):
             nothing = self._nothing(run)
             self._sum(run, nothing, nothing)
 

@@ -179,6 +179,7 @@ class Chunks:
             start=chunk.start,
             again=again,
             narrow=run.narrow,
+            rules=run.rules,
         )
 
     def _input(self, chunk: _Chunk) -> tuple[Value, Tensor | None]:

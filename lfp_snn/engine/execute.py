@@ -167,7 +167,7 @@ def sit_out_forward(program: Program, run: Tape) -> None:
         node.stage.sit_out(run)
 
 
-def sit_out_backward(program: Program, run: Tape, feedback: Feedback) -> None:
+def sit_out_backward(program: Program, run: Tape, feedback: Feedback, rules: Rules) -> None:
     """Take part in what processes exchange during a backward pass, without a sample."""
     learning = [False]  # for each value, the input first: does anything before it take feedback?
     for node in program.nodes:
@@ -175,7 +175,7 @@ def sit_out_backward(program: Program, run: Tape, feedback: Feedback) -> None:
         learning.append(own or any(learning[i] for i in node.inputs))
     for k, node in reversed(list(enumerate(program.nodes))):
         if learning[k + 1]:
-            node.stage.sit_out_backward(run, before=learning[node.inputs[0]])
+            node.stage.sit_out_backward(run, rules, before=learning[node.inputs[0]])
         feedback.complete(program.first_used(k))
 
 

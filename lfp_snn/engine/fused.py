@@ -133,7 +133,7 @@ class FusedPopulation(Spiking):
         options: dict[str, Any] = _options(formula)
         if wanted[0] is not None:
             options["written"] = products_in() or run.dtype
-        if self._through(kept, wanted):
+        if self._through(kept, rules, wanted):
             _, _, totals = population.backward(*given, **_options(formula), sums=True)
             options["cancelled"] = self._cancelled(run, totals, kept, feedback)
         elif self.norm is not None:
@@ -143,11 +143,11 @@ class FusedPopulation(Spiking):
             self._learn_norm(totals, feedback)
         return (n,)
 
-    def _through(self, kept: _Kept, wanted: Wanted) -> bool:
+    def _through(self, kept: _Kept, rules: Rules, wanted: Wanted) -> bool:
         """Whether credit goes through statistics, which must be of these currents."""
         if self.norm is None or kept.moments is None or wanted[0] is None:
             return False
-        return self.norm.through and kept.moments[2] is not None
+        return self.norm.through(rules) and kept.moments[2] is not None
 
     def _learn_norm(self, totals: Tensor | None, feedback: Feedback) -> Tensor:
         """Learn scale and shift from the sums of each column; gives those of a channel [2, C]."""
@@ -245,9 +245,9 @@ class FusedPopulation(Spiking):
             self.norm.sit_out(run)
 
     @override
-    def sit_out_backward(self, run: Tape, *, before: bool) -> None:
+    def sit_out_backward(self, run: Tape, rules: Rules, *, before: bool) -> None:
         if self.norm is not None:
-            self.norm.sit_out_backward(run, before=before)
+            self.norm.sit_out_backward(run, rules, before=before)
 
     @override
     def parameters(self) -> dict[str, Tensor]:

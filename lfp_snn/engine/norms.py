@@ -43,8 +43,8 @@ from typing_extensions import override
 
 from lfp_snn.engine.stage import Credits, Feedback, Measured, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
-from lfp_snn.norms import statistics_of
-from lfp_snn.rules import Active
+from lfp_snn.norms import Statistics, statistics_of
+from lfp_snn.rules import Active, CreditRule
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "Moments", "Normalisation"]
 
@@ -59,22 +59,18 @@ class Normalisation(Stage):
     module: nn.Module
     normalises = True
     takes_narrow = True  # of which a copy is kept; it computes in the type of the network
-    _through = False
+    told: Statistics | None = None  # how credit goes through all normalisations of the network
 
-    @property
-    def through(self) -> bool:
-        """Whether credit flows through the statistics; what the module says goes first."""
-        own = statistics_of(self.module)
-        return self._through if own is None else own == "through"
+    def through(self, rules: Rules) -> bool:
+        """Whether credit flows through the statistics.
 
-    @through.setter
-    def through(self, through: bool) -> None:
-        self._through = through
-
-    @property
-    @override
-    def kind(self) -> str:
-        return super().kind + (", through" if self.through else "")
+        What the module says goes first, then what the network is told; else it does under rules
+        that take credit, and under those of relevance, the published ones, statistics are fixed.
+        """
+        said = statistics_of(self.module) or self.told
+        if said is None:
+            return any(isinstance(rule, CreditRule) for rule in rules.values())
+        return said == "through"
 
     @override
     def active(self, rules: Rules, below: Sequence[Active]) -> Active:
@@ -102,7 +98,7 @@ class Normalisation(Stage):
         x, credit = given.to(run.dtype), credit.to(run.dtype)
         gamma = self.wide(run, "weight", x)
         learns = feedback.wanted(*self.parameters().values())
-        through = wanted[0] is not None and self.through and count is not None
+        through = wanted[0] is not None and self.through(rules) and count is not None
         hat = (x - mean).mul_(inverse) if learns or through else None
         if learns and hat is not None:
             self.learn(run, feedback, credit, hat)
@@ -150,7 +146,7 @@ class Normalisation(Stage):
 
     @override
     def rule(self, rules: Rules) -> str:
-        return "folded, through statistics" if self.through else "folded"
+        return "folded, through statistics" if self.through(rules) else "folded"
 
 
 # ------------------------------------------------------------------------ of each sample

@@ -31,7 +31,8 @@ class EngineOptions:
         budget: the bytes for one chunk and the membranes at all borders.
         precision: the precision of the products of synapses: ``"exact"``, ``"tf32"``, ``"bf16"`` or
             ``"fp16"``.
-        statistics: how credit goes through a normalisation, ``"fixed"`` or ``"through"``.
+        statistics: how credit goes through a normalisation, ``"fixed"`` or ``"through"``; None for
+            what the rule wants.
 
     Raises:
         NetworkError: there is no such backend, memory, precision or statistics, or what is given
@@ -43,14 +44,14 @@ class EngineOptions:
     chunk: int | None = None
     budget: int = BUDGET
     precision: Precision = "tf32"
-    statistics: Statistics = "fixed"
+    statistics: Statistics | None = None
 
     def __post_init__(self) -> None:
         if self.memory not in get_args(Memory):
             raise NetworkError(
                 f"There is no memory '{self.memory}'; expected {', '.join(get_args(Memory))}."
             )
-        if self.statistics not in get_args(Statistics):
+        if self.statistics not in (None, *get_args(Statistics)):
             raise NetworkError(
                 f"There are no statistics '{self.statistics}'; expected "
                 f"{', '.join(get_args(Statistics))}."

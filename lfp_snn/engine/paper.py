@@ -16,7 +16,8 @@ def published(net: nn.Module, **options: Any) -> TemporalLFP:
     """The engine with the method of the paper: LFP-epsilon with its stabiliser of 1e-6.
 
     ``TemporalLFP(net)`` takes :class:`lfp_snn.rules.Rescale`, which is this project's and learns
-    deep networks better. The reward of the paper is
+    deep networks better. Statistics of normalisations are fixed on the way back, where that rule's
+    credit goes through them, unless ``statistics`` says otherwise. The reward of the paper is
     ``lfp_snn.rewards.RateCoded(at_silence=False)``, which is what ``RateCoded()`` is by hand.
 
     Args:

@@ -333,6 +333,11 @@ class _Draws(TorchDispatchMode):
 
     seen = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would load its compiler for this mode, which takes a second."""
+        return False
+
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

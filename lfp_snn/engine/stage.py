@@ -179,11 +179,12 @@ class Stage(ABC):
     def sit_out(self, run: Tape) -> None:  # noqa: B027 - most stages exchange nothing
         """Take part in what processes exchange in a forward pass, as one without a sample."""
 
-    def sit_out_backward(self, run: Tape, *, before: bool) -> None:  # noqa: B027
+    def sit_out_backward(self, run: Tape, rules: Rules, *, before: bool) -> None:  # noqa: B027
         """Take part in what processes exchange in a backward pass, as one without a sample.
 
         Args:
             run: the pass.
+            rules: the rule of each stage, by name.
             before: whether anything before this stage takes feedback, so that credit goes on.
         """
 

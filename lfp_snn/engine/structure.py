@@ -124,7 +124,7 @@ class Structures:
         statistics: how credit goes through normalisations.
     """
 
-    def __init__(self, net: nn.Module, statistics: Statistics) -> None:
+    def __init__(self, net: nn.Module, statistics: Statistics | None = None) -> None:
         if not isinstance(net, nn.Module):
             inner = ": give it lfp.net" if isinstance(getattr(net, "net", None), nn.Module) else ""
             raise NetworkError(
@@ -201,9 +201,11 @@ class Structures:
             NetworkError: the network cannot be traced on the input.
         """
         self.refuse()
-        self.state, held = _state(self.net)
-        one_step = before is not None and not before.step.loops and steps is None
-        shape = tuple(x.shape)[one_step:]  # whatever T is
+        # Where no code of a user runs, none can tell the mode or the number of samples.
+        plain = is_plain(self.net)
+        self.state, held = _state(self.net, modes=not plain)
+        one_step = before is not None and not before.step.loops
+        shape = tuple(x.shape)[(one_step and steps is None) + (one_step and plain) :]
         key = (self.state, shape, steps is None, like.dtype, like.device)
         if key not in self._known:
             if len(self._known) == MOST_KNOWN:
@@ -284,7 +286,7 @@ def guess_program(net: nn.Module) -> Program:
     Raises:
         NetworkError: the network has no rule, or the shape of its input must be known.
     """
-    found = Structures(net, "fixed").guess(torch.zeros(0))
+    found = Structures(net).guess(torch.zeros(0))
     if found is None:
         raise shape_needed(net)
     return found.program
@@ -365,15 +367,20 @@ def _fewest(runs: Callable[[int], bool]) -> int | None:
 
 def is_plain(net: nn.Module) -> bool:
     """Whether a network is a sequence of modules with a rule, so that no code of a user runs."""
-    return all(is_leaf(module) or type(module) is nn.Sequential for module in net.modules())
+    return all(
+        (is_leaf(module) or type(module) is nn.Sequential) and "forward" not in vars(module)
+        for module in net.modules()
+    )
 
 
-def _state(net: nn.Module) -> tuple[object, object]:
+def _state(net: nn.Module, *, modes: bool) -> tuple[object, object]:
     """What the structure of a network depends on, and the objects that it names by identity.
 
-    The structure depends on the modules with their modes and options. Tensors that users hold in
-    buffers may be taken by forward itself, and count by identity; the states of neurons do not.
+    The structure depends on the modules with their options, and with ``modes`` on their modes.
+    Tensors that users hold in buffers may be taken by forward itself, and count by identity; the
+    states of neurons do not.
     """
+    passing = ("step",) if modes else ("step", "training")
     found: list[object] = []
     held: list[object] = []
     for module in net.modules():
@@ -381,7 +388,7 @@ def _state(net: nn.Module) -> tuple[object, object]:
         buffers = [] if keeps_state else list(module._buffers.values())
         # The program names parameters that a forward takes itself, the module all others.
         parameters = [] if is_leaf(module) else list(module._parameters.values())
-        options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k != "step"]
+        options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k not in passing]
         found.append((id(module), *map(id, (*buffers, *parameters)), *options))
         held += [module, *buffers, *parameters]
     return tuple(found), held

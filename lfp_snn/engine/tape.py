@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from lfp_snn.backends.packed import PackedSpikes
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.stopwatch import Stopwatch, Way
 from lfp_snn.lif import running
+from lfp_snn.rules import Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = ["Emitted", "Form", "Tape", "Value"]
@@ -53,6 +54,8 @@ class Tape:
         stopwatch: the stopwatch that times the stages, if any.
         narrow: the type in which spikes travel between stages; None for the type of the network.
         taken: the tensors that the pass was run with, each with its version, by what to call it.
+        rules: the rules that the way back is expected to have, so that forwards note what they
+            need; any others will do.
     """
 
     steps: int
@@ -75,6 +78,7 @@ class Tape:
     stopwatch: Stopwatch | None = None
     narrow: torch.dtype | None = None
     taken: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
     _spikes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     def timed(self, stage: str, way: Way) -> AbstractContextManager[None]:

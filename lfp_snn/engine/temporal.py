@@ -69,7 +69,8 @@ class TemporalLFP(ObservedNetwork):
             ends at 65504, which credit passes where eps is as small as 1e-6.
         statistics: how credit goes through a normalisation (:mod:`lfp_snn.engine.norms`):
             ``"fixed"`` holds its statistics fixed, ``"through"`` follows them too, so that no
-            update goes where the normalisation cancels it.
+            update goes where the normalisation cancels it. None: through them under a rule that
+            takes credit, as the default does; fixed, as published, under a rule of relevance.
         example: an input of forward, where the network cannot be traced without one.
         check: whether the engine is held against the module on a few samples
             (:mod:`lfp_snn.engine.check`).
@@ -101,7 +102,7 @@ class TemporalLFP(ObservedNetwork):
         chunk: int | None = None,
         budget: int = BUDGET,
         precision: Precision = "tf32",
-        statistics: Statistics = "fixed",
+        statistics: Statistics | None = None,
         example: Tensor | None = None,
         check: bool = True,
     ) -> None:
@@ -222,6 +223,7 @@ class TemporalLFP(ObservedNetwork):
             exchange=self.exchange,
             stopwatch=self.stopwatch,
             narrow=self._narrow(),
+            rules=self.rules,
         )
         run.lengths = prepare_lengths(lengths, run.steps, run.batch, self.device)
         return run, value
@@ -356,5 +358,5 @@ class TemporalLFP(ObservedNetwork):
             else:
                 run = Tape(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
                 sit_out_forward(program, run)
-            sit_out_backward(program, run, feedback)
+            sit_out_backward(program, run, feedback, self.rules)
         feedback.hand_out(self.parameters())

@@ -52,7 +52,7 @@ from lfp_snn.exclusive import PROCESS_WIDE
 __all__ = ["build_program"]
 
 
-def build_program(step: OneStep, root: nn.Module, statistics: Statistics = "fixed") -> Program:
+def build_program(step: OneStep, root: nn.Module, statistics: Statistics | None = None) -> Program:
     """The program of one time step of a module.
 
     Args:
@@ -70,7 +70,7 @@ def build_program(step: OneStep, root: nn.Module, statistics: Statistics = "fixe
 class _Builder:
     """Turns the calls of a step into stages, one by one."""
 
-    def __init__(self, root: nn.Module, statistics: Statistics, step: OneStep) -> None:
+    def __init__(self, root: nn.Module, statistics: Statistics | None, step: OneStep) -> None:
         self.root = root
         self.statistics = statistics
         self.nodes: list[Node] = []
@@ -107,7 +107,7 @@ class _Builder:
         unit = type(module) is Step or type(module) in ACTIVATIONS
         stage = MODULES[kind_of(module)](name + again * unit, module)
         if isinstance(stage, Normalisation):
-            stage.through = self.statistics == "through"
+            stage.told = self.statistics
         if isinstance(module, snn.SpikingNeuron):
             _refuse_other_spikes(name, module)
         self._add(stage, [call.args[0] if call.args else next(iter(call.kwargs.values()))], call)

@@ -115,7 +115,7 @@ TABLE: Table = (
             as_output=False,
             fits=FusedPopulation.fits,
         )
-        for norm in (("BatchNorm",), ("BatchNorm, through",), ())
+        for norm in (("BatchNorm",), ())
         for pool in (("MaxPool",), ())
     ),
     *(

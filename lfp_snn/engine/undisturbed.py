@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, overload
 
@@ -130,27 +130,24 @@ def _set_random_state(state: tuple[Any, Any, Tensor, list[Tensor]]) -> None:
         torch.cuda.set_rng_state_all(devices)
 
 
-def _keep_entries(held: dict[str, Any]) -> Undo:
-    """A function that gives a dict the entries that it has now."""
-    entries = dict(held)
+def _keep_dict(held: dict[Any, Any]) -> Undo:
+    """A function that gives a dict its entries of now, with what is in containers and tensors."""
+    if not held:  # as most of a module are
+        return held.clear
+    entries, inner = dict(held), _keep_all(held.values())
 
     def undo() -> None:
         held.clear()
         held.update(entries)
-
-    return undo
-
-
-def _keep_dict(held: dict[Any, Any]) -> Undo:
-    """A function that gives a dict its entries of now, with what is in containers and tensors."""
-    own, inner = _keep_entries(held), [_keep(each) for each in held.values()]
-
-    def undo() -> None:
-        own()
         for each in inner:
             each()
 
     return undo
+
+
+def _keep_all(values: Iterable[object]) -> list[Undo]:
+    """The functions that give values their content of now, of those that may get another."""
+    return [_keep(each) for each in values if isinstance(each, _CHANGING)]
 
 
 def _keep(value: object) -> Undo:
@@ -158,7 +155,7 @@ def _keep(value: object) -> Undo:
     if isinstance(value, dict):
         return _keep_dict(value)
     if isinstance(value, list | deque):
-        entries, inner = list(value), [_keep(each) for each in value]
+        entries, inner = list(value), _keep_all(value)
 
         def undo() -> None:
             value.clear()
@@ -178,6 +175,10 @@ def _keep(value: object) -> Undo:
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         return _keep_tensor(value)
     return lambda: None
+
+
+#: What changes without becoming another object.
+_CHANGING = (dict, list, deque, set, Tensor)
 
 
 def version_of(tensor: Tensor) -> int:

@@ -50,7 +50,8 @@ class LFPOptions(LearnerOptions):
         precision: the numbers in which products are computed: ``exact``, ``tf32``, ``bf16`` or
             ``fp16`` (:mod:`lfp_snn.backends.precision`).
         statistics: how credit goes through normalisations: ``fixed`` as published, with their
-            statistics held fixed, or ``through`` them too, as autograd has it.
+            statistics held fixed, or ``through`` them too, as autograd has it; null for through
+            them under a rule that takes credit, such as rescale, and fixed under all others.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
         homeostasis: how silent neurons are woken, such as ``{adapt: bias, target: 0.02}``;
             ``None``: not at all.
@@ -64,7 +65,7 @@ class LFPOptions(LearnerOptions):
     memory: Memory = "full"
     chunk: int | None = Field(default=None, ge=1)
     precision: Precision = "tf32"
-    statistics: Statistics = "fixed"
+    statistics: Statistics | None = None
     update: UpdateOptions = UpdateOptions()
     homeostasis: HomeostasisOptions | None = None
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -52,7 +53,9 @@ def calibrate(
 
     Of the network only what lies between those synapses and the population is run again and again.
     It runs in evaluation mode, but for the statistics of normalisations, which are taken
-    from the batch as in training (the running ones follow); the network's mode is restored.
+    from the batch as in training; the network's mode is restored. The running ones become those of
+    this batch, whatever the momentum: what PyTorch draws them as, mean 0 and variance 1, is of no
+    data, and a training of a few batches would be evaluated with what is left of it.
 
     Args:
         lfp: the network; its synapses are changed in place.
@@ -97,18 +100,17 @@ def calibrate(
     try:
         given: Any = batch
         lfp.trace(given.x, given.steps)
-        for layer in lfp.layers:
-            for norm in layer.norms:
-                norm.train()
-            feeding = layer.norms or tuple(module for _, module in layer.synapses)
-            if all(module in kept for module in feeding):
-                continue
-            if not can_spike(layer.neuron):
-                continue
-            synapses = [module for module in feeding if module not in scaled | set(kept)]
-            scaled.update(synapses)
-            search = _Population(lfp, batch, layer.name, synapses)
-            factors[layer.name] = search.reach(target, tolerance, iterations)
+        with _statistics_of_the_batch(lfp.net, kept):
+            for layer in lfp.layers:
+                for norm in layer.norms:
+                    norm.train()
+                feeding = layer.norms or tuple(module for _, module in layer.synapses)
+                if all(module in kept for module in feeding) or not can_spike(layer.neuron):
+                    continue
+                synapses = [module for module in feeding if module not in scaled | set(kept)]
+                scaled.update(synapses)
+                search = _Population(lfp, batch, layer.name, synapses)
+                factors[layer.name] = search.reach(target, tolerance, iterations)
     except NetworkError:
         lfp.net.load_state_dict(before)
         raise
@@ -116,6 +118,24 @@ def calibrate(
         for module, mode in training:
             module.training = mode
     return factors
+
+
+@contextmanager
+def _statistics_of_the_batch(net: nn.Module, kept: Collection[nn.Module]) -> Iterator[None]:
+    """Let running statistics become those of the batch that is run within; kept ones stay."""
+    staying = {module for each in kept for module in each.modules()}
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    counts = [None if seen is None else int(seen) for _, _, seen in before]
+    for norm in norms:
+        norm.momentum = 0.0 if norm in staying else 1.0
+    try:
+        yield
+    finally:
+        for (norm, momentum, seen), count in zip(before, counts, strict=True):
+            norm.momentum = momentum
+            if seen is not None and count is not None and int(seen) != count:
+                seen.fill_(count if norm in staying else count + 1)  # one batch, in many passes
 
 
 class _Population:

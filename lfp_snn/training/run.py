@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -334,7 +334,9 @@ def _digest(net: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
 def _version(package: str) -> str | None:
+    """The version of a package, looked up once: its files are read for it."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -9,11 +9,11 @@ import snntorch as snn
 import torch
 
 from benchmarks.steps import peers
-from benchmarks.steps.contenders import Contender, Ours, OursOnTorch
+from benchmarks.steps.contenders import Contender, Ours, OursByDefault, OursOnTorch
 from benchmarks.steps.peers import LfProp, SnnTorch, SpikingJelly
 from benchmarks.steps.problem import Network, Problem, synthetic
 
-EVERYONE = (Ours, OursOnTorch, SnnTorch, SpikingJelly, LfProp)
+EVERYONE = (Ours, OursByDefault, OursOnTorch, SnnTorch, SpikingJelly, LfProp)
 NETWORKS = {"mlp": Network("mlp", {"hidden": [12]}, 3), "csnn": Network("csnn", {}, 2)}
 
 
@@ -53,7 +53,7 @@ def test_steps_leave_the_firing_rates_alone(kind: type[Contender], problem: Prob
     assert contender.firing() == pytest.approx(before, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", [OursOnTorch, SnnTorch, LfProp])
+@pytest.mark.parametrize("kind", [OursByDefault, OursOnTorch, SnnTorch, LfProp])
 def test_networks_of_snntorch_neurons_fire_as_ours(kind: type[Contender], problem: Problem) -> None:
     expected = ready(Ours, problem).firing()
     assert ready(kind, problem).firing() == pytest.approx(expected, rel=1e-4)

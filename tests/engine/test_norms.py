@@ -194,7 +194,7 @@ def test_whoever_has_no_sample_adds_nothing_to_the_means() -> None:
     tape = Tape(0, 0, None, {}, record=False, dtype=torch.float64, exchange=exchange)
     running = module.running_mean.clone()  # type: ignore[operator]
     stage.sit_out(tape)
-    stage.sit_out_backward(tape, before=True)
+    stage.sit_out_backward(tape, {}, before=True)
     assert [tuple(each.shape) for each in exchange.own] == [(3, 1, 6), (2, 1, 6)]
     assert not any(each.any() for each in exchange.own)
     assert torch.equal(module.running_mean, running)  # type: ignore[arg-type]

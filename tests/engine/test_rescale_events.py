@@ -11,9 +11,17 @@ from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.backends.events import conv
-from lfp_snn.rules import Gamma, Rescale
+from lfp_snn.rules import Epsilon, Gamma, Rescale, Rule
 from tests.crossed import crossed
-from tests.engine.compare import assert_near, feedback_of, leaky, signals, strong, trains
+from tests.engine.compare import (
+    assert_near,
+    assert_same_feedback,
+    feedback_of,
+    leaky,
+    signals,
+    strong,
+    trains,
+)
 from tests.engine.test_rescale import FORMS, RESETS
 
 MEMORY: tuple[dict[str, Any], ...] = ({}, {"memory": "chunked", "chunk": 4})
@@ -131,6 +139,21 @@ def test_membranes_that_are_repeated_are_the_same(
     for (reset, delay), rule in zip(RESETS, (*FORMS, FORMS[0]), strict=True):
         net, frame = network(name, reset_mechanism=reset, reset_delay=delay)
         assert_equal(net, rule, whole(trains(9, 3, *frame)), as_credit=True)
+
+
+@pytest.mark.parametrize("name", ["deep", "groups", "lines"])
+def test_a_rule_that_forwards_did_not_expect_finds_the_same_gates(name: str) -> None:
+    unexpected: list[Rule] = [Epsilon(0.1), Rescale(gate="window"), Rescale(gate="positive")]
+    for (reset, delay), rule in zip(RESETS, (*FORMS, FORMS[0]), strict=True):
+        net, frame = network(name, reset_mechanism=reset, reset_delay=delay)
+        x, found = trains(9, 3, *frame), []
+        for expected in (rule, *unexpected):
+            lfp = TemporalLFP(net, expected, "events")
+            spikes = lfp.forward(x, lengths=LENGTHS)
+            lfp.backward(signals(spikes), rule=rule, as_credit=True)
+            found.append(feedback_of(net))
+        for each in found[1:]:
+            assert_same_feedback(each, found[0])
 
 
 def test_a_silent_window_hands_its_credit_to_its_first_unit() -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import questions
+from lfp_snn.analysis.experiments import load_any
 from lfp_snn.cli.shipped import shipped_configs
 from lfp_snn.training.configfile import read_mapping
 from tests.conftest import REPOSITORY
 from tests.matrix import parsing, shown
 from tests.matrix.conftest import leave_out_reports
 from tests.matrix.parsing import fitting
-from tests.matrix.workspace import MADE, fill_in, make_small, run_cli
+from tests.matrix.workspace import MADE, STEPS, UNITS, fill_in, make_small, run_cli
 
 #: What is shown and not run here, by its beginning, and why. One that nothing shows is an error.
 NOT_RUN = {
@@ -163,6 +164,17 @@ def test_what_is_not_run_is_there(each: shown.Shown) -> None:
         wanted = [w.lstrip("-") for w in options if w.startswith("--") and w != "--help"]
         # Typer makes an option of the name of an argument.
         assert [w for w in wanted if f'"--{w}"' not in text and f"    {w}: Anno" not in text] == []
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_config_becomes_small(name: str) -> None:
+    """Whatever a config leaves at its default is made small too."""
+    path = shipped_configs()[name]
+    command, _ = _of_config(path)
+    settings = [word for word in make_small([command, name]) if "=" in word]
+    small = load_any(path, settings)
+    assert getattr(small.data, "steps", STEPS) <= STEPS
+    assert {UNITS, *getattr(small.model, "hidden", ())} == {UNITS}
 
 
 def test_nothing_is_left_out_in_vain() -> None:

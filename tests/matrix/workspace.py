@@ -14,19 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from lfp_snn.analysis.experiments import load_any
 from lfp_snn.cli import app
 from lfp_snn.cli.shipped import find_config, shipped_configs
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats import write_recording
 from lfp_snn.models import MODELS
 from lfp_snn.training import fit
-from lfp_snn.training.configfile import read_mapping
 
-__all__ = ["SMALL_DIGITS", "Workspace", "fill_in", "lay_in", "make_small", "run_cli", "small_model"]
+__all__ = [
+    "SMALL_DIGITS",
+    "STEPS",
+    "UNITS",
+    "Workspace",
+    "fill_in",
+    "lay_in",
+    "make_small",
+    "run_cli",
+    "small_model",
+]
 
 #: Settings that make a training small, by its dataset; those that lie here are small already.
 SMALL = {
@@ -128,20 +137,26 @@ def make_small(words: Sequence[str]) -> list[str]:
 
 
 def _small_experiment(words: Sequence[str]) -> list[str]:
-    """Settings that make data and network of a config with changes small."""
-    config, *changes = words
-    given = read_mapping(find_config(config))
-    data, model = given["data"], given["model"]
-    names = [word.partition("=")[2] for word in changes if word.startswith("data.name=")]
-    small = list(SMALL.get([data["name"], *names][-1], OTHERS))
-    if "steps" in data and not names:
-        small.append(f"data.steps={min(STEPS, data['steps'])}")
-    for word in changes:
-        if word.startswith("model="):
-            model = yaml.safe_load(word.removeprefix("model="))
-    if "hidden" in model:
-        small.append(f"model.hidden={[UNITS for _ in model['hidden']]}")
-    return [*small, *(f"model.{option}" for option in small_model(model["name"]))]
+    """Settings that make data and network of a config with changes small; what is shown, stays."""
+    config, *rest = words
+    changes = [word for word in rest if "=" in word and not word.startswith("-")]
+    given = load_any(find_config(config), changes)
+    small = [*SMALL.get(given.data.name, OTHERS), *_few_steps(given.data)]
+    if hidden := getattr(given.model, "hidden", None):
+        small.append(f"model.hidden={[UNITS for _ in hidden]}")
+    small += [f"model.{option}" for option in small_model(given.model.name)]
+    shown = {change.partition("=")[0] for change in changes}
+    return [setting for setting in small if setting.partition("=")[0] not in shown]
+
+
+def _few_steps(data: Any) -> list[str]:
+    """Settings by which recordings and images have few steps, which last as long as the many."""
+    steps = getattr(data, "steps", STEPS)
+    if steps <= STEPS:
+        return []
+    longer = getattr(data, "bin_ms", None)
+    lasting = [] if longer is None else [f"data.bin_ms={longer * steps / STEPS:g}"]
+    return [f"data.steps={STEPS}", *lasting]
 
 
 def small_model(name: str) -> list[str]:

@@ -9,13 +9,13 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from lfp_snn import TemporalLFP
+from lfp_snn import TemporalLFP, published
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.models.layer import KINDS
 from lfp_snn.models.norms import NormSpec
 from lfp_snn.norms import PerStep, statistics_of, with_statistics
-from lfp_snn.rules import Rescale
+from lfp_snn.rules import CreditRule, Epsilon, Rescale, Rule
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import dump_config, make_config, parse_yaml
 from tests.engine.compare import assert_same_feedback, run, trains
@@ -84,22 +84,37 @@ def test_what_stands_for_it(layer: Any, shape: tuple[int, ...], expected: nn.Mod
             assert parameter.all() and float(parameter.detach().abs().max()) <= 0.2  # scale is 2
 
 
-@pytest.mark.parametrize("rule", [None, Rescale()], ids=repr)
+@pytest.mark.parametrize("rule", [Epsilon(0.1), Rescale()], ids=repr)
 @pytest.mark.parametrize(("layer", "shape", "expected"), NORMS, ids=str)
 def test_its_statistics_go_before_those_of_all(
-    layer: Any, shape: tuple[int, ...], expected: nn.Module, rule: Any
+    layer: Any, shape: tuple[int, ...], expected: nn.Module, rule: Rule
 ) -> None:
+    """Then comes what the engine is told, and last the rule: credit goes through, relevance not."""
     x = trains(T, 3, *shape, density=0.6)
     found: dict[Any, Any] = {}
     for own in ("fixed", "through", None):
-        for of_all in ("fixed", "through"):
+        for of_all in ("fixed", "through", None):
             lfp = TemporalLFP(network(said(layer, own), shape), rule, statistics=of_all)
             _, found[own, of_all] = run(lfp, x)
-    for of_all in ("fixed", "through"):
+    untold = "through" if isinstance(rule, CreditRule) else "fixed"
+    assert_same_feedback(found[None, None], found[None, untold])
+    for of_all in ("fixed", "through", None):
         assert_same_feedback(found["fixed", of_all], found[None, "fixed"])
         assert_same_feedback(found["through", of_all], found[None, "through"])
     fixed, through = (found[None, each]["0.weight"] for each in ("fixed", "through"))
     assert not torch.allclose(fixed, through)
+
+
+def test_the_rule_of_a_pass_decides_it_for_this_pass() -> None:
+    net = network("layernorm", (6,))
+    x = trains(T, 3, 6, density=0.6)
+    found = []
+    for rule, told in ((Rescale(), None), (Epsilon(0.1), "fixed")):
+        lfp = TemporalLFP(net, rule, statistics=told)  # type: ignore[arg-type]
+        spikes = lfp.forward(x)
+        found.append(lfp.backward(spikes, rule=Epsilon(0.1), input_relevance=True))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+    assert "through statistics" not in published(net).summary()
 
 
 def test_a_norm_of_ones_own_may_say_it_too() -> None:

@@ -129,10 +129,17 @@ def test_targets_out_of_range_are_refused(target: float) -> None:
         calibrate(TemporalLFP(deep_net()), make_batch(), target)
 
 
-def test_behind_a_normalisation_its_own_scale_is_calibrated() -> None:
+def normed(momentum: float | None = 0.1) -> Any:
+    """Two layers, the first with a batch norm."""
     layers = ["flatten", {"linear": 40, "bias": False}, "batchnorm", "lif", {"linear": 20}, "lif"]
     torch.manual_seed(0)
     net: Any = build("layers", (60,), 20, layers=layers)
+    net[2].momentum = momentum
+    return net
+
+
+def test_behind_a_normalisation_its_own_scale_is_calibrated() -> None:
+    net = normed()
     weights = net[1].weight.clone()
     scale, shift = net[2].weight.clone(), net[2].bias.clone()
     net.train()
@@ -145,6 +152,26 @@ def test_behind_a_normalisation_its_own_scale_is_calibrated() -> None:
     assert factors["3"] != 1
     assert (net.training, net[2].training, net[4].training) == (True, True, False)
     assert rates(net, batch) == pytest.approx(dict.fromkeys(factors, 0.05), rel=0.05)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_running_statistics_become_those_of_the_batch(momentum: float | None) -> None:
+    net = normed(momentum)
+    batch = make_batch()
+    calibrate(TemporalLFP(net), batch)
+    assert isinstance(batch.x, Tensor)
+    currents = net[1](batch.x.float().flatten(2)).flatten(0, 1).detach()
+    torch.testing.assert_close(net[2].running_mean, currents.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net[2].running_var, currents.var(0), rtol=1e-4, atol=1e-5)
+    assert (net[2].momentum, int(net[2].num_batches_tracked)) == (momentum, 1)
+
+
+def test_running_statistics_that_are_kept_stay() -> None:
+    net = normed()
+    net[2].running_mean.fill_(0.5)
+    calibrate(TemporalLFP(net), make_batch(), kept=[net[2]])
+    assert net[2].running_mean.eq(0.5).all()
+    assert (net[2].momentum, int(net[2].num_batches_tracked)) == (0.1, 0)
 
 
 def test_a_network_whose_forward_needs_a_shape_is_traced_on_the_input() -> None:

@@ -34,7 +34,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "homeostasis": {"learner": {"homeostasis": {"target": 0.2}}},
     "batch norm": {},
     "batch norm, ema": {"ema": 0.9},
-    "batch norm, through": {"learner": {"statistics": "through"}},
+    "batch norm, fixed": {"learner": {"statistics": "fixed"}},
     "votes": {"learner": {"rule": {"name": "rescale"}}},
     "skips": {"on_non_finite": "skip"},
 }

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     whats = parser.add_subparsers(dest="what")
     kept = whats.add_parser("collect", help="keep what a finished command has left, and render")
     kept.add_argument("name", help="of the record")
-    paths = "a compare folder, the runs of several seeds, or a printed file"
+    paths = "a folder of compare or of a benchmark, the runs of several seeds, or a printed file"
     kept.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=paths)
     kept.add_argument("--command", help="that made it, where commands.yaml does not have the name")
     load = "of the machine meanwhile; unknown if absent, and times are then not shown"

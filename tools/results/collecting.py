@@ -23,6 +23,8 @@ from tools.results.records import (
     PrintedRecord,
     Record,
     RunsRecord,
+    StepRow,
+    StepsRecord,
     told,
 )
 
@@ -42,8 +44,8 @@ def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
 
     Args:
         command: the command that was run.
-        paths: the folder of a comparison, the run directories of several seeds, or one file with
-            what a benchmark printed.
+        paths: the folder of a comparison, the run directories of several seeds, the folder of a
+            benchmark of steps, or one file with what another benchmark printed.
         load: the lowest and highest load of the machine meanwhile; ``None`` where nobody looked.
 
     Raises:
@@ -61,6 +63,8 @@ def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
             return _runs(command, paths, load)
         if path is not None and (path / "plan.json").is_file():
             return _comparison(command, path, load)
+        if path is not None and (path / "bench.json").is_file():
+            return _steps(command, path / "bench.json")
         if path is not None and path.is_file():
             return _printed(command, path, load)
     except ValidationError as error:
@@ -72,8 +76,8 @@ def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
     except (TypeError, AttributeError, ValueError) as error:
         raise CollectError(f"{source}: what it left is damaged ({error}).") from error
     raise CollectError(
-        f"{source}: expected the folder of a comparison (with plan.json), run "
-        f"directories (with run.json), or one file with what a benchmark printed."
+        f"{source}: expected the folder of a comparison (with plan.json), run directories (with "
+        f"run.json), a benchmark's folder (with bench.json), or one file with what it printed."
     )
 
 
@@ -179,6 +183,44 @@ def _printed(command: str, file: Path, load: Load) -> PrintedRecord:
         ),
         lines=file.read_text(encoding="utf-8").splitlines(),
     )
+
+
+def _steps(command: str, file: Path) -> StepsRecord:
+    found = read_json(file)
+    ran, steps, memory = found["machine"], found["steps"], found["memory"]
+    loads = [ran["load"], *(load for each in steps.values() for load in each["load"])]
+    rows = [
+        StepRow(
+            network=_network(each),
+            unit="ms",
+            values={name: round(1e3 * own["median"], 3) for name, own in each["seconds"].items()},
+            left_out=each["left_out"],
+        )
+        for each in steps.values()
+    ]
+    if memory is not None:
+        sizes = {name: round(size / 2**20, 2) for name, size in memory["bytes"].items()}
+        rows.append(
+            StepRow(network=_network(memory), unit="MiB", values=sizes, left_out=memory["left_out"])
+        )
+    return StepsRecord(
+        command=command,
+        date=datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).date(),
+        machine=MachineRecord(
+            processor=ran["processor"],
+            cores=ran["cores"],
+            threads=ran["threads"],
+            processes=1,
+            torch=ran["versions"]["torch"],
+            load=(round(min(loads), 1), round(max(loads), 1)),
+        ),
+        rows=rows,
+    )
+
+
+def _network(facts: Mapping[str, Any]) -> str:
+    hidden = "".join(f" {size}" for size in facts.get("hidden", ()))
+    return f"{facts['model']}{hidden}, batch {facts['batch']}, T={facts['steps']}"
 
 
 def _threads(command: str) -> int | None:

@@ -55,6 +55,10 @@ class Measuring:
             for seed, folder in zip(SEEDS, runs, strict=True):
                 self._train([*words, f"seed={seed}"], folder)
             return self._collected(command, runs)
+        if (program, *words[:3]) == ("python", "-m", "benchmarks", "steps"):
+            folder = self.out / name
+            self._call([*words[1:], "--out", str(folder)], self.out / f"{name}.log")
+            return self._collected(command, [folder])
         if (program, *words[:2]) == ("python", "-m", "benchmarks"):
             log = self.out / f"{name}.log"
             self._call(words[1:], log)

@@ -94,8 +94,6 @@ def _notes(learner: Mapping[str, Any]) -> Iterator[str]:
     rule = learner.get("rule") or {}
     if rule.get("name") == "epsilon" and rule.get("eps", 1e-6) != USUAL_EPS:
         yield f"With epsilon {rule.get('eps', 1e-6):g}; elsewhere it is {USUAL_EPS:g}."
-    if learner.get("statistics") == "through":
-        yield "With credit through the statistics of norms (`learner.statistics`)."
 
 
 def _setting(name: str, command: str) -> tuple[str, str]:

@@ -35,6 +35,8 @@ __all__ = [
     "RecordError",
     "Records",
     "RunsRecord",
+    "StepRow",
+    "StepsRecord",
     "told",
 ]
 
@@ -174,7 +176,37 @@ class PrintedRecord(_Measured):
     lines: list[str]
 
 
-Record = ComparisonRecord | RunsRecord | PrintedRecord
+class StepRow(_Kept):
+    """What a training step of one network took, by toolkit.
+
+    Attributes:
+        network: the network, its batch and T.
+        unit: ``ms``, medians of interleaved steps, or ``MiB``, peaks above weights and input.
+        values: the figure of each toolkit; the first is ours.
+        left_out: why a toolkit was not measured.
+    """
+
+    network: str
+    unit: Literal["ms", "MiB"]
+    values: Mapping[str, Positive]
+    left_out: Mapping[str, str]
+
+    @field_validator("values")
+    @classmethod
+    def _some(cls, values: Mapping[str, float]) -> Mapping[str, float]:
+        if not values or not all(values.values()):
+            raise ValueError(f"values are {dict(values)}; expected a figure above 0 for each")
+        return values
+
+
+class StepsRecord(_Measured):
+    """What ``python -m benchmarks steps`` measured."""
+
+    kind: Literal["steps"] = "steps"
+    rows: list[StepRow]
+
+
+Record = ComparisonRecord | RunsRecord | PrintedRecord | StepsRecord
 _ADAPTER: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 

@@ -14,11 +14,12 @@ from tools.results.records import (
     PrintedRecord,
     Record,
     RunsRecord,
+    StepsRecord,
 )
 
 __all__ = ["FORMS", "TableError", "interval", "table"]
 
-_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord)
+_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord, StepsRecord)
 
 #: From this load on a machine has other work, and its times say little.
 BUSY = 1.5
@@ -51,21 +52,22 @@ def comparison(records: Mapping[str, Record]) -> Iterator[str]:
 
 
 def comparisons(records: Mapping[str, Record]) -> Iterator[str]:
-    """Several comparisons of the same two learners, a row each."""
+    """Several comparisons of the same learners, the first of which is the reference; a row each."""
     chosen = _only(ComparisonRecord, records)
     titles = {tuple(_labels(record).values()) for record in chosen.values()}
-    if len(titles) != 1 or len(next(iter(titles))) != 2:
-        raise TableError(f"{', '.join(chosen)}: expected comparisons of the same two learners")
-    ((one, other),) = titles
+    if len(titles) != 1 or len(next(iter(titles))) < 2:
+        raise TableError(f"{', '.join(chosen)}: expected comparisons of the same learners")
+    ((reference, *others),) = titles
     rows = []
     for name, record in chosen.items():
-        first, second = record.learners
-        difference = _differences(record).get(second if record.reference == first else first)
+        first, *rest = record.learners
         if record.reference != first:
             raise TableError(f"{name}: expected the first learner, {first}, to be the reference")
         cells = (interval(arm.test) for arm in record.learners.values())
-        rows.append([f"`{name}`", *cells, _points(difference)])
-    yield table(["", one, other, f"{one} minus {other}, points, 95 % interval"], rows)
+        differences = _differences(record)
+        rows.append([f"`{name}`", *cells, *(_points(differences.get(key)) for key in rest)])
+    minus = (f"{reference} minus {other}, points, 95 % interval" for other in others)
+    yield table(["", reference, *others, *minus], rows)
     yield "\n".join(f"- {_how(name, record)}" for name, record in chosen.items())
 
 
@@ -103,12 +105,38 @@ def printed(records: Mapping[str, Record]) -> Iterator[str]:
         yield f"`{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
 
 
+def steps(records: Mapping[str, Record]) -> Iterator[str]:
+    """Training steps of several toolkits, a row for each network and record."""
+    chosen = _only(StepsRecord, records)
+    rows = [row for record in chosen.values() for row in record.rows]
+    names = list(dict.fromkeys(name for row in rows for name in row.values))
+    body = []
+    for row in rows:
+        ours = next(iter(row.values.values()))
+        cells = (_beside(row.values.get(name), ours, row.unit) for name in names)
+        body.append([row.network, *cells])
+    yield table(["", *names], body)
+    yield "\n".join(
+        f"- `{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
+        for name, record in chosen.items()
+    )
+
+
+def _beside(value: float | None, ours: float, unit: str) -> str:
+    """A figure with how many times ours it is; ours alone."""
+    if value is None:
+        return "\u2013"
+    shown = f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
+    return shown if value == ours else f"{shown}, {value / ours:.1f}x"
+
+
 #: The forms that a block of the page may ask for.
 FORMS: Mapping[str, Callable[[Mapping[str, Record]], Iterator[str]]] = {
     "comparison": comparison,
     "comparisons": comparisons,
     "runs": runs,
     "printed": printed,
+    "steps": steps,
 }
 
 

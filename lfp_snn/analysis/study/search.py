@@ -22,9 +22,10 @@ WAIT_S = 2.0  # before looking again at what other sessions work on
 def search_all(arms: Sequence[Arm], session: Session) -> None:
     """Spend the budget of every arm; trials that were spent before count.
 
-    A trial that fails counts too. The outcome of each arm ends up in its state.
+    A trial that fails counts too. The outcome of each arm ends up in its state. Where no arm has
+    anything to search, no store is made.
     """
-    for arm in arms:
+    for arm in (each for each in arms if each.trials):
         state = session.states[arm.name]
         tuning = Tuning(arm, session.using.store(session.folder))
         tuning.give_up_interrupted()

@@ -18,9 +18,15 @@ from lfp_snn.backends.events.conv_backward import (
     Returned,
     backward,
     collect,
-    reach_silent,
 )
-from lfp_snn.backends.events.conv_kernels import Cells, Record, Span, SynapseLayout, forward
+from lfp_snn.backends.events.conv_kernels import (
+    Cells,
+    Gates,
+    Record,
+    Span,
+    SynapseLayout,
+    forward,
+)
 from lfp_snn.backends.events.geometry import ConvShape, Tables, geometry
 from lfp_snn.backends.events.lists import Lists, entries, take_values
 from lfp_snn.backends.events.neuron import Neuron, keeps_u
@@ -47,12 +53,14 @@ class ConvTrace(NamedTuple):
     """The trace of a forward pass for the backward pass; it lives in the layer's workspace.
 
     ``out`` lists what leaves the stage (spikes, or what was pooled from them). ``bits`` uint64
-    [B*T, lanes/64] are the neurons' spikes by lane, ``record`` the membranes of all steps or of
-    some, ``state`` [B, lanes] those after the last.
+    [B*T, lanes/64] are the neurons' spikes by lane, ``gates`` where the gate was open if that was
+    asked, ``record`` the membranes of all steps or of some, ``state`` [B, lanes] those after the
+    last.
     """
 
     out: Lists
     bits: np.ndarray
+    gates: Gates
     record: Record
     state: np.ndarray
     x: Lists
@@ -121,7 +129,8 @@ def by_unit(lanes: np.ndarray, shape: ConvShape) -> np.ndarray:
     return units
 
 
-def _cells(neuron: Neuron, shape: ConvShape, dtype: np.dtype) -> Cells:
+def cells_of(neuron: Neuron, shape: ConvShape, dtype: np.dtype) -> Cells:
+    """The constants of neurons by lane."""
     tables = geometry(shape).tables
     rows = 1 if neuron.beta.size == neuron.theta.size == 1 else tables.map_rows
     beta, theta = (
@@ -179,6 +188,7 @@ def conv_forward(
     lengths: np.ndarray | None = None,
     state: np.ndarray | None = None,
     record: bool = True,
+    rule: Counted | None = None,
 ) -> ConvTrace:
     """Convolution at the active inputs, the neurons' step and a pooling, over all of T.
 
@@ -195,6 +205,8 @@ def conv_forward(
         lengths: the steps of each sample, int [B] (:mod:`lfp_snn.lif`).
         state: the membranes [B, ...] before the first step; zero if ``None``.
         record: whether to keep what the backward pass needs.
+        rule: the rule of the backward pass, where it asks for credit at open gates: they are told
+            while the membranes are at hand.
     """
     layout, dtype = geometry(shape), weight.dtype
     tables = layout.tables
@@ -206,14 +218,16 @@ def conv_forward(
     synapse = laid_out(weight, bias, shape, work.get("weight", layout.gather.shape, dtype))
     span = span_of(batch, steps, lengths)
     kept = _open_record(batch if record else 0, steps, tables, neuron, dtype, work)
+    window = rule is not None and rule.window
+    opened = work.get("gates", bits.shape if record and rule is not None else (0, 0), np.uint64)
     forward(
-        tables, entries(x, dtype), synapse, _cells(neuron, shape, dtype), span,
-        held.reshape(-1), kept, half_words(bits),
+        tables, entries(x, dtype), synapse, cells_of(neuron, shape, dtype), span,
+        held.reshape(-1), kept, half_words(bits), Gates(half_words(opened), bool(window)),
     )  # fmt: skip
-    outlet = _outlet(shape, pooling, dtype)
+    outlet = outlet_of(shape, pooling, dtype)
     share = None if pooling is None or pooling.maximum else outlet.share
     out = pool_bits(bits, outlet.target, share, outlet.share.size, steps, work)
-    return ConvTrace(out, bits, kept, held, x, synapse, span, shape, pooling)
+    return ConvTrace(out, bits, Gates(opened, window), kept, held, x, synapse, span, shape, pooling)
 
 
 def _open_record(
@@ -231,7 +245,8 @@ def _open_record(
 
 
 @lru_cache(maxsize=64)
-def _outlet(shape: ConvShape, pooling: Pooling | None, dtype: np.dtype) -> Outlet:
+def outlet_of(shape: ConvShape, pooling: Pooling | None, dtype: np.dtype) -> Outlet:
+    """Where the spikes of a convolution's neurons leave the stage."""
     order = geometry(shape).order
     if pooling is None:
         return Outlet(order, np.ones(shape.units, dtype), False)
@@ -271,7 +286,8 @@ def conv_backward(
         reward: the reward ``R``, dense [B, T, units] (an output layer without pooling).
         credit: the credit in the place of a reward, one value per entry of ``trace.out``, or per
             entry of ``opened``.
-        opened: the result of :func:`conv_open`, where the rule gives credit to silent neurons.
+        opened: the result of :func:`~lfp_snn.backends.events.conv_open.conv_open`, where the rule
+            gives credit to silent neurons.
         as_credit: whether the reward is credit, for such a rule.
         input_credit: whether the credit of the input is wanted, or the entries at which it is
             wanted, among them the input's own.
@@ -338,49 +354,12 @@ def send_back(
     products, *rest = into
     backward(
         layout.tables, entries(trace.x, dtype), entries(asked, dtype), whole, *halves,
-        sharing.of(dtype), _cells(neuron, trace.shape, dtype), trace.span, form, dtype.type(eps),
-        trace.record, trace.bits, _outlet(trace.shape, trace.pooling, dtype),
+        sharing.of(dtype), cells_of(neuron, trace.shape, dtype), trace.span, form, dtype.type(eps),
+        trace.record, trace.bits, outlet_of(trace.shape, trace.pooling, dtype),
         sent.returned(trace), *(normed or Normed(whole, Cancelled(nothing, nothing))), products, m,
         *rest,
     )  # fmt: skip
     return m
-
-
-def conv_open(trace: ConvTrace, neuron: Neuron, rule: Counted, work: Workspace) -> Opened:
-    """The outputs that lead to a neuron that spiked or whose gate is open.
-
-    A maximum over a silent window stands for its first unit, as torch has it.
-
-    Args:
-        trace: the recorded trace of the forward pass.
-        neuron: the constants of the forward pass.
-        rule: the rule that says where the gate is open.
-        work: the buffers in which the result lives.
-    """
-    shape, layout, dtype = trace.shape, geometry(trace.shape), trace.state.dtype
-    outlet = _outlet(shape, trace.pooling, dtype)
-    reach = work.get("reach", trace.bits.shape, np.uint64)
-    reach_silent(
-        layout.tables, entries(trace.x, dtype), trace.synapse, _cells(neuron, shape, dtype),
-        trace.span, rule.window, trace.record, trace.bits, _reached(shape, trace.pooling), reach,
-    )  # fmt: skip
-    marked = np.bitwise_or(reach, trace.bits, out=work.get("marked", reach.shape, np.uint64))
-    count, steps = outlet.share.size, trace.span.steps
-    listed = pool_bits(marked, outlet.target, None, count, steps, work)
-    values = work.get("left", (listed.indices.size,), dtype)
-    take_values(listed, trace.out, values)
-    return Opened(listed._replace(values=values), reach)
-
-
-@lru_cache(maxsize=64)
-def _reached(shape: ConvShape, pooling: Pooling | None) -> np.ndarray:
-    """The lanes that credit may reach while they are silent, as bits uint64 [lanes/64]."""
-    outlet = _outlet(shape, pooling, np.dtype(np.float32))
-    lanes = outlet.target >= 0
-    if outlet.first_only:
-        _, first = np.unique(outlet.target, return_index=True)
-        lanes &= np.isin(np.arange(lanes.size), first)
-    return np.packbits(lanes, bitorder="little").view(np.uint64)
 
 
 def _by_sign(synapse: SynapseLayout) -> tuple[SynapseLayout, SynapseLayout]:

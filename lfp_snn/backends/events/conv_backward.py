@@ -7,7 +7,7 @@ from numba import njit, prange
 
 from lfp_snn.backends.events.conv_kernels import add_products, bank_end, currents, having, repeat
 from lfp_snn.backends.events.neuron import SUBTRACT_NOW, credit_step
-from lfp_snn.backends.events.rescale import RELEVANCE, open_gate, rescale_step
+from lfp_snn.backends.events.rescale import RELEVANCE, rescale_step
 from lfp_snn.backends.events.shares import share_out
 from lfp_snn.backends.events.simd import (
     MOST,
@@ -178,47 +178,6 @@ def _centre_map(tables, cancelled, current, n):  # type: ignore[no-untyped-def]
         of = row // tables.group_rows * tables.width
         add_run(n, at, less, cancelled.offset, of, tables.width)
         add_product(n, at, less, cancelled.slope, of, current, at, tables.width)
-
-
-@njit(cache=True)
-def _reach_sample(b, tables, x, synapse, cells, span, window, record, bits, reached, reach):  # type: ignore[no-untyped-def]
-    """Sample b: its silent neurons at an open gate, of those that credit may reach."""
-    lanes, like, late = tables.lanes, cells.beta, cells.code >= SUBTRACT_NOW
-    whole = record.every == 1
-    every = span.steps if whole else record.every
-    current = aligned_zeros(0 if whole else tables.map_size, like)
-    w = record.w if whole else aligned_zeros((every + 1) * lanes, like)
-    u = record.u if whole else aligned_zeros(every * lanes if late else 0, like)
-    unread = np.empty(lanes // LANES, np.uint16)
-    frame = b * span.steps
-    halves = reach.reshape(-1).view(np.uint16)
-    reach[frame : frame + span.steps] = 0
-    w_base, u_base = (b * record.rows * lanes, frame * lanes) if whole else (0, 0)
-    for begin in range(0, span.lengths[b], every):
-        end = min(begin + every, span.lengths[b])
-        if not whole:
-            copy_run(w, 0, record.w, (b * record.rows + begin // every) * lanes, lanes)
-            repeat(tables, x, synapse, cells, frame, begin, end, current, w, u, unread)
-        for t in range(begin, end):
-            at = (t - begin) * lanes
-            compared, at = (u, u_base + at) if late else (w, w_base + at + lanes)
-            for row in range(tables.map_rows):
-                lane = row * tables.width
-                open_gate(
-                    compared, at + lane, cells.theta, row * cells.step, window, halves,
-                    ((frame + t) * lanes + lane) // LANES, tables.width,
-                )  # fmt: skip
-            for k in range(reached.size):
-                reach[frame + t, k] &= reached[k] & ~bits[frame + t, k]
-
-
-@njit(cache=True, parallel=True)
-def reach_silent(tables, x, synapse, cells, span, window, record, bits, reached, reach):  # type: ignore[no-untyped-def]
-    """Reach the silent neurons of all samples (:func:`lfp_snn.backends.events.conv.conv_open`)."""
-    for b in prange(span.lengths.size):
-        _reach_sample(
-            np.int64(b), tables, x, synapse, cells, span, window, record, bits, reached, reach
-        )
 
 
 @njit(cache=True)

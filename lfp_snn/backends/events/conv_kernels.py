@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from lfp_snn.backends.events.neuron import fire
+from lfp_snn.backends.events.neuron import SUBTRACT_NOW, fire
+from lfp_snn.backends.events.rescale import open_gate
 from lfp_snn.backends.events.simd import (
     MOST,
     add_line,
@@ -59,6 +60,16 @@ class Record(NamedTuple):
     u: np.ndarray
     rows: int
     every: int
+
+
+class Gates(NamedTuple):
+    """Where the gate of a rule is open, as bits by lane like those of spikes; empty: not asked.
+
+    ``window``: whether the gate is the window; otherwise it is the positive one.
+    """
+
+    bits: np.ndarray
+    window: bool
 
 
 @njit(cache=True)
@@ -134,11 +145,22 @@ def fire_map(tables, cells, last, last_at, current, w, w_at, u, u_at, bits, word
 
 
 @njit(cache=True)
-def _forward_sample(b, tables, x, synapse, cells, span, state, record, bits):  # type: ignore[no-untyped-def]
+def _open_map(tables, cells, u, u_at, gates, word):  # type: ignore[no-untyped-def]
+    """Mark the open gates of a map, from what was compared with the thresholds."""
+    for row in range(tables.map_rows):
+        lane = row * tables.width
+        open_gate(
+            u, u_at + lane, cells.theta, row * cells.step, gates.window, gates.bits,
+            word + lane // LANES, tables.width,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def _forward_sample(b, tables, x, synapse, cells, span, state, record, bits, gates):  # type: ignore[no-untyped-def]
     lanes = tables.lanes
     current = aligned_zeros(tables.map_size, cells.beta)
     unrecorded = aligned_zeros(lanes, cells.beta)
-    whole = record.rows > 0 and record.every == 1
+    whole, late = record.rows > 0 and record.every == 1, cells.code >= SUBTRACT_NOW
     last, last_at = state, b * lanes
     w, w_at, u, u_at = state, b * lanes, unrecorded, 0
     for t in range(span.steps):
@@ -151,19 +173,23 @@ def _forward_sample(b, tables, x, synapse, cells, span, state, record, bits):  #
                 copy_run(record.w, row, state, b * lanes, lanes)
         word = (b * span.steps + t) * (lanes // LANES)
         bits[word : word + lanes // LANES] = 0
+        gates.bits[word : word + lanes // LANES] = 0
         if t < span.lengths[b]:
             currents(tables, x, b * span.steps + t, synapse, current)
             fire_map(tables, cells, last, last_at, current, w, w_at, u, u_at, bits, word)
             last, last_at = w, w_at
+            if gates.bits.size:
+                compared, at = (u, u_at) if late else (w, w_at)
+                _open_map(tables, cells, compared, at, gates, word)
     if whole:
         copy_run(state, b * lanes, last, last_at, lanes)
 
 
 @njit(cache=True, parallel=True)
-def forward(tables, x, synapse, cells, span, state, record, bits):  # type: ignore[no-untyped-def]
+def forward(tables, x, synapse, cells, span, state, record, bits, gates):  # type: ignore[no-untyped-def]
     """Run all samples forwards (:func:`lfp_snn.backends.events.conv.conv_forward`)."""
     for b in prange(span.lengths.size):
-        _forward_sample(np.int64(b), tables, x, synapse, cells, span, state, record, bits)
+        _forward_sample(np.int64(b), tables, x, synapse, cells, span, state, record, bits, gates)
 
 
 @njit(cache=True)

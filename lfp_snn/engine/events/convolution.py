@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.backends.events import conv, scan
+from lfp_snn.backends.events.conv_open import conv_open
 from lfp_snn.backends.events.geometry import ConvShape, geometry
 from lfp_snn.backends.events.lists import Lists
 from lfp_snn.backends.events.neuron import Neuron
@@ -90,6 +91,7 @@ class EventConvolution(EventLayer):
             neuron,
             self.ahead,
             pooling=tables if fused else None,
+            rule=self.expected(run),
             **self.start(run, frame),
         )
         run.keep(self, Recorded(trace, neuron, x, was_tensor, frame, fused, weight, bias))
@@ -145,7 +147,7 @@ class EventConvolution(EventLayer):
         if self not in run.kept:
             return self.given.listed(run, rule)
         kept: Recorded = run.kept[self]
-        opened = conv.conv_open(kept.trace, kept.neuron, rule, self.gate)
+        opened = conv_open(kept.trace, kept.neuron, rule, self.gate)
         run.opened[self] = opened
         return opened.entries
 

@@ -47,8 +47,8 @@ class EventNormed(EventLayer):
         self.norm.sit_out(run)
 
     @override
-    def sit_out_backward(self, run: Tape, *, before: bool) -> None:
-        self.norm.sit_out_backward(run, before=True)  # the synapse of this very stage is before it
+    def sit_out_backward(self, run: Tape, rules: Rules, *, before: bool) -> None:
+        self.norm.sit_out_backward(run, rules, before=True)  # its own synapse is before it
 
     @override
     def parameters(self) -> dict[str, Tensor]:

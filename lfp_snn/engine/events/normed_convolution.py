@@ -127,7 +127,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
         module = self.synapse.module
         _, inverse, count = run.kept[self.norm]
         scale = inverse * self._affine()[0]
-        if self.norm.through and count is not None:
+        if self.norm.through(rules) and count is not None:
             found = back(scaled=False, normed=self._cancelling(run, feedback, rules, sent))
         else:
             found = back(scaled=False)

@@ -159,6 +159,11 @@ class EventStage(Spiking):
         opened: Lists = run.opened[self.name]
         return opened
 
+    def expected(self, run: Tape) -> Counted | None:
+        """The rule that the way back of a pass is expected to have, if it asks at open gates."""
+        rule = self.split(run.rules) if self.name in run.rules and not self.is_output else None
+        return rule if isinstance(rule, Counted) else None
+
     @abstractmethod
     def listed(self, run: Tape, rule: Counted) -> Lists:
         """The entries of its value at which the gate of a rule is open."""

@@ -40,18 +40,15 @@ _normed = partial(
 TABLE: Table = (
     _layer("linear", ("Linear", "Leaky"), EventLinear.of),
     *(
-        _layer("linear, norm", ("Linear", f"{norm}{through}", "Leaky"), EventNormedLinear.of)
+        _layer("linear, norm", ("Linear", norm, "Leaky"), EventNormedLinear.of)
         for norm in ("BatchNorm", "BatchNormTT", "LayerNorm", "GroupNorm")
-        for through in ("", ", through")
     ),
     _convolution("convolution, pool", ("Convolution", "Leaky", "MaxPool")),
     _convolution("convolution, pool", ("Convolution", "Leaky", "AvgPool")),
     _convolution("convolution", ("Convolution", "Leaky")),
-    *(
-        _normed(f"convolution, norm{', pool' * bool(pool)}", ("Convolution", norm, "Leaky", *pool))
-        for norm in ("BatchNorm", "BatchNorm, through")
-        for pool in (("MaxPool",), ("AvgPool",), ())
-    ),
+    _normed("convolution, norm, pool", ("Convolution", "BatchNorm", "Leaky", "MaxPool")),
+    _normed("convolution, norm, pool", ("Convolution", "BatchNorm", "Leaky", "AvgPool")),
+    _normed("convolution, norm", ("Convolution", "BatchNorm", "Leaky")),
     Kernel("neurons", ("Leaky",), EventNeurons.of, splits=SPLITS),
     _listed("pool", ("MaxPool",), EventPool.of, on_lists=True),
     _listed("pool", ("AvgPool",), EventPool.of, on_lists=True),

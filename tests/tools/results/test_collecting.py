@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from lfp_snn.analysis.machine import machine
 from lfp_snn.errors import LfpSnnError
 from tests.tools.results.made import RULES, comparison_folder, run_folder
 from tools.results.collecting import CollectError, collect
-from tools.results.records import ComparisonRecord, PrintedRecord, RecordError, RunsRecord
+from tools.results.records import (
+    ComparisonRecord,
+    PrintedRecord,
+    RecordError,
+    RunsRecord,
+    StepsRecord,
+)
 
 
 def test_a_comparison(tmp_path: Path) -> None:
@@ -48,6 +55,43 @@ def test_what_a_benchmark_printed(tmp_path: Path) -> None:
     assert record.machine.threads == 7
     assert record.lines == ["load 1", "", "| a |", "| - |"]
     assert record.date == datetime.date(1971, 1, 1)
+
+
+def bench(**seconds: float) -> dict[str, Any]:
+    """What a benchmark of steps leaves, without what no record takes."""
+    facts = {"model": "mlp", "hidden": [16], "batch": 2, "steps": 4}
+    medians = {name: {"median": median, "seconds": [median]} for name, median in seconds.items()}
+    return {
+        "machine": {
+            "processor": "Some processor",
+            "cores": 2,
+            "threads": 1,
+            "load": 0.25,
+            "versions": {"torch": "2.13.0"},
+        },
+        "steps": {
+            "mlp": {**facts, "load": [0.1, 1.3], "seconds": medians, "left_out": {"peer": "no"}}
+        },
+        "memory": {**facts, "bytes": {"ours": 2**21}, "left_out": {}},
+    }
+
+
+def test_steps_of_several_toolkits(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(bench(ours=0.0125, other=0.125)))
+    record = collect("python -m benchmarks steps", [tmp_path], None)
+    assert isinstance(record, StepsRecord)
+    assert record.machine.load == (0.1, 1.3)
+    times, sizes = record.rows
+    assert (times.network, times.unit) == ("mlp 16, batch 2, T=4", "ms")
+    assert times.values == {"ours": 12.5, "other": 125.0}
+    assert times.left_out == {"peer": "no"}
+    assert (sizes.unit, sizes.values) == ("MiB", {"ours": 2.0})
+
+
+def test_steps_without_a_figure_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(bench(ours=0.0)))
+    with pytest.raises(RecordError, match="expected a figure above 0 for each"):
+        collect("python -m benchmarks steps", [tmp_path], None)
 
 
 def test_an_unfinished_comparison_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from tests.tools.results.made import MACHINE, PARTS, arm, comparison
-from tools.results.records import PrintedRecord, RunsRecord
+from tools.results.records import PrintedRecord, RunsRecord, StepRow, StepsRecord
 from tools.results.tables import FORMS, TableError
 
 
@@ -65,7 +65,7 @@ def test_learners_of_one_label_keep_their_names() -> None:
     assert table.startswith("| | `one` | `two` |\n")
 
 
-def test_comparisons_of_two_learners_have_a_row_each() -> None:
+def test_comparisons_of_the_same_learners_have_a_row_each() -> None:
     pair = comparison(lfp=arm("lfp", 0.8, 0.9), rescale=arm("rescale", 0.7, 0.85))
     table, how = FORMS["comparisons"]({"one": pair, "two": pair})
     title, _, first, second = table.splitlines()
@@ -76,16 +76,44 @@ def test_comparisons_of_two_learners_have_a_row_each() -> None:
     assert first.replace("`one`", "`two`") == second
     assert "+7.5 (-24.3 to +39.3), p = 0.2" in first
     assert how.count("([record](records/") == 2
+    three = comparison(
+        lfp=arm("lfp", 0.8, 0.9), rescale=arm("rescale", 0.7, 0.85), sur=arm("surrogate", 0.6, 0.7)
+    )
+    title, _, row = next(FORMS["comparisons"]({"one": three})).splitlines()
+    assert title.count(" minus ") == 2 and title.endswith(
+        " minus surrogate, points, 95 % interval |"
+    )
+    assert row.count("), p ") == 2 and "| +20.0 (+20.0 to +20.0), p < 0.001 |" in row
 
 
 def test_comparisons_of_other_learners_do_not_stand_in_one_table() -> None:
     pair = comparison(lfp=arm("lfp", 0.8), rescale=arm("rescale", 0.7))
     alone = comparison(lfp=arm("lfp", 0.8))
-    with pytest.raises(TableError, match="expected comparisons of the same two learners"):
+    with pytest.raises(TableError, match="expected comparisons of the same learners"):
         list(FORMS["comparisons"]({"one": pair, "two": alone}))
     turned = comparison("rescale", lfp=arm("lfp", 0.8), rescale=arm("rescale", 0.7))
     with pytest.raises(TableError, match="one: expected the first learner, lfp, to be"):
         list(FORMS["comparisons"]({"one": turned}))
+
+
+def test_steps_have_a_row_for_each_network() -> None:
+    record = StepsRecord(
+        command="python -m benchmarks steps --root data",
+        date=date(2026, 1, 2),
+        machine=MACHINE,
+        rows=[
+            StepRow(network="mlp", unit="ms", values={"ours": 12.5, "bptt": 125.0}, left_out={}),
+            StepRow(network="csnn", unit="MiB", values={"ours": 2.0}, left_out={"bptt": "no"}),
+        ],
+    )
+    table, how = FORMS["steps"]({"made": record})
+    assert table.splitlines() == [
+        "| | ours | bptt |",
+        "| --- | --- | --- |",
+        "| mlp | 12.5 ms | 125 ms, 10.0x |",
+        "| csnn | 2.0 MiB | \u2013 |",
+    ]
+    assert how.startswith("- `python -m benchmarks steps --root ...`: 2 cores of Some processor")
 
 
 def test_runs_have_a_row_each_with_times_of_an_idle_machine() -> None:
