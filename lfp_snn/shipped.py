@@ -33,9 +33,11 @@ def located(run: Path | str) -> Path:
     """The run directory that is meant by its path or by ``hub:NAME``.
 
     Raises:
-        RunError: no shipped network has that name.
+        RunError: no shipped network has that name, or it is written without ``hub:``.
     """
     if not is_shipped(run):
+        if str(run) in shipped_networks() and not Path(run).exists():
+            raise RunError(f"There is no run {run}; did you mean {_PREFIX}{run}?")
         return Path(run)
     name, shipped = str(run).removeprefix(_PREFIX), shipped_networks()
     if name not in shipped:

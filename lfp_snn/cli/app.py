@@ -15,11 +15,11 @@ from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from lfp_snn import __version__
 from lfp_snn.cli.declared import COMMANDS
 from lfp_snn.cli.declared_data import COMMANDS as DATA_COMMANDS
+from lfp_snn.cli.meant import MeantCommand, MeantGroup
 from lfp_snn.errors import Interrupted, LfpSnnError
 from lfp_snn.wording import by_config
 
@@ -28,7 +28,7 @@ __all__ = ["app", "main"]
 _NAME = 200  # characters of a name in a message
 
 
-class _Commands(TyperGroup):
+class _Commands(MeantGroup):
     """Group of commands; it tells errors that a user can mend in a line, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -101,10 +101,12 @@ def _version(
         raise typer.Exit
 
 
-_data = typer.Typer(no_args_is_help=True, help="Look at recordings, check and convert them.")
+_data = typer.Typer(
+    cls=MeantGroup, no_args_is_help=True, help="Look at recordings, check and convert them."
+)
 for _group, _commands in ((app, COMMANDS), (_data, DATA_COMMANDS)):
     for _name, _command in _commands.items():
-        _group.command(_name)(_command)
+        _group.command(_name, cls=MeantCommand)(_command)
 app.add_typer(_data, name="data")
 
 

@@ -13,7 +13,6 @@ from rich.table import Table
 from lfp_snn.analysis.bench import WARMUP, Cost, measure
 from lfp_snn.analysis.machine import machine
 from lfp_snn.cli.configs import experiment
-from lfp_snn.cli.shipped import find_config
 from lfp_snn.console import percent, progress_console, time_bar, two_columns
 from lfp_snn.training import assemble, seeded
 from lfp_snn.training.assembly import load_splits
@@ -25,7 +24,7 @@ MEBIBYTE = 2**20
 
 def bench(config: str, overrides: Sequence[str] | None, steps: int, as_json: bool) -> None:
     """Measure the training step of a config; see :func:`lfp_snn.cli.declared.bench`."""
-    settings = experiment(find_config(config), overrides or ())
+    settings = experiment(config, overrides or ())
     splits, here = load_splits(settings), machine()
     with seeded(settings), time_bar(progress_console(sys.stderr)) as bar:
         trainer = assemble(settings, splits)

@@ -16,7 +16,7 @@ from lfp_snn.analysis.compare.report import (
     write_comparison,
 )
 from lfp_snn.analysis.compare.study import ComparisonStudy
-from lfp_snn.cli.shipped import find_config
+from lfp_snn.cli.shipped import find_study
 from lfp_snn.cli.study import carry_out_watched, print_table, refuse_failures, tell
 from lfp_snn.console import percent
 
@@ -37,7 +37,7 @@ def compare(
 ) -> None:
     """Compare learning rules; see :func:`lfp_snn.cli.declared.compare`."""
     only = None if learners is None else [name.strip() for name in learners.split(",")]
-    path = find_config(config)
+    path = find_study(config, "compare", overrides or ())
     study = ComparisonStudy.load(path, list(overrides or ()), only)
     console, findings, report = carry_out_watched(
         study,

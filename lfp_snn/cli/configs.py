@@ -62,7 +62,7 @@ def show(
     if resolved:
         typer.echo(commented(load_any(find_config(config), list(overrides or ()))), nl=False)
         return
-    settings = experiment(find_config(config), overrides or ())
+    settings = experiment(config, overrides or ())
     feature = None if shape is None else _input_shape(shape)
     if is_shipped(config):
         Console().print(two_columns(hub.card(located(config).name).rows()))
@@ -79,10 +79,17 @@ def show(
     typer.echo(engine.summary(own.kernels))
 
 
-def experiment(path: Path, overrides: Sequence[str]) -> Config:
-    """The config of one training."""
+def experiment(config: str, overrides: Sequence[str]) -> Config:
+    """The config of one training.
+
+    Raises:
+        ConfigError: there is no such config, something in it is wrong, or it is one of a study.
+    """
+    path = find_config(config)
     for section in read_mapping(path).keys() & kinds().keys():
-        raise ConfigError(f"{path} has a section {section}: run it with lfp-snn {section}.")
+        raise ConfigError(
+            f"{config} has a section {section}: run it with lfp-snn {section} {config}."
+        )
     return load_config(path, overrides)
 
 

@@ -12,7 +12,7 @@ from lfp_snn.analysis.convergence.report import (
     write_convergence,
 )
 from lfp_snn.analysis.convergence.study import ConvergenceStudy
-from lfp_snn.cli.shipped import find_config
+from lfp_snn.cli.shipped import find_study
 from lfp_snn.cli.study import carry_out_watched, print_table, refuse_failures, tell
 
 __all__ = ["convergence"]
@@ -27,7 +27,7 @@ def convergence(
     out: Path | None,
 ) -> None:
     """Study how rules converge; see :func:`lfp_snn.cli.declared.convergence`."""
-    path = find_config(config)
+    path = find_study(config, "convergence", overrides or ())
     study = ConvergenceStudy.load(path, list(overrides or ()))
     console, findings, report = carry_out_watched(
         study,

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from lfp_snn.errors import ConfigError, LfpSnnError
+from lfp_snn.errors import ConfigError, LfpSnnError, RunError
 from lfp_snn.training import TrainedRun
 
 __all__ = ["opened"]
@@ -33,6 +33,10 @@ def opened(
         ConfigError: there is no such function, or it makes something else.
         RunError: :meth:`~lfp_snn.training.TrainedRun.open` cannot open the run.
     """
+    if run.is_file():
+        raise RunError(
+            f"{run} is a file and no run directory: the run comes first, lfp-snn predict RUN {run}."
+        )
     return TrainedRun.open(
         run,
         overrides or (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from lfp_snn.errors import ConfigError
 from lfp_snn.options import nearest
 from lfp_snn.shipped import is_shipped, located
 
-__all__ = ["find_config", "shipped_configs"]
+__all__ = ["find_config", "find_study", "shipped_configs"]
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -39,3 +40,26 @@ def find_config(given: str) -> Path:
     guess = nearest(path.stem, shipped)
     hint = f"did you mean {guess}?" if guess else f"shipped are {', '.join(shipped)}."
     raise ConfigError(f"There is no config file {given}; {hint}")
+
+
+def find_study(given: str, section: str, overrides: Sequence[str]) -> Path:
+    """The config of a study that is meant, as :func:`find_config` finds it.
+
+    Args:
+        given: what the user named.
+        section: the section that makes a config one of the study, and its command.
+        overrides: the changes of the config, which may bring the section.
+
+    Raises:
+        ConfigError: there is no such file; or it has no such section, and another shipped one has.
+    """
+    from lfp_snn.training.configfile import read_mapping  # torch comes with it
+
+    path, other = find_config(given), f"{section}_{Path(given).stem.removeprefix('hub:')}"
+    has = section in read_mapping(path) or any(each.startswith(section) for each in overrides)
+    if not has and other in shipped_configs():
+        raise ConfigError(
+            f"{given} is the config of one training, without a section {section}; did you mean "
+            f"lfp-snn {section} {other}?"
+        )
+    return path

@@ -15,7 +15,6 @@ from rich.markup import escape
 
 from lfp_snn.analysis.report import write_report
 from lfp_snn.cli.configs import experiment
-from lfp_snn.cli.shipped import find_config
 from lfp_snn.console import progress_console, shown, two_columns
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training import Config, Observer, Result
@@ -41,7 +40,7 @@ def train(
     """Train, test and report; see :func:`lfp_snn.cli.declared.train`."""
     if port is not None and not watch:
         raise ConfigError("--port is for --watch.")
-    settings = experiment(find_config(config), overrides or ())
+    settings = experiment(config, overrides or ())
     if resume and out is None:
         raise RunError("--resume needs --out RUN, the run to go on with.")
     run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"

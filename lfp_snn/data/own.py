@@ -1,6 +1,6 @@
 """The data of a user as sets and splits: from torch, from arrays, or sets as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,13 @@ def from_torch(
         return TorchSet(Listed(data), **said)
     if isinstance(data, tuple) and len(data) == 2 and _is_array(data[0]):
         return _set_of_arrays(data[0], data[1], said)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not _is_array(data):
+    by_number = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if by_number and not _is_array(data) and not isinstance(data, Mapping | str):
         return TorchSet(data, **said)
+    cure = ": inputs and labels stand together, as in fit(net, (x, labels))" * _is_array(data)
     raise DataError(
-        f"Training data is a {type(data).__name__}; expected a torch Dataset or DataLoader, a pair "
-        "(inputs, labels) of arrays, or Splits."
+        f"The data is a {type(data).__name__}; expected a torch Dataset or DataLoader, a pair "
+        f"(inputs, labels) of arrays, or Splits{cure}."
     )
 
 
@@ -99,7 +101,7 @@ def own_splits(train: Any, val: Any = None, test: Any = None, **said: Any) -> Sp
     """
     parts: dict[str, SampleSet] = {}
     for name, data in (("train", train), ("val", val), ("test", test)):
-        if data is None:
+        if data is None and parts:
             parts[name] = parts["train"].subset([])
             continue
         try:

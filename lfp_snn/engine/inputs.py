@@ -36,6 +36,10 @@ def check_kind(x: object) -> None:
     Raises:
         ShapeError: it is something else; the message says what to give.
     """
+    if isinstance(x, Tensor) and (x.is_complex() or x.layout != torch.strided):
+        what = "complex numbers" if x.is_complex() else "a sparse tensor"
+        cure = "x.real or x.abs()" if x.is_complex() else "x.to_dense(), or Spikes"
+        raise ShapeError(f"The input is {what}; expected a dense tensor of real numbers: {cure}.")
     if isinstance(x, Tensor | Spikes):
         return
     cure = "take a batch of a DataLoader, x, labels = next(iter(loader))"
@@ -65,8 +69,8 @@ def check_input(x: Tensor | Spikes, steps: int | None) -> None:
     Raises:
         ShapeError: the input has the wrong shape.
     """
-    if steps is not None and steps < 1:
-        raise ShapeError(f"steps is {steps}; expected at least one time step.")
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
+        raise ShapeError(f"steps is {steps!r}; expected a whole number of time steps, at least 1.")
     if isinstance(x, Spikes) and steps not in (None, x.steps):
         raise ShapeError(
             f"steps is {steps}, but the spikes have T={x.steps}: leave steps out, it is for "
@@ -122,7 +126,12 @@ def prepare_lengths(
     """
     if lengths is None:
         return None
-    lengths = torch.as_tensor(lengths, device=device)
+    try:
+        lengths = torch.as_tensor(lengths, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ShapeError(
+            f"lengths are {str(lengths)[:80]}; expected {batch} integers, one per sample."
+        ) from None
     if lengths.shape != (batch,) or lengths.is_floating_point():
         raise ShapeError(
             f"lengths have the shape {tuple(lengths.shape)} and type {lengths.dtype}; expected "

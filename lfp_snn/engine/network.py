@@ -24,7 +24,7 @@ from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.structure import Structure, Structures, is_plain, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
-from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
+from lfp_snn.errors import ConfigError, LfpSnnError, NetworkError, ShapeError
 from lfp_snn.rules import Composite, CreditRule, Rescale, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
@@ -64,7 +64,7 @@ class TracedNetwork:
     Raises:
         NetworkError: the network cannot be traced, a stage of it has no rule, or the events
             backend is asked for and does not know a rule.
-        ConfigError: a composite assigns a rule to nothing.
+        ConfigError: a composite assigns a rule to nothing, or the update is none.
     """
 
     def __init__(
@@ -80,6 +80,11 @@ class TracedNetwork:
         self.net = net
         self.rule: Rule | Composite = rule if rule is not None else Rescale()
         self.options = options
+        if update is not None and not isinstance(update, Update):
+            raise ConfigError(
+                f"The update is {update!r}; expected lfp_snn.rules.Update, such as "
+                "Update('hebbian')."
+            )
         self.update = update if update is not None else Update()
         self._structures = Structures(net, options.statistics)
         self._structure: Structure | None = None
@@ -118,7 +123,7 @@ class TracedNetwork:
                 check_input(x, steps)
             self._adopt(self._structures.of(x, steps, like, before))
         except ShapeError as error:
-            if steps is not None or not self._takes_constant(x):
+            if steps is not None or 0 in x.shape or not self._takes_constant(x):
                 raise
             raise type(error)(
                 f"{error} An input without time, [B, ...], is shown for so many steps as are said: "
@@ -143,8 +148,10 @@ class TracedNetwork:
 
     def _takes_constant(self, x: Tensor | Spikes) -> bool:
         """Whether the network runs on an input as one that is constant over time."""
+        if not isinstance(x, Tensor) or x.dim() < 2:
+            return False
         try:
-            return isinstance(x, Tensor) and bool(self._structures.on(x, 1, self._structure))
+            return bool(self._structures.on(x, 1, self._structure))
         except LfpSnnError:
             return False
 

@@ -321,7 +321,8 @@ def record(
     if drew and again:
         raise NetworkError(
             f"The forward of {type(net).__name__} draws random numbers, so that each call computes "
-            "something else: leave only dropout to chance."
+            "something else: leave only dropout to chance, and draw spikes of the input, as "
+            "snntorch's spikegen.rate does, before forward."
         )
     # The generators of Python and numpy are the process's: another thread may have drawn of them.
     return record(net, shape, like, tolerant=tolerant, again=True) if drew else recorder.found

@@ -17,6 +17,7 @@ from typing import Any
 import snntorch as snn
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lfp_snn.engine.calls import Arguments
 from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks, refuse_step_statistics
@@ -125,7 +126,15 @@ class Structures:
 
     def __init__(self, net: nn.Module, statistics: Statistics | None = None) -> None:
         if not isinstance(net, nn.Module):
-            raise NetworkError(f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}.")
+            inner = ": give it lfp.net" if isinstance(getattr(net, "net", None), nn.Module) else ""
+            raise NetworkError(
+                f"TemporalLFP takes a torch.nn.Module, not {type(net).__name__}{inner}."
+            )
+        if any(map(is_lazy, net.parameters())):
+            raise NetworkError(
+                f"{type(net).__name__} has lazy modules, whose sizes are not known yet: call it "
+                "once on an input of one step, net(x), before."
+            )
         if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
             raise NetworkError(
                 f"TemporalLFP cannot look into {type(net).__name__}: give it net.module, and start "

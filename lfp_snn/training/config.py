@@ -31,7 +31,7 @@ from lfp_snn.training.optim import (
 )
 from lfp_snn.training.transfer import Transfer
 
-__all__ = ["Config", "Fitted", "Settings", "pick_device"]
+__all__ = ["Config", "Fitted", "Settings", "config_choices", "pick_device"]
 
 
 @cache
@@ -148,6 +148,11 @@ class Config(Settings):
     data: Annotated[Choice, choose("dataset", _datasets), AS_MAPPING]
     model: Annotated[ModelOptions, choose("model", lambda: MODELS), AS_MAPPING]
     baseline: bool = False
+
+
+def config_choices() -> dict[str, Mapping[str, type[Choice]]]:
+    """The sections of data and model by name, which a config has to choose from."""
+    return {"data": _datasets(), "model": MODELS}
 
 
 def pick_device(name: str) -> torch.device:

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import Choice
-from lfp_snn.training.config import Config, Settings
-from lfp_snn.training.configproblems import MOST_TOLD, cut, sentence, shown
+from lfp_snn.training.config import Config, Settings, config_choices
+from lfp_snn.training.configproblems import MOST_TOLD, cut, nearest_key, sentence, shown
 from lfp_snn.wording import by_config
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "make_config",
     "parse_yaml",
     "read_mapping",
+    "setting_for",
 ]
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -268,8 +269,9 @@ def make_config(
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:
-        known = [*_dotted(kind), *beside]
-        with by_config() if issubclass(kind, Config) else nullcontext():
+        whole = issubclass(kind, Config)
+        known = [*_dotted(kind), *(_of_choices(given) if whole else ()), *beside]
+        with by_config() if whole else nullcontext():
             problems = [sentence(dict(problem), known) for problem in error.errors()[:MOST_TOLD]]
         more = len(error.errors()) - MOST_TOLD
         text = f"{source}: {'; '.join(problems)}{f'; and {more} more' if more > 0 else ''}"
@@ -290,15 +292,38 @@ def dump_config(config: Settings) -> str:
     return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
 
 
+def setting_for(word: str) -> str | None:
+    """The setting of a config that a word names, or nearly names; None if there is none.
+
+    A choice, such as the learner, is set by its name.
+    """
+    known = [*_dotted(Config), *_of_choices()]
+    dotted = word.partition(".")[0] in known and "." in word
+    key = word if dotted else nearest_key(word, (), (), known)
+    return f"{key}.name" if f"{key}.name" in known else key
+
+
 def _dotted(kind: type[BaseModel]) -> list[str]:
-    """All keys of the default configuration, as dotted names."""
+    """All keys of the default configuration, and of sections that have no default, dotted."""
     names = []
     for name, field in kind.model_fields.items():
         names.append(name)
         default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if isinstance(default, Choice):
-            names += [f"{name}.{option}" for option in _dotted(type(default))]
+        inner = type(default) if isinstance(default, Choice) else field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += [f"{name}.{option}" for option in _dotted(inner)]
     return names
+
+
+def _of_choices(given: Mapping[str, Any] | None = None) -> list[str]:
+    """The dotted keys of data and model: of those that are chosen, or of all that there are."""
+    names = []
+    for part, sections in config_choices().items():
+        chosen = None if given is None else given.get(part)
+        name = chosen.get("name") if isinstance(chosen, Mapping) else None
+        taken = [each for key, each in sections.items() if given is None or key == name]
+        names += [f"{part}.{key}" for section in taken for key in section.model_fields]
+    return list(dict.fromkeys(names))
 
 
 def _kind(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from lfp_snn.options import dotted, nearest
 from lfp_snn.wording import as_argument, setting, speaks_of_config
 
-__all__ = ["MOST_TOLD", "cut", "sentence", "shown"]
+__all__ = ["MOST_TOLD", "cut", "nearest_key", "sentence", "shown"]
 
 MOST_TOLD = 5
 """Problems that are told at once."""
@@ -18,8 +18,10 @@ _LONGEST_SENTENCE = 1000  # characters of what is expected, which may name all c
 #: Keys that other libraries have, and what they are called here.
 _ELSEWHERE = {
     "callbacks": "observers",
+    "criterion": "learner.reward",
     "kernel": "learner.backend",
     "learning_rate": "optimizer.lr",
+    "loss": "learner.reward",
     "num_steps": "steps",
     "verbose": "progress",
 }
@@ -95,7 +97,7 @@ def _unknown(
             f"{', '.join(have)}"
         )
     siblings = context["known"]
-    guess = _nearest_key(key, location, siblings, known)
+    guess = nearest_key(key, location, siblings, known)
     if guess is None:
         hint = f"known are {', '.join(siblings if location else _of_the_top(known))}"
     else:
@@ -112,14 +114,24 @@ def _in_python(guess: str, value: Any, known: Sequence[str]) -> str:
     return cut(as_argument(guess, value))
 
 
-def _nearest_key(
+def nearest_key(
     key: str, location: Sequence[str | int], siblings: Iterable[str], known: Sequence[str]
 ) -> str | None:
-    """The key that was meant: one of the same name in another section, else one that is alike."""
+    """The key that was meant: one of the same name in another section, else one that is alike.
+
+    Args:
+        key: the key that was written.
+        location: the section in which it stands.
+        siblings: the keys of that section.
+        known: all keys, dotted.
+    """
     if _ELSEWHERE.get(key) in known:
         return _ELSEWHERE[key]
-    # A name says nothing of what it is the name of.
-    elsewhere = {last: each for each in reversed(known) if (last := _last(each)) != "name"}
+    # A name says nothing of what it is the name of. The outermost of several keys is meant.
+    elsewhere: dict[str, str] = {}
+    for each in sorted(known, key=lambda each: each.count(".")):
+        if _last(each) != "name":
+            elsewhere.setdefault(_last(each), each)
     if key in elsewhere:
         return elsewhere[key]
     if close := nearest(key, siblings if location else _of_the_top(known)):

@@ -50,7 +50,13 @@ def require_module(net: object) -> None:
             f"fit(lfp.net, ...{_with_rule(net.rule)}."
         )
     if not isinstance(net, nn.Module):
-        raise ConfigError(f"fit takes a torch.nn.Module, not {net!r}.")
+        cure = f": call it, {getattr(net, '__name__', 'make')}()" if callable(net) else ""
+        raise ConfigError(f"fit takes a torch.nn.Module, not {net!r}{cure}.")
+    if not any(each.requires_grad for each in net.parameters()):
+        raise ConfigError(
+            f"{type(net).__name__} has no parameter that learns: leave requires_grad on for those "
+            "that shall."
+        )
 
 
 def _with_rule(rule: Rule | Composite) -> str:

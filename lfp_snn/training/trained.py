@@ -71,8 +71,10 @@ class TrainedRun:
 
         Raises:
             RunError: the path is no run, the run has no checkpoint yet, it is of another network,
-                or of one that no config describes and that is not given.
+                or of one that no config describes and that is not given; net or data is no function
+                that makes it.
         """
+        _require_makers(net, data)
         run = RunDir.open(located(path))
         from_config, shape, classes = _described(run)
         if from_config and (net is not None or data is not None):
@@ -96,6 +98,10 @@ class TrainedRun:
         else:
             assert net is not None
             made = net()
+            if not isinstance(made, nn.Module):
+                raise RunError(
+                    f"net makes a {type(made).__name__}; expected a function that makes a network."
+                )
         load_net(made, tensors, run.best)
         learner = build_learner(made.to(pick_device(config.device)), config)
         made.eval()
@@ -239,6 +245,24 @@ class TrainedRun:
                     f"{now[part]} and had {before} (samples, digests of ids and labels)."
                 )
         return splits
+
+
+def _require_makers(net: object, data: object) -> None:
+    """Refuse what is made already in the place of a function that makes it.
+
+    Raises:
+        RunError: net is a network, or data is data, or something else.
+    """
+    if net is not None and (isinstance(net, nn.Module) or not callable(net)):
+        raise RunError(
+            f"net is a {type(net).__name__}; expected a function that makes the network, such as "
+            "net=make_net or net=lambda: Net(), which then gets the weights of the run."
+        )
+    if data is not None and not callable(data):
+        raise RunError(
+            f"data is a {type(data).__name__}; expected a function that gives what fit was given, "
+            "such as data=lambda: (train, val, test)."
+        )
 
 
 def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:

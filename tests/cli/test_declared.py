@@ -52,7 +52,7 @@ def last_line(*arguments: str) -> str:
         (("train", "--help"), 0),
         (("data", "import", "--help"), 0),
         (("explain", "--help"), 0),
-        (("train", "digits", "--epochz"), 2),
+        (("data", "info", "--stlye"), 2),
         (("nonsense",), 2),
         (("ls", "configs"), 0),
     ],

@@ -220,6 +220,10 @@ def test_a_frame_that_is_not_flattened_is_told() -> None:
         ([torch.zeros(4, 36), LABELS], "is a list.*x, labels = batch"),
         (np.zeros((6, 4, 36)), r"is a ndarray.*torch.as_tensor\(x\)"),
         (iter(()), r"x, labels = next\(iter\(loader\)\)"),
+        (torch.zeros(6, 4, 36, dtype=torch.complex64), "is complex numbers.*x.real"),
+        (torch.zeros(6, 4, 36).to_sparse(), r"a sparse tensor.*x.to_dense\(\)"),
+        (torch.tensor(1.0), r"shape \(\); expected \[T, B, ...\].*one unit\.$"),
+        (torch.zeros(0, 4, 36), r"shape \(0, 4, 36\); expected.*one unit\.$"),
     ],
 )
 def test_an_input_that_is_no_tensor_is_told(x: Any, told: str) -> None:
@@ -245,3 +249,15 @@ def test_what_is_no_reward_is_told_how_one_is_made(reward: Any, told: str) -> No
     lfp.forward(spikes())
     with pytest.raises(ShapeError, match=told):
         lfp.backward(reward)
+
+
+@pytest.mark.parametrize("steps", [4.0, "4", 0])
+def test_steps_are_a_whole_number(steps: Any) -> None:
+    with pytest.raises(ShapeError, match=f"steps is {steps!r}; expected a whole number"):
+        TemporalLFP(linear()).forward(torch.rand(4, 36), steps=steps)
+
+
+def test_lengths_that_are_no_numbers_are_told() -> None:
+    given: Any = ["long", "short", "long", "short"]
+    with pytest.raises(ShapeError, match=r"lengths are \['long'.*expected 4 integers"):
+        TemporalLFP(linear()).forward(spikes(), lengths=given)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
-from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.rules import Epsilon
 from tests.engine.compare import (
     BACKENDS,
@@ -461,3 +461,15 @@ def test_an_unknown_backend_is_refused(backend: str) -> None:
 def test_only_modules_are_taken(backend: str) -> None:
     with pytest.raises(NetworkError, match="takes a torch.nn.Module, not list"):
         TemporalLFP([nn.Linear(2, 2), snn.Leaky(0.9)], backend=backend)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_built_of_is_told() -> None:
+    lazy = nn.Sequential(nn.LazyLinear(4), snn.Leaky(beta=0.9, init_hidden=True))
+    given: Any = TemporalLFP(mlp())
+    with pytest.raises(NetworkError, match=r"lazy modules.*call it once.*net\(x\)"):
+        TemporalLFP(lazy)
+    with pytest.raises(NetworkError, match=r"not TemporalLFP: give it lfp\.net"):
+        TemporalLFP(given)
+    update: Any = "hebbian"
+    with pytest.raises(ConfigError, match="The update is 'hebbian'; expected lfp_snn.rules.Update"):
+        TemporalLFP(mlp(), update=update)

@@ -279,3 +279,37 @@ def test_an_engine_in_the_place_of_its_network_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         fit(make(new_net()), splits)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            (torch.rand(8, UNITS), torch.zeros(8).long()),
+            r"is a Tensor.* fit\(net, \(x, labels\)\)",
+        ),
+        (({"x": torch.rand(8, UNITS)},), "The data is a dict; expected a torch Dataset"),
+        (("digits",), "The data is a str"),
+        ((None,), "The train part: The data is a NoneType"),
+    ],
+)
+def test_what_is_no_data_is_told(given: tuple[Any, ...], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        fit(new_net(), *given, steps=3)
+
+
+def test_what_is_no_network_that_learns_is_told(splits: Splits) -> None:
+    for net, told in (
+        (new_net, r"not <function new_net.*: call it, new_net\(\)"),
+        (new_net().requires_grad_(False), "Sequential has no parameter that learns"),
+    ):
+        given: Any = net
+        with pytest.raises(ConfigError, match=told):
+            fit(given, splits)
+
+
+def test_a_loss_is_told_that_there_is_a_reward(splits: Splits) -> None:
+    for name in ("loss", "criterion"):
+        asked: dict[str, Any] = {name: nn.CrossEntropyLoss()}
+        with pytest.raises(ConfigError, match=r"did you mean learner={'reward'"):
+            fit(new_net(), splits, **asked)

@@ -17,6 +17,9 @@ from lfp_snn.training.lock import locked
 __all__ = ["workspace"]
 
 
+_MOST_TOLD = 3  # differences in a message
+
+
 @contextmanager
 def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> Iterator[BinaryIO]:
     """Open the folder of a study: a new one, or one of the same study.
@@ -35,7 +38,9 @@ def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> I
     """
     plan = folder / "plan.json"
     if folder.exists() and not plan.exists() and any(folder.iterdir()):
-        raise RunError(f"{folder} exists and is no comparison: name another directory with --out.")
+        raise RunError(
+            f"{folder} exists and is no folder of a study: name another directory with --out."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,13 +50,24 @@ def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> I
         pairs = {key: (known.get(key, now), now) for key, now in asked.items()}
         differing = sorted(key for key, pair in pairs.items() if not _same(*pair))
         if differing:
+            told = "; ".join(_difference(key, *pairs[key]) for key in differing[:_MOST_TOLD])
+            more = f"; and {len(differing) - _MOST_TOLD} more" * (len(differing) > _MOST_TOLD)
             raise RunError(
-                f"{folder} holds a comparison with another {' and '.join(differing)}: name another "
-                f"directory with --out, or go back to what it was."
+                f"{folder} holds another study, and what it has measured cannot stand beside this "
+                f"one: {told}{more}. Name another directory with --out, or ask for what was asked."
             )
         if not all(known.get(key) == asked[key] for key in asked):
             write_json(plan, {**known, **asked})
         yield lock
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    """Where two values of a key differ, at the innermost, as what is there and what is asked."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for inner in [*now, *before]:
+            if before.get(inner) != now.get(inner):
+                return _difference(f"{key}: {inner}", before.get(inner), now.get(inner))
+    return f"{key.replace(': base', '').replace(': ', '.')} is {before!r} there and {now!r} here"
 
 
 def _same(before: Any, now: Any) -> bool:

@@ -136,11 +136,11 @@ def test_the_table_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_comparison_does_not_mix_in(done: Done, tmp_path: Path) -> None:
     _, out, _, _ = done
     other = {**COMPARE, "search": {"trials": 3, "epochs": 1}}
-    with pytest.raises(RunError, match="another learner broken and learner lfp and learner surr"):
+    with pytest.raises(RunError, match=r"another study.*search\.trials is 2 there and 3 here"):
         compare(write(tmp_path, compare=other), out)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").touch()
-    with pytest.raises(RunError, match="is no comparison"):
+    with pytest.raises(RunError, match="is no folder of a study"):
         compare(write(tmp_path, compare=COMPARE), tmp_path / "taken")
 
 
