@@ -70,7 +70,7 @@ def check_input(x: Tensor | Spikes, steps: int | None) -> None:
         ShapeError: the input has the wrong shape.
     """
     if steps is not None and (not isinstance(steps, int) or steps < 1):
-        raise ShapeError(f"steps is {steps!r}; expected a whole number of time steps, at least 1.")
+        raise ShapeError(f"steps is {steps!r}; expected at least one time step, as a whole number.")
     if isinstance(x, Spikes) and steps not in (None, x.steps):
         raise ShapeError(
             f"steps is {steps}, but the spikes have T={x.steps}: leave steps out, it is for "

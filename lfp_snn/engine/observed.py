@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine import table
@@ -33,7 +33,8 @@ class ObservedNetwork(TracedNetwork):
     if not TYPE_CHECKING:  # to a type checker an unknown attribute is a mistake as it is
 
         def __getattr__(self, name: str) -> NoReturn:
-            where = f": ask the network, lfp.net.{name}" if hasattr(nn.Module, name) else ""
+            own = hasattr(vars(self).get("net"), name)  # there is none while a copy is made
+            where = f": ask the network, lfp.net.{name}" if own else ""
             raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{where}.")
 
     @property

@@ -14,6 +14,7 @@ from lfp_snn.engine.stage import Feedback, Stage, Tape
 from lfp_snn.engine.traces import on_traces
 from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.rewards import Prediction, RateCoded, RewardState, StepwiseReward, ties
+from lfp_snn.rewards.base import require_reward
 from lfp_snn.spikes import Spikes
 
 __all__ = ["OnlineSession"]
@@ -70,6 +71,7 @@ class OnlineSession:
         if window is not None and not window >= 1:
             raise ConfigError(f"window is {window}; expected at least one step, or None.")
         given = RateCoded() if reward is None else reward
+        require_reward(given, StepwiseReward)
         #: Judges steps; what it left to the rule at the output is decided.
         self.reward = given.suited(takes_credit=lfp.takes_credit(lfp.rules))
         if window is not None and not self.reward.additive:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions
-from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError
+from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError, ShapeError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rewards.base import own_steps
@@ -248,7 +248,16 @@ class Learner(ABC):
         return dict(self.engine.layer_spikes())
 
     def run(self, batch: TrainingBatch, record: bool = False) -> Tensor:
-        """The output spikes ``[T, B, C]`` of the engine, which keeps what happened if asked to."""
+        """The output spikes ``[T, B, C]`` of the engine, which keeps what happened if asked to.
+
+        Raises:
+            ShapeError: the batch is none, such as inputs alone.
+        """
+        if not hasattr(batch, "lengths"):
+            raise ShapeError(
+                f"A learner takes a batch, not a {type(batch).__name__}: lfp_snn.data.Batch(x, "
+                "labels), with steps=25, for instance, for inputs that have no time."
+            )
         return self.engine.forward(batch.x, steps=batch.steps, lengths=batch.lengths, record=record)
 
     def after_step(self) -> None:  # noqa: B027 - most rules have nothing to do here

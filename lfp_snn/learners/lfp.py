@@ -19,7 +19,7 @@ from lfp_snn.learners.rule_options import RuleChoice, default_rule
 from lfp_snn.learners.update import UpdateOptions
 from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, Reward
-from lfp_snn.rewards.base import own_steps
+from lfp_snn.rewards.base import own_steps, require_reward
 from lfp_snn.rules import Composite, Rule
 
 __all__ = ["LFP", "LFPOptions", "reward_sections"]
@@ -136,6 +136,7 @@ class LFP(Learner, name="lfp"):
         update: UpdateOptions | None = None,
         homeostasis: HomeostasisOptions | None = None,
     ) -> None:
+        require_reward(reward)
         self.update = update if update is not None else UpdateOptions()
         super().__init__(TemporalLFP.with_options(net, rule, engine_options, self.update.rule()))
         takes_credit = self.engine.takes_credit(self.engine.rules)

@@ -44,7 +44,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models.basic import CSNN, MLP
 from lfp_snn.models.deep import VGG11, DVSGestureNet, MSResNet, SEWResNet
 from lfp_snn.models.listed import Layers
@@ -101,6 +101,8 @@ def build(name: str, input_shape: Sequence[int], classes: int, **options: Any) -
         ConfigError: there is no such architecture, or an option is unknown or out of range.
         ShapeError: the input does not suit the architecture.
     """
+    if isinstance(input_shape, int):
+        raise ShapeError(f"input_shape is {input_shape}; expected a shape, ({input_shape},).")
     if name not in MODELS:
         guess = nearest(name, MODELS)
         hint = f"; did you mean {guess!r}?" if guess else "."

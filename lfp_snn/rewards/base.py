@@ -259,6 +259,23 @@ class Seen(NamedTuple):
         return None if self.targets is None else self.targets.to(self.spikes)
 
 
+def require_reward(given: object, kind: type[Any] = Reward) -> None:
+    """Refuse what is no reward of a kind.
+
+    Args:
+        given: what was given as the reward.
+        kind: the base class of such rewards.
+
+    Raises:
+        ConfigError: it is something else, such as the class of a reward.
+    """
+    if not isinstance(given, kind):
+        raise ConfigError(
+            f"The reward is {given!r}; expected a {kind.__name__}, such as "
+            "lfp_snn.rewards.RateCoded()."
+        )
+
+
 def require_record(spikes: object, labels: object = None) -> None:
     """Refuse what is no record of outputs ``[T, B, C]``.
 

@@ -480,3 +480,12 @@ def test_statistics_of_the_batch_are_refused() -> None:
     session = TemporalLFP(convolutional().train(), backend="torch").online()
     with pytest.raises(NetworkError, match="'1' .* normalises .* put that module into evaluation"):
         session.step(trains(1, 2, 1, 3, 3)[0])
+
+
+def test_a_reward_that_cannot_judge_steps_is_told() -> None:
+    for given in (SoftmaxRate, lambda spikes, labels: spikes):
+        wrong: Any = given
+        with pytest.raises(
+            ConfigError, match=r"expected a StepwiseReward, such as .*RateCoded\(\)"
+        ):
+            TemporalLFP(single()).online(wrong)

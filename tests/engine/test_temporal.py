@@ -463,13 +463,13 @@ def test_only_modules_are_taken(backend: str) -> None:
         TemporalLFP([nn.Linear(2, 2), snn.Leaky(0.9)], backend=backend)  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_built_of_is_told() -> None:
+def test_what_cannot_be_built_of_is_told(backend: str) -> None:
     lazy = nn.Sequential(nn.LazyLinear(4), snn.Leaky(beta=0.9, init_hidden=True))
-    given: Any = TemporalLFP(mlp())
+    given: Any = TemporalLFP(mlp(), backend=backend)
     with pytest.raises(NetworkError, match=r"lazy modules.*call it once.*net\(x\)"):
-        TemporalLFP(lazy)
+        TemporalLFP(lazy, backend=backend)
     with pytest.raises(NetworkError, match=r"not TemporalLFP: give it lfp\.net"):
-        TemporalLFP(given)
+        TemporalLFP(given, backend=backend)
     update: Any = "hebbian"
     with pytest.raises(ConfigError, match="The update is 'hebbian'; expected lfp_snn.rules.Update"):
-        TemporalLFP(mlp(), update=update)
+        TemporalLFP(mlp(), backend=backend, update=update)

@@ -12,7 +12,7 @@ from torch import nn
 
 from lfp_snn import TemporalLFP
 from lfp_snn.data import Batch
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.learners import LEARNERS, Learner, LearnerOptions
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.models import build
@@ -287,3 +287,14 @@ def test_a_reward_leaves_it_to_the_rule_at_the_output_whether_it_is_credit(
         learner = LFP(net, rule, reward)
         assert learner.reward.is_credit is credit
         assert learner.reward == replace(reward, at_silence=credit)
+
+
+def test_what_is_no_reward_and_no_batch_is_told(net: Any, batch: Batch) -> None:
+    wrong: Any = RateCoded
+    with pytest.raises(ConfigError, match="The reward is <class .*RateCoded'>; expected a Reward"):
+        LFP(net, Epsilon(), wrong)
+    given: Any = (batch.x, batch.labels)
+    learner = LFP(net, Epsilon(), RateCoded())
+    for use in (learner.feedback, learner.predict):
+        with pytest.raises(ShapeError, match="takes a batch, not a tuple: lfp_snn.data.Batch"):
+            use(given)

@@ -96,3 +96,9 @@ def test_bad_options_are_named(name: str, options: dict[str, Any], problem: str)
 
 def test_every_model_is_documented() -> None:
     assert all(options.__doc__ for options in MODELS.values())
+
+
+def test_a_number_of_units_is_no_shape() -> None:
+    given: Any = 64
+    with pytest.raises(ShapeError, match=r"input_shape is 64; expected a shape, \(64,\)"):
+        build("mlp", given, 10)

@@ -135,7 +135,17 @@ def explain(
         indices: the positions of the samples in the set.
         target: what is to be explained.
         size: the number of samples of a batch.
+
+    Raises:
+        ConfigError: the explainer or the target is none, or the target names a class that is none.
     """
+    for what, given, kind, cure in (
+        ("explainer", explainer, Explainer, "Explainer(run.learner, Norm())"),
+        ("target", target, Target, "OfClass()"),
+    ):
+        if not isinstance(given, kind):
+            name = given.__name__ if isinstance(given, type) else f"a {type(given).__name__}"
+            raise ConfigError(f"The {what} is {name}; expected one such as {cure}.")
     device = explainer.engine.device
     for start in range(0, len(indices), size):
         some = list(indices[start : start + size])

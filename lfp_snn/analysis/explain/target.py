@@ -85,8 +85,14 @@ class OfSpikes(Target):
 
     @override
     def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
-        read = outputs.prediction.classes
-        return read if self.number is None else torch.full_like(read, self.number)
+        read, outs = outputs.prediction.classes, outputs.spikes.shape[-1]
+        if self.number is None:
+            return read
+        if not isinstance(self.number, int) or not 0 <= self.number < outs:
+            raise ConfigError(
+                f"The class asked about is {self.number!r}; expected its number, 0 to {outs - 1}."
+            )
+        return torch.full_like(read, self.number)
 
     @override
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:

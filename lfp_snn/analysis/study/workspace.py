@@ -62,7 +62,7 @@ def workspace(folder: Path, asked: Mapping[str, Any], shared: bool = False) -> I
 
 
 def _difference(key: str, before: Any, now: Any) -> str:
-    """Where two values of a key differ, at the innermost, as what is there and what is asked."""
+    """The innermost place where two values of a key differ, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for inner in [*now, *before]:
             if before.get(inner) != now.get(inner):

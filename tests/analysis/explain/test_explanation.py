@@ -170,3 +170,20 @@ def test_frames_of_any_shape() -> None:
     assert frame_of((2, 3, 4)) == (2, 3, 4)
     with pytest.raises(ConfigError, match="cannot be drawn"):
         frame_of((2, 2, 3, 4))
+
+
+def test_what_is_no_explainer_target_or_class_is_told(
+    explainer: Explainer, recordings: SampleSet
+) -> None:
+    for given, target, told in (
+        (
+            explainer.engine.net,
+            OfClass(),
+            "The explainer is a Sequential; expected one such as Exp",
+        ),
+        (explainer, OfClass, r"The target is OfClass; expected one such as OfClass\(\)"),
+        (explainer, OfClass(99), "The class asked about is 99; expected its number, 0 to "),
+        (explainer, OfClass("1"), "The class asked about is '1'"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigError, match=told):
+            list(explain(given, recordings, [0], target))  # type: ignore[arg-type]
