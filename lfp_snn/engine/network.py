@@ -15,13 +15,14 @@ from lfp_snn.backends.precision import HALVES, computed_in, spikes_travel_as
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.identity import is_plain
 from lfp_snn.engine.inputs import check_device, check_input, check_kind
 from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Rules
-from lfp_snn.engine.structure import Structure, Structures, is_plain, shape_needed
+from lfp_snn.engine.structure import Structure, Structures, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import ConfigError, LfpSnnError, NetworkError, ShapeError
