@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 # Before torch loads its OpenMP: threads of torch that spin while numba's work cost tests on a busy
@@ -18,6 +19,7 @@ import matplotlib as mpl
 import pytest
 import snntorch as snn
 import torch
+import typer
 from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -52,6 +54,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         root = root.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LFP_SNN_CACHE", str(root / "encoded"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_put_together_once() -> Iterator[None]:
+    """The parser of the command line, which typer's runner would make anew for each call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(typer.main.get_command))
         yield
 
 

@@ -30,7 +30,8 @@ __all__ = ["lay_out"]
 TRAIN, TEST = 4, 1  # recordings or images of a class
 FIRST = 300  # images of a part, among which those are
 TWO = ("jackson", "theo")  # who speak
-REPETITIONS = range(10)  # of a Braille letter
+SPOKEN = 2  # training recordings of a digit by each of them
+REPETITIONS = range(5)  # of a Braille letter
 
 
 def lay_out(root: Path, real: Path) -> None:
@@ -151,7 +152,7 @@ def _digits(path: Path, real: Path) -> None:
     if not real.is_file():
         write_zip(path, spoken())
         return
-    indices = [*range(TEST), *range(5, 5 + TRAIN)]
+    indices = [*range(TEST), *range(5, 5 + SPOKEN)]
     names = [f"recordings/{d}_{who}_{n}.wav" for d in range(10) for who in TWO for n in indices]
     with zipfile.ZipFile(real) as archive:
         write_zip(path, {name: archive.read(name) for name in names})

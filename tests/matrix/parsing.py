@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from functools import cache
 from typing import Any, get_args
 
 import typer
@@ -17,6 +18,7 @@ from lfp_snn.training import load_config
 __all__ = ["commands", "fitting", "option_words", "parsed", "takes"]
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Every command with its parser, by what one types: ``data show``."""
     return dict(_below(typer.main.get_command(app), ()))

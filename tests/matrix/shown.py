@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lfp_snn.training import Config
@@ -78,8 +79,13 @@ def _unique(found: Iterator[Shown]) -> list[Shown]:
     return list(by_words.values())
 
 
-def _code(repository: Path) -> Iterator[Shown]:
+@cache
+def _code(repository: Path) -> tuple[Shown, ...]:
     """Lines of blocks and spans, as words; what a shell could not read is none."""
+    return tuple(_read(repository))
+
+
+def _read(repository: Path) -> Iterator[Shown]:
     for page in pages(repository):
         text = page.read_text(encoding="utf-8")
         blocks = [block.group().split("\n", 1)[1] for block in _FENCE.finditer(text)]

@@ -29,6 +29,7 @@ NOT_RUN = {
     "data.download=true": "asks for the network; that it is a setting is looked up",
 }
 
+QUESTIONS = questions()
 SHIPPED = {"compare": "compare", "sweep": "sweep", "convergence": "convergence"}
 
 
@@ -155,7 +156,7 @@ def test_what_is_not_run_is_there(each: shown.Shown) -> None:
         assert asked <= project["optional-dependencies"].keys()
     else:
         name, *options = words[2:]
-        assert name in questions()
+        assert name in QUESTIONS
         sources = (
             (REPOSITORY / "benchmarks").glob(f"{name}.py"),
             (REPOSITORY / "benchmarks" / name).glob("*.py"),
