@@ -84,12 +84,9 @@ def _code_spans(text: str) -> str:
 def test_ci_runs_what_the_makefile_has(repository: Path) -> None:
     script = repository / ".ci" / "run"
     assert script.stat().st_mode & 0o100, "it can be executed"
-    assert re.findall(r"^make (\w+)", script.read_text(), re.M) == [
-        "lint",
-        "docs",
-        "notebooks",
-        "test",
-    ]
+    lines = re.findall(r"^make (.+)", script.read_text(), re.M)
+    targets = [word for line in lines for word in line.split() if word.isalpha()]
+    assert targets == ["lint", "docs", "notebooks", "test"]
 
 
 def test_make_triton_runs_every_test_that_waits_for_triton(repository: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -36,6 +36,7 @@ def write_page(
 
     Raises:
         RunError: something cannot be written.
+        LookupError: the content lacks what the template names.
     """
     (folder / "figures").mkdir(exist_ok=True)
     figures = []
@@ -51,7 +52,10 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda share: f"{share:.2%}"
-    page = environment.get_template(template).render(figures=figures, **content)
+    try:
+        page = environment.get_template(template).render(figures=figures, **content)
+    except UndefinedError as error:  # which is none of Python's own
+        raise LookupError(error.message) from error
     path = folder / "report.html"
     write_atomic(path, page.encode())
     return path

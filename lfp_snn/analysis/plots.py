@@ -29,12 +29,22 @@ __all__ = [
 
 MOST_CLASSES_WITH_NUMBERS = 20
 LONGEST_NAME = 24
+#: Layers that a figure draws; more cannot be told apart.
+MOST_LAYERS = 40
 
 
 def _series(history: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:
     """The values of a key over the epochs; NaN (a gap in the line) where there is none."""
     values = (epoch.get(key) for epoch in history)
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _drawn(layers: Sequence[str]) -> list[str]:
+    """The layers that are drawn: all, or so many of them, from the first to the last."""
+    if len(layers) <= MOST_LAYERS:
+        return list(layers)
+    last = len(layers) - 1
+    return [layers[index * last // (MOST_LAYERS - 1)] for index in range(MOST_LAYERS)]
 
 
 def epoch_axis(axes: Axes) -> None:
@@ -103,6 +113,8 @@ def error_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
 def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
     """A figure of the mean spikes per neuron and step of each layer over the epochs.
 
+    Of more than 40 layers so many are drawn, evenly from the first to the last.
+
     Args:
         history: one mapping for each epoch, with ``epoch`` and ``firing``, a mapping from the name
             of the neuron module to its rate in [0, 1].
@@ -112,7 +124,7 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes = figure.subplots()
         epochs = _series(history, "epoch")
         names = list(dict.fromkeys(name for epoch in history for name in epoch.get("firing", {})))
-        for index, name in enumerate(names):
+        for index, name in enumerate(drawn := _drawn(names)):
             colour, dash = STYLES[index % len(STYLES)]
             rates = _series([epoch.get("firing", {}) for epoch in history], name)
             axes.plot(epochs, rates, dash, color=colour, marker="o", label=_short(name))
@@ -121,18 +133,21 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylabel("neurons that spike in a step")
         epoch_axis(axes)
         if names:
-            figure.legend(loc="outside right upper", title="layer", alignment="left")
+            title = "layer" if drawn == names else f"{len(drawn)} of {len(names)} layers"
+            figure.legend(loc="outside right upper", title=title, alignment="left")
         return figure
 
 
 def sample_raster(sample: SampleSpikes, classes: Sequence[str] = ()) -> Figure:
     """A figure of every spike of one sample, a panel for each layer, from the input to the output.
 
+    Of more than 40 layers so many are drawn, evenly from the first to the last.
+
     Args:
         sample: the spikes ``[T, units]`` of each layer; the last layer is the output.
         classes: the names of the output units; their numbers where there are none.
     """
-    layers = list(sample.spikes)
+    layers = _drawn(list(sample.spikes))
     outputs = sample.spikes[layers[-1]].shape[1]
     named = len(classes) == outputs <= MOST_CLASSES_WITH_NUMBERS
     heights = [1.3] * (len(layers) - 1) + [0.17 * outputs + 0.3 if named else 1.3]

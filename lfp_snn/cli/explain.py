@@ -28,6 +28,7 @@ from lfp_snn.analysis.explain.target import (
 )
 from lfp_snn.analysis.style import save
 from lfp_snn.cli.arguments import Asked, DataPart
+from lfp_snn.cli.meant import is_file
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.recorded import tell_of_corner
 from lfp_snn.console import folder_for, progress_console, shown, time_bar, two_columns
@@ -67,7 +68,7 @@ def explain(
     if sample and (batch or faithfulness):
         raise ConfigError("--sample names samples; --batch and --faithfulness take --samples N.")
     # A recording is told from a change of the config by the sign of equality, unless it is there.
-    files = [Path(each) for each in overrides or () if "=" not in each or Path(each).is_file()]
+    files = [Path(each) for each in overrides or () if "=" not in each or is_file(each)]
     if files and (sample or batch or faithfulness):
         raise ConfigError(
             "--sample, --batch and --faithfulness are of the run's data; leave them out where "

@@ -23,7 +23,7 @@ from lfp_snn.cli.declared import COMMANDS
 from lfp_snn.cli.declared_data import COMMANDS as DATA_COMMANDS
 from lfp_snn.errors import ConfigError
 
-__all__ = ["MeantCommand", "MeantGroup"]
+__all__ = ["MeantCommand", "MeantGroup", "is_file"]
 
 #: Words that other programs have for a command.
 _ELSEWHERE = {
@@ -112,7 +112,7 @@ class MeantCommand(TyperCommand):
     def _check(self, words: Sequence[str]) -> None:
         """Refuse changes of the config that are an option, or a word that is no change."""
         for place, word in enumerate(words):
-            if Path(word).is_file() and self._takes_files:
+            if self._takes_files and is_file(word):
                 continue
             key, equals, value = word.partition("=")
             if equals:
@@ -145,7 +145,7 @@ class MeantCommand(TyperCommand):
                 f"{command} takes one recording, and {word} is another: call it once for each; "
                 "lfp-snn explain takes several."
             )
-        if Path(word).is_file():
+        if is_file(word):
             raise ConfigError(
                 f"{command} takes no recording, and {word} is a file: lfp-snn predict RUN {word} "
                 f"says its class, lfp-snn explain RUN {word} shows why."
@@ -162,6 +162,14 @@ class MeantCommand(TyperCommand):
             for each in (hint, *typing.get_args(hint)):
                 if isinstance(each, type) and issubclass(each, StrEnum):
                     yield parameter.opts[0], {str(value) for value in each}
+
+
+def is_file(word: str) -> bool:
+    """Whether a word is the name of a file; one may be longer than a name can be."""
+    try:
+        return Path(word).is_file()
+    except OSError:
+        return False
 
 
 def _value_of(option: str, given: Sequence[str]) -> str:

@@ -61,6 +61,18 @@ def test_firing_rates_draw_each_layer_apart() -> None:
     np.testing.assert_allclose(np.asarray(axes.lines[8].get_ydata()), 0.08)
 
 
+def test_of_very_many_layers_some_are_drawn() -> None:
+    names = [f"block{i}" for i in range(1000)]
+    epochs = [{"epoch": 1, "firing": dict.fromkeys(names, 0.1)}]
+    figure = plots.firing_rates(epochs)
+    drawn = [str(line.get_label()) for line in figure.axes[0].lines]
+    assert len(drawn) == plots.MOST_LAYERS == len(set(drawn))
+    assert (drawn[0], drawn[-1]) == (names[0], names[-1])
+    assert "40 of 1000 layers" in _texts(figure)
+    sample = SampleSpikes({name: np.ones((1, 2), bool) for name in names}, 0, 1)
+    assert len(plots.sample_raster(sample, ("a", "b")).axes) == plots.MOST_LAYERS
+
+
 def test_raster_shows_every_spike() -> None:
     figure = plots.sample_raster(_sample(), CLASSES)
     for axes, name in zip(figure.axes, LAYERS, strict=False):

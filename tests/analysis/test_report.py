@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from lfp_snn.analysis.report import write_report
+from lfp_snn.errors import RunError
 from tests.analysis.conftest import Run, write_run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -116,6 +118,16 @@ def test_interrupted_run_says_so(make_run: Run) -> None:
     assert "3 epochs on record, no test result" in page.text
     assert "Test accuracy" not in page.text
     assert sum(tag == "svg" for tag, _ in page.tags) == 2
+
+
+def test_a_result_without_what_the_page_names_is_told(make_run: Run) -> None:
+    folder = make_run()
+    path = folder / "result.json"
+    result = json.loads(path.read_text())
+    del result["wall_s"]
+    path.write_text(json.dumps(result))
+    with pytest.raises(RunError, match="is no run that can be reported or is damaged: .*'wall_s'"):
+        write_report(folder)
 
 
 def test_run_killed_before_the_first_epoch(make_run: Run) -> None:

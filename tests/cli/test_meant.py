@@ -79,6 +79,12 @@ def test_a_setting_of_the_name_of_an_option_is_a_setting(cli: Cli) -> None:
     assert "is an option" not in done.stderr
 
 
+def test_a_change_may_be_longer_than_a_name_of_a_file(cli: Cli) -> None:
+    change = f"data.classes=[{', '.join(['0'] * 200)}]"
+    assert "File name too long" not in cli("validate", "digits", change).stderr
+    assert "should read key=value" in cli("train", "digits", "e" * 300).stderr
+
+
 def test_a_key_of_data_and_model_is_found_in_its_section(cli: Cli) -> None:
     assert "did you mean data.steps?" in cli("validate", "digits", "steps=5").stderr
     assert "did you mean model.hidden?" in cli("validate", "digits", "hidden=[5]").stderr
