@@ -75,7 +75,7 @@ def read_other(path: Path, sensor: tuple[int, int, int], suffix: str) -> Events:
     try:
         events = form.read(path)
     except DataError as error:
-        if form.columns is None and form.cameras is None:
+        if "as in --" not in str(error):  # damaged, or told with its own command
             raise
         raise DataError(
             f"{error}, an option of lfp-snn data convert {path} {path.stem}{suffix}, which makes a "

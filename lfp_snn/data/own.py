@@ -131,6 +131,8 @@ def _is_array(value: Any) -> bool:
 def _set_of_arrays(inputs: Any, given: Any, said: dict[str, Any]) -> SampleSet:
     """The set of all inputs and labels in two arrays."""
     labels = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given)
+    if not labels.size:
+        raise DataError("There are no labels, and so no samples: give at least one of each.")
     targets = None
     if labels.dtype.kind == "f":
         targets = labels.reshape(len(labels), -1).astype(np.float32)

@@ -8,6 +8,7 @@ observed      what a network saw in its last pass, and how it is shown
 paper         the method of the paper, by one name
 network       a traced network before anything runs: stages, rules, kernels
 structure     the program of a network, for each mode and shape of its input
+identity      by what a network is found to be as it was before
 recording     runs a forward on an example and notes what it calls
 calls         the calls that a recording notes
 undisturbed   runs a module and leaves no trace of that on it
@@ -48,6 +49,7 @@ recurrent     the synapse through which neurons hear their own spikes
 units         stages of units without a state: activations, and the values of a readout
 options       how the engine runs a network: kernels, memory, numbers
 kernels       which kernel serves which stage
+kernel_tables the kernels of each backend, by its name
 events        synapses, neurons and pools on lists of spikes, for the CPU
 triton        the kernels for CUDA devices, and leaky neurons on scans
 fused         a population on a device with its norm and its pool, in one launch a direction

@@ -28,7 +28,6 @@ __all__ = [
     "Table",
     "plan",
     "refuse",
-    "table_of",
     "unknown",
 ]
 
@@ -288,19 +287,3 @@ class _Planner:
         self.place[value] = len(self.new)
         kept = stage.keeps_lists and self.on_lists[inputs[0]]
         self.on_lists[value] = stage.makes_lists or kept
-
-
-def table_of(backend: str) -> Table:
-    """The table of kernels of a backend; the table of torch is empty, since it runs the reference.
-
-    Kernels are imported here, since they take a second to load and some networks need none.
-    """
-    if backend == "events":
-        from lfp_snn.engine.events import table as events
-
-        return events.TABLE
-    if backend == "triton":
-        from lfp_snn.engine import triton
-
-        return triton.TABLE
-    return ()

@@ -17,7 +17,8 @@ from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.identity import is_plain
 from lfp_snn.engine.inputs import check_device, check_input, check_kind
-from lfp_snn.engine.kernels import Plan, plan, refuse, table_of, unknown
+from lfp_snn.engine.kernel_tables import table_of
+from lfp_snn.engine.kernels import Plan, plan, refuse, unknown
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.recording import ForwardFailedError

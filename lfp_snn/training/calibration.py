@@ -72,7 +72,7 @@ def calibrate(
         The factor applied, for each neuron module by name.
 
     Raises:
-        ConfigError: ``target`` is out of range.
+        ConfigError: ``target`` is out of range, or what is kept is no modules of the network.
         ShapeError: the input is of another kind, or does not fit the network.
         NetworkError: what is given first is no :class:`~lfp_snn.TemporalLFP`; or a population
             stays silent whatever the factor; the synapses are then as they were before.
@@ -81,13 +81,14 @@ def calibrate(
         RuntimeWarning: a population misses the target by more than a quarter; the rates of a few
             neurons over a few steps have gaps.
     """
-    if not 0 < target < 0.5:
-        raise ConfigError(f"The target firing rate is {target}; expected one between 0 and 0.5.")
+    if not isinstance(target, int | float) or not 0 < target < 0.5:
+        raise ConfigError(f"The target firing rate is {target!r}; expected one between 0 and 0.5.")
     if not isinstance(lfp, TemporalLFP):
         raise NetworkError(
             f"calibrate takes a TemporalLFP first, not a {type(lfp).__name__}: "
             "calibrate(TemporalLFP(net), x)."
         )
+    _require_modules(lfp.net, kept)
     if not hasattr(batch, "lengths"):
         check_kind(batch)
     if isinstance(batch, Tensor | Spikes):
@@ -118,6 +119,21 @@ def calibrate(
         for module, mode in training:
             module.training = mode
     return factors
+
+
+def _require_modules(net: nn.Module, kept: object) -> None:
+    """Refuse to keep anything but modules of a network.
+
+    Raises:
+        ConfigError: something else is kept, such as a name.
+    """
+    own = set(net.modules())
+    strangers = [e for e in kept if e not in own] if isinstance(kept, Collection) else [kept]
+    if strangers:
+        raise ConfigError(
+            f"calibrate is told to keep {strangers[0]!r}; expected modules of the network in a "
+            "list, such as kept=[net[0]]."
+        )
 
 
 @contextmanager

@@ -58,9 +58,10 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
                 f"{', '.join(context['known'])}{hint}"
             )
         case "no_choice":
+            what = f"{'an' if context['what'][0] in 'aeiou' else 'a'} {context['what']}"
             return (
-                f"{key} is {shown(problem['input'])}, expected a mapping with the name of a "
-                f"{context['what']}{_such_as(problem['input'])}"
+                f"{key} is {shown(problem['input'])}, expected a mapping with the name of {what}"
+                f"{_such_as(problem['input'])}"
             )
         case "bad_options":
             return f"{key}: {cut(context['message'].rstrip('.'), _LONGEST_SENTENCE)}"

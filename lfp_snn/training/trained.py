@@ -74,6 +74,8 @@ class TrainedRun:
                 or of one that no config describes and that is not given; net or data is no function
                 that makes it.
         """
+        if not isinstance(path, str | Path):
+            raise RunError(f"The run is {path!r}; expected the path of its directory, or hub:NAME.")
         _require_makers(net, data)
         run = RunDir.open(located(path))
         from_config, shape, classes = _described(run)

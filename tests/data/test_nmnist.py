@@ -188,3 +188,6 @@ def test_a_file_that_cannot_be_read_as_it_is_is_told_with_a_command(tmp_path: Pa
     ):
         with pytest.raises(DataError, match=told):
             data.load_file("nmnist", tmp_path / name)
+    (tmp_path / "short.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"0" * 9)  # no option mends it
+    with pytest.raises(DataError, match=r"short.h5 is damaged (?!.*option of)"):
+        data.load_file("nmnist", tmp_path / "short.h5")

@@ -123,10 +123,16 @@ def test_a_synapse_that_feeds_two_populations_is_scaled_once() -> None:
     assert rates(net, make_batch())["first"] == pytest.approx(0.05, rel=0.02)
 
 
-@pytest.mark.parametrize("target", [0.0, 0.5, -1.0])
-def test_targets_out_of_range_are_refused(target: float) -> None:
+@pytest.mark.parametrize("target", [0.0, 0.5, -1.0, "0.05"])
+def test_targets_out_of_range_are_refused(target: Any) -> None:
     with pytest.raises(ConfigError, match=r"between 0 and 0\.5"):
         calibrate(TemporalLFP(deep_net()), make_batch(), target)
+
+
+@pytest.mark.parametrize("kept", [["0"], nn.ReLU(), [nn.ReLU()]])
+def test_only_modules_of_the_network_can_be_kept(kept: Any) -> None:
+    with pytest.raises(ConfigError, match=r"told to keep .*; expected modules of the network"):
+        calibrate(TemporalLFP(deep_net()), make_batch(), kept=kept)
 
 
 def normed(momentum: float | None = 0.1) -> Any:

@@ -75,6 +75,7 @@ def test_another_name_drops_the_options_of_the_old_one() -> None:
         ("learner.rule={name: epsilon, eps: -1}", "Epsilon.eps is -1.0; expected a positive"),
         ("schedule.name=cosin", "schedule must be one of .* did you mean cosine?"),
         ("model=mlp", "model is 'mlp', expected a mapping with the name of a model"),
+        ("optimizer=x", "optimizer is 'x', expected a mapping with the name of an optimizer"),
         ("model.beta.x=1", "beta, which is 0.9 and no section"),
         ("name=../up", "name is '../up', expected string should match"),
         ("epochs", "should read key=value"),

@@ -291,6 +291,7 @@ def test_an_engine_in_the_place_of_its_network_is_told(
         (({"x": torch.rand(8, UNITS)},), "The data is a dict; expected a torch Dataset"),
         (("digits",), "The data is a str"),
         ((None,), "The train part: The data is a NoneType"),
+        (((torch.zeros(0, UNITS), torch.zeros(0).long()),), "There are no labels, and so no sampl"),
     ],
 )
 def test_what_is_no_data_is_told(given: tuple[Any, ...], told: str) -> None:

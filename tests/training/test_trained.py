@@ -35,3 +35,9 @@ def test_a_function_that_makes_no_network_is_told(tmp_path: Path) -> None:
     nothing: Any = lambda: None  # noqa: E731
     with pytest.raises(RunError, match="net makes a NoneType; expected a function that makes"):
         TrainedRun.open(tmp_path / "run", net=nothing)
+
+
+def test_a_run_is_named_by_a_path() -> None:
+    number: Any = 3
+    with pytest.raises(RunError, match="The run is 3; expected the path of its directory"):
+        TrainedRun.open(number)
