@@ -26,7 +26,7 @@ from lfp_snn.engine.inputs import (
 from lfp_snn.engine.observed import ObservedNetwork
 from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Precision, Statistics
-from lfp_snn.engine.stage import Tape
+from lfp_snn.engine.stage import Rules, Tape
 from lfp_snn.engine.stopwatch import Stopwatch
 from lfp_snn.norms import statistics_given_back
 from lfp_snn.rewards import StepwiseReward
@@ -311,7 +311,7 @@ class TemporalLFP(ObservedNetwork):
         refuse_changed(run)
         with torch.no_grad(), self._products():
             reward = prepare_reward(reward, run, self.device)
-            rules = self.rules if rule is None else assign(rule, self.reference.parts())
+            rules = self._rules_of(rule)
             if rule is not None and self._used.backend == "events":
                 self._used.refuse(rules)
             feedback = self._feedback()
@@ -333,6 +333,10 @@ class TemporalLFP(ObservedNetwork):
             self._drop_record(run)
         return relevance
 
+    def _rules_of(self, rule: Rule | Composite | None) -> Rules:
+        """The rule of each stage in a pass with a rule of its own, or without."""
+        return self.rules if rule is None else assign(rule, self.reference.parts())
+
     def _feedback(self) -> Feedback:
         shared = self.exchange
         return Feedback(self.update) if shared is None else SharedFeedback(self.update, shared)
@@ -342,11 +346,15 @@ class TemporalLFP(ObservedNetwork):
         run.record = False
         self._input = self._chunks = None
 
-    def sit_out(self) -> None:
+    def sit_out(self, *, rule: Rule | Composite | None = None) -> None:
         """Take part in a forward and a backward pass over a batch of which others have all samples.
 
         After a recorded forward pass in which the processes exchanged, only the backward pass is
         sat out. Feedback and gradients are then those of the others, as after :meth:`backward`.
+
+        Args:
+            rule: the rule that the others give to their backward pass, if they do: it says whether
+                credit goes through statistics, of which the processes then exchange the sums.
         """
         with torch.no_grad():
             program = self._choose_plan().program
@@ -358,5 +366,5 @@ class TemporalLFP(ObservedNetwork):
             else:
                 run = Tape(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
                 sit_out_forward(program, run)
-            sit_out_backward(program, run, feedback, self.rules)
+            sit_out_backward(program, run, feedback, self._rules_of(rule))
         feedback.hand_out(self.parameters())

@@ -11,6 +11,7 @@ import torch
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS
+from lfp_snn.rules import Epsilon
 from lfp_snn.training.checkpoint import load_checkpoint
 from lfp_snn.training.distributed import Buckets, World
 from tests.launch import torchrun
@@ -152,6 +153,9 @@ def test_whoever_sits_out_takes_part_in_what_is_left() -> None:
     told.clear()
     engine.sit_out()
     assert told == ["statistics", *backward]
+    told.clear()
+    engine.sit_out(rule=Epsilon())  # whose credit goes through no statistics
+    assert told == ["statistics", *(each for each in backward if each != "statistics")]
 
 
 def test_sums_leave_from_the_last_layer_to_the_first_while_credit_flows() -> None:

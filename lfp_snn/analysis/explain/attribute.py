@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lfp_snn.analysis.explain.target import Outputs, Target
 from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import DataError, NetworkError
+from lfp_snn.errors import ConfigError, DataError, NetworkError
 from lfp_snn.learners import Learner
 from lfp_snn.rewards import RateCoded, Reward, ties
 from lfp_snn.rules import Composite, Rule
@@ -66,11 +66,16 @@ class Explainer:
         rule: how relevance goes through neurons and synapses.
 
     Raises:
-        ConfigError: a composite assigns a rule to nothing.
+        ConfigError: the learner is none, or a composite assigns a rule to nothing.
         NetworkError: the outputs never spike.
     """
 
     def __init__(self, learner: Learner, rule: Rule | Composite) -> None:
+        if not isinstance(getattr(learner, "net", None), nn.Module):
+            raise ConfigError(
+                f"The learner is a {type(learner).__name__}; expected one that has its network, "
+                "such as TrainedRun.open(...).learner."
+            )
         self.engine = TemporalLFP(learner.net, rule)
         if self.engine.is_readout:
             raise NetworkError(

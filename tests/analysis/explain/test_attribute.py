@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from lfp_snn.analysis.explain.attribute import Explainer, by_sample
 from lfp_snn.analysis.explain.target import (
@@ -20,7 +22,7 @@ from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rewards import RateCoded, ties
-from lfp_snn.rules import Epsilon, EpsilonPlusFlat
+from lfp_snn.rules import Epsilon, EpsilonPlusFlat, Norm
 from lfp_snn.spikes import Spikes
 
 
@@ -109,3 +111,9 @@ def test_mistakes_are_told(explainer: Explainer, recordings: SampleSet) -> None:
     assert isinstance(batch.x, Spikes)
     with pytest.raises(DataError, match="index lists"):
         explainer.attribute(replace(batch, x=batch.x.dense()), OfClass())
+
+
+def test_what_has_no_network_is_no_learner() -> None:
+    bare: Any = nn.Linear(3, 2)
+    with pytest.raises(ConfigError, match="The learner is a Linear; expected one that has its"):
+        Explainer(bare, Norm())
