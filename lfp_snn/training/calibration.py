@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,7 +75,7 @@ def calibrate(
         ConfigError: ``target`` is out of range, or what is kept is no modules of the network.
         ShapeError: the input is of another kind, or does not fit the network.
         NetworkError: what is given first is no :class:`~lfp_snn.TemporalLFP`; or a population
-            stays silent whatever the factor; the synapses are then as they were before.
+            stays silent whatever the factor; all is then as it was before, as after any error.
 
     Warns:
         RuntimeWarning: a population misses the target by more than a quarter; the rates of a few
@@ -101,7 +101,7 @@ def calibrate(
     try:
         given: Any = batch
         lfp.trace(given.x, given.steps)
-        with _statistics_of_the_batch(lfp.net, kept):
+        with _statistics_of_the_batch(lfp.net, kept) as all_seen:
             for layer in lfp.layers:
                 for norm in layer.norms:
                     norm.train()
@@ -112,7 +112,9 @@ def calibrate(
                 scaled.update(synapses)
                 search = _Population(lfp, batch, layer.name, synapses)
                 factors[layer.name] = search.reach(target, tolerance, iterations)
-    except NetworkError:
+            if not all_seen() and lfp.options.memory == "full":  # one of a readout, say
+                lfp.forward(given.x, given.steps, given.lengths, record=False)
+    except BaseException:
         lfp.net.load_state_dict(before)
         raise
     finally:
@@ -137,16 +139,27 @@ def _require_modules(net: nn.Module, kept: object) -> None:
 
 
 @contextmanager
-def _statistics_of_the_batch(net: nn.Module, kept: Collection[nn.Module]) -> Iterator[None]:
-    """Let running statistics become those of the batch that is run within; kept ones stay."""
+def _statistics_of_the_batch(
+    net: nn.Module, kept: Collection[nn.Module]
+) -> Iterator[Callable[[], bool]]:
+    """Let running statistics become those of the batch that is run within; kept ones stay.
+
+    What is given tells whether all that do not stay have seen the batch.
+    """
     staying = {module for each in kept for module in each.modules()}
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     counts = [None if seen is None else int(seen) for _, _, seen in before]
     for norm in norms:
+        norm.train()
         norm.momentum = 0.0 if norm in staying else 1.0
+
+    def all_seen() -> bool:
+        seen = ((norm, now, count) for (norm, _, now), count in zip(before, counts, strict=True))
+        return all(norm in staying or now is None or int(now) != count for norm, now, count in seen)
+
     try:
-        yield
+        yield all_seen
     finally:
         for (norm, momentum, seen), count in zip(before, counts, strict=True):
             norm.momentum = momentum

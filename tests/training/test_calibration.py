@@ -129,6 +129,18 @@ def test_targets_out_of_range_are_refused(target: Any) -> None:
         calibrate(TemporalLFP(deep_net()), make_batch(), target)
 
 
+def test_a_warning_that_is_an_error_leaves_the_network_as_it_was() -> None:
+    net: Any = nn.Sequential(nn.Linear(60, 1), nn.BatchNorm1d(1), snn.Leaky(0.9, init_hidden=True))
+    before = {name: each.clone() for name, each in net.state_dict().items()}
+    x = torch.zeros(2, 1, 60)
+    x[1] = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(RuntimeWarning, match="could not be met"):
+            calibrate(TemporalLFP(net), x, 0.3)
+    torch.testing.assert_close(dict(net.state_dict()), before)
+
+
 @pytest.mark.parametrize("kept", [["0"], nn.ReLU(), [nn.ReLU()]])
 def test_only_modules_of_the_network_can_be_kept(kept: Any) -> None:
     with pytest.raises(ConfigError, match=r"told to keep .*; expected modules of the network"):
@@ -170,6 +182,19 @@ def test_running_statistics_become_those_of_the_batch(momentum: float | None) ->
     torch.testing.assert_close(net[2].running_mean, currents.mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(net[2].running_var, currents.var(0), rtol=1e-4, atol=1e-5)
     assert (net[2].momentum, int(net[2].num_batches_tracked)) == (momentum, 1)
+
+
+def test_norms_before_the_first_synapse_and_of_a_readout_see_the_batch_too() -> None:
+    batch = make_batch()
+    x: Any = batch.x
+    readout = snn.Leaky(0.9, threshold=float("inf"), reset_mechanism="none", init_hidden=True)
+    layers = (nn.BatchNorm1d(60), nn.Linear(60, 8), snn.Leaky(0.9, init_hidden=True))
+    net: Any = nn.Sequential(*layers, nn.Linear(8, 3), nn.BatchNorm1d(3), readout)
+    calibrate(TemporalLFP(net), batch)
+    torch.testing.assert_close(net[0].running_mean, x.mean((0, 1)))
+    trained = TemporalLFP(net.train()).forward(x)
+    assert not net[4].running_mean.eq(0).any()
+    torch.testing.assert_close(TemporalLFP(net.eval()).forward(x), trained, rtol=0.05, atol=0.05)
 
 
 def test_running_statistics_that_are_kept_stay() -> None:
