@@ -151,9 +151,8 @@ def choose(
             return given
         name = given.get("name", default) if isinstance(given, Mapping) else None
         if not isinstance(name, str):
-            raise PydanticCustomError(
-                "no_choice", "expected a mapping with a key name", {"what": what}
-            )
+            context = {"what": what, "known": tuple(registry())}
+            raise PydanticCustomError("no_choice", "expected a mapping with a key name", context)
         sections = registry()
         if name not in sections:
             context = {"what": what, "given": name, "known": tuple(sections)}

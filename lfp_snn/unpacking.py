@@ -94,6 +94,8 @@ def reading(
     except DAMAGE as problem:
         if isinstance(problem, OSError) and problem.errno in _OF_THE_MACHINE:
             raise
+        if isinstance(problem, FileNotFoundError) and problem.filename == str(path):
+            raise error(f"There is no file {path}") from problem
         wrong = f"no {kind} or is damaged" if kind else "damaged or holds something else"
         raise error(f"{path} is {wrong}: {shown(problem)}") from problem
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import snntorch as snn
 import yaml
 
 from lfp_snn.rewards import REWARDS
+from lfp_snn.training.config import Settings
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -132,6 +134,19 @@ def test_every_page_has_its_place_on_the_site() -> None:
         return set().union(*map(pages, inside))
 
     assert pages(nav) == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+
+
+def test_the_settings_of_fit_are_shown_with_what_they_are_unless_told() -> None:
+    text = (DOCS / "own.md").read_text(encoding="utf-8")
+    table = text.partition("| setting | unless told |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \| ", table, re.M)
+    assert len(rows) == table.count("\n") - 1
+    settings = Settings().model_dump()
+    for name, shown in rows:
+        told, default = ast.literal_eval(shown), settings[name]
+        if isinstance(told, dict):
+            default = {key: default[key] for key in told}
+        assert told == default, name
 
 
 def test_notebooks_are_kept_with_what_their_cells_gave() -> None:

@@ -37,6 +37,11 @@ def find_config(given: str) -> Path:
     shipped = shipped_configs()
     if given in shipped:
         return shipped[given]
+    if (path / "config.yaml").is_file():
+        raise ConfigError(
+            f"{given} is a run, and its config is {path / 'config.yaml'}; a training that was "
+            f"stopped goes on with lfp-snn train {path / 'config.yaml'} --out {path} --resume"
+        )
     guess = nearest(path.stem, shipped)
     hint = f"did you mean {guess}?" if guess else f"shipped are {', '.join(shipped)}."
     raise ConfigError(f"There is no config file {given}; {hint}")

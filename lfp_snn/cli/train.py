@@ -90,8 +90,8 @@ def _train(
 ) -> Result:
     if not resume:
         world.on_first(lambda: RunDir.check_new(run))
+    splits = load_splits(config)  # what fails here makes no run
     console.print(f"run: {shown(run)}", soft_wrap=True, highlight=False)
-    splits = load_splits(config)
     sizes = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
     console.print(f"data: {splits.info['source']}; {sizes}", soft_wrap=True, highlight=False)
     if splits.info.get("skipped"):

@@ -58,10 +58,9 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
                 f"{', '.join(context['known'])}{hint}"
             )
         case "no_choice":
-            what = f"{'an' if context['what'][0] in 'aeiou' else 'a'} {context['what']}"
             return (
-                f"{key} is {shown(problem['input'])}, expected a mapping with the name of {what}"
-                f"{_such_as(problem['input'])}"
+                f"{key} is {shown(problem['input'])}, expected a mapping with a name, the "
+                f"{context['what']}{_such_as(problem['input'], context['known'])}"
             )
         case "bad_options":
             return f"{key}: {cut(context['message'].rstrip('.'), _LONGEST_SENTENCE)}"
@@ -74,12 +73,14 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     return f"{key} is {shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
 
 
-def _such_as(given: Any) -> str:
-    """The mapping that a bare name stands for."""
+def _such_as(given: Any, known: Sequence[str]) -> str:
+    """The mapping that a bare name stands for, or one that is written like it; else all names."""
     if not isinstance(given, str):
         return ""
-    written = f"{{name: {given}}}" if speaks_of_config() else f"{{'name': {given!r}}}"
-    return f", such as {cut(written)}"
+    name = nearest(given, known)
+    if name is None:
+        return f": one of {', '.join(known)}"
+    return f", such as {f'{{name: {name}}}' if speaks_of_config() else {'name': name}}"
 
 
 def _unknown(

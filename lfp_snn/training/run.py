@@ -88,8 +88,9 @@ def fit(
         fit(net, (x, labels), test=(x_test, labels_test), steps=25, epochs=5)
 
     Args:
-        net: a module whose forward is one time step; it is changed in place and ends with the
-            weights that did best on the validation set, on the device of the settings.
+        net: a module whose forward is one time step, or loops over time; it is changed in place
+            and ends with the weights that did best on the validation set, on the device of the
+            settings.
         train: the data to learn from: a torch ``Dataset`` or ``DataLoader``, a pair (inputs,
             labels) of arrays, as :func:`lfp_snn.data.from_torch` takes them; or all three parts in
             one :class:`~lfp_snn.data.Splits`, for instance from :func:`lfp_snn.data.load`.

@@ -23,6 +23,7 @@ TRAIN = ("train", "digits", *SMALL)
         (("train", "folder"), "There is no config file folder"),
         (("train", "binary.yaml"), "binary.yaml cannot be read"),
         (("train", "empty.yaml"), "empty.yaml holds nothing; expected a mapping"),
+        (("train", "run"), "run is a run, and its config is run/config.yaml; a training that was"),
         (("train", "n" * 300), "File name too long"),
         ((*TRAIN, "epochs=ten"), "epochs is 'ten', expected a valid integer"),
         ((*TRAIN, "on_non_finite=ignore"), "on_non_finite is 'ignore', expected 'stop' or 'skip'"),
@@ -41,6 +42,7 @@ TRAIN = ("train", "digits", *SMALL)
         (("import", "nowhere.nir"), "There is no file nowhere.nir"),
         (("data", "info", "nowhere.bin"), "nowhere.bin cannot be read"),
         (("data", "info", "folder"), "folder"),
+        (("data", "import", "folder", "--table", "no.csv"), "There is no file no.csv"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -50,6 +52,8 @@ def test_a_mistake_is_one_line(
     (tmp_path / "file").write_bytes(b"\x01\x02")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "empty.yaml").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").touch()
     before = sorted(tmp_path.rglob("*"))
     result = cli(*arguments)
     assert result.exit_code == 2, (result.output, result.exception)

@@ -201,7 +201,7 @@ def test_what_a_message_advises_is_taken(net: nn.Module, given: Settings) -> Non
             "learner['reward']['smoothing'] is no key of rate_coded; the rewards that have it are "
             "softmax_rate, ",
         ),
-        ({"learner": "ottt"}, "the name of a learner, such as {'name': 'ottt'}."),
+        ({"learner": "ottt"}, "with a name, the learner, such as {'name': 'ottt'}."),
     ],
 )
 def test_what_is_of_another_kind_is_told(net: nn.Module, given: Settings, told: str) -> None:

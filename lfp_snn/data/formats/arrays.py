@@ -210,7 +210,7 @@ def _from_dense(
         if not (least >= 0 and most <= _MOST_COUNTS):
             raise DataError(f"{path} has frames with values from {least} to {most}")
     if counts.dtype.kind == "f" and (counts % 1).any():
-        raise DataError(f"{path} has frames of broken numbers; expected counts of events")
+        raise DataError(f"{path} has frames of numbers with a fraction; expected counts of events")
     counts = counts.astype(np.int64)
     check_events(path, int(counts.sum()))
     at = {

@@ -140,7 +140,7 @@ def pixels(path: Path, name: str, values: Column) -> Column:
     if values.dtype.kind != "f":
         return values
     if (values % 1).any():
-        raise DataError(f"{path} has a column {name} with broken numbers; expected pixels")
+        raise DataError(f"{path} has a column {name} of numbers with a fraction; expected pixels")
     return values.astype(np.int64)
 
 

@@ -317,7 +317,7 @@ def test_a_size_that_is_told(head: str, read: Callable[..., Events]) -> None:
         ("t,x,y,p\n1,2,3,1\n2,nan,3,1\n", "line 3.*no number in column 2"),
         ("t,x,y,p\n1,2,3,1\n2,0x5,3,1\n", "line 3.*no number in column 2"),
         ("t,x,y,p\n1e30,2,3,1\n", "line 2.*column 1 that no event has"),
-        ("t,x,y,p\n1,2.5,3,1\n", "column x with broken numbers"),
+        ("t,x,y,p\n1,2.5,3,1\n", "column x of numbers with a fraction"),
         ("t,x,y,p\n1,40000,3,1\n", "where no event camera has pixels"),
         ("t,x,y,p\n", "names its columns, but has no events"),
         ("t,time,x,y,p\n1,1,2,3,1\n", "two columns of t: 't' and 'time'"),
