@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lfp_snn.errors import ShapeError
+from lfp_snn.errors import ConfigError, ShapeError
 
 __all__ = [
     "PerStep",
@@ -36,7 +36,15 @@ def with_statistics(norm: _Norm, statistics: Statistics | None) -> _Norm:
         norm: the normalisation, which is returned.
         statistics: how credit goes through it: ``"fixed"``, ``"through"``, or None for what
             :class:`~lfp_snn.TemporalLFP` is told for all.
+
+    Raises:
+        ConfigError: there are no such statistics.
     """
+    if statistics not in (None, *get_args(Statistics)):
+        raise ConfigError(
+            f"There are no statistics {statistics!r}; expected "
+            f"{' or '.join(map(repr, get_args(Statistics)))}, or None."
+        )
     told: Any = norm
     told.statistics = statistics
     return norm

@@ -23,10 +23,11 @@ from lfp_snn.activations import Step
 from lfp_snn.engine.calls import leaves
 from lfp_snn.engine.fixed import FixedPointLeaky
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.identity import is_plain
 from lfp_snn.engine.neurons import Population
 from lfp_snn.engine.shapes import Dropout
 from lfp_snn.engine.stage import Stage, Tape
-from lfp_snn.engine.structure import Structure, is_plain
+from lfp_snn.engine.structure import Structure
 from lfp_snn.engine.supported import DROPOUTS
 from lfp_snn.engine.undisturbed import put_to_rest, undisturbed
 from lfp_snn.errors import NetworkError

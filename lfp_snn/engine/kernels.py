@@ -19,7 +19,18 @@ from lfp_snn.engine.stage import Rules, Stage
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import ACTIVE, RULES, Active
 
-__all__ = ["ANY", "RESETS", "Group", "Kernel", "Plan", "Table", "plan", "refuse", "unknown"]
+__all__ = [
+    "ANY",
+    "RESETS",
+    "Group",
+    "Kernel",
+    "Plan",
+    "Table",
+    "plan",
+    "refuse",
+    "table_of",
+    "unknown",
+]
 
 #: The resets of leaky neurons, as :class:`~lfp_snn.engine.stage.Demand` names them.
 RESETS = frozenset({"subtract", "zero", "none", "subtract, at once", "zero, at once"})
@@ -277,3 +288,19 @@ class _Planner:
         self.place[value] = len(self.new)
         kept = stage.keeps_lists and self.on_lists[inputs[0]]
         self.on_lists[value] = stage.makes_lists or kept
+
+
+def table_of(backend: str) -> Table:
+    """The table of kernels of a backend; the table of torch is empty, since it runs the reference.
+
+    Kernels are imported here, since they take a second to load and some networks need none.
+    """
+    if backend == "events":
+        from lfp_snn.engine.events import table as events
+
+        return events.TABLE
+    if backend == "triton":
+        from lfp_snn.engine import triton
+
+        return triton.TABLE
+    return ()

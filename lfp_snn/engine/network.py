@@ -15,13 +15,14 @@ from lfp_snn.backends.precision import HALVES, computed_in, spikes_travel_as
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine.check import check_equal
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.identity import is_plain
 from lfp_snn.engine.inputs import check_device, check_input, check_kind
-from lfp_snn.engine.kernels import Plan, Table, plan, refuse, unknown
+from lfp_snn.engine.kernels import Plan, plan, refuse, table_of, unknown
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Rules
-from lfp_snn.engine.structure import Structure, Structures, is_plain, shape_needed
+from lfp_snn.engine.structure import Structure, Structures, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import ConfigError, LfpSnnError, NetworkError, ShapeError
@@ -78,7 +79,7 @@ class TracedNetwork:
         check: bool = True,
     ) -> None:
         self.net = net
-        self.rule: Rule | Composite = rule if rule is not None else Rescale()
+        self._rule: Rule | Composite = rule if rule is not None else Rescale()
         self.options = options
         if update is not None and not isinstance(update, Update):
             raise ConfigError(
@@ -98,13 +99,25 @@ class TracedNetwork:
         if found is not None:
             self._adopt(found)
 
+    @property
+    def rule(self) -> Rule | Composite:
+        """The rule or composite with which the network was traced; it stays."""
+        return self._rule
+
+    @rule.setter
+    def rule(self, rule: Rule | Composite) -> None:
+        raise ConfigError(
+            "The rule of a TemporalLFP is settled when it is built: build another one, "
+            f"TemporalLFP(net, rule={rule!r}), or give a rule to one pass, backward(rule=...)."
+        )
+
     def _adopt(self, structure: Structure) -> None:
         """Make a structure the one of the network from now on."""
         known = self._structure
         if known is None or known.program is not structure.program:
             rules = assign(self.rule, structure.program.parts())
             if self.options.backend == "events":
-                refuse("events", _table("events"), structure.program, rules)
+                refuse("events", table_of("events"), structure.program, rules)
             for stage in structure.program.voting():
                 stage.votes = True
             self._rules = rules
@@ -239,7 +252,7 @@ class TracedNetwork:
         """Whether there are neurons, and the events backend knows all rules."""
         if not self.reference.neurons():
             return False
-        return unknown(_table("events"), self.reference, self.rules) is None
+        return unknown(table_of("events"), self.reference, self.rules) is None
 
     def _choose_plan(self) -> Plan:
         """The program on the kernels of the backend, made when it is first needed."""
@@ -264,7 +277,7 @@ class TracedNetwork:
         """The program on the kernels of a backend."""
         plans = self.structure.plans
         if backend not in plans:
-            plans[backend] = plan(backend, _table(backend), self.reference, self.rules)
+            plans[backend] = plan(backend, table_of(backend), self.reference, self.rules)
         return plans[backend]
 
     def _products(self) -> AbstractContextManager[None]:
@@ -379,19 +392,3 @@ def _emitted(program: Program) -> Literal["spikes", "membranes", "values"]:
     output = program.output
     readout = output.stateful and not can_spike(output.module)
     return "membranes" if readout else output.emits
-
-
-def _table(backend: str) -> Table:
-    """The table of kernels of a backend; the table of torch is empty, since it runs the reference.
-
-    Kernels are imported here, since they take a second to load and some networks need none.
-    """
-    if backend == "events":
-        from lfp_snn.engine.events import table as events
-
-        return events.TABLE
-    if backend == "triton":
-        from lfp_snn.engine import triton
-
-        return triton.TABLE
-    return ()

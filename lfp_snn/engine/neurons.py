@@ -18,7 +18,10 @@ from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import CreditRule
 from lfp_snn.rules.base import ratio
 
-__all__ = ["Leaky", "Population", "can_spike", "is_graded", "reduce_to"]
+__all__ = ["Leaky", "Population", "can_spike", "is_graded", "made_by", "reduce_to"]
+
+#: The reset that each of snntorch's functions of the next membrane has.
+_RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
 
 
 def can_spike(neuron: nn.Module) -> bool:
@@ -31,6 +34,14 @@ def is_graded(neuron: nn.Module) -> bool:
     """Whether spikes have a value other than 1, or one that learns."""
     factor: Any = neuron.graded_spikes_factor
     return bool(factor.requires_grad or (factor != 1).any())
+
+
+def made_by(neuron: nn.Module) -> tuple[object, ...]:
+    """The functions and values by which a stage of neurons was accepted, beside plain options."""
+    own: Any = neuron
+    factor: Tensor | None = getattr(own, "graded_spikes_factor", None)
+    seen = factor is not None and factor.device.type == "cpu"  # elsewhere a look would wait
+    return own.spike_grad, own.state_quant, seen and is_graded(neuron)
 
 
 class Population(Spiking):
@@ -54,12 +65,17 @@ class Population(Spiking):
                 "graded spikes, which snntorch gives to Leaky alone",
                 graded and not self.takes_graded,
             ),
+            (
+                "reset_delay, which snntorch does not give to it",
+                isinstance(module, snn.Alpha | snn.Lapicque) and hasattr(module, "reset_delay"),
+            ),
         ):
             if used:
                 raise NetworkError(
                     f"Neuron '{name}' ({type(module).__name__}) uses {option}, which has no rule: "
                     "build the neuron without it."
                 )
+        _refuse_other_reset(name, module)
 
     def dynamics(self, frame: torch.Size, dtype: torch.dtype) -> lif.Dynamics:
         """The constants of the neurons for currents ``[B, ...]`` of that shape and dtype.
@@ -321,3 +337,19 @@ def reduce_to(total: Tensor, parameter: Tensor) -> Tensor:
     if parameter.dim() > total.dim():
         total = total.view((1,) * (parameter.dim() - total.dim()) + tuple(total.shape))
     return total.sum_to_size(parameter.shape) if parameter.dim() else total.sum()
+
+
+def _refuse_other_reset(name: str, neuron: Any) -> None:
+    """Refuse a neuron that resets otherwise than it says: snntorch chooses how when it is built.
+
+    Raises:
+        NetworkError: there is such a neuron; the message names it.
+    """
+    function = vars(neuron).get("state_function")
+    built = neuron.reset_mechanism if function is None else _RESETS.get(function.__name__)
+    if built != neuron.reset_mechanism:
+        raise NetworkError(
+            f"Neuron '{name}' ({type(neuron).__name__}) says reset_mechanism="
+            f"{neuron.reset_mechanism!r}, and steps by {function.__name__}, which snntorch chose "
+            "when it was built: build the neuron with the reset that it shall have."
+        )

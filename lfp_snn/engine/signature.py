@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import snntorch as snn
 import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.derived import Derived
+from lfp_snn.engine.neurons import made_by
 
 __all__ = ["Signature", "cuts", "described"]
 
@@ -85,6 +87,5 @@ _SIMPLE = (int, float, str, bool, tuple, type(None))
 def _options(module: Any) -> Signature:
     """The options of a module, by which two steps that call it may differ."""
     apart = ("training", "step")  # neither tells one module from another
-    return tuple(
-        (k, v) for k, v in vars(module).items() if k not in apart and isinstance(v, _SIMPLE)
-    )
+    plain = ((k, v) for k, v in vars(module).items() if k not in apart and isinstance(v, _SIMPLE))
+    return (*plain, *(made_by(module) if isinstance(module, snn.SpikingNeuron) else ()))

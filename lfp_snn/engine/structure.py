@@ -14,7 +14,6 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-import snntorch as snn
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -23,20 +22,19 @@ from lfp_snn.engine.calls import Arguments
 from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks, refuse_step_statistics
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
+from lfp_snn.engine.identity import is_plain, state_of
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.recording import ForwardFailedError, record
 from lfp_snn.engine.slices import SequenceError
 from lfp_snn.engine.stage import Tape
-from lfp_snn.engine.supported import is_leaf
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
 from lfp_snn.engine.unrolled import OneStep, find_step
 from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
-from lfp_snn.norms import PerStep
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Structure", "Structures", "guess_program", "is_plain", "shape_needed"]
+__all__ = ["Structure", "Structures", "guess_program", "shape_needed"]
 
 #: Structures that are kept in mind, by state and shape; a sequence of every length is one.
 MOST_KNOWN = 200
@@ -203,7 +201,7 @@ class Structures:
         self.refuse()
         # Where no code of a user runs, none can tell the mode or the number of samples.
         plain = is_plain(self.net)
-        self.state, held = _state(self.net, modes=not plain)
+        self.state, held = state_of(self.net, modes=not plain)
         one_step = before is not None and not before.step.loops
         shape = tuple(x.shape)[(one_step and steps is None) + (one_step and plain) :]
         key = (self.state, shape, steps is None, like.dtype, like.device)
@@ -363,35 +361,3 @@ def _fewest(runs: Callable[[int], bool]) -> int | None:
         middle = (few + enough) // 2
         few, enough = (few, middle) if runs(middle) else (middle, enough)
     return enough
-
-
-def is_plain(net: nn.Module) -> bool:
-    """Whether a network is a sequence of modules with a rule, so that no code of a user runs."""
-    return all(
-        (is_leaf(module) or type(module) is nn.Sequential) and "forward" not in vars(module)
-        for module in net.modules()
-    )
-
-
-def _state(net: nn.Module, *, modes: bool) -> tuple[object, object]:
-    """What the structure of a network depends on, and the objects that it names by identity.
-
-    The structure depends on the modules with their options, and with ``modes`` on their modes.
-    Tensors that users hold in buffers may be taken by forward itself, and count by identity; the
-    states of neurons do not.
-    """
-    passing = ("step",) if modes else ("step", "training")
-    found: list[object] = []
-    held: list[object] = []
-    for module in net.modules():
-        keeps_state = isinstance(module, snn.SpikingNeuron | PerStep)
-        buffers = [] if keeps_state else list(module._buffers.values())
-        # The program names parameters that a forward takes itself, the module all others.
-        parameters = [] if is_leaf(module) else list(module._parameters.values())
-        options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k not in passing]
-        found.append((id(module), *map(id, (*buffers, *parameters)), *options))
-        held += [module, *buffers, *parameters]
-    return tuple(found), held
-
-
-_SIMPLE = frozenset({bool, int, float, str, tuple, type(None)})

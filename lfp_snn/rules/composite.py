@@ -93,6 +93,9 @@ class Composite:
         default: the rule of all parts that no assignment fits.
         strict: whether an assignment that fits nothing is an error.
 
+    Raises:
+        ConfigError: the layers are no sequence of assignments.
+
     Example::
 
         Composite((Assignment(Flat(), position="first"),
@@ -102,6 +105,14 @@ class Composite:
     layers: tuple[Assignment, ...]
     default: Rule = field(default_factory=Epsilon)
     strict: bool = True
+
+    def __post_init__(self) -> None:
+        listed = isinstance(self.layers, list | tuple)
+        if not listed or not all(isinstance(each, Assignment) for each in self.layers):
+            raise ConfigError(
+                f"The layers of a composite are {self.layers!r}; expected assignments in a tuple, "
+                "such as (Assignment(Epsilon(), type='Linear'),)."
+            )
 
     def assign(self, parts: Sequence[Part]) -> dict[str, Rule]:
         """The rule of each part, by name.

@@ -16,8 +16,8 @@ from lfp_snn.engine.network import TracedNetwork
 from lfp_snn.engine.norms import Normalisation
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.stage import Tape
-from lfp_snn.errors import NetworkError, ShapeError
-from lfp_snn.norms import PerStep
+from lfp_snn.errors import ConfigError, NetworkError, ShapeError
+from lfp_snn.norms import PerStep, with_statistics
 from lfp_snn.rules import Rescale
 from tests.crossed import crossed
 from tests.engine.compare import assert_near, currents, feedback_of, leaky, run, strong, trains
@@ -272,3 +272,9 @@ def test_what_cannot_be_normalised_is_refused() -> None:
                              (nn.InstanceNorm1d(6), "1-dimensional maps")):  # fmt: skip
         with pytest.raises(ShapeError, match=f"'1' .*{expected}"):
             TemporalLFP(net(module)).forward(trains(5, B, 5))
+
+
+def test_statistics_that_are_none_are_refused() -> None:
+    unknown: Any = "along"
+    with pytest.raises(ConfigError, match="no statistics 'along'; expected 'fixed' or 'through'"):
+        with_statistics(nn.LayerNorm(3), unknown)

@@ -423,6 +423,8 @@ def test_an_assignment_that_fits_nothing_is_an_error() -> None:
         TemporalLFP(mlp(), rule=Composite((Assignment(Gamma(), name="features.*"),)))
     parts = TemporalLFP(mlp()).reference.parts()
     assert assign(EpsilonPlusFlat(), parts)["0"] == Flat()  # without convolutions, and no error
+    with pytest.raises(ConfigError, match="expected assignments in a tuple"):
+        Composite(Assignment(Gamma(), name="features.*"))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="to nothing"):
         Assignment(Gamma())
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.errors import ConfigError, NetworkError, ShapeError
-from lfp_snn.rules import Epsilon
+from lfp_snn.rules import Epsilon, Rescale
 from tests.engine.compare import (
     BACKENDS,
     assert_near,
@@ -451,6 +451,13 @@ def test_what_only_a_module_has_is_found_at_the_network(backend: str) -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'.$"):
         _ = lfp.nothing
     assert isinstance(copy.deepcopy(lfp), TemporalLFP)
+
+
+def test_the_rule_of_a_network_is_settled_when_it_is_built(backend: str) -> None:
+    lfp = TemporalLFP(mlp(), backend=backend)
+    with pytest.raises(ConfigError, match=r"build another one, TemporalLFP\(net, rule=Epsilon"):
+        lfp.rule = Epsilon()
+    assert lfp.rule == Rescale()
 
 
 def test_an_unknown_backend_is_refused(backend: str) -> None:

@@ -246,7 +246,7 @@ def _open_record(
 
 @lru_cache(maxsize=64)
 def outlet_of(shape: ConvShape, pooling: Pooling | None, dtype: np.dtype) -> Outlet:
-    """Where the spikes of a convolution's neurons leave the stage."""
+    """The places at which the spikes of a convolution's neurons leave the stage."""
     order = geometry(shape).order
     if pooling is None:
         return Outlet(order, np.ones(shape.units, dtype), False)

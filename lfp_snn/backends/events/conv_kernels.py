@@ -63,7 +63,7 @@ class Record(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """Where the gate of a rule is open, as bits by lane like those of spikes; empty: not asked.
+    """The open gates of a counted rule, as bits by lane like those of spikes; empty: not asked.
 
     ``window``: whether the gate is the window; otherwise it is the positive one.
     """

@@ -1,4 +1,4 @@
-"""Where a convolution's outputs take credit under a rule that reaches silent neurons."""
+"""The outputs of a convolution that take credit under a rule that reaches silent neurons."""
 
 from functools import lru_cache
 
