@@ -120,7 +120,8 @@ def meaning_lost(net: nn.Module) -> list[str]:
     return biased + [
         f"Neurons with reset {mechanism}{', delayed' if delay else ''}: NIR has no such reset; it "
         "is recorded in the metadata and kept by lfp-snn import, but other simulators set the "
-        "membrane to zero at once. Train with model.reset=zero model.reset_delay=false for them."
+        "membrane to zero at once. Train with neurons of reset_mechanism='zero' and "
+        "reset_delay=False for them, in a config model.reset=zero model.reset_delay=false."
         for mechanism, delay in sorted(differing)
     ]
 

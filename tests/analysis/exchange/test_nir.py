@@ -185,7 +185,7 @@ def test_what_nir_cannot_express_is_refused_by_name(
 def test_meaning_that_others_lose_is_told() -> None:
     assert meaning_lost(network("mlp", reset="zero", reset_delay=False)) == []
     (line,) = meaning_lost(Residual())
-    assert "reset subtract, delayed" in line
+    assert "reset subtract, delayed" in line and "reset_mechanism='zero'" in line
     recurrent = network("recurrent", reset="zero", reset_delay=False)
     (line,) = meaning_lost(recurrent)
     assert "a bias in their loop" in line
