@@ -26,6 +26,7 @@ NOT_RUN = {
     "pip": "installs packages; its extras are looked up",
     "python -m benchmarks": "takes minutes; the module and its options are looked up",
     "--storage postgresql": "asks for a database server; that it is an option is looked up",
+    "lfp-snn train mnist_camera data.shown=60000": "asks for all of MNIST",
     "data.download=true": "asks for the network; that it is a setting is looked up",
 }
 
