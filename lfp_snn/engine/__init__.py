@@ -14,6 +14,7 @@ calls         the calls that a recording notes
 undisturbed   runs a module and leaves no trace of that on it
 computed      refuses weights that are computed from others
 derived       the tensors that a forward computes from parameters, whatever its input is
+examples      what modules give while a forward is recorded: shapes without content
 unrolled      recognises one time step in a recording
 slices        the frames of single steps in a sequence that a forward loops over
 readings      what a forward that loops over time may make of the record of its output

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves, replaced
 from lfp_snn.engine.derived import Notes
+from lfp_snn.engine.examples import dropout_example, example_of
 from lfp_snn.engine.supported import (
     DROPOUTS,
     LIKE,
@@ -106,7 +107,7 @@ class _Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         call = self._call(name, func, tuple(args), kwargs)
         # Dropout would draw, and whether it works in place shows in its argument alone.
-        result = _dropout_example(*args, **kwargs) if name in DROPOUTS else func(*args, **kwargs)
+        result = dropout_example(*args, **kwargs) if name in DROPOUTS else func(*args, **kwargs)
         tensors = [each for each in leaves(result) if isinstance(each, Tensor)]
         if name in METADATA and not tensors:
             return result
@@ -140,10 +141,8 @@ class _Recorder(TorchFunctionMode):
                 )
             first = next(iter((*args, *kwargs.values())), None)
             if not isinstance(first, Tensor):
-                raise NetworkError(
-                    f"'{name}' ({kind.__name__}) is called with {_shown(first)}; expected one "
-                    "tensor."
-                )
+                what = f"'{name}' ({kind.__name__}) is called with {_shown(first)}"
+                raise NetworkError(f"{what}; expected one tensor.")
             if isinstance(module, snn.SpikingNeuron):
                 return self._neuron(module, name, *args, **kwargs)
             call = self._call(name, module, args, kwargs)
@@ -153,26 +152,7 @@ class _Recorder(TorchFunctionMode):
                     "its input alone."
                 )
             self.found.calls.append(call)
-            return self._give(call, self._example(module, first), 0)
-
-    def _example(self, module: nn.Module, x: Tensor) -> Tensor:
-        """An example of what a module gives, without content."""
-        if getattr(module, "inplace", False):
-            return x.add_(0)
-        forward: Any = type(module).forward
-        if isinstance(module, nn.Linear):
-            if self.tolerant or x.shape[-1:] == (module.in_features,):
-                return x.new_zeros(*x.shape[:-1], module.out_features)
-            failed: Tensor = forward(module, x)  # says what is wrong
-            return failed
-        if isinstance(module, WINDOWS):
-            batched = x.dim() == 2 + _map_axes(module)
-            shape = forward(module, x[:1] if batched else x).shape
-            return x.new_zeros((*x.shape[:1], *shape[1:]) if batched else shape)
-        if isinstance(module, nn.Flatten | nn.Unflatten):
-            changed: Tensor = forward(module, x).clone()
-            return changed
-        return torch.zeros_like(x)
+            return self._give(call, example_of(module, first, tolerant=self.tolerant), 0)
 
     def _neuron(self, neuron: Any, name: str, input_: Tensor, *given: Any, **named: Any) -> Any:
         states = states_of(neuron)
@@ -222,38 +202,6 @@ class _Recorder(TorchFunctionMode):
                 "is not zero; TemporalLFP begins at rest: reset it, or give forward a state."
             )
         return None
-
-
-def _dropout_example(
-    input: Tensor,
-    p: float = 0.5,
-    training: bool = True,
-    inplace: bool = False,
-) -> Tensor:
-    return input.add_(0) if inplace else input.clone()
-
-
-#: Modules that look at windows of maps, and give maps of another size.
-WINDOWS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-)
-
-
-def _map_axes(module: nn.Module) -> int:
-    """The number of axes of the maps that a module takes, by the name of its class."""
-    return int(type(module).__name__[-2])
 
 
 def _shown(value: Any) -> str:

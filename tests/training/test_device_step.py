@@ -68,7 +68,13 @@ def trained(
 
 def normed() -> list[nn.Module]:
     """No bias: under a norm its feedback is zero but for rounding, which Adam makes steps of."""
-    return [nn.Linear(UNITS, 12, bias=False), nn.BatchNorm1d(12), leaky(), nn.Linear(12, CLASSES), leaky()]
+    return [
+        nn.Linear(UNITS, 12, bias=False),
+        nn.BatchNorm1d(12),
+        leaky(),
+        nn.Linear(12, CLASSES),
+        leaky(),
+    ]
 
 
 @pytest.mark.parametrize("batch_size", [6, 8])  # of 42 samples: whole batches, and a rest of two
