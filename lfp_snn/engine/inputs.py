@@ -229,7 +229,7 @@ def prepare_reward(reward: Tensor, run: Tape, device: torch.device) -> Tensor:
     expected = form.shape if isinstance(form, Spikes) else tuple(form)
     if not isinstance(reward, Tensor) or reward.shape != expected:
         raise _no_reward(reward, expected)
-    reward = reward.to(device, run.dtype)
+    reward = reward.to_dense().to(device, run.dtype)
     if device.type == "cpu" and not finite(reward):
         raise NotFiniteError(
             "The reward holds NaN or infinite values: nothing can be learnt from it."

@@ -19,17 +19,7 @@ from lfp_snn.engine.stage import Rules, Stage
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import ACTIVE, RULES, Active
 
-__all__ = [
-    "ANY",
-    "RESETS",
-    "Group",
-    "Kernel",
-    "Plan",
-    "Table",
-    "plan",
-    "refuse",
-    "unknown",
-]
+__all__ = ["ANY", "RESETS", "Group", "Kernel", "Plan", "Table", "plan", "refuse", "unknown"]
 
 #: The resets of leaky neurons, as :class:`~lfp_snn.engine.stage.Demand` names them.
 RESETS = frozenset({"subtract", "zero", "none", "subtract, at once", "zero, at once"})

@@ -25,7 +25,7 @@ from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError, ShapeError
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
-from lfp_snn.rewards.base import own_steps
+from lfp_snn.rewards.given import own_steps
 from lfp_snn.rewards.readout import mean_membranes
 from lfp_snn.spikes import Spikes
 

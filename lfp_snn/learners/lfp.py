@@ -19,7 +19,8 @@ from lfp_snn.learners.rule_options import RuleChoice, default_rule
 from lfp_snn.learners.update import UpdateOptions
 from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, Reward
-from lfp_snn.rewards.base import own_steps, require_reward
+from lfp_snn.rewards.base import require_reward
+from lfp_snn.rewards.given import own_steps
 from lfp_snn.rules import Composite, Rule
 
 __all__ = ["LFP", "LFPOptions", "reward_sections"]

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.unrolled import Unrolled
 from lfp_snn.lif import running
-from lfp_snn.rewards.base import own_steps, require_share
+from lfp_snn.rewards.given import own_steps, require_share
 
 __all__ = [
     "LOSSES",

@@ -13,6 +13,7 @@ Samples that end early (``lengths``) get no reward after their end, and count ov
 module     what it holds
 ========== =======================================================================
 base       the base classes of rewards
+given      what users give to them, checked: records of outputs, labels, lengths, options
 rate       rewards of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only; of each
            step's spikes (TET)
 latency    a reward of the first spike

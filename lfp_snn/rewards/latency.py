@@ -9,12 +9,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.rewards.base import (
-    RewardState,
-    Seen,
-    StepwiseReward,
-    require_positive,
-)
+from lfp_snn.rewards.base import RewardState, Seen, StepwiseReward
+from lfp_snn.rewards.given import require_positive
 
 __all__ = ["FirstSpike"]
 

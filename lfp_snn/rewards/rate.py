@@ -24,16 +24,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards.base import (
-    ROUNDING,
-    CreditReward,
-    RewardState,
-    Seen,
-    StepwiseReward,
-    require_positive,
-    require_share,
-    smoothed,
-)
+from lfp_snn.rewards.base import ROUNDING, CreditReward, RewardState, Seen, StepwiseReward, smoothed
+from lfp_snn.rewards.given import require_positive, require_share
 
 __all__ = ["TET", "BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
 

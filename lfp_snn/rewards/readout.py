@@ -10,14 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
-from lfp_snn.rewards.base import (
-    LooksAt,
-    Reward,
-    Seen,
-    require_positive,
-    require_share,
-    smoothed,
-)
+from lfp_snn.rewards.base import LooksAt, Reward, Seen, smoothed
+from lfp_snn.rewards.given import require_positive, require_share
 
 __all__ = ["MembraneCoded", "TETReadout", "mean_membranes", "require_membranes"]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards.base import LooksAt, Reward, Seen, own_steps, require_positive
+from lfp_snn.rewards.base import LooksAt, Reward, Seen
+from lfp_snn.rewards.given import own_steps, require_positive
 from lfp_snn.rewards.readout import mean_membranes, require_membranes
 
 __all__ = ["MembraneTarget", "VanRossum"]

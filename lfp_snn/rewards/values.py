@@ -24,7 +24,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards.base import CreditReward, LooksAt, Seen, require_share, smoothed
+from lfp_snn.rewards.base import CreditReward, LooksAt, Seen, smoothed
+from lfp_snn.rewards.given import require_share
 
 __all__ = ["MisclassifiedValues", "SigmoidValues", "SoftmaxValues"]
 

@@ -89,28 +89,22 @@ def calibrate(
             "calibrate(TemporalLFP(net), x)."
         )
     _require_modules(lfp.net, kept)
-    if not hasattr(batch, "lengths"):
-        check_kind(batch)
-    if isinstance(batch, Tensor | Spikes):
-        batch = Batch(batch, torch.empty(0, dtype=torch.int64), steps=steps)
+    given = _batch_of(batch, steps)
     before = {name: tensor.clone() for name, tensor in lfp.net.state_dict().items()}
     training = [(module, module.training) for module in lfp.net.modules()]
     lfp.net.eval()
     factors: dict[str, float] = {}
     scaled: set[nn.Module] = set()
     try:
-        given: Any = batch
         lfp.trace(given.x, given.steps)
         with _statistics_of_the_batch(lfp.net, kept) as all_seen:
             for layer in lfp.layers:
-                for norm in layer.norms:
-                    norm.train()
                 feeding = layer.norms or tuple(module for _, module in layer.synapses)
                 if all(module in kept for module in feeding) or not can_spike(layer.neuron):
                     continue
                 synapses = [module for module in feeding if module not in scaled | set(kept)]
                 scaled.update(synapses)
-                search = _Population(lfp, batch, layer.name, synapses)
+                search = _Population(lfp, given, layer.name, synapses)
                 factors[layer.name] = search.reach(target, tolerance, iterations)
             if not all_seen() and lfp.options.memory == "full":  # one of a readout, say
                 lfp.forward(given.x, given.steps, given.lengths, record=False)
@@ -121,6 +115,18 @@ def calibrate(
         for module, mode in training:
             module.training = mode
     return factors
+
+
+def _batch_of(given: TrainingBatch | Tensor | Spikes, steps: int | None) -> Any:
+    """A batch as it is, or one of an input alone.
+
+    Raises:
+        ShapeError: it is neither.
+    """
+    if hasattr(given, "lengths"):
+        return given
+    check_kind(given)
+    return Batch(given, torch.empty(0, dtype=torch.int64), steps=steps)
 
 
 def _require_modules(net: nn.Module, kept: object) -> None:
@@ -171,12 +177,11 @@ class _Population:
     """The firing rate of one neuron module as a function of the scale of its synapses."""
 
     def __init__(
-        self, lfp: TemporalLFP, batch: TrainingBatch, name: str, synapses: list[nn.Module]
+        self, lfp: TemporalLFP, given: TrainingBatch, name: str, synapses: list[nn.Module]
     ) -> None:
         self.name = name
         parameters = [p for synapse in synapses for p in synapse.parameters()]
         self.initial = [(p, p.detach().clone()) for p in parameters]
-        given: Any = batch
         self.excerpt = lfp.excerpt(name, parameters, given.x, given.steps, given.lengths)
 
     def rate(self, exponent: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,6 +266,23 @@ def _require_makers(net: object, data: object) -> None:
             f"data is a {type(data).__name__}; expected a function that gives what fit was given, "
             "such as data=lambda: (train, val, test)."
         )
+    for name, function in (("net", net), ("data", data)):
+        if callable(function) and not _takes_nothing(function):
+            raise RunError(
+                f"{name} is a function that needs arguments; expected one without, such as "
+                f"{name}=lambda: make(...)."
+            )
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called without arguments, as far as it says what it takes."""
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # written in C, it may say nothing
+        return True
+    return True
 
 
 def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:

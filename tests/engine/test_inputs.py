@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import NetworkError, NotFiniteError, ShapeError
 from lfp_snn.rewards import RateCoded
+from tests.engine.compare import assert_same_feedback, feedback_of, strong, trains
 
 LABELS = torch.tensor([0, 1, 2, 0])
 BACKENDS = pytest.mark.parametrize("backend", ["torch", "events"])
@@ -261,3 +262,14 @@ def test_lengths_that_are_no_numbers_are_told() -> None:
     given: Any = ["long", "short", "long", "short"]
     with pytest.raises(ShapeError, match=r"lengths are \['long'.*expected 4 integers"):
         TemporalLFP(linear()).forward(spikes(), lengths=given)
+
+
+def test_a_sparse_reward_is_one() -> None:
+    net = strong(nn.Sequential(nn.Linear(5, 3), leaky()))
+    lfp, x = TemporalLFP(net), trains(6, 4, 5)
+    reward = torch.ones_like(lfp.forward(x)).tril()
+    lfp.backward(reward)
+    dense = feedback_of(net)
+    lfp.forward(x)
+    lfp.backward(reward.to_sparse())
+    assert_same_feedback(feedback_of(net), dense)

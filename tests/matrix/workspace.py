@@ -141,12 +141,12 @@ def _small_experiment(words: Sequence[str]) -> list[str]:
     config, *rest = words
     changes = [word for word in rest if "=" in word and not word.startswith("-")]
     given = load_any(find_config(config), changes)
-    small = [*SMALL.get(given.data.name, OTHERS), *_few_steps(given.data)]
-    if hidden := getattr(given.model, "hidden", None):
-        small.append(f"model.hidden={[UNITS for _ in hidden]}")
+    small = list(SMALL.get(given.data.name, OTHERS))
+    if getattr(given.data, "code", None) != "onset":  # whose few spikes wake no few neurons
+        small += _few_steps(given.data)
+        if hidden := getattr(given.model, "hidden", None):
+            small.append(f"model.hidden={[UNITS for _ in hidden]}")
     small += [f"model.{option}" for option in small_model(given.model.name)]
-    if getattr(given.data, "code", None) == "onset":  # whose few spikes wake no few neurons
-        small.append("calibrate=null")
     shown = {change.partition("=")[0] for change in changes}
     return [setting for setting in small if setting.partition("=")[0] not in shown]
 

@@ -18,6 +18,7 @@ from lfp_snn.training import TrainedRun, fit
     [
         ({"net": nn.Linear(3, 2)}, r"net is a Linear; expected a function.*net=lambda: Net\(\)"),
         ({"net": "mine:make_net"}, "net is a str; expected a function"),
+        ({"net": nn.Linear}, r"net is a function that needs arguments; .*net=lambda: make"),
         ({"data": ((1, 2), (3, 4))}, r"data is a tuple; expected a function.*\(train, val, test\)"),
     ],
 )

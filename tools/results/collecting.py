@@ -172,7 +172,7 @@ def _printed(command: str, file: Path, load: Load) -> PrintedRecord:
     here = machine()
     return PrintedRecord(
         command=command,
-        date=datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).date(),
+        date=_day(file),
         machine=MachineRecord(
             processor=here["processor"],
             cores=here["cores"],
@@ -205,7 +205,7 @@ def _steps(command: str, file: Path) -> StepsRecord:
         )
     return StepsRecord(
         command=command,
-        date=datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).date(),
+        date=_day(file),
         machine=MachineRecord(
             processor=ran["processor"],
             cores=ran["cores"],
@@ -216,6 +216,11 @@ def _steps(command: str, file: Path) -> StepsRecord:
         ),
         rows=rows,
     )
+
+
+def _day(file: Path) -> datetime.date:
+    """The day on which a file was written."""
+    return datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).date()
 
 
 def _network(facts: Mapping[str, Any]) -> str:

@@ -76,7 +76,8 @@ class Explainer:
                 f"The learner is a {type(learner).__name__}; expected one that has its network, "
                 "such as TrainedRun.open(...).learner."
             )
-        self.engine = TemporalLFP(learner.net, rule)
+        # Through the statistics of a normalisation relevance would sum to zero.
+        self.engine = TemporalLFP(learner.net, rule, statistics="fixed")
         if self.engine.is_readout:
             raise NetworkError(
                 "Explanations ask what made the output spike, and the output neurons of this "

@@ -18,12 +18,14 @@ from lfp_snn.analysis.explain.target import (
     class_number,
 )
 from lfp_snn.data import Batch, SampleSet
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rewards import RateCoded, ties
-from lfp_snn.rules import Epsilon, EpsilonPlusFlat, Norm
+from lfp_snn.rules import Epsilon, EpsilonPlusFlat, Norm, Rescale
 from lfp_snn.spikes import Spikes
+from tests.engine.compare import leaky, strong, trains
 
 
 def whole(recordings: SampleSet) -> Batch:
@@ -117,3 +119,20 @@ def test_what_has_no_network_is_no_learner() -> None:
     bare: Any = nn.Linear(3, 2)
     with pytest.raises(ConfigError, match="The learner is a Linear; expected one that has its"):
         Explainer(bare, Norm())
+
+
+def test_statistics_of_a_layer_norm_are_held_fixed() -> None:
+    """Through them, as the rule trains, what leaves the norm downwards would sum to nothing."""
+    torch.manual_seed(0)
+    layers = (nn.Linear(6, 8), nn.LayerNorm(8), leaky(), nn.Linear(8, 3), leaky())
+    net = strong(nn.Sequential(*layers))
+    learner = LEARNERS["lfp"].from_options(net, LFPOptions())
+    x = trains(7, 4, 6)
+    found = []
+    for engine in (Explainer(learner, Rescale()).engine, TemporalLFP(net, statistics="fixed")):
+        spikes = engine.forward(x)
+        found.append(engine.backward(torch.ones_like(spikes), input_relevance=True))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+    through = TemporalLFP(net, statistics="through")
+    relevance = through.backward(torch.ones_like(through.forward(x)), input_relevance=True)
+    assert not torch.equal(torch.as_tensor(relevance), torch.as_tensor(found[0]))
