@@ -29,8 +29,9 @@ __all__ = [
 
 MOST_CLASSES_WITH_NUMBERS = 20
 LONGEST_NAME = 24
-#: Layers that a figure draws; more cannot be told apart.
-MOST_LAYERS = 40
+#: Layers that a figure draws: as many as have a line of their own look.
+MARKERS = "os"
+MOST_LAYERS = len(MARKERS) * len(STYLES)
 
 
 def _series(history: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:
@@ -113,21 +114,22 @@ def error_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
 def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
     """A figure of the mean spikes per neuron and step of each layer over the epochs.
 
-    Of more than 40 layers so many are drawn, evenly from the first to the last.
+    Of more than 24 layers so many are drawn, evenly from the first to the last.
 
     Args:
         history: one mapping for each epoch, with ``epoch`` and ``firing``, a mapping from the name
             of the neuron module to its rate in [0, 1].
     """
     with style():
-        figure = new_figure(WIDTH, 3.0)
+        names = list(dict.fromkeys(name for epoch in history for name in epoch.get("firing", {})))
+        drawn = _drawn(names)
+        figure = new_figure(WIDTH, max(3.0, 0.23 * len(drawn) + 0.5))  # the legend has a line each
         axes = figure.subplots()
         epochs = _series(history, "epoch")
-        names = list(dict.fromkeys(name for epoch in history for name in epoch.get("firing", {})))
-        for index, name in enumerate(drawn := _drawn(names)):
-            colour, dash = STYLES[index % len(STYLES)]
+        for index, name in enumerate(drawn):
+            marker, (colour, dash) = MARKERS[index // len(STYLES)], STYLES[index % len(STYLES)]
             rates = _series([epoch.get("firing", {}) for epoch in history], name)
-            axes.plot(epochs, rates, dash, color=colour, marker="o", label=_short(name))
+            axes.plot(epochs, rates, dash, color=colour, marker=marker, label=_short(name))
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylabel("neurons that spike in a step")
@@ -141,7 +143,7 @@ def firing_rates(history: Sequence[Mapping[str, Any]]) -> Figure:
 def sample_raster(sample: SampleSpikes, classes: Sequence[str] = ()) -> Figure:
     """A figure of every spike of one sample, a panel for each layer, from the input to the output.
 
-    Of more than 40 layers so many are drawn, evenly from the first to the last.
+    Of more than 24 layers so many are drawn, evenly from the first to the last.
 
     Args:
         sample: the spikes ``[T, units]`` of each layer; the last layer is the output.

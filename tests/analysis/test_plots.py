@@ -65,10 +65,16 @@ def test_of_very_many_layers_some_are_drawn() -> None:
     names = [f"block{i}" for i in range(1000)]
     epochs = [{"epoch": 1, "firing": dict.fromkeys(names, 0.1)}]
     figure = plots.firing_rates(epochs)
-    drawn = [str(line.get_label()) for line in figure.axes[0].lines]
+    lines = figure.axes[0].lines
+    drawn = [str(line.get_label()) for line in lines]
     assert len(drawn) == plots.MOST_LAYERS == len(set(drawn))
     assert (drawn[0], drawn[-1]) == (names[0], names[-1])
-    assert "40 of 1000 layers" in _texts(figure)
+    looks = {(str(n.get_color()), str(n.get_linestyle()), str(n.get_marker())) for n in lines}
+    assert len(looks) == len(drawn)
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.y0 and legend.y1 <= figure.bbox.height
+    assert f"{plots.MOST_LAYERS} of 1000 layers" in _texts(figure)
     sample = SampleSpikes({name: np.ones((1, 2), bool) for name in names}, 0, 1)
     assert len(plots.sample_raster(sample, ("a", "b")).axes) == plots.MOST_LAYERS
 
