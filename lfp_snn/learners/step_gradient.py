@@ -34,4 +34,4 @@ class StepGradient(BPTT, name="step_gradient"):
     @classmethod
     def from_options(cls, net: nn.Module, options: Any) -> StepGradient:
         """Bind the loss to ``net``."""
-        return cls(net, options.make_loss(), step, None, options.engine_options())
+        return cls(net, options.make_loss(), step, engine_options=options.engine_options())

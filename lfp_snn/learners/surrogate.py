@@ -11,11 +11,17 @@ from torch import Tensor, nn
 
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
+from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
 from lfp_snn.learners.unrolled import Unrolled, cut_state, unroll
 
-__all__ = ["BPTT", "BPTTOptions"]
+__all__ = ["BPTT", "BPTTOptions", "Unroll"]
+
+#: What comes first when a network is unrolled: all steps of a layer, or all layers of a step.
+Unroll = Literal["layers", "steps"]
+
+_UNROLLED = {"layers": unroll_by_layer, "steps": unroll}
 
 
 class BPTTOptions(SurrogateOptions):
@@ -24,10 +30,15 @@ class BPTTOptions(SurrogateOptions):
     Attributes:
         truncate: the largest number of steps through which a gradient travels back; the loss is
             then taken of each such stretch by itself, and the gradients add up. ``None``: all of T.
+        unroll: ``layers``: each layer over all steps, then the next, so that batch normalisations
+            train with the statistics of all steps, as under LFP and in SpikingJelly's multi-step
+            mode; ``steps``: all layers at each step, as in snntorch's loop, with the statistics of
+            every step by itself. Without batch normalisation the two are equal up to rounding.
     """
 
     name: Literal["surrogate"] = "surrogate"
     truncate: int | None = Field(default=None, ge=1)
+    unroll: Unroll = "layers"
 
 
 class BPTT(GradientLearner, name="surrogate"):
@@ -42,6 +53,7 @@ class BPTT(GradientLearner, name="surrogate"):
         spike: the step function with its surrogate derivative.
         truncate: the largest number of steps through which a gradient travels back
             (:class:`BPTTOptions`).
+        unroll: the order in which layers and steps are run (:class:`BPTTOptions`).
         engine_options: how the engine, which evaluates the network, runs.
 
     Source: Neftci, Mostafa, Zenke, *Surrogate Gradient Learning in Spiking Neural Networks*, IEEE
@@ -56,12 +68,14 @@ class BPTT(GradientLearner, name="surrogate"):
         loss: Loss,
         spike: SpikeFunction,
         truncate: int | None = None,
+        unroll: Unroll = "layers",
         engine_options: EngineOptions | None = None,
     ) -> None:
         super().__init__(net, spike, engine_options)
         self.check_loss(loss)
         self.loss = loss
         self.truncate = truncate
+        self.unroll = unroll
 
     @classmethod
     def from_options(cls, net: nn.Module, options: Any) -> BPTT:
@@ -71,6 +85,7 @@ class BPTT(GradientLearner, name="surrogate"):
             options.make_loss(),
             options.make_surrogate(),
             options.truncate,
+            options.unroll,
             options.engine_options(),
         )
 
@@ -82,7 +97,7 @@ class BPTT(GradientLearner, name="surrogate"):
         for start in range(0, len(whole), stretch):
             cut_state(self.net)
             rest_of = None if batch.lengths is None else batch.lengths - start
-            out = unroll(
+            out = _UNROLLED[self.unroll](
                 self.net,
                 whole[start : start + stretch],
                 rest_of,

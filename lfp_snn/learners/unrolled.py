@@ -39,6 +39,7 @@ __all__ = [
     "set_spike",
     "spiking",
     "unroll",
+    "unrolled",
 ]
 
 
@@ -174,10 +175,14 @@ def unroll(
             spike, membrane = out, out if last is None else last.mem
         spikes.append(spike)
         membranes.append(membrane)
-    train = torch.stack(spikes)
+    return unrolled(torch.stack(spikes), torch.stack(membranes), lengths)
+
+
+def unrolled(spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Unrolled:
+    """The outputs ``[T, B, C]`` of a network, whose spikes beyond a sample's end are left out."""
     if lengths is not None:
-        train = train * running(lengths.to(train.device), len(spikes), 3)
-    return Unrolled(train, torch.stack(membranes), lengths)
+        spikes = spikes * running(lengths.to(spikes.device), len(spikes), 3)
+    return Unrolled(spikes, membranes, lengths)
 
 
 class FiringCounter:

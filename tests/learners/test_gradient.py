@@ -86,7 +86,8 @@ def test_surrogate_is_a_handwritten_loop_bit_for_bit(loss: str, make: Any, looks
     """Ten steps of Adam. Gradients are sums over the batch, losses means: by a power of two that
     is the very same sequence of roundings, with Adam's eps scaled alike."""
     ours, theirs = make_net(), make_net()
-    learner = make_learner("surrogate", ours, loss=loss, surrogate="fast_sigmoid", slope=10.0)
+    options = {"loss": loss, "surrogate": "fast_sigmoid", "slope": 10.0, "unroll": "steps"}
+    learner = make_learner("surrogate", ours, **options)
     for module in theirs.modules():
         if isinstance(module, snn.Leaky):
             module.spike_grad = surrogate.fast_sigmoid(slope=10.0)

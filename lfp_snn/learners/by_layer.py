@@ -1,0 +1,128 @@
+"""A snntorch network unrolled one module after the other, each over all its steps, under autograd.
+
+This is how the engine runs a network, and SpikingJelly in its multi-step mode. Modules without a
+memory see the T steps of B samples as T * B samples, in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.learners.unrolled import Unrolled, neurons, unrolled
+from lfp_snn.lif import running
+from lfp_snn.norms import PerStep
+
+__all__ = ["unroll_by_layer"]
+
+
+def unroll_by_layer(
+    net: nn.Module,
+    inputs: Iterable[Tensor],
+    lengths: Tensor | None = None,
+    *,
+    ends_in_neurons: bool = True,
+) -> Unrolled:
+    """Run a network through its inputs, from the state that its neurons have, layer by layer.
+
+    Spikes, membranes and gradients are those of :func:`lfp_snn.learners.unrolled.unroll`, up to
+    rounding, but for batch normalisations in training: they take their statistics over all steps
+    that run, and their running statistics move once, as in the engine and in SpikingJelly's
+    multi-step mode. Unrolled step by step they would train with the statistics of each step and be
+    evaluated with one for all.
+
+    Args:
+        net: the network, whose forward is one step, and gives spikes, or spikes and membranes.
+        inputs: the input ``[B, *feature]`` of each step.
+        lengths: the number of steps of each sample, ``[B]``; beyond them its outputs are silent.
+        ends_in_neurons: whether the last neurons are the output; if not, or if there are none, the
+            output values stand for membranes too.
+    """
+    x = torch.stack(list(inputs))
+    steps = len(x)
+    last = next(reversed(neurons(net).values()), None) if ends_in_neurons else None
+    seen: list[Tensor] = []
+    with ExitStack() as stack:
+        for module in _with_memory(net):
+            forward = _over_time(module, steps, seen if module is last else None)
+            stack.enter_context(_replaced(module, forward))
+        if lengths is not None:
+            alive = running(lengths.to(x.device), steps, 2).flatten()
+            for norm in _batch_norms(net):
+                stack.enter_context(_replaced(norm, _of_running(norm, alive)))
+        out = net(x.flatten(0, 1))
+    if isinstance(out, tuple):
+        spikes, membranes = (each.unflatten(0, (steps, -1)) for each in (out[0], out[-1]))
+    else:
+        spikes = out.unflatten(0, (steps, -1))
+        membranes = torch.stack(seen) if last is not None else spikes
+    return unrolled(spikes, membranes, lengths)
+
+
+def _with_memory(net: nn.Module) -> Iterator[nn.Module]:
+    """The modules whose output depends on the steps before."""
+    yield from (each for each in net.modules() if isinstance(each, snn.SpikingNeuron | PerStep))
+
+
+def _batch_norms(net: nn.Module) -> list[nn.Module]:
+    """The normalisations with statistics over all steps."""
+    each_step = {
+        norm for module in net.modules() if isinstance(module, PerStep) for norm in module.norms
+    }
+    kind = nn.modules.batchnorm._BatchNorm
+    return [each for each in net.modules() if isinstance(each, kind) and each not in each_step]
+
+
+def _over_time(
+    module: Any, steps: int, membranes: list[Tensor] | None
+) -> Callable[[Tensor], Tensor | tuple[Tensor, ...]]:
+    """The forward of a module with a memory, of all steps ``[T * B, ...]``.
+
+    Args:
+        module: the module; its own forward is one step.
+        steps: the number of steps T.
+        membranes: the list to which its membrane ``[B, ...]`` at each step is added.
+    """
+    step = module.forward
+
+    def forward(x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        outs = []
+        for frame in x.chunk(steps):
+            outs.append(step(frame))
+            if membranes is not None:
+                membranes.append(module.mem)
+        if isinstance(outs[0], tuple):
+            return tuple(torch.cat(each) for each in zip(*outs, strict=True))
+        return torch.cat(outs)
+
+    return forward
+
+
+def _of_running(norm: Any, alive: Tensor) -> Callable[[Tensor], Tensor]:
+    """The forward of a normalisation that sees only the frames that run, bool ``[T * B]``."""
+    of_all = norm.forward
+
+    def forward(x: Tensor) -> Tensor:
+        y = torch.zeros_like(x)
+        return y.index_put((alive,), of_all(x[alive])) if alive.any() else y
+
+    return forward
+
+
+@contextmanager
+def _replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Give a module another forward for the time of a ``with`` block; hooks stay as they are."""
+    held = module.__dict__.get("forward")
+    module.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        if held is None:
+            del module.__dict__["forward"]
+        else:
+            module.__dict__["forward"] = held

@@ -1,0 +1,138 @@
+"""The surrogate gradient by layer: as by step, but for norms, which train as the engine's do."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from lfp_snn import TemporalLFP
+from lfp_snn.data import Batch
+from lfp_snn.errors import ShapeError
+from lfp_snn.learners.by_layer import unroll_by_layer
+from lfp_snn.learners.losses import make_loss, make_surrogate
+from lfp_snn.learners.surrogate import BPTT, Unroll
+from lfp_snn.learners.unrolled import rest, unroll
+from lfp_snn.norms import PerStep
+from lfp_snn.spikes import Spikes
+
+STEPS, BATCH = 6, 5
+LENGTHS = torch.tensor([6, 2, 4, 6, 1])
+
+
+def spikes(*feature: int) -> Tensor:
+    """Input spikes, float64."""
+    generator = torch.Generator().manual_seed(0)
+    return (torch.rand(STEPS, BATCH, *feature, generator=generator) > 0.5).double()
+
+
+def leaky(**options: Any) -> Any:
+    """A neuron whose spikes have the type of its membrane, which snntorch's own have not."""
+    spike = make_surrogate("atan", None)
+    return snn.Leaky(beta=0.8, threshold=0.5, init_hidden=True, spike_grad=spike, **options)
+
+
+def flat(middle: Callable[[], nn.Module], *between: nn.Module) -> nn.Sequential:
+    """Two layers of synapses and neurons, in float64."""
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(8, 7), *between, middle(), nn.Linear(7, 3), leaky(output=True))
+    return net.double()
+
+
+def conv() -> nn.Sequential:
+    """Convolutions with batch normalisation, in float64."""
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+        leaky(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(36, 6),
+        nn.BatchNorm1d(6),
+        leaky(),
+        nn.Linear(6, 3),
+        leaky(output=True),
+    )
+    return net.double()
+
+
+def learnt(net: nn.Module, x: Tensor, way: Unroll, **options: Any) -> dict[str, Tensor]:
+    """The gradients of a batch, by name."""
+    learner = BPTT(
+        net, make_loss("ce_count_loss", {}), make_surrogate("atan", None), unroll=way, **options
+    )
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    learner.feedback(Batch(Spikes.from_dense(x), labels, lengths=LENGTHS))
+    return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
+
+
+NEURONS: dict[str, Callable[[], nn.Module]] = {
+    "Leaky": leaky,
+    "Leaky, reset to zero": lambda: leaky(reset_mechanism="zero"),
+    "Lapicque": lambda: snn.Lapicque(beta=0.8, threshold=0.05, init_hidden=True),
+    "Synaptic": lambda: snn.Synaptic(alpha=0.7, beta=0.8, threshold=0.5, init_hidden=True),
+    "Alpha": lambda: snn.Alpha(alpha=0.8, beta=0.6, threshold=0.2, init_hidden=True),
+    "RLeaky": lambda: snn.RLeaky(beta=0.8, linear_features=7, threshold=0.5, init_hidden=True),
+    "RSynaptic": lambda: snn.RSynaptic(
+        alpha=0.7, beta=0.8, linear_features=7, threshold=0.5, init_hidden=True
+    ),
+}
+
+
+@pytest.mark.parametrize("truncate", [None, 4])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_without_norms_the_gradient_is_that_by_step(neuron: str, truncate: int | None) -> None:
+    net = flat(NEURONS[neuron])
+    other = copy.deepcopy(net)
+    by_layer = learnt(net, spikes(8), "layers", truncate=truncate)
+    by_step = learnt(other, spikes(8), "steps", truncate=truncate)
+    assert len(by_layer) >= 4 and all(each.abs().sum() > 0 for each in by_layer.values())
+    torch.testing.assert_close(by_layer, by_step, rtol=1e-9, atol=1e-12)
+
+
+def test_a_norm_of_each_step_is_that_by_step() -> None:
+    net = flat(leaky, PerStep(snn.BatchNormTT1d(7, STEPS)))
+    other = copy.deepcopy(net)
+    torch.testing.assert_close(
+        learnt(net, spikes(8), "layers"), learnt(other, spikes(8), "steps"), rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "lengths"])
+def test_norms_train_as_in_the_engine(lengths: Tensor | None) -> None:
+    net, x = conv(), spikes(2, 6, 6)
+    stepped, other = copy.deepcopy(net), copy.deepcopy(net)
+    out = unroll_by_layer(net, x, lengths)
+    engine = TemporalLFP(other)
+    expected = engine.forward(x, lengths=lengths)
+    assert torch.equal(out.spikes.detach(), expected) and expected.any()
+    for name, buffer in other.named_buffers():
+        if "running" in name:
+            torch.testing.assert_close(net.get_buffer(name), buffer)
+            begun = conv().get_buffer(name)
+            assert not torch.allclose(buffer, begun)
+    by_step = unroll(stepped, x, lengths)
+    assert not torch.equal(by_step.spikes, out.spikes)  # with statistics of each step
+
+
+def test_in_evaluation_norms_are_those_by_step() -> None:
+    net, x = conv().eval(), spikes(2, 6, 6)
+    expected = unroll(copy.deepcopy(net), x, LENGTHS)
+    out = unroll_by_layer(net, x, LENGTHS)
+    assert torch.equal(out.spikes, expected.spikes) and out.spikes.any()
+    torch.testing.assert_close(out.membranes[:, 0], expected.membranes[:, 0])
+
+
+def test_modules_have_their_own_forward_again_also_after_an_error() -> None:
+    net = flat(leaky, PerStep(snn.BatchNormTT1d(7, STEPS - 1)))
+    with pytest.raises(ShapeError, match="PerStep holds normalisations for 5 steps"):
+        unroll_by_layer(net, spikes(8), LENGTHS)
+    assert not any("forward" in module.__dict__ for module in net.modules())
+    rest(net)
+    assert net(spikes(8)[0])[0].shape == (BATCH, 3)
