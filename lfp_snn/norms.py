@@ -18,6 +18,7 @@ from lfp_snn.errors import ConfigError, ShapeError
 __all__ = [
     "PerStep",
     "Statistics",
+    "batch_norms",
     "running_statistics",
     "statistics_given_back",
     "statistics_of",
@@ -56,11 +57,16 @@ def statistics_of(norm: nn.Module | None) -> Statistics | None:
     return told
 
 
+def batch_norms(net: nn.Module) -> dict[str, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]:
+    """The normalisations of a network that take their statistics over a batch, by name."""
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+    return {name: each for name, each in net.named_modules() if isinstance(each, kinds)}
+
+
 def running_statistics(net: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The running statistics that normalisations of a network keep, each with its name."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            yield from module.named_buffers(name, recurse=False)
+    for name, norm in batch_norms(net).items():
+        yield from norm.named_buffers(name, recurse=False)
 
 
 @contextmanager

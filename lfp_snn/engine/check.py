@@ -31,6 +31,7 @@ from lfp_snn.engine.structure import Structure
 from lfp_snn.engine.supported import DROPOUTS
 from lfp_snn.engine.undisturbed import put_to_rest, undisturbed
 from lfp_snn.errors import NetworkError
+from lfp_snn.norms import batch_norms
 
 __all__ = ["check_equal"]
 
@@ -63,8 +64,7 @@ def check_equal(
     Raises:
         NetworkError: the two differ; the message names the first stage that does.
     """
-    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    if any(norm.running_mean is None for norm in norms):
+    if any(norm.running_mean is None for norm in batch_norms(net).values()):
         return  # in training, which is all that has a rule, they differ on purpose
     fixed = any(isinstance(module, FixedPointLeaky) for module in net.modules())
     dtype = x.dtype if fixed else torch.float64

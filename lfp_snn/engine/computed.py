@@ -15,6 +15,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from lfp_snn.errors import NetworkError
+from lfp_snn.norms import batch_norms
 
 __all__ = ["refuse_computed_weights", "refuse_hooks", "refuse_step_statistics"]
 
@@ -58,9 +59,7 @@ def refuse_step_statistics(net: nn.Module) -> None:
         NetworkError: there is such a normalisation; the message names it.
     """
     owners: dict[int, str] = {}
-    for name, module in net.named_modules():
-        if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            continue
+    for name, module in batch_norms(net).items():
         if module.running_mean is None and not module.training:
             raise NetworkError(
                 f"Module '{name}' ({type(module).__name__}) has no running statistics and takes "

@@ -23,6 +23,7 @@ from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError, ShapeError
+from lfp_snn.norms import batch_norms
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rewards.given import own_steps
@@ -163,13 +164,12 @@ class Learner(ABC):
             ConfigError: the network normalises with statistics of the batch, and this rule, under
                 autograd, sees only its own samples.
         """
-        for name, module in self.net.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                raise ConfigError(
-                    f"Module {name!r} normalises with the statistics of the batch, which the "
-                    f"learner {type(self).__name__} cannot gather over several processes: train "
-                    f"in one process, without normalisation, or with the learner lfp."
-                )
+        for name in batch_norms(self.net):
+            raise ConfigError(
+                f"Module {name!r} normalises with the statistics of the batch, which the learner "
+                f"{type(self).__name__} cannot gather over several processes: train in one "
+                "process, without normalisation, or with the learner lfp."
+            )
         self.exchange = exchange
 
     def shared_feedback(self, batch: TrainingBatch) -> StepResult | None:

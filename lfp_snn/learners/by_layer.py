@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lfp_snn.learners.unrolled import Unrolled, neurons, unrolled
 from lfp_snn.lif import running
-from lfp_snn.norms import PerStep
+from lfp_snn.norms import PerStep, batch_norms
 
 __all__ = ["unroll_by_layer"]
 
@@ -53,7 +53,7 @@ def unroll_by_layer(
             stack.enter_context(_replaced(module, forward))
         if lengths is not None:
             alive = running(lengths.to(x.device), steps, 2).flatten()
-            for norm in _batch_norms(net):
+            for norm in _over_all_steps(net):
                 stack.enter_context(_replaced(norm, _of_running(norm, alive)))
         out = net(x.flatten(0, 1))
     if isinstance(out, tuple):
@@ -69,13 +69,12 @@ def _with_memory(net: nn.Module) -> Iterator[nn.Module]:
     yield from (each for each in net.modules() if isinstance(each, snn.SpikingNeuron | PerStep))
 
 
-def _batch_norms(net: nn.Module) -> list[nn.Module]:
-    """The normalisations with statistics over all steps."""
+def _over_all_steps(net: nn.Module) -> list[nn.Module]:
+    """The normalisations that take their statistics over all steps."""
     each_step = {
         norm for module in net.modules() if isinstance(module, PerStep) for norm in module.norms
     }
-    kind = nn.modules.batchnorm._BatchNorm
-    return [each for each in net.modules() if isinstance(each, kind) and each not in each_step]
+    return [norm for norm in batch_norms(net).values() if norm not in each_step]
 
 
 def _over_time(

@@ -22,6 +22,7 @@ from lfp_snn.engine.inputs import check_kind
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
+from lfp_snn.norms import batch_norms
 from lfp_snn.spikes import Spikes
 from lfp_snn.wording import setting
 
@@ -153,7 +154,7 @@ def _statistics_of_the_batch(
     What is given tells whether all that do not stay have seen the batch.
     """
     staying = {module for each in kept for module in each.modules()}
-    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(net).values()
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     counts = [None if seen is None else int(seen) for _, _, seen in before]
     for norm in norms:

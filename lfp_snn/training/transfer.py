@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.models.nir import load_nir
+from lfp_snn.norms import running_statistics
 from lfp_snn.options import Section
 from lfp_snn.shipped import located
 from lfp_snn.training.checkpoint import load_checkpoint
@@ -107,13 +108,7 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
 
 def _own(net: nn.Module) -> dict[str, Tensor]:
     """Parameters and the statistics of normalisations, by name."""
-    statistics = {
-        f"{name}.{key}": buffer
-        for name, module in net.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-        for key, buffer in module.named_buffers(recurse=False)
-    }
-    return {**dict(net.named_parameters()), **statistics}
+    return dict(net.named_parameters()) | dict(running_statistics(net))
 
 
 def _read(source: Path) -> dict[str, Tensor]:

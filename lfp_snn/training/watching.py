@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.learners import Learner
 from lfp_snn.learners.lfp import LFP
+from lfp_snn.norms import batch_norms
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.observer import SampleSpikes
 from lfp_snn.wording import setting
@@ -105,9 +106,8 @@ def lagging_statistics(
     ]
     seen = [
         int(norm.num_batches_tracked)
-        for norm in net.modules()
-        if isinstance(norm, nn.modules.batchnorm._BatchNorm)
-        and norm.num_batches_tracked is not None
+        for norm in batch_norms(net).values()
+        if norm.num_batches_tracked is not None
     ]
     if names and seen:
         yield (
