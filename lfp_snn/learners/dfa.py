@@ -12,9 +12,10 @@ from torch.utils.hooks import RemovableHandle
 
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
+from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
-from lfp_snn.learners.unrolled import Unrolled, hooked, neurons, unroll
+from lfp_snn.learners.unrolled import Unrolled, hooked, neurons
 from lfp_snn.lif import running
 
 __all__ = ["DFA", "DFAOptions"]
@@ -87,10 +88,10 @@ class DFA(GradientLearner, name="dfa"):
         )
 
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
-        """Unroll with every layer cut off from the next, then hand the error to each."""
+        """Unroll by layer, each cut off from the next, then hand the error to each."""
         recorded: dict[str, list[Tensor]] = {name: [] for name, _ in self._hidden}
         with hooked(self._cut(neuron, recorded[name]) for name, neuron in self._hidden):
-            out = unroll(self.net, inputs, batch.lengths)
+            out = unroll_by_layer(self.net, inputs, batch.lengths)
         loss = self.loss(out, batch.labels)
         outputs = out.spikes if self.loss.looks_at == "spikes" else out.membranes
         scaled = loss * len(batch.labels)
@@ -98,15 +99,15 @@ class DFA(GradientLearner, name="dfa"):
         if batch.lengths is not None:
             error = error * running(batch.lengths.to(error.device), len(error), 3)
         scaled.backward()  # type: ignore[no-untyped-call]
-        for name, spikes in recorded.items():
-            train = torch.stack(spikes)
+        for name, (spikes,) in recorded.items():
+            train = spikes.view(*out.spikes.shape[:2], *spikes.shape[1:])
             if train.requires_grad:  # a frozen layer does not
                 train.backward((error @ self._random(name, train)).view_as(train))  # type: ignore[no-untyped-call]
         return out, loss.detach()
 
     @staticmethod
     def _cut(neuron: nn.Module, spikes: list[Tensor]) -> RemovableHandle:
-        """Hand on the spikes of a layer without their graph, and keep those that have it."""
+        """Hand on a layer's spikes ``[T * B, ...]`` without their graph, and keep those with it."""
 
         def cut(_module: nn.Module, _inputs: object, out: Tensor) -> Tensor:
             spikes.append(out)
