@@ -14,9 +14,11 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.errors import NetworkError
 from lfp_snn.learners.unrolled import Unrolled, neurons, unrolled
 from lfp_snn.lif import running
 from lfp_snn.norms import PerStep, batch_norms
+from lfp_snn.wording import setting
 
 __all__ = ["unroll_by_layer"]
 
@@ -42,6 +44,10 @@ def unroll_by_layer(
         lengths: the number of steps of each sample, ``[B]``; beyond them its outputs are silent.
         ends_in_neurons: whether the last neurons are the output; if not, or if there are none, the
             output values stand for membranes too.
+
+    Raises:
+        NetworkError: the network fails on the steps of all samples in one call, as one with a
+            number of samples written into its forward does.
     """
     x = torch.stack(list(inputs))
     steps = len(x)
@@ -55,13 +61,29 @@ def unroll_by_layer(
             alive = running(lengths.to(x.device), steps, 2).flatten()
             for norm in _over_all_steps(net):
                 stack.enter_context(_replaced(norm, _of_running(norm, alive)))
-        out = net(x.flatten(0, 1))
+        out = _called(net, x)
     if isinstance(out, tuple):
         spikes, membranes = (each.unflatten(0, (steps, -1)) for each in (out[0], out[-1]))
     else:
         spikes = out.unflatten(0, (steps, -1))
         membranes = torch.stack(seen) if last is not None else spikes
     return unrolled(spikes, membranes, lengths)
+
+
+def _called(net: nn.Module, x: Tensor) -> Any:
+    """What a network gives for all steps ``[T, B, ...]`` as samples."""
+    try:
+        return net(x.flatten(0, 1))
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        steps, samples = x.shape[:2]
+        raise NetworkError(
+            f"{type(net).__name__} fails on {steps} steps of {samples} samples as "
+            f"{steps * samples} samples in one call ({str(error).splitlines()[0]}): let its "
+            "forward take any number of samples, or let the learner surrogate call it at every "
+            f"step, {setting('learner.unroll', 'steps')}."
+        ) from error
 
 
 def _with_memory(net: nn.Module) -> Iterator[nn.Module]:

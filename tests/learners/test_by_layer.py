@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lfp_snn import TemporalLFP
 from lfp_snn.data import Batch
-from lfp_snn.errors import ShapeError
+from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.losses import make_loss, make_surrogate
 from lfp_snn.learners.surrogate import BPTT, Unroll
@@ -136,3 +136,26 @@ def test_modules_have_their_own_forward_again_also_after_an_error() -> None:
     assert not any("forward" in module.__dict__ for module in net.modules())
     rest(net)
     assert net(spikes(8)[0])[0].shape == (BATCH, 3)
+
+
+class SizeWritten(nn.Module):
+    """A network with its number of samples written into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 3)
+        self.lif = leaky()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lif(self.fc(x.view(BATCH, -1)))
+        return out
+
+
+def test_a_network_with_a_number_of_samples_written_into_it_is_told_what_to_do() -> None:
+    told = (
+        r"^SizeWritten fails on 6 steps of 5 samples as 30 samples in one call \(.+\): .*learner="
+    )
+    net = SizeWritten().double()
+    with pytest.raises(NetworkError, match=told):
+        learnt(net, spikes(8), "layers")
+    assert any(each.any() for each in learnt(net, spikes(8), "steps").values())
