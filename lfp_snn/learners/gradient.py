@@ -117,7 +117,8 @@ class GradientLearner(Learner):
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, and fill the gradients."""
-        refuse_other_steps(self.engine, f"The learner {self.name}")
+        self.engine.trace(batch.x, batch.steps)
+        self.check_steps()
         for parameter in self.net.parameters():
             parameter.grad = None
         rest(self.net)
@@ -130,6 +131,14 @@ class GradientLearner(Learner):
             rest(self.net)
         prediction = self.read(out.spikes.detach(), out.membranes.detach(), batch.lengths)
         return StepResult(prediction.classes, prediction.ties, float(loss), counter.rates, final)
+
+    def check_steps(self) -> None:
+        """Refuse a network that goes over time in a way in which the rule cannot run it.
+
+        Raises:
+            NetworkError: it cannot be called once at every step.
+        """
+        refuse_other_steps(self.engine, f"The learner {self.name}")
 
     @property
     def populations(self) -> tuple[str, ...]:

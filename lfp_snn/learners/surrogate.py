@@ -8,13 +8,17 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.errors import NetworkError
+from lfp_snn.learners.as_called import unroll_as_called
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
-from lfp_snn.learners.unrolled import Unrolled, cut_state, unroll
+from lfp_snn.learners.unrolled import Unrolled, cut_state, other_steps, unroll
+from lfp_snn.wording import setting
 
 __all__ = ["BPTT", "BPTTOptions", "Unroll"]
 
@@ -89,8 +93,20 @@ class BPTT(GradientLearner, name="surrogate"):
             options.engine_options(),
         )
 
+    @override
+    def check_steps(self) -> None:
+        other = other_steps(self.engine)
+        if other is not None and self.truncate is not None:
+            raise NetworkError(
+                f"{setting('learner.truncate')} is {self.truncate}, but the network cannot be run "
+                f"in stretches of time: {other}. Leave it out."
+            )
+
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
         """Unroll a stretch of time, go back through it, and go on from where it ended."""
+        if other_steps(self.engine) is not None:
+            out = unroll_as_called(self.engine, batch)
+            return out, self._descend(out, batch)
         whole = list(inputs)
         stretch = self.truncate or len(whole)
         spikes, membranes, total = [], [], torch.zeros((), device=self.device)
@@ -103,10 +119,14 @@ class BPTT(GradientLearner, name="surrogate"):
                 rest_of,
                 ends_in_neurons=self.engine.ends_in_neurons,
             )
-            loss = self.loss(out, batch.labels)
-            if loss.requires_grad:
-                (loss * len(batch.labels)).backward()  # type: ignore[no-untyped-call]
+            total = total + self._descend(out, batch)
             spikes.append(out.spikes.detach())
             membranes.append(out.membranes.detach())
-            total = total + loss.detach()
         return Unrolled(torch.cat(spikes), torch.cat(membranes)), total
+
+    def _descend(self, out: Unrolled, batch: TrainingBatch) -> Tensor:
+        """Add the gradients of the loss to ``.grad``; gives its mean over the batch."""
+        loss = self.loss(out, batch.labels)
+        if loss.requires_grad:
+            (loss * len(batch.labels)).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()

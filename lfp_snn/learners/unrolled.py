@@ -34,6 +34,7 @@ __all__ = [
     "hooked",
     "membranes",
     "neurons",
+    "other_steps",
     "refuse_other_steps",
     "rest",
     "set_spike",
@@ -107,6 +108,23 @@ def rest(net: nn.Module) -> None:
             module.rest()
 
 
+def other_steps(engine: TemporalLFP) -> str | None:
+    """What keeps a network from being called at every step with neurons put to rest before.
+
+    Args:
+        engine: the network, traced where it must have seen an input for that.
+
+    Returns:
+        None if it can be called so; else a clause that says why not.
+    """
+    if engine.loop is not None:
+        return f"its forward (of {type(engine.net).__name__}) loops over time"
+    for name, neuron in neurons(engine.net).items():
+        if not neuron.init_hidden:
+            return f"its neuron '{name}' does not keep its own state"
+    return None
+
+
 def refuse_other_steps(engine: TemporalLFP, what: str) -> None:
     """Refuse a network that cannot be called at every step, with neurons put to rest before.
 
@@ -117,12 +135,7 @@ def refuse_other_steps(engine: TemporalLFP, what: str) -> None:
     Raises:
         NetworkError: its forward loops over time, or a neuron is handed its state.
     """
-    found = None
-    if engine.loop is not None:
-        found = f"its forward (of {type(engine.net).__name__}) loops over time"
-    for name, neuron in neurons(engine.net).items():
-        if found is None and not neuron.init_hidden:
-            found = f"its neuron '{name}' does not keep its own state"
+    found = other_steps(engine)
     if found is not None:
         raise NetworkError(
             f"{what} calls the network once at every step, but {found}: let forward be one time "

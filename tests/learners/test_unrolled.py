@@ -43,7 +43,7 @@ NETS = {
 
 
 @pytest.mark.parametrize("make", NETS)
-@pytest.mark.parametrize("learner", ["surrogate", "dfa", "ottt", "rstdp", "step_gradient"])
+@pytest.mark.parametrize("learner", ["dfa", "ottt", "rstdp"])
 def test_a_learner_that_steps_modules_refuses_other_networks(
     learner: str, make: type[ByHand]
 ) -> None:

@@ -1,0 +1,118 @@
+"""Networks that loop over time, or are handed the states of neurons, run under autograd.
+
+They are called as their own forward wants it; what their outputs give at each step is listened to.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.units import Readout
+from lfp_snn.errors import NetworkError
+from lfp_snn.learners.base import TrainingBatch
+from lfp_snn.learners.unrolled import Unrolled, frames, hooked, unrolled
+from lfp_snn.spikes import Spikes
+
+__all__ = ["states_given_back", "unroll_as_called"]
+
+
+def unroll_as_called(engine: TemporalLFP, batch: TrainingBatch) -> Unrolled:
+    """Run a batch through a network in the way in which its own forward goes over time.
+
+    Batch normalisations within a loop take the statistics that the module takes, those of each
+    step.
+
+    Args:
+        engine: the network, traced on an input of this kind.
+        batch: the inputs, in the layout that forward takes, and lengths.
+
+    Raises:
+        NetworkError: the outputs are not those of one module, called once at each step.
+    """
+    last = _last(engine)
+    spikes: list[Tensor] = []
+    membranes: list[Tensor] = []
+
+    def listen(module: Any, _inputs: object, out: Any) -> None:
+        several = isinstance(out, tuple)
+        spikes.append(out[0] if several else out)
+        membranes.append(out[-1] if several else getattr(module, "mem", out))
+
+    with hooked([last.register_forward_hook(listen)]), states_given_back(engine.net):
+        steps = _call(engine, batch)
+    if len(spikes) != steps:
+        raise NetworkError(
+            f"The surrogate listens to the outputs at every step, but in {steps} steps "
+            f"{type(last).__name__} was called {len(spikes)} times: let the loop over time call "
+            "the last layer, once at each step."
+        )
+    return unrolled(torch.stack(spikes), torch.stack(membranes), batch.lengths)
+
+
+def _call(engine: TemporalLFP, batch: TrainingBatch) -> int:
+    """Call a network on a batch, at every step if it does not loop itself; gives T."""
+    structure = engine.structure
+    if structure.step.loops:
+        axis = structure.step.axis
+        x = batch.x
+        dense = x.dense(engine.dtype) if isinstance(x, Spikes) else x.to(engine.dtype)
+        if isinstance(x, Spikes) and axis is not None:
+            dense = dense.movedim(0, axis)
+        engine.net(dense)
+        rows, steps = structure.frames(x, batch.steps)
+        return rows.shape[0] if steps is None else steps
+    arguments, called = structure.arguments, 0
+    others = {name: each.to(engine.device) for name, each in arguments.first().items()}
+    for frame in frames(batch, engine.dtype):
+        others = arguments.following(engine.net(frame, **others))
+        called += 1
+    return called
+
+
+def _last(engine: TemporalLFP) -> nn.Module:
+    """The module whose outputs are those of the network."""
+    program = engine.reference
+    stage = program.nodes[-1].stage
+    if isinstance(stage, Readout):
+        (value,) = program.nodes[-1].inputs
+        stage = program.nodes[value - 1].stage if value else stage
+    module = stage.module
+    if module is None or module not in set(engine.net.modules()):
+        raise NetworkError(
+            f"The surrogate listens to the module that gives the outputs, but the last stage of "
+            f"{type(engine.net).__name__}, '{stage.name}' ({stage.describe()}), is none: end in "
+            "neurons or in a linear layer, or let forward be one time step, with neurons that keep "
+            "their own state (init_hidden=True)."
+        )
+    return module
+
+
+@contextmanager
+def states_given_back(net: nn.Module) -> Iterator[None]:
+    """Give the attributes of all modules back after a ``with`` block: states that are kept there.
+
+    Parameters and buffers stay as they are then.
+    """
+    held = [vars(module) for module in net.modules()]
+    before = [
+        {
+            name: copy.copy(value) if isinstance(value, list | dict) else value
+            for name, value in own.items()
+            if not name.startswith("_")
+        }
+        for own in held
+    ]
+    try:
+        yield
+    finally:
+        for own, was in zip(held, before, strict=True):
+            for name in [name for name in own if not name.startswith("_") and name not in was]:
+                del own[name]
+            own.update(was)
