@@ -16,7 +16,8 @@ from torch.func import functional_call
 
 from lfp_snn.data import Batch
 from lfp_snn.learners import Learner
-from lfp_snn.learners.unrolled import frames, hooked, refuse_other_steps, rest, unroll
+from lfp_snn.learners.as_called import unroll_as_called
+from lfp_snn.learners.unrolled import frames, hooked, other_steps, rest, unroll
 
 __all__ = ["epochs_to", "gini", "peak_bytes", "resident_bytes", "seconds_to", "sparsity", "work"]
 
@@ -54,7 +55,6 @@ def work(learner: Learner, batch: Batch) -> dict[str, float]:
     """
     net = learner.net
     net.eval()
-    refuse_other_steps(learner.engine, "The count of synaptic operations")
     spikes = sum(float(layer.sum()) for layer in learner.layer_spikes(batch).values())
     counted: dict[str, float] = {"active": 0.0, "dense": 0.0}
     synapses = {module for layer in learner.engine.layers for _, module in layer.synapses}
@@ -64,7 +64,10 @@ def work(learner: Learner, batch: Batch) -> dict[str, float]:
             torch.no_grad(),
             hooked(each.register_forward_pre_hook(_counting(counted)) for each in synapses),
         ):
-            unroll(net, frames(batch, learner.engine.dtype), batch.lengths)
+            if other_steps(learner.engine) is None:
+                unroll(net, frames(batch, learner.engine.dtype), batch.lengths)
+            else:
+                unroll_as_called(learner.engine, batch)
     finally:
         rest(net)
     size = len(batch)

@@ -14,7 +14,7 @@ that one which is exactly zero never learns.
 ========== ===========================================================================
 module     what it holds
 ========== ===========================================================================
-options    what every architecture shares
+options    what a config says of a network, and what every architecture shares
 basic      ``mlp`` and ``csnn``
 maps       what architectures on maps share
 widths     the base of the convolutional ones
@@ -22,6 +22,7 @@ published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
 deep       ``sew_resnet``, ``ms_resnet``, ``vgg11`` and ``dvs_gesture_net``
 spikformer ``spikformer``: a transformer of spikes
 listed     ``layers``: a network written down as a list, layer by layer
+own        ``own``: a network that a function of the user makes
 layer      what a listed layer is, how a config writes one, and modules from a list of them
 kinds      the kinds of layers with one module: synapses, pools, shapes
 norms      the kinds of layers that normalise
@@ -48,7 +49,8 @@ from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models.basic import CSNN, MLP
 from lfp_snn.models.deep import VGG11, DVSGestureNet, MSResNet, SEWResNet
 from lfp_snn.models.listed import Layers
-from lfp_snn.models.options import ModelOptions
+from lfp_snn.models.options import Model, ModelOptions
+from lfp_snn.models.own import Own
 from lfp_snn.models.published import DeeperSNN, LifCNN, LifResNet, LifVGG
 from lfp_snn.models.spikformer import Spikformer
 from lfp_snn.options import dotted, nearest
@@ -65,14 +67,16 @@ __all__ = [
     "LifResNet",
     "LifVGG",
     "MSResNet",
+    "Model",
     "ModelOptions",
+    "Own",
     "SEWResNet",
     "Spikformer",
     "build",
 ]
 
 #: Architectures by the name that a config uses.
-MODELS: dict[str, type[ModelOptions]] = {
+MODELS: dict[str, type[Model]] = {
     "mlp": MLP,
     "csnn": CSNN,
     "lifcnn": LifCNN,
@@ -85,6 +89,7 @@ MODELS: dict[str, type[ModelOptions]] = {
     "dvs_gesture_net": DVSGestureNet,
     "spikformer": Spikformer,
     "layers": Layers,
+    "own": Own,
 }
 
 
@@ -103,10 +108,11 @@ def build(name: str, input_shape: Sequence[int], classes: int, **options: Any) -
     """
     if isinstance(input_shape, int):
         raise ShapeError(f"input_shape is {input_shape}; expected a shape, ({input_shape},).")
-    if name not in MODELS:
-        guess = nearest(name, MODELS)
+    named = [key for key, kind in MODELS.items() if kind.describes]
+    if name not in named:
+        guess = nearest(name, named)
         hint = f"; did you mean {guess!r}?" if guess else "."
-        raise ConfigError(f"There is no model {name!r}, expected one of {', '.join(MODELS)}{hint}")
+        raise ConfigError(f"There is no model {name!r}, expected one of {', '.join(named)}{hint}")
     try:
         chosen = MODELS[name](name=name, **options)
     except ValidationError as error:
@@ -122,4 +128,6 @@ def build(name: str, input_shape: Sequence[int], classes: int, **options: Any) -
         raise ConfigError(
             f"The option {key!r} of the model {name!r} is {first['input']!r}: {first['msg']}."
         ) from error
-    return chosen.build(input_shape, classes)
+    net = chosen.build(input_shape, classes)
+    assert isinstance(net, nn.Sequential)
+    return net

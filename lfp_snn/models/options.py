@@ -1,26 +1,50 @@
-"""The options that every architecture shares: its neurons and its initial scale."""
+"""What a config says of a network, and the options that all architectures share."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Collection, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import snntorch as snn
 import torch
 from pydantic import Field
 from torch import nn
+from typing_extensions import override
 
 from lfp_snn.options import Choice
 
-__all__ = ["ModelOptions", "PositiveInt", "Reset"]
+__all__ = ["Model", "ModelOptions", "PositiveInt", "Reset"]
 
 PositiveInt = Annotated[int, Field(ge=1)]
 #: What a spike does to the membrane.
 Reset = Literal["subtract", "zero", "none"]
 
 
-class ModelOptions(Choice):
+class Model(Choice):
+    """The section of a config that says what the network is."""
+
+    #: Whether its options are all that the network is made of, so that a file may describe it.
+    describes: ClassVar[bool] = True
+
+    @abstractmethod
+    def build(self, input_shape: Sequence[int], classes: int) -> nn.Module:
+        """Build the network for inputs of ``input_shape`` (without time and batch).
+
+        Raises:
+            ShapeError: the input does not suit the network.
+        """
+
+    def maker(self) -> Callable[[], nn.Module] | None:
+        """The function of the user that makes the network; None where the options describe it.
+
+        Raises:
+            ConfigError: there is no such function.
+        """
+        return None
+
+
+class ModelOptions(Model):
     """The options that every architecture shares: its neurons and its initial scale.
 
     Attributes:
@@ -37,12 +61,8 @@ class ModelOptions(Choice):
     reset_delay: bool = True
     scale: float = Field(default=2.0, gt=0)
 
+    @override
     def build(self, input_shape: Sequence[int], classes: int) -> nn.Sequential:
-        """Build the network for inputs of ``input_shape`` (without time and batch).
-
-        Raises:
-            ShapeError: the input does not suit the architecture.
-        """
         stages = self._stages(tuple(input_shape), classes)
         output = stages[-1]
         if isinstance(output, snn.SpikingNeuron):

@@ -17,7 +17,7 @@ from pydantic import Field
 from lfp_snn.data import DATASETS, Loader, SampleSet
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, LearnerOptions
-from lfp_snn.models import MODELS, ModelOptions
+from lfp_snn.models import MODELS, Model
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
 from lfp_snn.training.optim import (
     OPTIMIZERS,
@@ -146,7 +146,7 @@ class Config(Settings):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     data: Annotated[Choice, choose("dataset", _datasets), AS_MAPPING]
-    model: Annotated[ModelOptions, choose("model", lambda: MODELS), AS_MAPPING]
+    model: Annotated[Model, choose("model", lambda: MODELS), AS_MAPPING]
     baseline: bool = False
 
 

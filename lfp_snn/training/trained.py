@@ -13,7 +13,7 @@ from torch import nn
 from lfp_snn.data import Batch, SampleSet, Splits, load, load_file, own_splits
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import Learner
-from lfp_snn.models import ModelOptions
+from lfp_snn.models import Model
 from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.options import Choice
 from lfp_snn.shipped import located
@@ -80,22 +80,24 @@ class TrainedRun:
         _require_makers(net, data)
         run = RunDir.open(located(path))
         from_config, shape, classes = _described(run)
-        if from_config and (net is not None or data is not None):
+        config: Settings = load_settings(Config if from_config else Fitted, run.config, overrides)
+        described = isinstance(config, Config) and config.model.describes
+        if (described and net is not None) or (from_config and data is not None):
             raise RunError(
                 f"{run.path} has network and data of its config; leave --net and --data out."
+                if described
+                else f"{run.path} has the data of its config; leave --data out."
             )
-        if not from_config and net is None:
+        if not described and net is None:
             raise RunError(
-                f"{run.path} was made by fit() with a network of its own: say what makes it, with "
-                f"--net module:function or TrainedRun.open(..., net=function)."
+                f"{run.path} has a network of its own: say what makes it, with --net "
+                "module:function or TrainedRun.open(..., net=function)."
             )
-        kind = Config if from_config else Fitted
-        config: Settings = load_settings(kind, run.config, overrides)
         if not run.best.exists():
             raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
         tensors, _ = load_checkpoint(run.best)
         made: nn.Module
-        if isinstance(config, Config):
+        if isinstance(config, Config) and described:
             with no_larger_than(tensors, run.path, RunError):
                 made = config.model.build(shape, len(classes))
         else:
@@ -118,18 +120,18 @@ class TrainedRun:
         return "own" if self.run is None else self.run.path.resolve().name
 
     @property
-    def model(self) -> ModelOptions:
+    def model(self) -> Model:
         """The section of the config that describes the network.
 
         Raises:
             RunError: no config describes the network.
         """
-        if isinstance(self.config, Config):
+        if isinstance(self.config, Config) and self.config.model.describes:
             return self.config.model
         best = "best.safetensors" if self.run is None else self.run.best
         raise RunError(
             f"A file that says what network its weights are of takes one that a config describes; "
-            f"the weights of this one, which fit was given, are in {best}."
+            f"the weights of this one, which a function of its own makes, are in {best}."
         )
 
     @property

@@ -92,7 +92,9 @@ class OnSelf(ByHand):
 class Handed(ByHand):
     """One step, whose states are handed in and out."""
 
-    def forward(self, x: Tensor, mem1: Tensor, mem2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(  # type: ignore[override]
+        self, x: Tensor, mem1: Tensor, mem2: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return self.step(x, mem1, mem2)
 
 
@@ -150,7 +152,12 @@ def test_fit_trains_them_and_evaluates_them(make: Callable[[], nn.Module]) -> No
     x = (torch.rand(60, STEPS, UNITS, generator=generator) > 0.7).float()
     x[torch.arange(60), :, y] = 1.0  # the class is the unit that always spikes
     data: Any = torch.utils.data.TensorDataset(x, y)
-    options: Any = {"val": data, "learner": {"name": "surrogate"}, "optimizer": {"lr": 0.02}, "clip": None}
+    options: Any = {
+        "val": data,
+        "learner": {"name": "surrogate"},
+        "optimizer": {"lr": 0.02},
+        "clip": None,
+    }
     result = fit(net, data, layout="BT", epochs=8, batch_size=10, progress=False, **options)
     assert result.val_accuracy > 0.8
 

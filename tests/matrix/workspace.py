@@ -94,6 +94,25 @@ def make_net():
     )
 
 
+class Loop(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(2 * 34 * 34, 20), snn.Leaky(beta=0.9)
+        self.fc2, self.lif2 = nn.Linear(20, 10), snn.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for frame in x:
+            spk, mem1 = self.lif1(self.fc1(frame.flatten(1)), mem1)
+            spk, mem2 = self.lif2(self.fc2(spk), mem2)
+            record.append(spk)
+        return torch.stack(record)
+
+
+def make_dvs_net():
+    return Loop()
+
+
 def parts():
     images, labels = (torch.as_tensor(each) for each in load_digits(return_X_y=True))
     rows = torch.arange(90).split(30)

@@ -55,7 +55,7 @@ def train_and_measure(seed_run: SeedRun, arm: Arm, values: Mapping[str, Any]) ->
     )
     # Of a run that was finished before, this process has seen nothing.
     peak = max(measures.peak_bytes() - before, 0) if before and steps.taken else None
-    learner = TrainedRun.open(seed_run.run.path).learner
+    learner = TrainedRun.open(seed_run.run.path, net=config.model.maker()).learner
     counted = splits.test.batch(range(min(SAMPLES_COUNTED, len(splits.test))))
     figures = {
         **measures.work(learner, counted.to(learner.device)),

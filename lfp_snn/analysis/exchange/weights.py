@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from lfp_snn.errors import DataError
-from lfp_snn.models import MODELS, ModelOptions
+from lfp_snn.models import MODELS, Model
 from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.training.checkpoint import copy_tensors, load_net
 from lfp_snn.unpacking import reading
@@ -39,7 +39,7 @@ class SavedNetwork:
 
 
 def weights_bytes(
-    net: nn.Module, model: ModelOptions, input_shape: Sequence[int], classes: Sequence[str]
+    net: nn.Module, model: Model, input_shape: Sequence[int], classes: Sequence[str]
 ) -> bytes:
     """The content of a safetensors file from which :func:`load_weights` builds the network again.
 
@@ -74,6 +74,8 @@ def load_weights(path: Path | str) -> SavedNetwork:
         except SafetensorError as problem:
             raise ValueError(problem) from problem
         options = MODELS[described["model"]["name"]].model_validate(described["model"])
+        if not options.describes:
+            raise ValueError("a network that only a function of its author makes")
         shape = tuple(int(side) for side in described["input_shape"])
         classes = [str(name) for name in described["classes"]]
     with no_larger_than(tensors, path, DataError):

@@ -1,0 +1,81 @@
+"""A network that a function of the user makes, in a config: trained, compared, opened again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lfp_snn.analysis.exchange.weights import load_weights, weights_bytes
+from lfp_snn.errors import DataError, RunError
+from lfp_snn.models import MODELS, build
+from lfp_snn.training import TrainedRun
+from tests.matrix.workspace import MINE, SMALL_DIGITS, run_cli
+
+pytestmark = pytest.mark.usefixtures("empty_folder", "no_reports")
+
+OWN = "model={name: own, function: mine:make_dvs_net}"
+SMALL = [each for each in SMALL_DIGITS if not each.startswith("model")]
+
+
+@pytest.fixture(autouse=True)
+def _module(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module of the user, in the folder where commands are run."""
+    (empty_folder / "mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(str(empty_folder))
+    monkeypatch.delitem(__import__("sys").modules, "mine", raising=False)
+
+
+@pytest.mark.parametrize("learner", ["lfp", "surrogate"])
+def test_it_trains_and_is_opened_where_the_function_is_given_again(learner: str) -> None:
+    done = run_cli(["train", "digits", *SMALL, OWN, f"learner.name={learner}", "--out", "run"])
+    assert done.exit_code == 0, done.output
+    refused = run_cli(["evaluate", "run"])
+    assert refused.exit_code == 2
+    assert "run has a network of its own: say what makes it, with --net" in refused.output
+    read = run_cli(["evaluate", "run", "--net", "mine:make_dvs_net"])
+    assert read.exit_code == 0, read.output
+    told = json.loads(Path("run/result.json").read_text())["test_accuracy"]
+    assert f"{told:.2%}".replace("%", " %") in read.output
+    kept = run_cli(["export", "run", "--net", "mine:make_dvs_net", "--to", "safetensors"])
+    assert kept.exit_code == 2 and "takes one that a config describes" in kept.output
+
+
+def test_data_of_the_config_are_not_given_again() -> None:
+    assert run_cli(["train", "digits", *SMALL, OWN, "--out", "run"]).exit_code == 0
+    with pytest.raises(RunError, match="^run has the data of its config; leave --data out"):
+        TrainedRun.open("run", net=MODELS["mlp"], data=list)  # type: ignore[arg-type]
+
+
+def test_it_is_compared() -> None:
+    few = ["compare.search.trials=0", "compare.reference=rescale"]
+    words = ["compare", "compare_digits", *SMALL, OWN, *few]
+    done = run_cli([*words, "--learners", "rescale,surrogate", "--seeds", "2", "--out", "out"])
+    assert done.exit_code == 0, done.output
+    assert "surrogate, seed 1: test" in done.output
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        ("mine:nothing", "model.function mine:nothing: the module mine has no function nothing"),
+        ("mine", "model.function is 'mine'; expected module:function"),
+        ("mine:parts", "model.function mine:parts makes a tuple; expected a torch module"),
+        ("absent:make", "model.function absent:make: the module cannot be imported"),
+    ],
+)
+def test_a_function_that_makes_no_network_is_told(function: str, told: str) -> None:
+    words = ["train", "digits", *SMALL, f"model={{name: own, function: {function}}}"]
+    done = run_cli(words)
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.split())
+
+
+def test_a_file_with_weights_names_no_function() -> None:
+    """It may come from anybody, and nothing in it is called."""
+    own = MODELS["own"].model_validate({"name": "own", "function": "mine:make_dvs_net"})
+    net = build("mlp", (4,), 2, hidden=[3])
+    Path("net.safetensors").write_bytes(weights_bytes(net, own, (4,), ["a", "b"]))
+    with pytest.raises(DataError, match="only a function of its author makes"):
+        load_weights("net.safetensors")
