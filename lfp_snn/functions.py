@@ -13,7 +13,25 @@ from torch import nn
 
 from lfp_snn.errors import ConfigError, LfpSnnError
 
-__all__ = ["maker", "network_maker"]
+__all__ = ["maker", "network_maker", "permit", "permitted", "those_permitted"]
+
+#: The functions that the user has named in this process, beside a config.
+_PERMITTED: set[str] = set()
+
+
+def permit(given: str) -> None:
+    """Let configs name a function from now on; the user has named it beside them."""
+    _PERMITTED.add(given)
+
+
+def those_permitted() -> list[str]:
+    """The functions that configs may name, for another process of the same command."""
+    return sorted(_PERMITTED)
+
+
+def permitted(given: str) -> bool:
+    """Whether a config may name a function; no file calls code by itself (:func:`permit`)."""
+    return given in _PERMITTED
 
 
 def network_maker(given: str, where: str) -> Callable[[], nn.Module]:

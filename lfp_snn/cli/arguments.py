@@ -143,7 +143,15 @@ OwnNet = Annotated[
     typer.Option(
         "--net",
         metavar="MODULE:FUNCTION",
-        help="What makes the network, of a run that was made by fit() in Python; its code is run.",
+        help="What makes the network, of a run with one of its own; its code is run.",
+    ),
+]
+NetOfConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--net",
+        metavar="MODULE:FUNCTION",
+        help="What makes the network, in the place of the config's model; its code is run.",
     ),
 ]
 OwnData = Annotated[

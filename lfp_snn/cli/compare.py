@@ -16,6 +16,7 @@ from lfp_snn.analysis.compare.report import (
     write_comparison,
 )
 from lfp_snn.analysis.compare.study import ComparisonStudy
+from lfp_snn.cli.own import with_network
 from lfp_snn.cli.shipped import find_study
 from lfp_snn.cli.study import carry_out_watched, print_table, refuse_failures, tell
 from lfp_snn.console import percent
@@ -34,11 +35,13 @@ def compare(
     threads: int | None,
     out: Path | None,
     storage: str | None,
+    net: str | None,
 ) -> None:
     """Compare learning rules; see :func:`lfp_snn.cli.declared.compare`."""
     only = None if learners is None else [name.strip() for name in learners.split(",")]
-    path = find_study(config, "compare", overrides or ())
-    study = ComparisonStudy.load(path, list(overrides or ()), only)
+    changes = with_network(overrides, net)
+    path = find_study(config, "compare", changes)
+    study = ComparisonStudy.load(path, changes, only)
     console, findings, report = carry_out_watched(
         study,
         gather,

@@ -13,6 +13,7 @@ from rich.console import Console
 from lfp_snn import hub
 from lfp_snn.analysis.experiments import load_any
 from lfp_snn.analysis.study.kinds import kinds
+from lfp_snn.cli.own import with_network
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.console import two_columns
 from lfp_snn.engine import TemporalLFP
@@ -57,12 +58,14 @@ def show(
     shape: str | None,
     classes: int,
     resolved: bool,
+    net: str | None,
 ) -> None:
     """Show the network of a config, or all of it; see :func:`lfp_snn.cli.declared.show`."""
+    changes = with_network(overrides, net)
     if resolved:
-        typer.echo(commented(load_any(find_config(config), list(overrides or ()))), nl=False)
+        typer.echo(commented(load_any(find_config(config), changes)), nl=False)
         return
-    settings = experiment(config, overrides or ())
+    settings = experiment(config, changes)
     feature = None if shape is None else _input_shape(shape)
     if is_shipped(config):
         Console().print(two_columns(hub.card(located(config).name).rows()))
@@ -71,9 +74,9 @@ def show(
     elif feature is None:
         train = load_splits(settings).train
         feature, classes = train.feature_shape, len(train.classes)
-    net = settings.model.build(feature, classes).eval()
-    own = build_learner(net, settings).engine
-    engine = TemporalLFP(net, own.rule, backend="torch")  # a row for every layer
+    built = settings.model.build(feature, classes).eval()
+    own = build_learner(built, settings).engine
+    engine = TemporalLFP(built, own.rule, backend="torch")  # a row for every layer
     engine.forward(torch.zeros(1, 1, *feature), record=False)
     typer.echo(f"{settings.model.name} for inputs of {shape_text(feature)}, {classes} classes")
     typer.echo(engine.summary(own.kernels))

@@ -23,6 +23,7 @@ from lfp_snn.cli.arguments import (
     Folder,
     Jobs,
     Kind,
+    NetOfConfig,
     OfItsConfig,
     OwnData,
     OwnNet,
@@ -53,6 +54,7 @@ def train(
         int | None, typer.Option(min=0, help="Of --watch; default 8470, 0 takes any.")
     ] = None,
     style: Style = None,
+    net: NetOfConfig = None,
 ) -> None:
     """Train, test and report. Everything ends up in the run directory."""
 
@@ -123,6 +125,7 @@ def show(
     resolved: Annotated[
         bool, typer.Option("--config", help="Print the whole config instead, defaults included.")
     ] = False,
+    net: NetOfConfig = None,
 ) -> None:
     """Show the network of a config, layer by layer: shapes and parameters.
 
@@ -143,6 +146,7 @@ def compare(
     out: Folder = None,
     storage: Storage = None,
     style: Style = None,
+    net: NetOfConfig = None,
 ) -> None:
     """Compare learning rules: each tuned with the same budget, then trained with several seeds.
 
@@ -160,6 +164,7 @@ def sweep(
     out: Folder = None,
     storage: Storage = None,
     style: Style = None,
+    net: NetOfConfig = None,
 ) -> None:
     """Search the settings of one learner on validation data, and show which of them matter."""
 

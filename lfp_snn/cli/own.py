@@ -1,15 +1,30 @@
-"""Runs opened with the functions of a user that make their network, or their data."""
+"""Functions of a user that make the network of a config or a run, or its data."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from lfp_snn.errors import RunError
-from lfp_snn.functions import maker, network_maker
+from lfp_snn.functions import maker, network_maker, permit
 from lfp_snn.training import TrainedRun
 
-__all__ = ["opened"]
+__all__ = ["opened", "with_network"]
+
+
+def with_network(overrides: Sequence[str] | None, net: str | None) -> list[str]:
+    """The changes of a config with the network that a function of the user makes.
+
+    Args:
+        overrides: the changes that are given.
+        net: the function, as ``module:function``; None for the network of the config.
+    """
+    given = list(overrides or ())
+    if net is None:
+        return given
+    permit(net)
+    return [f"model={json.dumps({'name': 'own', 'function': net})}", *given]
 
 
 def opened(

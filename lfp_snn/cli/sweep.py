@@ -8,6 +8,7 @@ from pathlib import Path
 from lfp_snn.analysis.sweep.findings import gather
 from lfp_snn.analysis.sweep.report import write_sweep
 from lfp_snn.analysis.sweep.study import SweepStudy
+from lfp_snn.cli.own import with_network
 from lfp_snn.cli.shipped import find_study
 from lfp_snn.cli.study import carry_out_watched, tell
 from lfp_snn.console import percent
@@ -22,10 +23,12 @@ def sweep(
     threads: int | None,
     out: Path | None,
     storage: str | None,
+    net: str | None,
 ) -> None:
     """Search the settings of one learner; see :func:`lfp_snn.cli.declared.sweep`."""
-    path = find_study(config, "sweep", overrides or ())
-    study = SweepStudy.load(path, list(overrides or ()))
+    changes = with_network(overrides, net)
+    path = find_study(config, "sweep", changes)
+    study = SweepStudy.load(path, changes)
     console, findings, report = carry_out_watched(
         study,
         gather,

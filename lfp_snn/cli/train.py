@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from lfp_snn.analysis.report import write_report
 from lfp_snn.cli.configs import experiment
+from lfp_snn.cli.own import with_network
 from lfp_snn.console import progress_console, shown, two_columns
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training import Config, Observer, Result
@@ -36,11 +37,12 @@ def train(
     resume: bool,
     watch: bool,
     port: int | None,
+    net: str | None,
 ) -> None:
     """Train, test and report; see :func:`lfp_snn.cli.declared.train`."""
     if port is not None and not watch:
         raise ConfigError("--port is for --watch.")
-    settings = experiment(config, overrides or ())
+    settings = experiment(config, with_network(overrides, net))
     if resume and out is None:
         raise RunError("--resume needs --out RUN, the run to go on with.")
     run = out or Path("runs") / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 from torch import nn
 from typing_extensions import override
 
-from lfp_snn.functions import network_maker
+from lfp_snn.errors import ConfigError
+from lfp_snn.functions import network_maker, permitted
 from lfp_snn.models.options import Model
 
 __all__ = ["Own"]
@@ -17,9 +18,9 @@ __all__ = ["Own"]
 class Own(Model):
     """The network that a function of one's own makes, for configs and comparisons.
 
-    The function takes no arguments, and its network takes the inputs of the data and has an output
-    for each class. It is called with torch's seed set to that of the run. A run directory tells its
-    name alone: it is opened where the function is given again (``--net``).
+    No file calls code by itself: the function is named on the command line too (``--net``). It
+    takes no arguments, and its network takes the inputs of the data and has an output for each
+    class. It is called with torch's seed set to that of the run, and again where the run is opened.
 
     Attributes:
         function: the function as ``module:function``, seen from the folder where a command is run;
@@ -37,4 +38,9 @@ class Own(Model):
 
     @override
     def maker(self) -> Callable[[], nn.Module]:
-        return network_maker(self.function, "model.function")
+        if not permitted(self.function):
+            raise ConfigError(
+                f"model.function is {self.function!r}, but no file calls code by itself: name the "
+                f"function on the command line, --net {self.function}."
+            )
+        return network_maker(self.function, "--net")

@@ -15,7 +15,7 @@ from tests.matrix.workspace import MINE, SMALL_DIGITS, run_cli
 
 pytestmark = pytest.mark.usefixtures("empty_folder", "no_reports")
 
-OWN = "model={name: own, function: mine:make_dvs_net}"
+OWN = ("--net", "mine:make_dvs_net")
 SMALL = [each for each in SMALL_DIGITS if not each.startswith("model")]
 
 
@@ -29,7 +29,7 @@ def _module(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("learner", ["lfp", "surrogate"])
 def test_it_trains_and_is_opened_where_the_function_is_given_again(learner: str) -> None:
-    done = run_cli(["train", "digits", *SMALL, OWN, f"learner.name={learner}", "--out", "run"])
+    done = run_cli(["train", "digits", *SMALL, *OWN, f"learner.name={learner}", "--out", "run"])
     assert done.exit_code == 0, done.output
     refused = run_cli(["evaluate", "run"])
     assert refused.exit_code == 2
@@ -43,14 +43,14 @@ def test_it_trains_and_is_opened_where_the_function_is_given_again(learner: str)
 
 
 def test_data_of_the_config_are_not_given_again() -> None:
-    assert run_cli(["train", "digits", *SMALL, OWN, "--out", "run"]).exit_code == 0
+    assert run_cli(["train", "digits", *SMALL, *OWN, "--out", "run"]).exit_code == 0
     with pytest.raises(RunError, match="^run has the data of its config; leave --data out"):
         TrainedRun.open("run", net=MODELS["mlp"], data=list)  # type: ignore[arg-type]
 
 
 def test_it_is_compared() -> None:
     few = ["compare.search.trials=0", "compare.reference=rescale"]
-    words = ["compare", "compare_digits", *SMALL, OWN, *few]
+    words = ["compare", "compare_digits", *SMALL, *OWN, *few]
     done = run_cli([*words, "--learners", "rescale,surrogate", "--seeds", "2", "--out", "out"])
     assert done.exit_code == 0, done.output
     assert "surrogate, seed 1: test" in done.output
@@ -59,17 +59,23 @@ def test_it_is_compared() -> None:
 @pytest.mark.parametrize(
     ("function", "told"),
     [
-        ("mine:nothing", "model.function mine:nothing: the module mine has no function nothing"),
-        ("mine", "model.function is 'mine'; expected module:function"),
-        ("mine:parts", "model.function mine:parts makes a tuple; expected a torch module"),
-        ("absent:make", "model.function absent:make: the module cannot be imported"),
+        ("mine:nothing", "--net mine:nothing: the module mine has no function nothing"),
+        ("mine", "--net is 'mine'; expected module:function"),
+        ("mine:parts", "--net mine:parts makes a tuple; expected a torch module"),
+        ("absent:make", "--net absent:make: the module cannot be imported"),
     ],
 )
 def test_a_function_that_makes_no_network_is_told(function: str, told: str) -> None:
-    words = ["train", "digits", *SMALL, f"model={{name: own, function: {function}}}"]
-    done = run_cli(words)
+    done = run_cli(["train", "digits", *SMALL, "--net", function])
     assert done.exit_code == 2
     assert told in " ".join(done.output.split())
+
+
+def test_no_config_calls_code_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfp_snn.functions._PERMITTED", set())
+    done = run_cli(["train", "digits", *SMALL, "model={name: own, function: os:abort}"])
+    assert done.exit_code == 2
+    assert "no file calls code by itself" in " ".join(done.output.split())
 
 
 def test_a_file_with_weights_names_no_function() -> None:

@@ -13,6 +13,7 @@ from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.state import Session, State
 from lfp_snn.analysis.study.tuning import Tuning, session_name
 from lfp_snn.errors import RunError
+from lfp_snn.functions import those_permitted
 
 __all__ = ["search_all"]
 
@@ -89,6 +90,7 @@ def _trial_jobs(arm: Arm, folder: Path, resources: Resources, left: int) -> list
                 "kind": TRIALS,
                 "trials": share,
                 "threads": resources.threads,
+                "functions": those_permitted(),
                 "storage": resources.storage,
                 "folder": str(folder.resolve()),
                 "study": arm.model_dump(mode="json"),

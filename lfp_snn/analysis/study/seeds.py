@@ -14,6 +14,7 @@ from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.state import Session
 from lfp_snn.analysis.study.store import claim
 from lfp_snn.errors import RunError
+from lfp_snn.functions import those_permitted
 
 __all__ = ["run_seeds"]
 
@@ -76,6 +77,7 @@ def _job(
             "seed": run.seed,
             "values": dict(values),
             "threads": resources.threads,
+            "functions": those_permitted(),
             "folder": str(run.folder.resolve()),
             "study": arm.model_dump(mode="json"),
         },

@@ -22,6 +22,7 @@ from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.store import Store
 from lfp_snn.errors import LfpSnnError
+from lfp_snn.functions import permit
 from lfp_snn.training import Interrupted
 from lfp_snn.training.files import read_json
 
@@ -34,6 +35,8 @@ def main(job: Path) -> int:
     todo = read_json(job)
     torch.set_num_threads(todo["threads"])
     arm, folder = Arm.model_validate(todo["study"]), Path(todo["folder"])
+    for function in todo["functions"]:
+        permit(function)
     try:
         if todo["kind"] == TRIALS:
             _run_trials(folder, arm, todo)
