@@ -13,10 +13,10 @@ from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import (
     SHARES,
     PruningOptions,
+    learner_name,
     prune_run,
     rankings,
     refuse_unlike,
-    run_names,
 )
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.ranking import Scope
@@ -70,7 +70,7 @@ def prune(
     trained = {path: opened(path, changes, net, data) for path in paths}
     configs = {path: each.config for path, each in trained.items()}
     refuse_unlike(configs)
-    names = run_names(configs)
+    names = {path: learner_name(config.learner) for path, config in configs.items()}
     parent = outputs_of_run(paths[0]) if len(paths) == 1 else Path("runs")
     folder = folder_for(out or parent / "prune")
     splits = trained[paths[0]].classified()
@@ -81,9 +81,7 @@ def prune(
         task = bar.add_task("pruning", total=orders * len(paths))
         for path, each in trained.items():
             bar.update(task, description=f"pruning {shown(path)}")
-            found.append(
-                prune_run(path, each, splits, options, lambda: bar.advance(task), names[path])
-            )
+            found.append(prune_run(path, each, splits, options, lambda: bar.advance(task)))
             if save is not None:
                 _save(each, names[path], splits.train, options, save, folder)
     findings = PruningFindings(found, options, len(splits.test))

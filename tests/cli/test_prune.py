@@ -41,7 +41,7 @@ def test_learners_side_by_side(cli: Cli, runs: dict[str, Path]) -> None:
     paths = [path for name, path in runs.items() if name != "other"]
     done = cli("prune", *paths, "--shares", "0,0.5,0.9", "--draws", 2, "--samples", 10)
     assert done.exit_code == 0, done.output
-    assert "That networks trained with lfp prune better than with surrogate" in " ".join(
+    assert "That networks trained with lfp, rescale prune better than with surrogate" in " ".join(
         done.stdout.split()
     )
     found = json.loads(Path("runs/prune/results.json").read_text())
@@ -78,7 +78,7 @@ def test_a_pruned_network_trains_on_and_stays_pruned(cli: Cli, runs: dict[str, P
         "--shares", "0,0.9", "--save", "0.75", "--out", "out",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    file = Path("out/lfp-seed-0-magnitude-0.75.safetensors")
+    file = Path("out/lfp-rescale-seed-0-magnitude-0.75.safetensors")
     saved = load_weights(file).net
     start = {name: p.detach() for name, p in saved.named_parameters() if p.dim() > 1}
     whole = TrainedRun.open(runs["lfp-0"]).learner.net

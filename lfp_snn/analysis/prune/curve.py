@@ -22,10 +22,10 @@ __all__ = [
     "Curve",
     "PruningOptions",
     "PrunedRun",
+    "learner_name",
     "prune_run",
     "rankings",
     "refuse_unlike",
-    "run_names",
 ]
 
 #: Shares by default: closer where accuracy tends to fall.
@@ -162,7 +162,6 @@ def prune_run(
     splits: Splits,
     options: PruningOptions,
     advanced: Callable[[], None] = lambda: None,
-    name: str | None = None,
 ) -> PrunedRun:
     """Measure the test accuracy of a run at every share, by every criterion.
 
@@ -175,7 +174,6 @@ def prune_run(
         options: the options of pruning.
         advanced: a function that is called after each order; there are ``len(criteria)`` of them, a
             random one counting ``draws`` times.
-        name: what to call its learner, beside other runs (:func:`run_names`).
     """
     learner, config = trained.learner, trained.config
 
@@ -195,7 +193,7 @@ def prune_run(
     count = sum(len(each) for each in every)
     return PrunedRun(
         path,
-        name or config.learner.name,
+        learner_name(config.learner),
         config.seed,
         # Of each layer by itself, weighted by its weights: layers differ in scale, which is no
         # sparsity.
@@ -206,17 +204,10 @@ def prune_run(
     )
 
 
-def run_names(configs: Mapping[Path, Settings]) -> dict[Path, str]:
-    """The name of the learner of each run, with the rule where the runs of one differ in that."""
-    rules: dict[str, set[str]] = {}
-    for config in configs.values():
-        rules.setdefault(config.learner.name, set()).add(_rule_of(config.learner))
-
-    def name(learner: Choice) -> str:
-        several = len(rules[learner.name]) > 1
-        return f"{learner.name}, {_rule_of(learner)}" if several else learner.name
-
-    return {path: name(config.learner) for path, config in configs.items()}
+def learner_name(learner: Choice) -> str:
+    """The name of a learner, with its rule where it has one: ``lfp, rescale``."""
+    rule = _rule_of(learner)
+    return f"{learner.name}, {rule}" if rule else learner.name
 
 
 def _rule_of(learner: Choice) -> str:
@@ -239,7 +230,6 @@ def refuse_unlike(configs: Mapping[Path, Settings]) -> None:
         ConfigError: a run has another network or other data than the first one, or the learner,
             the rule and the seed of one that was named before.
     """
-    names = run_names(configs)
     known: dict[tuple[str, int], Path] = {}
     first, *_ = configs
     for path, config in configs.items():
@@ -248,7 +238,7 @@ def refuse_unlike(configs: Mapping[Path, Settings]) -> None:
                 raise ConfigError(
                     f"{path} has another section {section} than {first}: prune them apart."
                 )
-        place = (names[path], config.seed)
+        place = (learner_name(config.learner), config.seed)
         if place in known:
             raise ConfigError(
                 f"{path} and {known[place]} are both of {place[0]} with seed {place[1]}: name one."

@@ -67,7 +67,7 @@ def test_a_trained_network_is_pruned_and_left_as_it_was() -> None:
     calls: list[None] = []
     options = PruningOptions(shares=(0.0, 0.4, 1.0), draws=3, samples=20, scope=Scope.layer)
     found = prune_run(Path("run"), trained, splits, options, lambda: calls.append(None))
-    assert (found.learner, found.seed, found.zeros) == ("lfp", 3, 0)
+    assert (found.learner, found.seed, found.zeros) == ("lfp, rescale", 3, 0)
     assert found.count == 12 * UNITS + CLASSES * 12 and 0 < found.gini < 1
     assert len(calls) == 1 + 1 + 3
     for each in found.curves:

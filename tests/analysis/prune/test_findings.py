@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from lfp_snn.analysis.prune.criteria import Criterion
-from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions, refuse_unlike, run_names
+from lfp_snn.analysis.prune.curve import (
+    Curve,
+    PrunedRun,
+    PruningOptions,
+    learner_name,
+    refuse_unlike,
+)
 from lfp_snn.analysis.prune.findings import PruningFindings
 from lfp_snn.analysis.prune.report import curve_tables, summary_rows, write_pruning
 from lfp_snn.analysis.study.statistics import holm, paired
@@ -113,16 +119,15 @@ def test_runs_that_differ_are_not_put_side_by_side() -> None:
     one, two = Path("one"), Path("two")
     other = CONFIG.model_copy(update={"seed": 4})
     refuse_unlike({one: CONFIG, two: other})
-    with pytest.raises(ConfigError, match="two and one are both of lfp with seed 3"):
+    with pytest.raises(ConfigError, match="two and one are both of lfp, rescale with seed 3"):
         refuse_unlike({one: CONFIG, two: CONFIG})
     ruled = [
         CONFIG.model_copy(update={"learner": LFPOptions.model_validate({"rule": rule})})
         for rule in ({"name": "rescale"}, {"name": "epsilon", "eps": 0.1})
     ]
     refuse_unlike({one: ruled[0], two: ruled[1]})
-    names = {one: "lfp, rescale", two: "lfp, epsilon eps=0.1"}
-    assert run_names({one: ruled[0], two: ruled[1]}) == names
-    assert run_names({one: CONFIG, two: other}) == {one: "lfp", two: "lfp"}
+    assert learner_name(ruled[0].learner) == "lfp, rescale"
+    assert learner_name(ruled[1].learner) == "lfp, epsilon eps=0.1"
     wide = other.model_copy(update={"model": other.model.model_copy(update={"hidden": [99]})})
     with pytest.raises(ConfigError, match="two has another section model than one"):
         refuse_unlike({one: CONFIG, two: wide})
