@@ -45,7 +45,7 @@ def test_learners_side_by_side(cli: Cli, runs: dict[str, Path]) -> None:
         done.stdout.split()
     )
     found = json.loads(Path("runs/prune/results.json").read_text())
-    assert [run["learner"] for run in found["runs"]] == ["lfp", "lfp", "surrogate", "surrogate"]
+    assert [run["learner"] for run in found["runs"]] == ["lfp, rescale"] * 2 + ["surrogate"] * 2
     assert {each["criterion"] for each in found["differences"]} == {"magnitude", "relevance"}
     assert Path("runs/prune/report.html").is_file()
 
