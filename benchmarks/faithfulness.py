@@ -19,6 +19,7 @@ The first is the one that the others are compared with. ``--change`` trains the 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -26,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from benchmarks._tables import Column, Table
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer
 from lfp_snn.analysis.explain.faithfulness import (
     FLOAT,
@@ -82,7 +84,7 @@ def _model(
     with seeded(config):
         trainer = assemble(config, splits)
         result = trainer.train()
-    print(f"{name}, seed {seed}: test accuracy {result.test_accuracy:.2%}", flush=True)
+    print(f"{name}, seed {seed}: test accuracy {result.test_accuracy:.2%}", file=sys.stderr)
     recordings = getattr(splits, part)
     count = min(samples, len(recordings))
     chosen = np.random.default_rng(0).permutation(len(recordings))[:count]
@@ -128,8 +130,10 @@ def _scores(
     return {rule: each.relevance for rule, each in found.items()}, found[rules[-1]]
 
 
-def beside(name: str, models: list[tuple[Learner, Batch]], rules: list[str], smooth: int) -> None:
-    """Print the areas of each rule, and by how much it is ahead of the first."""
+def beside(
+    name: str, models: list[tuple[Learner, Batch]], rules: list[str], smooth: int, table: Table
+) -> None:
+    """Add the areas of each rule to a table, and by how much it is ahead of the first."""
     for target_name, target in TARGETS.items():
         curves: dict[str, list[Curves]] = {rule: [] for rule in rules}
         for learner, batch in models:
@@ -137,16 +141,20 @@ def beside(name: str, models: list[tuple[Learner, Batch]], rules: list[str], smo
             runner = Explainer(learner, RULES[DEFAULT])  # all rules have the same forward pass
             for rule, score in scores.items():
                 curves[rule].append(flip(runner, batch, score, attribution.chosen, SHARES[::2]))
-        print(f"{name}, {target_name}, {told(smooth)}: {len(models)} models, test")
-        for what in ("areas", "areas_of_accuracy"):
-            print(f" {what.replace('_', ' ')}")
-            found = {rule: [getattr(one, what) for one in each] for rule, each in curves.items()}
-            for rule in rules:
-                print(_line(rule, found[rule]))
-            for rule in rules[1:]:
-                pairs = zip(found[rule], found[rules[0]], strict=True)
-                print(_line(f"{rule} minus {rules[0]}", [one - first for one, first in pairs]))
-        print(end="", flush=True)
+        for what, areas in (("share", "areas"), ("accuracy", "areas_of_accuracy")):
+            found = {rule: np.array([getattr(c, areas) for c in curves[rule]]) for rule in rules}
+            means = [found[rule].mean(axis=1).tolist() for rule in rules]
+            ahead = [interval((found[rule] - found[rules[0]]).mean(axis=0)) for rule in rules[1:]]
+            told_ahead = [[each.mean, each.low, each.high] for each in ahead]
+            table.row(f"{name}, {target_name}, {told(smooth)}", what, *means, *told_ahead)
+
+
+def table_of(rules: list[str]) -> Table:
+    """The table that :func:`beside` fills."""
+    means = [Column(rule, digits=3) for rule in rules]
+    ahead = [f"{rule} less {rules[0]}" for rule in rules[1:]]
+    differences = [Column(title, "bounds", 3, sign=True) for title in ahead]
+    return Table("explained", "area of", *means, *differences)
 
 
 def report(runs: list[Faithfulness]) -> None:
@@ -185,13 +193,14 @@ def main() -> None:
     parser.add_argument("--change", nargs="*", default=[], help="KEY=VALUE of the configs")
     given = parser.parse_args()
     if given.beside:
+        table = table_of(given.beside)
         for name in given.configs:
             models = [
                 _model(name, given.root, seed, "test", given.samples, given.change)
                 for seed in range(given.seeds)
             ]
             for smooth in given.smooth:
-                beside(name, models, given.beside, smooth)
+                beside(name, models, given.beside, smooth, table)
         return
     for name, smooth in product(given.configs, given.smooth):
         chosen = choose(name, given.root, 2, given.samples, smooth)

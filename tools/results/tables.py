@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from benchmarks._tables import cells, line
 from lfp_snn.analysis.study.statistics import Paired, holm, mean, paired
 from tools.results.records import (
     ArmRecord,
@@ -15,11 +16,12 @@ from tools.results.records import (
     Record,
     RunsRecord,
     StepsRecord,
+    TableRecord,
 )
 
 __all__ = ["FORMS", "TableError", "interval", "table"]
 
-_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord, StepsRecord)
+_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord, StepsRecord, TableRecord)
 
 #: From this load on a machine has other work, and its times say little.
 BUSY = 1.5
@@ -122,6 +124,14 @@ def steps(records: Mapping[str, Record]) -> Iterator[str]:
     )
 
 
+def tables(records: Mapping[str, Record]) -> Iterator[str]:
+    """Tables with numbers, as their columns show them."""
+    for name, record in _only(TableRecord, records).items():
+        titles = [column.title for column in record.columns]
+        yield table(titles, (cells(record.columns, row) for row in record.rows))
+        yield f"`{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
+
+
 def _beside(value: float | None, ours: float, unit: str) -> str:
     """A figure with how many times ours it is; ours alone."""
     if value is None:
@@ -137,6 +147,7 @@ FORMS: Mapping[str, Callable[[Mapping[str, Record]], Iterator[str]]] = {
     "runs": runs,
     "printed": printed,
     "steps": steps,
+    "table": tables,
 }
 
 
@@ -151,8 +162,7 @@ def _only(kind: type[_Kind], records: Mapping[str, Record]) -> dict[str, _Kind]:
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    return "\n".join(map(line, [titles, ["---"] * len(titles), *rows]))
 
 
 def _how(name: str, record: ComparisonRecord) -> str:
