@@ -17,7 +17,7 @@ from lfp_snn.analysis.machine import machine, mean_load
 from lfp_snn.analysis.study.statistics import mean
 from lfp_snn.wholefiles import write_whole
 
-__all__ = ["Cell", "Column", "Table", "cells", "line", "write"]
+__all__ = ["TRAINING", "Cell", "Column", "Table", "cells", "line", "write"]
 
 #: What stands in a cell: words, a number, several numbers (of seeds, say), or nothing.
 Cell = str | int | float | list[float] | None
@@ -74,6 +74,10 @@ class Column:
         if self.digits is None:
             return f"{value:{sign}g}"
         return f"{round(value, self.digits) + 0.0:{sign}.{self.digits}f}"
+
+
+#: The seconds of trainings, which pages leave out where the machine had other work.
+TRAINING = Column("training, s", digits=0)
 
 
 def cells(columns: Sequence[Column], row: Sequence[Cell]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._tables import Table
+from benchmarks._tables import TRAINING, Table
 from lfp_snn.training import fit, load_config
 from lfp_snn.training.assembly import build_network, load_splits, seeded
 
@@ -86,7 +86,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     common = [f"data.root={args.root}", f"model.hidden={HIDDEN}", f"epochs={args.epochs}"]
-    table = Table("way", "validation, %", "test, %", "training, s")
+    table = Table("way", "validation, %", "test, %", TRAINING)
     for way in args.ways:
         overrides = [*common, *WAYS[way]]
         if way in TUNED:

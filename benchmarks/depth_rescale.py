@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import TRAINING, Column, Table
 from lfp_snn.training import fit
 from lfp_snn.training.assembly import build_network, load_splits, seeded
 from lfp_snn.training.config import Config
@@ -83,8 +83,7 @@ def main() -> None:
         return 100 * result.val_accuracy, result.train_s
 
     rate_of, searched = Column("learning rate", digits=None), Column("searched, %", "each")
-    seconds_each = Column("training, s", digits=0)
-    table = Table("way", rate_of, searched, Column("validation, %", "seeds"), seconds_each)
+    table = Table("way", rate_of, searched, Column("validation, %", "seeds"), TRAINING)
     for way in args.ways:
         first = {rate: run(way, rate, 0) for rate in args.rates}
         rate = max(args.rates, key=lambda each: first[each][0])

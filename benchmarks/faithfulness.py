@@ -13,7 +13,8 @@ of the recording as it is, and for smoothed ones (``lfp-snn explain --smooth``).
         [--change learner.rule.name=epsilon learner.rule.eps=0.1]
 
 Compares the named rules alone, on the same models and recordings for testing: nothing is chosen.
-The first is the one that the others are compared with. ``--change`` trains the models otherwise.
+The first is the one that the others are compared with; ``gradient`` stands for the surrogate
+gradient times input. ``--change`` trains the models otherwise.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ RULES: dict[str, Rule | Composite] = {
 }
 #: What `--beside` takes: those and the rules of training, published and default.
 BESIDE: dict[str, Rule | Composite] = {"epsilon": Epsilon(), "rescale": Rescale(), **RULES}
+GRADIENT = "gradient"  # among the rules of `--beside`
 TARGETS: dict[str, OfSpikes] = {"class": OfClass(), "contrast": Contrast(), "share": OfShare()}
 OTHER_SEEDS = 100  # from here on models that nothing is reported of
 
@@ -125,9 +127,23 @@ def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict
 def _scores(
     learner: Learner, batch: Batch, target: OfSpikes, rules: Sequence[str], smooth: int
 ) -> tuple[dict[str, Tensor], Attribution]:
-    """The relevance of the entries under each rule, and the last attribution."""
-    found = {rule: explainer(learner, rule, smooth).attribute(batch, target) for rule in rules}
-    return {rule: each.relevance for rule, each in found.items()}, found[rules[-1]]
+    """The relevance of the entries under each rule, and an attribution of the batch."""
+    scores = {}
+    for rule in rules:
+        runner = explainer(learner, DEFAULT if rule == GRADIENT else rule, smooth)
+        found = runner.attribute(batch, target)
+        scores[rule] = found.relevance
+        if rule == GRADIENT:
+            weights = target.weights(found.outputs, batch)
+            scores[rule] = _gradient(runner, learner, batch, weights)
+    return scores, found
+
+
+def _gradient(runner: Explainer, learner: Learner, batch: Batch, weights: Tensor) -> Tensor:
+    """Gradient times input, smoothed as the explainer is."""
+    if isinstance(runner, SmoothExplainer):
+        return runner.mean(batch, lambda part: gradient_times_input(learner.net, part, weights))
+    return gradient_times_input(learner.net, batch, weights)
 
 
 def beside(
@@ -189,7 +205,7 @@ def main() -> None:
     parser.add_argument(
         "--figure", type=Path, help="a PNG of the curves of the last config and smoothing"
     )
-    parser.add_argument("--beside", nargs="+", metavar="RULE", choices=list(BESIDE))
+    parser.add_argument("--beside", nargs="+", metavar="RULE", choices=[*BESIDE, GRADIENT])
     parser.add_argument("--change", nargs="*", default=[], help="KEY=VALUE of the configs")
     given = parser.parse_args()
     if given.beside:

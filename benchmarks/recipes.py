@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import TRAINING, Column, Table
 from lfp_snn.training import evaluate, fit
 from lfp_snn.training.assembly import build_learner, build_network, load_splits, seeded
 from lfp_snn.training.config import Config
@@ -66,8 +66,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    seconds_each = Column("training, s", digits=0)
-    table = Table("task", "learner", "recipe", Column("validation, %", "seeds"), seconds_each)
+    table = Table("task", "learner", "recipe", Column("validation, %", "seeds"), TRAINING)
     for task in args.tasks:
         for learner in args.learners:
             plan = planned(task, learner, args.root)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._tables import Cell, Table
+from benchmarks._tables import TRAINING, Cell, Table
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.training import load_config, train
 
@@ -57,7 +57,7 @@ def main() -> None:
         tasks["nmnist_mlp"] = [f"data.root={args.nmnist_root}"]
     if args.braille_root:
         tasks["braille"] = [f"data.root={args.braille_root}"]
-    table = Table("config", "rule", "validation, %", "test, %", "training, s")
+    table = Table("config", "rule", "validation, %", "test, %", TRAINING)
     for task, overrides in tasks.items():
         for rule in args.rules:
             row = _row(task, [*overrides, f"learner.rule={RULES[rule]}"], args.seeds)

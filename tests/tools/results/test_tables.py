@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from benchmarks._tables import Column
+from benchmarks._tables import TRAINING, Column
 from tests.tools.results.made import MACHINE, PARTS, arm, comparison
 from tools.results.records import PrintedRecord, RunsRecord, StepRow, StepsRecord, TableRecord
 from tools.results.tables import FORMS, TableError
@@ -171,6 +171,21 @@ def test_a_table_is_shown_as_its_columns_say() -> None:
         "`python -m benchmarks made --root ...`: 2 cores of Some processor, one thread, load 0.2 "
         "to 0.4, 2026-01-02 ([record](records/made.json))."
     )
+
+
+def test_training_times_of_a_busy_machine_are_left_out() -> None:
+    record = TableRecord(
+        command="python -m benchmarks made",
+        date=date(2026, 1, 2),
+        machine=MACHINE,
+        columns=[Column("way"), TRAINING, Column("test, %")],
+        rows=[["lfp", [3.0, 4.0], 90.0]],
+    )
+    idle, _ = FORMS["table"]({"made": record})
+    assert "| way | training, s | test, % |" in idle
+    busy = record.model_copy(update={"machine": MACHINE.model_copy(update={"load": (1.0, 9.0)})})
+    table, _ = FORMS["table"]({"made": busy})
+    assert table.splitlines() == ["| way | test, % |", "| --- | --- |", "| lfp | 90.0 |"]
 
 
 def test_a_block_takes_records_of_its_kind() -> None:
