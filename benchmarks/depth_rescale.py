@@ -41,7 +41,7 @@ WAYS: dict[str, list[str]] = {
     "lfp, softmax": [f"learner.rule={EPSILON}", "learner.reward.name=softmax_rate"],
     "output as relevance": [f"learner.rule={EPSILON}", SPEAKS],
     "output": [at(EPSILON, "{name: rescale}"), SPEAKS],
-    "gate": [rescale("positive", "reference")],
+    "gate": [rescale("positive", "reference"), "learner.reward.at_silence=false"],
     "positive, reference": [rescale("positive", "reference"), SPEAKS],
     "positive, decay": [rescale("positive", "decay"), SPEAKS],
     "window, reference": [rescale("window", "reference"), SPEAKS],
