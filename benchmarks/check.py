@@ -18,6 +18,7 @@ from unittest import mock
 
 from typing_extensions import override
 
+from benchmarks._tables import Column, Table
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Splits
 from lfp_snn.engine import network
@@ -71,18 +72,15 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", default=["digits"], help="by default digits")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    print("| config | checks | their CPU time | a first epoch | share |")
-    print("| --- | --- | --- | --- | --- |")
+    seconds = [Column(title, digits=3) for title in ("their CPU time, s", "a first epoch, s")]
+    table = Table("config", "checks", *seconds, Column("share, %"))
     for name in options.configs:
         config = load_config(find_config(name), ["epochs=1", "device=cpu", "baseline=false"])
         splits = load_splits(config)
         found = [measure(config, splits) for _ in range(options.repeats)]
         check_s = statistics.median(each.check_s for each in found)
         epoch_s = statistics.median(each.epoch_s for each in found)
-        print(
-            f"| {name} | {found[0].checks} | {check_s:.3f} s | {epoch_s:.2f} s "
-            f"| {check_s / epoch_s:.1%} |"
-        )
+        table.row(name, found[0].checks, check_s, epoch_s, 100 * check_s / epoch_s)
 
 
 if __name__ == "__main__":

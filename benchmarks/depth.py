@@ -9,12 +9,11 @@ three (`TUNED`) and its learning rate (`--rates`), as many trials for LFP as for
 """
 
 import argparse
-import os
-import statistics
 from pathlib import Path
 
 import torch
 
+from benchmarks._tables import TRAINING, Table
 from lfp_snn.training import fit, load_config
 from lfp_snn.training.assembly import build_network, load_splits, seeded
 
@@ -64,21 +63,16 @@ def run(overrides: list[str], seed: int, frozen: bool) -> tuple[float, float, fl
     return 100 * result.val_accuracy, 100 * result.test_accuracy, result.train_s
 
 
-def tuned(way: str, overrides: list[str], rates: list[str]) -> list[str]:
-    """The learner and learning rate with the best validation, seed 0; prints what was tried."""
+def tuned(way: str, overrides: list[str], rates: list[str], table: Table) -> list[str]:
+    """The learner and learning rate with the best validation, seed 0; a row for what was tried."""
     tried: dict[tuple[str, str], float] = {}
     for name, learner in TUNED[way].items():
         for rate in rates:
             options = [*overrides, *learner, f"optimizer.lr={rate}"]
             tried[name, rate] = run(options, 0, False)[0]
-            print(f"| ({name}, learning rate {rate}) | {tried[name, rate]:.1f} | | |", flush=True)
+            table.row(f"({name}, learning rate {rate})", tried[name, rate], None, None)
     name, rate = max(tried, key=lambda key: tried[key])
     return [*TUNED[way][name], f"optimizer.lr={rate}"]
-
-
-def spread(values: list[float]) -> str:
-    """The mean and range of values as text."""
-    return f"{statistics.fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def main() -> None:
@@ -90,20 +84,15 @@ def main() -> None:
     parser.add_argument("--rates", nargs="*", default=["0.0003", "0.001", "0.003"])
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     common = [f"data.root={args.root}", f"model.hidden={HIDDEN}", f"epochs={args.epochs}"]
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print("| way | validation, % | test, % | training, s |\n| --- | --- | --- | --- |", flush=True)
+    table = Table("way", "validation, %", "test, %", TRAINING)
     for way in args.ways:
         overrides = [*common, *WAYS[way]]
         if way in TUNED:
-            overrides += tuned(way, overrides, args.rates)
+            overrides += tuned(way, overrides, args.rates, table)
         runs = [run(overrides, seed, way.startswith("frozen")) for seed in range(args.seeds)]
-        validation, test, seconds = (list(column) for column in zip(*runs, strict=True))
-        print(
-            f"| {way} | {spread(validation)} | {spread(test)} | {statistics.median(seconds):.1f} |",
-            flush=True,
-        )
+        table.row(way, *(list(column) for column in zip(*runs, strict=True)))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ output neurons; "gate" is the credit of silent hidden neurons.
 """
 
 import argparse
-import os
-import statistics
 from pathlib import Path
 
 import torch
 
+from benchmarks._tables import TRAINING, Column, Table
 from lfp_snn.training import fit
 from lfp_snn.training.assembly import build_network, load_splits, seeded
 from lfp_snn.training.config import Config
@@ -42,7 +41,7 @@ WAYS: dict[str, list[str]] = {
     "lfp, softmax": [f"learner.rule={EPSILON}", "learner.reward.name=softmax_rate"],
     "output as relevance": [f"learner.rule={EPSILON}", SPEAKS],
     "output": [at(EPSILON, "{name: rescale}"), SPEAKS],
-    "gate": [rescale("positive", "reference")],
+    "gate": [rescale("positive", "reference"), "learner.reward.at_silence=false"],
     "positive, reference": [rescale("positive", "reference"), SPEAKS],
     "positive, decay": [rescale("positive", "decay"), SPEAKS],
     "window, reference": [rescale("window", "reference"), SPEAKS],
@@ -83,21 +82,14 @@ def main() -> None:
         result = fit(net, splits, **config.model_dump(mode="json", include=names))
         return 100 * result.val_accuracy, result.train_s
 
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, one thread\n")
-    print("| way | learning rate | validation, % | each | training, s |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
+    rate_of, searched = Column("learning rate", digits=None), Column("searched, %", "each")
+    table = Table("way", rate_of, searched, Column("validation, %", "seeds"), TRAINING)
     for way in args.ways:
         first = {rate: run(way, rate, 0) for rate in args.rates}
         rate = max(args.rates, key=lambda each: first[each][0])
         runs = [first[rate], *(run(way, rate, seed) for seed in range(1, args.seeds))]
         accuracy, seconds = (list(column) for column in zip(*runs, strict=True))
-        each = " ".join(f"{value:.1f}" for value in accuracy)
-        tried = ", ".join(f"{rate}: {first[rate][0]:.1f}" for rate in args.rates)
-        print(
-            f"| {way} | {rate} ({tried}) | {statistics.fmean(accuracy):.2f} | {each} "
-            f"| {statistics.median(seconds):.0f} |",
-            flush=True,
-        )
+        table.row(way, float(rate), [each[0] for each in first.values()], accuracy, seconds)
 
 
 if __name__ == "__main__":

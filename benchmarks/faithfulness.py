@@ -13,12 +13,14 @@ of the recording as it is, and for smoothed ones (``lfp-snn explain --smooth``).
         [--change learner.rule.name=epsilon learner.rule.eps=0.1]
 
 Compares the named rules alone, on the same models and recordings for testing: nothing is chosen.
-The first is the one that the others are compared with. ``--change`` trains the models otherwise.
+The first is the one that the others are compared with; ``gradient`` stands for the surrogate
+gradient times input. ``--change`` trains the models otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -26,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from benchmarks._tables import Column, Table
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer
 from lfp_snn.analysis.explain.faithfulness import (
     FLOAT,
@@ -62,6 +65,7 @@ RULES: dict[str, Rule | Composite] = {
 }
 #: What `--beside` takes: those and the rules of training, published and default.
 BESIDE: dict[str, Rule | Composite] = {"epsilon": Epsilon(), "rescale": Rescale(), **RULES}
+GRADIENT = "gradient"  # among the rules of `--beside`
 TARGETS: dict[str, OfSpikes] = {"class": OfClass(), "contrast": Contrast(), "share": OfShare()}
 OTHER_SEEDS = 100  # from here on models that nothing is reported of
 
@@ -82,7 +86,7 @@ def _model(
     with seeded(config):
         trainer = assemble(config, splits)
         result = trainer.train()
-    print(f"{name}, seed {seed}: test accuracy {result.test_accuracy:.2%}", flush=True)
+    print(f"{name}, seed {seed}: test accuracy {result.test_accuracy:.2%}", file=sys.stderr)
     recordings = getattr(splits, part)
     count = min(samples, len(recordings))
     chosen = np.random.default_rng(0).permutation(len(recordings))[:count]
@@ -123,13 +127,29 @@ def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict
 def _scores(
     learner: Learner, batch: Batch, target: OfSpikes, rules: Sequence[str], smooth: int
 ) -> tuple[dict[str, Tensor], Attribution]:
-    """The relevance of the entries under each rule, and the last attribution."""
-    found = {rule: explainer(learner, rule, smooth).attribute(batch, target) for rule in rules}
-    return {rule: each.relevance for rule, each in found.items()}, found[rules[-1]]
+    """The relevance of the entries under each rule, and an attribution of the batch."""
+    scores = {}
+    for rule in rules:
+        runner = explainer(learner, DEFAULT if rule == GRADIENT else rule, smooth)
+        found = runner.attribute(batch, target)
+        scores[rule] = found.relevance
+        if rule == GRADIENT:
+            weights = target.weights(found.outputs, batch)
+            scores[rule] = _gradient(runner, learner, batch, weights)
+    return scores, found
 
 
-def beside(name: str, models: list[tuple[Learner, Batch]], rules: list[str], smooth: int) -> None:
-    """Print the areas of each rule, and by how much it is ahead of the first."""
+def _gradient(runner: Explainer, learner: Learner, batch: Batch, weights: Tensor) -> Tensor:
+    """Gradient times input, smoothed as the explainer is."""
+    if isinstance(runner, SmoothExplainer):
+        return runner.mean(batch, lambda part: gradient_times_input(learner.net, part, weights))
+    return gradient_times_input(learner.net, batch, weights)
+
+
+def beside(
+    name: str, models: list[tuple[Learner, Batch]], rules: list[str], smooth: int, table: Table
+) -> None:
+    """Add the areas of each rule to a table, and by how much it is ahead of the first."""
     for target_name, target in TARGETS.items():
         curves: dict[str, list[Curves]] = {rule: [] for rule in rules}
         for learner, batch in models:
@@ -137,16 +157,20 @@ def beside(name: str, models: list[tuple[Learner, Batch]], rules: list[str], smo
             runner = Explainer(learner, RULES[DEFAULT])  # all rules have the same forward pass
             for rule, score in scores.items():
                 curves[rule].append(flip(runner, batch, score, attribution.chosen, SHARES[::2]))
-        print(f"{name}, {target_name}, {told(smooth)}: {len(models)} models, test")
-        for what in ("areas", "areas_of_accuracy"):
-            print(f" {what.replace('_', ' ')}")
-            found = {rule: [getattr(one, what) for one in each] for rule, each in curves.items()}
-            for rule in rules:
-                print(_line(rule, found[rule]))
-            for rule in rules[1:]:
-                pairs = zip(found[rule], found[rules[0]], strict=True)
-                print(_line(f"{rule} minus {rules[0]}", [one - first for one, first in pairs]))
-        print(end="", flush=True)
+        for what, areas in (("share", "areas"), ("accuracy", "areas_of_accuracy")):
+            found = {rule: np.array([getattr(c, areas) for c in curves[rule]]) for rule in rules}
+            means = [found[rule].mean(axis=1).tolist() for rule in rules]
+            ahead = [interval((found[rule] - found[rules[0]]).mean(axis=0)) for rule in rules[1:]]
+            told_ahead = [[each.mean, each.low, each.high] for each in ahead]
+            table.row(f"{name}, {target_name}, {told(smooth)}", what, *means, *told_ahead)
+
+
+def table_of(rules: list[str]) -> Table:
+    """The table that :func:`beside` fills."""
+    means = [Column(rule, digits=3) for rule in rules]
+    ahead = [f"{rule} less {rules[0]}" for rule in rules[1:]]
+    differences = [Column(title, "bounds", 3, sign=True) for title in ahead]
+    return Table("explained", "area of", *means, *differences)
 
 
 def report(runs: list[Faithfulness]) -> None:
@@ -181,17 +205,18 @@ def main() -> None:
     parser.add_argument(
         "--figure", type=Path, help="a PNG of the curves of the last config and smoothing"
     )
-    parser.add_argument("--beside", nargs="+", metavar="RULE", choices=list(BESIDE))
+    parser.add_argument("--beside", nargs="+", metavar="RULE", choices=[*BESIDE, GRADIENT])
     parser.add_argument("--change", nargs="*", default=[], help="KEY=VALUE of the configs")
     given = parser.parse_args()
     if given.beside:
+        table = table_of(given.beside)
         for name in given.configs:
             models = [
                 _model(name, given.root, seed, "test", given.samples, given.change)
                 for seed in range(given.seeds)
             ]
             for smooth in given.smooth:
-                beside(name, models, given.beside, smooth)
+                beside(name, models, given.beside, smooth, table)
         return
     for name, smooth in product(given.configs, given.smooth):
         chosen = choose(name, given.root, 2, given.samples, smooth)

@@ -12,7 +12,6 @@ take turns; median and least wall time in ms, after two steps that are not count
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import torch
 from snntorch import functional as snn_functional
 from torch import nn
 
+from benchmarks._tables import Column, Table
 from lfp_snn import Spikes, TemporalLFP, calibrate
 from lfp_snn.data import Batch
 from lfp_snn.learners.unrolled import rest
@@ -109,6 +109,8 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    step_ms = Column("step, ms: median (least)", "median", 0)
+    table = Table("way", step_ms, Column("snntorch's time over it", digits=2))
     steps = ways(args.channels)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(args.repeats + 2):
@@ -116,15 +118,10 @@ def main() -> None:
             start = time.perf_counter()
             step()
             times[name].append(1e3 * (time.perf_counter() - start))
-    print(
-        f"{args.threads} threads, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    )
-    print("\n| way | step, ms: median (least) | snntorch's time over it |\n| --- | --- | --- |")
     for name, measured in times.items():
-        middle = statistics.median(measured[2:])
         peer = "snntorch, norm" if name.endswith("norm") else "snntorch"
-        ratio = statistics.median(times[peer][2:]) / middle
-        print(f"| {name} | {middle:.0f} ({min(measured[2:]):.0f}) | {ratio:.2f} |")
+        ratio = statistics.median(times[peer][2:]) / statistics.median(measured[2:])
+        table.row(name, measured[2:], ratio)
 
 
 if __name__ == "__main__":

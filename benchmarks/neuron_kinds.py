@@ -11,12 +11,11 @@ part (`--part validation`). One thread.
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
 from typing import Any
 
 import torch
 
+from benchmarks._tables import Table
 from benchmarks.depth_rescale import EPSILON
 from lfp_snn.training import fit
 from lfp_snn.training.assembly import build_network, load_splits, seeded
@@ -78,9 +77,7 @@ def main() -> None:
         result = fit(net, splits, **config.model_dump(mode="json", include=names))
         return 100 * result.val_accuracy, 100 * result.test_accuracy
 
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, one thread\n")
-    print(f"| neurons | {' | '.join(args.learners)} |")
-    print(f"| --- |{' --- |' * len(args.learners)}", flush=True)
+    table = Table("neurons", *args.learners)
     for kind in args.kinds:
         found = {}
         for learner in args.learners:
@@ -88,11 +85,7 @@ def main() -> None:
             _, rate = max((first[each][0], each) for each in args.rates)
             runs = [first[rate], *(run(kind, learner, rate, seed) for seed in range(1, args.seeds))]
             found[learner] = [test if args.part == "test" else val for val, test in runs]
-        cells = (
-            f"{statistics.fmean(each):.1f} ({min(each):.1f} to {max(each):.1f})"
-            for each in found.values()
-        )
-        print(f"| {kind} | {' | '.join(cells)} |", flush=True)
+        table.row(kind, *found.values())
 
 
 if __name__ == "__main__":

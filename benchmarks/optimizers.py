@@ -9,13 +9,12 @@ test part.
 """
 
 import argparse
-import os
-import statistics
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks._tables import Column, Table
 from benchmarks.recipes import LEARNERS, TASKS, planned, trained
 
 #: The learning rates of each optimizer.
@@ -37,9 +36,9 @@ def main() -> None:
     parser.add_argument("--optimizers", nargs="*", default=list(RATES), choices=list(RATES))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, one thread\n")
-    print("| task | learner | optimizer | searched, % | rate | validation, % | each |")
-    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    searches, rates = Column("searched, %", "each"), Column("rate", digits=None)
+    validation = Column("validation, %", "seeds")
+    table = Table("task", "learner", "optimizer", searches, rates, validation)
     for task in args.tasks:
         for learner in args.learners:
             plan = planned(task, learner, args.root)
@@ -48,20 +47,12 @@ def main() -> None:
                 searched = [_validation(plan, name, rate, OTHER_SEED) for rate in RATES[name]]
                 best = RATES[name][searched.index(max(searched))]
                 found = [_validation(plan, name, best, seed) for seed in range(args.seeds)]
-                print(
-                    f"| {task} | {learner} | {name} | {_each(searched)} | {best:g} "
-                    f"| {statistics.fmean(found):.1f} | {_each(found)} |",
-                    flush=True,
-                )
+                table.row(task, learner, name, searched, best, found)
 
 
 def _validation(plan: dict[str, Any], name: str, rate: float, seed: int) -> float:
     """The accuracy in percent on the validation part after the last epoch."""
     return trained(plan, [f"optimizer.name={name}", f"optimizer.lr={rate}"], seed)[0]
-
-
-def _each(values: list[float]) -> str:
-    return " ".join(f"{value:.1f}" for value in values)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ nothing is searched, and nothing is looked up on the test part.
 """
 
 import argparse
-import os
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._tables import TRAINING, Column, Table
 from lfp_snn.training import evaluate, fit
 from lfp_snn.training.assembly import build_learner, build_network, load_splits, seeded
 from lfp_snn.training.config import Config
@@ -67,9 +66,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, one thread\n")
-    print("| task | learner | recipe | validation, % | each | training, s |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
+    table = Table("task", "learner", "recipe", Column("validation, %", "seeds"), TRAINING)
     for task in args.tasks:
         for learner in args.learners:
             plan = planned(task, learner, args.root)
@@ -78,9 +75,10 @@ def main() -> None:
                 votes = args.votes if recipe in VOTED else 1
                 runs = [trained(plan, changes, seed, votes) for seed in range(args.seeds)]
                 alone, voted, seconds = (list(column) for column in zip(*runs, strict=True))
-                _tell(f"| {task} | {learner} | {recipe}", alone, seconds)
+                table.row(task, learner, recipe, alone, seconds)
                 if votes > 1:
-                    _tell(f"| {task} | {learner} | {recipe}, {args.votes} votes", voted, seconds)
+                    read = f"{recipe}, {args.votes} votes"
+                    table.row(task, learner, read, voted, seconds)
 
 
 def planned(task: str, learner: str, root: Path) -> dict[str, Any]:
@@ -117,12 +115,6 @@ def trained(
         learner = build_learner(net, config)
         voted = evaluate(learner, changeable.val, config.batch_size, votes=votes).accuracy
     return 100 * result.test_accuracy, 100 * voted, result.train_s
-
-
-def _tell(begin: str, accuracies: list[float], seconds: list[float]) -> None:
-    each = " ".join(f"{value:.1f}" for value in accuracies)
-    mean, taken = statistics.fmean(accuracies), statistics.median(seconds)
-    print(f"{begin} | {mean:.1f} | {each} | {taken:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

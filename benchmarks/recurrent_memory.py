@@ -10,8 +10,6 @@ part, in the epoch that validation chose.
 """
 
 import argparse
-import os
-import statistics
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from benchmarks._tables import Column, Table
 from lfp_snn.data import SpikeSet, Splits
 from lfp_snn.data.binning import Binned
 from lfp_snn.training import fit
@@ -71,8 +70,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(2)
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print("| delay | hidden layer | test, % | seeds |\n| --- | --- | --- | --- |", flush=True)
+    table = Table("delay", "hidden layer", Column("test, %", "seeds"))
     for delay in args.delays:
         for recurrent in (False, True):
             found = []
@@ -81,9 +79,7 @@ def main() -> None:
                 settings = {"epochs": args.epochs, "seed": seed, "optimizer": {"lr": args.lr}}
                 result = fit(net, task(delay, seed), **settings)
                 found.append(100 * result.test_accuracy)
-            name = "recurrent" if recurrent else "feed-forward"
-            each = ", ".join(f"{value:.1f}" for value in found)
-            print(f"| {delay} | {name} | {statistics.fmean(found):.1f} | {each} |", flush=True)
+            table.row(delay, "recurrent" if recurrent else "feed-forward", found)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ credit, also where the output is silent.
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
 import time
 from pathlib import Path
 
 import torch
 
+from benchmarks._tables import Column, Table
 from benchmarks.steps.problem import NETWORKS, Problem, pose, recorded
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import NetworkError
@@ -86,9 +85,8 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; ms, median (least)\n")
-    print("| network | rule, backend | forward | backward | processor time |")
-    print("| --- | --- | --- | --- | --- |")
+    titles = ("forward, ms", "backward, ms", "processor time, ms")
+    table = Table("network", "rule, backend", *(Column(each, "median") for each in titles))
     for network in args.networks:
         batch, source = recorded(args.root, NETWORKS[network].batch)
         problem = pose(NETWORKS[network], batch, source)
@@ -99,9 +97,7 @@ def main() -> None:
             for name, lfp in engines.items():
                 times[name].append(step(lfp, problem))
         for name, measured in times.items():
-            columns = zip(*measured[2:], strict=True)
-            cells = (f"{statistics.median(each):.1f} ({min(each):.1f})" for each in columns)
-            print(f"| {network} | {name} | {' | '.join(cells)} |", flush=True)
+            table.row(network, name, *(list(each) for each in zip(*measured[2:], strict=True)))
 
 
 if __name__ == "__main__":

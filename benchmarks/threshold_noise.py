@@ -10,8 +10,6 @@ the last epoch are read on the validation part; nothing is looked up on the test
 """
 
 import argparse
-import os
-import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from benchmarks._tables import Column, Table
 from benchmarks.recipes import LEARNERS, planned, trained
 from lfp_snn.data import Batch
 from lfp_snn.learners import LEARNERS as KNOWN
@@ -40,9 +39,8 @@ def main() -> None:
     parser.add_argument("--sigmas", nargs="*", type=float, default=[0.0, 0.1, 0.2, 0.3])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, one thread\n")
-    print("| task | learner | sigma | validation, % | each |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
+    validation = Column("validation, %", "seeds")
+    table = Table("task", "learner", Column("sigma", digits=None), validation)
     changes = ["optimizer.name=adam", f"optimizer.lr={RATE}"]
     for task in args.tasks:
         for learner in args.learners:
@@ -51,9 +49,7 @@ def main() -> None:
             for sigma in args.sigmas:
                 with wavering(KNOWN[learner], sigma):
                     found = [trained(plan, changes, seed)[0] for seed in range(args.seeds)]
-                each = " ".join(f"{value:.1f}" for value in found)
-                mean = statistics.fmean(found)
-                print(f"| {task} | {learner} | {sigma:g} | {mean:.1f} | {each} |", flush=True)
+                table.row(task, learner, sigma, found)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ reached.
 """
 
 import argparse
-import os
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 
+from benchmarks._tables import Column, Table
 from lfp_snn.data import Splits
 from lfp_snn.training import Result, fit, load_config, train
 from lfp_snn.training.assembly import build_network, load_splits, seeded
@@ -107,15 +106,6 @@ def epochs_to(result: Result, accuracy: float) -> int | None:
     return next((m["epoch"] for m in result.metrics if m["val_accuracy"] >= accuracy), None)
 
 
-def interval(differences: list[float]) -> str:
-    """The mean of paired differences and its 95 % interval (Student)."""
-    mean, half = statistics.fmean(differences), 0.0
-    if len(differences) > 1:
-        error = statistics.stdev(differences) / len(differences) ** 0.5
-        half = float(stats.t.ppf(0.975, len(differences) - 1)) * error
-    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
-
-
 def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -129,9 +119,9 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print("| samples | way | learning rate | test, % | less scratch, points | epochs |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
+    less_scratch = Column("less scratch, points", "interval", sign=True)
+    rates = Column("learning rate", digits=None)
+    table = Table("samples", "way", rates, "test, %", less_scratch, "epochs")
     with TemporaryDirectory() as folder:
         study = TransferStudy(args, Path(folder))
         for samples in args.samples:
@@ -144,12 +134,9 @@ def main() -> None:
                 needed = [epochs_to(result, goal) for result in found]
                 test = [100 * result.test_accuracy for result in found]
                 less = [t - 100 * s.test_accuracy for t, s in zip(test, scratch, strict=True)]
-                print(
-                    f"| {samples} | {way} | {rate} | {statistics.fmean(test):.1f} ({min(test):.1f} "
-                    f"to {max(test):.1f}) | {interval(less) if way != args.ways[0] else ''} | "
-                    f"{', '.join('never' if n is None else str(n) for n in needed)} |",
-                    flush=True,
-                )
+                epochs = ", ".join("never" if n is None else str(n) for n in needed)
+                ahead = None if way == args.ways[0] else less
+                table.row(samples, way, rate, test, ahead, epochs)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Records from what a finished command has left: a comparison's folder, runs, printed lines."""
+"""Records from what a finished command has left: a study's folder, runs, tables, printed lines."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from tools.results.records import (
     RunsRecord,
     StepRow,
     StepsRecord,
+    TableRecord,
     told,
 )
+from tools.results.studies import CONVERGENCE, convergence_rows
 
 __all__ = ["CollectError", "collect"]
 
@@ -44,8 +46,9 @@ def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
 
     Args:
         command: the command that was run.
-        paths: the folder of a comparison, the run directories of several seeds, the folder of a
-            benchmark of steps, or one file with what another benchmark printed.
+        paths: the folder of a comparison or of ``lfp-snn convergence``, the run directories of
+            several seeds, the folder of a benchmark of steps, the JSON of another benchmark's
+            table, or one file with what it printed.
         load: the lowest and highest load of the machine meanwhile; ``None`` where nobody looked.
 
     Raises:
@@ -61,10 +64,14 @@ def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
     try:
         if all((each / "run.json").is_file() for each in paths):
             return _runs(command, paths, load)
+        if path is not None and command.startswith("lfp-snn convergence "):
+            return _convergence(command, path, load)
         if path is not None and (path / "plan.json").is_file():
             return _comparison(command, path, load)
         if path is not None and (path / "bench.json").is_file():
             return _steps(command, path / "bench.json")
+        if path is not None and path.is_file() and path.suffix == ".json":
+            return _table(command, path)
         if path is not None and path.is_file():
             return _printed(command, path, load)
     except ValidationError as error:
@@ -77,7 +84,8 @@ def collect(command: str, paths: Sequence[Path], load: Load) -> Record:
         raise CollectError(f"{source}: what it left is damaged ({error}).") from error
     raise CollectError(
         f"{source}: expected the folder of a comparison (with plan.json), run directories (with "
-        f"run.json), a benchmark's folder (with bench.json), or one file with what it printed."
+        f"run.json), a benchmark's folder (with bench.json), its table as JSON, or one file with "
+        f"what it printed."
     )
 
 
@@ -95,19 +103,12 @@ def _comparison(command: str, folder: Path, load: Load) -> ComparisonRecord:
     infos = [read_json(path) for path in folder.glob("cells/*/*/run/run.json")]
     if not infos:
         raise CollectError(f"{folder} has no finished seed: its learners failed; see its logs.")
-    ran, search = found["machine"], plan[f"learner {found['reference']}"]["search"]
+    search = plan[f"learner {found['reference']}"]["search"]
     trials = max(each["trials"] for each in found["learners"].values())
     return ComparisonRecord(
         command=command,
         date=_latest(infos),
-        machine=MachineRecord(
-            processor=machine()["processor"],
-            cores=ran["cores"],
-            threads=ran["threads of each"],
-            processes=ran["processes at a time"],
-            torch=ran["torch"],
-            load=load,
-        ),
+        machine=_of_study(found["machine"], load),
         parts=found["data"]["sizes"],
         trials=trials,
         trial_epochs=search["epochs"] if trials else None,
@@ -116,6 +117,29 @@ def _comparison(command: str, folder: Path, load: Load) -> ComparisonRecord:
         learners={
             name: _arm(each, plan[f"learner {name}"]) for name, each in found["learners"].items()
         },
+    )
+
+
+def _convergence(command: str, folder: Path, load: Load) -> TableRecord:
+    found = _read(folder / "results.json")
+    return TableRecord(
+        command=command,
+        date=_day(folder / "results.json"),
+        machine=_of_study(found["machine"], load),
+        columns=list(CONVERGENCE),
+        rows=convergence_rows(found),
+    )
+
+
+def _of_study(ran: Mapping[str, Any], load: Load) -> MachineRecord:
+    """The machine, by what a study says of it."""
+    return MachineRecord(
+        processor=machine()["processor"],
+        cores=ran["cores"],
+        threads=ran["threads of each"],
+        processes=ran["processes at a time"],
+        torch=ran["torch"],
+        load=load,
     )
 
 
@@ -182,6 +206,25 @@ def _printed(command: str, file: Path, load: Load) -> PrintedRecord:
             load=load,
         ),
         lines=file.read_text(encoding="utf-8").splitlines(),
+    )
+
+
+def _table(command: str, file: Path) -> TableRecord:
+    found = read_json(file)
+    ran = found["machine"]
+    return TableRecord(
+        command=command,
+        date=found["date"],
+        machine=MachineRecord(
+            processor=ran["processor"],
+            cores=ran["cores"],
+            threads=ran["threads"],
+            processes=1,
+            torch=ran["versions"]["torch"],
+            load=tuple(found["load"]),
+        ),
+        columns=found["columns"],
+        rows=found["rows"],
     )
 
 

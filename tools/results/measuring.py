@@ -46,7 +46,7 @@ class Measuring:
         self.out.mkdir(parents=True, exist_ok=True)
         self._loads = [mean_load()]
         program, *words = shlex.split(command)
-        if (program, words[0]) == ("lfp-snn", "compare"):
+        if program == "lfp-snn" and words[0] in ("compare", "convergence"):
             folder = self.out / name
             self._call(["lfp_snn", *words, "--out", str(folder)], self.out / f"{name}.log")
             return self._collected(command, [folder])
@@ -60,12 +60,13 @@ class Measuring:
             self._call([*words[1:], "--out", str(folder)], self.out / f"{name}.log")
             return self._collected(command, [folder])
         if (program, *words[:2]) == ("python", "-m", "benchmarks"):
-            log = self.out / f"{name}.log"
-            self._call(words[1:], log)
-            return self._collected(command, [log])
+            log, table = self.out / f"{name}.log", self.out / f"{name}.json"
+            table.unlink(missing_ok=True)
+            self._call(["benchmarks", "--json", str(table), *words[2:]], log)
+            return self._collected(command, [table if table.is_file() else log])
         raise CollectError(
-            f"{name}: {command} leaves no record; expected lfp-snn compare, lfp-snn train or "
-            f"python -m benchmarks."
+            f"{name}: {command} leaves no record; expected lfp-snn compare, lfp-snn "
+            f"convergence, lfp-snn train or python -m benchmarks."
         )
 
     def _train(self, words: Sequence[str], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from benchmarks._tables import Cell, Column
 from lfp_snn.errors import ConfigError, LfpSnnError
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.configproblems import sentence
@@ -37,6 +39,7 @@ __all__ = [
     "RunsRecord",
     "StepRow",
     "StepsRecord",
+    "TableRecord",
     "told",
 ]
 
@@ -206,7 +209,40 @@ class StepsRecord(_Measured):
     rows: list[StepRow]
 
 
-Record = ComparisonRecord | RunsRecord | PrintedRecord | StepsRecord
+class TableRecord(_Measured):
+    """A table of a benchmark or a study, with the numbers that its cells show.
+
+    Attributes:
+        columns: its columns, and how the numbers in them are shown.
+        rows: the cells of each row.
+    """
+
+    kind: Literal["table"] = "table"
+    columns: list[Column]
+    rows: list[list[Cell]]
+
+    @model_validator(mode="after")
+    def _filled(self) -> Self:
+        widths = {len(row) for row in self.rows}
+        if widths != {len(self.columns)}:
+            found = ", ".join(map(str, sorted(widths))) or "no"
+            raise ValueError(f"rows have {found} cells; expected {len(self.columns)} in each")
+        for row in self.rows:
+            for column, cell in zip(self.columns, row, strict=True):
+                if not _is_shown(column, cell):
+                    raise ValueError(f"{column.title} is {cell}; expected finite numbers to show")
+        return self
+
+
+def _is_shown(column: Column, cell: Cell) -> bool:
+    """Whether a column can show what stands in a cell."""
+    if not isinstance(cell, list):
+        return not isinstance(cell, float) or math.isfinite(cell)
+    enough = len(cell) == 3 if column.show == "bounds" else bool(cell)
+    return enough and all(map(math.isfinite, cell))
+
+
+Record = ComparisonRecord | RunsRecord | PrintedRecord | StepsRecord | TableRecord
 _ADAPTER: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from benchmarks._tables import TRAINING, cells, line
 from lfp_snn.analysis.study.statistics import Paired, holm, mean, paired
 from tools.results.records import (
     ArmRecord,
@@ -15,11 +16,12 @@ from tools.results.records import (
     Record,
     RunsRecord,
     StepsRecord,
+    TableRecord,
 )
 
 __all__ = ["FORMS", "TableError", "interval", "table"]
 
-_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord, StepsRecord)
+_Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord, StepsRecord, TableRecord)
 
 #: From this load on a machine has other work, and its times say little.
 BUSY = 1.5
@@ -84,7 +86,7 @@ def runs(records: Mapping[str, Record]) -> Iterator[str]:
         ]
         for name, record in chosen.items()
     ]
-    if all(record.machine.load and record.machine.load[1] < BUSY for record in chosen.values()):
+    if all(_idle(record.machine) for record in chosen.values()):
         titles.append("training, s")
         for row, record in zip(rows, chosen.values(), strict=True):
             row.append(_range(record.training_s, "{:.0f}", 1))
@@ -122,6 +124,18 @@ def steps(records: Mapping[str, Record]) -> Iterator[str]:
     )
 
 
+def tables(records: Mapping[str, Record]) -> Iterator[str]:
+    """Tables with numbers, as their columns show them; training times of an idle machine alone."""
+    for name, record in _only(TableRecord, records).items():
+        titles = [column.title for column in record.columns]
+        rows = [titles, *(cells(record.columns, row) for row in record.rows)]
+        if not _idle(record.machine):
+            shown = [at for at, title in enumerate(titles) if title != TRAINING.title]
+            rows = [[row[at] for at in shown] for row in rows]
+        yield table(rows[0], rows[1:])
+        yield f"`{_command(record)}`: {_where(record.machine)}, {_record(name, record)}."
+
+
 def _beside(value: float | None, ours: float, unit: str) -> str:
     """A figure with how many times ours it is; ours alone."""
     if value is None:
@@ -137,6 +151,7 @@ FORMS: Mapping[str, Callable[[Mapping[str, Record]], Iterator[str]]] = {
     "runs": runs,
     "printed": printed,
     "steps": steps,
+    "table": tables,
 }
 
 
@@ -151,8 +166,7 @@ def _only(kind: type[_Kind], records: Mapping[str, Record]) -> dict[str, _Kind]:
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    return "\n".join(map(line, [titles, ["---"] * len(titles), *rows]))
 
 
 def _how(name: str, record: ComparisonRecord) -> str:
@@ -195,6 +209,11 @@ def _where(machine: MachineRecord) -> str:
         low, high = machine.load
         load = f"load {low:.1f}" if low == high else f"load {low:.1f} to {high:.1f}"
     return f"{machine.cores} cores of {processor}, {threads}{several}, {load}"
+
+
+def _idle(machine: MachineRecord) -> bool:
+    """Whether a machine is known to have had no other work."""
+    return machine.load is not None and machine.load[1] < BUSY
 
 
 def _labels(record: ComparisonRecord) -> dict[str, str]:

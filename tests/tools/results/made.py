@@ -103,3 +103,23 @@ def run_folder(folder: Path, seed: int, accuracy: float, **settings: Any) -> Pat
     (folder / "run.json").write_text(json.dumps(info))
     (folder / "result.json").write_text(json.dumps(result))
     return folder
+
+
+def kept_table(*rows: list[Any]) -> dict[str, Any]:
+    """What ``python -m benchmarks --json`` writes of a table with two columns."""
+    shown = {"digits": 1, "sign": False}
+    return {
+        "date": "2026-01-02",
+        "machine": {
+            "processor": "Some processor",
+            "cores": 2,
+            "threads": 1,
+            "versions": {"torch": "2.13.0"},
+        },
+        "load": [0.1, 1.3],
+        "columns": [
+            {"title": "way", "show": "range", **shown},
+            {"title": "ahead", "show": "bounds", **shown},
+        ],
+        "rows": list(rows),
+    }

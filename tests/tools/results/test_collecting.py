@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks._tables import Column
 from lfp_snn.analysis.machine import machine
 from lfp_snn.errors import LfpSnnError
-from tests.tools.results.made import RULES, comparison_folder, run_folder
+from tests.tools.results.made import RULES, comparison_folder, kept_table, run_folder
 from tools.results.collecting import CollectError, collect
 from tools.results.records import (
     ComparisonRecord,
@@ -20,6 +21,7 @@ from tools.results.records import (
     RecordError,
     RunsRecord,
     StepsRecord,
+    TableRecord,
 )
 
 
@@ -55,6 +57,60 @@ def test_what_a_benchmark_printed(tmp_path: Path) -> None:
     assert record.machine.threads == 7
     assert record.lines == ["load 1", "", "| a |", "| - |"]
     assert record.date == datetime.date(1971, 1, 1)
+
+
+def test_the_table_of_a_benchmark(tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps(kept_table(["lfp", [1.0, 0.5, 1.5]], ["other", None])))
+    record = collect("python -m benchmarks made", [file], None)
+    assert isinstance(record, TableRecord)
+    assert (record.machine.processor, record.machine.load) == ("Some processor", (0.1, 1.3))
+    assert record.date == datetime.date(2026, 1, 2)
+    assert record.columns[1] == Column("ahead", "bounds")
+    assert record.rows == [["lfp", [1.0, 0.5, 1.5]], ["other", None]]
+
+
+@pytest.mark.parametrize(
+    "row", [["lfp"], ["lfp", [1.0]], ["lfp", []], ["lfp", float("nan")], ["lfp", [1.0, 2.0, None]]]
+)
+def test_a_table_that_cannot_be_shown_is_refused(tmp_path: Path, row: list[Any]) -> None:
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps(kept_table(row)))
+    with pytest.raises(RecordError, match="rows|expected"):
+        collect("python -m benchmarks made", [file], None)
+
+
+def test_a_study_of_convergence(tmp_path: Path) -> None:
+    case = {
+        "rule": "norm",
+        "depth": "2-layers",
+        "test_accuracy": {"value": 0.9, "low": 0.8, "high": 1.1},
+        "start": [[0.1, -0.2], [0.3, None]],
+        "end": [[0.5, 0.7], [0.3, 0.9]],
+    }
+    fall = {"rule": "norm", "depth": "2-layers", "difference": 0.4, "low": 0.1, "high": 0.7}
+    found = {
+        "machine": {"cores": 2, "threads of each": 1, "processes at a time": 1, "torch": "2.13.0"},
+        "cases": [case, {**case, "rule": "pass", "test_accuracy": None}],
+        "falls": [{**fall, "adjusted": 0.01}],
+    }
+    with pytest.raises(CollectError, match=r"results\.json is not there"):
+        collect("lfp-snn convergence made", [tmp_path], (1.0, 2.0))
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    record = collect("lfp-snn convergence made", [tmp_path], (1.0, 2.0))
+    assert isinstance(record, TableRecord)
+    assert record.machine.load == (1.0, 2.0)
+    first, second = record.rows
+    assert first == [
+        "norm",
+        "2-layers",
+        pytest.approx([-0.2, 0.2]),  # the output first
+        pytest.approx([0.8, 0.4]),
+        [0.4, 0.1, 0.7],
+        0.01,
+        [90.0, 80.0, 100.0],
+    ]
+    assert second == ["pass", "2-layers", "failed", None, None, None, None]
 
 
 def bench(**seconds: float) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.tools.results.made import comparison_folder, run_folder
+from tests.tools.results.made import comparison_folder, kept_table, run_folder
 from tools.results.__main__ import main
 from tools.results.collecting import CollectError
 from tools.results.measuring import Measuring
@@ -97,9 +98,30 @@ def test_a_benchmark_is_run_and_what_it_printed_is_kept(tmp_path: Path) -> None:
     measuring = Measuring(tmp_path, tmp_path / "out")
     record = measuring.run("made", "python -m benchmarks --help")
     assert record.kind == "printed"
-    assert record.lines[0].startswith("python -m benchmarks NAME")
+    assert record.lines[0].startswith("python -m benchmarks [")
     assert record.machine.load is not None
     with pytest.raises(CollectError, match=r"no benchmark is called 'absent'.*made\.log"):
         measuring.run("made", "python -m benchmarks absent")
     with pytest.raises(CollectError, match="made: make cake leaves no record"):
         measuring.run("made", "make cake")
+
+
+def test_the_table_of_a_benchmark_is_kept_with_its_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def call(self: Measuring, module: Sequence[str], log: Path) -> None:
+        called.append(" ".join(module))
+        log.write_text("printed\n")
+        if len(called) == 1:
+            Path(module[2]).write_text(json.dumps(kept_table(["lfp", [1.0, 0.5, 1.5]])))
+
+    monkeypatch.setattr(Measuring, "_call", call)
+    measuring = Measuring(tmp_path, tmp_path / "out")
+    record = measuring.run("made", "python -m benchmarks made --seeds 2")
+    assert record.kind == "table"
+    assert record.rows == [["lfp", [1.0, 0.5, 1.5]]]
+    assert called == [f"benchmarks --json {tmp_path / 'out' / 'made.json'} made --seeds 2"]
+    again = measuring.run("made", "python -m benchmarks made")  # and leaves no table this time
+    assert again.kind == "printed"

@@ -6,8 +6,9 @@ from datetime import date
 
 import pytest
 
+from benchmarks._tables import TRAINING, Column
 from tests.tools.results.made import MACHINE, PARTS, arm, comparison
-from tools.results.records import PrintedRecord, RunsRecord, StepRow, StepsRecord
+from tools.results.records import PrintedRecord, RunsRecord, StepRow, StepsRecord, TableRecord
 from tools.results.tables import FORMS, TableError
 
 
@@ -149,6 +150,42 @@ def test_of_what_was_printed_the_tables_are_shown() -> None:
     table, how = FORMS["printed"]({"made": record})
     assert table == "| a |\n| --- |\n| 1 |"
     assert how.startswith("`python -m benchmarks made --root ...`: 2 cores")
+
+
+def test_a_table_is_shown_as_its_columns_say() -> None:
+    record = TableRecord(
+        command="python -m benchmarks made --root here",
+        date=date(2026, 1, 2),
+        machine=MACHINE,
+        columns=[Column("way"), Column("test, %"), Column("ahead", "bounds", sign=True)],
+        rows=[["lfp", [90.0, 92.0], None], ["other", 80.0, [1.0, -0.5, 2.5]]],
+    )
+    table, how = FORMS["table"]({"made": record})
+    assert table.splitlines() == [
+        "| way | test, % | ahead |",
+        "| --- | --- | --- |",
+        "| lfp | 91.0 (90.0 to 92.0) | |",
+        "| other | 80.0 | +1.0 (-0.5 to +2.5) |",
+    ]
+    assert how == (
+        "`python -m benchmarks made --root ...`: 2 cores of Some processor, one thread, load 0.2 "
+        "to 0.4, 2026-01-02 ([record](records/made.json))."
+    )
+
+
+def test_training_times_of_a_busy_machine_are_left_out() -> None:
+    record = TableRecord(
+        command="python -m benchmarks made",
+        date=date(2026, 1, 2),
+        machine=MACHINE,
+        columns=[Column("way"), TRAINING, Column("test, %")],
+        rows=[["lfp", [3.0, 4.0], 90.0]],
+    )
+    idle, _ = FORMS["table"]({"made": record})
+    assert "| way | training, s | test, % |" in idle
+    busy = record.model_copy(update={"machine": MACHINE.model_copy(update={"load": (1.0, 9.0)})})
+    table, _ = FORMS["table"]({"made": busy})
+    assert table.splitlines() == ["| way | test, % |", "| --- | --- |", "| lfp | 90.0 |"]
 
 
 def test_a_block_takes_records_of_its_kind() -> None:
