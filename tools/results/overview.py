@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lfp_snn.analysis.compare.study import ComparisonStudy
@@ -35,37 +36,38 @@ NONE = "\u2013"
 def overview(records: Mapping[str, ComparisonRecord]) -> Iterator[str]:
     """Comparisons, a row each: test accuracy by published LFP, the default rule, and a surrogate.
 
-    Machines have a column where they differ, and are named below the table where they do not.
+    The machine of most is named below the table, that of another record in a note.
 
     Data and network are read from the config that the command names; learners that are none of the
     three are left out.
     """
     notes: list[str] = []
     rows = []
+    machines = {name: _machine(record.machine) for name, record in records.items()}
+    usual, _ = Counter(machines.values()).most_common(1)[0]
     for name, record in records.items():
         arms = {kind: _arm(record, kind) for kind in ("epsilon", "rescale", "surrogate")}
         data, network = _setting(name, record.command)
         parts = " / ".join(str(record.parts[part]) for part in ("train", "val", "test"))
         cells = [_cell(arm, notes) for arm in arms.values()]
         seeds = "/".join(str(n) for n in sorted({len(a.seeds) for a in arms.values() if a}))
+        elsewhere = [f"On {machines[name]}."] if machines[name] != usual else []
+        mark = _marked(elsewhere, notes)
         rows.append(
             [
                 f"{data} ({parts})",
                 network,
                 *cells,
                 _difference(arms["rescale"], arms["surrogate"]),
-                f"{seeds} ([record](records/{name}.json))",
+                f"{seeds} ([record](records/{name}.json)) {mark}".rstrip(),
             ]
         )
-    machines = [_machine(record.machine) for record in records.values()]
-    if len(set(machines)) > 1:
-        yield table(
-            [*TITLES, "machine"], ([*row, m] for row, m in zip(rows, machines, strict=True))
-        )
-    else:
-        yield table(TITLES, rows)
-    where = f" Measured on one machine: {machines[0]}." if len(set(machines)) == 1 else ""
-    yield f"In brackets behind the data: samples to train, to validate, and to test.{where}"
+    yield table(TITLES, rows)
+    but = ", unless a note says else" if len(set(machines.values())) > 1 else ""
+    yield (
+        "In brackets behind the data: samples to train, to validate, and to test. "
+        f"Measured on {usual}{but}."
+    )
     for number, note in enumerate(notes, 1):
         yield f"<sup>{number}</sup> {note}"
 
@@ -82,12 +84,17 @@ def _arm(record: ComparisonRecord, kind: str) -> ArmRecord | None:
 def _cell(arm: ArmRecord | None, notes: list[str]) -> str:
     if arm is None:
         return NONE
+    return f"{interval(arm.test)} {_marked(_notes(arm.learner), notes)}".rstrip()
+
+
+def _marked(found: Iterable[str], notes: list[str]) -> str:
+    """The marks of notes, which are added to those below the table where they are new."""
     marks = []
-    for note in _notes(arm.learner):
+    for note in found:
         if note not in notes:
             notes.append(note)
         marks.append(f"<sup>{notes.index(note) + 1}</sup>")
-    return f"{interval(arm.test)} {' '.join(marks)}".rstrip()
+    return " ".join(marks)
 
 
 def _notes(learner: Mapping[str, Any]) -> Iterator[str]:
