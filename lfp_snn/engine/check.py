@@ -4,7 +4,8 @@ Both run in float64, from rest, on the same samples over all their steps, so tha
 part. What differs on purpose is left out: dropout (one mask for all steps in training, a new one at
 each step in the module) and the noise of step units are off, and batch normalisations (statistics
 over all steps in training, over each step in the module) take their running statistics, which stay
-as they are.
+as they are. A spectral norm takes no power iteration (one a pass in training, one a step in the
+module).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from lfp_snn.engine.calls import leaves
 from lfp_snn.engine.fixed import FixedPointLeaky
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.identity import is_plain
+from lfp_snn.engine.made import iterates
 from lfp_snn.engine.neurons import Population
 from lfp_snn.engine.shapes import Dropout
 from lfp_snn.engine.stage import Stage, Tape
@@ -72,7 +74,7 @@ def check_equal(
     with undisturbed(net), torch.no_grad(), mode:
         for module in net.modules():
             _convert(module, dtype)
-            if isinstance(module, ON_PURPOSE):
+            if isinstance(module, ON_PURPOSE) or iterates(module):
                 module.training = False
             if isinstance(module, snn.SpikingNeuron):
                 module.spike_grad = _step  # which it is; a surrogate takes time for its gradient
@@ -83,8 +85,21 @@ def check_equal(
         if lists and not structure.step.loops:
             return  # a list of normalisations, which only the engine can call
         comparison = _Comparison(net, structure, mode)
-        with comparison.listening():
+        with comparison.listening(), _made_anew(structure.program):
             comparison.run(x, steps)
+
+
+@contextmanager
+def _made_anew(program: Program) -> Iterator[None]:
+    """Compute weights that layers compute, for a ``with`` block; they are then what they were."""
+    before = [(made, made.data, made.requires_grad) for made in program.made()]
+    program.compute_weights()
+    try:
+        yield
+    finally:
+        for made, data, learns in before:
+            made.data = data
+            made.requires_grad_(learns)
 
 
 def _steps_are_alike(net: nn.Module) -> bool:

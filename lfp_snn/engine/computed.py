@@ -1,37 +1,75 @@
-"""Refusals of weights that a module computes anew at each call from other parameters.
+"""Refusals of what a module computes anew at each call where the engine would not see it.
 
 ``torch.nn.utils`` prunes and normalises in two ways: by a hook before ``forward`` (``prune``, the
-older ``weight_norm`` and ``spectral_norm``), or as a parametrisation. In both cases the weight
-itself is no parameter any more. TemporalLFP reads weights without calling the module, so that it
-would train what was computed once and leave the parameters behind it frozen: such modules are
+older ``weight_norm`` and ``spectral_norm``), or as a parametrisation. In both cases the tensor
+itself is no parameter any more. For the weight of a linear layer or a convolution there is a rule
+(:mod:`lfp_snn.engine.made`). Of all else TemporalLFP, which reads parameters without calling the
+module, would train what was computed once and leave the parameters behind it frozen: that is
 refused.
 """
 
 from __future__ import annotations
 
+import snntorch as snn
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from lfp_snn.engine.made import hook_of, iterates
+from lfp_snn.engine.supported import MODULES, is_leaf, kind_of
+from lfp_snn.engine.synapses import Synapse
 from lfp_snn.errors import NetworkError
 from lfp_snn.norms import batch_norms
 
 __all__ = ["refuse_computed_weights", "refuse_hooks", "refuse_step_statistics"]
 
 
-def refuse_computed_weights(net: nn.Module) -> None:
-    """Refuse a network with a module whose weight or bias is no parameter of its own.
+def refuse_computed_weights(net: nn.Module, *, every: bool = False) -> None:
+    """Refuse a network with a module that computes what there is no rule for.
 
-    Every pass asks again: a network that is pruned between two passes still has its old weight,
-    which nothing would train any more.
+    Every pass asks again, since a network may be pruned between two passes.
+
+    Args:
+        net: the network.
+        every: whether weights are refused too for which the engine has a rule, by what writes
+            weights or reads them without it.
 
     Raises:
         NetworkError: a weight is computed; the message names the module, what computes the weight,
             and how to make it permanent.
     """
+    of_neurons = {
+        id(part)
+        for module in net.modules()
+        if isinstance(module, snn.SpikingNeuron)
+        for part in module.modules()
+    }
     for name, module in net.named_modules():
-        _refuse_computed(name or type(net).__name__, module)
+        served = not every and id(module) not in of_neurons
+        if not (served and (_makes_its_weight(module) or _is_own(module))):
+            _refuse_computed(name or type(net).__name__, module)
+
+
+def _makes_its_weight(module: nn.Module) -> bool:
+    """Whether a layer computes its weight, for which there is a rule, and nothing else."""
+    kind = MODULES.get(kind_of(module))
+    if not (isinstance(kind, type) and issubclass(kind, Synapse)):
+        return False
+    if not parametrize.is_parametrized(module):
+        return hook_of(module) is not None and isinstance(module.bias, nn.Parameter | None)
+    alone = list(module.parametrizations) == ["weight"]  # type: ignore[arg-type]
+    return alone and not module._forward_pre_hooks
+
+
+def _is_own(module: nn.Module) -> bool:
+    """Whether a module is a user's, whose forward takes what a parametrisation computes.
+
+    What computes another tensor at each call in training would have to be seen to do so.
+    """
+    if not parametrize.is_parametrized(module) or is_leaf(module):
+        return False
+    return not module._forward_pre_hooks and not any(map(iterates, module.modules()))
 
 
 def refuse_hooks(net: nn.Module) -> None:
@@ -41,7 +79,8 @@ def refuse_hooks(net: nn.Module) -> None:
         NetworkError: there is a forward hook; the message names it and its module.
     """
     for name, module in net.named_modules():
-        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+        before = () if hook_of(module) else module._forward_pre_hooks.values()
+        for hook in (*before, *module._forward_hooks.values()):
             kind = getattr(hook, "__name__", type(hook).__name__)
             raise NetworkError(
                 f"Module '{name or type(net).__name__}' has a forward hook ({kind}), which "
@@ -107,6 +146,5 @@ def _refuse_computed(name: str, module: nn.Module) -> None:
 
 def _refused(name: str, what: str, remedy: str) -> NetworkError:
     return NetworkError(
-        f"Module '{name}' {what}; TemporalLFP would never train the parameters behind it. Make it "
-        f"permanent first: {remedy}."
+        f"Module '{name}' {what}, for which there is no rule; make it permanent first: {remedy}."
     )

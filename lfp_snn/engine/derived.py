@@ -89,6 +89,12 @@ class Notes:
         taken = [each for each in leaves((args, dict(kwargs))) if isinstance(each, Tensor)]
         if not any(id(each) in self._held or each in self._derived for each in taken):
             return func(*args, **kwargs)
+        if id(kwargs.get("out")) in self._held:
+            raise NetworkError(
+                f"The forward writes what it computes from parameters into a buffer (by '{name}'), "
+                "as the power iteration of a spectral norm does in training, for which there is no "
+                "rule: call the layer in the place of reading its weight."
+            )
         before = tuple(replaced(args, self.leaf)), replaced(dict(kwargs), self.leaf)
         result = func(*args, **kwargs)
         if func is Tensor.__setitem__:

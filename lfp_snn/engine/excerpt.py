@@ -61,6 +61,7 @@ class Excerpt:
 
     def _advance(self, run: Tape, values: list[Emitted | None], stop: int) -> None:
         with torch.no_grad(), computed_in(self._precision):
+            self._program.compute_weights()
             advance(self._program, run, values, stop)
         check_finite(run, None, self._net)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.engine.exchange import Exchange
+from lfp_snn.engine.made import Made
 from lfp_snn.rules import Update
 
 __all__ = ["Feedback", "SharedFeedback"]
@@ -45,10 +46,20 @@ class Feedback:
 
         Args:
             parameter: the parameter; a buffer or None takes no feedback.
-            total: the sum ``sum n * du/dp`` of this use, in the shape of the parameter.
+            total: the sum ``sum n * du/dp`` of this use, in the shape of the parameter; that of a
+                weight which a layer computes is pulled back to what it is computed from.
             scaled: whether ``total`` is feedback already; it is then handed over and not copied.
+
+        Raises:
+            NetworkError: the weight is computed, and what is handed in is feedback already.
         """
         if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
+            return
+        if isinstance(parameter, Made):
+            if scaled:
+                raise parameter.without_measure()
+            for behind, part in parameter.pull(total):
+                self.add(behind, part)
             return
         totals = self._scaled if scaled else self._sums
         known = totals.get(parameter)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lfp_snn.engine.linear_map import Product
+from lfp_snn.engine.made import Made
 from lfp_snn.engine.stage import Rules, Spiking, Stage
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.engine.units import Readout
@@ -56,6 +57,22 @@ class Program:
         before = {id(p) for node in self.nodes[:k] for p in node.stage.parameters().values()}
         return [p for p in self.nodes[k].stage.parameters().values() if id(p) not in before]
 
+    def compute_weights(self) -> None:
+        """Compute the weights anew that layers compute from other parameters, before a pass.
+
+        Raises:
+            NetworkError: such a weight is another one at each call.
+        """
+        for made in self.made():
+            made.compute()
+
+    def made(self) -> list[Made]:
+        """The weights that layers compute from other parameters."""
+        # Stages that stand in the place of a synapse and its neurons hold the synapse.
+        stages = (getattr(node.stage, "synapse", node.stage) for node in self.nodes)
+        found = [s.made for s in stages if isinstance(s, Synapse) and s.made is not None]
+        return list({id(made): made for made in found}.values())
+
     def spiking(self) -> list[Spiking]:
         """The stages that end in neurons or other units that are not linear, in order."""
         return [node.stage for node in self.nodes if isinstance(node.stage, Spiking)]
@@ -93,7 +110,7 @@ class Program:
         for stage in (node.stage for node in self.nodes):
             kind = type(stage if stage.module is None else stage.module).__name__
             if isinstance(stage, Synapse):
-                parts.append(Part(stage.name, kind))
+                parts.append(Part(stage.name, stage.describe()))
             elif isinstance(stage, Spiking | Product):
                 fed = tuple(synapse.name for synapse in self.feeding(stage))
                 states = stage.states if isinstance(stage, Spiking) else 0

@@ -41,7 +41,8 @@ def state_of(net: nn.Module, *, modes: bool) -> tuple[object, object]:
         parameters = [] if is_leaf(module) else list(module._parameters.values())
         options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k not in passing]
         *functions, graded = made_by(module) if isinstance(module, snn.SpikingNeuron) else (None,)
-        named = (*buffers, *parameters, *functions)
+        hooks = list(module._forward_pre_hooks.values())  # those that compute a weight
+        named = (*buffers, *parameters, *functions, *hooks)
         found.append((id(module), *map(id, named), *options, graded))
         held += [module, *named]
     return tuple(found), held

@@ -118,6 +118,7 @@ class OnlineSession:
             check_kind(x)
             check_device(x, lfp.device)
             check_input(x, constant)
+            self.program.compute_weights()
             value = prepare_input(x, constant, lfp.dtype)
             self._check_shape(value.shape)
             run = Tape(

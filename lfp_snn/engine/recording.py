@@ -25,6 +25,7 @@ from typing_extensions import override
 from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves, replaced
 from lfp_snn.engine.derived import Notes
 from lfp_snn.engine.examples import dropout_example, example_of
+from lfp_snn.engine.made import hook_of, weight_of
 from lfp_snn.engine.supported import (
     DROPOUTS,
     LIKE,
@@ -250,6 +251,7 @@ def record(
         for name, module in root.named_modules():
             if is_leaf(module):
                 module.__dict__["forward"] = partial(recorder.module, module, name)
+                _let_keep_its_weight(module)
         before = random_state()[:2]
         others = arguments.first()
         recorder.handed = {id(each): name for name, each in others.items()}
@@ -274,6 +276,13 @@ def record(
         )
     # The generators of Python and numpy are the process's: another thread may have drawn of them.
     return record(net, shape, like, tolerant=tolerant, again=True) if drew else recorder.found
+
+
+def _let_keep_its_weight(module: nn.Module) -> None:
+    """Give a layer the weight that its hook would compute, and take the hook away."""
+    if hook_of(module) is not None:
+        module.__dict__["weight"] = weight_of(module)
+        module.__dict__["_forward_pre_hooks"] = {}
 
 
 class _Draws(TorchDispatchMode):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.derived import Derived
+from lfp_snn.engine.made import makes_weight
 from lfp_snn.engine.neurons import made_by
 
 __all__ = ["Signature", "cuts", "described"]
@@ -88,4 +89,8 @@ def _options(module: Any) -> Signature:
     """The options of a module, by which two steps that call it may differ."""
     apart = ("training", "step")  # neither tells one module from another
     plain = ((k, v) for k, v in vars(module).items() if k not in apart and isinstance(v, _SIMPLE))
-    return (*plain, *(made_by(module) if isinstance(module, snn.SpikingNeuron) else ()))
+    return (
+        *plain,
+        makes_weight(module),
+        *(made_by(module) if isinstance(module, snn.SpikingNeuron) else ()),
+    )

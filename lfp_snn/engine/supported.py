@@ -9,6 +9,7 @@ import snntorch as snn
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from lfp_snn.activations import Sign, Step
 from lfp_snn.engine import (
@@ -177,7 +178,7 @@ def kind_of(module: nn.Module) -> type[nn.Module]:
     A user's class that adds a constructor or attributes to a layer computes what the layer does;
     one that changes how it computes does not, and is its own kind.
     """
-    own = type(module)
+    own = parametrize.type_before_parametrizations(module)
     layers = (base for base in own.__mro__ if base in MODULES and base.__module__[:5] == "torch")
     for base in layers:
         if all(getattr(own, name, None) is getattr(base, name, None) for name in _COMPUTES):
@@ -188,7 +189,8 @@ def kind_of(module: nn.Module) -> type[nn.Module]:
 def is_leaf(module: nn.Module) -> bool:
     """Whether a module is looked at as a whole: neurons and torch's own are, users' are not."""
     own = isinstance(module, snn.SpikingNeuron | Step | Sign | PerStep) or refusal(module)
-    of_torch = type(module).__module__.startswith("torch.nn")
+    path = parametrize.type_before_parametrizations(module).__module__
+    of_torch = path.startswith("torch.nn") and not path.startswith("torch.nn.utils")
     return bool(own) or (of_torch and not isinstance(module, OPENED)) or kind_of(module) in MODULES
 
 

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
 from lfp_snn.backends.packed import PackedSpikes
 from lfp_snn.backends.precision import spikes_convolved_as
+from lfp_snn.engine.made import weight_of
 from lfp_snn.engine.stage import Credits, Demand, Feedback, Relevance, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, Active, Rule, Variant
@@ -36,6 +38,28 @@ class Synapse(Stage):
     takes_narrow = True
     takes_packed = True  # which are kept, and made dense anew for the way back
 
+    def __init__(self, name: str, module: Any) -> None:
+        super().__init__(name, module)
+        self.made = weight_of(module)
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight, a parameter of the module or computed from such."""
+        weight: Tensor = self.module.weight if self.made is None else self.made
+        return weight
+
+    def scales(self, feedback: Feedback) -> bool:
+        """Whether a kernel may apply the factor ``|w|`` of the update itself."""
+        return feedback.update.scales and self.made is None
+
+    @override
+    def parameters(self) -> dict[str, Tensor]:
+        return dict(self.module.named_parameters())  # with those behind a weight that is computed
+
+    @override
+    def describe(self) -> str:
+        return parametrize.type_before_parametrizations(self.module).__name__
+
     @override
     def demand(self, rules: Rules) -> Demand:
         return Demand(self.kind, sharing=rules[self.name].at_synapse.name)
@@ -50,7 +74,7 @@ class Synapse(Stage):
         self.check(given.shape)
         run.keep(self, given)
         x = self._dense(run, given)
-        current = self.current(x.flatten(0, 1), self.module.weight, self.module.bias)
+        current = self.current(x.flatten(0, 1), self.weight, self.module.bias)
         return current.view(*x.shape[:2], *current.shape[1:])
 
     def _dense(self, run: Tape, x: Tensor | PackedSpikes) -> Tensor:
@@ -94,7 +118,7 @@ class Synapse(Stage):
 
     def _plain(self, x: Tensor, n: Tensor, feedback: Feedback, wanted: bool) -> Tensor | None:
         """Learn by ``sum x n`` and ``sum n``, and give the credit ``c = W^T n`` of the input."""
-        weight, bias = self.module.weight, self.module.bias
+        weight, bias = self.weight, self.module.bias
         of_weight, of_bias, of_input = self.products(
             x, n, weight, feedback=feedback.wanted(weight, bias), credit=wanted
         )
@@ -106,8 +130,8 @@ class Synapse(Stage):
         self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
     ) -> Tensor | None:
         """Learn with the weights and the credit of each variant (:mod:`lfp_snn.rules.base`)."""
-        weight, bias = self.module.weight.detach(), self.module.bias
-        learns = feedback.wanted(self.module.weight, bias)
+        weight, bias = self.weight.detach(), self.module.bias
+        learns = feedback.wanted(self.weight, bias)
         signs = bool((x < 0).any())
         active = [v for v in rule.variants if signs or v.input != "negative"]
         inputs = {v: _input_of(v, x) for v in active}
@@ -138,7 +162,7 @@ class Synapse(Stage):
         self, variant: Variant, of_weight: Tensor, of_bias: Tensor | None, feedback: Feedback
     ) -> None:
         """Add the sums of the weights that the variant holds."""
-        weight, bias = self.module.weight, self.module.bias
+        weight, bias = self.weight, self.module.bias
         feedback.add(weight, of_weight * variant.holds(weight.detach()))
         if bias is not None and of_bias is not None and variant.bias is not None:
             feedback.add(bias, of_bias * variant.holds(bias.detach()))
@@ -147,7 +171,7 @@ class Synapse(Stage):
         self, variant: Variant, x: Tensor, given: Tensor, h: Tensor, feedback: Feedback
     ) -> None:
         """Add the measure of each weight, in place of ``|w|``, times ``sum sgn(x) x^k h``."""
-        weight, bias = self.module.weight, self.module.bias
+        weight, bias = self.weight, self.module.bias
         of_weight, of_bias, _ = self.products(
             x.sign() * given, h, weight, feedback=True, credit=False
         )

@@ -211,6 +211,7 @@ class TemporalLFP(ObservedNetwork):
         self._pass = self._chunks = None
         self._input, steps = self._find_structure(x, steps)
         self._used = self._choose_plan()
+        self.reference.compute_weights()
         dtype = self._input_dtype(self._input) if whole else None
         value = prepare_input(self._input, steps, dtype)
         run = Tape(
@@ -364,6 +365,7 @@ class TemporalLFP(ObservedNetwork):
                 run = done
                 self._drop_record(done)
             else:
+                self.reference.compute_weights()
                 run = Tape(0, 0, None, {}, record=False, dtype=self.dtype, exchange=self.exchange)
                 sit_out_forward(program, run)
             sit_out_backward(program, run, feedback, self._rules_of(rule))

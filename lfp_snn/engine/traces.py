@@ -266,7 +266,7 @@ class TracedReadout(TracedNeurons):
         (x,) = inputs
         spikes = super().forward(run, self.synapse.forward(run, x))
         flow, eligible = run.kept[self]
-        synapse = self.synapse.module
+        synapse = self.synapse
         if Feedback.wanted(synapse.weight):
             arrived = flow.now[..., None] * x[0][..., None, :]
             name = f"weight of {self.synapse.name}"
@@ -274,16 +274,16 @@ class TracedReadout(TracedNeurons):
             eligible.append(
                 (synapse.weight, follow(run, name, arrived, flow.carry[..., None], kept))
             )
-        if Feedback.wanted(synapse.bias):
+        if Feedback.wanted(synapse.module.bias):
             name = f"bias of {self.synapse.name}"
-            eligible.append((synapse.bias, follow(run, name, flow.now, *flow[2:])))
+            eligible.append((synapse.module.bias, follow(run, name, flow.now, *flow[2:])))
         return spikes
 
     @override
     def _hand_on(self, run: Tape, n: Tensor, wanted: Wanted) -> Credits:
         if wanted[0] is None:
             return (None,)
-        weight = self.synapse.module.weight
+        weight = self.synapse.weight
         x = run.kept[self.synapse]
         return (self.synapse.products(x, n, weight, feedback=False, credit=True)[2],)
 

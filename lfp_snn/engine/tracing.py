@@ -24,6 +24,7 @@ from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.derived import Derived, constants
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.linear_map import LearnedMap, LinearMap, Product
+from lfp_snn.engine.made import Made
 from lfp_snn.engine.norms import Normalisation
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.stage import Spiking, Stage
@@ -44,6 +45,7 @@ from lfp_snn.engine.supported import (
     SUMS,
     kind_of,
 )
+from lfp_snn.engine.synapses import Synapse
 from lfp_snn.engine.units import Readout
 from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
@@ -78,6 +80,7 @@ class _Builder:
         #: The number of each value in the program.
         self.known: dict[Value, int] = dict.fromkeys(step.inputs, 0)
         self.called: Counter[str] = Counter()
+        self.made: dict[nn.Module, Made | None] = {}
         #: Of a call that gives several, only those that are used become a stage.
         self.used = {step.output} | {value for call in step.calls for value in call.operands}
 
@@ -106,6 +109,8 @@ class _Builder:
         again = f" (call {self.called[name]})" if self.called[name] > 1 else ""
         unit = type(module) is Step or type(module) in ACTIVATIONS
         stage = MODULES[kind_of(module)](name + again * unit, module)
+        if isinstance(stage, Synapse):  # one weight, wherever its layer is called
+            stage.made = self.made.setdefault(module, stage.made)
         if isinstance(stage, Normalisation):
             stage.told = self.statistics
         if isinstance(module, snn.SpikingNeuron):

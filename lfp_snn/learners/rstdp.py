@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import step
@@ -97,6 +98,7 @@ class RSTDP(Learner, name="rstdp"):
 
     def __init__(self, net: nn.Module, options: RSTDPOptions | None = None) -> None:
         self.options = options or RSTDPOptions()
+        refuse_computed_weights(net, every=True)
         super().__init__(TemporalLFP.with_options(net, options=self.options.engine_options()))
         if self.engine.is_readout:
             raise NetworkError(

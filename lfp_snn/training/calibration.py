@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.inputs import check_kind
+from lfp_snn.engine.made import weight_of
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
@@ -67,7 +68,8 @@ def calibrate(
         tolerance: the relative distance from the target at which the search ends.
         iterations: the number of bisections for each population.
         kept: the synapses and normalisations that stay as they are, for instance because they were
-            trained before; a population that only such modules feed is passed over.
+            trained before; a population that only such modules feed is passed over. Layers whose
+            weight keeps its size whatever is behind it (spectral norm) stay too.
 
     Returns:
         The factor applied, for each neuron module by name.
@@ -99,11 +101,13 @@ def calibrate(
     try:
         lfp.trace(given.x, given.steps)
         with _statistics_of_the_batch(lfp.net, kept) as all_seen:
+            synapses_of_all = {module for layer in lfp.layers for _, module in layer.synapses}
+            staying = {*kept, *(module for module in synapses_of_all if not _grows(module))}
             for layer in lfp.layers:
                 feeding = layer.norms or tuple(module for _, module in layer.synapses)
-                if all(module in kept for module in feeding) or not can_spike(layer.neuron):
+                if all(module in staying for module in feeding) or not can_spike(layer.neuron):
                     continue
-                synapses = [module for module in feeding if module not in scaled | set(kept)]
+                synapses = [module for module in feeding if module not in scaled | staying]
                 scaled.update(synapses)
                 search = _Population(lfp, given, layer.name, synapses)
                 factors[layer.name] = search.reach(target, tolerance, iterations)
@@ -128,6 +132,22 @@ def _batch_of(given: TrainingBatch | Tensor | Spikes, steps: int | None) -> Any:
         return given
     check_kind(given)
     return Batch(given, torch.empty(0, dtype=torch.int64), steps=steps)
+
+
+def _grows(module: nn.Module) -> bool:
+    """Whether twice the parameters of a layer are twice its weight, also one that it computes."""
+    made = weight_of(module)
+    if made is None:
+        return True
+    parameters = list(module.parameters())
+    before, kept = made.detach().clone(), [p.detach().clone() for p in parameters]
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.mul_(2)
+        made.compute()
+        for parameter, value in zip(parameters, kept, strict=True):
+            parameter.copy_(value)
+    return torch.allclose(made, 2 * before)
 
 
 def _require_modules(net: nn.Module, kept: object) -> None:

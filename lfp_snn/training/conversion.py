@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners import TrainingBatch
 from lfp_snn.spikes import Spikes
@@ -72,8 +73,10 @@ def balance(
 
     Raises:
         NetworkError: the network has branches or normalisations, so that a layer has no one scale,
-            or a layer's activations are all zero; the weights are then as they were.
+            a layer's activations are all zero, or it computes its weights; the weights are then as
+            they were.
     """
+    refuse_computed_weights(lfp.net, every=True)
     before = {name: tensor.clone() for name, tensor in lfp.net.state_dict().items()}
     try:
         return _balance(lfp, batch, quantile, only)

@@ -140,7 +140,7 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[FoldedLaye
             )
         weight = bias = None
         if isinstance(stage, synapses.Synapse):
-            weight = _numpy(stage.module.weight)
+            weight = _numpy(stage.weight)
             bias = None if stage.module.bias is None else _numpy(stage.module.bias)
         shapes_in = tuple(forms[i] for i in node.inputs)
         layers.append(FoldedLayer(stage.name, stage, inputs, shapes_in, forms[k + 1], weight, bias))

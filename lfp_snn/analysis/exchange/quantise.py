@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
 from lfp_snn.engine import TemporalLFP, merges, neurons, shapes, synapses
+from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import NetworkError
@@ -168,6 +169,7 @@ def quantise(net: nn.Module, input_shape: Sequence[int]) -> QuantisedNetwork:
             reason), or the network cannot be traced, or called at every step.
     """
     shape = tuple(input_shape)
+    refuse_computed_weights(net, every=True)
     layers = layers_of(net, shape)
     refuse_other_steps(TemporalLFP(net), "The quantised network")
     refuse_neurons(layers, "int8", readout=False)

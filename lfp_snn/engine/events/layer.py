@@ -111,7 +111,7 @@ class EventLayer(EventStage):
         dense = x if isinstance(x, Tensor) else x.dense(run.dtype)
         frames = dense.transpose(0, 1).contiguous()
         current = self.synapse.current(
-            frames.flatten(0, 1), self.synapse.module.weight, self.synapse.module.bias
+            frames.flatten(0, 1), self.synapse.weight, self.synapse.module.bias
         )
         run.keep(self.synapse, frames)
         current = self.normed(run, current.view(*frames.shape[:2], *current.shape[1:]))

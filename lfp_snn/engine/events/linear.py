@@ -42,7 +42,7 @@ class EventLinear(EventLayer):
         trace = linear_forward(
             as_lists(x),
             run.steps,
-            array(module.weight),
+            array(self.synapse.weight),
             bias,
             neuron,
             self.ahead,
@@ -61,7 +61,7 @@ class EventLinear(EventLayer):
     ) -> Tensor | None:
         trace, neuron, x, was_tensor = run.kept[self]
         module = self.synapse.module
-        of_weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)
+        of_weight = torch.empty(self.synapse.weight.shape, dtype=self.synapse.weight.dtype)
         found = linear_backward(
             trace,
             neuron,
@@ -72,7 +72,7 @@ class EventLinear(EventLayer):
             feedback=of_weight.numpy(),
             carried=self.carried(run, (x.batch, module.out_features)),
             shares=self.shares(rules, x),
-            scaled=feedback.update.scales,
+            scaled=self.synapse.scales(feedback),
             **arrived._asdict(),
         )
         return self.learn(feedback, found, x, was_tensor)
@@ -81,8 +81,8 @@ class EventLinear(EventLayer):
         self, feedback: Feedback, found: SynapseFeedback, x: Spikes, was_tensor: bool
     ) -> Tensor | None:
         """Learn from the sums that a kernel found; gives the credit of the input."""
-        module, scaled = self.synapse.module, feedback.update.scales
-        feedback.add(module.weight, torch.from_numpy(found.weight), scaled=scaled)
+        module, scaled = self.synapse.module, self.synapse.scales(feedback)
+        feedback.add(self.synapse.weight, torch.from_numpy(found.weight), scaled=scaled)
         if found.bias is not None:
             feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)

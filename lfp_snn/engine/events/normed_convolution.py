@@ -84,7 +84,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
     def effective(
         self, run: Tape, x: Spikes, shape: ConvShape
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        weight, bias = self.synapse.module.weight.detach(), self.synapse.module.bias
+        weight, bias = self.synapse.weight.detach(), self.synapse.module.bias
         own = self._of_currents(run, x, shape) if self.norm.measures else None
         mean, inverse, count = self.norm.settled(run, own)
         run.keep(self.norm, (mean[0], inverse[0], count))
@@ -101,7 +101,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
             as_lists(x),
             run.steps,
             shape,
-            array(module.weight),
+            array(self.synapse.weight),
             optional(module.bias),
             self.ahead,
             lengths=None if run.lengths is None else run.lengths.numpy(),
@@ -115,7 +115,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
         """Scale and shift ``[C]`` of the normalisation."""
         norm = self.norm.norms[0]
         features = norm.num_features
-        like = self.synapse.module.weight
+        like = self.synapse.weight
         gamma = like.new_ones(features) if norm.weight is None else norm.weight
         beta = like.new_zeros(features) if norm.bias is None else norm.bias
         return gamma.detach(), beta.detach()
@@ -131,12 +131,12 @@ class EventNormedConvolution(EventNormed, EventConvolution):
             found = back(scaled=False, normed=self._cancelling(run, feedback, rules, sent))
         else:
             found = back(scaled=False)
-            of_weight = (found.weight * array(module.weight)).reshape(len(scale), -1).sum(1)
+            of_weight = (found.weight * array(self.synapse.weight)).reshape(len(scale), -1).sum(1)
             assert found.bias is not None
             product = of_weight + (0 if module.bias is None else array(module.bias) * found.bias)
             self._learn_norm(run, feedback, torch.from_numpy(found.bias), torch.from_numpy(product))
         sums = torch.from_numpy(found.weight.copy())
-        feedback.add(module.weight, sums * scale.view(-1, *(1,) * (sums.dim() - 1)))
+        feedback.add(self.synapse.weight, sums * scale.view(-1, *(1,) * (sums.dim() - 1)))
         if module.bias is not None:
             feedback.add(module.bias, torch.from_numpy(found.bias) * scale)
         return found.credit
@@ -147,7 +147,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
         """What the statistics cancel of the credit, from one look at all of it."""
         kept: Recorded = run.kept[self]
         mean, inverse, count = (each.double() for each in run.kept[self.norm])
-        weight, bias = array(self.synapse.module.weight), optional(self.synapse.module.bias)
+        weight, bias = array(self.synapse.weight), optional(self.synapse.module.bias)
         through = partial(conv_norm.through_norm, kept.trace.shape, weight, bias, self.looking)
         sums = conv_norm.credit_products(
             kept.trace, kept.neuron, self.split(rules), sent, through(), self.looking

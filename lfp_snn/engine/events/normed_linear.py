@@ -59,7 +59,7 @@ class EventNormedLinear(EventNormed, EventLinear):
     def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
         module = self.synapse.module
         currents, blocks = linear_currents(
-            as_lists(x), array(module.weight), optional(module.bias), self.ahead
+            as_lists(x), array(self.synapse.weight), optional(module.bias), self.ahead
         )
         run.keep(self, (x, was_tensor, blocks))
         current = torch.from_numpy(currents).view(x.batch, run.steps, -1)
@@ -72,7 +72,7 @@ class EventNormedLinear(EventNormed, EventLinear):
         x, was_tensor, blocks = run.kept[self]
         module = self.synapse.module
         n = self.unnormed(run, self.given.of_current(run, rules, arrived), feedback, rules)
-        of_weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)
+        of_weight = torch.empty(self.synapse.weight.shape, dtype=self.synapse.weight.dtype)
         found = linear_products(
             cut_credit(n.flatten(0, 1).numpy(), self.back),
             as_lists(x),
@@ -83,7 +83,7 @@ class EventNormedLinear(EventNormed, EventLinear):
             input_credit=entries_asked(x, wanted, was_tensor),
             feedback=of_weight.numpy(),
             shares=self.shares(rules, x),
-            scaled=feedback.update.scales,
+            scaled=self.synapse.scales(feedback),
         )
         return self.learn(feedback, found, x, was_tensor)
 

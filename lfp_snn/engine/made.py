@@ -1,0 +1,189 @@
+r"""Weights that a layer computes from other parameters: normalised, pruned, parametrised.
+
+``torch.nn.utils`` does so by a hook before ``forward`` (``prune``, the older ``weight_norm`` and
+``spectral_norm``) or by a parametrisation. Such a weight :math:`w(p)` is computed anew at each
+pass, once for all of its steps, and the sums of its feedback are pulled back to what is behind it:
+
+.. math:: \mathrm{feedback}(p) = |p| \sum_w G_w \frac{\partial w}{\partial p}
+          \qquad G_w = \sum_{t,b} n\, \frac{\partial I}{\partial w}
+
+so that a weight that is pruned by a mask stays zero, and a spectral norm in training takes one
+power iteration a pass.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from lfp_snn.errors import NetworkError
+
+__all__ = ["Made", "hook_of", "iterates", "makes_weight", "weight_of"]
+
+#: Hooks of torch.nn.utils that compute a weight before each call.
+HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
+
+
+def hook_of(module: nn.Module) -> Any:
+    """The hook that computes a module's ``weight`` if it is the only one, else None."""
+    hooks: list[Any] = list(module._forward_pre_hooks.values())
+    if len(hooks) != 1 or not isinstance(hooks[0], HOOKS):
+        return None
+    (hook,) = hooks
+    name = getattr(hook, "_tensor_name" if isinstance(hook, prune.BasePruningMethod) else "name")
+    return hook if name == "weight" else None
+
+
+def makes_weight(module: nn.Module) -> bool:
+    """Whether a module computes its weight."""
+    return parametrize.is_parametrized(module, "weight") or hook_of(module) is not None
+
+
+def iterates(module: nn.Module) -> bool:
+    """Whether a module takes a power iteration whenever it is called in training."""
+    return isinstance(module, parametrizations._SpectralNorm) or isinstance(
+        hook_of(module), SpectralNorm
+    )
+
+
+def weight_of(module: nn.Module) -> Made | None:
+    """The weight that a layer computes; None if its weight is a parameter or buffer.
+
+    Raises:
+        NetworkError: the weight is another at each call.
+    """
+    if not makes_weight(module):
+        return None
+    with _still(module):
+        return Made(module)
+
+
+class Made(nn.Parameter):
+    """The weight of a layer as it was computed last; what it was computed from takes feedback.
+
+    Args:
+        module: the layer.
+    """
+
+    module: nn.Module
+
+    def __new__(cls, module: nn.Module) -> Made:
+        """Compute the weight for the first time."""
+        with torch.inference_mode(False):
+            made: Made = super().__new__(cls, torch.empty(0), requires_grad=False)
+        made.module = module
+        made.compute()
+        return made
+
+    def compute(self) -> None:
+        """Compute the weight anew, from its parameters as they are.
+
+        Raises:
+            NetworkError: it is another weight at each call.
+        """
+        device = next(self.module.parameters()).device.type
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            torch.autocast(device, enabled=False),
+        ):
+            weight = _computed(self.module)
+            if _by_a_user(self.module):
+                self._require_same(weight, _computed(self.module))
+        self.data = weight.detach().clone()
+        self.requires_grad_(any(p.requires_grad for p in self._behind()))
+
+    def pull(self, total: Tensor) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """The sums of each parameter behind the weight that takes feedback, from the weight's.
+
+        Raises:
+            NetworkError: it is another weight at each call.
+        """
+        behind = [p for p in self._behind() if p.requires_grad]
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(self.device.type, enabled=False),
+            _still(self.module),
+        ):
+            weight = _computed(self.module)
+            self._require_same(self, weight)
+            given = total.detach().clone().to(weight.dtype)
+            found = torch.autograd.grad(weight, behind, given, allow_unused=True)
+        yield from ((p, part) for p, part in zip(behind, found, strict=True) if part is not None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Made:
+        return Made(copy.deepcopy(self.module, memo))
+
+    def __reduce_ex__(self, proto: Any) -> tuple[Any, ...]:
+        return Made, (self.module,)
+
+    def without_measure(self) -> NetworkError:
+        """The error for a rule that measures weights by something else than their size."""
+        return NetworkError(
+            f"A {self._kind} computes its weight from other parameters, whose "
+            "shares have no rule under Flat, WSquare and ZBox: give the layer another rule."
+        )
+
+    @property
+    def _kind(self) -> str:
+        return parametrize.type_before_parametrizations(self.module).__name__
+
+    def _behind(self) -> list[nn.Parameter]:
+        """The parameters of the layer that may be behind the weight."""
+        named = self.module.named_parameters()
+        return [p for name, p in named if name.startswith(("weight", "parametrizations.weight."))]
+
+    def _require_same(self, one: Tensor, other: Tensor) -> None:
+        # On a device the comparison would wait for it.
+        same = one.device.type != "cpu" or torch.equal(one.nan_to_num(), other.nan_to_num())
+        if not same:
+            raise NetworkError(
+                f"A {self._kind} computes another weight at each call, for which "
+                "there is no rule: let its parametrisation draw nothing and count no calls."
+            )
+
+
+def _by_a_user(module: nn.Module) -> bool:
+    """Whether code of a user computes the weight of a layer."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return False
+    steps: Any = module.parametrizations
+    return any(not type(each).__module__.startswith("torch.") for each in steps["weight"])
+
+
+def _computed(module: nn.Module) -> Tensor:
+    """The weight, as a call of the module would compute it; the module keeps the one it has."""
+    weight: Tensor
+    if parametrize.is_parametrized(module, "weight"):
+        weights: Any = module.parametrizations
+        weight = weights["weight"]()
+        return weight
+    hook = hook_of(module)
+    if isinstance(hook, SpectralNorm):
+        return hook.compute_weight(module, do_power_iteration=module.training)
+    weight = (
+        hook.compute_weight(module) if isinstance(hook, WeightNorm) else hook.apply_mask(module)
+    )
+    return weight
+
+
+@contextmanager
+def _still(module: nn.Module) -> Iterator[None]:
+    """Let a layer take no power iteration, for the time of a ``with`` block."""
+    found = [(each, each.training) for each in module.modules() if iterates(each)]
+    for each, _ in found:
+        each.training = False
+    try:
+        yield
+    finally:
+        for each, mode in found:
+            each.training = mode
