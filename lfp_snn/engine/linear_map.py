@@ -70,15 +70,20 @@ class _Map(Stage):
     def _refuse(self, function: Function, a: Sequence[Tensor], b: Sequence[Tensor]) -> None:
         """Refuse a function that is not linear up to a constant, or mixes samples."""
         rest = function(*(0 * x for x in a))
-        one, other = function(*a) - rest, function(*b) - rest
-        both = function(*(2 * x + y for x, y in zip(a, b, strict=True))) - rest
+
+        def change(value: Tensor) -> Tensor:
+            # An infinite constant stays, as that of scores that are masked for a softmax.
+            return torch.where(value == rest, 0, value - rest)
+
+        one, other = change(function(*a)), change(function(*b))
+        both = change(function(*(2 * x + y for x, y in zip(a, b, strict=True))))
         if not torch.allclose(both, 2 * one + other):
             raise NetworkError(
                 f"The forward calls '{self.name}' in a way that is not linear in what the network "
                 "computed, for which there is no rule."
             )
         alone = function(*(torch.cat([x[:1], 0 * x[1:]]) for x in a))
-        if alone.shape[:1] != a[0].shape[:1] or bool((alone - rest)[1:].any()):
+        if alone.shape[:1] != a[0].shape[:1] or bool(change(alone)[1:].any()):
             shapes = ", ".join(str(tuple(x.shape)) for x in a)
             raise NetworkError(
                 f"Stage '{self.name}' mixes samples: it turns batches of shape {shapes} into "

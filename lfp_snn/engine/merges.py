@@ -1,8 +1,9 @@
-"""Stages in which branches meet: sum, concatenation and maximum."""
+"""Stages in which branches or channels meet: sum, concatenation and maximum."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from typing_extensions import override
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 
-__all__ = ["Concatenate", "Maximum", "Sum"]
+__all__ = ["Concatenate", "Maximum", "MaximumOver", "Sum", "takes_axes"]
 
 
 def _refuse_misfits(stage: Stage, inputs: Sequence[Tensor]) -> None:
@@ -138,3 +139,71 @@ class Maximum(Stage):
     @override
     def rule(self, rules: Rules) -> str:
         return "larger"
+
+
+def takes_axes(sources: Sequence[Any], options: Mapping[str, Any]) -> bool:
+    """Whether a maximum is taken over axes of one value that are told."""
+    dim = options.get("dim", options.get("axis", sources[1] if len(sources) > 1 else None))
+    whole = isinstance(dim, int) or (isinstance(dim, tuple | list) and len(dim) > 0)
+    return whole and options.get("out") is None
+
+
+class MaximumOver(Stage):
+    """``x.amax(dim)`` or ``x.max(dim)``: the largest value along axes of the sample.
+
+    The largest takes the credit, and equal ones share it evenly, as two branches do in a
+    :class:`Maximum`.
+
+    Args:
+        name: the name of the stage.
+        dim: the axes, counted with the batch as 0.
+        keepdim: whether they stay, with the size 1.
+        axis: another word for ``dim``.
+
+    Raises:
+        NetworkError: the batch is one of the axes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dim: int | Sequence[int] | None = None,
+        keepdim: bool = False,
+        axis: int | Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name)
+        told = axis if dim is None else dim
+        assert told is not None
+        self.dims = (told,) if isinstance(told, int) else tuple(told)
+        self.keepdim = keepdim
+
+    @override
+    def forward(self, run: Tape, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        axes = [dim % (x.dim() - 1) + 1 for dim in self.dims]  # time is not among the module's
+        if 1 in axes:
+            raise NetworkError(
+                f"Stage '{self.name}' takes the maximum over samples (axis 0); keep that axis, for "
+                "instance with x.amax(1)."
+            )
+        largest = x.amax(axes, keepdim=True)
+        run.keep(self, (x, largest, axes))
+        return largest if self.keepdim else largest.squeeze(axes)
+
+    @override
+    def backward(
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        return self.hand_on(run, credit)
+
+    @override
+    def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
+        x, largest, axes = run.kept[self]
+        winners = (x == largest).to(relevance.dtype)
+        share = winners / winners.sum(axes, keepdim=True)
+        shape = (len(relevance), *largest.shape[1:])
+        return (relevance.reshape(shape) * share,)
+
+    @override
+    def rule(self, rules: Rules) -> str:
+        return "largest"

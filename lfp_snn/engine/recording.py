@@ -25,7 +25,9 @@ from typing_extensions import override
 from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves, replaced
 from lfp_snn.engine.derived import Notes
 from lfp_snn.engine.examples import dropout_example, example_of
+from lfp_snn.engine.functions import WRITTEN_OUT
 from lfp_snn.engine.made import hook_of, weight_of
+from lfp_snn.engine.refused import refusal
 from lfp_snn.engine.supported import (
     DROPOUTS,
     LIKE,
@@ -35,7 +37,6 @@ from lfp_snn.engine.supported import (
     SAME,
     is_leaf,
     kind_of,
-    refusal,
 )
 from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
 from lfp_snn.errors import NetworkError, ShapeError
@@ -106,6 +107,11 @@ class _Recorder(TorchFunctionMode):
             return self.notes.call(name, func, args, kwargs)
         if name in LIKE:
             return func(*args, **kwargs)
+        if func in WRITTEN_OUT:
+            with self:
+                return WRITTEN_OUT[func](*args, **kwargs)
+        if func is Tensor.__setitem__ and args[0] not in self.values:
+            return self._write(*args)
         call = self._call(name, func, tuple(args), kwargs)
         # Dropout would draw, and whether it works in place shows in its argument alone.
         result = dropout_example(*args, **kwargs) if name in DROPOUTS else func(*args, **kwargs)
@@ -125,6 +131,17 @@ class _Recorder(TorchFunctionMode):
         for part, tensor in enumerate(tensors):
             self._give(call, tensor, part)
         return result
+
+    def _write(self, whole: Tensor, index: Any, part: Tensor) -> None:
+        """Note that a value is written into a tensor of the forward's own."""
+        before = self.notes.leaf(whole)
+        before = whole.clone() if before is whole else before
+        call = Call(
+            "setitem", Tensor.__setitem__, (before, index, self.value(part)), {}, self.forward
+        )
+        whole[index] = part
+        self.found.calls.append(call)
+        self._give(call, whole, 0)
 
     # ------------------------------------------------------------------ modules
 

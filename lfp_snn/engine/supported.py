@@ -23,6 +23,7 @@ from lfp_snn.engine import (
     synapses,
     units,
 )
+from lfp_snn.engine.refused import refusal
 from lfp_snn.engine.stage import Stage
 from lfp_snn.norms import PerStep
 
@@ -34,12 +35,12 @@ __all__ = [
     "LIKE",
     "LINEAR",
     "MAXIMA",
+    "MAXIMA_OVER",
     "MERGES",
     "METADATA",
     "MODULES",
     "POOL_OPTIONS",
     "PRODUCTS",
-    "REFUSED",
     "RESHAPES",
     "SAME",
     "SCALES",
@@ -107,53 +108,10 @@ MODULES: dict[type[nn.Module], Callable[[str, Any], Stage]] = {
     snn.Alpha: stepped.Alpha,
     fixed.FixedPointLeaky: fixed.FixedPoint,
     Step: units.StepUnits,
+    nn.PReLU: units.PReLU,
     nn.Softmax: units.Softmax,
     **dict.fromkeys(ACTIVATIONS, units.Activation),
 }
-
-_AT_ONCE = (
-    "runs over all T steps in one call and never resets, where TemporalLFP takes a network of one "
-    "step and runs over T itself: put {} in its place"
-)
-_MEMBRANE = "snn.Leaky(beta, reset_mechanism='none', init_hidden=True)"
-_GATED = (
-    "multiplies values that the network computed (its gates), so that its membrane is no sum of "
-    "what was kept and what arrived: take snn.RLeaky or snn.RSynaptic, which recur as well"
-)
-#: Modules of snntorch for which there can be no rule, and why.
-REFUSED: dict[type[nn.Module], str] = {
-    snn.LeakyParallel: _AT_ONCE.format(f"nn.Linear(input_size, hidden_size) and {_MEMBRANE}")
-    + " (whose membranes may be negative, those of LeakyParallel are rectified)",
-    snn.LinearLeaky: _AT_ONCE.format(f"nn.Linear and {_MEMBRANE}"),
-    snn.StateLeaky: _AT_ONCE.format(_MEMBRANE),
-    snn.SLSTM: _GATED,
-    snn.SConv2dLSTM: _GATED,
-}
-
-#: Modules of torch with a memory that its users take for spiking networks' sake, and the same.
-REFUSED |= dict.fromkeys((nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell), _GATED)
-REFUSED |= dict.fromkeys(
-    (nn.RNN, nn.RNNCell),
-    "keeps a state that is no membrane: take snn.RLeaky, which recurs and spikes",
-)
-#: Where other simulators define their neurons, and what to do instead.
-FOREIGN = {
-    "spikingjelly.activation_based.neuron": "is a neuron of SpikingJelly: put "
-    "snn.Leaky(beta=1 - 1 / tau, reset_mechanism='zero', reset_delay=False, init_hidden=True) in "
-    "its place, and snn.Leaky(beta=1.0, ...) in that of IFNode (docs/from_spikingjelly.md)",
-    "norse.torch.module": "is a module of Norse: put snn.Leaky(beta, init_hidden=True) in its "
-    "place, with beta = 1 - dt * tau_mem_inv",
-    "sinabs.layers": "is a layer of sinabs: put snn.Leaky(beta=exp(-1 / tau_mem), "
-    "reset_mechanism='subtract', reset_delay=False, init_hidden=True) in its place",
-}
-
-
-def refusal(module: nn.Module) -> str | None:
-    """Say why there is no rule for a module and what to do instead; None if nothing is known."""
-    path = type(module).__module__ + "."
-    foreign = (why for package, why in FOREIGN.items() if path.startswith(package + "."))
-    return REFUSED.get(type(module)) or next(foreign, None)
-
 
 #: Modules of torch that are looked into, since what they call has a rule.
 OPENED: tuple[type[nn.Module], ...] = (
@@ -165,6 +123,8 @@ OPENED: tuple[type[nn.Module], ...] = (
     nn.ZeroPad2d,
     nn.PixelShuffle,
     nn.PixelUnshuffle,
+    nn.Unfold,
+    nn.Fold,
 )
 
 
@@ -204,6 +164,14 @@ FUNCTIONAL_MODULES: dict[Any, type[nn.Module]] = {
     F.elu: nn.ELU,
     F.silu: nn.SiLU,
     F.gelu: nn.GELU,
+    F.relu6: nn.ReLU6,
+    F.celu: nn.CELU,
+    F.selu: nn.SELU,
+    F.mish: nn.Mish,
+    F.softplus: nn.Softplus,
+    F.hardtanh: nn.Hardtanh,
+    F.softsign: nn.Softsign,
+    F.tanh: nn.Tanh,
     torch.tanh: nn.Tanh,
     "tanh": nn.Tanh,
     torch.sigmoid: nn.Sigmoid,
@@ -238,6 +206,7 @@ SUMS = {"add": 1.0, "add_": 1.0, "iadd": 1.0, "sub": -1.0, "sub_": -1.0, "isub":
 SCALES = {"mul", "mul_", "imul", "truediv", "div", "div_", "itruediv"}
 MERGES = {"cat", "concat", "concatenate"}
 MAXIMA = {"maximum", "max"}
+MAXIMA_OVER = {"max", "amax"}
 RESHAPES = {"flatten", "reshape", "view", "squeeze", "unsqueeze", "unflatten"}
 DROPOUTS: dict[str, type[nn.Module]] = {
     "dropout": nn.Dropout,
@@ -261,7 +230,9 @@ LINEAR = {
     "negative", "cumsum", "diff", "hstack", "vstack", "dstack", "einsum", "matmul", "rmatmul",
     "bmm", "linear", "mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "add",
     "radd", "iadd", "sub", "rsub", "isub", "tril", "triu", "diagonal", "cat", "concat",
-    "concatenate",
+    "concatenate", "masked_fill", "where", "unfold", "fold", "setitem", "gather",
+    "take_along_dim", "lerp", "view_as", "reshape_as", "expand_as", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d",
 }  # fmt: skip
 #: What may be asked of a tensor that does not tell its values.
 METADATA = {

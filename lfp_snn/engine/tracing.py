@@ -9,7 +9,7 @@ The forward of the module is run on an example, which records what it calls
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -22,22 +22,22 @@ from lfp_snn.engine import merges, shapes
 from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.derived import Derived, constants
+from lfp_snn.engine.functions import module_of, without_new_axes
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.linear_map import LearnedMap, LinearMap, Product
 from lfp_snn.engine.made import Made
 from lfp_snn.engine.norms import Normalisation
 from lfp_snn.engine.options import Statistics
+from lfp_snn.engine.refused import NO_RULE
 from lfp_snn.engine.stage import Spiking, Stage
 from lfp_snn.engine.supported import (
     ACTIVATIONS,
-    DROPOUTS,
-    FUNCTIONAL_MODULES,
     GATES,
     LINEAR,
     MAXIMA,
+    MAXIMA_OVER,
     MERGES,
     MODULES,
-    POOL_OPTIONS,
     PRODUCTS,
     RESHAPES,
     SAME,
@@ -85,7 +85,7 @@ class _Builder:
         self.used = {step.output} | {value for call in step.calls for value in call.operands}
 
     def program(self, step: OneStep) -> Program:
-        for call in step.calls:
+        for call in without_new_axes(step):
             if call.is_module:
                 self._module(call)
             else:
@@ -107,7 +107,7 @@ class _Builder:
         self.called[name] += 1
         # Neurons are called once; an activation may stand in several places.
         again = f" (call {self.called[name]})" if self.called[name] > 1 else ""
-        unit = type(module) is Step or type(module) in ACTIVATIONS
+        unit = type(module) in (Step, nn.PReLU, *ACTIVATIONS)
         stage = MODULES[kind_of(module)](name + again * unit, module)
         if isinstance(stage, Synapse):  # one weight, wherever its layer is called
             stage.made = self.made.setdefault(module, stage.made)
@@ -149,7 +149,7 @@ class _Builder:
         """Add the stage of a function or method."""
         method = call.name.strip("_")
         sources, options = _arguments(call)
-        module = _module_of(call, sources, options)
+        module = module_of(call, sources, options)
         if module is not None:
             self._add(MODULES[kind_of(module)](name, module), sources[:1], call)
         elif method in SUMS and _is_sum(sources):
@@ -165,6 +165,8 @@ class _Builder:
             self._add(merges.Concatenate(name, int(axis)), list(sources[0]), call)
         elif method in MAXIMA and len(sources) == 2 and isinstance(sources[1], Value):
             self._add(merges.Maximum(name), sources, call)
+        elif method in MAXIMA_OVER and merges.takes_axes(sources, options):
+            self._maximum_over(call, name, sources, options)
         elif method in RESHAPES:
             self._reshape(call, name, method, sources, options)
         elif call.name in SAME:
@@ -180,6 +182,16 @@ class _Builder:
             self._add(merges.Sum(name, (weight,), a), [b], call)
         else:
             self._add(merges.Sum(name, (1.0, weight)), [a, b], call)
+
+    def _maximum_over(
+        self, call: Call, name: str, sources: list[Any], options: dict[str, Any]
+    ) -> None:
+        if any(value in self.used for part, value in call.parts.items() if part):
+            raise NetworkError(
+                f"Stage '{name}' gives the places of maxima, for which there is no rule: take the "
+                "values alone, as x.amax(dim) does."
+            )
+        self._add(merges.MaximumOver(name, *sources[1:], **options), sources[:1], call)
 
     def _reshape(
         self, call: Call, name: str, method: str, sources: list[Any], options: dict[str, Any]
@@ -201,6 +213,11 @@ class _Builder:
             raise NetworkError(
                 f"Stage '{name}' divides by a value that the network computed, for which there is "
                 "no rule: divide by numbers, parameters and fixed tensors, or multiply."
+            )
+        if method in NO_RULE:
+            raise NetworkError(
+                f"The forward calls '{method}' (as '{name}'), for which there is no rule: it "
+                f"{NO_RULE[method]}."
             )
         if method not in LINEAR:
             raise NetworkError(
@@ -256,9 +273,14 @@ class _Builder:
         return isinstance(stage.module, GATES)
 
 
+#: Operators that change what they take.
+IN_PLACE = ("iadd", "isub", "imul", "itruediv")
+
+
 def _called(call: Call, part: int, *given: Tensor) -> Tensor:
     """Call a function anew with tensors in the place of its values, and take one of the results."""
-    changed = call.name.endswith("_") or call.name in ("iadd", "isub", "imul", "itruediv")
+    sets = call.target is Tensor.__setitem__
+    changed = sets or call.name.endswith("_") or call.name in IN_PLACE
     values = iter(given[: len(call.operands)])
     held = constants((call.args, call.kwargs))
     own = dict.fromkeys(id(each) for each in held if isinstance(each, nn.Parameter))
@@ -277,7 +299,16 @@ def _called(call: Call, part: int, *given: Tensor) -> Tensor:
             return tuple(map(put, value))
         return value
 
-    result = call.target(*map(put, call.args), **{k: put(v) for k, v in call.kwargs.items()})
+    args, kwargs = [put(each) for each in call.args], {k: put(v) for k, v in call.kwargs.items()}
+    if sets and not isinstance(
+        call.args[0], Value
+    ):  # the forward's own, of which each step has one
+        nothing = (given[0] != given[0]).sum().to(given[0].dtype)
+        args[0] = args[0] + nothing
+    result = call.target(*args, **kwargs)
+    if sets:
+        written: Tensor = args[0]
+        return written
     return [each for each in leaves(result) if isinstance(each, Tensor)][part]
 
 
@@ -286,30 +317,6 @@ def _arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
     options = dict(call.kwargs)
     operands = [options.pop(key) for key in ("input", "tensors", "other") if key in options]
     return [*call.args, *operands], options
-
-
-def _module_of(call: Call, sources: list[Any], options: dict[str, Any]) -> nn.Module | None:
-    """The module that does what a function does, if there is one."""
-    target = call.target
-    if call.name in DROPOUTS:
-        return _dropout(*sources[1:], kind=DROPOUTS[call.name], **options)
-    kind = FUNCTIONAL_MODULES.get(target) or FUNCTIONAL_MODULES.get(call.name)
-    if kind is None:
-        return None
-    named = zip(POOL_OPTIONS.get(target, ()), sources[1:], strict=False)
-    values = () if target in POOL_OPTIONS else sources[1:]
-    return kind(*values, **dict(named), **options)
-
-
-def _dropout(
-    p: float = 0.5,
-    training: bool = True,
-    inplace: bool = False,
-    *,
-    kind: Callable[[float], nn.Module],
-) -> nn.Module:
-    """Dropout as a module that stays in the mode in which its function was called."""
-    return kind(p).train(training)
 
 
 def _is_sum(sources: list[Any]) -> bool:

@@ -26,7 +26,7 @@ from lfp_snn.engine.stage import Credits, Feedback, Rules, Spiking, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CreditRule, Rule
 
-__all__ = ["Activation", "Readout", "Softmax", "StepUnits"]
+__all__ = ["Activation", "PReLU", "Readout", "Softmax", "StepUnits"]
 
 
 class Activation(Spiking):
@@ -98,6 +98,46 @@ class Activation(Spiking):
     @override
     def rule(self, rules: Rules) -> str:
         return repr(rules[self.name])
+
+
+class PReLU(Activation):
+    r"""``nn.PReLU``: :math:`a = z` above zero and :math:`a = w z` below, with a slope that learns.
+
+    .. math::
+
+        \mathrm{feedback}(w) = |w| \sum_{t,b} c\, z\, [z < 0]
+        = \mathrm{sgn}(w) \sum_{t,b} R\, [z < 0]
+    """
+
+    module: nn.PReLU
+
+    @override
+    def resting(self) -> float:
+        return 0.0
+
+    @override
+    def value(self, drive: Tensor) -> Tensor:
+        return torch.where(drive < 0, drive * self._slope(drive), drive)
+
+    def _slope(self, drive: Tensor) -> Tensor:
+        """The slope in a shape that broadcasts over ``[T, B, C, ...]``."""
+        slope = self.module.weight.detach().to(drive.dtype)
+        if slope.numel() == 1:
+            return slope[0]
+        if drive.dim() < 3 or drive.shape[2] != len(slope):
+            raise self.misfit(f"{len(slope)} channels", drive.shape)
+        return slope.view(-1, *(1,) * (drive.dim() - 3))
+
+    @override
+    def credit_relevance(
+        self, run: Tape, relevance: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        drive, value = run.kept[self]
+        if feedback.wanted(self.module.weight):
+            below = torch.where((drive < 0) & (value != 0), relevance / value * drive, 0)
+            axes = [k for k in range(below.dim()) if k != 2 or self.module.num_parameters == 1]
+            feedback.add(self.module.weight, below.sum(axes).view_as(self.module.weight))
+        return super().credit_relevance(run, relevance, feedback, rules, wanted)
 
 
 class StepUnits(Activation):

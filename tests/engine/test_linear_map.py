@@ -41,6 +41,15 @@ class Mapped(nn.Module):
         return self.last(self.fc(self.function(self.lif(self.conv(x))).flatten(1)))
 
 
+MASK = torch.arange(SIDE**2).view(SIDE, SIDE) % 3 == 0
+
+
+def written(x: Any) -> Any:
+    x[:, 1:, :2] = 2 * x[:, :1, 2:]
+    x[..., -1] = 1
+    return x
+
+
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "mean": lambda x: x.mean((2, 3)),
     "mean by name": lambda x: torch.mean(x, dim=1, keepdim=True),
@@ -75,6 +84,15 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "float": lambda x: x.double().to(torch.float64).detach() * 0.5,
     "einsum": lambda x: torch.einsum("bchw->bcw", x),
     "pad with ones": lambda x: F.pad(x, (1, 0), value=1.0),
+    "stack and mean": lambda x: torch.stack([x, 2 * x, -x.flip(3)]).mean(0),
+    "stack and sum": lambda x: torch.stack([x, x.flip(3)]).sum(dim=(0,)),
+    "masked_fill": lambda x: x.masked_fill(MASK, 0.5),
+    "where": lambda x: torch.where(MASK, x, -x),
+    "unfold": lambda x: F.unfold(x, 2, padding=1),
+    "fold": lambda x: nn.Fold((4, 4), 2)(nn.Unfold(2)(x)),
+    "unfold along an axis": lambda x: x.unfold(2, 2, 1),
+    "lerp": lambda x: torch.lerp(x, x.flip(1), 0.3),
+    "written": lambda x: written(1 * x),
     "in place": lambda x: x.mean(1).mul_(3).add_(x.sum(1)),
 }
 

@@ -12,6 +12,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import LfpSnnError
@@ -71,6 +72,23 @@ def attended(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
     return ((query @ key.transpose(1, 2)) @ key * 0.5).flatten(1)
 
 
+def written(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
+    a[:, 1:3] = b[:, :2]
+    return a - b
+
+
+def assembled(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
+    whole = a.new_ones(len(a), UNITS)
+    whole[:, 0] = a[:, 1]
+    whole[:, 2:] = b[:, 2:]
+    return whole
+
+
+def attended_at_once(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
+    query, key = a.view(-1, 2, 2), b.view(-1, 2, 2)
+    return F.scaled_dot_product_attention(query, key, query).flatten(1)
+
+
 OPERATIONS: dict[str, Callable[[Any, int, Tensor, Tensor], Any]] = {
     "linear": lambda m, k, a, b: m.shared[k % 2](a),
     "neuron": lambda m, k, a, b: m.own[k](a),
@@ -99,6 +117,14 @@ OPERATIONS: dict[str, Callable[[Any, int, Tensor, Tensor], Any]] = {
     "scaled": lambda m, k, a, b: a * m.scale,
     "placed": lambda m, k, a, b: a + m.scale[:UNITS].abs(),
     "mapped": lambda m, k, a, b: a @ m.shared[1].weight.T,
+    "clamped": lambda m, k, a, b: a.clamp(-0.5, 0.5),
+    "masked": lambda m, k, a, b: a.masked_fill(torch.arange(UNITS) > 2, 0.5),
+    "chosen": lambda m, k, a, b: torch.where(torch.arange(UNITS) > 1, a, b),
+    "stacked": lambda m, k, a, b: torch.stack([a, b]).mean(0),
+    "largest": lambda m, k, a, b: a.view(-1, 2, 2).amax(1).repeat(1, 2),
+    "written": written,
+    "assembled": assembled,
+    "attended at once": attended_at_once,
     # What no rule covers.
     "remembered": remembered,
     "counted": lambda m, k, a, b: a if m.count < 3 else a + b,
