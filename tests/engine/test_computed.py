@@ -21,9 +21,14 @@ from torch.nn.utils import (
 )
 
 from lfp_snn import TemporalLFP, calibrate
+from lfp_snn.analysis.exchange.layers import layers_of
+from lfp_snn.analysis.exchange.quantise import quantise
+from lfp_snn.data import Batch
 from lfp_snn.errors import NetworkError
+from lfp_snn.learners.rstdp import RSTDP
 from lfp_snn.rewards import RateCoded
 from lfp_snn.rules import Flat, Rescale, Update
+from lfp_snn.training.conversion import balance
 from tests.engine.compare import (
     assert_near,
     assert_same_feedback,
@@ -341,7 +346,25 @@ def test_calibration_scales_what_is_behind_a_weight_and_leaves_a_spectral_norm()
     assert all(torch.equal(before[name], each) for name, each in synapse.state_dict().items())
 
 
+def test_an_export_has_the_weights_that_are_computed() -> None:
+    net, synapse = network("linear", parametrizations.weight_norm)
+    first = next(layer for layer in layers_of(net, (1, 6, 6)) if layer.weight is not None)
+    assert first.weight is not None
+    assert torch.equal(torch.from_numpy(first.weight), computed(synapse, torch.zeros(1, 36)))
+
+
 # ------------------------------------------------------------------------ what stays refused
+
+
+def test_what_writes_weights_or_takes_them_apart_asks_for_permanent_ones() -> None:
+    net, _ = network("linear", pruned)
+    for refuse in (
+        lambda: RSTDP(net),
+        lambda: quantise(net, (1, 6, 6)),
+        lambda: balance(TemporalLFP(net), Batch(trains(4, 2, 1, 6, 6), torch.zeros(2).long())),
+    ):
+        with pytest.raises(NetworkError, match=r"make it permanent first: .*prune\.remove"):
+            refuse()
 
 
 def noisy(module: nn.Module) -> None:
