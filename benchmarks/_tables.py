@@ -112,7 +112,7 @@ class Table:
         """Print a row."""
         self.rows.append([_kept(cell) for cell in row])
         self._loads.append(mean_load())
-        print(line(cells(self.columns, row)), flush=True)
+        print(line(cells(self.columns, self.rows[-1])), flush=True)
 
     def content(self) -> dict[str, Any]:
         """What a record takes: columns, rows, the day, the machine and its loads."""
