@@ -17,18 +17,18 @@ from lfp_snn.analysis.machine import machine, mean_load
 from lfp_snn.analysis.study.statistics import mean
 from lfp_snn.wholefiles import write_whole
 
-__all__ = ["TRAINING", "Cell", "Column", "Table", "cells", "line", "write"]
+__all__ = ["TRAINING", "Cell", "PrintedColumn", "Table", "cells", "line", "write"]
 
 #: What stands in a cell: words, a number, several numbers (of seeds, say), or nothing.
 Cell = str | int | float | list[float] | None
 
 
 @dataclass(frozen=True)
-class Column:
+class PrintedColumn:
     """A column of a table.
 
     Attributes:
-        title: its heading.
+        title: the heading of the column.
         show: how several numbers are shown: their mean with the lowest and highest (``range``),
             with all of them (``seeds``) or with the 95 % interval of Student's t (``interval``),
             their median with the lowest (``median``), one after the other (``each``), or as a
@@ -77,10 +77,10 @@ class Column:
 
 
 #: The seconds of trainings, which pages leave out where the machine had other work.
-TRAINING = Column("training, s", digits=0)
+TRAINING = PrintedColumn("training, s", digits=0)
 
 
-def cells(columns: Sequence[Column], row: Sequence[Cell]) -> list[str]:
+def cells(columns: Sequence[PrintedColumn], row: Sequence[Cell]) -> list[str]:
     """The texts of a row's cells."""
     return [column.shown(cell) for column, cell in zip(columns, row, strict=True)]
 
@@ -94,14 +94,14 @@ class Table:
     """A table in Markdown that is printed as its rows are done.
 
     Args:
-        columns: its columns; a title alone stands for a column that shows ranges.
+        columns: the columns from left to right; a title alone stands for a column that shows ranges.
     """
 
     #: The tables of this process.
     made: list[Table] = []  # noqa: RUF012
 
-    def __init__(self, *columns: Column | str) -> None:
-        self.columns = [Column(each) if isinstance(each, str) else each for each in columns]
+    def __init__(self, *columns: PrintedColumn | str) -> None:
+        self.columns = [PrintedColumn(each) if isinstance(each, str) else each for each in columns]
         self.rows: list[list[Cell]] = []
         self._loads = [mean_load()]
         Table.made.append(self)

@@ -18,7 +18,7 @@ from unittest import mock
 
 from typing_extensions import override
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Splits
 from lfp_snn.engine import network
@@ -72,8 +72,10 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", default=["digits"], help="by default digits")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    seconds = [Column(title, digits=3) for title in ("their CPU time, s", "a first epoch, s")]
-    table = Table("config", "checks", *seconds, Column("share, %"))
+    seconds = [
+        PrintedColumn(title, digits=3) for title in ("their CPU time, s", "a first epoch, s")
+    ]
+    table = Table("config", "checks", *seconds, PrintedColumn("share, %"))
     for name in options.configs:
         config = load_config(find_config(name), ["epochs=1", "device=cpu", "baseline=false"])
         splits = load_splits(config)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._tables import TRAINING, Column, Table
+from benchmarks._tables import TRAINING, PrintedColumn, Table
 from lfp_snn.training import fit
 from lfp_snn.training.assembly import build_network, load_splits, seeded
 from lfp_snn.training.config import Config
@@ -82,8 +82,11 @@ def main() -> None:
         result = fit(net, splits, **config.model_dump(mode="json", include=names))
         return 100 * result.val_accuracy, result.train_s
 
-    rate_of, searched = Column("learning rate", digits=None), Column("searched, %", "each")
-    table = Table("way", rate_of, searched, Column("validation, %", "seeds"), TRAINING)
+    rate_of, searched = (
+        PrintedColumn("learning rate", digits=None),
+        PrintedColumn("searched, %", "each"),
+    )
+    table = Table("way", rate_of, searched, PrintedColumn("validation, %", "seeds"), TRAINING)
     for way in args.ways:
         first = {rate: run(way, rate, 0) for rate in args.rates}
         rate = max(args.rates, key=lambda each: first[each][0])

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer
 from lfp_snn.analysis.explain.faithfulness import (
     FLOAT,
@@ -167,9 +167,9 @@ def beside(
 
 def table_of(rules: list[str]) -> Table:
     """The table that :func:`beside` fills."""
-    means = [Column(rule, digits=3) for rule in rules]
+    means = [PrintedColumn(rule, digits=3) for rule in rules]
     ahead = [f"{rule} less {rules[0]}" for rule in rules[1:]]
-    differences = [Column(title, "bounds", 3, sign=True) for title in ahead]
+    differences = [PrintedColumn(title, "bounds", 3, sign=True) for title in ahead]
     return Table("explained", "area of", *means, *differences)
 
 

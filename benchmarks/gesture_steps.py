@@ -21,7 +21,7 @@ import torch
 from snntorch import functional as snn_functional
 from torch import nn
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from lfp_snn import Spikes, TemporalLFP, calibrate
 from lfp_snn.data import Batch
 from lfp_snn.learners.unrolled import rest
@@ -109,8 +109,8 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    step_ms = Column("step, ms: median (least)", "median", 0)
-    table = Table("way", step_ms, Column("snntorch's time over it", digits=2))
+    step_ms = PrintedColumn("step, ms: median (least)", "median", 0)
+    table = Table("way", step_ms, PrintedColumn("snntorch's time over it", digits=2))
     steps = ways(args.channels)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(args.repeats + 2):

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from benchmarks.recipes import LEARNERS, TASKS, planned, trained
 
 #: The learning rates of each optimizer.
@@ -36,8 +36,8 @@ def main() -> None:
     parser.add_argument("--optimizers", nargs="*", default=list(RATES), choices=list(RATES))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    searches, rates = Column("searched, %", "each"), Column("rate", digits=None)
-    validation = Column("validation, %", "seeds")
+    searches, rates = PrintedColumn("searched, %", "each"), PrintedColumn("rate", digits=None)
+    validation = PrintedColumn("validation, %", "seeds")
     table = Table("task", "learner", "optimizer", searches, rates, validation)
     for task in args.tasks:
         for learner in args.learners:

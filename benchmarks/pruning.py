@@ -1,4 +1,4 @@
-"""Which weights can go? Networks trained by LFP and by the surrogate, pruned alike.
+"""The weights that can go from networks trained by LFP and by the surrogate, pruned alike.
 
     python -m benchmarks pruning --root datasets/NMNIST --tasks mlp csnn
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions, prune_run
 from lfp_snn.analysis.prune.ranking import Scope
@@ -80,9 +80,9 @@ def main() -> None:
     table = Table(
         "network",
         "scope, pruned by",
-        *(Column(f"{name}: kept, %", "interval") for name in names),
-        *(Column(f"{name}: prunable, %", digits=0) for name in names),
-        *(Column(f"kept, {n} less {names[-1]}", "interval", sign=True) for n in names[:-1]),
+        *(PrintedColumn(f"{name}: kept, %", "interval") for name in names),
+        *(PrintedColumn(f"{name}: prunable, %", digits=0) for name in names),
+        *(PrintedColumn(f"kept, {n} less {names[-1]}", "interval", sign=True) for n in names[:-1]),
     )
     for task in args.tasks:
         common = [f"data.root={args.root}", f"epochs={args.epochs}", "device=cpu"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks._tables import TRAINING, Column, Table
+from benchmarks._tables import TRAINING, PrintedColumn, Table
 from lfp_snn.training import evaluate, fit
 from lfp_snn.training.assembly import build_learner, build_network, load_splits, seeded
 from lfp_snn.training.config import Config
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    table = Table("task", "learner", "recipe", Column("validation, %", "seeds"), TRAINING)
+    table = Table("task", "learner", "recipe", PrintedColumn("validation, %", "seeds"), TRAINING)
     for task in args.tasks:
         for learner in args.learners:
             plan = planned(task, learner, args.root)

@@ -17,7 +17,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.data import SpikeSet, Splits
 from lfp_snn.data.binning import Binned
 from lfp_snn.training import fit
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(2)
-    table = Table("delay", "hidden layer", Column("test, %", "seeds"))
+    table = Table("delay", "hidden layer", PrintedColumn("test, %", "seeds"))
     for delay in args.delays:
         for recurrent in (False, True):
             found = []

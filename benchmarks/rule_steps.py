@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from benchmarks.steps.problem import NETWORKS, Problem, pose, recorded
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import NetworkError
@@ -86,7 +86,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     titles = ("forward, ms", "backward, ms", "processor time, ms")
-    table = Table("network", "rule, backend", *(Column(each, "median") for each in titles))
+    table = Table("network", "rule, backend", *(PrintedColumn(each, "median") for each in titles))
     for network in args.networks:
         batch, source = recorded(args.root, NETWORKS[network].batch)
         problem = pose(NETWORKS[network], batch, source)

@@ -19,7 +19,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from benchmarks.recipes import LEARNERS, planned, trained
 from lfp_snn.data import Batch
 from lfp_snn.learners import LEARNERS as KNOWN
@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--sigmas", nargs="*", type=float, default=[0.0, 0.1, 0.2, 0.3])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    validation = Column("validation, %", "seeds")
-    table = Table("task", "learner", Column("sigma", digits=None), validation)
+    validation = PrintedColumn("validation, %", "seeds")
+    table = Table("task", "learner", PrintedColumn("sigma", digits=None), validation)
     changes = ["optimizer.name=adam", f"optimizer.lr={RATE}"]
     for task in args.tasks:
         for learner in args.learners:

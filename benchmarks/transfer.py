@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks._tables import Column, Table
+from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.data import Splits
 from lfp_snn.training import Result, fit, load_config, train
 from lfp_snn.training.assembly import build_network, load_splits, seeded
@@ -119,8 +119,8 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    less_scratch = Column("less scratch, points", "interval", sign=True)
-    rates = Column("learning rate", digits=None)
+    less_scratch = PrintedColumn("less scratch, points", "interval", sign=True)
+    rates = PrintedColumn("learning rate", digits=None)
     table = Table("samples", "way", rates, "test, %", less_scratch, "epochs")
     with TemporaryDirectory() as folder:
         study = TransferStudy(args, Path(folder))

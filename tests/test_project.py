@@ -19,7 +19,8 @@ import lfp_snn
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
     {"errors", "exclusive", "wording"},
-    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup", "console"},
+    {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup", "console"}
+    | {"makers"},
     {"lif", "cells", "rules", "rewards", "shipped"},
     {"backends"},
     {"engine", "data", "models"},

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lfp_snn.errors import RunError
-from lfp_snn.functions import maker, network_maker, permit
+from lfp_snn.makers import maker, network_maker, permit
 from lfp_snn.training import TrainedRun
 
 __all__ = ["opened", "with_network"]

@@ -12,7 +12,8 @@ identity      by what a network is found to be as it was before
 recording     runs a forward on an example and notes what it calls
 calls         the calls that a recording notes
 undisturbed   runs a module and leaves no trace of that on it
-computed      refuses weights that are computed from others
+computed      refuses what a module computes in a way that has no rule
+made          weights that a layer computes from other parameters, pruned ones for instance
 derived       the tensors that a forward computes from parameters, whatever its input is
 examples      what modules give while a forward is recorded: shapes without content
 unrolled      recognises one time step in a recording
@@ -22,6 +23,8 @@ alike         what stands outside of a loop over time, and is the same at each s
 signature     by what two steps are the same
 tracing       turns one step into a program of stages
 supported     the modules and functions that may be called
+functions     functions that do what a module does, or are written out as others
+refused       what has no rule, by name, and what to do instead
 check         steps a module beside the engine, and compares
 linear_map    stages of functions that are linear in each value they take
 graph         a program of stages

@@ -24,8 +24,8 @@ def module_of(call: Call, sources: list[Any], options: dict[str, Any]) -> nn.Mod
 
     Args:
         call: the call of the function.
-        sources: its operands and other positional arguments.
-        options: its remaining keywords.
+        sources: the operands of the call and its other positional arguments.
+        options: the remaining keywords of the call.
     """
     target, method = call.target, call.name.strip("_")
     if call.name in DROPOUTS:

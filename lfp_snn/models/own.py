@@ -9,7 +9,7 @@ from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.functions import network_maker, permitted
+from lfp_snn.makers import network_maker, permitted
 from lfp_snn.models.options import Model
 
 __all__ = ["Own"]

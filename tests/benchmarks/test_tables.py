@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import _tables
 from benchmarks.__main__ import main, questions
-from benchmarks._tables import Cell, Column, Table
+from benchmarks._tables import Cell, PrintedColumn, Table
 
 
 @pytest.fixture(autouse=True)
@@ -20,28 +20,28 @@ def none_made(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("column", "cell", "shown"),
     [
-        (Column("a"), "words", "words"),
-        (Column("a"), None, ""),
-        (Column("a"), 50, "50"),
-        (Column("a"), 1.25, "1.2"),
-        (Column("a", digits=2, sign=True), 1.256, "+1.26"),
-        (Column("a", digits=1, sign=True), -0.04, "+0.0"),
-        (Column("a", digits=None), 6e-5, "6e-05"),
-        (Column("a"), [90.0, 91.0, 93.5], "91.5 (90.0 to 93.5)"),
-        (Column("a", "seeds"), [90.0, 91.0, 93.5], "91.5 (90.0 91.0 93.5)"),
-        (Column("a", "each", 0), [90.0, 91.0], "90 91"),
-        (Column("a", "median"), [9.0, 7.0, 30.0], "9.0 (7.0)"),
-        (Column("a", "bounds", 2, sign=True), [0.1, -0.2, 0.3], "+0.10 (-0.20 to +0.30)"),
+        (PrintedColumn("a"), "words", "words"),
+        (PrintedColumn("a"), None, ""),
+        (PrintedColumn("a"), 50, "50"),
+        (PrintedColumn("a"), 1.25, "1.2"),
+        (PrintedColumn("a", digits=2, sign=True), 1.256, "+1.26"),
+        (PrintedColumn("a", digits=1, sign=True), -0.04, "+0.0"),
+        (PrintedColumn("a", digits=None), 6e-5, "6e-05"),
+        (PrintedColumn("a"), [90.0, 91.0, 93.5], "91.5 (90.0 to 93.5)"),
+        (PrintedColumn("a", "seeds"), [90.0, 91.0, 93.5], "91.5 (90.0 91.0 93.5)"),
+        (PrintedColumn("a", "each", 0), [90.0, 91.0], "90 91"),
+        (PrintedColumn("a", "median"), [9.0, 7.0, 30.0], "9.0 (7.0)"),
+        (PrintedColumn("a", "bounds", 2, sign=True), [0.1, -0.2, 0.3], "+0.10 (-0.20 to +0.30)"),
         # Student's t with one degree of freedom is 12.706; the standard error of the two is 1.
-        (Column("a", "interval"), [1.0, 3.0], "2.0 (-10.7 to 14.7)"),
+        (PrintedColumn("a", "interval"), [1.0, 3.0], "2.0 (-10.7 to 14.7)"),
     ],
 )
-def test_a_cell_is_shown_as_its_column_says(column: Column, cell: Cell, shown: str) -> None:
+def test_a_cell_is_shown_as_its_column_says(column: PrintedColumn, cell: Cell, shown: str) -> None:
     assert column.shown(cell) == shown
 
 
 def test_rows_are_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table("way", Column("test, %", "seeds"))
+    table = Table("way", PrintedColumn("test, %", "seeds"))
     table.row("lfp", [100 * 0.28, 30.0])
     table.row("none", None)
     assert capsys.readouterr().out == (

@@ -72,7 +72,7 @@ def test_a_function_that_makes_no_network_is_told(function: str, told: str) -> N
 
 
 def test_no_config_calls_code_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lfp_snn.functions._PERMITTED", set())
+    monkeypatch.setattr("lfp_snn.makers._PERMITTED", set())
     done = run_cli(["train", "digits", *SMALL, "model={name: own, function: os:abort}"])
     assert done.exit_code == 2
     assert "no file calls code by itself" in " ".join(done.output.split())

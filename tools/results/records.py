@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchmarks._tables import Cell, Column
+from benchmarks._tables import Cell, PrintedColumn
 from lfp_snn.errors import ConfigError, LfpSnnError
 from lfp_snn.training.configfile import read_mapping
 from lfp_snn.training.configproblems import sentence
@@ -218,7 +218,7 @@ class TableRecord(_Measured):
     """
 
     kind: Literal["table"] = "table"
-    columns: list[Column]
+    columns: list[PrintedColumn]
     rows: list[list[Cell]]
 
     @model_validator(mode="after")
@@ -234,7 +234,7 @@ class TableRecord(_Measured):
         return self
 
 
-def _is_shown(column: Column, cell: Cell) -> bool:
+def _is_shown(column: PrintedColumn, cell: Cell) -> bool:
     """Whether a column can show what stands in a cell."""
     if not isinstance(cell, list):
         return not isinstance(cell, float) or math.isfinite(cell)

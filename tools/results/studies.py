@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from benchmarks._tables import Cell, Column
+from benchmarks._tables import Cell, PrintedColumn
 
 __all__ = ["CONVERGENCE", "convergence_rows"]
 
 CONVERGENCE = (
-    Column("rule"),
-    Column("depth"),
-    Column("cosine at the start, from the output to the first layer", "each", 2, sign=True),
-    Column("at the end", "each", 2, sign=True),
-    Column("output less first layer, at the end", "bounds", 2, sign=True),
-    Column("p", digits=3),
-    Column("test, %", "bounds"),
+    PrintedColumn("rule"),
+    PrintedColumn("depth"),
+    PrintedColumn("cosine at the start, from the output to the first layer", "each", 2, sign=True),
+    PrintedColumn("at the end", "each", 2, sign=True),
+    PrintedColumn("output less first layer, at the end", "bounds", 2, sign=True),
+    PrintedColumn("p", digits=3),
+    PrintedColumn("test, %", "bounds"),
 )
 
 

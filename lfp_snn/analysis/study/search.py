@@ -13,7 +13,7 @@ from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.state import Session, State
 from lfp_snn.analysis.study.tuning import Tuning, session_name
 from lfp_snn.errors import RunError
-from lfp_snn.functions import those_permitted
+from lfp_snn.makers import those_permitted
 
 __all__ = ["search_all"]
 

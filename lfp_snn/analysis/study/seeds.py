@@ -14,7 +14,7 @@ from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.state import Session
 from lfp_snn.analysis.study.store import claim
 from lfp_snn.errors import RunError
-from lfp_snn.functions import those_permitted
+from lfp_snn.makers import those_permitted
 
 __all__ = ["run_seeds"]
 

@@ -22,7 +22,7 @@ from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.store import Store
 from lfp_snn.errors import LfpSnnError
-from lfp_snn.functions import permit
+from lfp_snn.makers import permit
 from lfp_snn.training import Interrupted
 from lfp_snn.training.files import read_json
 

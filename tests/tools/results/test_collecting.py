@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks._tables import Column
+from benchmarks._tables import PrintedColumn
 from lfp_snn.analysis.machine import machine
 from lfp_snn.errors import LfpSnnError
 from tests.tools.results.made import RULES, comparison_folder, kept_table, run_folder
@@ -66,7 +66,7 @@ def test_the_table_of_a_benchmark(tmp_path: Path) -> None:
     assert isinstance(record, TableRecord)
     assert (record.machine.processor, record.machine.load) == ("Some processor", (0.1, 1.3))
     assert record.date == datetime.date(2026, 1, 2)
-    assert record.columns[1] == Column("ahead", "bounds")
+    assert record.columns[1] == PrintedColumn("ahead", "bounds")
     assert record.rows == [["lfp", [1.0, 0.5, 1.5]], ["other", None]]
 
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from benchmarks._tables import TRAINING, Column
+from benchmarks._tables import TRAINING, PrintedColumn
 from tests.tools.results.made import MACHINE, PARTS, arm, comparison
 from tools.results.records import PrintedRecord, RunsRecord, StepRow, StepsRecord, TableRecord
 from tools.results.tables import FORMS, TableError
@@ -157,7 +157,11 @@ def test_a_table_is_shown_as_its_columns_say() -> None:
         command="python -m benchmarks made --root here",
         date=date(2026, 1, 2),
         machine=MACHINE,
-        columns=[Column("way"), Column("test, %"), Column("ahead", "bounds", sign=True)],
+        columns=[
+            PrintedColumn("way"),
+            PrintedColumn("test, %"),
+            PrintedColumn("ahead", "bounds", sign=True),
+        ],
         rows=[["lfp", [90.0, 92.0], None], ["other", 80.0, [1.0, -0.5, 2.5]]],
     )
     table, how = FORMS["table"]({"made": record})
@@ -178,7 +182,7 @@ def test_training_times_of_a_busy_machine_are_left_out() -> None:
         command="python -m benchmarks made",
         date=date(2026, 1, 2),
         machine=MACHINE,
-        columns=[Column("way"), TRAINING, Column("test, %")],
+        columns=[PrintedColumn("way"), TRAINING, PrintedColumn("test, %")],
         rows=[["lfp", [3.0, 4.0], 90.0]],
     )
     idle, _ = FORMS["table"]({"made": record})
