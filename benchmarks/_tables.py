@@ -94,7 +94,7 @@ class Table:
     """A table in Markdown that is printed as its rows are done.
 
     Args:
-        columns: the columns from left to right; a title alone stands for a column that shows ranges.
+        columns: the columns from left to right; a title alone is a column that shows ranges.
     """
 
     #: The tables of this process.
