@@ -9,8 +9,9 @@ equal in the place of the output of each step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,13 +23,21 @@ from lfp_snn.errors import NetworkError
 
 __all__ = [
     "READING",
+    "Record",
+    "beneath_log_softmax",
     "is_reading",
     "membranes_alone",
     "no_reading",
+    "gathered",
     "replay",
+    "same",
     "unwrapped",
     "without_axis",
 ]
+
+#: What is made of the output of all steps: a record with time as that axis, their mean or sum, the
+#: last.
+Gathering = int | Literal["mean", "sum", "last"]
 
 #: What a forward may return of the record, as advice.
 READING = (
@@ -36,6 +45,8 @@ READING = (
     "else there is at every step, or leave it to who reads the output"
 )
 
+#: What may add the value of the first step to zero.
+_ADDING = {"add", "add_", "iadd", "radd"}
 #: What may put in an axis of one entry, along which a record is put together.
 _PUTTING = {"unsqueeze", "getitem", "view", "reshape"}
 
@@ -43,18 +54,37 @@ _PUTTING = {"unsqueeze", "getitem", "view", "reshape"}
 TOLERANCE = 1e-2
 
 
+@dataclass(frozen=True)
+class Record:
+    """What a layer behind the loop gives.
+
+    Args:
+        values: what it would give at each step, in the order of the record.
+        how: what it gives of these.
+    """
+
+    values: Sequence[Value]
+    how: Gathering
+
+
+def gathered(entries: Tensor, how: Gathering) -> Tensor:
+    """Gather the output of all steps ``[T, ...]`` into one tensor."""
+    if isinstance(how, int):
+        return entries.movedim(0, how)
+    return {"mean": entries.mean(0), "sum": entries.sum(0), "last": entries[-1]}[how]
+
+
 def replay(
     calls: Sequence[Call],
     outputs: Sequence[Value],
-    records: Mapping[Value, tuple[int, Sequence[Value]]],
+    records: Mapping[Value, Record],
 ) -> tuple[Tensor, dict[Value, Tensor | None]]:
     """Make the calls that take the output of steps once more, with numbers in its place.
 
     Args:
         calls: the calls of forward in order.
         outputs: the output of each step.
-        records: what a layer behind the loop gave for all steps, as its axis of time and the output
-            of each step in the order of that axis.
+        records: what a layer behind the loop gave for all steps.
 
     Returns:
         The numbers ``[T, ...]``, and all values that follow from them; None for one that follows
@@ -69,8 +99,10 @@ def replay(
     known: dict[Value, Tensor | None] = {
         value: each.clone() for value, each in zip(outputs, numbers, strict=True)
     }
-    for value, (axis, order) in records.items():
-        known[value] = torch.stack([numbers[outputs.index(each)] for each in order], axis)
+    for value, record in records.items():
+        if set(record.values) <= known.keys():
+            order = [outputs.index(each) for each in record.values]
+            known[value] = gathered(numbers[order], record.how)
     held: dict[int, Tensor] = {}
     for call in calls:
         taken = [known[each] for each in call.operands if each in known]
@@ -114,11 +146,16 @@ def unwrapped(value: Value) -> Value:
 def without_axis(value: Value) -> Value:
     """The value of a step before it got an axis of one entry, along which a record is made.
 
-    Whether all entries are where they were shows when the calls are made once more.
+    A sum over the steps begins with zero, to which the value of the first step is added. Whether
+    all entries are where they were shows when the calls are made once more.
     """
     value = unwrapped(value)
     call = value.call
-    if call is None or call.name not in _PUTTING or len(call.operands) != 1:
+    if call is None or len(call.operands) != 1:
+        return value
+    if call.name in _ADDING and _adds_zero(call):
+        return without_axis(call.operands[0])
+    if call.name not in _PUTTING:
         return value
     shape, before = tuple(value.shape), tuple(call.operands[0].shape)
     places = (k for k, size in enumerate(shape) if size == 1)
@@ -126,15 +163,52 @@ def without_axis(value: Value) -> Value:
     return without_axis(call.operands[0]) if put else value
 
 
-def is_reading(value: Tensor, numbers: Tensor) -> bool:
+def _adds_zero(call: Call) -> bool:
+    """Whether a call adds nothing but zeros to the value that it takes."""
+    others = [each for each in leaves((call.args, call.kwargs)) if not isinstance(each, Value)]
+    return all(
+        not each.any() and type(each) is Tensor
+        if isinstance(each, Tensor)
+        else type(each) in (int, float) and each == 0
+        for each in others
+    )
+
+
+def beneath_log_softmax(value: Value) -> Value:
+    """The value of which a log-softmax over the classes is taken, or the value itself."""
+    call = value.call
+    if call is None or call.name != "log_softmax":
+        return value
+    axis = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else None)
+    classes = len(value.shape) - 1
+    return unwrapped(call.operands[0]) if axis in (classes, -1) else value
+
+
+def is_reading(value: Tensor, numbers: Tensor, *, membranes: bool = False) -> bool:
     """Whether a value is the record, its sum or mean over the steps, or its last step.
 
     Args:
         value: the value, in any layout.
         numbers: the output of each step ``[T, ...]``.
+        membranes: whether the output is membranes, of which the highest over the steps may be
+            read too, and the log-softmax over the classes of any reading.
     """
-    readings = (numbers, numbers.sum(0), numbers.mean(0), numbers[-1])
+    readings = [numbers, numbers.sum(0), numbers.mean(0), numbers[-1]]
+    if membranes:
+        normalised = numbers.log_softmax(-1)
+        readings.append(numbers.amax(0))
+        readings += [each.log_softmax(-1) for each in readings]
+        readings += [normalised.sum(0), normalised.mean(0)]
     return any(_equal(value, each) for each in readings)
+
+
+def same(value: Tensor | None, reading: Tensor) -> bool:
+    """Whether a value is a reading in the same layout, but for rounding."""
+    return (
+        value is not None
+        and value.shape == reading.shape
+        and torch.allclose(value.double(), reading, rtol=TOLERANCE, atol=TOLERANCE)
+    )
 
 
 def no_reading(value: Value, output: Value) -> NetworkError:
@@ -156,10 +230,10 @@ def no_reading(value: Value, output: Value) -> NetworkError:
 def membranes_alone(net: str, neuron: str) -> NetworkError:
     """The error for a network that returns the membranes of a neuron and not its spikes."""
     return NetworkError(
-        f"The forward of {net} returns the membranes of neuron '{neuron}' and not its spikes: "
-        "return both (spk, mem); if membranes shall be the output, let it be a readout "
-        "(threshold=float('inf'), reset_mechanism='none') and take a reward that looks at them, "
-        "such as membrane_coded."
+        f"The forward of {net} returns the membranes of neuron '{neuron}' and not its spikes, "
+        "which change them: return both (spk, mem); if membranes shall be the output, let it be a "
+        "readout (threshold=float('inf'), reset_mechanism='none') and take a reward that looks at "
+        "them, such as membrane_coded."
     )
 
 
