@@ -259,8 +259,8 @@ class _Comparison:
         for node in self.program.nodes:
             inputs = [values[i] for i in node.inputs]
             kept = isinstance(node.stage, Dropout)
-            value = inputs[0] if kept else node.stage.forward(run, *inputs)
-            values.append(run.membranes if self._is_readout(node.stage) else value)
+            given: Any = inputs[0] if kept else node.stage.forward(run, *inputs)
+            values.append(run.membranes if self._is_readout(node.stage) else given)
         return values[1:]
 
     def _is_readout(self, stage: Stage) -> bool:

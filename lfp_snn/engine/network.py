@@ -22,6 +22,7 @@ from lfp_snn.engine.layers import Layer
 from lfp_snn.engine.neurons import Population
 from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.engine.readings import Reading
 from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.structure import Structure, Structures, shape_needed
@@ -339,6 +340,12 @@ class TracedNetwork:
     def is_readout(self) -> bool:
         """Whether the output neurons never spike, so that their membranes are the output."""
         return self.emits == "membranes"
+
+    @property
+    def reading(self) -> Reading:
+        """What is read of membranes that forward gives alone: their mean, last or highest."""
+        step = self.structure.step
+        return step.reading if step.gives_membranes else "mean"
 
     def takes_credit(self, rules: Rules) -> bool:
         """Whether a reward at the output is credit, and no relevance.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lfp_snn.engine.calls import Call, Value
+from lfp_snn.engine.readings import Reading
 from lfp_snn.engine.signature import Signature
 from lfp_snn.engine.undisturbed import part_of
 
@@ -27,6 +28,7 @@ class OneStep:
             constant.
         rearranged: the calls that bring the input of forward into the form of that sequence.
         before: the input of forward, before they are called.
+        reading: what forward makes of its output over all steps.
     """
 
     calls: tuple[Call, ...]
@@ -38,6 +40,7 @@ class OneStep:
     axis: int | None
     rearranged: tuple[Call, ...]
     before: Value
+    reading: Reading = "mean"
 
     @property
     def gives_membranes(self) -> bool:

@@ -23,11 +23,12 @@ from lfp_snn.errors import NetworkError
 
 __all__ = [
     "READING",
+    "Reading",
     "Record",
     "beneath_log_softmax",
-    "is_reading",
     "membranes_alone",
     "no_reading",
+    "reading_of",
     "gathered",
     "replay",
     "same",
@@ -35,6 +36,9 @@ __all__ = [
     "without_axis",
 ]
 
+#: What is read of the output of all steps: the record, its sum or its mean; the last step; the
+#: highest value over the steps.
+Reading = Literal["mean", "last", "max"]
 #: What is made of the output of all steps: a record with time as that axis, their mean or sum, the
 #: last.
 Gathering = int | Literal["mean", "sum", "last"]
@@ -184,8 +188,8 @@ def beneath_log_softmax(value: Value) -> Value:
     return unwrapped(call.operands[0]) if axis in (classes, -1) else value
 
 
-def is_reading(value: Tensor, numbers: Tensor, *, membranes: bool = False) -> bool:
-    """Whether a value is the record, its sum or mean over the steps, or its last step.
+def reading_of(value: Tensor, numbers: Tensor, *, membranes: bool = False) -> Reading | None:
+    """What of the output of all steps a value is; None if it is no reading of it.
 
     Args:
         value: the value, in any layout.
@@ -193,13 +197,16 @@ def is_reading(value: Tensor, numbers: Tensor, *, membranes: bool = False) -> bo
         membranes: whether the output is membranes, of which the highest over the steps may be
             read too, and the log-softmax over the classes of any reading.
     """
-    readings = [numbers, numbers.sum(0), numbers.mean(0), numbers[-1]]
+    last = numbers[-1]
+    readings: list[tuple[Reading, Tensor]] = [
+        ("mean", numbers), ("mean", numbers.sum(0)), ("mean", numbers.mean(0)), ("last", last),
+    ]  # fmt: skip
     if membranes:
         normalised = numbers.log_softmax(-1)
-        readings.append(numbers.amax(0))
-        readings += [each.log_softmax(-1) for each in readings]
-        readings += [normalised.sum(0), normalised.mean(0)]
-    return any(_equal(value, each) for each in readings)
+        readings.append(("max", numbers.amax(0)))
+        readings += [(how, each.log_softmax(-1)) for how, each in readings]
+        readings += [("mean", normalised.sum(0)), ("mean", normalised.mean(0))]
+    return next((how for how, each in readings if _equal(value, each)), None)
 
 
 def same(value: Tensor | None, reading: Tensor) -> bool:

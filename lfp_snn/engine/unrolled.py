@@ -28,11 +28,12 @@ from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.one_step import OneStep, StepCalls, is_membrane
 from lfp_snn.engine.readings import (
     READING,
+    Reading,
     Record,
     beneath_log_softmax,
-    is_reading,
     membranes_alone,
     no_reading,
+    reading_of,
     replay,
     unwrapped,
     without_axis,
@@ -162,16 +163,25 @@ class _Unrolled:
         below = beneath_log_softmax(value)
         return below if below.call is not None and below.call.is_neuron else value
 
-    def _refuse_other_readings(self, outputs: Sequence[Value]) -> None:
-        """Refuse a forward that makes something else of its output than a reading of it."""
+    def _reading(self, outputs: Sequence[Value]) -> Reading:
+        """What forward makes of its output over all steps.
+
+        Raises:
+            NetworkError: it is something else than a reading of it.
+        """
         numbers, values = replay(self._of_one_forward(), outputs, self.records)
         returned = self.found.returned[0]
         single = [leaf for leaf in returned if leaf in outputs]
         listed = single if single == list(outputs) else []  # the record, as a list of its steps
+        found: list[Reading] = []
         for leaf in (each for each in returned if each not in listed):
             value = values.get(leaf, numbers)  # made of membranes, or of what another layer gave
-            if value is None or not is_reading(value, numbers, membranes=is_membrane(outputs[0])):
+            membranes = is_membrane(outputs[0])
+            reading = None if value is None else reading_of(value, numbers, membranes=membranes)
+            if reading is None:
                 raise no_reading(leaf, outputs[0])
+            found += [reading] if leaf in values else []
+        return found[0] if found else "mean"
 
     def _of_one_forward(self) -> list[Call]:
         return [call for call in self.found.calls if not call.forward]
@@ -301,8 +311,9 @@ class _Unrolled:
     def step(self) -> OneStep:
         self._refuse_to_rest()
         outputs = self._outputs()
+        reading: Reading = "mean"
         if self.loops and not self.guessed:
-            self._refuse_other_readings(outputs)
+            reading = self._reading(outputs)
         found = [self._at(step, output) for step, output in enumerate(outputs)]
         last = found[-1]
         for step, each in enumerate(found):
@@ -325,6 +336,7 @@ class _Unrolled:
             axis=sliced[0].axis if sliced else None,
             rearranged=tuple(_chain(source)),
             before=self.found.inputs[0],
+            reading=reading,
         )
 
     def _at(self, step: int, output: Value) -> StepCalls:

@@ -575,7 +575,7 @@ def test_membranes_alone_are_told_with_the_readout() -> None:
             record.append(mem)
         return torch.stack(record)
 
-    told = r"membranes of neuron 'lif1' and not its spikes, which change them: return both.*readout.*membrane_coded"
+    told = r"'lif1' and not its spikes, which change them: return both.*readout.*membrane_coded"
     refused(membranes, told)
     refused(lambda m, x: m.lif1(m.fc1(x))[1], told, torch.ones(2, 5))
 
