@@ -24,7 +24,7 @@ from lfp_snn.errors import NetworkError
 __all__ = [
     "READING",
     "Reading",
-    "Record",
+    "LayerRecord",
     "beneath_log_softmax",
     "membranes_alone",
     "no_reading",
@@ -59,7 +59,7 @@ TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
-class Record:
+class LayerRecord:
     """What a layer behind the loop gives.
 
     Args:
@@ -81,7 +81,7 @@ def gathered(entries: Tensor, how: Gathering) -> Tensor:
 def replay(
     calls: Sequence[Call],
     outputs: Sequence[Value],
-    records: Mapping[Value, Record],
+    records: Mapping[Value, LayerRecord],
 ) -> tuple[Tensor, dict[Value, Tensor | None]]:
     """Make the calls that take the output of steps once more, with numbers in its place.
 

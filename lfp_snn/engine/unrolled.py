@@ -28,8 +28,8 @@ from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.one_step import OneStep, StepCalls, is_membrane
 from lfp_snn.engine.readings import (
     READING,
+    LayerRecord,
     Reading,
-    Record,
     beneath_log_softmax,
     membranes_alone,
     no_reading,
@@ -97,7 +97,7 @@ class _Unrolled:
         #: Which steps a value was made from, those behind the states of neurons left out.
         self.made_in: dict[Value, frozenset[int]] = {}
         #: What each layer behind the loop gives.
-        self.records: dict[Value, Record] = {}
+        self.records: dict[Value, LayerRecord] = {}
         #: The call of each neuron at each step.
         self.neurons: dict[tuple[str, int], Call] = {}
         self._place()
@@ -193,7 +193,7 @@ class _Unrolled:
             raise behind_the_loop(call)
         yield from record.values
 
-    def _record(self, call: Call) -> Record | None:
+    def _record(self, call: Call) -> LayerRecord | None:
         """The record of a layer behind the loop; None if it cannot be called at each step."""
         if call.parts[0] in self.records:
             return self.records[call.parts[0]]
@@ -208,7 +208,7 @@ class _Unrolled:
         if how is None:
             return None
         own = [self._own(call, how if isinstance(how, int) else None, each) for each in below]
-        self.records[call.parts[0]] = Record(own, how)
+        self.records[call.parts[0]] = LayerRecord(own, how)
         return self.records[call.parts[0]]
 
     def _own(self, call: Call, axis: int | None, value: Value) -> Value:
