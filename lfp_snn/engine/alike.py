@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves, replaced
 from lfp_snn.engine.readings import Gathering, gathered, same
-from lfp_snn.engine.supported import ACTIVATIONS, FUNCTIONAL_MODULES, SCALES, SUMS, kind_of
+from lfp_snn.engine.supported import ACTIVATIONS, FUNCTIONAL_MODULES, SAME, SCALES, SUMS, kind_of
 
 __all__ = ["acts_alike", "at_step", "how_taken", "lists_as_one"]
 
@@ -43,7 +43,7 @@ def acts_alike(call: Call, axis: int) -> bool:
     by_numbers = call.name in SCALES | SUMS.keys() and all(
         type(each) in (int, float) for each in others
     )
-    return kind in _UNITWISE or by_numbers
+    return kind in _UNITWISE or by_numbers or call.name in SAME
 
 
 def at_step(
