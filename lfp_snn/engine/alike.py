@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves, replaced
-from lfp_snn.engine.readings import Gathering, gathered, same
+from lfp_snn.engine.readings import Gathering, Replay, gathered, same
 from lfp_snn.engine.supported import ACTIVATIONS, FUNCTIONAL_MODULES, SAME, SCALES, SUMS, kind_of
 
 __all__ = ["acts_alike", "at_step", "how_taken", "lists_as_one"]
@@ -70,24 +70,30 @@ def at_step(
     return taken, own
 
 
-def how_taken(call: Call, taken: Tensor | None, numbers: Tensor) -> Gathering | None:
+def how_taken(call: Call, replayed: tuple[Replay, Replay]) -> Gathering | None:
     """How a layer behind the loop takes what all steps gave, if it could be called at each instead.
 
     Args:
         call: the call of the layer.
-        taken: what it takes, where ``numbers`` stand for what the steps gave; None if it takes
-            something else as well.
-        numbers: a tensor ``[T, ...]``.
+        replayed: what it takes, among other values, where numbers stand for what the steps gave.
 
     Returns:
         The axis of time of the record, or ``mean``, ``sum`` or ``last`` for what is made of it;
         None where it takes none of these, or the layer makes something else of it than of
         the steps.
     """
+    if len(call.operands) != 1:
+        return None
+    (operand,) = call.operands
+    one, other = (_how(call, known.get(operand), numbers) for numbers, known in replayed)
+    return one if one == other else None
+
+
+def _how(call: Call, taken: Tensor | None, numbers: Tensor) -> Gathering | None:
     for axis in range(numbers.dim()):
         if same(taken, gathered(numbers, axis)) and acts_alike(call, axis):
             return axis
-    if kind_of(call.target) not in _AFFINE | _UNITWISE or len(call.operands) != 1:
+    if kind_of(call.target) not in _AFFINE | _UNITWISE:
         return None
     if same(taken, gathered(numbers, "last")):
         return "last"

@@ -310,7 +310,7 @@ class _Comparison:
         if not isinstance(stage, Population) or stage.module not in self.membranes:
             return False
         if self._is_readout(stage):
-            return False
+            return False  # it has none, and what differs is the membrane itself
         membrane = self.membranes[stage.module][t]
         distance = (membrane - stage.module.threshold).abs()
         return bool((distance[other] < TOLERANCE * (1 + membrane.abs().max())).all())

@@ -27,10 +27,9 @@ __all__ = [
     "LayerRecord",
     "beneath_log_softmax",
     "membranes_alone",
-    "no_reading",
     "reading_of",
     "gathered",
-    "replay",
+    "replays",
     "same",
     "unwrapped",
     "without_axis",
@@ -56,6 +55,8 @@ _PUTTING = {"unsqueeze", "getitem", "view", "reshape"}
 
 #: What a record may lose in a narrow type on its way.
 TOLERANCE = 1e-2
+#: How many numbers stand for what steps gave.
+SPAN = 254
 
 
 @dataclass(frozen=True)
@@ -78,28 +79,41 @@ def gathered(entries: Tensor, how: Gathering) -> Tensor:
     return {"mean": entries.mean(0), "sum": entries.sum(0), "last": entries[-1]}[how]
 
 
-def replay(
-    calls: Sequence[Call],
-    outputs: Sequence[Value],
-    records: Mapping[Value, LayerRecord],
-) -> tuple[Tensor, dict[Value, Tensor | None]]:
-    """Make the calls that take the output of steps once more, with numbers in its place.
+#: Numbers ``[T, ...]`` in the place of the output of each step, and all values that follow from
+#: them; None for one that follows from something else as well.
+Replay = tuple[Tensor, dict[Value, Tensor | None]]
+
+
+def replays(
+    calls: Sequence[Call], outputs: Sequence[Value], records: Mapping[Value, LayerRecord]
+) -> tuple[Replay, Replay]:
+    """Make the calls that take the output of steps once more, with numbers in its place, twice.
+
+    What leaves a few numbers as they are, or is two things of them, is not so with others of
+    opposite signs, which are no whole ones unless they stand for spikes.
 
     Args:
         calls: the calls of forward in order.
         outputs: the output of each step.
         records: what a layer behind the loop gave for all steps.
-
-    Returns:
-        The numbers ``[T, ...]``, and all values that follow from them; None for one that follows
-        from something else as well.
     """
+    source = outputs[0].call
+    spikes = source is not None and source.is_neuron and not outputs[0].part
+    unit = -1.0 if spikes else -1 / 30
+    return _replay(calls, outputs, records, 1.0), _replay(calls, outputs, records, unit)
+
+
+def _replay(
+    calls: Sequence[Call],
+    outputs: Sequence[Value],
+    records: Mapping[Value, LayerRecord],
+    unit: float,
+) -> Replay:
     shape = (len(outputs), *outputs[0].shape)
     size = torch.Size(shape).numel()
     # As many above zero as below it, and no more than the narrowest type holds.
-    span = min(size, 254)
-    numbers = torch.randperm(size, generator=torch.Generator().manual_seed(0))
-    numbers = (numbers % span - span // 2).double().view(shape)
+    mixed = torch.randperm(max(size, SPAN), generator=torch.Generator().manual_seed(int(unit > 0)))
+    numbers = unit * (mixed[:size] % SPAN - SPAN // 2).double().view(shape)
     known: dict[Value, Tensor | None] = {
         value: each.clone() for value, each in zip(outputs, numbers, strict=True)
     }
@@ -188,8 +202,45 @@ def beneath_log_softmax(value: Value) -> Value:
     return unwrapped(call.operands[0]) if axis in (classes, -1) else value
 
 
-def reading_of(value: Tensor, numbers: Tensor, *, membranes: bool = False) -> Reading | None:
-    """What of the output of all steps a value is; None if it is no reading of it.
+def reading_of(
+    returned: Sequence[Any],
+    calls: Sequence[Call],
+    outputs: Sequence[Value],
+    records: Mapping[Value, LayerRecord],
+    *,
+    membranes: bool,
+) -> Reading:
+    """What a forward makes of its output over all steps.
+
+    Args:
+        returned: what forward returns.
+        calls: the calls of forward in order.
+        outputs: the output of each step.
+        records: what a layer behind the loop gave for all steps.
+        membranes: whether the output is membranes.
+
+    Raises:
+        NetworkError: it is something else than a reading of it.
+    """
+    one, other = replays(calls, outputs, records)
+    single = [leaf for leaf in returned if leaf in outputs]
+    listed = single if single == list(outputs) else []  # the record, as a list of its steps
+    found: list[Reading] = []
+    for leaf in (each for each in returned if each not in listed):
+        if leaf not in one[1]:
+            continue  # made of membranes, or of what another layer gave
+        first, second = (
+            _readings(known[leaf], numbers, membranes=membranes) for numbers, known in (one, other)
+        )
+        both = [reading for reading in first if reading in second]
+        if not both:
+            raise no_reading(leaf, outputs[0])
+        found.append(both[0])
+    return found[0] if found else "mean"
+
+
+def _readings(value: Tensor | None, numbers: Tensor, *, membranes: bool) -> list[Reading]:
+    """What of the output of all steps a value is; of few numbers it may be several things.
 
     Args:
         value: the value, in any layout.
@@ -197,16 +248,19 @@ def reading_of(value: Tensor, numbers: Tensor, *, membranes: bool = False) -> Re
         membranes: whether the output is membranes, of which the highest over the steps may be
             read too, and the log-softmax over the classes of any reading.
     """
+    if value is None:
+        return []
     last = numbers[-1]
     readings: list[tuple[Reading, Tensor]] = [
         ("mean", numbers), ("mean", numbers.sum(0)), ("mean", numbers.mean(0)), ("last", last),
     ]  # fmt: skip
     if membranes:
-        normalised = numbers.log_softmax(-1)
         readings.append(("max", numbers.amax(0)))
+    if membranes and numbers.shape[-1] > 1:
+        normalised = numbers.log_softmax(-1)
         readings += [(how, each.log_softmax(-1)) for how, each in readings]
         readings += [("mean", normalised.sum(0)), ("mean", normalised.mean(0))]
-    return next((how for how, each in readings if _equal(value, each)), None)
+    return [how for how, each in readings if _equal(value, each)]
 
 
 def same(value: Tensor | None, reading: Tensor) -> bool:

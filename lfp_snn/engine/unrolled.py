@@ -32,9 +32,8 @@ from lfp_snn.engine.readings import (
     Reading,
     beneath_log_softmax,
     membranes_alone,
-    no_reading,
     reading_of,
-    replay,
+    replays,
     unwrapped,
     without_axis,
 )
@@ -163,26 +162,6 @@ class _Unrolled:
         below = beneath_log_softmax(value)
         return below if below.call is not None and below.call.is_neuron else value
 
-    def _reading(self, outputs: Sequence[Value]) -> Reading:
-        """What forward makes of its output over all steps.
-
-        Raises:
-            NetworkError: it is something else than a reading of it.
-        """
-        numbers, values = replay(self._of_one_forward(), outputs, self.records)
-        returned = self.found.returned[0]
-        single = [leaf for leaf in returned if leaf in outputs]
-        listed = single if single == list(outputs) else []  # the record, as a list of its steps
-        found: list[Reading] = []
-        for leaf in (each for each in returned if each not in listed):
-            value = values.get(leaf, numbers)  # made of membranes, or of what another layer gave
-            membranes = is_membrane(outputs[0])
-            reading = None if value is None else reading_of(value, numbers, membranes=membranes)
-            if reading is None:
-                raise no_reading(leaf, outputs[0])
-            found += [reading] if leaf in values else []
-        return found[0] if found else "mean"
-
     def _of_one_forward(self) -> list[Call]:
         return [call for call in self.found.calls if not call.forward]
 
@@ -203,8 +182,7 @@ class _Unrolled:
         steps = sorted(min(self.made_in[value], default=-1) for value in below)
         if steps != list(range(self.steps)) or len({value.shape for value in below}) > 1:
             return None
-        numbers, known = replay(self._of_one_forward(), below, self.records)
-        how = how_taken(call, known.get(call.operands[0]), numbers)
+        how = how_taken(call, replays(self._of_one_forward(), below, self.records))
         if how is None:
             return None
         own = [self._own(call, how if isinstance(how, int) else None, each) for each in below]
@@ -313,7 +291,9 @@ class _Unrolled:
         outputs = self._outputs()
         reading: Reading = "mean"
         if self.loops and not self.guessed:
-            reading = self._reading(outputs)
+            made = self._of_one_forward(), outputs, self.records
+            membranes = is_membrane(outputs[0])
+            reading = reading_of(self.found.returned[0], *made, membranes=membranes)
         found = [self._at(step, output) for step, output in enumerate(outputs)]
         last = found[-1]
         for step, each in enumerate(found):

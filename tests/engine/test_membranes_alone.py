@@ -194,6 +194,8 @@ def test_what_is_no_membrane_or_says_what_spikes_do_is_refused() -> None:
     [
         (lambda record: torch.softmax(torch.stack(record), -1), "softmax"),
         (lambda record: torch.relu(torch.stack(record)), "relu"),
+        (lambda record: torch.stack(record).round(), "round"),
+        (lambda record: torch.stack(record) - torch.stack(record).amax(-1, True), "sub"),
         (lambda record: 2 * torch.stack(record), "mul"),
         (lambda record: F.log_softmax(torch.stack(record), 0), "log_softmax"),
         (lambda record: torch.stack(record).amin(0), "amin"),
