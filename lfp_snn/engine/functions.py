@@ -35,6 +35,9 @@ def module_of(call: Call, sources: list[Any], options: dict[str, Any]) -> nn.Mod
     kind = FUNCTIONAL_MODULES.get(target) or FUNCTIONAL_MODULES.get(method)
     if kind is None:
         return None
+    options.pop("_stacklevel", None)  # of F.softmax, for its warnings
+    if options.get("dtype", 0) is None:
+        del options["dtype"]
     named = zip(POOL_OPTIONS.get(target, ()), sources[1:], strict=False)
     values = () if target in POOL_OPTIONS else sources[1:]
     return kind(*values, **dict(named), **options)
