@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from lfp_snn.engine.calls import Call, Value
 from lfp_snn.engine.derived import Derived
+from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.supported import DROPOUTS, FUNCTIONAL_MODULES, POOL_OPTIONS
-from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
 
 __all__ = ["WRITTEN_OUT", "module_of", "without_new_axes"]
