@@ -17,7 +17,7 @@ from lfp_snn.analysis.energy import Energy, SynapseCount, estimate
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of
 from lfp_snn.data import SampleSet
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.neurons import can_spike
+from lfp_snn.engine.neurons import Population
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.errors import NetworkError, require
 from lfp_snn.learners.unrolled import refuse_other_steps
@@ -89,7 +89,7 @@ def measure(
     layers = layers_of(net, samples.feature_shape)
     refuse_other_steps(TemporalLFP(net), "NeuroBench")
     output = layers[-1].stage
-    if output.module is not None and not can_spike(output.module):
+    if isinstance(output, Population) and output.is_readout:
         raise NetworkError(
             f"NeuroBench reads classes from spikes, and the output neurons '{output.name}' never "
             "spike: measure a network with a threshold within reach."

@@ -7,6 +7,7 @@ temporal      ``TemporalLFP``, what users call
 observed      what a network saw in its last pass, and how it is shown
 paper         the method of the paper, by one name
 network       a traced network before anything runs: stages, rules, kernels
+layers        a population with what feeds it, as users see it
 structure     the program of a network, for each mode and shape of its input
 identity      by what a network is found to be as it was before
 recording     runs a forward on an example and notes what it calls
@@ -17,8 +18,11 @@ made          weights that a layer computes from other parameters, pruned ones f
 derived       the tensors that a forward computes from parameters, whatever its input is
 examples      what modules give while a forward is recorded: shapes without content
 unrolled      recognises one time step in a recording
+one_step      that step, as the calls that it makes
+crossings     what is told of steps that do more than hand on the states of neurons
 slices        the frames of single steps in a sequence that a forward loops over
 readings      what a forward that loops over time may make of the record of its output
+behind        layers behind such a loop that take what its last step gave
 alike         what stands outside of a loop over time, and is the same at each step
 signature     by what two steps are the same
 tracing       turns one step into a program of stages

@@ -10,14 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves, replaced
-from lfp_snn.engine.supported import ACTIVATIONS, FUNCTIONAL_MODULES, SCALES, SUMS
+from lfp_snn.engine.readings import Gathering, Replay, gathered, same
+from lfp_snn.engine.supported import ACTIVATIONS, FUNCTIONAL_MODULES, SAME, SCALES, SUMS, kind_of
 
-__all__ = ["acts_alike", "at_step", "lists_as_one", "taken_from_stack"]
+__all__ = ["acts_alike", "at_step", "how_taken", "lists_as_one"]
 
 _UNITWISE = frozenset({*ACTIVATIONS, nn.Identity} - {nn.Softmax})
+#: What gives of a mean the mean of what it gives, of which dropout has one mask for all steps.
+_AFFINE = frozenset({
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
+    nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
+    nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
+})  # fmt: skip
 
 
 def acts_alike(call: Call, axis: int) -> bool:
@@ -36,17 +43,17 @@ def acts_alike(call: Call, axis: int) -> bool:
     by_numbers = call.name in SCALES | SUMS.keys() and all(
         type(each) in (int, float) for each in others
     )
-    return kind in _UNITWISE or by_numbers
+    return kind in _UNITWISE or by_numbers or call.name in SAME
 
 
 def at_step(
-    call: Call, axis: int, frame: Value | None = None, result: Value | None = None
+    call: Call, axis: int | None, frame: Value | None = None, result: Value | None = None
 ) -> tuple[Value, Call]:
     """The input of one step, and the call on it that stands for a call on a whole sequence.
 
     Args:
         call: the call on the sequence, which :func:`acts_alike`.
-        axis: the axis of time.
+        axis: the axis of time; None if the call takes a mean or sum over time.
         frame: the input of the step; a new value if None.
         result: the value that the new call gives; a new one if None.
     """
@@ -63,18 +70,39 @@ def at_step(
     return taken, own
 
 
-def taken_from_stack(call: Call, steps: int) -> tuple[int, Sequence[Value]] | None:
-    """The axis of time of a stacked record that a call takes, and the record; None if it does not.
+def how_taken(call: Call, replayed: tuple[Replay, Replay]) -> Gathering | None:
+    """How a layer behind the loop takes what all steps gave, if it could be called at each instead.
 
     Args:
-        call: the call.
-        steps: the number of steps, of each of which the record holds one value.
+        call: the call of the layer.
+        replayed: what it takes, among other values, where numbers stand for what the steps gave.
+
+    Returns:
+        The axis of time of the record, or ``mean``, ``sum`` or ``last`` for what is made of it;
+        None where it takes none of these, or the layer makes something else of it than of
+        the steps.
     """
-    stacked = call.operands[0].call if len(call.operands) == 1 else None
-    if stacked is None or stacked.name != "stack" or len(stacked.operands) != steps:
+    if len(call.operands) != 1:
         return None
-    dim = stacked.kwargs.get("dim", stacked.args[1] if len(stacked.args) > 1 else 0)
-    return int(dim) % len(stacked.parts[0].shape), stacked.operands
+    (operand,) = call.operands
+    one, other = (_how(call, known.get(operand), numbers) for numbers, known in replayed)
+    return one if one == other else None
+
+
+def _how(call: Call, taken: Tensor | None, numbers: Tensor) -> Gathering | None:
+    for axis in range(numbers.dim()):
+        if same(taken, gathered(numbers, axis)) and acts_alike(call, axis):
+            return axis
+    if kind_of(call.target) not in _AFFINE | _UNITWISE:
+        return None
+    if same(taken, gathered(numbers, "last")):
+        return "last"
+    if kind_of(call.target) not in _AFFINE:
+        return None
+    if same(taken, gathered(numbers, "mean")):
+        return "mean"
+    shifts = getattr(call.target, "bias", None) is not None
+    return "sum" if same(taken, gathered(numbers, "sum")) and not shifts else None
 
 
 def lists_as_one(root: nn.Module, calls: Sequence[Call], steps: int) -> None:
@@ -96,6 +124,6 @@ def lists_as_one(root: nn.Module, calls: Sequence[Call], steps: int) -> None:
                 call.name, call.target = name, entries
 
 
-def _without(value: Value, axis: int) -> torch.Size:
-    """The shape of a value without one axis."""
+def _without(value: Value, axis: int | None) -> torch.Size:
+    """The shape of a value without one axis, or as it is."""
     return torch.Size([size for k, size in enumerate(value.shape) if k != axis])

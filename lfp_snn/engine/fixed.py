@@ -16,7 +16,7 @@ those of the bit-accurate LIF process of Intel's Lava, whose current wraps aroun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import snntorch as snn
@@ -100,8 +100,8 @@ class FixedPoint(Leaky):
 
     @override
     def dynamics(self, frame: torch.Size, dtype: torch.dtype) -> lif.Dynamics:
-        super().dynamics(frame, dtype)  # checks that the constants fit the current
-        return self.module.dynamics()
+        checked = super().dynamics(frame, dtype)  # that the constants fit the current
+        return replace(self.module.dynamics(), threshold=checked.threshold)
 
     @override
     def describe(self) -> str:

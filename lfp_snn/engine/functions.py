@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from lfp_snn.engine.calls import Call, Value
 from lfp_snn.engine.derived import Derived
+from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.supported import DROPOUTS, FUNCTIONAL_MODULES, POOL_OPTIONS
-from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
 
 __all__ = ["WRITTEN_OUT", "module_of", "without_new_axes"]
@@ -35,6 +35,9 @@ def module_of(call: Call, sources: list[Any], options: dict[str, Any]) -> nn.Mod
     kind = FUNCTIONAL_MODULES.get(target) or FUNCTIONAL_MODULES.get(method)
     if kind is None:
         return None
+    options.pop("_stacklevel", None)  # of F.softmax, for its warnings
+    if options.get("dtype", 0) is None:
+        del options["dtype"]
     named = zip(POOL_OPTIONS.get(target, ()), sources[1:], strict=False)
     values = () if target in POOL_OPTIONS else sources[1:]
     return kind(*values, **dict(named), **options)

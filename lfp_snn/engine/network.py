@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, Self
 
@@ -19,36 +18,20 @@ from lfp_snn.engine.identity import is_plain
 from lfp_snn.engine.inputs import check_device, check_input, check_kind
 from lfp_snn.engine.kernel_tables import table_of
 from lfp_snn.engine.kernels import Plan, plan, refuse, unknown
-from lfp_snn.engine.neurons import can_spike
+from lfp_snn.engine.layers import Layer
+from lfp_snn.engine.neurons import Population
+from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.engine.readings import Reading
 from lfp_snn.engine.recording import ForwardFailedError
 from lfp_snn.engine.stage import Rules
 from lfp_snn.engine.structure import Structure, Structures, shape_needed
 from lfp_snn.engine.units import Readout
-from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import ConfigError, LfpSnnError, NetworkError, ShapeError
 from lfp_snn.rules import Composite, CreditRule, Rescale, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Layer", "TracedNetwork"]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A population of neurons and the synapses that feed it.
-
-    Args:
-        name: the path of the neuron in the network.
-        neuron: the neuron module.
-        synapses: the pair ``(path, module)`` of each weighted layer whose current reaches the
-            neuron.
-        norms: the normalisations of that current.
-    """
-
-    name: str
-    neuron: nn.Module
-    synapses: tuple[tuple[str, nn.Module], ...]
-    norms: tuple[nn.Module, ...] = ()
+__all__ = ["TracedNetwork"]
 
 
 class TracedNetwork:
@@ -330,6 +313,7 @@ class TracedNetwork:
                 neuron.module,
                 tuple((s.name, s.module) for s in self.reference.feeding(neuron)),
                 tuple(n.module for n in self.reference.norms(neuron) if n.module is not None),
+                isinstance(neuron, Population) and neuron.unheard,
             )
             for neuron in self.reference.neurons()
         )
@@ -356,6 +340,12 @@ class TracedNetwork:
     def is_readout(self) -> bool:
         """Whether the output neurons never spike, so that their membranes are the output."""
         return self.emits == "membranes"
+
+    @property
+    def reading(self) -> Reading:
+        """What is read of membranes that forward gives alone: their mean, last or highest."""
+        step = self.structure.step
+        return step.reading if step.gives_membranes else "mean"
 
     def takes_credit(self, rules: Rules) -> bool:
         """Whether a reward at the output is credit, and no relevance.
@@ -391,5 +381,5 @@ class TracedNetwork:
 def _emitted(program: Program) -> Literal["spikes", "membranes", "values"]:
     """The kind of output of a program; finding it looks at values, and so is done once."""
     output = program.output
-    readout = output.stateful and not can_spike(output.module)
+    readout = isinstance(output, Population) and output.is_readout
     return "membranes" if readout else output.emits

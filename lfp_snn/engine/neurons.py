@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar, cast
@@ -54,6 +55,8 @@ class Population(Spiking):
     module: Any
     #: May their spikes have another value than 1?
     takes_graded: ClassVar[bool] = False
+    #: Does the network give their membranes alone, so that nothing looks at their spikes?
+    unheard: bool = False
 
     def __init__(self, name: str, module: Any) -> None:
         super().__init__(name, module)
@@ -77,6 +80,34 @@ class Population(Spiking):
                 )
         _refuse_other_reset(name, module)
 
+    @property
+    def is_readout(self) -> bool:
+        """Whether the neurons are read by their membranes, since they cannot spike or are unheard.
+
+        Finding it looks at values.
+        """
+        return self.unheard or not can_spike(self.module)
+
+    def read_membranes(self) -> None:
+        """Let the membranes alone be what the network gives.
+
+        Neurons that nothing resets have the same membranes whatever their threshold is, so that
+        they run with one out of reach, as a readout does.
+
+        Raises:
+            NetworkError: an option of the neuron says what becomes of spikes.
+        """
+        for option, used in (
+            ("graded spikes", is_graded(self.module)),
+            ("a threshold that learns", self.module.threshold.requires_grad),
+        ):
+            if used:
+                raise NetworkError(
+                    f"Neuron '{self.name}' ({type(self.module).__name__}) has {option}, and the "
+                    "network gives its membranes and not its spikes: build the neuron without."
+                )
+        self.unheard = True
+
     def dynamics(self, frame: torch.Size, dtype: torch.dtype) -> lif.Dynamics:
         """The constants of the neurons for currents ``[B, ...]`` of that shape and dtype.
 
@@ -99,9 +130,10 @@ class Population(Spiking):
                 f"Neuron '{self.name}' subtracts or learns an infinite threshold: a neuron that "
                 "never spikes takes reset_mechanism='none' and learn_threshold=False."
             )
+        threshold = neuron.threshold.detach().to(dtype)
         return lif.Dynamics(
             beta=self.decay().to(dtype),
-            threshold=neuron.threshold.detach().to(dtype),
+            threshold=torch.full_like(threshold, math.inf) if self.unheard else threshold,
             reset=cast(lif.Reset, neuron.reset_mechanism),
             delay=bool(getattr(neuron, "reset_delay", True)),
         )

@@ -70,6 +70,12 @@ class OnlineSession:
             raise ConfigError(f"carry is {carry}; expected a number from 0 to below 1, or None.")
         if window is not None and not window >= 1:
             raise ConfigError(f"window is {window}; expected at least one step, or None.")
+        if lfp.structure.step.gives_membranes:
+            raise NetworkError(
+                f"The forward of {type(lfp.net).__name__} gives the membranes of neuron "
+                f"'{lfp.output}' and no spikes, by which a stream is judged: return both "
+                "(spk, mem)."
+            )
         given = RateCoded() if reward is None else reward
         require_reward(given, StepwiseReward)
         #: Judges steps; what it left to the rule at the output is decided.

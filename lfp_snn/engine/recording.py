@@ -38,7 +38,13 @@ from lfp_snn.engine.supported import (
     is_leaf,
     kind_of,
 )
-from lfp_snn.engine.undisturbed import put_to_rest, random_state, states_of, undisturbed
+from lfp_snn.engine.undisturbed import (
+    part_of,
+    put_to_rest,
+    random_state,
+    states_of,
+    undisturbed,
+)
 from lfp_snn.errors import NetworkError, ShapeError
 
 __all__ = ["ForwardFailedError", "record"]
@@ -185,13 +191,13 @@ class _Recorder(TorchFunctionMode):
         for key in states:
             held = handed.get(key, neuron._buffers[key])
             if id(held) in self.handed:
-                self.taken[self.handed[id(held)]] = (neuron, _part(states, key))
+                self.taken[self.handed[id(held)]] = (neuron, part_of(neuron, key))
             call.states[key] = self._state(call, key, held, input_)
         self.found.calls.append(call)
         spikes = self._give(call, torch.zeros_like(input_), 0)
         after = {}
         for key in states:
-            part = _part(states, key)
+            part = part_of(neuron, key)
             after[key] = self._give(call, torch.zeros_like(input_), part) if part else spikes
             neuron._buffers[key] = after[key]
         if neuron.init_hidden and not neuron.output:
@@ -207,7 +213,7 @@ class _Recorder(TorchFunctionMode):
             return None
         if isinstance(value, Value):
             source = value.call
-            part = _part(states_of(call.target), key)
+            part = part_of(call.target, key)
             if source is not None and source.target is call.target and value.part == part:
                 return value
             raise NetworkError(
@@ -230,11 +236,6 @@ def _shown(value: Any) -> str:
             "spk, _ = lif(cur), or build it with init_hidden=True and without output=True)"
         )
     return f"{value!r}"
-
-
-def _part(states: Sequence[str], key: str) -> int:
-    """The part of what a neuron gives that a state is; the spikes are part 0."""
-    return 0 if key == "spk" else 1 + [each for each in states if each != "spk"].index(key)
 
 
 def _name(func: Any) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor, nn
+
 from lfp_snn.engine.alike import acts_alike, at_step
-from lfp_snn.engine.calls import Call, Value
+from lfp_snn.engine.calls import Call, Value, leaves
+from lfp_snn.engine.derived import Derived
 from lfp_snn.engine.signature import cuts
 from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
+from lfp_snn.norms import PerStep
 
 __all__ = ["SequenceError", "Slice", "time_slices"]
 
@@ -82,22 +87,99 @@ def _of_the_input(
     found: dict[Value, Slice], source: Value, axis: int, whole: set[Value], calls: list[Call]
 ) -> dict[Value, Slice]:
     """The slices of the input that stand for slices of what layers made of all of it."""
+    merged: torch.Size | None = None  # time and batch, while they are one axis
     while source not in whole:
         call = source.call
         assert call is not None
-        if not acts_alike(call, axis):
-            raise SequenceError(
-                f"'{call.name}' takes the whole sequence before the loop over time, for which "
-                "there is no rule: call it in the loop, with what belongs to one step."
-            )
-        (source,) = call.operands
-        moved: dict[Value, Slice] = {}
-        for value, cut in found.items():
-            frame, own = at_step(call, axis, result=value)
-            moved[frame] = Slice(source, axis, cut.index)
-            calls.insert(calls.index(call) + 1, own)
-        found = moved
+        (operand,) = call.operands
+        if merged is None and axis < 2 and _merges(operand, source, call, ("unflatten",)):
+            merged = source.shape[:2]
+        elif merged is not None and _merges(source, operand, call, ("flatten",)):
+            if operand.shape[:2] != merged:
+                raise _takes_the_whole(call)
+            merged = None
+        elif not (acts_alike(call, axis) if merged is None else _acts_on_rows(call)):
+            raise _takes_the_whole(call)
+        else:
+            found = _called_at_each(call, axis, found, calls, merged)
+        source = operand
+        found = {frame: Slice(source, axis, cut.index) for frame, cut in found.items()}
     return found
+
+
+def _called_at_each(
+    call: Call,
+    axis: int,
+    found: dict[Value, Slice],
+    calls: list[Call],
+    merged: torch.Size | None,
+) -> dict[Value, Slice]:
+    """What a call on the whole sequence takes, if it is called at each step instead.
+
+    Args:
+        call: the call.
+        axis: the axis of time.
+        found: the slices of what the call gives.
+        calls: the calls of forward; those at each step are put in.
+        merged: the sizes of time and batch in the order of the axis that they are, if they are one.
+    """
+    before: dict[Value, Slice] = {}
+    (operand,) = call.operands
+    for value, cut in found.items():
+        frame = None
+        if merged is not None:
+            frame = Value(None, 0, torch.Size((merged[1 - axis], *operand.shape[1:])))
+        frame, own = at_step(call, axis, frame, result=value)
+        if merged is not None and call.name in ("view", "reshape"):
+            sizes = (merged[1 - axis] if k == 1 else each for k, each in enumerate(own.args))
+            own.args = tuple(sizes) if own.args[1] == operand.shape[0] else own.args
+        before[frame] = cut
+        calls.insert(calls.index(call) + 1, own)
+    return before
+
+
+def _acts_on_rows(call: Call) -> bool:
+    """Whether a call does with each row what it would do with fewer of them.
+
+    Where a stage that has fewer mixes them, it is refused as one that mixes samples.
+    """
+    rows = call.operands[0].shape[0]
+    if isinstance(call.target, PerStep | nn.ModuleList):
+        return False  # which is another at each step
+    if list(call.parts) != [0] or call.parts[0].shape[:1] != (rows,):
+        return False
+    others = call.args[2 if call.name in ("view", "reshape") else 1 :], call.kwargs
+    if call.name == "getitem":
+        index = call.args[1]
+        first = index[0] if isinstance(index, tuple) and index else index
+        return first is Ellipsis or first == slice(None)
+    return call.is_module or all(
+        each.shape[:1] != (rows,)
+        if isinstance(each, Tensor | Derived)
+        else type(each) is not int or each != rows
+        for each in leaves(others)
+    )
+
+
+def _merges(one: Value, two: Value, call: Call, names: tuple[str, ...]) -> bool:
+    """Whether a call makes one axis of two leading ones, or the two of the one.
+
+    Args:
+        one: the value with one axis.
+        two: the value with two.
+        call: the call that makes one value of the other.
+        names: the names of functions that may do so, beside ``view`` and ``reshape``.
+    """
+    known = call.name in (*names, "view", "reshape") or isinstance(call.target, nn.Unflatten)
+    pair = two.shape[:2]
+    return known and one.shape == (pair.numel(), *two.shape[2:]) and len(pair) == 2
+
+
+def _takes_the_whole(call: Call) -> SequenceError:
+    return SequenceError(
+        f"'{call.name}' takes the whole sequence before the loop over time, for which there is no "
+        "rule: call it in the loop, with what belongs to one step."
+    )
 
 
 def _comes_from(value: Value, source: Value) -> bool:

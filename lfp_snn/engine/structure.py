@@ -24,13 +24,14 @@ from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.identity import is_plain, state_of
 from lfp_snn.engine.kernels import Plan
+from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.recording import ForwardFailedError, record
 from lfp_snn.engine.slices import SequenceError
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
-from lfp_snn.engine.unrolled import OneStep, find_step
+from lfp_snn.engine.unrolled import find_step
 from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
 from lfp_snn.spikes import Spikes
 

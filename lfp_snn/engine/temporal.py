@@ -153,7 +153,8 @@ class TemporalLFP(ObservedNetwork):
             record: whether to keep what one :meth:`backward` needs.
 
         Returns:
-            The output spikes or values ``[T, B, C]``, in the floating type of the network.
+            The output spikes or values ``[T, B, C]``, in the floating type of the network; of a
+            forward that gives the membranes of its last neuron and no spikes, those membranes.
 
         Raises:
             ShapeError: the input does not fit the network, lies on another device, or is not
@@ -164,6 +165,9 @@ class TemporalLFP(ObservedNetwork):
         given = x, steps
         with statistics_given_back(self.net):
             run, spikes = self._run(x, steps, lengths, state, record=record)
+        if self.structure.step.gives_membranes:
+            assert run.membranes is not None
+            spikes = run.membranes
         self._check(*given)
         note_taken(run, self.net, given[0], spikes)
         self._pass = run

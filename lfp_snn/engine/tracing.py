@@ -26,7 +26,9 @@ from lfp_snn.engine.functions import module_of, without_new_axes
 from lfp_snn.engine.graph import Node, Program
 from lfp_snn.engine.linear_map import LearnedMap, LinearMap, Product
 from lfp_snn.engine.made import Made
+from lfp_snn.engine.neurons import Population
 from lfp_snn.engine.norms import Normalisation
+from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.refused import NO_RULE
 from lfp_snn.engine.stage import Spiking, Stage
@@ -47,7 +49,6 @@ from lfp_snn.engine.supported import (
 )
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.engine.units import Readout
-from lfp_snn.engine.unrolled import OneStep
 from lfp_snn.errors import NetworkError
 from lfp_snn.exclusive import PROCESS_WIDE
 
@@ -90,10 +91,22 @@ class _Builder:
                 self._module(call)
             else:
                 self._function(call, self._name(call))
-        output = self.known[step.output]
+        if step.gives_membranes:
+            output = self._read_membranes(step.output)
+        else:
+            output = self.known[step.output]
         if not isinstance(self.nodes[output - 1].stage, Spiking):
             self._add(Readout("(readout)"), [step.output])
         return Program(tuple(self.nodes))
+
+    def _read_membranes(self, membranes: Value) -> int:
+        """The number of the value of neurons whose membranes alone are the output."""
+        assert membranes.call is not None
+        number = self.known[membranes.call.parts[0]]
+        stage = self.nodes[number - 1].stage
+        assert isinstance(stage, Population)
+        stage.read_membranes()
+        return number
 
     def _name(self, call: Call) -> str:
         """The name of a function, with a number from its second call on."""

@@ -19,7 +19,7 @@ from lfp_snn.errors import NetworkError
 from lfp_snn.exclusive import PROCESS_WIDE
 from lfp_snn.norms import PerStep
 
-__all__ = ["put_to_rest", "random_state", "states_of", "undisturbed", "version_of"]
+__all__ = ["part_of", "put_to_rest", "random_state", "states_of", "undisturbed", "version_of"]
 
 Undo = Callable[[], None]
 
@@ -100,6 +100,12 @@ def states_of(neuron: nn.Module) -> tuple[str, ...]:
     """The names of a neuron's states, which are the arguments of its forward behind the current."""
     code = type(neuron).forward.__code__
     return tuple(code.co_varnames[2 : code.co_argcount])
+
+
+def part_of(neuron: nn.Module, key: str) -> int:
+    """The part of what a neuron gives that a state is; the spikes are part 0."""
+    states = [each for each in states_of(neuron) if each != "spk"]
+    return 0 if key == "spk" else 1 + states.index(key)
 
 
 def put_to_rest(net: nn.Module) -> None:

@@ -10,61 +10,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from lfp_snn.engine.alike import acts_alike, at_step, lists_as_one, taken_from_stack
+from lfp_snn.engine.alike import at_step, how_taken, lists_as_one
+from lfp_snn.engine.behind import at_every_step
 from lfp_snn.engine.calls import Call, Recording, Value, leaves
+from lfp_snn.engine.crossings import (
+    ONE_STEP,
+    behind_the_loop,
+    crossing,
+    differing,
+    refuse_shared,
+)
+from lfp_snn.engine.neurons import can_spike
+from lfp_snn.engine.one_step import OneStep, StepCalls, is_membrane
 from lfp_snn.engine.readings import (
     READING,
-    is_reading,
+    LayerRecord,
+    Reading,
+    beneath_log_softmax,
     membranes_alone,
-    no_reading,
-    replay,
+    reading_of,
+    replays,
     unwrapped,
     without_axis,
 )
-from lfp_snn.engine.signature import Signature, described
+from lfp_snn.engine.signature import described
 from lfp_snn.engine.slices import SequenceError, time_slices
+from lfp_snn.engine.undisturbed import part_of
 from lfp_snn.errors import NetworkError
 
-__all__ = ["ONE_STEP", "OneStep", "find_step"]
-
-ONE_STEP = (
-    "TemporalLFP takes a forward(x) that is one time step, whose neurons keep their own state "
-    "(snn.Leaky(..., init_hidden=True)) or are handed it (spk, mem = lif(cur, mem)), or one that "
-    "loops over time, with the same calls at every step"
-)
-
-
-@dataclass(frozen=True)
-class OneStep:
-    """One time step of a network, as calls.
-
-    Args:
-        calls: the calls in order.
-        inputs: the values that stand for the input of the step.
-        output: the value of the output spikes, or of the last stage.
-        signature: a description that is equal for equal steps.
-        loops: whether forward loops over time.
-        steps: the number of steps of the loop; None for the forward of one step.
-        axis: the axis of time in the sequence that the loop goes over; None if the input is
-            constant.
-        rearranged: the calls that bring the input of forward into the form of that sequence.
-        before: the input of forward, before they are called.
-    """
-
-    calls: tuple[Call, ...]
-    inputs: frozenset[Value]
-    output: Value
-    signature: Signature
-    loops: bool
-    steps: int | None
-    axis: int | None
-    rearranged: tuple[Call, ...]
-    before: Value
+__all__ = ["find_step"]
 
 
 def find_step(found: Recording, *, guessed: bool = False) -> OneStep:
@@ -113,11 +91,12 @@ class _Unrolled:
         self.calls = [c for c in found.calls if not self.loops or not c.forward]
         if self.loops:
             lists_as_one(found.root, self.calls, self.steps)
+        refuse_shared([call for call in self.calls if not call.forward])
         self.slices = time_slices(self.calls, found.inputs[0], self.steps) if self.loops else {}
         #: Which steps a value was made from, those behind the states of neurons left out.
         self.made_in: dict[Value, frozenset[int]] = {}
-        #: What a layer behind the loop gives for all steps: the axis of time, and what for each.
-        self.records: dict[Value, tuple[int, list[Value]]] = {}
+        #: What each layer behind the loop gives.
+        self.records: dict[Value, LayerRecord] = {}
         #: The call of each neuron at each step.
         self.neurons: dict[tuple[str, int], Call] = {}
         self._place()
@@ -155,7 +134,7 @@ class _Unrolled:
         if not values or len(values) < len(kept):
             raise self._no_output()
         if not self.loops:
-            return [(value,) for value in values]
+            return [(self._read(value),) for value in values]
         return [tuple(self._taken_from_steps(value)) for value in values]
 
     def _taken_from_steps(self, value: Value) -> Iterator[Value]:
@@ -163,8 +142,12 @@ class _Unrolled:
         call = value.call
         many = len(self.made_in[value]) > 1
         peels = self.steps == 1 and call is not None and not call.is_module
+        single = self.steps == 1 and call is not None and call.is_module and not call.is_neuron
+        if single and call is not None and self._record(call) is not None:
+            yield from self._behind_the_loop(call)
+            return
         if not many and not peels:
-            yield without_axis(value)
+            yield self._read(without_axis(value))
             return
         assert call is not None
         if call.is_module:
@@ -174,34 +157,40 @@ class _Unrolled:
             if self.made_in[each] or each.call is not None:
                 yield from self._taken_from_steps(each)
 
-    def _refuse_other_readings(self, outputs: Sequence[Value]) -> None:
-        """Refuse a forward that makes something else of its output than a reading of it."""
-        calls = [call for call in self.found.calls if not call.forward]
-        numbers, values = replay(calls, outputs, self.records)
-        returned = self.found.returned[0]
-        single = [leaf for leaf in returned if leaf in outputs]
-        listed = single if single == list(outputs) else []  # the record, as a list of its steps
-        for leaf in (each for each in returned if each not in listed):
-            value = values.get(leaf, numbers)  # made of membranes, or of what another layer gave
-            if value is None or not is_reading(value, numbers):
-                raise no_reading(leaf, outputs[0])
+    def _read(self, value: Value) -> Value:
+        """The membrane of which a value is the log-softmax, or the value itself."""
+        below = beneath_log_softmax(value)
+        return below if below.call is not None and below.call.is_neuron else value
+
+    def _of_one_forward(self) -> list[Call]:
+        return [call for call in self.found.calls if not call.forward]
 
     def _behind_the_loop(self, call: Call) -> Iterator[Value]:
-        """What a layer that takes the record of all steps would give at each of them."""
-        record = taken_from_stack(call, self.steps)
-        if record is None or not acts_alike(call, record[0]):
-            raise NetworkError(
-                f"'{call.name}' ({type(call.target).__name__}) comes behind the loop over time and "
-                "takes what several steps gave, for which there is no rule: call it at every step, "
-                "and sum what it gives."
-            )
-        axis, values = record
-        if call.parts[0] not in self.records:
-            self.records[call.parts[0]] = axis, [self._own(call, axis, value) for value in values]
-        yield from self.records[call.parts[0]][1]
+        """What a layer that takes the record of all steps, or its mean, would give at each step."""
+        record = self._record(call)
+        if record is None:
+            raise behind_the_loop(call)
+        yield from record.values
 
-    def _own(self, call: Call, axis: int, value: Value) -> Value:
-        """What a layer behind the loop gives for one entry of the record."""
+    def _record(self, call: Call) -> LayerRecord | None:
+        """The record of a layer behind the loop; None if it cannot be called at each step."""
+        if call.parts[0] in self.records:
+            return self.records[call.parts[0]]
+        below = list(
+            dict.fromkeys(v for each in call.operands for v in self._taken_from_steps(each))
+        )
+        steps = sorted(min(self.made_in[value], default=-1) for value in below)
+        if steps != list(range(self.steps)) or len({value.shape for value in below}) > 1:
+            return None
+        how = how_taken(call, replays(self._of_one_forward(), below, self.records))
+        if how is None:
+            return None
+        own = [self._own(call, how if isinstance(how, int) else None, each) for each in below]
+        self.records[call.parts[0]] = LayerRecord(own, how)
+        return self.records[call.parts[0]]
+
+    def _own(self, call: Call, axis: int | None, value: Value) -> Value:
+        """What a layer behind the loop gives for what one step gave."""
         _, own = at_step(call, axis, frame=value)
         self.made_in[own.parts[0]] = self.made_in[value]
         self.calls.append(own)
@@ -228,22 +217,40 @@ class _Unrolled:
         values = [v for v in final if v.call in ends]
         (call, *more) = ends
         assert call is not None
-        if not more and call.is_neuron and all(v.part for v in values):
-            raise membranes_alone(type(self.found.root).__name__, call.name)
-        if more or not any(v.part == 0 or not call.is_neuron for v in values):
+        if more:
             raise self._no_output()
         if call.is_neuron:
-            return [self.neurons[call.name, step].parts[0] for step in range(self.steps)]
+            part = 0 if any(v.part == 0 for v in values) else self._membrane(call, values)
+            return [self.neurons[call.name, step].parts[part] for step in range(self.steps)]
         found = [[v for v in taken if self.made_in[v] == {step}] for step in range(self.steps)]
         if not self.loops:  # only the second call was looked at
             found[0] = [unwrapped(v) for v in leaves(self.found.returned[0]) if _is_value(v)]
         position = found[last].index(values[0])
+        if self.loops and not any(found[:last]):
+            known = self.calls, self.made_in, self.neurons
+            outputs = at_every_step(values[0], self.steps, *known)
+            if outputs is not None:
+                return outputs
         if any(len(each) != len(found[last]) for each in found):
             raise NetworkError(
                 f"'{call.name}' gives the output at the last step and not at the others: "
                 f"{ONE_STEP}."
             )
         return [each[position] for each in found]
+
+    def _membrane(self, call: Call, values: Sequence[Value]) -> int:
+        """The part that is the membrane of the last neuron, of which forward gives no spikes.
+
+        The membrane is what a readout gives. Neurons that nothing resets have the same, whatever
+        their threshold is.
+        """
+        neuron, part = call.target, part_of(call.target, "mem")
+        if all(value.part != part for value in values):
+            raise self._no_output()
+        hears = "spk" in call.states
+        if can_spike(neuron) and (neuron.reset_mechanism != "none" or hears):
+            raise membranes_alone(type(self.found.root).__name__, call.name)
+        return part
 
     def _before(self, values: Sequence[Value]) -> set[Call | None]:
         """The calls of the last step from which other values of that step were made."""
@@ -261,7 +268,7 @@ class _Unrolled:
         kind = SequenceError if self.loops else NetworkError
         return kind(
             f"The forward of {type(self.found.root).__name__} must return the spikes of its last "
-            "neuron, or its spikes and membrane, or the value of its last stage, and nothing else."
+            "neuron, its membrane, or both, or the value of its last stage, and nothing else."
         )
 
     # ------------------------------------------------------------------ one step
@@ -282,13 +289,17 @@ class _Unrolled:
     def step(self) -> OneStep:
         self._refuse_to_rest()
         outputs = self._outputs()
+        reading: Reading = "mean"
         if self.loops and not self.guessed:
-            self._refuse_other_readings(outputs)
+            made = self._of_one_forward(), outputs, self.records
+            membranes = is_membrane(outputs[0])
+            reading = reading_of(self.found.returned[0], *made, membranes=membranes)
         found = [self._at(step, output) for step, output in enumerate(outputs)]
         last = found[-1]
         for step, each in enumerate(found):
             if each.signature != last.signature:
-                raise self._differs(step, each, last)
+                net = type(self.found.root).__name__
+                raise differing(net, (step, each), (len(found) - 1, last))
         sliced = [self.slices[v] for v in last.inputs if v in self.slices]
         if self.slices and last.inputs - self.slices.keys():
             raise NetworkError(
@@ -305,11 +316,12 @@ class _Unrolled:
             axis=sliced[0].axis if sliced else None,
             rearranged=tuple(_chain(source)),
             before=self.found.inputs[0],
+            reading=reading,
         )
 
-    def _at(self, step: int, output: Value) -> _StepCalls:
+    def _at(self, step: int, output: Value) -> StepCalls:
         """The calls that lead from the input of a step to its output."""
-        found = _StepCalls()
+        found = StepCalls()
         needed = set[int]()
         pending = [output]
         positions = {id(call): k for k, call in enumerate(self.calls)}
@@ -320,10 +332,8 @@ class _Unrolled:
                 found.inputs.add(value)
                 continue
             if self.made_in[value] - {step}:
-                raise NetworkError(
-                    f"Step {step} takes what '{call.name}' made of another step; only the states "
-                    f"of neurons may go from step to step. {ONE_STEP}."
-                )
+                ends = [call for (_, at), call in self.neurons.items() if at == step]
+                raise crossing(value, step, self.made_in, ends)
             if positions[id(call)] not in needed:
                 needed.add(positions[id(call)])
                 pending.extend(call.operands)
@@ -353,32 +363,6 @@ class _Unrolled:
                     f"Neuron '{call.name}' {what} at step {step} (its '{key}'), for which there is "
                     f"no rule. {ONE_STEP}."
                 )
-
-    def _differs(self, step: int, one: _StepCalls, last: _StepCalls) -> NetworkError:
-        names = [call.name for call in one.calls], [call.name for call in last.calls]
-        pairs = zip(one.signature, last.signature, strict=False)
-        k = next((k for k, (a, b) in enumerate(pairs) if a != b), 0)
-        at = (names[0] + names[1])[min(k, len(names[0]) - 1)] if names[0] else names[1][0]
-        twice = [c.name for c in last.calls if c.is_neuron]
-        several = (
-            f"Neuron '{twice[-1]}' is called {self.steps} times in one forward; a neuron has one "
-            "membrane and runs once per step. "
-            if self.loops and twice
-            else ""
-        )
-        return NetworkError(
-            f"{several}Step {step} of {type(self.found.root).__name__} is not the same as step "
-            f"{self.steps - 1}: they differ at '{at}'. {ONE_STEP}."
-        )
-
-
-@dataclass
-class _StepCalls:
-    """The calls that lead from the inputs of one step to its output."""
-
-    calls: list[Call] = field(default_factory=list)
-    inputs: set[Value] = field(default_factory=set)
-    signature: Signature = ()
 
 
 def _is_value(value: Any) -> bool:

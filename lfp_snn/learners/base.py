@@ -27,7 +27,7 @@ from lfp_snn.norms import batch_norms
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rewards.given import own_steps
-from lfp_snn.rewards.readout import mean_membranes
+from lfp_snn.rewards.readout import read_membranes
 from lfp_snn.spikes import Spikes
 
 __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
@@ -217,10 +217,11 @@ class Learner(ABC):
     def scored(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Tensor:
         """The scores ``[B, C]`` of outputs ``[T, B, C]``: how often each spiked.
 
-        For a readout, whose neurons never spike, the mean membranes.
+        For a readout, whose neurons never spike, the mean membranes, or what forward makes of them.
         """
         if self.engine.is_readout:
-            return mean_membranes(membranes, spikes, own_steps(spikes, lengths))
+            how = self.engine.reading
+            return read_membranes(membranes, spikes, own_steps(spikes, lengths), how)
         return spikes.sum(0)
 
     @property
@@ -229,9 +230,10 @@ class Learner(ABC):
         return False
 
     def estimate(self, batch: TrainingBatch) -> Tensor:
-        """The outputs as numbers, their mean membranes ``[B, C]``, without learning."""
+        """The outputs as numbers, what is read of membranes ``[B, C]``, without learning."""
         spikes = self.run(batch)
-        return mean_membranes(self.engine.membranes, spikes, own_steps(spikes, batch.lengths))
+        steps, how = own_steps(spikes, batch.lengths), self.engine.reading
+        return read_membranes(self.engine.membranes, spikes, steps, how)
 
     def counts(self, batch: TrainingBatch) -> Tensor:
         """The spike counts of the outputs, ``[B, C]``."""

@@ -29,8 +29,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.engine.network import Layer
-from lfp_snn.engine.neurons import can_spike
+from lfp_snn.engine.layers import Layer
 from lfp_snn.errors import NetworkError
 from lfp_snn.options import Section
 
@@ -69,7 +68,7 @@ class Homeostasis:
 
     def __init__(self, engine: TemporalLFP, options: HomeostasisOptions) -> None:
         self.options = options
-        self.layers = [layer for layer in engine.layers if can_spike(layer.neuron)]
+        self.layers = [layer for layer in engine.layers if layer.spikes]
         if not self.layers:
             raise NetworkError(
                 "Homeostasis wakes neurons, and the network has none that spike: switch it off "

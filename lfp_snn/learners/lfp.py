@@ -203,7 +203,8 @@ class LFP(Learner, name="lfp"):
     @override
     def scored(self, spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Tensor:
         """The scores by which the reward reads a class."""
-        if self.engine.is_readout and self.reward.looks_at != "membranes":
+        own = self.reward.looks_at != "membranes" or self.engine.reading != "mean"
+        if self.engine.is_readout and own:
             return super().scored(spikes, membranes, lengths)
         return self.reward.scores(spikes, own_steps(spikes, lengths), membranes)
 

@@ -21,13 +21,13 @@ readout    rewards of membranes, for outputs that never spike
 targets    rewards that regress to a membrane or to a spike train
 values     rewards of outputs that are no spikes: softmax, sigmoid, mistakes only
 outside    rewards from outside: a number per sample, or a function of the user
-loss       a differentiable loss of the output spikes as a reward
+loss       a differentiable loss of the output spikes, or of membranes, as a reward
 ========== =======================================================================
 """
 
 from lfp_snn.rewards.base import Prediction, Reward, RewardState, StepwiseReward, ties
 from lfp_snn.rewards.latency import FirstSpike
-from lfp_snn.rewards.loss import FromLoss
+from lfp_snn.rewards.loss import FromLoss, FromMembraneLoss
 from lfp_snn.rewards.outside import Function, Scalar
 from lfp_snn.rewards.rate import (
     TET,
@@ -47,6 +47,7 @@ __all__ = [
     "BoundedSoftmax",
     "FirstSpike",
     "FromLoss",
+    "FromMembraneLoss",
     "Function",
     "MembraneCoded",
     "MembraneTarget",

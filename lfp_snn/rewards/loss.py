@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
-from lfp_snn.rewards.base import Reward, Seen
+from lfp_snn.rewards.base import LooksAt, Reward, Seen
+from lfp_snn.rewards.readout import mean_membranes, require_membranes
 
-__all__ = ["FromLoss", "LossFunction"]
+__all__ = ["FromLoss", "FromMembraneLoss", "LossFunction"]
 
 #: ``loss(spikes, labels)``: a number, from output spikes ``[T, B, C]``.
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -129,3 +130,51 @@ class FromLoss(Reward):
                 "that knows no time takes a sum over it, FromLoss(lambda spikes, labels: "
                 f"{name}(spikes.sum(0), labels))."
             ) from problem
+
+
+@dataclass(frozen=True)
+class FromMembraneLoss(FromLoss):
+    r"""The reward that a loss asks of the output membranes: less loss is a reward.
+
+    With :math:`g_{t,c} = \partial L / \partial w_{t,c}`, found by autograd *at the output alone*,
+    it is :math:`R_{t,c} = -g_{t,c}` at every step: a membrane is always there.
+    :class:`~lfp_snn.rewards.MembraneCoded` is this with the cross-entropy of the mean membranes.
+    Meant for a readout. The class is read from the mean membrane.
+
+    Args:
+        loss: a function called as ``loss(membranes, labels)`` with membranes ``[T, B, C]``, as of
+            :class:`FromLoss`.
+
+    Raises:
+        ConfigError: the loss is no function, or silence is spoken of.
+        ShapeError: the membranes are missing, or as of :class:`FromLoss`.
+        NotFiniteError: the derivative of the loss is not finite.
+
+    Example::
+
+        reward = FromMembraneLoss(lambda mem, y: F.mse_loss(mem, y, reduction="sum"))
+        lfp.forward(x)
+        lfp.backward(reward(lfp.membranes, targets=y, membranes=lfp.membranes))
+
+    Source: a reward in the place of a loss' gradient, after Weber et al., TMLR 2025.
+    """
+
+    looks_at: ClassVar[LooksAt] = "membranes"
+    regresses: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.at_silence:
+            raise ConfigError(
+                "FromMembraneLoss rewards membranes at every step, silent or not: leave at_silence "
+                "out."
+            )
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        truth = seen.labels if seen.targets is None else seen.targets
+        return -self.slope(require_membranes(seen.membranes, seen.spikes), truth)
+
+    @override
+    def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
+        return mean_membranes(membranes, spikes, steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +13,13 @@ from lfp_snn.errors import ShapeError
 from lfp_snn.rewards.base import LooksAt, Reward, Seen, smoothed
 from lfp_snn.rewards.given import require_positive, require_share
 
-__all__ = ["MembraneCoded", "TETReadout", "mean_membranes", "require_membranes"]
+__all__ = [
+    "MembraneCoded",
+    "TETReadout",
+    "mean_membranes",
+    "read_membranes",
+    "require_membranes",
+]
 
 
 @dataclass(frozen=True)
@@ -118,3 +124,27 @@ def mean_membranes(membranes: Tensor | None, spikes: Tensor, steps: Tensor) -> T
     """
     alive = Seen(spikes, None, steps, membranes, None).alive
     return (require_membranes(membranes, spikes) * alive).sum(0) / steps
+
+
+def read_membranes(
+    membranes: Tensor | None,
+    spikes: Tensor,
+    steps: Tensor,
+    how: Literal["mean", "last", "max"] = "mean",
+) -> Tensor:
+    """What is read of the membranes ``[T, B, C]`` over the ``steps`` ``[B, 1]`` of each sample.
+
+    Args:
+        membranes: the output membranes.
+        spikes: a tensor of their shape.
+        steps: the number of steps of each sample.
+        how: the mean, the membranes of the last step, or the highest.
+    """
+    if how == "mean":
+        return mean_membranes(membranes, spikes, steps)
+    known = require_membranes(membranes, spikes)
+    if how == "max":
+        alive = Seen(spikes, None, steps, membranes, None).alive
+        return known.masked_fill(~alive, -torch.inf).amax(0)
+    last = (steps.long() - 1).expand_as(known[0])
+    return known.gather(0, last[None])[0]

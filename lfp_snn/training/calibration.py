@@ -20,7 +20,6 @@ from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.inputs import check_kind
 from lfp_snn.engine.made import weight_of
-from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
 from lfp_snn.norms import batch_norms
@@ -105,7 +104,7 @@ def calibrate(
             staying = {*kept, *(module for module in synapses_of_all if not _grows(module))}
             for layer in lfp.layers:
                 feeding = layer.norms or tuple(module for _, module in layer.synapses)
-                if all(module in staying for module in feeding) or not can_spike(layer.neuron):
+                if all(module in staying for module in feeding) or not layer.spikes:
                     continue
                 synapses = [module for module in feeding if module not in scaled | staying]
                 scaled.update(synapses)

@@ -136,7 +136,7 @@ def test_state_of_its_own_is_refused() -> None:
         m.count += 1
         return m.a(x) * m.count
 
-    refused(delayed, "'add' made of another step; only the states of neurons")
+    refused(delayed, "'a' made of another step; only the states of neurons")
     refused(counted, r"not what Net computes: stage 'lif' \(Leaky.* first, in .*% of its units")
     refused(grows, "Step 0 of Net is not the same as step 1: they differ at 'mul'")
 
@@ -222,7 +222,7 @@ def test_other_states_than_spikes_are_refused_as_input() -> None:
     with pytest.raises(NetworkError, match="'out' takes the membrane of neuron 'synaptic'"):
         TemporalLFP(net)
     lateral = lambda m, x: m.a(x) + (m.lif.mem if m.lif.mem.numel() else 0)  # noqa: E731
-    refused(lateral, "'add' made of another step|Step 0 of Net is not the same")
+    refused(lateral, "takes a state of neuron 'lif' of another step.*no rule for membranes")
 
 
 def test_parameters_that_forward_changes_are_refused() -> None:

@@ -403,7 +403,7 @@ def test_steps_that_are_not_alike_are_refused() -> None:
         return torch.stack(out)
 
     refused(doubled, "Step . of Net is not the same as step .*'mul'")
-    refused(late, "takes what 'add' made of another step; only the states of neurons")
+    refused(late, "takes what 'fc1' made of another step; only the states of neurons")
     refused(forgets, "Neuron 'lif.' starts anew at step")
     refused(reversed_, "made of another step")
 
@@ -575,7 +575,7 @@ def test_membranes_alone_are_told_with_the_readout() -> None:
             record.append(mem)
         return torch.stack(record)
 
-    told = r"membranes of neuron 'lif1' and not its spikes: return both.*readout.*membrane_coded"
+    told = r"'lif1' and not its spikes, which change them: return both.*readout.*membrane_coded"
     refused(membranes, told)
     refused(lambda m, x: m.lif1(m.fc1(x))[1], told, torch.ones(2, 5))
 

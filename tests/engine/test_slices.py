@@ -197,7 +197,7 @@ def refused(net: nn.Module, message: str, x: Tensor | None = None) -> None:
 def test_what_mixes_steps_outside_the_loop_is_refused() -> None:
     class Flat(LayerBefore):
         def before(self, x: Tensor) -> Tensor:
-            return super().before(x.flatten(0, 1)).view(STEPS, -1, 8)
+            return super().before(x.flatten(0, 1)).view(-1, STEPS, 8).transpose(0, 1)
 
     class OverTime(LayerBefore):
         def before(self, x: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def test_what_mixes_steps_outside_the_loop_is_refused() -> None:
 
     refused(Loop(), "loops over 6 steps, but takes them from an axis with 9", torch.ones(9, 2, 5))
     outside = "takes the whole sequence before the loop over time.*call it in the loop"
-    refused(Flat(), f"'view' {outside}")
+    refused(Flat(), f"'transpose' {outside}")
     refused(OverTime(), f"'cumsum' {outside}")
     refused(ALayerEach(), "Step 0 of ALayerEach is not the same as step 5: they differ at 'fc.0'")
     refused(MeanBehind(), r"'fc2' \(Linear\) comes behind the loop over time")

@@ -90,7 +90,7 @@ def refuse_neurons(layers: Sequence[FoldedLayer], form: str, *, readout: bool) -
         if not isinstance(stage, neurons.Leaky):
             continue
         reason = "has graded spikes" if stage.graded else None
-        if not readout and not neurons.can_spike(stage.module):
+        if not readout and stage.is_readout:
             reason = "never spikes (its threshold is infinite)"
         if reason is not None:
             raise NetworkError(
