@@ -68,8 +68,8 @@ def overview(records: Mapping[str, ComparisonRecord]) -> Iterator[str]:
         "In brackets behind the data: samples to train, to validate, and to test. "
         f"Measured on {usual}{but}."
     )
-    for number, note in enumerate(notes, 1):
-        yield f"<sup>{number}</sup> {note}"
+    if notes:
+        yield " ".join(f"<sup>{number}</sup> {note}" for number, note in enumerate(notes, 1))
 
 
 def _arm(record: ComparisonRecord, kind: str) -> ArmRecord | None:
