@@ -38,6 +38,8 @@ def module_of(call: Call, sources: list[Any], options: dict[str, Any]) -> nn.Mod
     options.pop("_stacklevel", None)  # of F.softmax, for its warnings
     if options.get("dtype", 0) is None:
         del options["dtype"]
+    if "dtype" in options:  # computes in another type than the network
+        return None
     named = zip(POOL_OPTIONS.get(target, ()), sources[1:], strict=False)
     values = () if target in POOL_OPTIONS else sources[1:]
     return kind(*values, **dict(named), **options)

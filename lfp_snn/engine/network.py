@@ -377,6 +377,12 @@ class TracedNetwork:
         """Whether the output is that of neurons, which have membranes."""
         return self.reference.output.stateful
 
+    @property
+    def output_neurons(self) -> nn.Module | None:
+        """The neurons that are the output, in whatever order modules are held; None for others."""
+        output = self.reference.output
+        return output.module if output.stateful else None
+
 
 def _emitted(program: Program) -> Literal["spikes", "membranes", "values"]:
     """The kind of output of a program; finding it looks at values, and so is done once."""

@@ -55,6 +55,25 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
             )
 
 
+@contextmanager
+def attributes_given_back(net: nn.Module) -> Iterator[None]:
+    """Give a module's own attributes back after a ``with`` block, as states that are kept there.
+
+    Lists, dicts and sets get what they held, and buffers that were replaced are the ones of before.
+    Values of tensors, as of running statistics, and states within neurons stay what they are then.
+    """
+    undo = []
+    for module in net.modules():
+        buffers = {} if isinstance(module, snn.SpikingNeuron) else module._buffers
+        undo += [_keep_dict(vars(module), tensors=False, but=_OF_TORCH)]
+        undo += [_keep_dict(buffers, tensors=False)]
+    try:
+        yield
+    finally:
+        for give_back in undo:
+            give_back()
+
+
 class _Neurons(Sequence[snn.SpikingNeuron]):
     """snntorch's list of all neurons, of which one thread sees only those of one network."""
 
@@ -136,14 +155,24 @@ def _set_random_state(state: tuple[Any, Any, Tensor, list[Tensor]]) -> None:
         torch.cuda.set_rng_state_all(devices)
 
 
-def _keep_dict(held: dict[Any, Any]) -> Undo:
-    """A function that gives a dict its entries of now, with what is in containers and tensors."""
+def _keep_dict(
+    held: dict[Any, Any], *, tensors: bool = True, but: frozenset[str] = frozenset()
+) -> Undo:
+    """A function that gives a dict its entries of now, with what is in containers and tensors.
+
+    Args:
+        held: the dict.
+        tensors: whether tensors get their values of now, too.
+        but: the keys that keep what they have then.
+    """
     if not held:  # as most of a module are
         return held.clear
-    entries, inner = dict(held), _keep_all(held.values())
+    entries = {key: value for key, value in held.items() if key not in but}
+    inner = _keep_all(entries.values(), tensors)
 
     def undo() -> None:
-        held.clear()
+        for key in [key for key in held if key not in but]:
+            del held[key]
         held.update(entries)
         for each in inner:
             each()
@@ -151,17 +180,17 @@ def _keep_dict(held: dict[Any, Any]) -> Undo:
     return undo
 
 
-def _keep_all(values: Iterable[object]) -> list[Undo]:
+def _keep_all(values: Iterable[object], tensors: bool) -> list[Undo]:
     """The functions that give values their content of now, of those that may get another."""
-    return [_keep(each) for each in values if isinstance(each, _CHANGING)]
+    return [_keep(each, tensors) for each in values if isinstance(each, _CHANGING)]
 
 
-def _keep(value: object) -> Undo:
+def _keep(value: object, tensors: bool) -> Undo:
     """A function that gives a value the content that it has now."""
     if isinstance(value, dict):
-        return _keep_dict(value)
+        return _keep_dict(value, tensors=tensors)
     if isinstance(value, list | deque):
-        entries, inner = list(value), _keep_all(value)
+        entries, inner = list(value), _keep_all(value, tensors)
 
         def undo() -> None:
             value.clear()
@@ -178,13 +207,15 @@ def _keep(value: object) -> Undo:
             value.update(members)
 
         return refill
-    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+    if tensors and isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         return _keep_tensor(value)
     return lambda: None
 
 
 #: What changes without becoming another object.
 _CHANGING = (dict, list, deque, set, Tensor)
+#: What torch keeps of every module.
+_OF_TORCH = frozenset(vars(nn.Module()))
 
 
 def version_of(tensor: Tensor) -> int:

@@ -5,22 +5,20 @@ They are called as their own forward wants it; what their outputs give at each s
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.undisturbed import attributes_given_back
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.learners.unrolled import Unrolled, frames, hooked, unrolled
 from lfp_snn.spikes import Spikes
 
-__all__ = ["states_given_back", "unroll_as_called"]
+__all__ = ["unroll_as_called"]
 
 
 def unroll_as_called(engine: TemporalLFP, batch: TrainingBatch) -> Unrolled:
@@ -45,7 +43,7 @@ def unroll_as_called(engine: TemporalLFP, batch: TrainingBatch) -> Unrolled:
         spikes.append(out[0] if several else out)
         membranes.append(out[-1] if several else getattr(module, "mem", out))
 
-    with hooked([last.register_forward_hook(listen)]), states_given_back(engine.net):
+    with hooked([last.register_forward_hook(listen)]), attributes_given_back(engine.net):
         steps = _call(engine, batch)
     if len(spikes) != steps:
         raise NetworkError(
@@ -92,27 +90,3 @@ def _last(engine: TemporalLFP) -> nn.Module:
             "their own state (init_hidden=True)."
         )
     return module
-
-
-@contextmanager
-def states_given_back(net: nn.Module) -> Iterator[None]:
-    """Give the attributes of all modules back after a ``with`` block: states that are kept there.
-
-    Parameters and buffers stay as they are then.
-    """
-    held = [vars(module) for module in net.modules()]
-    before = [
-        {
-            name: copy.copy(value) if isinstance(value, list | dict) else value
-            for name, value in own.items()
-            if not name.startswith("_")
-        }
-        for own in held
-    ]
-    try:
-        yield
-    finally:
-        for own, was in zip(held, before, strict=True):
-            for name in [name for name in own if not name.startswith("_") and name not in was]:
-                del own[name]
-            own.update(was)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.errors import NetworkError
-from lfp_snn.learners.unrolled import Unrolled, neurons, unrolled
+from lfp_snn.learners.unrolled import Unrolled, unrolled
 from lfp_snn.lif import running
 from lfp_snn.norms import PerStep, batch_norms
 from lfp_snn.wording import setting
@@ -28,7 +28,7 @@ def unroll_by_layer(
     inputs: Iterable[Tensor],
     lengths: Tensor | None = None,
     *,
-    ends_in_neurons: bool = True,
+    last: nn.Module | None = None,
 ) -> Unrolled:
     """Run a network through its inputs, from the state that its neurons have, layer by layer.
 
@@ -42,8 +42,8 @@ def unroll_by_layer(
         net: the network, whose forward is one step, and gives spikes, or spikes and membranes.
         inputs: the input ``[B, *feature]`` of each step.
         lengths: the number of steps of each sample, ``[B]``; beyond them its outputs are silent.
-        ends_in_neurons: whether the last neurons are the output; if not, or if there are none, the
-            output values stand for membranes too.
+        last: the neurons that are the output; None: the output values stand for membranes too,
+            where the network gives no membranes itself.
 
     Raises:
         NetworkError: the network fails on the steps of all samples in one call, as one with a
@@ -51,7 +51,6 @@ def unroll_by_layer(
     """
     x = torch.stack(list(inputs))
     steps = len(x)
-    last = next(reversed(neurons(net).values()), None) if ends_in_neurons else None
     seen: list[Tensor] = []
     with ExitStack() as stack:
         for module in _with_memory(net):
@@ -129,8 +128,12 @@ def _of_running(norm: Any, alive: Tensor) -> Callable[[Tensor], Tensor]:
     of_all = norm.forward
 
     def forward(x: Tensor) -> Tensor:
-        y = torch.zeros_like(x)
-        return y.index_put((alive,), of_all(x[alive])) if alive.any() else y
+        y, seen = torch.zeros_like(x), x[alive]
+        if not len(seen):
+            return y
+        # Torch refuses statistics over one value; over two equal ones they are the engine's.
+        single = seen.numel() == seen.shape[1]
+        return y.index_put((alive,), of_all(seen.repeat(2, 1))[:1] if single else of_all(seen))
 
     return forward
 

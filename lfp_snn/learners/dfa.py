@@ -15,7 +15,7 @@ from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, SpikeFunction
-from lfp_snn.learners.unrolled import Unrolled, hooked, neurons
+from lfp_snn.learners.unrolled import Unrolled, hooked
 from lfp_snn.lif import running
 
 __all__ = ["DFA", "DFAOptions"]
@@ -72,7 +72,6 @@ class DFA(GradientLearner, name="dfa"):
         self.loss = loss
         self.seed = seed
         self.scale = scale
-        self._hidden = list(neurons(net).items())[:-1]
         self._weights: dict[str, Tensor] = {}
 
     @classmethod
@@ -89,9 +88,12 @@ class DFA(GradientLearner, name="dfa"):
 
     def learn(self, inputs: Iterable[Tensor], batch: TrainingBatch) -> tuple[Unrolled, Tensor]:
         """Unroll by layer, each cut off from the next, then hand the error to each."""
-        recorded: dict[str, list[Tensor]] = {name: [] for name, _ in self._hidden}
-        with hooked(self._cut(neuron, recorded[name]) for name, neuron in self._hidden):
-            out = unroll_by_layer(self.net, inputs, batch.lengths)
+        last = self.engine.output_neurons
+        stages = self.engine.reference.neurons()
+        hidden = {each.name: each.module for each in stages if each.module not in (None, last)}
+        recorded: dict[str, list[Tensor]] = {name: [] for name in hidden}
+        with hooked(self._cut(neuron, recorded[name]) for name, neuron in hidden.items()):
+            out = unroll_by_layer(self.net, inputs, batch.lengths, last=last)
         loss = self.loss(out, batch.labels)
         outputs = out.spikes if self.loss.looks_at == "spikes" else out.membranes
         scaled = loss * len(batch.labels)
@@ -99,10 +101,11 @@ class DFA(GradientLearner, name="dfa"):
         if batch.lengths is not None:
             error = error * running(batch.lengths.to(error.device), len(error), 3)
         scaled.backward()  # type: ignore[no-untyped-call]
-        for name, (spikes,) in recorded.items():
+        for place, (name, (spikes,)) in enumerate(recorded.items()):
             train = spikes.view(*out.spikes.shape[:2], *spikes.shape[1:])
             if train.requires_grad:  # a frozen layer does not
-                train.backward((error @ self._random(name, train)).view_as(train))  # type: ignore[no-untyped-call]
+                handed = error @ self._random(name, place, error, train)
+                train.backward(handed.view_as(train))  # type: ignore[no-untyped-call]
         return out, loss.detach()
 
     @staticmethod
@@ -115,15 +118,11 @@ class DFA(GradientLearner, name="dfa"):
 
         return neuron.register_forward_hook(cut)
 
-    def _random(self, name: str, train: Tensor) -> Tensor:
+    def _random(self, name: str, place: int, error: Tensor, train: Tensor) -> Tensor:
         """The random matrix ``B_l`` ``[C, units]``, by the seed, the layer's place and its size."""
         if name not in self._weights:
-            place = [each for each, _ in self._hidden].index(name)
             generator = torch.Generator().manual_seed(self.seed + place)
-            classes, units = self._classes(), train[0, 0].numel()
+            classes, units = error.shape[-1], train[0, 0].numel()
             random = torch.randn(classes, units, generator=generator)
             self._weights[name] = (random * self.scale / classes**0.5).to(train)
         return self._weights[name]
-
-    def _classes(self) -> int:
-        return int(list(neurons(self.net).values())[-1].mem.shape[-1])

@@ -105,7 +105,7 @@ class OTTT(GradientLearner, name="ottt"):
             for t, frame in enumerate(whole):
                 cut_state(self.net)
                 rest_of = None if batch.lengths is None else batch.lengths - t
-                out = unroll(self.net, [frame], rest_of)
+                out = unroll(self.net, [frame], rest_of, last=self.engine.output_neurons)
                 spikes = out.spikes[0]
                 counts = spikes if counts is None else counts + spikes
                 seen = counts if self.evidence == "counts" else spikes

@@ -117,7 +117,7 @@ class BPTT(GradientLearner, name="surrogate"):
                 self.net,
                 whole[start : start + stretch],
                 rest_of,
-                ends_in_neurons=self.engine.ends_in_neurons,
+                last=self.engine.output_neurons,
             )
             total = total + self._descend(out, batch)
             spikes.append(out.spikes.detach())

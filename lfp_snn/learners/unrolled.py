@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import snntorch as snn
 import torch
@@ -167,7 +168,7 @@ def unroll(
     inputs: Iterable[Tensor],
     lengths: Tensor | None = None,
     *,
-    ends_in_neurons: bool = True,
+    last: nn.Module | None = None,
 ) -> Unrolled:
     """Step a network through its inputs, from the state that its neurons have.
 
@@ -175,20 +176,24 @@ def unroll(
         net: the network, whose forward is one step, and gives spikes, or spikes and membranes.
         inputs: the input ``[B, *feature]`` of each step.
         lengths: the number of steps of each sample, ``[B]``; beyond them its outputs are silent.
-        ends_in_neurons: whether the last neurons are the output; if not, or if there are none, the
-            output values stand for membranes too.
+        last: the neurons that are the output; None: the output values stand for membranes too,
+            where the network gives no membranes itself.
     """
-    last = next(reversed(neurons(net).values()), None) if ends_in_neurons else None
     spikes, membranes = [], []
     for frame in inputs:
         out = net(frame)
         if isinstance(out, tuple):
             spike, membrane = out[0], out[-1]
         else:
-            spike, membrane = out, out if last is None else last.mem
+            spike, membrane = out, out if last is None else _membrane(last)
         spikes.append(spike)
         membranes.append(membrane)
     return unrolled(torch.stack(spikes), torch.stack(membranes), lengths)
+
+
+def _membrane(neuron: Any) -> Tensor:
+    membrane: Tensor = neuron.mem
+    return membrane
 
 
 def unrolled(spikes: Tensor, membranes: Tensor, lengths: Tensor | None) -> Unrolled:

@@ -89,6 +89,23 @@ class OnSelf(ByHand):
         return spk
 
 
+class Nested(ByHand):
+    """One step, whose states are kept in a list within a dict, in private, and in a buffer."""
+
+    mem: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._states: dict[str, list[Any]] = {"first": [None]}
+        self.register_buffer("mem", torch.zeros(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        spk, *(self._states["first"][0], self.mem) = self.step(
+            x, self._states["first"][0], self.mem
+        )
+        return spk
+
+
 class Handed(ByHand):
     """One step, whose states are handed in and out."""
 
@@ -98,7 +115,7 @@ class Handed(ByHand):
         return self.step(x, mem1, mem2)
 
 
-NETS = (Loops, Sums, OnSelf, Handed)
+NETS = (Loops, Sums, OnSelf, Nested, Handed)
 
 
 def batch_for(net: nn.Module, seed: int = 0, lengths: Tensor | None = None) -> Batch:

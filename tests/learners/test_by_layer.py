@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lfp_snn import TemporalLFP
 from lfp_snn.data import Batch
 from lfp_snn.errors import NetworkError, ShapeError
+from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.losses import make_loss, make_surrogate
 from lfp_snn.learners.surrogate import BPTT, Unroll
@@ -136,6 +137,55 @@ def test_modules_have_their_own_forward_again_also_after_an_error() -> None:
     assert not any("forward" in module.__dict__ for module in net.modules())
     rest(net)
     assert net(spikes(8)[0])[0].shape == (BATCH, 3)
+
+
+class InAnyOrder(nn.Module):
+    """Two layers that are held in another order than they run, beside neurons that nothing uses."""
+
+    fc: Callable[[Tensor], Tensor]
+    lif: Callable[[Tensor], Tensor]
+    out: Callable[[Tensor], Tensor]
+    last: Callable[[Tensor], Tensor]
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        made = {"fc": nn.Linear(8, 7), "lif": leaky(), "out": nn.Linear(7, 3), "last": leaky()}
+        for name in order.split():
+            self.add_module(name, made.get(name) or leaky())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.out(self.lif(self.fc(x))))
+
+
+@pytest.mark.parametrize("order", ["last out lif fc", "fc lif out last unused"])
+@pytest.mark.parametrize("name", ["surrogate", "dfa", "steps", "ottt"])
+def test_the_output_is_what_runs_last_and_not_what_is_held_last(name: str, order: str) -> None:
+    x = Spikes.from_dense(spikes(8))
+    found = []
+    for given in ("fc lif out last", order):
+        net = InAnyOrder(given).double()
+        options = {"unroll": name} if name == "steps" else {}
+        options |= {} if name == "ottt" else {"loss": "ce_max_membrane_loss"}
+        kind = LEARNERS["surrogate" if name == "steps" else name]
+        learner = kind.from_options(
+            net, kind.Options.model_validate({"name": kind.name, **options})
+        )
+        learner.feedback(Batch(x, torch.tensor([0, 1, 2, 0, 1]), lengths=LENGTHS))
+        found.append({key: p.grad for key, p in net.named_parameters()})
+    assert all(each is not None and each.any() for each in found[1].values())
+    torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("lengths", [[1, 0, 0, 0, 0], [2, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+def test_norms_over_a_single_frame_train_as_in_the_engine(lengths: list[int]) -> None:
+    net, x = flat(leaky, nn.BatchNorm1d(7)), spikes(8)
+    other, steps = copy.deepcopy(net), torch.tensor(lengths)
+    out = unroll_by_layer(net, x, steps)
+    assert torch.equal(out.spikes.detach(), TemporalLFP(other).forward(x, lengths=steps))
+    for name, buffer in other.named_buffers():
+        if name.startswith("1."):
+            torch.testing.assert_close(net.get_buffer(name), buffer)
 
 
 class SizeWritten(nn.Module):
