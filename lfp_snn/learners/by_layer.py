@@ -50,11 +50,11 @@ def unroll_by_layer(
             number of samples written into its forward does.
     """
     x = torch.stack(list(inputs))
-    steps = len(x)
+    steps, samples = x.shape[:2]
     seen: list[Tensor] = []
     with ExitStack() as stack:
         for module in _with_memory(net):
-            forward = _over_time(module, steps, seen if module is last else None)
+            forward = _over_time(module, steps, samples, seen if module is last else None)
             stack.enter_context(_replaced(module, forward))
         if lengths is not None:
             alive = running(lengths.to(x.device), steps, 2).flatten()
@@ -71,18 +71,26 @@ def unroll_by_layer(
 
 def _called(net: nn.Module, x: Tensor) -> Any:
     """What a network gives for all steps ``[T, B, ...]`` as samples."""
+    steps, samples = x.shape[:2]
     try:
-        return net(x.flatten(0, 1))
+        out = net(x.flatten(0, 1))
+        _require_all(out[0] if isinstance(out, tuple) else out, steps, samples)
+        return out
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        steps, samples = x.shape[:2]
         raise NetworkError(
             f"{type(net).__name__} fails on {steps} steps of {samples} samples as "
             f"{steps * samples} samples in one call ({str(error).splitlines()[0]}): let its "
             "forward take any number of samples, or let the learner surrogate call it at every "
             f"step, {setting('learner.unroll', 'steps')}."
         ) from error
+
+
+def _require_all(x: Tensor, steps: int, samples: int) -> None:
+    """Refuse values that are not those of all steps ``[T * B, ...]``."""
+    if len(x) != steps * samples:
+        raise RuntimeError(f"it gives {len(x)} samples")
 
 
 def _with_memory(net: nn.Module) -> Iterator[nn.Module]:
@@ -99,18 +107,20 @@ def _over_all_steps(net: nn.Module) -> list[nn.Module]:
 
 
 def _over_time(
-    module: Any, steps: int, membranes: list[Tensor] | None
+    module: Any, steps: int, samples: int, membranes: list[Tensor] | None
 ) -> Callable[[Tensor], Tensor | tuple[Tensor, ...]]:
     """The forward of a module with a memory, of all steps ``[T * B, ...]``.
 
     Args:
         module: the module; its own forward is one step.
         steps: the number of steps T.
+        samples: the number of samples B.
         membranes: the list to which its membrane ``[B, ...]`` at each step is added.
     """
     step = module.forward
 
     def forward(x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        _require_all(x, steps, samples)
         outs = []
         for frame in x.chunk(steps):
             outs.append(step(frame))

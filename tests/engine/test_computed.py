@@ -489,3 +489,14 @@ def test_a_forward_may_not_read_a_weight_that_calls_change(change: Change, messa
     net = Reading(change, lambda m, x: x @ m.fc.weight.T).double()
     with pytest.raises(NetworkError, match=message):
         TemporalLFP(net).forward(trains(4, 2, 6))
+
+
+def test_what_a_weight_is_computed_from_may_not_change_before_backward() -> None:
+    net, synapse = network("conv", pruned)
+    lfp = TemporalLFP(net)
+    spikes = lfp.forward(trains(8, 4, 1, 6, 6))
+    synapse.get_buffer("weight_mask").zero_()
+    with pytest.raises(
+        NetworkError, match=r"^The weight that a \w+ computes is another one than in"
+    ):
+        lfp.backward(spikes)

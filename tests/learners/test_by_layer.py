@@ -201,9 +201,20 @@ class SizeWritten(nn.Module):
         return out
 
 
-def test_a_network_with_a_number_of_samples_written_into_it_is_told_what_to_do() -> None:
-    told = r"^SizeWritten fails on 6 steps of 5 samples as 30 samples in one call \(.+\): let its"
-    net = SizeWritten().double()
+class SizeMerged(SizeWritten):
+    """One whose steps would be taken for something else of a sample, without an error of torch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lif(self.fc(x.view(BATCH, -1, 8)).mean(1))
+        return out
+
+
+@pytest.mark.parametrize("make", [SizeWritten, SizeMerged])
+def test_a_network_with_a_number_of_samples_written_into_it_is_told_what_to_do(
+    make: Callable[[], nn.Module],
+) -> None:
+    net = make().double()
+    told = rf"^{type(net).__name__} fails on 6 steps of 5 samples as 30 samples in one call \(.+\):"
     with pytest.raises(NetworkError, match=told):
         unroll_by_layer(net, spikes(8))
     rest(net)
