@@ -57,6 +57,7 @@ from lfp_snn.training.steering import (
     Steering,
     split_settings,
 )
+from lfp_snn.training.teaching import GivenReward, GivenRule, taught_by
 from lfp_snn.wording import by_config
 
 __all__ = ["fit", "train"]
@@ -72,6 +73,8 @@ def fit(
     *,
     steps: int | None = None,
     layout: Layout | None = None,
+    reward: GivenReward | None = None,
+    rule: GivenRule | None = None,
     optimizer: Mapping[str, Any] | Choice | GivenOptimizer | None = None,
     scheduler: GivenScheduler | None = None,
     scheduler_every: Every | None = None,
@@ -100,6 +103,12 @@ def fit(
         steps: T of inputs that have no time axis, and of recordings.
         layout: the layout of the axis of time, if nothing else tells it
             (:func:`lfp_snn.data.from_torch`).
+        reward: the reward, such as ``SoftmaxRate()``, ``FromLoss(loss)`` or one of a class of one's
+            own, its name, or a mapping as a config has it. By default it goes by what the network
+            ends in: rate_coded for spikes, membrane_coded for the membranes of a readout,
+            softmax_values for values.
+        rule: the rule, such as ``Epsilon()``, a composite or one of a class of one's own, its name,
+            or a mapping as a config has it; rescale by default.
         optimizer: a mapping as a config has it, ``{"name": "adam", "lr": 1e-3}``; a torch optimizer
             of the network's parameters; or a function that makes one, such as
             ``torch.optim.AdamW``. A torch optimizer keeps its learning rate, unless a ``scheduler``
@@ -112,7 +121,8 @@ def fit(
             others, as torch documents them.
         out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
         resume: whether to go on with the run that is in ``out``; for a finished run its result is
-            returned. A torch optimizer and scheduler are given anew, and get back their state.
+            returned. A torch optimizer and scheduler are given anew, and get back their state; a
+            reward or rule of a class of one's own is given anew too.
         observers: the observers that are told of every step and epoch, such as those of
             :mod:`lfp_snn.training.callbacks`.
         progress: whether the training is shown on stderr: a line an epoch, with a bar that tells
@@ -144,7 +154,9 @@ def fit(
         progress=progress,
         scheduler_every=scheduler_every,
     )
-    given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
+    given = taught_by(
+        {**settings_of(train, settings), **split_settings(optimizer), **settings}, reward, rule
+    )
     beside = [name for name in inspect.signature(fit).parameters if name != "settings"]
     checked: Settings = make_config(Settings, given, "fit", beside)
     path = _path(out)
@@ -241,6 +253,11 @@ def _train(
         observers = ()
     with ExitStack() as held:
         held.enter_context(_stops_told(settings, out))
+        if out is not None and not resume:
+            world.on_first(lambda: RunDir.check_new(out))
+        learner = build_learner(net, settings)
+        decided = settings.learner.settled(learner.engine)
+        settings = settings.model_copy(update={"learner": decided})
         resumed = world.on_first(lambda: _resumed(out, settings, splits, resume))
         if resumed is not None and resumed.result is not None:
             best = resumed.run.best
@@ -248,7 +265,6 @@ def _train(
             return resumed.result
         if resumed is not None:
             world.on_first(partial(_hold, resumed.run, held))
-        learner = build_learner(net, settings)
         if resumed is not None:
             for message in resumed.warnings():
                 for observer in observers:
@@ -278,10 +294,8 @@ def _train(
 
 
 def _resumed(out: Path | None, settings: Settings, splits: Splits, resume: bool) -> Resumed | None:
-    """The run to go on with, if one is to go on; otherwise nothing may be in its place."""
+    """The run to go on with, if one is to go on."""
     if not resume:
-        if out is not None:
-            RunDir.check_new(out)
         return None
     resumed = find_run(out, settings)
     resumed.check_data(splits)
