@@ -111,7 +111,8 @@ class OwnRule(Own):
 
     @override
     def stand_in(self) -> Choice:
-        return choice_of("withheld", Withheld)(name="withheld", sentence=self.sentence)
+        section = choice_of("withheld", Withheld)
+        return section.model_validate({"name": "withheld", "sentence": self.sentence})
 
 
 @dataclasses.dataclass(frozen=True)
