@@ -23,13 +23,12 @@ from lfp_snn.engine.inputs import (
     refuse_changed,
     relevance_of_input,
 )
-from lfp_snn.engine.losses import reward_of_loss
+from lfp_snn.engine.losses import one_of, reward_of_loss
 from lfp_snn.engine.observed import ObservedNetwork
 from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Precision, Statistics
 from lfp_snn.engine.stage import Rules, Tape
 from lfp_snn.engine.stopwatch import Stopwatch
-from lfp_snn.errors import ConfigError
 from lfp_snn.norms import statistics_given_back
 from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rewards.given import Labels
@@ -327,8 +326,18 @@ class TemporalLFP(ObservedNetwork):
         run = self._recorded()
         refuse_changed(run)
         rules = self._rules_of(rule)
-        if loss is not None or reward is None:
-            reward, as_credit = self._asked_by(reward, loss, labels, rules, as_credit)
+        one_of(reward, loss)
+        if loss is not None:
+            assert self._output is not None
+            reward, as_credit = reward_of_loss(
+                self,
+                self._output,
+                loss,
+                labels,
+                rules=rules,
+                lengths=run.lengths,
+                as_credit=as_credit,
+            )
         with torch.no_grad(), self._products():
             reward = prepare_reward(reward, run, self.device)
             if rule is not None and self._used.backend == "events":
@@ -351,35 +360,6 @@ class TemporalLFP(ObservedNetwork):
         if not retain:
             self._drop_record(run)
         return relevance
-
-    def _asked_by(
-        self,
-        reward: Tensor | None,
-        loss: Callable[..., Tensor] | None,
-        labels: Labels | None,
-        rules: Rules,
-        as_credit: bool | None,
-    ) -> tuple[Tensor, bool]:
-        """The reward that a loss asks for, and whether it is credit."""
-        if loss is None or reward is not None:
-            raise ConfigError(
-                "backward takes a reward or a loss, one of them: lfp.backward(reward(spikes, "
-                "labels)) or lfp.backward(loss=loss_fn, labels=labels)."
-            )
-        made = reward_of_loss(
-            loss,
-            labels,
-            self.emits,
-            takes_credit=self.takes_credit(rules),
-            at_silence=as_credit,
-        )
-        assert self._output is not None
-        output = self._output
-        given = output if isinstance(output, Tensor) else output.dense(self.dtype)
-        seen = None if self.emits == "values" else self.membranes
-        truth = None if labels is None else torch.as_tensor(labels, device=given.device)
-        asked = made(given, lengths=self._last().lengths, membranes=seen, targets=truth)
-        return asked, made.is_credit
 
     def _rules_of(self, rule: Rule | Composite | None) -> Rules:
         """The rule of each stage in a pass with a rule of its own, or without."""

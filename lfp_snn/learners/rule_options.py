@@ -142,7 +142,26 @@ def _named(rule: Rule | Composite) -> Choice | None:
         return None if synapse is None else RescaleOptions(**given)
     if type(rule) is Composite:
         return _listed(rule)
+    if isinstance(rule, Composite):
+        return _with_its_name(rule)
     return named(rule, RULE_SECTIONS)
+
+
+def _with_its_name(composite: Composite) -> Choice | None:
+    """The section of a composite that has a name of its own, whose options are of its rules."""
+    rules = (composite.default, *(each.rule for each in composite.layers))
+    for name, kind in COMPOSITES.items():
+        if type(composite) is kind:
+            section = RULE_SECTIONS[name]
+            options = {
+                key: getattr(rule, key)
+                for key in section.model_fields
+                for rule in reversed(rules)
+                if hasattr(rule, key)
+            }
+            found = section.model_validate({**options, "name": name})
+            return found if found.make() == composite else None
+    return None
 
 
 def _listed(composite: Composite) -> Choice | None:

@@ -48,6 +48,7 @@ from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
 from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
+from lfp_snn.training.reporting import report_on
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import Resumed, data_identity, find_run, goes_on
 from lfp_snn.training.rundir import RunDir
@@ -80,6 +81,7 @@ def fit(
     scheduler_every: Every | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    report: bool = True,
     observers: Sequence[Observer] = (),
     progress: bool = True,
     **settings: Any,
@@ -119,10 +121,13 @@ def fit(
         scheduler_every: the rhythm in which the scheduler is stepped, ``step`` or ``epoch``; by
             default after every step for ``OneCycleLR`` and ``CyclicLR`` and after every epoch for
             others, as torch documents them.
-        out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
+        out: a run directory to make, with metrics, checkpoints and a report, as the command line
+            makes it; ``None`` to keep nothing.
         resume: whether to go on with the run that is in ``out``; for a finished run its result is
             returned. A torch optimizer and scheduler are given anew, and get back their state; a
             reward or rule of a class of one's own is given anew too.
+        report: whether a run in ``out`` gets its ``report.html`` and figures when it has ended, for
+            which matplotlib is imported.
         observers: the observers that are told of every step and epoch, such as those of
             :mod:`lfp_snn.training.callbacks`.
         progress: whether the training is shown on stderr: a line an epoch, with a bar that tells
@@ -150,6 +155,7 @@ def fit(
     check_arguments(
         out=out,
         resume=resume,
+        report=report,
         observers=observers,
         progress=progress,
         scheduler_every=scheduler_every,
@@ -168,12 +174,16 @@ def fit(
             observers = [held.enter_context(displayed(checked.epochs)), *observers]
         held.enter_context(seeded(checked))
         held.enter_context(advised(checked, path))
-        place(net, checked, join(checked.device))
+        world = join(checked.device)
+        place(net, checked, world)
         own = None if isinstance(optimizer, Mapping | Choice) else optimizer
         checked, steering = Steering.own(
             net, checked, own, scheduler, scheduler_every, len(splits.val) > 0
         )
-        return _train(net, splits, checked, path, resume, observers, started, steering)
+        result = _train(net, splits, checked, path, resume, observers, started, steering)
+    if report and result.run is not None and world.first:
+        report_on(result.run)
+    return result
 
 
 def train(

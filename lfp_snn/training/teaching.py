@@ -66,17 +66,16 @@ def _section(name: str, given: Any) -> Any:
     kinds, section, example = _KINDS[name]
     if isinstance(given, kinds):
         return section(given)
-    known, found = f"a {name} such as {example}", cut(repr(given))
-    cure = ""
+    found, cure = cut(repr(given)), ""
     if isinstance(given, type):
-        found, cure = f"the class {given.__name__}", f": give one of it, {given.__name__}()"
+        found, cure = f"the class {given.__name__}", f"; call it, {given.__name__}(...)"
     elif name == "reward" and callable(given):
         found = f"the function {getattr(given, '__name__', type(given).__name__)}"
         cure = (
-            ": a loss of outputs and labels is rewards.FromLoss(loss), a function that gives a "
+            "; a loss of outputs and labels is rewards.FromLoss(loss), a function that gives a "
             "reward for each of them rewards.Function(function)"
         )
-    raise ConfigError(f"{name} is {found}, expected {known}, or the name of one{cure}.")
+    raise ConfigError(f"{name} is {found}, expected one such as {example}, or its name{cure}.")
 
 
 def _taken_by_none(name: str, learner: str, fields: Mapping[str, Any]) -> str:
