@@ -93,7 +93,7 @@ class LearnerOptions(Choice):
         return EngineOptions(self.backend)
 
     def settled(self, engine: TemporalLFP) -> Self:
-        """These options with all that they leave to the network decided.
+        """The options with all that they leave to the network decided.
 
         Args:
             engine: the engine of a learner that was made of these options.

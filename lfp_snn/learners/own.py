@@ -31,8 +31,8 @@ class Own(Choice):
 
     Attributes:
         kind: the name of its class.
-        arguments: its options, as far as they are numbers, words or functions, which are noted by
-            their names.
+        arguments: the options of the object that are numbers or words, and the names of functions
+            among them.
     """
 
     what: ClassVar[str] = "object"

@@ -96,7 +96,7 @@ class Reward(ABC):
 
         Args:
             output: what the network ends in.
-            takes_credit: as :meth:`suited` takes it.
+            takes_credit: what :meth:`lfp_snn.TemporalLFP.takes_credit` says of the rules.
         """
         return self.suited(takes_credit=takes_credit)
 

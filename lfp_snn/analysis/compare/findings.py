@@ -293,7 +293,7 @@ def _settings(arm: Arm, values: Mapping[str, Any], finished: Sequence[SeedRun]) 
     What they leave to the network, such as the reward, is told as a run of it took it.
     """
     config = arm.config(values, 0).model_dump(mode="json")
-    if finished:
+    if finished and finished[0].run.config.is_file():
         config["learner"] = read_mapping(finished[0].run.config)["learner"]
     return {key: config[key] for key in SETTINGS}
 
