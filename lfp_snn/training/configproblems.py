@@ -26,7 +26,7 @@ _ELSEWHERE = {
     "num_steps": ("steps",),
     "verbose": ("progress",),
 }
-_AS_OBJECTS = ("reward", "rule", "optimizer")  # arguments of fit beside those of the settings
+_AS_OBJECTS = ("reward", "rule")  # arguments beside those of the settings
 _ANY = object()  # stands for what cannot be written out
 #: What an argument takes in the place of a value that stood elsewhere.
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
@@ -121,9 +121,10 @@ def _unknown(
 
 def _in_python(guess: str, value: Any, known: Sequence[str]) -> str:
     """The argument that gives a setting a value, in a form that is taken."""
-    if guess == "reward" and callable(value):  # as a reward is too
-        kind = type(value).__name__ if isinstance(value, Reward) else "lfp_snn.rewards.FromLoss"
-        return f"reward={kind}(...)"
+    if guess in _AS_OBJECTS and not isinstance(value, Mapping | str | bool | int | float | list):
+        is_loss = guess == "reward" and not isinstance(value, Reward)
+        kind = "lfp_snn.rewards.FromLoss" if is_loss else type(value).__name__
+        return f"{guess}={kind}(...)"
     if guess in _FORMS:
         value = _FORMS[guess](value)
     elif f"{guess}.name" in known and not isinstance(value, Mapping):
