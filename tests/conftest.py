@@ -79,11 +79,10 @@ def kinds_of_figures() -> Iterator[dict[str, tuple[str, ...]]]:
 @pytest.fixture(scope="session", autouse=True)
 def reports_of_fit() -> Iterator[Callable[[Path], None]]:
     """Runs of ``fit`` end without their report, which takes ten times as long as a small one."""
-    from lfp_snn.training import run
+    from lfp_snn.training.reporting import report_on
 
-    report_on = run.report_on
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "report_on", lambda _run: None)
+        patch.setattr("lfp_snn.training.run.report_on", lambda _run: None)
         yield report_on
 
 

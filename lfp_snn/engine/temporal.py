@@ -338,6 +338,7 @@ class TemporalLFP(ObservedNetwork):
                 lengths=run.lengths,
                 as_credit=as_credit,
             )
+        assert reward is not None
         with torch.no_grad(), self._products():
             reward = prepare_reward(reward, run, self.device)
             if rule is not None and self._used.backend == "events":

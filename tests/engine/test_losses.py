@@ -50,6 +50,10 @@ def output_of(lfp: TemporalLFP, spikes: Tensor) -> Tensor:
     return lfp.membranes if lfp.is_readout else spikes
 
 
+def feedback_of(lfp: TemporalLFP) -> list[Tensor]:
+    return [parameter.feedback.clone() for parameter in lfp.parameters()]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 @pytest.mark.parametrize("end", LOSSES)
 def test_steps_against_it_lower_the_loss(end: str, rule: Rule) -> None:
@@ -80,11 +84,11 @@ def test_it_is_the_reward_made_of_the_loss(end: str, backend: str) -> None:
         reward = FromLoss(loss, said).at_output(output, takes_credit=takes)
         entering = reward(spikes, labels, lengths=lengths, membranes=lfp.membranes)
         lfp.backward(entering, as_credit=reward.is_credit, retain=True)
-        expected = [p.feedback.clone() for p in lfp.parameters()]
+        expected = feedback_of(lfp)
         assert expected[0].any()
         lfp.backward(loss=loss, labels=labels, as_credit=said)
-        for parameter, feedback in zip(lfp.parameters(), expected, strict=True):
-            assert torch.equal(parameter.feedback, feedback)
+        for found, feedback in zip(feedback_of(lfp), expected, strict=True):
+            assert torch.equal(found, feedback)
 
 
 def test_the_rule_of_the_pass_says_whether_it_is_credit() -> None:
@@ -93,10 +97,10 @@ def test_the_rule_of_the_pass_says_whether_it_is_credit() -> None:
     spikes = lfp.forward(x, steps=T)
     reward = FromLoss(loss, at_silence=True)(spikes, labels)
     lfp.backward(reward, as_credit=True, rule=Rescale(), retain=True)
-    expected = [p.feedback.clone() for p in lfp.parameters()]
+    expected = feedback_of(lfp)
     lfp.backward(loss=loss, labels=labels, rule=Rescale())
-    for parameter, feedback in zip(lfp.parameters(), expected, strict=True):
-        assert torch.equal(parameter.feedback, feedback)
+    for found, feedback in zip(feedback_of(lfp), expected, strict=True):
+        assert torch.equal(found, feedback)
 
 
 def test_a_loss_may_take_the_output_alone_and_labels_as_a_list() -> None:
@@ -109,7 +113,7 @@ def test_a_loss_may_take_the_output_alone_and_labels_as_a_list() -> None:
     ):
         lfp.forward(x, steps=T)
         lfp.backward(**given)
-        found.append([p.feedback.clone() for p in lfp.parameters()])
+        found.append(feedback_of(lfp))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
@@ -121,7 +125,7 @@ def test_through_chunks_of_time_it_is_the_same() -> None:
         lfp = TemporalLFP(network("membranes").double(), **options)
         lfp.forward(x.double(), steps=T)
         lfp.backward(loss=sf.mse_membrane_loss(), labels=labels)
-        found.append([p.feedback.clone() for p in lfp.parameters()])
+        found.append(feedback_of(lfp))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
 

@@ -76,7 +76,8 @@ def test_the_ending_decides_and_learning_is_that_of_the_reward_by_name(end: str,
     batch = a_batch()
     assert torch.equal(learner.feedback(batch).classes, told.feedback(batch).classes)
     for found, same in zip(learner.net.parameters(), told.net.parameters(), strict=True):
-        assert found.grad is not None and torch.equal(found.grad, same.grad)
+        assert found.grad is not None and same.grad is not None
+        assert torch.equal(found.grad, same.grad)
     assert LFP(network(end), Rescale()).reward == TAKEN[end, "rescale"]
 
 

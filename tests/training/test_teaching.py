@@ -53,6 +53,10 @@ class Damped(Rule):
         return Epsilon(self.strength**2).split(relevance, kept, *parts)
 
 
+def nothing(spikes: Tensor, *_: Any) -> Tensor:
+    return torch.zeros_like(spikes)
+
+
 def new_net() -> nn.Sequential:
     torch.manual_seed(0)
     return build("mlp", (UNITS,), CLASSES, hidden=[12])
@@ -185,7 +189,7 @@ NEAR: list[tuple[dict[str, Any], str]] = [
     ({"learner": {"reward": FromLoss(sf.ce_count_loss())}},
      r"an object is the argument reward=FromLoss\(...\)"),
     ({"learner": {"rule": Epsilon()}}, r"an object is the argument rule=Epsilon\(...\)"),
-    ({"reward": Function(torch.zeros_like), "learner": {"name": "online_lfp"}},
+    ({"reward": Function(nothing), "learner": {"name": "online_lfp"}},
      "expected a StepwiseReward"),
     ({"rewards": Margin()}, r"did you mean reward=Margin\(...\)\?"),
     ({"loss": sf.ce_count_loss()}, r"did you mean reward=lfp_snn.rewards.FromLoss\(...\)\?"),
