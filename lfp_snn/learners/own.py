@@ -23,10 +23,10 @@ from lfp_snn.options import Choice, choice_of
 from lfp_snn.rewards import FromLoss, MembraneCoded, Reward, SoftmaxValues
 from lfp_snn.rules import Rule
 
-__all__ = ["Own", "OwnReward", "OwnRule", "named"]
+__all__ = ["OwnObject", "OwnReward", "OwnRule", "named"]
 
 
-class Own(Choice):
+class OwnObject(Choice):
     """An object that a user gave; no file can hold it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Own(Choice):
     _given: Any = PrivateAttr(default=None)
 
     @classmethod
-    def of(cls, given: object) -> Own:
+    def of(cls, given: object) -> OwnObject:
         """The section of an object, which has the object."""
         section = cls(kind=type(given).__name__, arguments=_arguments(given))
         section._given = given
@@ -77,7 +77,7 @@ class Own(Choice):
         """A section of something that runs a network and reads it alike, if the object lacks."""
 
 
-class OwnReward(Own):
+class OwnReward(OwnObject):
     """A reward that a user gave.
 
     Attributes:
@@ -90,10 +90,10 @@ class OwnReward(Own):
 
     @classmethod
     @override
-    def of(cls, given: object) -> Own:
+    def of(cls, given: object) -> OwnObject:
         section = super().of(given)
         assert isinstance(given, Reward)
-        noted: Own = section.model_copy(update={"reads": _reading(given)})
+        noted: OwnObject = section.model_copy(update={"reads": _reading(given)})
         return noted
 
     @override
@@ -104,7 +104,7 @@ class OwnReward(Own):
         return choice_of(self.reads, taken)(name=self.reads)
 
 
-class OwnRule(Own):
+class OwnRule(OwnObject):
     """A rule or composite that a user gave."""
 
     what: ClassVar[str] = "rule"

@@ -7,7 +7,7 @@ from typing import Any
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS
-from lfp_snn.learners.own import Own
+from lfp_snn.learners.own import OwnObject
 from lfp_snn.learners.reward_options import reward_section
 from lfp_snn.learners.rule_options import rule_section
 from lfp_snn.options import Choice
@@ -132,7 +132,7 @@ def to_run(settings: Settings) -> Settings:
     told: dict[str, Choice] = {}
     for name in _KINDS:
         section = getattr(settings.learner, name, None)
-        if isinstance(section, Own) and not section.is_there:
+        if isinstance(section, OwnObject) and not section.is_there:
             told[name] = section.stand_in()
     learner = settings.learner.model_copy(update=told)
     return settings.model_copy(update={"learner": learner}) if told else settings
@@ -147,7 +147,7 @@ def _told(section: Choice | None) -> str:
     """A section in words, as a file has it."""
     if section is None:
         return "none"
-    if isinstance(section, Own):
+    if isinstance(section, OwnObject):
         options = ", ".join(f"{key}={each!r}" for key, each in section.arguments.items())
         return f"{section.kind}({options})"
     return str({"name": section.name, **section.options()})

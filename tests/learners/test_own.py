@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.lfp import LFPOptions
-from lfp_snn.learners.own import Own, Withheld
+from lfp_snn.learners.own import OwnObject, Withheld
 from lfp_snn.learners.reward_options import AutoReward, reward_section
 from lfp_snn.learners.rule_options import rule_section
 from lfp_snn.rewards import (
@@ -126,7 +126,7 @@ UNNAMED: list[Rule | Composite] = [
 @pytest.mark.parametrize("rule", UNNAMED, ids=repr)
 def test_other_rules_are_noted_and_travel_with_their_section(rule: Rule | Composite) -> None:
     section = rule_section(rule)
-    assert isinstance(section, Own)
+    assert isinstance(section, OwnObject)
     assert section.make() is rule
     assert section.kind == type(rule).__name__
     later = read_back(section, "rule")
@@ -156,7 +156,7 @@ def test_other_rewards_are_noted_with_what_reads_alike(
     reward: Reward, arguments: dict[str, Any], stand_in: Reward
 ) -> None:
     section = reward_section(reward)
-    assert isinstance(section, Own)
+    assert isinstance(section, OwnObject)
     assert section.is_there
     assert section.make() is reward
     assert section.arguments == arguments
