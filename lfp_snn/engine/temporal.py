@@ -330,14 +330,9 @@ class TemporalLFP(ObservedNetwork):
         if loss is not None:
             assert self._output is not None
             reward, as_credit = reward_of_loss(
-                self,
-                self._output,
-                loss,
-                labels,
-                rules=rules,
-                lengths=run.lengths,
-                as_credit=as_credit,
-            )
+                self, self._output, loss, labels,
+                rules=rules, lengths=run.lengths, as_credit=as_credit,
+            )  # fmt: skip
         assert reward is not None
         with torch.no_grad(), self._products():
             reward = prepare_reward(reward, run, self.device)
