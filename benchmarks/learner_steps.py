@@ -50,7 +50,7 @@ def arm_of(arms: list[Arm], kind: str) -> Arm:
     return next(arm for arm in arms if told(arm) == kind)
 
 
-class Contender:
+class LearnerStep:
     """A learner with its network and optimizer, and one batch to learn."""
 
     def __init__(self, arm: Arm, changes: dict[str, str], splits: Splits | None) -> None:
@@ -86,10 +86,10 @@ def main() -> None:
         config, _, norm = name.partition(", ")
         changes = [f"data.root={args.root}", *(["model.norm=batch"] if norm else [])]
         arms = list(ComparisonStudy.load(find_config(config), changes).arms)
-        found: list[Contender] = []
+        found: list[LearnerStep] = []
         for kind, settings in WAYS.values():
             known = found[0].splits if found else None
-            found.append(Contender(arm_of(arms, kind), settings, known))
+            found.append(LearnerStep(arm_of(arms, kind), settings, known))
         measured = [[each.step() for each in found] for _ in range(args.repeats + 1)]
         columns = [list(each) for each in zip(*measured[1:], strict=True)]
         ours, theirs = (statistics.median(each) for each in columns[:2])

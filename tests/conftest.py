@@ -76,6 +76,22 @@ def kinds_of_figures() -> Iterator[dict[str, tuple[str, ...]]]:
         yield kinds
 
 
+@pytest.fixture(scope="session", autouse=True)
+def reports_of_fit() -> Iterator[Callable[[Path], None]]:
+    """Runs of ``fit`` end without their report, which takes ten times as long as a small one."""
+    from lfp_snn.training.reporting import report_on
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lfp_snn.training.run.report_on", lambda _run: None)
+        yield report_on
+
+
+@pytest.fixture
+def fit_reports(reports_of_fit: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of ``fit`` end as users get them, with a report."""
+    monkeypatch.setattr("lfp_snn.training.run.report_on", reports_of_fit)
+
+
 @pytest.fixture
 def every_kind_of_figure(
     kinds_of_figures: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch

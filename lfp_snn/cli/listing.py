@@ -88,5 +88,8 @@ _LISTS: dict[Kind, Callable[[], list[tuple[str, str]]]] = {
     ],
     Kind.learners: lambda: _classes(_registry("lfp_snn.learners", "LEARNERS")),
     Kind.rules: lambda: _classes(_registry("lfp_snn.rules", "RULES", "COMPOSITES")),
-    Kind.rewards: lambda: _classes(_registry("lfp_snn.rewards", "REWARDS")),
+    Kind.rewards: lambda: [
+        *_classes({"auto": import_module("lfp_snn.learners.reward_options").AutoReward}),
+        *_classes(_registry("lfp_snn.rewards", "REWARDS")),
+    ],
 }

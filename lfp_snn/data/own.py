@@ -77,6 +77,8 @@ def from_torch(
         return TorchSet(Listed(data), **said)
     if isinstance(data, tuple) and len(data) == 2 and _is_array(data[0]):
         return _set_of_arrays(data[0], data[1], said)
+    if isinstance(data, list | tuple):
+        _refuse_batches(data)
     by_number = hasattr(data, "__getitem__") and hasattr(data, "__len__")
     if by_number and not _is_array(data) and not isinstance(data, Mapping | str):
         return TorchSet(data, **said)
@@ -126,6 +128,32 @@ def _named(data: Any) -> str:
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, torch.Tensor | np.ndarray | Spikes)
+
+
+def _refuse_batches(listed: Sequence[Any]) -> None:
+    """Refuse a list of batches, and arrays in a list.
+
+    Raises:
+        DataError: the list is one; the message says what to give.
+    """
+    first = listed[0] if listed else None
+    if len(listed) == 2 and all(_is_array(each) for each in listed):
+        raise DataError(
+            "The data is a list of two arrays; inputs and labels stand together in a tuple, as in "
+            "fit(net, (x, labels))."
+        )
+    if not (isinstance(first, tuple | list) and len(first) == 2 and _is_array(first[1])):
+        return
+    inputs, labels = first
+    if isinstance(labels, Spikes) or len(labels.shape) != 1 or labels.shape[0] < 2:
+        return
+    # What has one number for each class has no axis of the inputs.
+    if labels.shape[0] in getattr(inputs, "shape", ())[:2]:
+        raise DataError(
+            f"The data is a {type(listed).__name__} of batches, each of {labels.shape[0]} "
+            "samples; expected single samples: give the DataLoader that makes them, or all in "
+            "arrays, (torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]))."
+        )
 
 
 def _set_of_arrays(inputs: Any, given: Any, said: dict[str, Any]) -> SampleSet:

@@ -35,6 +35,7 @@ graph         a program of stages
 graphed       records a training step as a CUDA graph, and replays it
 chunked       runs a long sequence chunk by chunk
 online        runs a stream step by step and learns while it runs
+losses        a loss of the output in the place of a reward
 traces        the stages of a stream: traces in place of the way back through time
 traced_stages stages without neurons that learn from traces
 excerpt       a part of a network, to tell how often one population fires

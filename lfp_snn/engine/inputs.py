@@ -247,7 +247,7 @@ def _no_reward(given: object, expected: tuple[int, ...]) -> ShapeError:
     if given.dim() == 0:
         return ShapeError(
             f"The reward is one number, as a loss is; {needed}: give the loss as a function, "
-            "lfp.backward(lfp_snn.rewards.FromLoss(loss_fn)(spikes, labels))."
+            "lfp.backward(loss=loss_fn, labels=labels)."
         )
     advice = ""
     if given.shape == expected[1:2] and not given.is_floating_point():

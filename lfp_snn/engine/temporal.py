@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
 import torch
@@ -23,6 +23,7 @@ from lfp_snn.engine.inputs import (
     refuse_changed,
     relevance_of_input,
 )
+from lfp_snn.engine.losses import one_of, reward_of_loss
 from lfp_snn.engine.observed import ObservedNetwork
 from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import BUDGET, EngineOptions, Memory, Precision, Statistics
@@ -30,6 +31,7 @@ from lfp_snn.engine.stage import Rules, Tape
 from lfp_snn.engine.stopwatch import Stopwatch
 from lfp_snn.norms import statistics_given_back
 from lfp_snn.rewards import StepwiseReward
+from lfp_snn.rewards.given import Labels
 from lfp_snn.rules import Composite, Rule, Update, assign
 from lfp_snn.spikes import Spikes
 
@@ -110,6 +112,7 @@ class TemporalLFP(ObservedNetwork):
         super().__init__(net, rule, options, update, example, check=check)
         self._border_bytes: dict[torch.Size, int] = {}  # of the states, by the shape of a frame
         self._input: Tensor | Spikes | None = None
+        self._output: Tensor | Spikes | None = None  # as long as a backward may ask for it
         #: With the processes that have the other samples of the batch, while there are any.
         self.exchange: Exchange | None = None
         #: Adds up what each stage takes, while there is one.
@@ -139,8 +142,7 @@ class TemporalLFP(ObservedNetwork):
         """Run the network over T steps, from rest unless a state is given; ``lfp(x)`` is the same.
 
         The output carries no graph of autograd: a loss of it has no ``loss.backward()``, and
-        ``lfp.backward(FromLoss(loss_fn)(spikes, labels))`` with
-        :class:`~lfp_snn.rewards.FromLoss` stands in its place.
+        ``lfp.backward(loss=loss_fn, labels=labels)`` stands in its place.
 
         Args:
             x: spike trains or currents ``[T, B, ...]``, dense or :class:`~lfp_snn.Spikes`; or,
@@ -171,6 +173,7 @@ class TemporalLFP(ObservedNetwork):
         self._check(*given)
         note_taken(run, self.net, given[0], spikes)
         self._pass = run
+        self._output = spikes if record else None
         return spikes if isinstance(spikes, Tensor) else spikes.dense(self.dtype)
 
     __call__ = forward  # as torch calls a module
@@ -212,7 +215,7 @@ class TemporalLFP(ObservedNetwork):
         The value is in the type of the network if all steps of it are run as a whole.
         """
         # What an earlier pass kept is freed before this one needs memory.
-        self._pass = self._chunks = None
+        self._pass = self._chunks = self._output = None
         self._input, steps = self._find_structure(x, steps)
         self._used = self._choose_plan()
         self.reference.compute_weights()
@@ -274,8 +277,10 @@ class TemporalLFP(ObservedNetwork):
 
     def backward(
         self,
-        reward: Tensor,
+        reward: Tensor | None = None,
         *,
+        loss: Callable[..., Tensor] | None = None,
+        labels: Labels | None = None,
         as_credit: bool | None = None,
         input_relevance: bool = False,
         accumulate: bool = False,
@@ -289,6 +294,11 @@ class TemporalLFP(ObservedNetwork):
 
         Args:
             reward: the reward ``[T, B, C]`` that enters at the output neurons or values.
+            loss: a differentiable loss of the output in the place of a reward, called as
+                ``loss(output, labels)``, or ``loss(output)`` without labels: of the output spikes,
+                of the membranes of a readout, or of values. Less loss is a reward; no gradient goes
+                further than the output (:class:`~lfp_snn.rewards.FromLoss`).
+            labels: what the loss takes beside the output, classes or targets.
             as_credit: whether the reward is credit of the output at every step, silent or not:
                 :class:`~lfp_snn.rules.Rescale` then counts the output against a reference, and
                 other rules take it as relevance; where the output is no spikes, it goes on to what
@@ -310,13 +320,22 @@ class TemporalLFP(ObservedNetwork):
                 parameters or the input were changed since, or the forward pass ran on kernels that
                 do not know the rule.
             ConfigError: a composite assigns a rule to nothing.
-            ShapeError: the reward has another shape than the output, as labels and a loss have.
+            ShapeError: the reward has another shape than the output, as labels and a loss have; or
+                the loss does not take the output, or has no derivative.
         """
         run = self._recorded()
         refuse_changed(run)
+        rules = self._rules_of(rule)
+        one_of(reward, loss)
+        if loss is not None:
+            assert self._output is not None
+            reward, as_credit = reward_of_loss(
+                self, self._output, loss, labels,
+                rules=rules, lengths=run.lengths, as_credit=as_credit,
+            )  # fmt: skip
+        assert reward is not None
         with torch.no_grad(), self._products():
             reward = prepare_reward(reward, run, self.device)
-            rules = self._rules_of(rule)
             if rule is not None and self._used.backend == "events":
                 self._used.refuse(rules)
             feedback = self._feedback()
@@ -349,7 +368,7 @@ class TemporalLFP(ObservedNetwork):
     def _drop_record(self, run: Tape) -> None:
         run.kept.clear()
         run.record = False
-        self._input = self._chunks = None
+        self._input = self._chunks = self._output = None
 
     def sit_out(self, *, rule: Rule | Composite | None = None) -> None:
         """Take part in a forward and a backward pass over a batch of which others have all samples.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lfp_snn.data import Batch, Layout
 from lfp_snn.data.layout import batch_axis_by, find_axes
 from lfp_snn.data.torch_items import Form, dense, pair
-from lfp_snn.errors import NetworkError, require
+from lfp_snn.errors import ConfigError, NetworkError, require
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.assembly import build_learner
 from lfp_snn.training.calibration import calibrate
@@ -24,6 +24,7 @@ from lfp_snn.training.config import Settings
 from lfp_snn.training.configfile import make_config
 from lfp_snn.training.feeding import outputs_of
 from lfp_snn.training.steering import GivenOptimizer, GivenScheduler
+from lfp_snn.training.teaching import GivenReward, GivenRule, taught_by
 
 require("lightning", "lightning")
 
@@ -45,6 +46,9 @@ class LFPModule(LightningModule):  # type: ignore[misc]
     Args:
         net: a module whose forward is one time step.
         learner: the learner by name and options, as a config has it; LFP if ``None``.
+        reward: the reward, such as ``FromLoss(loss)`` or one of a class of one's own, its name, or
+            a mapping as a config has it; by default it goes by what the network ends in.
+        rule: the rule or composite, its name, or a mapping as a config has it.
         optimizer: a function that makes the optimizer of the parameters that learn; Adam with 3e-3
             by default.
         scheduler: a function that makes a scheduler of the optimizer, which is stepped at the end
@@ -57,7 +61,7 @@ class LFPModule(LightningModule):  # type: ignore[misc]
             or ``B``; see :func:`lfp_snn.data.from_torch`.
 
     Raises:
-        ConfigError: the learner is not known.
+        ConfigError: the learner, reward or rule is not known, or they do not fit the network.
         NetworkError: the network cannot be traced; lightning is not installed (on import); or
             several processes are to train.
 
@@ -72,6 +76,8 @@ class LFPModule(LightningModule):  # type: ignore[misc]
         net: nn.Module,
         *,
         learner: Mapping[str, Any] | None = None,
+        reward: GivenReward | None = None,
+        rule: GivenRule | None = None,
         optimizer: Any = _ADAM,
         scheduler: GivenScheduler | None = None,
         calibrate: float | None = 0.05,
@@ -82,7 +88,7 @@ class LFPModule(LightningModule):  # type: ignore[misc]
         super().__init__()
         self.automatic_optimization = False
         self.net = net
-        given = {} if learner is None else {"learner": dict(learner)}
+        given = taught_by({} if learner is None else {"learner": learner}, reward, rule)
         self.learner = build_learner(net, make_config(Settings, given, "LFPModule"))
         self._outputs_of = outputs_of(net)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
@@ -101,6 +107,20 @@ class LFPModule(LightningModule):  # type: ignore[misc]
             return optimizer
         assert not isinstance(self._make_scheduler, torch.optim.lr_scheduler.LRScheduler)
         return {"optimizer": optimizer, "lr_scheduler": self._make_scheduler(optimizer)}
+
+    def configure_callbacks(self) -> list[Any]:
+        """Refuse what a trainer would do with gradients of autograd; there are no callbacks."""
+        if self.trainer.accumulate_grad_batches != 1:
+            raise ConfigError(
+                "LFPModule makes a step of each batch: leave accumulate_grad_batches out of the "
+                "Trainer, and take larger batches, whose feedback is the sum over their samples."
+            )
+        if self.trainer.gradient_clip_val is not None:
+            raise ConfigError(
+                "LFPModule clips the feedback itself: leave gradient_clip_val out of the Trainer, "
+                "and give LFPModule(net, clip=...)."
+            )
+        return []
 
     def on_fit_start(self) -> None:
         """Refuse several processes, whose feedback nothing would sum."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,14 @@ class LearnerOptions(Choice):
     def engine_options(self) -> EngineOptions:
         """The options by which the engine runs."""
         return EngineOptions(self.backend)
+
+    def settled(self, engine: TemporalLFP) -> Self:
+        """The options with all that they leave to the network decided.
+
+        Args:
+            engine: the engine of a learner that was made of these options.
+        """
+        return self
 
 
 class Learner(ABC):

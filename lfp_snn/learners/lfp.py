@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,28 +11,25 @@ from typing_extensions import override
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions, Memory, Precision, Statistics
-from lfp_snn.errors import ConfigError, NotFiniteError
+from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
+from lfp_snn.learners.ending import ByOutput
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
+from lfp_snn.learners.reward_options import (
+    AutoReward,
+    choose_reward,
+    refuse_other_output,
+    settled,
+)
 from lfp_snn.learners.rule_options import RuleChoice, default_rule
 from lfp_snn.learners.update import UpdateOptions
-from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
-from lfp_snn.rewards import REWARDS, Reward
+from lfp_snn.options import AS_MAPPING, Choice
+from lfp_snn.rewards import Reward
 from lfp_snn.rewards.base import require_reward
 from lfp_snn.rewards.given import own_steps
 from lfp_snn.rules import Composite, Rule
 
-__all__ = ["LFP", "LFPOptions", "reward_sections"]
-
-# Sections are made when asked for: a program may add to the rewards.
-_reward = cache(choice_of)
-
-
-def reward_sections(kind: type = Reward) -> dict[str, type[Choice]]:
-    """The sections of all rewards of a kind, by the name that a config uses."""
-    return {
-        name: _reward(name, reward) for name, reward in REWARDS.items() if issubclass(reward, kind)
-    }
+__all__ = ["LFP", "LFPOptions"]
 
 
 class LFPOptions(LearnerOptions):
@@ -43,7 +39,9 @@ class LFPOptions(LearnerOptions):
         rule: how neurons and synapses hand relevance on, by name (``lfp-snn ls rules``), or a
             composite that gives each layer its own. The default is rescale, which is this
             project's; the published rule is ``{name: epsilon, eps: 1e-6}``.
-        reward: what enters at the output, by name; ``lfp-snn ls rewards`` lists them.
+        reward: what enters at the output, by name; ``lfp-snn ls rewards`` lists them. The default,
+            auto, goes by what the network ends in: rate_coded for spikes, membrane_coded for the
+            membranes of a readout, softmax_values for values.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
         memory: what is kept for the way back: ``full`` keeps every step, ``chunked`` repeats chunks
             of time, for long sequences.
@@ -60,9 +58,7 @@ class LFPOptions(LearnerOptions):
 
     name: Literal["lfp"] = "lfp"
     rule: RuleChoice = Field(default_factory=default_rule)
-    reward: Annotated[Choice, choose("reward", reward_sections, "rate_coded"), AS_MAPPING] = Field(
-        default_factory=lambda: reward_sections()["rate_coded"](name="rate_coded")
-    )
+    reward: Annotated[Choice, choose_reward(), AS_MAPPING] = AutoReward()
     memory: Memory = "full"
     chunk: int | None = Field(default=None, ge=1)
     precision: Precision = "tf32"
@@ -80,32 +76,9 @@ class LFPOptions(LearnerOptions):
             statistics=self.statistics,
         )
 
-
-def _refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
-    """Refuse a reward that is made for another kind of output than the network has.
-
-    Raises:
-        ConfigError: reward and output do not fit; the message names both, and the rewards that do.
-    """
-    seen: tuple[str, ...] = (engine.emits,)
-    if engine.emits == "spikes" and engine.ends_in_neurons:
-        seen = ("spikes", "membranes")
-    # Credit of a mean of spikes goes on to those that made it.
-    of_votes = reward.looks_at == "spikes" and reward.is_credit
-    if reward.looks_at in (*seen, "any") or (of_votes and engine.takes_credit(engine.rules)):
-        return
-    fitting = [name for name, each in REWARDS.items() if each.looks_at in seen]
-    outputs = {
-        "spikes": "ends in units that spike",
-        "membranes": "ends in neurons that never spike (their threshold is infinite)",
-        "values": "ends in no neurons",
-    }
-    votes = "; counts of votes are rewarded under the rule rescale, without at_silence: false"
-    raise ConfigError(
-        f"The reward {type(reward).__name__} looks at {reward.looks_at}, but the network "
-        f"{outputs[engine.emits]}: take one of {', '.join(fitting)}, or end the network otherwise"
-        f"{votes if engine.votes else ''}."
-    )
+    @override
+    def settled(self, engine: TemporalLFP) -> Self:
+        return self.model_copy(update={"reward": settled(self.reward, engine)})
 
 
 class LFP(Learner, name="lfp"):
@@ -114,7 +87,8 @@ class LFP(Learner, name="lfp"):
     Args:
         net: a module whose forward is one time step.
         rule: how neurons and synapses hand relevance on, for instance ``Epsilon(0.1)``.
-        reward: the reward at the output spikes, for instance ``RateCoded()``.
+        reward: the reward at the output, for instance ``RateCoded()``; None for the one that goes
+            with what the network ends in.
         engine_options: how the engine runs: kernels and memory.
         update: what is made of the feedback.
         homeostasis: how silent neurons are woken; none are if ``None``.
@@ -132,17 +106,18 @@ class LFP(Learner, name="lfp"):
         self,
         net: nn.Module,
         rule: Rule | Composite,
-        reward: Reward,
+        reward: Reward | None = None,
         engine_options: EngineOptions | None = None,
         update: UpdateOptions | None = None,
         homeostasis: HomeostasisOptions | None = None,
     ) -> None:
-        require_reward(reward)
+        given = ByOutput() if reward is None else reward
+        require_reward(given)
         self.update = update if update is not None else UpdateOptions()
         super().__init__(TemporalLFP.with_options(net, rule, engine_options, self.update.rule()))
         takes_credit = self.engine.takes_credit(self.engine.rules)
-        self.reward = reward.suited(takes_credit=takes_credit)
-        _refuse_other_output(self.reward, self.engine)
+        self.reward = given.at_output(self.engine.emits, takes_credit=takes_credit)
+        refuse_other_output(self.reward, self.engine)
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 
     @classmethod

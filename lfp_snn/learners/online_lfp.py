@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
+from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import LearnerOptions, StepResult, TrainingBatch
-from lfp_snn.learners.lfp import LFP, reward_sections
+from lfp_snn.learners.lfp import LFP
+from lfp_snn.learners.reward_options import AutoReward, choose_reward, settled
 from lfp_snn.learners.rule_options import RuleChoice, default_rule
 from lfp_snn.learners.update import UpdateOptions
-from lfp_snn.options import AS_MAPPING, Choice, choose
+from lfp_snn.options import AS_MAPPING, Choice
 from lfp_snn.rewards import StepwiseReward
+from lfp_snn.rewards.base import require_reward
 from lfp_snn.rules import Composite, Rule
 from lfp_snn.spikes import Spikes
 
 __all__ = ["OnlineLFP", "OnlineLFPOptions"]
-
-
-def _rewards() -> dict[str, type[Choice]]:
-    """The sections of rewards that can be given while a sequence runs."""
-    return reward_sections(StepwiseReward)
 
 
 class OnlineLFPOptions(LearnerOptions):
@@ -33,7 +33,7 @@ class OnlineLFPOptions(LearnerOptions):
     Attributes:
         rule: how neurons and synapses hand relevance on; epsilon, norm, pass or rescale.
         reward: what enters at the output; one of :data:`lfp_snn.rewards.REWARDS` that depends only
-            on the steps so far.
+            on the steps so far. The default, auto, is rate_coded, for outputs that spike.
         carry: the constant of the traces, in [0, 1); null: three quarters of the neurons' decay.
         backend: the kernels that evaluate the network; learning runs on the reference kernels.
         update: what is made of the feedback: its form, normalisation, clipping by layer.
@@ -41,11 +41,13 @@ class OnlineLFPOptions(LearnerOptions):
 
     name: Literal["online_lfp"] = "online_lfp"
     rule: RuleChoice = Field(default_factory=default_rule)
-    reward: Annotated[Choice, choose("reward", _rewards, "rate_coded"), AS_MAPPING] = Field(
-        default_factory=lambda: _rewards()["rate_coded"](name="rate_coded")
-    )
+    reward: Annotated[Choice, choose_reward(StepwiseReward), AS_MAPPING] = AutoReward()
     carry: float | None = Field(default=None, ge=0, lt=1)
     update: UpdateOptions = UpdateOptions()
+
+    @override
+    def settled(self, engine: TemporalLFP) -> Self:
+        return self.model_copy(update={"reward": settled(self.reward, engine)})
 
 
 class OnlineLFP(LFP, name="online_lfp"):
@@ -59,7 +61,7 @@ class OnlineLFP(LFP, name="online_lfp"):
     Args:
         net: a module whose forward is one time step.
         rule: how neurons and synapses hand relevance on, for instance ``Epsilon(0.1)``.
-        reward: the reward that judges each step, for instance ``RateCoded()``.
+        reward: the reward that judges each step; ``RateCoded()`` if None.
         carry: the constant of the traces.
         engine_options: how the engine runs: kernels and memory, where the network is
             evaluated; learning runs on the reference kernels.
@@ -77,13 +79,19 @@ class OnlineLFP(LFP, name="online_lfp"):
         self,
         net: nn.Module,
         rule: Rule | Composite,
-        reward: StepwiseReward,
+        reward: StepwiseReward | None = None,
         carry: float | None = None,
         engine_options: EngineOptions | None = None,
         update: UpdateOptions | None = None,
     ) -> None:
         super().__init__(net, rule, reward, engine_options, update)
-        self.stepwise = reward
+        if self.engine.emits != "spikes" and not isinstance(self.reward, StepwiseReward):
+            raise ConfigError(
+                f"The network ends in {self.engine.emits}, for which there is no reward while a "
+                "sequence runs: end it in neurons that spike, or take the learner lfp."
+            )
+        require_reward(self.reward, StepwiseReward)
+        self.stepwise: Any = self.reward
         self.carry = carry
         self._begin().refuse_statistics()  # and at once all else that it cannot train
 

@@ -20,8 +20,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import override
 
+from lfp_snn.learners.own import OwnRule, named
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
-from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Products, Rescale
+from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Products, Rescale, Rule
 from lfp_snn.rules.rescale import Carry, Gate
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "RescaleOptions",
     "RuleChoice",
     "default_rule",
+    "rule_section",
 ]
 
 # Rescale holds another rule, and has a section of its own below.
@@ -117,10 +119,60 @@ RULE_SECTIONS: dict[str, type[Choice]] = {
     **{name: choice_of(name, composite) for name, composite in COMPOSITES.items()},
     "composite": CompositeOptions,
 }
-#: A field that takes any of them.
-RuleChoice = Annotated[Choice, choose("rule", lambda: RULE_SECTIONS, "epsilon"), AS_MAPPING]
+#: A field that takes any of them; a run that was given a rule of a user's own says so by "own".
+RuleChoice = Annotated[
+    Choice, choose("rule", lambda: {**RULE_SECTIONS, "own": OwnRule}, "epsilon"), AS_MAPPING
+]
 
 
 def default_rule() -> Choice:
     """The default rule, Rescale, which trains deep networks better than the published epsilon."""
     return RescaleOptions()
+
+
+def rule_section(rule: Rule | Composite) -> Choice:
+    """The section that names a rule or composite, or notes one that no config can name."""
+    return _named(rule) or OwnRule.of(rule)
+
+
+def _named(rule: Rule | Composite) -> Choice | None:
+    if type(rule) is Rescale:
+        synapse = named(rule.synapse, _RULES)
+        given = {**vars(rule), "synapse": synapse}
+        return None if synapse is None else RescaleOptions(**given)
+    if type(rule) is Composite:
+        return _listed(rule)
+    if isinstance(rule, Composite):
+        return _with_its_name(rule)
+    return named(rule, RULE_SECTIONS)
+
+
+def _with_its_name(composite: Composite) -> Choice | None:
+    """The section of a composite that has a name of its own, whose options are of its rules."""
+    rules = (composite.default, *(each.rule for each in composite.layers))
+    for name, kind in COMPOSITES.items():
+        if type(composite) is kind:
+            section = RULE_SECTIONS[name]
+            options = {
+                key: getattr(rule, key)
+                for key in section.model_fields
+                for rule in reversed(rules)
+                if hasattr(rule, key)
+            }
+            found = section.model_validate({**options, "name": name})
+            return found if found.make() == composite else None
+    return None
+
+
+def _listed(composite: Composite) -> Choice | None:
+    """The section of a composite that lists its layers, if all its rules have names."""
+    rules = [_named(each) for each in (composite.default, *(a.rule for a in composite.layers))]
+    known = [each for each in rules if each is not None]
+    if len(known) < len(rules) or not composite.strict:
+        return None
+    default, *of_layers = known
+    layers = [
+        LayerRule(rule=rule, type=each.type, name=each.name, position=each.position)
+        for rule, each in zip(of_layers, composite.layers, strict=True)
+    ]
+    return CompositeOptions(layers=layers, default=default)

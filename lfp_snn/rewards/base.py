@@ -14,8 +14,10 @@ from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.lif import running
 from lfp_snn.rewards.given import Labels, integers, own_steps, require_record, true_classes
 
-__all__ = ["LooksAt", "Prediction", "Reward", "RewardState", "ties"]
+__all__ = ["LooksAt", "Output", "Prediction", "Reward", "RewardState", "ties"]
 
+#: What a network ends in, as :attr:`lfp_snn.TemporalLFP.emits` says.
+Output = Literal["spikes", "membranes", "values"]
 #: What of the output a reward looks at; ``any`` if its user decides.
 LooksAt = Literal["spikes", "membranes", "values", "any"]
 
@@ -88,6 +90,15 @@ class Reward(ABC):
             takes_credit: what :meth:`lfp_snn.TemporalLFP.takes_credit` says of the rules.
         """
         return self
+
+    def at_output(self, output: Output, *, takes_credit: bool) -> Reward:
+        """The reward that a learner gives in the place of this one, with all that was open decided.
+
+        Args:
+            output: what the network ends in.
+            takes_credit: what :meth:`lfp_snn.TemporalLFP.takes_credit` says of the rules.
+        """
+        return self.suited(takes_credit=takes_credit)
 
     def __call__(
         self,

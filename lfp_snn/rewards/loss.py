@@ -1,17 +1,17 @@
-"""The reward that a differentiable loss of the output spikes asks for."""
+"""The reward that a differentiable loss of the output asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
-from lfp_snn.rewards.base import LooksAt, Reward, Seen
+from lfp_snn.rewards.base import LooksAt, Output, Reward, Seen
 from lfp_snn.rewards.readout import mean_membranes, require_membranes
 
 __all__ = ["FromLoss", "FromMembraneLoss", "LossFunction"]
@@ -22,7 +22,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FromLoss(Reward):
-    r"""The reward that a loss asks of the output spikes: less loss is a reward.
+    r"""The reward that a loss asks of the output: less loss is a reward.
 
     With :math:`g_{t,c} = \partial L / \partial s_{t,c}`, found by autograd *at the output alone*,
 
@@ -37,6 +37,12 @@ class FromLoss(Reward):
     :class:`~lfp_snn.rewards.SoftmaxRate` is T times less than this with the cross-entropy of the
     counts.
 
+    A loss of membranes :math:`w` is rewarded by :math:`-\partial L / \partial w_{t,c}`, as
+    :class:`~lfp_snn.rewards.MembraneCoded` rewards them, and one of values :math:`o` (of a network
+    that ends in no neurons) by :math:`-o_{t,c}\, \partial L / \partial o_{t,c}`, as
+    :class:`~lfp_snn.rewards.SoftmaxValues`. The class is read as theirs: from the counts, the mean
+    membranes, the mean values.
+
     The reward is for Python only, since no config names code. Feedback is summed over the batch:
     take a loss that is summed too, ``reduction="sum"``, so that each sample counts the same in
     every batch.
@@ -46,10 +52,14 @@ class FromLoss(Reward):
             int64 ``[B]`` (targets, if there are any), which returns a number. The losses of
             ``snntorch.functional`` (``ce_rate_loss()``, ``mse_count_loss()``) are such functions.
         at_silence: whether to leave out the factor ``s``: credit :math:`-g` at every step, which
-            goes with the rule :class:`~lfp_snn.rules.Rescale`.
+            goes with the rule :class:`~lfp_snn.rules.Rescale`. With None it is left in, unless a
+            learner finds at the output a rule that takes credit.
+        of: what the loss is of: ``spikes``, ``membranes`` or ``values``. None: what the network
+            ends in, where a learner knows it; else the spikes.
 
     Raises:
-        ConfigError: the loss is no function: a class, or what a loss gave.
+        ConfigError: the loss is no function: a class, or what a loss gave; or it is of something
+            else.
         ShapeError: the loss does not take the spikes and labels, is no number, or no function of
             the spikes that has a derivative.
         NotFiniteError: the derivative of the loss is not finite.
@@ -65,7 +75,8 @@ class FromLoss(Reward):
     """
 
     loss: LossFunction
-    at_silence: bool = False
+    at_silence: bool | None = None
+    of: Output | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.loss, type) or not callable(self.loss):
@@ -78,25 +89,56 @@ class FromLoss(Reward):
             raise ConfigError(
                 f"FromLoss takes a function loss(spikes, labels), not {found}: {cure}."
             )
+        if self.of not in (None, *get_args(Output)):
+            raise ConfigError(
+                f"FromLoss.of is {self.of!r}; expected {', '.join(get_args(Output))} or None."
+            )
+
+    @property
+    @override
+    def looks_at(self) -> LooksAt:  # type: ignore[override]
+        return "spikes" if self.of is None else self.of
 
     @property
     @override
     def is_credit(self) -> bool:
-        return self.at_silence
+        return bool(self.at_silence) and self.of != "membranes"
+
+    @override
+    def suited(self, *, takes_credit: bool) -> Self:
+        return replace(self, at_silence=takes_credit) if self.at_silence is None else self
+
+    @override
+    def at_output(self, output: Output, *, takes_credit: bool) -> FromLoss:
+        found = self if self.of is not None else replace(self, of=output)
+        return found.suited(takes_credit=takes_credit)
 
     @override
     def reward(self, seen: Seen) -> Tensor:
         truth = seen.labels if seen.targets is None else seen.targets
-        wanted = -self.slope(seen.spikes, truth)
-        if self.at_silence:
+        output = seen.spikes
+        if self.of == "membranes":
+            output = require_membranes(seen.membranes, seen.spikes)
+        if self.of in ("membranes", "values"):  # go on after a sample's end, where spikes do not
+            output = torch.where(seen.alive, output, 0)
+        wanted = -self.slope(output, truth)
+        if self.at_silence or self.of == "membranes":
             return wanted
-        return torch.where(wanted > 0, wanted, wanted * seen.spikes)
+        return wanted * output if self.of == "values" else _at_spikes(wanted, output)
+
+    @override
+    def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
+        if self.of == "membranes":
+            return mean_membranes(membranes, spikes, steps)
+        if self.of == "values":
+            return mean_membranes(spikes, spikes, steps)
+        return super().scores(spikes, steps, membranes)
 
     def slope(self, spikes: Tensor, truth: Tensor | None) -> Tensor:
         """The derivative of the loss by each output spike, ``[T, B, C]``.
 
         Args:
-            spikes: the output spikes ``[T, B, C]``.
+            spikes: the output spikes ``[T, B, C]``, or what else the loss is of.
             truth: what the loss takes beside the spikes, labels or targets.
         """
         name = getattr(self.loss, "__name__", type(self.loss).__name__)
@@ -137,7 +179,8 @@ class FromMembraneLoss(FromLoss):
     r"""The reward that a loss asks of the output membranes: less loss is a reward.
 
     With :math:`g_{t,c} = \partial L / \partial w_{t,c}`, found by autograd *at the output alone*,
-    it is :math:`R_{t,c} = -g_{t,c}` at every step: a membrane is always there.
+    it is :math:`R_{t,c} = -g_{t,c}` at every step: a membrane is always there. It is
+    :class:`FromLoss` of membranes, which may be targets to learn too.
     :class:`~lfp_snn.rewards.MembraneCoded` is this with the cross-entropy of the mean membranes.
     Meant for a readout. The class is read from the mean membrane.
 
@@ -159,8 +202,8 @@ class FromMembraneLoss(FromLoss):
     Source: a reward in the place of a loss' gradient, after Weber et al., TMLR 2025.
     """
 
-    looks_at: ClassVar[LooksAt] = "membranes"
     regresses: ClassVar[bool] = True
+    of: Output | None = "membranes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,10 +214,10 @@ class FromMembraneLoss(FromLoss):
             )
 
     @override
-    def reward(self, seen: Seen) -> Tensor:
-        truth = seen.labels if seen.targets is None else seen.targets
-        return -self.slope(require_membranes(seen.membranes, seen.spikes), truth)
+    def suited(self, *, takes_credit: bool) -> Self:
+        return self
 
-    @override
-    def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
-        return mean_membranes(membranes, spikes, steps)
+
+def _at_spikes(wanted: Tensor, spikes: Tensor) -> Tensor:
+    """What is wanted of spikes: more everywhere, less where they were."""
+    return torch.where(wanted > 0, wanted, wanted * spikes)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lfp_snn.options import dotted, nearest
+from lfp_snn.rewards import Reward
 from lfp_snn.wording import as_argument, setting, speaks_of_config
 
 __all__ = ["MOST_TOLD", "cut", "nearest_key", "sentence", "shown"]
@@ -15,16 +16,17 @@ MOST_TOLD = 5
 _LONGEST = 200  # characters of a value in a message
 _LONGEST_SENTENCE = 1000  # characters of what is expected, which may name all choices
 
-#: Keys that other libraries have, and what they are called here.
+#: Keys that other libraries have, and what they are called here: as an argument, or in a config.
 _ELSEWHERE = {
-    "callbacks": "observers",
-    "criterion": "learner.reward",
-    "kernel": "learner.backend",
-    "learning_rate": "optimizer.lr",
-    "loss": "learner.reward",
-    "num_steps": "steps",
-    "verbose": "progress",
+    "callbacks": ("observers",),
+    "criterion": ("reward", "learner.reward"),
+    "kernel": ("learner.backend",),
+    "learning_rate": ("optimizer.lr",),
+    "loss": ("reward", "learner.reward"),
+    "num_steps": ("steps",),
+    "verbose": ("progress",),
 }
+_AS_OBJECTS = ("reward", "rule")  # arguments beside those of the settings
 _ANY = object()  # stands for what cannot be written out
 #: What an argument takes in the place of a value that stood elsewhere.
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
@@ -55,12 +57,13 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
             name = cut(setting(dotted([*location, "name"])))
             return (
                 f"{name} is {shown(context['given'])}, but the {context['what']} must be one of "
-                f"{', '.join(context['known'])}{hint}"
+                f"{', '.join(each for each in context['known'] if each != 'own')}{hint}"
             )
         case "no_choice":
             return (
                 f"{key} is {shown(problem['input'])}, expected a mapping with a name, the "
                 f"{context['what']}{_such_as(problem['input'], context['known'])}"
+                f"{_as_object(problem['input'], context['what'])}"
             )
         case "bad_options":
             return f"{key}: {cut(context['message'].rstrip('.'), _LONGEST_SENTENCE)}"
@@ -81,6 +84,15 @@ def _such_as(given: Any, known: Sequence[str]) -> str:
     if name is None:
         return f": one of {', '.join(known)}"
     return f", such as {f'{{name: {name}}}' if speaks_of_config() else {'name': name}}"
+
+
+def _as_object(given: Any, what: str) -> str:
+    """The argument that takes an object, for what no mapping and no name is."""
+    if given is None or isinstance(given, Mapping | str | bool | int | float | list):
+        return ""
+    if what not in _AS_OBJECTS or speaks_of_config():
+        return ""
+    return f"; an object is the argument {what}={type(given).__name__}(...)"
 
 
 def _unknown(
@@ -109,6 +121,10 @@ def _unknown(
 
 def _in_python(guess: str, value: Any, known: Sequence[str]) -> str:
     """The argument that gives a setting a value, in a form that is taken."""
+    if guess in _AS_OBJECTS and not isinstance(value, Mapping | str | bool | int | float | list):
+        is_loss = guess == "reward" and not isinstance(value, Reward)
+        kind = "lfp_snn.rewards.FromLoss" if is_loss else type(value).__name__
+        return f"{guess}={kind}(...)"
     if guess in _FORMS:
         value = _FORMS[guess](value)
     elif f"{guess}.name" in known and not isinstance(value, Mapping):
@@ -127,8 +143,9 @@ def nearest_key(
         siblings: the keys of that section.
         known: all keys, dotted.
     """
-    if _ELSEWHERE.get(key) in known:
-        return _ELSEWHERE[key]
+    for there in _ELSEWHERE.get(key, ()):
+        if there in known:
+            return there
     # A name says nothing of what it is the name of. The outermost of several keys is meant.
     elsewhere: dict[str, str] = {}
     for each in sorted(known, key=lambda each: each.count(".")):

@@ -46,7 +46,8 @@ def why_not(learner: Learner, optimizer: Optimizer, world: World) -> str | None:
         return f"the learner {type(learner).__name__} is none that runs without the host"
     if learner.homeostasis is not None:
         return "homeostasis counts spikes on the host"
-    if isinstance(learner.reward, Function | FromLoss):
+    own = type(learner.reward).__module__.split(".")[0] != __name__.split(".")[0]
+    if own or isinstance(learner.reward, Function | FromLoss):
         return f"the reward {type(learner.reward).__name__} is code that may look at values"
     for stage in (node.stage for node in learner.engine.reference.nodes):
         if isinstance(stage, Synapse):

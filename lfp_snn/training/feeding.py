@@ -15,7 +15,7 @@ from lfp_snn.data import Splits, own_splits
 from lfp_snn.data.layout import OutputsOf
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, DataError, LfpSnnError, ShapeError
-from lfp_snn.rules import RULES, Composite, Rescale, Rule
+from lfp_snn.rules import Rescale
 from lfp_snn.training.configproblems import cut
 from lfp_snn.training.observer import Observer
 
@@ -47,7 +47,7 @@ def require_module(net: object) -> None:
     if isinstance(net, TemporalLFP):
         raise ConfigError(
             "fit takes the network itself and makes a TemporalLFP of it by its own settings: call "
-            f"fit(lfp.net, ...{_with_rule(net.rule)}."
+            f"fit(lfp.net, ...{'' if net.rule == Rescale() else ', rule=lfp.rule'})."
         )
     if not isinstance(net, nn.Module):
         cure = f": call it, {getattr(net, '__name__', 'make')}()" if callable(net) else ""
@@ -57,18 +57,6 @@ def require_module(net: object) -> None:
             f"{type(net).__name__} has no parameter that learns: leave requires_grad on for those "
             "that shall."
         )
-
-
-def _with_rule(rule: Rule | Composite) -> str:
-    """The argument of :func:`fit` that gives it a rule, as far as a setting can name it."""
-    if rule == Rescale():
-        return ")"
-    for name, kind in RULES.items():
-        usual = vars(kind()) if type(rule) is kind else {}
-        options = {key: each for key, each in vars(rule).items() if each != usual.get(key)}
-        if usual and all(isinstance(each, int | float | str) for each in options.values()):
-            return f", learner={{'rule': { {'name': name, **options} }}})"
-    return ", learner={'rule': {'name': ...}}) with the rule by its name in a config"
 
 
 def check_arguments(**given: Any) -> None:
@@ -92,6 +80,7 @@ _SWITCH = (lambda value: isinstance(value, bool), "True or False")
 KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "resume": _SWITCH,
     "progress": _SWITCH,
+    "report": _SWITCH,
     "observers": (_are_observers, "a list of observers, such as [EarlyStopping()]"),
     "scheduler_every": (lambda value: value in (None, "step", "epoch"), "'step' or 'epoch'"),
     "out": (

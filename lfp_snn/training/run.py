@@ -48,6 +48,7 @@ from lfp_snn.training.loop import Trainer
 from lfp_snn.training.observer import Observer
 from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
+from lfp_snn.training.reporting import report_on
 from lfp_snn.training.result import Result
 from lfp_snn.training.resume import Resumed, data_identity, find_run, goes_on
 from lfp_snn.training.rundir import RunDir
@@ -57,6 +58,7 @@ from lfp_snn.training.steering import (
     Steering,
     split_settings,
 )
+from lfp_snn.training.teaching import GivenReward, GivenRule, taught_by
 from lfp_snn.wording import by_config
 
 __all__ = ["fit", "train"]
@@ -72,11 +74,14 @@ def fit(
     *,
     steps: int | None = None,
     layout: Layout | None = None,
+    reward: GivenReward | None = None,
+    rule: GivenRule | None = None,
     optimizer: Mapping[str, Any] | Choice | GivenOptimizer | None = None,
     scheduler: GivenScheduler | None = None,
     scheduler_every: Every | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    report: bool = True,
     observers: Sequence[Observer] = (),
     progress: bool = True,
     **settings: Any,
@@ -100,6 +105,12 @@ def fit(
         steps: T of inputs that have no time axis, and of recordings.
         layout: the layout of the axis of time, if nothing else tells it
             (:func:`lfp_snn.data.from_torch`).
+        reward: the reward, such as ``SoftmaxRate()``, ``FromLoss(loss)`` or one of a class of one's
+            own, its name, or a mapping as a config has it. By default it goes by what the network
+            ends in: rate_coded for spikes, membrane_coded for the membranes of a readout,
+            softmax_values for values.
+        rule: the rule, such as ``Epsilon()``, a composite or one of a class of one's own, its name,
+            or a mapping as a config has it; rescale by default.
         optimizer: a mapping as a config has it, ``{"name": "adam", "lr": 1e-3}``; a torch optimizer
             of the network's parameters; or a function that makes one, such as
             ``torch.optim.AdamW``. A torch optimizer keeps its learning rate, unless a ``scheduler``
@@ -110,9 +121,13 @@ def fit(
         scheduler_every: the rhythm in which the scheduler is stepped, ``step`` or ``epoch``; by
             default after every step for ``OneCycleLR`` and ``CyclicLR`` and after every epoch for
             others, as torch documents them.
-        out: a run directory to make, with metrics and checkpoints; ``None`` to keep nothing.
+        out: a run directory to make, with metrics, checkpoints and a report, as the command line
+            makes it; ``None`` to keep nothing.
         resume: whether to go on with the run that is in ``out``; for a finished run its result is
-            returned. A torch optimizer and scheduler are given anew, and get back their state.
+            returned. A torch optimizer and scheduler are given anew, and get back their state; a
+            reward or rule of a class of one's own is given anew too.
+        report: whether a run in ``out`` gets its ``report.html`` and figures when it has ended, for
+            which matplotlib is imported.
         observers: the observers that are told of every step and epoch, such as those of
             :mod:`lfp_snn.training.callbacks`.
         progress: whether the training is shown on stderr: a line an epoch, with a bar that tells
@@ -140,11 +155,14 @@ def fit(
     check_arguments(
         out=out,
         resume=resume,
+        report=report,
         observers=observers,
         progress=progress,
         scheduler_every=scheduler_every,
     )
-    given = {**settings_of(train, settings), **split_settings(optimizer), **settings}
+    given = taught_by(
+        {**settings_of(train, settings), **split_settings(optimizer), **settings}, reward, rule
+    )
     beside = [name for name in inspect.signature(fit).parameters if name != "settings"]
     checked: Settings = make_config(Settings, given, "fit", beside)
     path = _path(out)
@@ -156,12 +174,16 @@ def fit(
             observers = [held.enter_context(displayed(checked.epochs)), *observers]
         held.enter_context(seeded(checked))
         held.enter_context(advised(checked, path))
-        place(net, checked, join(checked.device))
+        world = join(checked.device)
+        place(net, checked, world)
         own = None if isinstance(optimizer, Mapping | Choice) else optimizer
         checked, steering = Steering.own(
             net, checked, own, scheduler, scheduler_every, len(splits.val) > 0
         )
-        return _train(net, splits, checked, path, resume, observers, started, steering)
+        result = _train(net, splits, checked, path, resume, observers, started, steering)
+    if report and result.run is not None and world.first:
+        report_on(result.run)
+    return result
 
 
 def train(
@@ -241,6 +263,11 @@ def _train(
         observers = ()
     with ExitStack() as held:
         held.enter_context(_stops_told(settings, out))
+        if out is not None and not resume:
+            world.on_first(lambda: RunDir.check_new(out))
+        learner = build_learner(net, settings)
+        decided = settings.learner.settled(learner.engine)
+        settings = settings.model_copy(update={"learner": decided})
         resumed = world.on_first(lambda: _resumed(out, settings, splits, resume))
         if resumed is not None and resumed.result is not None:
             best = resumed.run.best
@@ -248,7 +275,6 @@ def _train(
             return resumed.result
         if resumed is not None:
             world.on_first(partial(_hold, resumed.run, held))
-        learner = build_learner(net, settings)
         if resumed is not None:
             for message in resumed.warnings():
                 for observer in observers:
@@ -278,10 +304,8 @@ def _train(
 
 
 def _resumed(out: Path | None, settings: Settings, splits: Splits, resume: bool) -> Resumed | None:
-    """The run to go on with, if one is to go on; otherwise nothing may be in its place."""
+    """The run to go on with, if one is to go on."""
     if not resume:
-        if out is not None:
-            RunDir.check_new(out)
         return None
     resumed = find_run(out, settings)
     resumed.check_data(splits)

@@ -8,6 +8,7 @@ checkpoints/step-*.safetensors   the checkpoints before it, as many as are kept
 checkpoints/best.safetensors     the weights with the best validation accuracy
 sample.npz                       spikes of one test sample, layer by layer
 result.json                      what the run came to
+report.html, figures/            all of it on a page, written by the command line and by ``fit``
 .lock                            held by the process that trains
 """
 

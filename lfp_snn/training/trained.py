@@ -26,6 +26,7 @@ from lfp_snn.training.feeding import outputs_of
 from lfp_snn.training.files import read_json
 from lfp_snn.training.resume import data_identity
 from lfp_snn.training.rundir import RunDir
+from lfp_snn.training.teaching import GivenReward, GivenRule, given_again, to_run
 from lfp_snn.unpacking import DAMAGE
 from lfp_snn.wording import by_config
 
@@ -60,6 +61,8 @@ class TrainedRun:
         *,
         net: Callable[[], nn.Module] | None = None,
         data: Callable[[], Any] | None = None,
+        reward: GivenReward | None = None,
+        rule: GivenRule | None = None,
     ) -> TrainedRun:
         """Load a run.
 
@@ -69,8 +72,13 @@ class TrainedRun:
             net: a function that makes the network, for a run of :func:`~lfp_snn.training.run.fit`;
                 the network then gets the weights of the run.
             data: a function that makes the data that the run was trained on, where it has no name.
+            reward: the reward of the run, if that is of a class of a user's own. It is needed to
+                train on, and to read a class where the reward has a way of its own.
+            rule: the rule of the run, likewise, which is needed to train on.
 
         Raises:
+            ConfigError: the reward reads a class in a way of its own and is not given, or another
+                is given than the one of the run.
             RunError: the path is no run, the run has no checkpoint yet, it is of another network,
                 or of one that no config describes and that is not given; net or data is no function
                 that makes it.
@@ -108,7 +116,8 @@ class TrainedRun:
                     f"net makes a {type(made).__name__}; expected a function that makes a network."
                 )
         load_net(made, tensors, run.best)
-        learner = build_learner(made.to(pick_device(config.device)), config)
+        config = given_again(config, reward, rule)
+        learner = build_learner(made.to(pick_device(config.device)), to_run(config))
         made.eval()
         return cls(config, learner, classes, run, data)
 

@@ -14,9 +14,12 @@ MODEL = """model={name: layers, layers: [flatten, {linear: 16}, {synaptic: {alph
 
 def test_a_readout_trains_from_a_config_and_predicts(cli: Cli, tmp_path: Path) -> None:
     small = [change for change in SMALL if "model." not in change]
-    changes = [*small, MODEL, "learner.reward={name: membrane_coded}"]
-    trained = cli("train", "digits", *changes, "--out", "run")
+    trained = cli("train", "digits", *small, MODEL, "--out", "run")
     assert trained.exit_code == 0, trained.output
+    # What the network ends in decided, and the run says what that was.
+    assert "reward:\n    name: membrane_coded\n" in Path("run/config.yaml").read_text()
+    assert cli("train", "digits", *small, MODEL, "--out", "run", "--resume").exit_code == 0
+    assert cli("train", "run/config.yaml", "--out", "run", "--resume").exit_code == 0
     assert "is dead" not in trained.output
     recording = tmp_path / "one.bin"
     recording.write_bytes(events(300))
@@ -32,7 +35,8 @@ def test_a_readout_trains_from_a_config_and_predicts(cli: Cli, tmp_path: Path) -
 
 def test_a_reward_of_spikes_is_refused(cli: Cli) -> None:
     small = [change for change in SMALL if "model." not in change]
-    refused = cli("train", "digits", *small, MODEL, "--out", "run")
+    reward = "learner.reward.name=rate_coded"
+    refused = cli("train", "digits", *small, MODEL, reward, "--out", "run")
     assert refused.exit_code == 2
     assert "take one of membrane_coded, tet_readout, membrane_target" in refused.stderr
     assert not Path("run").exists()

@@ -239,7 +239,7 @@ def test_an_input_that_is_no_tensor_is_told(x: Any, told: str) -> None:
     ("reward", "told"),
     [
         (LABELS, r"shape \(4,\).*labels are not.*reward\(spikes, labels\)"),
-        (torch.tensor(0.7), "one number, as a loss is.*FromLoss"),
+        (torch.tensor(0.7), "one number, as a loss is.*backward.loss=loss_fn"),
         ([1.0], "is a list.*RateCoded"),
         (torch.zeros(4, 6, 3), r"steps first: reward.transpose\(0, 1\)"),
         (torch.zeros(4, 3), r"shape \(4, 3\).*needs one value\.$"),

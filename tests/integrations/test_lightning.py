@@ -17,6 +17,8 @@ from lfp_snn.data import Batch, SampleSet
 from lfp_snn.errors import ConfigError, DataError, NetworkError
 from lfp_snn.learners.lfp import LFP, LFPOptions
 from lfp_snn.models import build
+from lfp_snn.rewards import FromLoss, SoftmaxRate
+from lfp_snn.rules import Epsilon
 from lfp_snn.spikes import Spikes
 from tests.training.conftest import CLASSES, STEPS, UNITS, make_splits
 
@@ -113,6 +115,35 @@ def test_any_learner_and_constant_currents(tmp_path: Path) -> None:
     trainer(1, tmp_path).fit(module, given)
     assert not torch.equal(before, weights(module.net))
     assert module(next(iter(given))).shape == (STEPS, 10, CLASSES)
+
+
+def test_it_takes_a_reward_and_a_rule(tmp_path: Path) -> None:
+    part, found = loader(make_splits().train), []
+    loss = FromLoss(lambda s, y: nn.functional.cross_entropy(s.sum(0), y, reduction="sum") / STEPS)
+    for reward in (SoftmaxRate(), loss, "softmax_rate"):
+        module = LFPModule(new_net(), reward=reward, rule=Epsilon(0.1), optimizer=ADAM)
+        assert module.learner.engine.rule == Epsilon(0.1)
+        trainer(1, tmp_path).fit(module, part)
+        found.append(weights(module.net))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-4)
+    assert torch.equal(found[0], found[2])
+    readout = LFPModule(nn.Sequential(nn.Linear(UNITS, CLASSES)))
+    assert isinstance(readout.learner, LFP)
+    assert type(readout.learner.reward).__name__ == "SoftmaxValues"
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"accumulate_grad_batches": 2}, "leave accumulate_grad_batches out of the Trainer"),
+        ({"gradient_clip_val": 1.0}, r"give LFPModule\(net, clip=...\)"),
+    ],
+)
+def test_what_a_trainer_does_with_gradients_is_told(
+    option: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        trainer(1, tmp_path, **option).fit(LFPModule(new_net()), loader(make_splits().train))
 
 
 def test_what_does_not_fit_is_told(tmp_path: Path) -> None:

@@ -93,12 +93,16 @@ def test_a_readout_behind_neurons_learns(batch: Batch) -> None:
 
 def test_rewards_must_fit_the_output() -> None:
     message = (
-        r"RateCoded looks at spikes, but the network ends in no neurons: take one of "
-        r"softmax_values, sigmoid_values, misclassified_values, or end the network otherwise\."
+        r"RateCoded looks at spikes, but the network ends in no neurons: leave the reward out, "
+        r"which then goes by that, take one of softmax_values, sigmoid_values, "
+        r"misclassified_values, or end the network otherwise\."
     )
     with pytest.raises(ConfigError, match=message):
-        make_learner("lfp", make_net(nn.ReLU()))
-    message = r"SoftmaxValues looks at values, but .* ends in units that spike: take one of rate_co"
+        make_learner("lfp", make_net(nn.ReLU()), reward={"name": "rate_coded"})
+    make_learner("lfp", make_net(nn.ReLU()))
+    message = (
+        r"SoftmaxValues looks at values, but .* ends in units that spike: .* take one of rate_co"
+    )
     for last in (leaky(), Step()):
         with pytest.raises(ConfigError, match=message):
             make_learner("lfp", make_net(nn.ReLU(), last), reward={"name": "softmax_values"})

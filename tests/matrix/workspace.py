@@ -167,6 +167,8 @@ def _small_experiment(words: Sequence[str]) -> list[str]:
             small.append(f"model.hidden={[UNITS for _ in hidden]}")
     small += [f"model.{option}" for option in small_model(given.model.name)]
     shown = {change.partition("=")[0] for change in changes}
+    if "--net" in words:  # what makes the network takes no options
+        small = [setting for setting in small if not setting.startswith("model.")]
     return [setting for setting in small if setting.partition("=")[0] not in shown]
 
 

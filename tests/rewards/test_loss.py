@@ -13,7 +13,20 @@ from torch.nn.functional import cross_entropy
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
 from lfp_snn.models import build
-from lfp_snn.rewards import FromLoss, SoftmaxRate
+from lfp_snn.rewards import (
+    TET,
+    FromLoss,
+    MembraneCoded,
+    MembraneTarget,
+    RateCoded,
+    Reward,
+    Sigmoid,
+    SigmoidValues,
+    SoftmaxRate,
+    SoftmaxValues,
+    TETReadout,
+)
+from lfp_snn.rewards.base import Output
 from lfp_snn.rules import Epsilon, Rescale
 
 T, B, C = 6, 5, 4
@@ -137,3 +150,104 @@ def test_a_loss_that_knows_no_time_is_told_to_sum_over_it() -> None:
     told = r"shape \(6, 5, 4\) .*FromLoss\(lambda .*cross_entropy\(spikes.sum\(0\), labels\)"
     with pytest.raises(ShapeError, match=told):
         FromLoss(cross_entropy)(spikes, labels)
+
+
+def one_hot(labels: Tensor) -> Tensor:
+    return nn.functional.one_hot(labels, C).double()
+
+
+def each_step(w: Tensor, y: Tensor) -> Tensor:
+    return torch.stack([cross_entropy(w[t], y) for t in range(T)]).mean()
+
+
+bce = nn.BCEWithLogitsLoss(reduction="sum")
+#: What docs/rewards.md calls equal: loss, reward, what both are of, and how many times less.
+EQUAL: dict[str, tuple[Any, Reward, Output, float]] = {
+    "counts": (
+        lambda s, y: nn.CrossEntropyLoss()(s.sum(0), y), SoftmaxRate(at_silence=True), "spikes",
+        B / T,
+    ),
+    "smoothed counts": (
+        lambda s, y: cross_entropy(s.sum(0), y, label_smoothing=0.1),
+        SoftmaxRate(smoothing=0.1, at_silence=True), "spikes", B / T,
+    ),
+    "ce_count_loss": (sf.ce_count_loss(), SoftmaxRate(at_silence=True), "spikes", B / T),
+    "ce_rate_loss": (sf.ce_rate_loss(), TET(so_far=False, at_silence=True), "spikes", B),
+    "counts about the middle": (
+        lambda s, y: bce(s.sum(0) - T / 2, one_hot(y)), RateCoded(at_silence=True), "spikes", 1 / T,
+    ),
+    "counts by themselves": (
+        lambda s, y: bce(2 * (s.sum(0) - 0.3 * T), one_hot(y)),
+        Sigmoid(2.0, 0.3, at_silence=True), "spikes", 1 / (2 * T),
+    ),
+    "mean membranes": (
+        lambda w, y: nn.CrossEntropyLoss()(w.mean(0), y), MembraneCoded(), "membranes", B,
+    ),
+    "summed membranes": (
+        lambda w, y: nn.CrossEntropyLoss()(w.sum(0), y), MembraneCoded(a=T), "membranes", B / T,
+    ),
+    "membranes of each step": (each_step, TETReadout(), "membranes", B),
+    "mse_membrane_loss": (
+        sf.mse_membrane_loss(), MembraneTarget(scale=9, high=1, low=0), "membranes", B * C / 18,
+    ),
+    "values": (
+        lambda o, y: nn.CrossEntropyLoss()(o.mean(0), y), SoftmaxValues(), "values", B,
+    ),
+    "smoothed values": (
+        lambda o, y: cross_entropy(o.mean(0), y, label_smoothing=0.2),
+        SoftmaxValues(smoothing=0.2), "values", B,
+    ),
+    "values by themselves": (
+        lambda o, y: bce(o.mean(0), one_hot(y)), SigmoidValues(), "values", 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_a_reward_stands_for_a_loss(name: str) -> None:
+    loss, reward, output, factor = EQUAL[name]
+    spikes, labels = outputs()
+    membranes = torch.randn(T, B, C, generator=torch.Generator().manual_seed(1)).double()
+    seen = membranes if output == "values" else spikes
+    own = FromLoss(loss, at_silence=output == "spikes", of=output)
+    found = own(seen, labels, membranes=membranes)
+    assert found.abs().sum() > 0
+    torch.testing.assert_close(factor * found, reward(seen, labels, membranes=membranes),
+                               rtol=1e-6, atol=1e-8)  # fmt: skip
+
+
+def test_what_it_is_of_is_what_it_looks_at_and_is_read_from() -> None:
+    spikes, labels = outputs()
+    membranes = torch.randn(T, B, C).double()
+    loss = LOSSES["squares"]
+    assert FromLoss(loss).looks_at == "spikes"
+    of_membranes = FromLoss(loss, at_silence=True, of="membranes")
+    assert of_membranes.looks_at == "membranes"
+    assert not of_membranes.is_credit
+    read = of_membranes.predict(spikes, membranes=membranes).classes
+    assert torch.equal(read, membranes.mean(0).argmax(-1))
+    read = FromLoss(loss, of="values").predict(membranes).classes
+    assert torch.equal(read, membranes.mean(0).argmax(-1))
+    with pytest.raises(ShapeError, match="membranes=lfp.membranes"):
+        of_membranes(spikes, labels)
+    wrong: Any = "spike"
+    with pytest.raises(ConfigError, match="FromLoss.of is 'spike'; expected spikes, membranes"):
+        FromLoss(loss, of=wrong)
+
+
+def test_a_loss_of_membranes_does_not_see_what_lies_after_the_end() -> None:
+    membranes, labels = torch.randn(T, B, C).double(), outputs()[1]
+    lengths = torch.tensor([T, 3, 2, 1, T])
+    reward = FromLoss(lambda w, y: w.abs().square().sum(), of="membranes")
+    found = reward(torch.zeros_like(membranes), labels, lengths=lengths, membranes=membranes)
+    alive = torch.arange(T)[:, None, None] < lengths[:, None]
+    torch.testing.assert_close(found, -2 * membranes * alive)
+
+
+@pytest.mark.parametrize("output", ["spikes", "membranes", "values"])
+def test_a_learner_decides_what_is_open(output: Output) -> None:
+    for credit in (False, True):
+        settled = FromLoss(LOSSES["squares"]).at_output(output, takes_credit=credit)
+        assert settled == FromLoss(LOSSES["squares"], at_silence=credit, of=output)
+    told = FromLoss(LOSSES["squares"], at_silence=False, of="membranes")
+    assert told.at_output("spikes", takes_credit=True) == told

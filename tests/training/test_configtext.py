@@ -12,7 +12,7 @@ from lfp_snn.analysis.convergence.spec import ConvergenceConfig
 from lfp_snn.analysis.sweep.spec import SweepConfig
 from lfp_snn.data import DATASETS
 from lfp_snn.learners import LEARNERS
-from lfp_snn.learners.lfp import reward_sections
+from lfp_snn.learners.reward_options import reward_sections
 from lfp_snn.learners.rule_options import RULE_SECTIONS
 from lfp_snn.models import MODELS
 from lfp_snn.options import Choice, Section, choice_of

@@ -26,6 +26,7 @@ from lfp_snn.training.configfile import make_config
 from lfp_snn.training.display import Display
 from lfp_snn.training.feeding import KINDS, check_arguments
 from lfp_snn.training.loop import Trainer
+from lfp_snn.training.teaching import taught_by
 from tests.training.conftest import UNITS, make_splits
 
 Settings = dict[str, Any]
@@ -150,7 +151,8 @@ def test_a_second_ctrl_c_says_how_to_go_on(
         ({"learning_rate": 0.1}, "did you mean optimizer={'lr': 0.1}?"),
         ({"num_steps": 8}, "did you mean steps=8?"),
         ({"callbacks": []}, "callbacks is no known argument, did you mean observers=[]?"),
-        ({"rule": Epsilon()}, "did you mean learner={'rule': {'name': ...}}?"),
+        ({"rules": Epsilon()}, "did you mean rule=Epsilon(...)?"),
+        ({"update": Epsilon()}, "did you mean learner={'update': {'name': ...}}?"),
         ({"qqq": 1}, "qqq is no known argument, known are seed, device, "),
         ({"optimizer": {"lr": -1.0}}, "optimizer['lr'] is -1.0, expected a number greater than 0"),
         ({"optimizer": {"rl": 1}}, "optimizer['rl'] is no known key, "),
@@ -166,8 +168,8 @@ def test_a_mistake_is_told_in_words_of_python(net: nn.Module, given: Settings, t
 @pytest.mark.parametrize(
     "given",
     [
-        {"learner_name": "lfp"}, {"kernel": "events"}, {"eps": 0.1}, {"rule": "rescale"},
-        {"optimizers": "adam"}, {"momentum": 0.9}, {"reward": "softmax_rate"}, {"batchsize": 3},
+        {"learner_name": "lfp"}, {"kernel": "events"}, {"eps": 0.1}, {"rules": "rescale"},
+        {"optimizers": "adam"}, {"momentum": 0.9}, {"rewards": "softmax_rate"}, {"batchsize": 3},
         {"sched": "cosine"}, {"callbacks": []}, {"verbose": 2}, {"lrs": 0.1}, {"learnr": "ottt"},
         {"smoothing": 0.1}, {"names": "x"}, {"name": "x"}, {"settings": {"epochs": 3}},
     ],
@@ -183,7 +185,9 @@ def test_what_a_message_advises_is_taken(net: nn.Module, given: Settings) -> Non
     name, _, value = text.partition("did you mean ")[2].rstrip("?").partition("=")
     advised = {name: ast.literal_eval(value)}
     check_arguments(**{key: each for key, each in advised.items() if key in KINDS})
-    make_config(TrainingSettings, {key: each for key, each in advised.items() if key not in KINDS})
+    settings = {key: each for key, each in advised.items() if key not in KINDS}
+    taught = taught_by(settings, settings.pop("reward", None), settings.pop("rule", None))
+    make_config(TrainingSettings, taught)
 
 
 @pytest.mark.parametrize(

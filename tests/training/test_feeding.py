@@ -19,7 +19,7 @@ from lfp_snn import TemporalLFP, calibrate, published
 from lfp_snn.data import Batch, SampleSet, Splits
 from lfp_snn.errors import ConfigError, DataError, Interrupted, NetworkError, ShapeError
 from lfp_snn.models import build
-from lfp_snn.rules import EpsilonPlusFlat, Gamma
+from lfp_snn.rules import EpsilonPlusFlat
 from lfp_snn.spikes import Spikes
 from lfp_snn.training import Observer, StepReport, fit
 from lfp_snn.training.feeding import outputs_of
@@ -269,9 +269,8 @@ def test_targets_for_inputs_without_time_are_learnt(settings: dict[str, Any]) ->
     ("make", "told"),
     [
         (TemporalLFP, r"call fit\(lfp.net, ...\)\.$"),
-        (published, r"fit\(lfp.net, ..., learner={'rule': {'name': 'epsilon'}}\)\.$"),
-        (partial(TemporalLFP, rule=Gamma(0.5)), r"{'name': 'gamma', 'gamma': 0.5}}\)\.$"),
-        (partial(TemporalLFP, rule=EpsilonPlusFlat()), r"{'name': \.\.\.}}\) with the rule by"),
+        (published, r"fit\(lfp.net, ..., rule=lfp.rule\)\.$"),
+        (partial(TemporalLFP, rule=EpsilonPlusFlat()), r", rule=lfp.rule\)\.$"),
     ],
 )
 def test_an_engine_in_the_place_of_its_network_is_told(
@@ -291,6 +290,14 @@ def test_an_engine_in_the_place_of_its_network_is_told(
         (({"x": torch.rand(8, UNITS)},), "The data is a dict; expected a torch Dataset"),
         (("digits",), "The data is a str"),
         ((None,), "The train part: The data is a NoneType"),
+        (
+            ([torch.rand(8, UNITS), torch.zeros(8).long()],),
+            r"list of two arrays.*fit\(net, \(x, lab",
+        ),
+        (
+            ([(torch.rand(8, UNITS), torch.zeros(8).long())] * 2,),
+            "a list of batches, each of 8 samples; expected single samples: give the DataLoader",
+        ),
         (((torch.zeros(0, UNITS), torch.zeros(0).long()),), "There are no labels, and so no sampl"),
     ],
 )
@@ -312,5 +319,5 @@ def test_what_is_no_network_that_learns_is_told(splits: Splits) -> None:
 def test_a_loss_is_told_that_there_is_a_reward(splits: Splits) -> None:
     for name in ("loss", "criterion"):
         asked: dict[str, Any] = {name: nn.CrossEntropyLoss()}
-        with pytest.raises(ConfigError, match=r"did you mean learner={'reward'"):
+        with pytest.raises(ConfigError, match=r"did you mean reward=lfp_snn.rewards.FromLoss\("):
             fit(new_net(), splits, **asked)

@@ -14,9 +14,11 @@ from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.analysis.measures import seconds_to
 from lfp_snn.analysis.study.findings import Findings, concluded, corrected, failure_lines
 from lfp_snn.analysis.study.report import csv_text
+from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.session import Ended
 from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.analysis.study.statistics import Paired, SeedMean, mean, paired
+from lfp_snn.training.configfile import read_mapping
 
 __all__ = ["ComparisonFindings", "LearnerResult", "gather"]
 
@@ -261,7 +263,7 @@ def gather(study: ComparisonStudy, ended: Ended) -> ComparisonFindings:
         learners.append(
             LearnerResult(
                 name,
-                _settings(arm, state.values),
+                _settings(arm, state.values, finished),
                 state.values,
                 state.best,
                 state.trials[0],
@@ -285,9 +287,14 @@ def gather(study: ComparisonStudy, ended: Ended) -> ComparisonFindings:
     )
 
 
-def _settings(arm: Arm, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a learner; data, network and seeds are those of all, and left out."""
+def _settings(arm: Arm, values: Mapping[str, Any], finished: Sequence[SeedRun]) -> dict[str, Any]:
+    """The settings of a learner; data, network and seeds are those of all, and left out.
+
+    What they leave to the network, such as the reward, is told as a run of it took it.
+    """
     config = arm.config(values, 0).model_dump(mode="json")
+    if finished and finished[0].run.config.is_file():
+        config["learner"] = read_mapping(finished[0].run.config)["learner"]
     return {key: config[key] for key in SETTINGS}
 
 

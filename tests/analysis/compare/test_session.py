@@ -57,6 +57,8 @@ def test_everyone_starts_alike_and_is_measured(
         assert learner.trials == 2 and set(learner.values) == {"optimizer.lr"}
         assert learner.settings["optimizer"]["lr"] == learner.values["optimizer.lr"]
         assert learner.settings["epochs"] == 2 and learner.trial_epochs == 1
+        if name == "lfp":  # which the config leaves to what the network ends in
+            assert learner.settings["learner"]["reward"]["name"] == "rate_coded"
         for cell in learner.measured:
             assert cell["synaptic_operations"] < cell["dense_operations"]
             assert cell["step_s"] > 0 and cell["peak_bytes"] >= 0 and cell["spikes"] > 0

@@ -56,7 +56,7 @@ def test_a_worker_asks_the_kind_that_the_job_names(
     run = SeedRun(tmp_path, arm.name, 3)
     run.path.mkdir(parents=True)
     todo = {"kind": mine.section, "more": 5, "seed": run.seed, "values": {"x": 1}}
-    where = {"threads": torch.get_num_threads(), "folder": str(tmp_path)}
+    where = {"threads": torch.get_num_threads(), "functions": [], "folder": str(tmp_path)}
     job = run.path / "job.json"
     write_json(job, {**todo, **where, "study": arm.model_dump(mode="json")})
     assert worker.main(job) == 0

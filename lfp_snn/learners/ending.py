@@ -1,0 +1,66 @@
+"""The reward that goes with what a network ends in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+from typing_extensions import override
+
+from lfp_snn.errors import ConfigError
+from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxValues
+from lfp_snn.rewards.base import LooksAt, Output, Seen
+
+__all__ = ["ByOutput"]
+
+
+@dataclass(frozen=True)
+class ByOutput(Reward):
+    """The reward that goes with what the network ends in: spikes, membranes or values.
+
+    ========= ====================================================================
+    output    reward
+    ========= ====================================================================
+    spikes    :class:`~lfp_snn.rewards.RateCoded`
+    membranes :class:`~lfp_snn.rewards.MembraneCoded`, of a readout that never spikes
+    values    :class:`~lfp_snn.rewards.SoftmaxValues`; RateCoded for means of spikes,
+              where a rule that takes credit hands it on to them
+    ========= ====================================================================
+
+    A learner, which knows the network, puts that reward in the place of this one.
+
+    Args:
+        at_silence: the option of that reward, if it has one.
+    """
+
+    looks_at: ClassVar[LooksAt] = "any"
+    at_silence: bool | None = None
+
+    def chosen(self, output: Output, *, takes_credit: bool) -> Reward:
+        """The reward that goes with an output, with its own options still open.
+
+        Raises:
+            ConfigError: ``at_silence`` is given, and a membrane is there at every step.
+        """
+        if output == "membranes":
+            if self.at_silence is not None:
+                raise ConfigError(
+                    "The reward has at_silence, but the network ends in membranes, which are "
+                    "there at every step and are rewarded by MembraneCoded: leave at_silence out."
+                )
+            return MembraneCoded()
+        if output == "spikes" or takes_credit:
+            return RateCoded(at_silence=self.at_silence)
+        return SoftmaxValues(at_silence=self.at_silence)
+
+    @override
+    def at_output(self, output: Output, *, takes_credit: bool) -> Reward:
+        return self.chosen(output, takes_credit=takes_credit).suited(takes_credit=takes_credit)
+
+    @override
+    def reward(self, seen: Seen) -> Tensor:
+        raise ConfigError(
+            "This reward goes by what the network ends in, which a learner knows; by hand take one "
+            "of lfp_snn.rewards, such as RateCoded()."
+        )

@@ -1,0 +1,105 @@
+"""Rewards in a configuration, by name, and the reward that goes with what a network ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import PlainValidator
+from typing_extensions import override
+
+from lfp_snn.engine import TemporalLFP
+from lfp_snn.errors import ConfigError
+from lfp_snn.learners.ending import ByOutput
+from lfp_snn.learners.own import OwnReward, named
+from lfp_snn.options import Choice, choice_of, choose
+from lfp_snn.rewards import REWARDS, Reward
+
+__all__ = [
+    "AutoReward",
+    "choose_reward",
+    "refuse_other_output",
+    "reward_section",
+    "reward_sections",
+    "settled",
+]
+
+# Sections are made when asked for: a program may add to the rewards.
+_section = cache(choice_of)
+
+
+class AutoReward(Choice):
+    """The reward that goes with what the network ends in.
+
+    Attributes:
+        at_silence: whether to punish a wrong class at every step and not where it spiked alone, as
+            credit; null for as published, unless the rule at the output takes credit. Membranes
+            have no such option.
+    """
+
+    name: Literal["auto"] = "auto"
+    at_silence: bool | None = None
+
+    @override
+    def make(self) -> ByOutput:
+        return ByOutput(self.at_silence)
+
+
+def reward_sections(kind: type = Reward) -> dict[str, type[Choice]]:
+    """The sections of all rewards of a kind, by the name that a config uses."""
+    return {
+        name: _section(name, reward) for name, reward in REWARDS.items() if issubclass(reward, kind)
+    }
+
+
+def choose_reward(kind: type = Reward) -> PlainValidator:
+    """A validator of sections of rewards: of a kind by name, by the output, or a user's own."""
+    return choose("reward", _choices(kind), "auto")
+
+
+def _choices(kind: type) -> Callable[[], dict[str, type[Choice]]]:
+    return lambda: {"auto": AutoReward, **reward_sections(kind), "own": OwnReward}
+
+
+def reward_section(reward: Reward) -> Choice:
+    """The section that names a reward, or notes one that no config can name."""
+    if type(reward) is ByOutput:
+        return AutoReward(at_silence=reward.at_silence)
+    return named(reward, reward_sections()) or OwnReward.of(reward)
+
+
+def settled(section: Choice, engine: TemporalLFP) -> Choice:
+    """A section of a reward with the name of the one that is taken, where it left that open."""
+    made: Any = section.make() if isinstance(section, AutoReward) else None
+    if not isinstance(made, ByOutput):
+        return section
+    takes_credit = engine.takes_credit(engine.rules)
+    return reward_section(made.chosen(engine.emits, takes_credit=takes_credit))
+
+
+def refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
+    """Refuse a reward that is made for another kind of output than the network has.
+
+    Raises:
+        ConfigError: reward and output do not fit; the message names both, and the rewards that do.
+    """
+    seen: tuple[str, ...] = (engine.emits,)
+    if engine.emits == "spikes" and engine.ends_in_neurons:
+        seen = ("spikes", "membranes")
+    # Credit of a mean of spikes goes on to those that made it.
+    of_votes = reward.looks_at == "spikes" and reward.is_credit
+    if reward.looks_at in (*seen, "any") or (of_votes and engine.takes_credit(engine.rules)):
+        return
+    fitting = [name for name, each in REWARDS.items() if each.looks_at in seen]
+    outputs = {
+        "spikes": "ends in units that spike",
+        "membranes": "ends in neurons that never spike (their threshold is infinite)",
+        "values": "ends in no neurons",
+    }
+    votes = "; counts of votes are rewarded under the rule rescale, without at_silence: false"
+    raise ConfigError(
+        f"The reward {type(reward).__name__} looks at {reward.looks_at}, but the network "
+        f"{outputs[engine.emits]}: leave the reward out, which then goes by that, take one of "
+        f"{', '.join(fitting)}, or end the network otherwise{votes if engine.votes else ''}."
+    )

@@ -1,0 +1,136 @@
+"""The reward that goes with what a network ends in."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import snntorch as snn
+import torch
+from torch import nn
+
+from lfp_snn import TemporalLFP
+from lfp_snn.data import Batch
+from lfp_snn.errors import ConfigError
+from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.learners.ending import ByOutput
+from lfp_snn.learners.lfp import LFP
+from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxRate, SoftmaxValues
+from lfp_snn.rules import Epsilon, Rescale
+
+ENDS = ("spikes", "membranes", "values", "votes")
+
+
+def network(end: str) -> nn.Sequential:
+    """A network for twelve inputs and three classes; of votes there are two for each."""
+    torch.manual_seed(0)
+    lif = snn.Leaky(0.9, init_hidden=True)
+    last: dict[str, list[nn.Module]] = {
+        "spikes": [nn.Linear(9, 3), snn.Leaky(0.9, init_hidden=True, output=True)],
+        "membranes": [
+            nn.Linear(9, 3),
+            snn.Leaky(0.9, threshold=math.inf, reset_mechanism="none", init_hidden=True),
+        ],
+        "values": [nn.Linear(9, 3)],
+        "votes": [nn.Linear(9, 6), snn.Leaky(0.9, init_hidden=True), nn.AvgPool1d(2)],
+    }
+    net = nn.Sequential(nn.Linear(12, 9), lif, *last[end])
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(3)
+    return net
+
+
+def a_batch() -> Batch:
+    draw = torch.Generator().manual_seed(1)
+    x = (torch.rand(8, 5, 12, generator=draw) < 0.4).float()
+    return Batch(x, torch.tensor([0, 1, 2, 1, 0]))
+
+
+def learner_of(end: str, **options: Any) -> Learner:
+    kind = LEARNERS[options.pop("name", "lfp")]
+    made = kind.Options.model_validate({"name": kind.name, **options})
+    return kind.from_options(network(end), made)
+
+
+TAKEN: dict[tuple[str, str], Reward] = {
+    ("spikes", "rescale"): RateCoded(at_silence=True),
+    ("spikes", "epsilon"): RateCoded(at_silence=False),
+    ("membranes", "rescale"): MembraneCoded(),
+    ("membranes", "epsilon"): MembraneCoded(),
+    ("values", "rescale"): SoftmaxValues(at_silence=False),
+    ("values", "epsilon"): SoftmaxValues(at_silence=False),
+    ("votes", "rescale"): RateCoded(at_silence=True),
+    ("votes", "epsilon"): SoftmaxValues(at_silence=False),
+}
+
+
+@pytest.mark.parametrize(("end", "rule"), TAKEN)
+def test_the_ending_decides_and_learning_is_that_of_the_reward_by_name(end: str, rule: str) -> None:
+    learner = learner_of(end, rule={"name": rule})
+    expected = TAKEN[end, rule]
+    assert isinstance(learner, LFP)
+    assert learner.reward == expected
+    told = LFP(network(end), {"rescale": Rescale(), "epsilon": Epsilon()}[rule], expected)
+    batch = a_batch()
+    assert torch.equal(learner.feedback(batch).classes, told.feedback(batch).classes)
+    for found, same in zip(learner.net.parameters(), told.net.parameters(), strict=True):
+        assert found.grad is not None and same.grad is not None
+        assert torch.equal(found.grad, same.grad)
+    assert LFP(network(end), Rescale()).reward == TAKEN[end, "rescale"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_settled_options_name_the_reward_with_its_own_options_open(end: str) -> None:
+    learner = learner_of(end)
+    options = learner.Options.model_validate({"name": "lfp"})
+    name = {"spikes": "rate_coded", "membranes": "membrane_coded", "values": "softmax_values",
+            "votes": "rate_coded"}[end]  # fmt: skip
+    settled = options.settled(learner.engine)
+    told: Any = settled
+    assert told.reward.name == name
+    assert getattr(told.reward, "at_silence", None) is None
+    assert settled.settled(learner.engine) == settled
+    assert settled.model_dump(exclude={"reward"}) == options.model_dump(exclude={"reward"})
+
+
+def test_an_option_of_the_reward_needs_no_name_of_it() -> None:
+    for end, reward in (("spikes", RateCoded(at_silence=False)),
+                        ("values", SoftmaxValues(at_silence=True))):  # fmt: skip
+        learner = learner_of(end, reward={"at_silence": reward.is_credit})
+        assert isinstance(learner, LFP)
+        assert learner.reward == reward
+    with pytest.raises(ConfigError, match="at_silence, but the network ends in membranes"):
+        learner_of("membranes", reward={"at_silence": True})
+
+
+def test_a_reward_that_is_told_stays_and_is_refused_where_it_cannot_be() -> None:
+    told = learner_of("spikes", reward={"name": "softmax_rate", "a": 2.0})
+    assert isinstance(told, LFP)
+    assert told.reward == SoftmaxRate(a=2.0, at_silence=True)
+    for end in ("membranes", "values"):
+        with pytest.raises(ConfigError, match="RateCoded looks at spikes.* leave the reward out"):
+            learner_of(end, reward={"name": "rate_coded"})
+
+
+def test_while_a_sequence_runs_the_output_must_spike() -> None:
+    online = learner_of("spikes", name="online_lfp")
+    assert isinstance(online, LFP)
+    assert online.reward == RateCoded(at_silence=True)
+    assert online.feedback(a_batch()).classes.shape == (5,)
+    settled: Any = online.Options(name="online_lfp").settled(online.engine)
+    assert settled.reward.name == "rate_coded"
+    for end in ("membranes", "values"):
+        with pytest.raises(ConfigError, match=f"ends in {end}, for which there is no reward while"):
+            learner_of(end, name="online_lfp")
+
+
+def test_other_learners_have_nothing_to_settle() -> None:
+    options = LEARNERS["surrogate"].Options(name="surrogate")
+    assert options.settled(TemporalLFP(network("spikes"))) is options
+
+
+def test_by_hand_it_cannot_know() -> None:
+    with pytest.raises(ConfigError, match="a learner knows; by hand take one"):
+        ByOutput()(torch.zeros(3, 2, 4), torch.tensor([0, 1]))
