@@ -323,6 +323,10 @@ REFUSED: dict[str, tuple[Function, str]] = {
         lambda m, x: torch.stack([x, x])[0] + torch.stack([x, x]).mean(0),
         "mixes samples",
     ),
+    "softmax in another type": (
+        lambda m, x: F.softmax(x, 1, dtype=torch.float64),
+        "calls 'softmax'",
+    ),
     "dropout in attention": (
         lambda m, x: F.scaled_dot_product_attention(
             x[:, None], x[:, None], x[:, None], dropout_p=0.2
