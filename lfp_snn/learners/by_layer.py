@@ -6,7 +6,7 @@ memory see the T steps of B samples as T * B samples, in one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,13 +14,17 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from lfp_snn.engine.undisturbed import undisturbed
 from lfp_snn.errors import NetworkError
-from lfp_snn.learners.unrolled import Unrolled, unrolled
+from lfp_snn.learners.unrolled import Unrolled, rest, unroll, unrolled
 from lfp_snn.lif import running
 from lfp_snn.norms import PerStep, batch_norms
 from lfp_snn.wording import setting
 
-__all__ = ["unroll_by_layer"]
+__all__ = ["check_by_layer", "unroll_by_layer"]
+
+#: Membranes that are this near to each other are equal, and the share that may be apart.
+_NEAR, _SELDOM = 1e-3, 0.05
 
 
 def unroll_by_layer(
@@ -57,9 +61,9 @@ def unroll_by_layer(
             forward = _over_time(module, steps, samples, seen if module is last else None)
             stack.enter_context(_replaced(module, forward))
         if lengths is not None:
-            alive = running(lengths.to(x.device), steps, 2).flatten()
-            for norm in _over_all_steps(net):
-                stack.enter_context(_replaced(norm, _of_running(norm, alive)))
+            alive = running(lengths.to(x.device), steps, 2)
+            for norm, frames in _normalised(net, alive):
+                stack.enter_context(_replaced(norm, _of_running(norm, frames)))
         out = _called(net, x)
     if isinstance(out, tuple):
         spikes, membranes = (each.unflatten(0, (steps, -1)) for each in (out[0], out[-1]))
@@ -67,6 +71,35 @@ def unroll_by_layer(
         spikes = out.unflatten(0, (steps, -1))
         membranes = torch.stack(seen) if last is not None else spikes
     return unrolled(spikes, membranes, lengths)
+
+
+def check_by_layer(net: nn.Module, inputs: Sequence[Tensor], *, last: nn.Module | None) -> None:
+    """Hold a network by layer against the same step by step, in evaluation on two samples.
+
+    Args:
+        net: the network, which is not changed.
+        inputs: the input ``[B, *feature]`` of each step.
+        last: the neurons that are the output, as for :func:`unroll_by_layer`.
+
+    Raises:
+        NetworkError: the two differ, as they do where forward asks how many samples there are.
+    """
+    few = [frame[:2] for frame in inputs]
+    with undisturbed(net), torch.no_grad():
+        net.eval()
+        found = []
+        for way in (unroll_by_layer, unroll):
+            rest(net)
+            found.append(way(net, few, last=last).membranes)
+    ours, theirs = found
+    apart = (ours - theirs).abs() > _NEAR * (1 + theirs.abs())
+    # Rounding may move a spike over its threshold, and what follows from it, but seldom.
+    if float(apart.float().mean()) > _SELDOM:
+        raise NetworkError(
+            f"{type(net).__name__} computes something else of {len(few)} steps in one call than "
+            "step by step: its forward asks for the number of samples. Let it do without, or let "
+            f"the learner surrogate call it at every step, {setting('learner.unroll', 'steps')}."
+        )
 
 
 def _called(net: nn.Module, x: Tensor) -> Any:
@@ -98,12 +131,21 @@ def _with_memory(net: nn.Module) -> Iterator[nn.Module]:
     yield from (each for each in net.modules() if isinstance(each, snn.SpikingNeuron | PerStep))
 
 
-def _over_all_steps(net: nn.Module) -> list[nn.Module]:
-    """The normalisations that take their statistics over all steps."""
-    each_step = {
-        norm for module in net.modules() if isinstance(module, PerStep) for norm in module.norms
+def _normalised(net: nn.Module, alive: Tensor) -> Iterator[tuple[nn.Module, Tensor]]:
+    """The batch normalisations, each with which of the frames that it sees run.
+
+    Args:
+        net: the network.
+        alive: whether a sample runs at a step, bool ``[T, B]``.
+    """
+    of_a_step = {
+        norm: frame
+        for module in net.modules()
+        if isinstance(module, PerStep)
+        for norm, frame in zip(list(module.norms)[module.step :], alive, strict=False)
     }
-    return [norm for norm in batch_norms(net).values() if norm not in each_step]
+    for norm in batch_norms(net).values():
+        yield norm, of_a_step.get(norm, alive.flatten())
 
 
 def _over_time(
@@ -134,7 +176,7 @@ def _over_time(
 
 
 def _of_running(norm: Any, alive: Tensor) -> Callable[[Tensor], Tensor]:
-    """The forward of a normalisation that sees only the frames that run, bool ``[T * B]``."""
+    """The forward of a normalisation that sees only the frames that run, bool of all it sees."""
     of_all = norm.forward
 
     def forward(x: Tensor) -> Tensor:

@@ -91,6 +91,8 @@ class DFA(GradientLearner, name="dfa"):
         last = self.engine.output_neurons
         stages = self.engine.reference.neurons()
         hidden = {each.name: each.module for each in stages if each.module not in (None, last)}
+        inputs = list(inputs)
+        self.check_layers(inputs)
         recorded: dict[str, list[Tensor]] = {name: [] for name in hidden}
         with hooked(self._cut(neuron, recorded[name]) for name, neuron in hidden.items()):
             out = unroll_by_layer(self.net, inputs, batch.lengths, last=last)

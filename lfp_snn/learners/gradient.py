@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.identity import is_plain
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
+from lfp_snn.learners.by_layer import check_by_layer
 from lfp_snn.learners.losses import (
     Loss,
     LossName,
@@ -101,6 +103,7 @@ class GradientLearner(Learner):
         self, net: nn.Module, spike: SpikeFunction, engine_options: EngineOptions | None = None
     ) -> None:
         super().__init__(TemporalLFP.with_options(net, options=engine_options))
+        self._runs_by_layer = is_plain(net)
         set_spike(net, spike)
 
     def check_loss(self, loss: Loss) -> None:
@@ -131,6 +134,16 @@ class GradientLearner(Learner):
             rest(self.net)
         prediction = self.read(out.spikes.detach(), out.membranes.detach(), batch.lengths)
         return StepResult(prediction.classes, prediction.ties, float(loss), counter.rates, final)
+
+    def check_layers(self, inputs: Sequence[Tensor]) -> None:
+        """Hold a network with code of a user, once, by layer against step by step.
+
+        Raises:
+            NetworkError: it computes something else when all steps are run in one call.
+        """
+        if not self._runs_by_layer:
+            check_by_layer(self.net, inputs, last=self.engine.output_neurons)
+            self._runs_by_layer = True
 
     def check_steps(self) -> None:
         """Refuse a network that goes over time in a way in which the rule cannot run it.

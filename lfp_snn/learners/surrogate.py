@@ -35,9 +35,10 @@ class BPTTOptions(SurrogateOptions):
         truncate: the largest number of steps through which a gradient travels back; the loss is
             then taken of each such stretch by itself, and the gradients add up. ``None``: all of T.
         unroll: ``layers``: each layer over all steps, then the next, so that batch normalisations
-            train with the statistics of all steps, as under LFP and in SpikingJelly's multi-step
-            mode; ``steps``: all layers at each step, as in snntorch's loop, with the statistics of
-            every step by itself. Without batch normalisation the two are equal up to rounding.
+            train with the statistics of all steps (with ``truncate`` of a stretch), as under LFP
+            and in SpikingJelly's multi-step mode; ``steps``: all layers at each step, as in
+            snntorch's loop, with the statistics of every step by itself. Without batch
+            normalisation the two are equal up to rounding.
     """
 
     name: Literal["surrogate"] = "surrogate"
@@ -108,6 +109,8 @@ class BPTT(GradientLearner, name="surrogate"):
             out = unroll_as_called(self.engine, batch)
             return out, self._descend(out, batch)
         whole = list(inputs)
+        if self.unroll == "layers":
+            self.check_layers(whole)
         stretch = self.truncate or len(whole)
         spikes, membranes, total = [], [], torch.zeros((), device=self.device)
         for start in range(0, len(whole), stretch):

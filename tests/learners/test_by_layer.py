@@ -97,12 +97,36 @@ def test_without_norms_the_gradient_is_that_by_step(neuron: str, truncate: int |
     torch.testing.assert_close(by_layer, by_step, rtol=1e-9, atol=1e-12)
 
 
-def test_a_norm_of_each_step_is_that_by_step() -> None:
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "lengths"])
+def test_norms_of_each_step_train_as_in_the_engine(lengths: Tensor | None) -> None:
     net = flat(leaky, PerStep(snn.BatchNormTT1d(7, STEPS)))
-    other = copy.deepcopy(net)
-    torch.testing.assert_close(
-        learnt(net, spikes(8), "layers"), learnt(other, spikes(8), "steps"), rtol=1e-9, atol=1e-12
-    )
+    other, x = copy.deepcopy(net), spikes(8)
+    out = unroll_by_layer(net, x, lengths, last=net[-1])
+    expected = TemporalLFP(other).forward(x, lengths=lengths)
+    assert torch.equal(out.spikes.detach(), expected) and expected.any()
+    for name, buffer in other.named_buffers():
+        if "running" in name:
+            torch.testing.assert_close(net.get_buffer(name), buffer)
+
+
+def test_a_forward_that_asks_for_the_number_of_samples_is_refused() -> None:
+    class Asks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(8, 3), leaky()
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.lif(self.fc(x) * (4 / len(x)))
+            return out
+
+    torch.manual_seed(0)
+    net = Asks().double()
+    held = copy.deepcopy(net.state_dict())
+    with pytest.raises(NetworkError, match="^Asks computes something else of 6 steps in one call"):
+        learnt(net, spikes(8), "layers")
+    assert all(torch.equal(held[name], value) for name, value in net.state_dict().items())
+    assert net.training
+    assert learnt(net, spikes(8), "steps")
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "lengths"])
