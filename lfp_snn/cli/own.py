@@ -19,10 +19,14 @@ def with_network(overrides: Sequence[str] | None, net: str | None) -> list[str]:
     Args:
         overrides: the changes that are given.
         net: the function, as ``module:function``; None for the network of the config.
+
+    Raises:
+        ConfigError: there is no such function.
     """
     given = list(overrides or ())
     if net is None:
         return given
+    network_maker(net, "--net")  # a wrong name is told before anything is begun
     permit(net)
     return [f"model={json.dumps({'name': 'own', 'function': net})}", *given]
 

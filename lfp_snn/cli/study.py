@@ -106,8 +106,10 @@ def refuse_failures(findings: Findings) -> None:
         RunError: something has failed.
     """
     if findings.failures:
+        first, *others = findings.failures
+        more = f" (and {len(others)} more, in the report)" if others else ""
         raise RunError(
-            "Not everything finished; the report says what, and the same command tries again."
+            f"Not everything finished: {first.rstrip('.')}{more}. The same command tries again."
         )
 
 

@@ -6,7 +6,7 @@ The command line and :func:`~lfp_snn.training.run.fit` show the same.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,7 @@ class Display(Observer):
         self._bar = time_bar(console)
         self._labels: Callable[[], Mapping[str, str]] = dict
         self._keeps: Callable[[], bool] = lambda: True
+        self._past: Callable[[], Sequence[Mapping[str, Any]]] = list
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -45,12 +46,15 @@ class Display(Observer):
         self._bar.stop()
 
     def attached(self, training: Watched) -> None:
-        """Ask the training what its layers are called, and whether it has a run directory."""
+        """Ask the training what its layers are called, what was reached, and what is kept."""
         self._labels = training.labels
+        self._past = lambda: training.metrics
         self._keeps = lambda: training.folder is not None
 
     def started(self, report: StepReport) -> None:
         """Show the bar."""
+        known = (metrics.get("val_accuracy") for metrics in self._past())
+        self._best = max([self._best, *(each for each in known if each is not None)])
         if report.step:
             self._print(f"resumed in epoch {report.epoch}, after step {report.step}")
         self._task = self._bar.add_task("training", total=report.steps, completed=report.step)

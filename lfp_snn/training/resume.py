@@ -147,7 +147,9 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
 def goes_on(settings: Settings, run: Path) -> str:
     """What to type, or to call in Python, to go on with a run."""
     if isinstance(settings, Config):
-        return f"lfp-snn train {RunDir(run).config} --out {run} --resume"
+        made_by = getattr(settings.model, "function", None)  # a config names it and calls nothing
+        net = "" if made_by is None else f" --net {made_by}"
+        return f"lfp-snn train {RunDir(run).config} --out {run} --resume{net}"
     return f"fit(..., out={str(run)!r}, resume=True)"
 
 

@@ -10,12 +10,15 @@ import pytest
 from lfp_snn.analysis.exchange.weights import load_weights, weights_bytes
 from lfp_snn.errors import DataError, RunError
 from lfp_snn.models import MODELS, build
-from lfp_snn.training import TrainedRun
+from lfp_snn.training import Config, TrainedRun
+from lfp_snn.training.configfile import make_config
+from lfp_snn.training.resume import goes_on
 from tests.matrix.workspace import MINE, SMALL_DIGITS, run_cli
 
 pytestmark = pytest.mark.usefixtures("empty_folder", "no_reports")
 
 OWN = ("--net", "mine:make_dvs_net")
+MODEL = {"name": "own", "function": "mine:make_dvs_net"}
 SMALL = [each for each in SMALL_DIGITS if not each.startswith("model")]
 
 
@@ -40,6 +43,18 @@ def test_it_trains_and_is_opened_where_the_function_is_given_again(learner: str)
     assert f"{told:.2%}".replace("%", " %") in read.output
     kept = run_cli(["export", "run", "--net", "mine:make_dvs_net", "--to", "safetensors"])
     assert kept.exit_code == 2 and "takes one that a config describes" in kept.output
+
+
+def test_what_goes_on_with_it_names_the_function() -> None:
+    settings = make_config(Config, {"name": "mine", "data": {"name": "digits"}, "model": MODEL})
+    assert goes_on(settings, Path("r")).endswith("--out r --resume --net mine:make_dvs_net")
+
+
+def test_a_wrong_name_is_told_before_anything_is_begun() -> None:
+    done = run_cli(["compare", "compare_digits", *SMALL, "--net", "mine:nope", "--out", "out"])
+    assert done.exit_code == 2
+    assert "the module mine has no function nope" in " ".join(done.output.split())
+    assert not Path("out").exists()
 
 
 def test_data_of_the_config_are_not_given_again() -> None:
@@ -80,7 +95,7 @@ def test_no_config_calls_code_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_file_with_weights_names_no_function() -> None:
     """It may come from anybody, and nothing in it is called."""
-    own = MODELS["own"].model_validate({"name": "own", "function": "mine:make_dvs_net"})
+    own = MODELS["own"].model_validate(MODEL)
     net = build("mlp", (4,), 2, hidden=[3])
     Path("net.safetensors").write_bytes(weights_bytes(net, own, (4,), ["a", "b"]))
     with pytest.raises(DataError, match="only a function of its author makes"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from io import FileIO, StringIO, TextIOWrapper
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +94,24 @@ def test_a_terminal_has_a_bar_with_the_time_left(
         fit(net, splits, progress=False, observers=[display], **settings)
     shown = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert "epoch 4/4" in shown and "left" in shown
+
+
+def test_a_star_after_a_resume_knows_what_was_reached_before(
+    net: nn.Module, splits: Splits, settings: Settings
+) -> None:
+    result = fit(net, splits, progress=False, **settings)
+    terminal = Console(file=StringIO(), width=400)
+    display = Display(terminal, 4)
+    watched: Any = SimpleNamespace(metrics=result.metrics, labels=dict, folder=None)
+    report: Any = SimpleNamespace(step=9, steps=10, epoch=4, accuracy=0.5)
+    best = max(each["val_accuracy"] for each in result.metrics)
+    with display:
+        display.attached(watched)
+        display.started(report)
+        display.epoch_ended({**result.metrics[-1], "val_accuracy": best - 0.01})
+        display.epoch_ended({**result.metrics[-1], "val_accuracy": best})
+    shown = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert [line.count("*") for line in shown.splitlines() if "val" in line] == [0, 1]
 
 
 def test_warnings_are_logged_as_they_arise(

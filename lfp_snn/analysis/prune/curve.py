@@ -12,6 +12,7 @@ from lfp_snn.analysis.measures import gini
 from lfp_snn.analysis.prune.criteria import Criterion, magnitude, randomly, relevance, weights
 from lfp_snn.analysis.prune.ranking import Ranking, Scope, rank
 from lfp_snn.data import SampleSet, Splits
+from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import Choice
 from lfp_snn.training import Settings, TrainedRun, evaluate
@@ -174,8 +175,12 @@ def prune_run(
         options: the options of pruning.
         advanced: a function that is called after each order; there are ``len(criteria)`` of them, a
             random one counting ``draws`` times.
+
+    Raises:
+        NetworkError: a layer computes its weights, as one that torch has pruned does.
     """
     learner, config = trained.learner, trained.config
+    refuse_computed_weights(learner.net, every=True)
 
     def accuracy(ranking: Ranking, share: float) -> float:
         with ranking.pruned(learner.net, share):

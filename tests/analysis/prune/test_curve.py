@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import prune
 
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import Curve, PruningOptions, prune_run
 from lfp_snn.analysis.prune.ranking import Scope
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.models import build
@@ -52,6 +55,16 @@ def test_prunable_is_the_share_before_a_point_is_lost() -> None:
 def test_shares_rise_from_nothing(shares: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match=r"--shares is .*; expected numbers that rise from 0"):
         PruningOptions(shares=shares)
+
+
+def test_weights_that_a_layer_computes_are_refused() -> None:
+    net = build("mlp", (4,), 2, hidden=[3])
+    prune.identity(net[0], "weight")  # type: ignore[no-untyped-call]
+    learner = LEARNERS["lfp"].from_options(net, LFPOptions())
+    trained: Any = SimpleNamespace(learner=learner, config=None)
+    splits: Any = None
+    with pytest.raises(NetworkError, match="Module '0' prunes 'weight' by a hook"):
+        prune_run(Path("run"), trained, splits, PruningOptions())
 
 
 def test_a_trained_network_is_pruned_and_left_as_it_was() -> None:
