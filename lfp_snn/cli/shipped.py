@@ -43,7 +43,7 @@ def find_config(given: str) -> Path:
             f"stopped goes on with lfp-snn train {path / 'config.yaml'} --out {path} --resume"
         )
     guess = nearest(path.stem, shipped)
-    hint = f"did you mean {guess}?" if guess else f"shipped are {', '.join(shipped)}."
+    hint = f"did you mean {guess}?" if guess else "lfp-snn ls configs lists those that are shipped."
     raise ConfigError(f"There is no config file {given}; {hint}")
 
 

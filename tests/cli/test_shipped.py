@@ -46,5 +46,5 @@ def test_a_path_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_is_neither_is_an_error() -> None:
     with pytest.raises(ConfigError, match="did you mean nmnist_mlp"):
         shipped.find_config("nmist_mlp.yaml")
-    with pytest.raises(ConfigError, match="shipped are .*digits"):
+    with pytest.raises(ConfigError, match="lfp-snn ls configs lists those"):
         shipped.find_config("qqqqqq")
