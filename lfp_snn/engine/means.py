@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Wanted
+from lfp_snn.engine.stage import Routing, Tape
 from lfp_snn.errors import NetworkError
 
 __all__ = ["Mean", "MeanOver"]
@@ -36,7 +36,7 @@ class MeanOver(nn.Module):
         return f"dim={self.dims}, keepdim={self.keepdim}"
 
 
-class Mean(Stage):
+class Mean(Routing):
     """The mean over axes of the frame, a linear stage."""
 
     module: MeanOver
@@ -62,12 +62,6 @@ class Mean(Stage):
                 "instance with x.mean(-1)."
             )
         return axes
-
-    @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        return self.hand_on(run, credit)
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:

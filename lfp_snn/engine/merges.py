@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Wanted
+from lfp_snn.engine.stage import Credits, Feedback, Routing, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 
 __all__ = ["Concatenate", "Maximum", "MaximumOver", "Sum", "takes_axes"]
@@ -65,7 +65,7 @@ class Sum(Stage):
         return tuple(relevance * (abs(a) / total if total else 0) for a in self.weights)
 
 
-class Concatenate(Stage):
+class Concatenate(Routing):
     """Branches side by side along an axis of the sample (``axis`` as in the module, 0 = batch)."""
 
     linear = True
@@ -100,17 +100,11 @@ class Concatenate(Stage):
         return joined
 
     @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        return self.hand_on(run, credit)
-
-    @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
         return tuple(relevance.split(run.kept[self], self.axis))
 
 
-class Maximum(Stage):
+class Maximum(Routing):
     """Elementwise maximum of two branches; the larger takes the credit, equals share it in halves.
 
     This is how the paper's residual SNN merges spikes: the merged value is again a spike.
@@ -122,12 +116,6 @@ class Maximum(Stage):
         a, b = inputs
         run.keep(self, (a, b))
         return torch.maximum(a, b)
-
-    @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        return self.hand_on(run, credit)
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:
@@ -148,7 +136,7 @@ def takes_axes(sources: Sequence[Any], options: Mapping[str, Any]) -> bool:
     return whole and options.get("out") is None
 
 
-class MaximumOver(Stage):
+class MaximumOver(Routing):
     """``x.amax(dim)`` or ``x.max(dim)``: the largest value along axes of the sample.
 
     The largest takes the credit, and equal ones share it evenly, as two branches do in a
@@ -189,12 +177,6 @@ class MaximumOver(Stage):
         largest = x.amax(axes, keepdim=True)
         run.keep(self, (x, largest, axes))
         return largest if self.keepdim else largest.squeeze(axes)
-
-    @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        return self.hand_on(run, credit)
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:

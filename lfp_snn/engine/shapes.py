@@ -11,7 +11,17 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.backends import torch as kernels
-from lfp_snn.engine.stage import Credits, Feedback, Form, Rules, Stage, Tape, Value, Wanted
+from lfp_snn.engine.stage import (
+    Credits,
+    Feedback,
+    Form,
+    Routing,
+    Rules,
+    Stage,
+    Tape,
+    Value,
+    Wanted,
+)
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.spikes import Spikes
 
@@ -109,7 +119,7 @@ class Pool(Stage):
         return maps.reshape(*like.shape[:2], *frame)
 
 
-class MaxPool(Pool):
+class MaxPool(Routing, Pool):
     """Max pooling: credit goes to the winner, the first maximum in row-major order."""
 
     pool: kernels.MaxPool
@@ -128,12 +138,6 @@ class MaxPool(Pool):
             pooled, winners = kernels.max_pool(maps, self.pool)
         run.keep(self, (x.shape, maps.shape, winners))
         return self._values(pooled, x)
-
-    @override
-    def backward(
-        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
-    ) -> Credits:
-        return self.hand_on(run, credit)
 
     @override
     def hand_on(self, run: Tape, relevance: Tensor) -> tuple[Tensor, ...]:

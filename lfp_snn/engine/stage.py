@@ -31,6 +31,7 @@ __all__ = [
     "Form",
     "Measured",
     "Relevance",
+    "Routing",
     "Rules",
     "Spiking",
     "Stage",
@@ -218,6 +219,16 @@ class Stage(ABC):
             f"Stage '{self.name}' ({self.describe()}) expects {expected} for each sample and step, "
             f"but its input has the shape {tuple(shape)[2:]} (after the axes T and B){advice}."
         )
+
+
+class Routing(Stage):
+    """The base of stages without weights that hand credit on as they hand relevance on."""
+
+    @override
+    def backward(
+        self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
+    ) -> Credits:
+        return self.hand_on(run, credit)
 
 
 class Spiking(Stage):

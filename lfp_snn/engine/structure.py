@@ -88,12 +88,18 @@ class Structure:
         """One or two samples of an input, dense and in its layout."""
         step = self.step
         if isinstance(x, Spikes):
-            few = x[slice(0, 2)].dense(dtype)
-            return few.movedim(0, step.axis) if step.axis else few
+            return self.laid_out(x[slice(0, 2)], dtype)
         if step.rearranged:
             return x  # where its samples are is not known
         constant = steps is not None or (step.loops and step.axis is None)
         return x[:2] if constant or step.axis else x[:, :2]
+
+    def laid_out(self, x: Tensor | Spikes, dtype: torch.dtype) -> Tensor:
+        """An input, dense and in the layout that forward takes, in which tensors are given."""
+        if isinstance(x, Tensor):
+            return x.to(dtype)
+        dense = x.dense(dtype)
+        return dense.movedim(0, self.step.axis) if self.step.axis else dense
 
     def unframed(self, relevance: Tensor) -> Tensor:
         """The relevance of the frames in the layout of the input that forward takes."""

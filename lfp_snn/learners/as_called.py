@@ -16,7 +16,6 @@ from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.learners.unrolled import Unrolled, frames, hooked, unrolled
-from lfp_snn.spikes import Spikes
 
 __all__ = ["unroll_as_called"]
 
@@ -58,13 +57,8 @@ def _call(engine: TemporalLFP, batch: TrainingBatch) -> int:
     """Call a network on a batch, at every step if it does not loop itself; gives T."""
     structure = engine.structure
     if structure.step.loops:
-        axis = structure.step.axis
-        x = batch.x
-        dense = x.dense(engine.dtype) if isinstance(x, Spikes) else x.to(engine.dtype)
-        if isinstance(x, Spikes) and axis is not None:
-            dense = dense.movedim(0, axis)
-        engine.net(dense)
-        rows, steps = structure.frames(x, batch.steps)
+        engine.net(structure.laid_out(batch.x, engine.dtype))
+        rows, steps = structure.frames(batch.x, batch.steps)
         return rows.shape[0] if steps is None else steps
     arguments, called = structure.arguments, 0
     others = {name: each.to(engine.device) for name, each in arguments.first().items()}

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.models import Own
 from lfp_snn.training.config import Config, Settings
 from lfp_snn.training.configfile import dump_config, make_config, read_mapping
 from lfp_snn.training.files import read_json, write_atomic, write_json
@@ -147,8 +148,8 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
 def goes_on(settings: Settings, run: Path) -> str:
     """What to type, or to call in Python, to go on with a run."""
     if isinstance(settings, Config):
-        made_by = getattr(settings.model, "function", None)  # a config names it and calls nothing
-        net = "" if made_by is None else f" --net {made_by}"
+        # A config names the function that makes the network, and calls nothing.
+        net = f" --net {settings.model.function}" if isinstance(settings.model, Own) else ""
         return f"lfp-snn train {RunDir(run).config} --out {run} --resume{net}"
     return f"fit(..., out={str(run)!r}, resume=True)"
 

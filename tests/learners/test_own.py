@@ -30,7 +30,6 @@ from lfp_snn.rules import (
     RULES,
     Assignment,
     Composite,
-    Epsilon,
     EpsilonGammaBox,
     Flat,
     Gamma,
@@ -38,6 +37,7 @@ from lfp_snn.rules import (
     Rule,
     ZBox,
 )
+from tests.learners.own_objects import Damped, nothing
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,6 @@ class Twice(Margin):
 
     def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
         return -spikes.sum(0)
-
-
-@dataclass(frozen=True)
-class Damped(Rule):
-    strength: float = 0.5
-
-    def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        return Epsilon(self.strength**2).split(relevance, kept, *parts)
-
-
-def nothing(spikes: Tensor, *_: Any) -> Tensor:
-    return torch.zeros_like(spikes)
 
 
 def read_back(section: Any, name: str) -> Any:

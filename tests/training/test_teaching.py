@@ -17,9 +17,10 @@ from lfp_snn.errors import ConfigError
 from lfp_snn.learners.lfp import LFP, LFPOptions
 from lfp_snn.models import build
 from lfp_snn.rewards import FromLoss, Function, MembraneCoded, Reward, SoftmaxRate
-from lfp_snn.rules import Epsilon, Gamma, Rescale, Rule
+from lfp_snn.rules import Epsilon, Gamma, Rescale
 from lfp_snn.training import TrainedRun, fit
 from lfp_snn.training.configfile import read_mapping
+from tests.learners.own_objects import Damped, nothing
 from tests.training.conftest import CLASSES, UNITS, make_splits
 
 
@@ -43,18 +44,6 @@ class Least(Margin):
 
     def scores(self, spikes: Tensor, steps: Tensor, membranes: Tensor | None = None) -> Tensor:
         return -spikes.sum(0)
-
-
-@dataclass(frozen=True)
-class Damped(Rule):
-    strength: float = 0.5
-
-    def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        return Epsilon(self.strength**2).split(relevance, kept, *parts)
-
-
-def nothing(spikes: Tensor, *_: Any) -> Tensor:
-    return torch.zeros_like(spikes)
 
 
 def new_net() -> nn.Sequential:
