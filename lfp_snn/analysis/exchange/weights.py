@@ -76,9 +76,22 @@ def load_weights(path: Path | str) -> SavedNetwork:
         options = MODELS[described["model"]["name"]].model_validate(described["model"])
         if not options.describes:
             raise ValueError("a network that only a function of its author makes")
-        shape = tuple(int(side) for side in described["input_shape"])
-        classes = [str(name) for name in described["classes"]]
+        shape, classes = _shape(described["input_shape"]), _names(described["classes"])
     with no_larger_than(tensors, path, DataError):
         net = options.build(shape, len(classes))
     load_net(net, tensors, path)
     return SavedNetwork(net.eval(), shape, classes)
+
+
+def _shape(described: object) -> tuple[int, ...]:
+    if not isinstance(described, list) or not described:
+        raise ValueError("its input has no shape")
+    if any(type(side) is not int or side < 1 for side in described):
+        raise ValueError(f"the shape {described} of its input is not of positive whole numbers")
+    return tuple(described)
+
+
+def _names(described: object) -> list[str]:
+    if not isinstance(described, list) or not described:
+        raise ValueError("its outputs have no names")
+    return [str(name) for name in described]

@@ -28,3 +28,19 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     (tmp_path / "wrong").write_bytes(b"not safetensors")
     with pytest.raises(DataError, match="wrong is no network"):
         load_weights(tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("shape", [[0], [], [2, -3], [2, 3.0], [True], "234", {"2": 3}])
+def test_shapes_that_no_input_has(tmp_path: Path, shape: object) -> None:
+    options, path = MLP(hidden=[7]), tmp_path / "net.safetensors"
+    content = weights_bytes(options.build((6,), 2), options, shape, list("ab"))  # type: ignore[arg-type]
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="net.safetensors is no network"):
+        load_weights(path)
+
+
+def test_outputs_without_names(tmp_path: Path) -> None:
+    options, path = MLP(hidden=[7]), tmp_path / "net.safetensors"
+    path.write_bytes(weights_bytes(options.build((6,), 2), options, (6,), []))
+    with pytest.raises(DataError, match="its outputs have no names"):
+        load_weights(path)
