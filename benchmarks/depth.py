@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from benchmarks._tables import TRAINING, Table
-from lfp_snn.training import fit, load_config
-from lfp_snn.training.assembly import build_network, load_splits, seeded
+from lfp_snn.learners import Learner
+from lfp_snn.training import load_config
+from lfp_snn.training.assembly import assemble, load_splits, seeded
 
 CONFIG = Path(__file__).parent.parent / "configs" / "nmnist_mlp.yaml"
 HIDDEN = [512, 256, 256, 128, 128]
@@ -49,17 +50,19 @@ TUNED = {
 }
 
 
+def only_outputs_learn(learner: Learner) -> Learner:
+    """The learner, which from now on changes nothing but the layer of the outputs."""
+    for parameter in list(learner.net.parameters())[:-2]:
+        parameter.requires_grad_(False)
+    return learner
+
+
 def run(overrides: list[str], seed: int, frozen: bool) -> tuple[float, float, float]:
     """The validation and test accuracy in percent, and the seconds of training."""
     config = load_config(CONFIG, [*overrides, f"seed={seed}", "device=cpu"])
     splits = load_splits(config)
     with seeded(config):
-        net = build_network(config, splits)
-    if frozen:
-        for parameter in list(net.parameters())[:-2]:
-            parameter.requires_grad_(False)
-    names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
-    result = fit(net, splits, **config.model_dump(mode="json", include=names))
+        result = assemble(config, splits, wrap=only_outputs_learn if frozen else None).train()
     return 100 * result.val_accuracy, 100 * result.test_accuracy, result.train_s
 
 

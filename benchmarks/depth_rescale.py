@@ -15,8 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks._tables import TRAINING, PrintedColumn, Table
-from lfp_snn.training import fit
-from lfp_snn.training.assembly import build_network, load_splits, seeded
+from lfp_snn.training.assembly import assemble, load_splits, seeded
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import apply_overrides, make_config, read_mapping
 
@@ -77,9 +76,7 @@ def main() -> None:
         overrides = [*common, *WAYS[way], f"optimizer.lr={rate}", f"seed={seed}"]
         config = make_config(Config, apply_overrides(plan, overrides))
         with seeded(config):
-            net = build_network(config, splits)
-        names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
-        result = fit(net, splits, **config.model_dump(mode="json", include=names))
+            result = assemble(config, splits).train()
         return 100 * result.val_accuracy, result.train_s
 
     rate_of, searched = (

@@ -17,8 +17,7 @@ import torch
 
 from benchmarks._tables import Table
 from benchmarks.depth_rescale import EPSILON
-from lfp_snn.training import fit
-from lfp_snn.training.assembly import build_network, load_splits, seeded
+from lfp_snn.training.assembly import assemble, load_splits, seeded
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import apply_overrides, make_config
 
@@ -72,9 +71,7 @@ def main() -> None:
         overrides = [*LEARNERS[learner], f"optimizer.lr={rate}", f"seed={seed}"]
         config = make_config(Config, apply_overrides(plan(KINDS[kind]), overrides))
         with seeded(config):
-            net = build_network(config, splits)
-        names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
-        result = fit(net, splits, **config.model_dump(mode="json", include=names))
+            result = assemble(config, splits).train()
         return 100 * result.val_accuracy, 100 * result.test_accuracy
 
     table = Table("neurons", *args.learners)

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from benchmarks._tables import TRAINING, PrintedColumn, Table
-from lfp_snn.training import evaluate, fit
-from lfp_snn.training.assembly import build_learner, build_network, load_splits, seeded
+from lfp_snn.training import evaluate
+from lfp_snn.training.assembly import assemble, load_splits, seeded
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import apply_overrides, make_config, read_mapping
 
@@ -103,17 +103,15 @@ def trained(
     """Accuracies in percent of the last epoch, alone and by copies that vote; training seconds."""
     config = make_config(Config, apply_overrides(plan, [*changes, f"seed={seed}"]))
     splits = load_splits(config)
-    with seeded(config):
-        net = build_network(config, splits)
     # Nothing validates, so that the last epoch is read, and what would validate is what tests.
     parts = replace(splits, val=splits.val.subset([]), test=splits.val)
-    names = set(config.model_dump()) - {"name", "data", "model", "baseline"}
-    result = fit(net, parts, progress=False, **config.model_dump(mode="json", include=names))
+    with seeded(config):
+        trainer = assemble(config, parts)
+        result = trainer.train()
     voted = result.test_accuracy
     if votes > 1:
         changeable = load_splits(make_config(Config, apply_overrides(plan, [*changes, CHANGES])))
-        learner = build_learner(net, config)
-        voted = evaluate(learner, changeable.val, config.batch_size, votes=votes).accuracy
+        voted = evaluate(trainer.learner, changeable.val, config.batch_size, votes=votes).accuracy
     return 100 * result.test_accuracy, 100 * voted, result.train_s
 
 

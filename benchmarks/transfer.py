@@ -13,6 +13,7 @@ reached.
 """
 
 import argparse
+import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,8 @@ import torch
 
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.data import Splits
-from lfp_snn.training import Result, fit, load_config, train
-from lfp_snn.training.assembly import build_network, load_splits, seeded
+from lfp_snn.training import Result, load_config, train
+from lfp_snn.training.assembly import assemble, load_splits, seeded
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 #: Overrides of the first task, and what of the second differs.
@@ -69,28 +70,25 @@ class TransferStudy:
 
     def run(self, way: str, samples: int, seed: int, rate: float) -> Result:
         """Train the second task with the first samples of a seed's order."""
-        config = self.config("5, 6, 7, 8, 9", [f"seed={seed}"])
-        with seeded(config):
-            net = build_network(config, self.target)
+        optimizer = {"name": "adam", "lr": rate}
+        settings = {
+            "seed": seed,
+            "epochs": self.args.epochs,
+            "batch_size": BATCH,
+            "optimizer": optimizer,
+            "schedule": {"name": "constant"},
+            "transfer": self.source(way, seed),
+        }
+        changes = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+        config = self.config("5, 6, 7, 8, 9", changes)
         order = np.random.default_rng(seed).permutation(len(self.target.train))[:samples]
         splits: Splits = replace(
             self.target,
             train=self.target.train.subset(order),
             val=self.target.val.subset(range(min(VALIDATION, len(self.target.val)))),
         )
-        settings = config.model_dump(mode="json", include={"calibrate", "learner", "clip"})
-        return fit(
-            net,
-            splits,
-            seed=seed,
-            device="cpu",
-            epochs=self.args.epochs,
-            batch_size=BATCH,
-            optimizer={"name": "adam", "lr": rate},
-            schedule={"name": "constant"},
-            transfer=self.source(way, seed),
-            **settings,
-        )
+        with seeded(config):
+            return assemble(config, splits).train()
 
     def rate(self, way: str) -> float:
         """The learning rate of a way that validates best."""

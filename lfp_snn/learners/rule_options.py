@@ -15,6 +15,7 @@ first::
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -26,18 +27,28 @@ from lfp_snn.rules import COMPOSITES, RULES, Assignment, Composite, Products, Re
 from lfp_snn.rules.rescale import Carry, Gate
 
 __all__ = [
-    "RULE_SECTIONS",
     "CompositeOptions",
     "LayerRule",
     "RescaleOptions",
     "RuleChoice",
     "default_rule",
     "rule_section",
+    "rule_sections",
 ]
 
-# Rescale holds another rule, and has a section of its own below.
-_RULES = {name: choice_of(name, rule) for name, rule in RULES.items() if rule is not Rescale}
-_Rule = Annotated[Choice, choose("rule", lambda: _RULES, "epsilon"), AS_MAPPING]
+# Sections are made when asked for: a program may add to the rules.
+_section = cache(choice_of)
+
+
+def _single() -> dict[str, type[Choice]]:
+    """The sections of rules, not of composites; Rescale holds a rule, and has one of its own."""
+    return {
+        name: RescaleOptions if rule is Rescale else _section(name, rule)
+        for name, rule in RULES.items()
+    }
+
+
+_Rule = Annotated[Choice, choose("rule", _single, "epsilon"), AS_MAPPING]
 
 
 class RescaleOptions(Choice):
@@ -56,7 +67,7 @@ class RescaleOptions(Choice):
     gate: Gate = "positive"
     carry: Carry | None = None
     eps: float = 0.1
-    synapse: _Rule = Field(default_factory=lambda: _RULES["epsilon"](name="epsilon"))
+    synapse: _Rule = Field(default_factory=lambda: _single()["epsilon"](name="epsilon"))
     product: Products = "halves"
 
     @override
@@ -67,9 +78,6 @@ class RescaleOptions(Choice):
     @override
     def check(self) -> None:
         self.make()
-
-
-_RULES["rescale"] = RescaleOptions
 
 
 class LayerRule(Section):
@@ -102,7 +110,7 @@ class CompositeOptions(Choice):
 
     name: Literal["composite"] = "composite"
     layers: list[LayerRule] = Field(min_length=1)
-    default: _Rule = Field(default_factory=lambda: _RULES["epsilon"](name="epsilon"))
+    default: _Rule = Field(default_factory=lambda: _single()["epsilon"](name="epsilon"))
 
     @override
     def make(self) -> Composite:
@@ -113,15 +121,15 @@ class CompositeOptions(Choice):
         self.make()
 
 
-#: Sections of all rules and composites, by the name that a config uses.
-RULE_SECTIONS: dict[str, type[Choice]] = {
-    **_RULES,
-    **{name: choice_of(name, composite) for name, composite in COMPOSITES.items()},
-    "composite": CompositeOptions,
-}
+def rule_sections() -> dict[str, type[Choice]]:
+    """The sections of all rules and composites, by the name that a config uses."""
+    composites = {name: _section(name, composite) for name, composite in COMPOSITES.items()}
+    return {**_single(), **composites, "composite": CompositeOptions}
+
+
 #: A field that takes any of them; a run that was given a rule of a user's own says so by "own".
 RuleChoice = Annotated[
-    Choice, choose("rule", lambda: {**RULE_SECTIONS, "own": OwnRule}, "epsilon"), AS_MAPPING
+    Choice, choose("rule", lambda: {**rule_sections(), "own": OwnRule}, "epsilon"), AS_MAPPING
 ]
 
 
@@ -137,14 +145,14 @@ def rule_section(rule: Rule | Composite) -> Choice:
 
 def _named(rule: Rule | Composite) -> Choice | None:
     if type(rule) is Rescale:
-        synapse = named(rule.synapse, _RULES)
+        synapse = named(rule.synapse, _single())
         given = {**vars(rule), "synapse": synapse}
         return None if synapse is None else RescaleOptions(**given)
     if type(rule) is Composite:
         return _listed(rule)
     if isinstance(rule, Composite):
         return _with_its_name(rule)
-    return named(rule, RULE_SECTIONS)
+    return named(rule, rule_sections())
 
 
 def _with_its_name(composite: Composite) -> Choice | None:
@@ -152,7 +160,7 @@ def _with_its_name(composite: Composite) -> Choice | None:
     rules = (composite.default, *(each.rule for each in composite.layers))
     for name, kind in COMPOSITES.items():
         if type(composite) is kind:
-            section = RULE_SECTIONS[name]
+            section = rule_sections()[name]
             options = {
                 key: getattr(rule, key)
                 for key in section.model_fields

@@ -86,9 +86,9 @@ class Result:
         what = "error" if regresses else "accuracy"
         chosen = f"{_figure(self.val_accuracy, self.val_error)}  of {sizes['val']}, in epoch "
         unchosen = f"none; the last epoch, {self.best_epoch}, was tested"
-        tested = _figure(self.test_accuracy, self.test_error)
+        tested = f"{_figure(self.test_accuracy, self.test_error)}  of {sizes['test']}"
         rows = [
-            (f"test {what}", f"{tested}  of {sizes['test']}"),
+            (f"test {what}", tested if sizes["test"] else "none; nothing tests"),
             (
                 f"validation {what}",
                 f"{chosen}{self.best_epoch}" if self.validated else unchosen,
@@ -101,10 +101,11 @@ class Result:
             f"{self.layers.get(name, name)}: {100 * rate:.1f} %"
             for name, rate in self.firing.items()
         )
+        if sizes["test"]:
+            rows.append(("ties in the test", f"{100 * self.test_ties:.1f} %"))
+            rows.append(("firing in the test", firing))
         return [
             *rows,
-            ("ties in the test", f"{100 * self.test_ties:.1f} %"),
-            ("firing in the test", firing),
             (
                 "training",
                 f"{len(self.metrics)} epochs of {sizes['train']} samples in {self.train_s:.1f} s",

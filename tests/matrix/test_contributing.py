@@ -9,24 +9,35 @@ import importlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 from typing_extensions import override
 
+from lfp_snn import TemporalLFP
+from lfp_snn.analysis.study import kinds
+from lfp_snn.analysis.study.kinds import Study
+from lfp_snn.analysis.study.spec import Arm, Search, read_study
+from lfp_snn.backends.events.formulas import SHARINGS, SPLITS
 from lfp_snn.data import Events
 from lfp_snn.data.formats.base import Format
 from lfp_snn.data.formats.files import FORMATS
 from lfp_snn.data.registry import DATASETS
+from lfp_snn.engine.events import table
+from lfp_snn.engine.events.linear import EventLinear
+from lfp_snn.engine.kernels import Kernel
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFP, LFPOptions
-from lfp_snn.models import MODELS
+from lfp_snn.models import MODELS, build
 from lfp_snn.models.basic import MLP
 from lfp_snn.models.layer import KINDS, Assembly, LayerSpec, Shape
-from lfp_snn.training import config
+from lfp_snn.rules import OWN, RULES, Epsilon, Formula
+from lfp_snn.training import Config, config
 from tests.matrix.workspace import SMALL_DIGITS, run_cli
 
 ROOT = Path(__file__).parents[2]
@@ -72,11 +83,11 @@ def test_registries_that_it_names_are_there() -> None:
         assert getattr(importlib.import_module(module), name)
 
 
-def trained(*changes: str) -> dict[str, Any]:
+def trained(*changes: str, run: str = "run") -> dict[str, Any]:
     """Train with a config and what was added; the line in metrics.jsonl."""
-    result = run_cli(["train", "digits", *SMALL, *changes, "--out", "run"])
+    result = run_cli(["train", "digits", *SMALL, *changes, "--out", run])
     assert result.exit_code == 0, result.output
-    (line,) = Path("run/metrics.jsonl").read_text().splitlines()
+    (line,) = Path(run, "metrics.jsonl").read_text().splitlines()
     found: dict[str, Any] = json.loads(line)
     assert found["feedback_norm"] != 0
     return found
@@ -92,6 +103,82 @@ def test_a_model_is_a_class_and_its_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(MODELS, "mine", Mine)
     trained("model={name: mine, hidden: [9]}")
     assert "mine" in run_cli(["ls", "models"]).output
+
+
+@dataclass(frozen=True)
+class Halved(Epsilon):
+    """A rule of this test: half the credit of epsilon, by a formula that no kernel knows."""
+
+    share: float = 0.5
+
+    @property
+    @override
+    def at_neuron(self) -> Formula:
+        return OWN
+
+    @override
+    def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.share * each for each in super().split(relevance, kept, *parts))
+
+
+@dataclass(frozen=True)
+class Renamed(Epsilon):
+    """A rule of this test, with the formulas of another."""
+
+
+def test_a_rule_is_a_class_and_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "halved", Halved)
+    monkeypatch.setitem(RULES, "renamed", Renamed)
+    epsilon, half, same = (
+        trained(f"learner.rule={{name: {name}, eps: 0.1}}", run=name)
+        for name in ("epsilon", "halved", "renamed")
+    )
+    assert half["feedback_norm"] < 0.9 * epsilon["feedback_norm"]
+    assert same["feedback_norm"] == epsilon["feedback_norm"]
+    assert "halved" in run_cli(["ls", "rules"]).output
+    wrong = run_cli(["train", "digits", "learner.rule={name: halved, share: many}"])
+    assert wrong.exit_code == 2 and "learner.rule.share" in wrong.output
+
+
+def test_a_kernel_is_a_row_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Kernel("mine", ("Linear", "Leaky"), EventLinear.of, SPLITS, SHARINGS)
+    monkeypatch.setattr(table, "TABLE", (row, *table.TABLE))
+    lfp = TemporalLFP(build("mlp", (2, 5, 5), 3), Epsilon(), backend="events")
+    lfp.forward(torch.zeros(3, 2, 2, 5, 5))
+    assert "mine" in lfp.summary()
+
+
+def test_a_study_is_a_package_with_a_subclass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
+
+    class MineConfig(Config):
+        """A config of this test's study."""
+
+        mine: dict[str, int]
+
+    @dataclass(frozen=True)
+    class Mine(Study, section="mine"):
+        """A study of one arm."""
+
+        config_class = MineConfig
+
+        @classmethod
+        @override
+        def load(cls, path: Path, overrides: list[str]) -> Self:
+            _, base = read_study(path, overrides, cls.section, MineConfig)
+            return cls([Arm(name="one", base=base, search=Search(trials=0), tune={})])
+
+        @override
+        def asked(self, threads: int) -> dict[str, Any]:
+            return {arm.name: arm.model_dump(mode="json") for arm in self.arms}
+
+    Path("mine.yaml").write_text(
+        "name: mine\ndata: {name: digits}\nmodel: {name: mlp}\nmine: {a: 1}\n"
+    )
+    told = run_cli(["validate", "mine.yaml"])
+    assert told.exit_code == 0, told.output
+    wrong = run_cli(["validate", "mine.yaml", "mine={a: many}"])
+    assert wrong.exit_code == 2 and "mine.a" in wrong.output
 
 
 def test_a_dataset_is_its_line(monkeypatch: pytest.MonkeyPatch) -> None:

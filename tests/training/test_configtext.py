@@ -13,7 +13,7 @@ from lfp_snn.analysis.sweep.spec import SweepConfig
 from lfp_snn.data import DATASETS
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.reward_options import reward_sections
-from lfp_snn.learners.rule_options import RULE_SECTIONS
+from lfp_snn.learners.rule_options import rule_sections
 from lfp_snn.models import MODELS
 from lfp_snn.options import Choice, Section, choice_of
 from lfp_snn.training.config import Config
@@ -82,7 +82,7 @@ def every_section() -> Iterator[type[Section]]:
     yield from (choice_of(name, dataset.options) for name, dataset in DATASETS.items())
     yield from (learner.Options for learner in LEARNERS.values())
     yield from MODELS.values()
-    yield from RULE_SECTIONS.values()
+    yield from rule_sections().values()
     yield from reward_sections().values()
     yield from OPTIMIZERS.values()
     yield from SCHEDULES.values()
