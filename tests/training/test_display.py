@@ -243,6 +243,8 @@ def test_a_result_prints_as_a_few_lines(
     assert any(line.startswith("training             4 epochs of 42 samples") for line in lines)
     assert str(UNITS) not in lines[0] and repr(result) == str(result)
     warned = fit(net, splits.train, progress=False, **settings)
+    assert str(warned).splitlines()[0] == "test accuracy        none; nothing tests"
+    assert "nan" not in str(warned) and "in the test" not in str(warned)
     assert str(warned).splitlines()[-1].endswith("the test accuracy is not known.")
     assert "kept in              nothing; give fit out=FOLDER" in str(warned)
 

@@ -110,7 +110,10 @@ def _lacking(records: Records) -> str:
 
 
 def typed_tables(page: str) -> Iterator[tuple[int, str]]:
-    """The tables outside of all blocks: the line that each begins in, and its heading."""
+    """The tables outside of all blocks: the line that each begins in, and its heading.
+
+    A table whose columns have no titles is a list of links.
+    """
     inside = {
         number
         for found in BLOCK.finditer(page)
@@ -120,7 +123,8 @@ def typed_tables(page: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(page.splitlines(), 1):
         if line.startswith("#"):
             heading = line.lstrip("# ")
-        if line.startswith("|") and not before.startswith("|") and number not in inside:
+        begins = line.startswith("|") and not before.startswith("|")
+        if begins and line.strip("| ") and number not in inside:
             yield number, heading
         before = line
 

@@ -98,4 +98,5 @@ def test_typed_tables_are_those_outside_of_blocks() -> None:
         f"# A\n\n| a |\n| - |\n\n## B\n\n<!-- results: runs made -->\n\n| b |\n| - |\n\n{END}\n\n"
         "| c |\n| - |\n"
     )
-    assert list(typed_tables(page)) == [(3, "A"), (15, "B")]
+    links = "\n| | |\n| - | - |\n| here | there |\n"
+    assert list(typed_tables(page + links)) == [(3, "A"), (15, "B")]
