@@ -15,6 +15,7 @@ first::
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Literal
 
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 # Sections are made when asked for: a program may add to the rules.
-_section = cache(choice_of)
+_section: Callable[[str, type], type[Choice]] = cache(choice_of)
 
 
 def _single() -> dict[str, type[Choice]]:

@@ -92,7 +92,7 @@ def runs(records: Mapping[str, Record]) -> Iterator[str]:
             row.append(_range(record.training_s, "{:.0f}", 1))
     yield table(titles, rows)
     seeds = {tuple(record.seeds) for record in chosen.values()}
-    machines = {_where(record.machine) for record in chosen.values()}
+    machines = {_where(each) for each in _together(each.machine for each in chosen.values())}
     yield (
         f"Mean and range over the seeds {' / '.join(_listed(each) for each in sorted(seeds))}; "
         f"{' / '.join(sorted(machines))}."
@@ -209,6 +209,19 @@ def _where(machine: MachineRecord) -> str:
         low, high = machine.load
         load = f"load {low:.1f}" if low == high else f"load {low:.1f} to {high:.1f}"
     return f"{machine.cores} cores of {processor}, {threads}{several}, {load}"
+
+
+def _together(machines: Iterable[MachineRecord]) -> Iterator[MachineRecord]:
+    """Machines, those that differ in their load alone as one with the range of loads."""
+    loads: dict[MachineRecord, list[tuple[float, float]]] = {}
+    for each in machines:
+        if each.load is None:
+            yield each
+        else:
+            loads.setdefault(each.model_copy(update={"load": None}), []).append(each.load)
+    for each, seen in loads.items():
+        lows, highs = zip(*seen, strict=True)
+        yield each.model_copy(update={"load": (min(lows), max(highs))})
 
 
 def _idle(machine: MachineRecord) -> bool:

@@ -135,6 +135,11 @@ def test_runs_have_a_row_each_with_times_of_an_idle_machine() -> None:
         "| 85.0 % (80.0 to 90.0) | | 13 (12 to 14) |"
     )
     assert how.startswith("Mean and range over the seeds 0, 1; 2 cores of Some processor")
+    loads = [(0.5, 2.0), (0.1, 1.0)]
+    machines = [MACHINE.model_copy(update={"load": load}) for load in loads]
+    runs = [record.model_copy(update={"machine": machine}) for machine in machines]
+    _, how = FORMS["runs"](dict(zip("ab", runs, strict=True)))
+    assert how.count("Some processor") == 1 and how.endswith("load 0.1 to 2.0.")
     busy = record.model_copy(update={"machine": MACHINE.model_copy(update={"load": None})})
     table, _ = FORMS["runs"]({"made": record, "busy": busy})
     assert "training" not in table
