@@ -81,8 +81,11 @@ def strip(explanation: Explanation) -> Figure:
         rows[0, 0].set_ylabel("relevance", fontsize=8)
         rows[1, 0].set_ylabel("input" if explanation.constant else "events", fontsize=8)
         assert image is not None
-        bar = figure.colorbar(image, ax=rows[0].tolist(), pad=0.01, aspect=12)
+        # The second, which nobody sees, keeps the rows in line.
+        bar, unseen = (figure.colorbar(image, ax=row.tolist(), pad=0.01, aspect=12) for row in rows)
         bar.ax.tick_params(labelsize=7)
+        unseen.ax.tick_params(labelsize=7)
+        unseen.ax.set_visible(False)
         bar.outline.set_visible(False)
         figure.suptitle(_title(explanation), x=0.01, ha="left", fontsize=10)
         return figure
@@ -100,7 +103,10 @@ def _title(explanation: Explanation) -> str:
 
 
 def profile(explanation: Explanation) -> Figure:
-    """A figure of relevance by pixel, time step and polarity, and by layer and neuron."""
+    """A figure of relevance by pixel, time step and polarity, and by layer and neuron.
+
+    An image that is shown at every step has no course in time, and no panel of it.
+    """
     whole = explanation.relevance
     polarities = whole.shape[1]
     names = ("OFF", "ON") if polarities == 2 else tuple(str(p) for p in range(polarities))
@@ -109,11 +115,9 @@ def profile(explanation: Explanation) -> Figure:
     if 1 < polarities <= 3:
         maps += [(name, whole[:, p].sum(0)) for p, name in enumerate(names)]
     with style(**PLAIN):
-        height = 4.6 + 1.35 * len(layers)
-        figure = new_figure(WIDTH, height)
-        top, middle, *bottom = figure.subfigures(
-            2 + len(layers), 1, height_ratios=[2.4, 1.7, *[1.35] * len(layers)], squeeze=False
-        )[:, 0]
+        heights = [2.4, *([] if explanation.constant else [1.7]), *[1.35] * len(layers)]
+        figure = new_figure(WIDTH, sum(heights) + 0.5)
+        top, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         panels = top.subplots(1, len(maps), squeeze=False)[0]
         half = max(reach(values) for _, values in maps)
         digits = _decimals(max(abs(float(values.sum())) for _, values in maps))
@@ -121,8 +125,9 @@ def profile(explanation: Explanation) -> Figure:
             image = picture(axes, values, half)
             axes.set_title(f"{name}: {values.sum():+.{digits}f}", fontsize=9)
         top.colorbar(image, ax=panels.tolist(), label="relevance", aspect=14, pad=0.01)
-        _by_step(middle.subplots(), whole, names)
-        for figure_of_layer, (name, values) in zip(bottom, layers, strict=True):
+        if not explanation.constant:
+            _by_step(below.pop(0).subplots(), whole, names)
+        for figure_of_layer, (name, values) in zip(below, layers, strict=True):
             _by_neuron(figure_of_layer.subplots(), name, values)
         figure.suptitle(f"{explanation.name}: {_title(explanation)}", x=0.01, ha="left", fontsize=9)
         return figure

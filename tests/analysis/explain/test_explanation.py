@@ -154,8 +154,14 @@ def test_images_without_events(code: str, tmp_path: Path) -> None:
     assert found.relevance.shape == ((1 if found.constant else 7), 1, 6, 6)
     assert found.table.unit == "step"
     assert found.table.relevance.sum() == pytest.approx(found.relevance.sum())
-    save(pictures.strip(found), tmp_path, "s")
-    save(pictures.profile(found), tmp_path, "p")
+    strip = pictures.strip(found)
+    save(strip, tmp_path, "s")
+    above, below = (axes.get_position().x0 for axes in strip.axes[:2])
+    assert above == pytest.approx(below) or not found.constant  # the rows are in line
+    profile = pictures.profile(found)
+    titles = [axes.get_title(loc="left") for axes in profile.axes]
+    assert ("by time step and polarity" in titles) is not found.constant
+    save(profile, tmp_path, "p")
 
 
 def test_samples_that_are_not_there(recordings: SampleSet) -> None:
