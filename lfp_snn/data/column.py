@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lfp_snn.errors import DataError
 
-_AT_ONCE = 1 << 22  # bytes read at once for a checksum, and at most by one call of the system
+_AT_ONCE = 1 << 18  # bytes read at once for a checksum: they fit into the cache of a core
 
 
 class Column:
@@ -61,7 +61,7 @@ class Column:
         found, buffer = 0, memoryview(bytearray(min(_AT_ONCE, self.nbytes)))
         for start in range(0, self.nbytes, _AT_ONCE):
             part = buffer[: min(_AT_ONCE, self.nbytes - start)]
-            self._fill(part, start)
+            self._read(part, start)
             found = zlib.crc32(part, found)
         return found
 
@@ -78,7 +78,7 @@ class Column:
         into, item, at = found.data.cast("B"), self.dtype.itemsize, 0
         for piece in pieces:
             end = at + (piece.stop - piece.start) * item
-            self._fill(into[at:end], piece.start * item)
+            self._read(into[at:end], piece.start * item)
             at = end
         return found
 
@@ -92,23 +92,24 @@ class Column:
         """What another process gets: the numbers, for the file may be gone by then."""
         return np.asarray, (np.asarray(self),)
 
-    def _fill(self, into: memoryview, start: int) -> None:
+    def _read(self, into: memoryview, start: int) -> None:
         """Read the bytes from `start` on."""
-        done = 0
-        while done < len(into):  # a call may give less than it was asked for, and does above 2 GiB
-            try:
-                got = os.preadv(self._file, [into[done : done + _AT_ONCE]], start + done)
-            except OSError as error:
-                raise DataError(
-                    f"{self._said()} cannot be read ({error.strerror}): start again (a run goes on "
-                    "with --resume), with LFP_SNN_CACHE set to a folder of another disk."
-                ) from None
-            if not got:
-                raise DataError(
-                    f"{self._said()} was cut to {self.size()} of its {self.nbytes} bytes while it "
-                    "was in use: start again (a run goes on with --resume), and it is built anew."
-                )
-            done += got
+        try:
+            done = os.preadv(self._file, [into], start)
+            while done < len(into):  # above 2 GiB, or where a signal came between
+                got = os.preadv(self._file, [into[done:]], start + done)
+                if not got:
+                    raise DataError(
+                        f"{self._said()} was cut to {self.size()} of its {self.nbytes} bytes while "
+                        "it was in use: start again (a run goes on with --resume), and it is built "
+                        "anew."
+                    )
+                done += got
+        except OSError as error:
+            raise DataError(
+                f"{self._said()} cannot be read ({error.strerror}): start again (a run goes on "
+                "with --resume), with LFP_SNN_CACHE set to a folder of another disk."
+            ) from None
 
     def _said(self) -> str:
         """The column, for a message, with the folder of the cache: its own has been renamed."""
