@@ -33,7 +33,7 @@ from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
 
 from lfp_snn.data import Batch, Loader, SpikeSet, cache, nmnist
-from lfp_snn.data.binning import Binned, join
+from lfp_snn.data.binning import Binned, Stored, join
 from lfp_snn.data.files import FileOptions, Files, encode, file_set
 from lfp_snn.data.loader import Sampling
 from lfp_snn.spikes import Spikes
@@ -136,7 +136,7 @@ class Ways:
         paths = self.paths[part]
         return Files(paths, self.labels[part], [str(path) for path in paths], nmnist.read_many)
 
-    def _set(self, trains: Binned, part: slice) -> SpikeSet:
+    def _set(self, trains: Binned | Stored, part: slice) -> SpikeSet:
         return SpikeSet(
             trains,
             self.labels[part],

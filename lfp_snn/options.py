@@ -28,13 +28,21 @@ from pydantic_core.core_schema import ValidationInfo
 
 from lfp_snn.errors import LfpSnnError
 
-__all__ = ["AS_MAPPING", "Choice", "Section", "choice_of", "choose", "dotted", "nearest"]
+__all__ = ["AS_MAPPING", "NAME", "Choice", "Section", "choice_of", "choose", "dotted", "nearest"]
+
+
+#: What names of runs and studies look like, of which files are named.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known word that is written most like ``word``, or ``None`` if none is so close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
-    return close[0] if close else None
+    """The known word that is written most like ``word``, or ``None`` if none is so close.
+
+    Capital letters make no difference.
+    """
+    plain = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(word.lower(), list(plain), n=1, cutoff=cutoff)
+    return plain[close[0]] if close else None
 
 
 def dotted(location: Iterable[str | int]) -> str:

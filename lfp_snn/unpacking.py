@@ -198,6 +198,8 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         raise DataError(
             f"reading {path} takes h5py, which is not installed: pip install 'lfp_snn[formats]'"
         ) from error
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; expected a file")
     with reading(path), h5py.File(path, "r") as file:
         _check_tree(path, file)
         yield file

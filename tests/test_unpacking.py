@@ -150,3 +150,9 @@ def test_a_table_of_many_columns(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(read_table(tmp_path / "t.csv", tmp_path)) == 5000
     assert time.process_time() - began < 2
+
+
+def test_a_folder_in_the_place_of_an_hdf5_file_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    with pytest.raises(DataError, match=r"is a folder; expected a file$"), open_hdf5(tmp_path):
+        pass

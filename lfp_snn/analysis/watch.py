@@ -184,7 +184,7 @@ class Watch(Observer):
             }
         state["points"] = {
             "step": [point["step"] for point in points],
-            "accuracy": [round(point["accuracy"], 5) for point in points],
+            "accuracy": [_rounded(point["accuracy"]) for point in points],
             "firing": _by_layer(points, "firing"),
             "norm": _by_layer(points, "norm"),
         }
@@ -208,13 +208,14 @@ class Watch(Observer):
 def _by_layer(points: list[dict[str, Any]], what: str) -> dict[str, list[float | None]]:
     """The curves by layer; None where a layer has no value."""
     layers = dict.fromkeys(layer for point in points for layer in point[what])
-    return {
-        layer: [
-            None if (value := point[what].get(layer)) is None else float(f"{value:.4g}")
-            for point in points
-        ]
-        for layer in layers
-    }
+    return {layer: [_rounded(point[what].get(layer)) for point in points] for layer in layers}
+
+
+def _rounded(value: float | None) -> float | None:
+    """A value as the page gets it; None for one that is not there or not finite."""
+    if value is None or not math.isfinite(value):  # a step that was passed over, or no classes
+        return None
+    return float(f"{value:.5g}")
 
 
 def _raster(sample: SampleSpikes) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def opened(
     """
     if run.is_file():
         raise RunError(
-            f"{run} is a file and no run directory: the run comes first, lfp-snn predict RUN {run}."
+            f"{run} is a file and no run directory: the run comes first, as in lfp-snn predict RUN "
+            f"{run}."
         )
     return TrainedRun.open(
         run,

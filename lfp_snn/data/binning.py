@@ -24,6 +24,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from lfp_snn.data.column import Column
 from lfp_snn.data.events import Events
 from lfp_snn.errors import ConfigError, DataError
 
@@ -88,10 +89,20 @@ class Binned(NamedTuple):
     owners: IntArray | None = None
     lengths: IntArray | None = None
 
-    def plain(self) -> "Binned":
-        """The spike trains as ordinary arrays, not mapped from a file."""
-        given = {name: data for name, data in self._asdict().items() if data is not None}
-        return self._replace(**{name: np.asarray(data) for name, data in given.items()})
+
+class Stored(NamedTuple):
+    """Spike trains as a set keeps them, in memory or with long columns in files; as `Binned`."""
+
+    indptr: IntArray
+    indices: IndexArray | Column
+    values: ValueArray | Column | None
+    owners: IntArray | None = None
+    lengths: IntArray | None = None
+
+    @classmethod
+    def of(cls, binned: Binned) -> "Stored":
+        """Spike trains that lie in memory."""
+        return cls(binned.indptr, binned.indices, binned.values, binned.owners, binned.lengths)
 
 
 def bin_events(events: Events, binning: Binning, entries: bool = False) -> Binned:

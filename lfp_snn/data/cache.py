@@ -1,4 +1,4 @@
-"""An on-disk cache of spike trains, mapped into memory when it is read.
+"""An on-disk cache of spike trains, of which batches read what they hold.
 
 An entry is a folder named by a hash of all that its content follows from: the dataset, its files
 (path, size, time of change), the options, and the code of `lfp_snn.data` itself. So an entry is
@@ -14,7 +14,6 @@ import fcntl
 import functools
 import hashlib
 import json
-import mmap
 import os
 import re
 import shutil
@@ -30,7 +29,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from lfp_snn.data.binning import Binned, join
+from lfp_snn.data.binning import Binned, Stored, join
+from lfp_snn.data.column import Column
 from lfp_snn.errors import DataError
 
 _DTYPES = {
@@ -40,6 +40,8 @@ _DTYPES = {
     "owners": np.int64,
     "lengths": np.int64,
 }
+
+_LONG = ("indices", "values")  # these stay in their files
 
 Build = Callable[[], Iterable[Binned]]
 
@@ -53,7 +55,7 @@ def location() -> Path:
     return Path(os.environ.get("LFP_SNN_CACHE") or "datasets/.cache")
 
 
-def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: Build) -> Binned:
+def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: Build) -> Stored:
     """Fetch the spike trains that `build` makes, out of the cache if it has them.
 
     Args:
@@ -65,8 +67,8 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
             cannot serve, and once more if the disk fills while the trains are written.
 
     Returns:
-        The chunks laid end to end: read-only arrays mapped from the cache, or arrays in memory,
-        after a warning, if the cache cannot be written.
+        The chunks laid end to end: columns in the files of the cache, or arrays in memory, after a
+        warning, if the cache cannot be written.
     """
     key = _key(name, files, options)
     entry = location() / f"{name}-{key[:24]}"
@@ -76,7 +78,7 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
     try:
         with _scratch(entry.name) as scratch:
             _write(scratch, build())
-            # The mapped files outlive their names, so what is read here survives all that follows.
+            # The open files outlive their names, so what is read here survives all that follows.
             trains = _read(scratch)
             if trains is None:
                 raise OSError("what was written cannot be read back")
@@ -85,40 +87,6 @@ def fetch(name: str, files: Sequence[Path], options: Mapping[str, Any], build: B
             return trains
     except OSError as error:  # builders raise DataError, so this is the cache's own disk
         return _uncached(build, error)
-
-
-def check_whole(trains: Binned) -> None:
-    """Check that the files from which spike trains are mapped are as long as they were.
-
-    Reading where a mapped file was cut ends the process at once (SIGBUS), so that every batch is
-    preceded by this check. What is cut between the check and the end of the batch still does so;
-    nothing here cuts a file that is in use, for entries are renamed and removed as whole folders.
-
-    Raises:
-        DataError: a file is shorter now; the message names it.
-    """
-    for column in trains:
-        mapped = _mapped(column)
-        if mapped is None:
-            continue
-        held: Any = mapped
-        size = held._mmap.size()
-        if size < mapped.nbytes:
-            raise DataError(
-                f"The column {Path(str(mapped.filename)).name} of the spike trains in the cache "
-                f"{location()} was cut to {size} of its {mapped.nbytes} bytes while it was in use: "
-                "start again (a run goes on with --resume), and it is built anew."
-            )
-
-
-def _mapped(column: npt.NDArray[Any] | None) -> np.memmap[Any, Any] | None:
-    """The array on a mapped file of which an array is a view; None if it is in memory."""
-    whole: Any = column
-    while isinstance(whole, np.ndarray):
-        if isinstance(whole, np.memmap) and isinstance(whole.base, mmap.mmap):
-            return whole
-        whole = whole.base
-    return None
 
 
 @contextmanager
@@ -175,13 +143,13 @@ def _code() -> str:
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
-def _uncached(build: Build, error: OSError) -> Binned:
+def _uncached(build: Build, error: OSError) -> Stored:
     warnings.warn(
         f"the cache in {location()} cannot be used ({error}); the data is kept in memory and "
         "encoded again in the next run (set LFP_SNN_CACHE to a folder that can be written)",
         stacklevel=3,
     )
-    return join(build())
+    return Stored.of(join(build()))
 
 
 def _write(folder: Path, chunks: Iterable[Binned]) -> None:
@@ -212,33 +180,30 @@ def _write(folder: Path, chunks: Iterable[Binned]) -> None:
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def _read(folder: Path) -> Binned | None:
-    """Map an entry; gives None if there is none, or if it is damaged."""
+def _read(folder: Path) -> Stored | None:
+    """Open an entry; gives None if there is none, or if it is damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if not _DTYPES.keys() >= meta.keys():  # nor does a name lead out of the entry
             return None
-        columns = {column: _map(folder / column, **meta[column]) for column in meta}
-        return Binned(
-            columns.pop("indptr"), columns.pop("indices"), columns.pop("values", None), **columns
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        columns = {column: _open(folder / column, **meta[column]) for column in meta}
+        # What every batch asks for lies in memory: some bytes for each step of a recording.
+        held = {name: np.asarray(columns[name]) for name in columns if name not in _LONG}
+        return Stored(**held, indices=columns["indices"], values=columns.get("values"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         return None
 
 
-def _map(path: Path, length: int, checksum: int) -> npt.NDArray[Any]:
-    dtype = np.dtype(_DTYPES[path.name])
-    if path.stat().st_size != length * dtype.itemsize:
+def _open(path: Path, length: int, checksum: int) -> Column:
+    column = Column(path, _DTYPES[path.name], length)
+    if column.size() != column.nbytes:
         raise ValueError(f"{path} has another size than it was written with")
-    if length == 0:  # an empty file cannot be mapped
-        return np.empty(0, dtype)
-    data = np.memmap(path, dtype, mode="r", shape=(length,))
-    if _checksum(data) != checksum:
+    if column.checksum() != checksum:
         raise ValueError(f"{path} has another checksum than it was written with")
-    return data
+    return column
 
 
-def _checksum(data: npt.NDArray[Any], before: int = 0) -> int:
+def _checksum(data: npt.NDArray[Any], before: int) -> int:
     """The CRC-32 of the bytes, going on from the CRC of the bytes before them."""
     return zlib.crc32(data.data, before)
 

@@ -1,9 +1,11 @@
 """The recordings of a user, file by file: found in folders of their class, or listed in a table."""
 
+import codecs
 import csv
 import dataclasses
 import io
 import math
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -76,17 +78,24 @@ def in_classes(tree: Tree, what: str, suffixes: Collection[str]) -> list[Entry]:
 def read_table(path: Path, folder: Path, targets: Sequence[str] = ()) -> list[Entry]:
     """Read the files that a CSV lists, in columns file, label and perhaps group, part and targets.
 
+    Columns may be parted by commas, semicolons or tabs, as spreadsheets write them.
+
     Args:
         path: the CSV.
         folder: the folder to which the files are relative.
         targets: the columns of numbers to learn; with them, the column label may be missing.
 
     Raises:
-        DataError: the CSV cannot be read, a column is missing, a file leads out of the folder,
-            there is no such part, or a target is no number.
+        DataError: the CSV cannot be read, a column is missing, a file leads out of the folder or
+            stands there twice, there is no such part, or a target is no number.
     """
     with reading(path, "table of recordings"):
-        lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+        content = path.read_bytes()
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        parted = max(",;\t", key=text.partition("\n")[0].count)
+        lines = csv.reader(io.StringIO(text), delimiter=parted)
         titles = [title.strip() for title in next(lines, [])]
         if "file" not in titles or not ("label" in titles or targets):
             raise DataError(
@@ -107,6 +116,11 @@ def read_table(path: Path, folder: Path, targets: Sequence[str] = ()) -> list[En
     entries = [_entry(path, folder, number, row, given, targets) for number, row in rows]
     if not entries:
         raise DataError(f"{path} lists no files")
+    seen: dict[str, int] = {}
+    for (number, _), entry in zip(rows, entries, strict=True):
+        before = seen.setdefault(os.path.normpath(entry.file), number)
+        if before != number:  # it could be in two parts
+            raise DataError(f"{path}, line {number}: {entry.file} stands in line {before} already")
     return entries
 
 

@@ -170,7 +170,7 @@ def caution(entries: Sequence[Entry]) -> str | None:
         return None
     found = [f"{few} of a class" if counts else f"{few} in all"]
     if tested:
-        found.append(f"{tested} in the test part, each of which is {100 / tested:.2g} % of it")
+        found.append(f"{tested} in the test part, each of which is {100 / tested:.3g} % of it")
     return (
         f"few recordings ({', '.join(found)}): a test accuracy tells little; record more, or look "
         f"at several splits (data import --seed 1, and so on) before you trust a figure"

@@ -17,7 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.data.batch import Batch
-from lfp_snn.data.cache import check_whole
+from lfp_snn.data.column import Column
 from lfp_snn.data.encoders import Constant
 from lfp_snn.data.sets import Draw, Encoded, ImageSet, IntArray, SampleSet, SpikeSet, Splits
 from lfp_snn.errors import ConfigError
@@ -29,7 +29,7 @@ __all__ = ["SHARE", "held_on"]
 #: Of the free memory of a device, what sets may take that were not asked to lie there.
 SHARE = 0.25
 
-_Columns = tuple[npt.NDArray[Any] | None, ...]
+_Columns = tuple[npt.NDArray[Any] | Column | None, ...]
 
 
 def held_on(splits: Splits, device: torch.device, *, asked: bool) -> Splits:
@@ -86,15 +86,15 @@ def _free(device: torch.device) -> float:
 def _columns(samples: SampleSet) -> _Columns | None:
     """The arrays of a store, if batches of it can be put together on a device."""
     if type(samples) is SpikeSet:
-        check_whole(samples.trains)
-        return samples.trains.indptr, samples.trains.indices, samples.trains.values
+        trains = samples.trains
+        return trains.indptr, trains.indices, trains.values
     if type(samples) is ImageSet and isinstance(samples.encoder.code, Constant):
         return (samples.images,)
     return None
 
 
-def _sent(column: npt.NDArray[Any] | None, device: torch.device) -> Tensor | None:
-    return None if column is None else torch.tensor(column).to(device)
+def _sent(column: npt.NDArray[Any] | Column | None, device: torch.device) -> Tensor | None:
+    return None if column is None else torch.tensor(np.asarray(column)).to(device)
 
 
 def _resident(samples: SampleSet, columns: tuple[Tensor | None, ...]) -> SampleSet:

@@ -1,4 +1,4 @@
-"""Sets: labelled samples held in memory (or mapped from disk) that are put together to batches."""
+"""Sets: labelled samples held in memory (or in files) that are put together to batches."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -13,8 +13,8 @@ import torch
 from lfp_snn.data.ahead import ahead
 from lfp_snn.data.augment import PlaceStep, on_spikes
 from lfp_snn.data.batch import NOTHING, Batch
-from lfp_snn.data.binning import Binned
-from lfp_snn.data.cache import check_whole
+from lfp_snn.data.binning import Binned, Stored
+from lfp_snn.data.column import Column
 from lfp_snn.data.encoders import Encoder
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.spikes import Spikes
@@ -214,14 +214,14 @@ class SpikeSet(SampleSet):
     """A set of spike trains, kept as CSR over the frames of all recordings (frame n*T + t).
 
     Args:
-        trains: the spike trains of the store, in memory or mapped from a file.
+        trains: the spike trains of the store, in memory or in files.
         labels, ids, classes, feature_shape, steps, rows: the arguments of `SampleSet`.
         augment: the steps of augmentation, which take part only in a batch that has a draw.
     """
 
     def __init__(
         self,
-        trains: Binned,
+        trains: Binned | Stored,
         labels: IntArray,
         ids: Sequence[str],
         *,
@@ -240,11 +240,9 @@ class SpikeSet(SampleSet):
                 f"{len(self._all_labels)} labels with T={steps} need "
                 f"{len(self._all_labels) * steps} frames, got {len(trains.indptr) - 1}"
             )
-        # Plain views: slicing a np.memmap costs ten times as much as slicing an array.
-        self.trains = trains.plain()
+        self.trains = Stored.of(trains) if isinstance(trains, Binned) else trains
 
     def _encode(self, rows: IntArray, draw: Draw | None) -> Encoded:
-        check_whole(self.trains)
         encoded = gather(self.trains, rows, self.steps, self.feature_shape)
         return self.augmented(encoded, rows, draw)
 
@@ -313,7 +311,9 @@ class ImageSet(SampleSet):
         )
 
 
-def gather(trains: Binned, rows: IntArray, steps: int, feature_shape: tuple[int, ...]) -> Encoded:
+def gather(
+    trains: Binned | Stored, rows: IntArray, steps: int, feature_shape: tuple[int, ...]
+) -> Encoded:
     """A batch of the recordings `rows` of spike trains of `steps` frames each.
 
     Where recordings have lengths of their own, the batch has as many steps as its longest.
@@ -334,7 +334,9 @@ def gather(trains: Binned, rows: IntArray, steps: int, feature_shape: tuple[int,
     return Encoded(x, lengths)
 
 
-def _pieces(column: npt.NDArray[Any], pieces: list[slice]) -> npt.NDArray[Any]:
+def _pieces(column: npt.NDArray[Any] | Column, pieces: list[slice]) -> npt.NDArray[Any]:
+    if isinstance(column, Column):
+        return column.pieces(pieces)
     return np.concatenate([column[piece] for piece in pieces]) if pieces else column[:0].copy()
 
 

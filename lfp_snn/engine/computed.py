@@ -10,6 +10,8 @@ refused.
 
 from __future__ import annotations
 
+from typing import Any
+
 import snntorch as snn
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
@@ -73,10 +75,12 @@ def _is_own(module: nn.Module) -> bool:
 
 
 def refuse_hooks(net: nn.Module) -> None:
-    """Refuse a network with forward hooks, which the engine would not call.
+    """Refuse a network with hooks that the engine would not call.
+
+    These are forward hooks, and hooks on parameters, which autograd calls with gradients.
 
     Raises:
-        NetworkError: there is a forward hook; the message names it and its module.
+        NetworkError: there is a hook; the message names it and its module or parameter.
     """
     for name, module in net.named_modules():
         before = () if hook_of(module) else module._forward_pre_hooks.values()
@@ -85,6 +89,14 @@ def refuse_hooks(net: nn.Module) -> None:
             raise NetworkError(
                 f"Module '{name or type(net).__name__}' has a forward hook ({kind}), which "
                 "TemporalLFP would not call: remove it (handle.remove()) before a pass."
+            )
+    for name, parameter in net.named_parameters():
+        held: list[Any] = [parameter._backward_hooks, parameter._post_accumulate_grad_hooks]
+        for hook in (hook for hooks in held for hook in (hooks or {}).values()):
+            kind = getattr(hook, "__name__", type(hook).__name__)
+            raise NetworkError(
+                f"Parameter '{name}' has a hook on its gradient ({kind}), which TemporalLFP would "
+                "not call: remove it (handle.remove()), and change parameter.grad after backward."
             )
 
 

@@ -14,7 +14,7 @@ power iteration a pass.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -125,7 +125,9 @@ class Made(nn.Parameter):
                 )
             given = total.detach().clone().to(weight.dtype)
             found = torch.autograd.grad(weight, behind, given, allow_unused=True)
-        yield from ((p, part) for p, part in zip(behind, found, strict=True) if part is not None)
+        taking = [(p, part) for p, part in zip(behind, found, strict=True) if part is not None]
+        self._require_some(given, taking)
+        yield from taking
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Made:
         return Made(copy.deepcopy(self.module, memo))
@@ -139,6 +141,21 @@ class Made(nn.Parameter):
             f"A {self._kind} computes its weight from other parameters, whose "
             "shares have no rule under Flat, WSquare and ZBox: give the layer another rule."
         )
+
+    def _require_some(self, given: Tensor, taking: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Refuse parameters that would never move, whatever their weight is given."""
+        if self.device.type != "cpu" or not parametrize.is_parametrized(self.module):
+            return  # on a device the look would wait for it; what a mask prunes may be all
+        if bool(given.any()) and not any(bool((p.detach() * part).any()) for p, part in taking):
+            steps: Any = self.module.parametrizations
+            kinds = ", ".join(type(step).__name__ for step in steps["weight"])
+            raise NetworkError(
+                f"A {self._kind} computes its weight by a parametrisation ({kinds}) from "
+                "parameters that would never move: feedback is in proportion to what is there, "
+                "and where they are not zero the weight does not follow them. Draw their first "
+                "values, or leave the parametrisation out "
+                "(torch.nn.utils.parametrize.remove_parametrizations(module, 'weight'))."
+            )
 
     @property
     def _kind(self) -> str:

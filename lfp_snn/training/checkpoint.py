@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from lfp_snn.errors import RunError
@@ -33,6 +33,7 @@ __all__ = [
     "copy_tensors",
     "load_checkpoint",
     "load_net",
+    "read_tensors",
     "save_checkpoint",
 ]
 
@@ -63,10 +64,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         DamagedError: the checkpoint is damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            state = json.loads(header[_STATE])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header, tensors = read_tensors(path)
+        state = json.loads(header[_STATE])
     except FileNotFoundError:
         raise RunError(f"There is no checkpoint {path}.") from None
     except (SafetensorError, *DAMAGE) as error:
@@ -75,6 +74,23 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if header.get(_CHECKSUM, "") not in ("", _checksum(header[_STATE], tensors)):
         raise _damaged(path, "its checksum is another")
     return tensors, state
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The notes and the tensors (on the CPU) of a safetensors file.
+
+    They are read, and not mapped as ``safetensors.safe_open`` does it: of tensors on a mapped file
+    that is cut or overwritten while a training uses them, the process ends at once (SIGBUS).
+
+    Raises:
+        OSError: the file cannot be read.
+        SafetensorError: it is damaged or of another format.
+    """
+    content = path.read_bytes()
+    tensors = load(content)
+    end = 8 + int.from_bytes(content[:8], "little")
+    notes: dict[str, str] = json.loads(content[8:end]).get("__metadata__") or {}
+    return notes, tensors
 
 
 def _damaged(path: Path, problem: object) -> DamagedError:

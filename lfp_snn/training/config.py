@@ -18,7 +18,7 @@ from lfp_snn.data import DATASETS, Loader, SampleSet
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, LearnerOptions
 from lfp_snn.models import MODELS, Model
-from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
+from lfp_snn.options import AS_MAPPING, NAME, Choice, Section, choice_of, choose
 from lfp_snn.training.optim import (
     OPTIMIZERS,
     SCHEDULES,
@@ -144,7 +144,7 @@ class Config(Settings):
         baseline: whether to compare with logistic regression on the events summed over time.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     data: Annotated[Choice, choose("dataset", _datasets), AS_MAPPING]
     model: Annotated[Model, choose("model", lambda: MODELS), AS_MAPPING]
     baseline: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from lfp_snn.options import dotted, nearest
+from lfp_snn.options import NAME, dotted, nearest
 from lfp_snn.rewards import Reward
 from lfp_snn.wording import as_argument, setting, speaks_of_config
 
@@ -69,11 +69,29 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
             return f"{key}: {cut(context['message'].rstrip('.'), _LONGEST_SENTENCE)}"
         case "missing":
             return f"{key} is missing"
-    message = cut(problem["msg"], _LONGEST_SENTENCE)  # it may quote the value too
+    message = _worded(problem["type"], context)
+    if message is None:
+        message = cut(problem["msg"], _LONGEST_SENTENCE)  # it may quote the value too
     expected = message.removeprefix("Input should be ").removeprefix("Value error, ")
     if expected.startswith(("greater", "less")):
         expected = f"a number {expected}"
     return f"{key} is {shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
+
+
+def _worded(kind: str, context: Mapping[str, Any]) -> str | None:
+    """What is expected, where pydantic says it in words for programmers; None elsewhere."""
+    match kind:
+        case "path_type":
+            return "a path"
+        case "too_short":
+            return f"a list of at least {context['min_length']}, not of {context['actual_length']}"
+        case "too_long":
+            return f"a list of at most {context['max_length']}, not of {context['actual_length']}"
+        case "string_pattern_mismatch" if context["pattern"] == NAME:
+            return "a word of letters, digits, '.', '_' and '-' that begins with one of the first"
+        case "model_type" | "dataclass_type" | "model_attributes_type" | "dict_type":
+            return "a mapping of keys"
+    return None
 
 
 def _such_as(given: Any, known: Sequence[str]) -> str:
@@ -112,6 +130,10 @@ def _unknown(
         )
     siblings = context["known"]
     guess = nearest_key(key, location, siblings, known)
+    if isinstance(value, Mapping):  # a section that is not one: what stands in it may be at home
+        inside = [str(each) for each in value if str(each) in siblings]
+        guess = dotted([*location, inside[0]]) if inside else guess
+        value = value[inside[0]] if inside else value
     if guess is None:
         hint = f"known are {', '.join(siblings if location else _of_the_top(known))}"
     else:

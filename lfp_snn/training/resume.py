@@ -1,23 +1,31 @@
 """Resuming a run: a check that settings and data are those that the run was begun with.
 
-A run keeps in ``run.json`` the settings it was begun with, and digests of the ids and labels of
-each part of its data. What differs from them is refused by name: a split drawn anew would turn test
-recordings into training recordings without a word. :data:`MAY_CHANGE` lists the settings that a run
-may go on with other values of; the number of threads is no setting and may change as well.
+A run keeps in ``run.json`` the settings it was begun with, the identity of each part of its data
+(:mod:`lfp_snn.data.identity`), and what its network consists of. What differs from them is refused
+by name: a split drawn anew would turn test recordings into training recordings without a word, and
+a decay that was changed would be that of the checkpoint all the same. :data:`MAY_CHANGE` lists the
+settings that a run may go on with other values of; the number of threads is no setting and may
+change as well.
 """
 
 from __future__ import annotations
 
-import hashlib
+import re
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import snntorch
+import torch
+from snntorch import SpikingNeuron
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.optim import Optimizer
 
-from lfp_snn.data import SampleSet, Splits
+from lfp_snn.data import Splits
+from lfp_snn.data.identity import identity_of, other
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.models import Own
 from lfp_snn.training.config import Config, Settings
@@ -28,12 +36,23 @@ from lfp_snn.training.result import Result
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import of_settings
 
-__all__ = ["MAY_CHANGE", "Resumed", "data_identity", "find_run", "goes_on", "schedule_anew"]
+__all__ = [
+    "MAY_CHANGE",
+    "Resumed",
+    "data_identity",
+    "find_run",
+    "goes_on",
+    "network_identity",
+    "noted_identity",
+    "schedule_anew",
+    "told",
+]
 
 #: Settings of a run that may change when it is resumed.
 MAY_CHANGE = ("epochs", "workers", "device")
 
 _PARTS = ("train", "val", "test")
+_LAZY = "lazy"  # a module that is not made yet
 
 
 @dataclass(frozen=True)
@@ -62,18 +81,34 @@ class Resumed:
         Raises:
             RunError: the data differs; the message names the part of it, and what differs.
         """
-        known = _noted(self.run).get("data", {}).get("identity")
-        if known is None:
-            return
+        known = noted_identity(self.run)
         now = data_identity(splits)
         for name, before in known.items():
-            for what, value in before.items():
-                if now.get(name, {}).get(what) != value:
-                    raise RunError(
-                        f"{self.run.path} was begun with other data: {_told(name, what)} were "
-                        f"{value} and are {now.get(name, {}).get(what)} now; bring the data back "
-                        "as they were (files, labels, split), or start another run."
-                    )
+            for what in other(before, now[name]):
+                raise RunError(
+                    f"{self.run.path} was begun with other data: {told(what, name)} were "
+                    f"{before[what]} and are {now[name][what]} now; bring the data back "
+                    "as they were (files, labels, split), or start another run."
+                )
+
+    def check_network(self, net: nn.Module) -> None:
+        """Refuse a network of other modules, or of other constants of its neurons.
+
+        Its weights are those of the checkpoint, whatever they are now.
+
+        Raises:
+            RunError: the network differs; the message names the first thing that does.
+        """
+        noted, now = _noted(self.run).get("consists_of"), network_identity(net)
+        if not isinstance(noted, dict) or noted.get("versions") != now["versions"]:
+            return  # of an earlier version, or one that may write modules in another way
+        for name in [*noted, *(name for name in now if name not in noted)]:
+            before, found = noted.get(name, "not there"), now.get(name, "not there")
+            if before != found and _LAZY not in (before, found):
+                raise RunError(
+                    f"{self.run.path} was begun with another network: {name} was {before} and is "
+                    f"{found} now; resume with the network of the run, or start another run."
+                )
 
     def note(self, settings: Settings, splits: Splits) -> None:
         """Write the settings and the data that the run goes on with into it.
@@ -88,7 +123,7 @@ class Resumed:
         if "epochs" in self.changed:
             self.run.result.unlink(missing_ok=True)
         info = _noted(self.run)
-        data = {**info.get("data", {}), "identity": data_identity(splits)}
+        data = {**_mapping(info, "data", self.run), "identity": data_identity(splits)}
         write_json(
             self.run.info, {**info, "settings": settings.model_dump(mode="json"), "data": data}
         )
@@ -121,8 +156,11 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
     run = RunDir.open(out)
     kind = type(settings)
     written = make_config(kind, read_mapping(run.config), str(run.config))
-    noted = _noted(run).get("settings")
-    begun_with = written if noted is None else make_config(kind, noted, str(run.info))
+    noted = _noted(run)
+    known = "settings" in noted
+    begun_with = written
+    if known:
+        begun_with = make_config(kind, _mapping(noted, "settings", run), str(run.info))
     for key, before, now in _differences(begun_with, written):
         if key not in MAY_CHANGE:
             raise ConfigError(
@@ -142,7 +180,7 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
     ended = run.result.exists() and "epochs" not in changed
     result = Result.read(run) if ended else None
     begun = bool(run.checkpoints())
-    return Resumed(run, result, begun, begun_with.epochs, changed, noted is None)
+    return Resumed(run, result, begun, begun_with.epochs, changed, not known)
 
 
 def goes_on(settings: Settings, run: Path) -> str:
@@ -155,8 +193,54 @@ def goes_on(settings: Settings, run: Path) -> str:
 
 
 def data_identity(splits: Splits) -> dict[str, dict[str, Any]]:
-    """An identity of data: the size of each part, and digests of its ids and labels."""
-    return {name: _identity(getattr(splits, name)) for name in _PARTS}
+    """The identity of each part of data."""
+    return {name: identity_of(getattr(splits, name)) for name in _PARTS}
+
+
+def noted_identity(run: RunDir) -> dict[str, dict[str, Any]]:
+    """The identity of each part of the data that a run was begun with, as far as it is noted.
+
+    Raises:
+        RunError: run.json is missing or damaged.
+    """
+    parts = _mapping(_mapping(_noted(run), "data", run), "identity", run)
+    return {name: _mapping(parts, name, run) for name in parts if name in _PARTS}
+
+
+def told(what: str, part: str) -> str:
+    """What differs of a part of data, in words.
+
+    Args:
+        what: the name that :func:`lfp_snn.data.identity.other` gives.
+        part: the name of the part.
+    """
+    if what == "samples":
+        return f"the samples of its {part} part"
+    if what == "classes":
+        return f"the classes of its {part} part"
+    if what == "shape":
+        return f"the shapes of its {part} part (steps, then a frame)"
+    shown = {"content": "inputs"}.get(what, what)
+    return f"the {shown} of its {part} part (by their digest)"
+
+
+def network_identity(net: nn.Module) -> dict[str, Any]:
+    """The modules of a network by their names, and the constants of its neurons.
+
+    What is learned is no part of it.
+    """
+    found: dict[str, Any] = {"versions": [str(torch.__version__), str(snntorch.__version__)]}
+    for name, module in net.named_modules():
+        if isinstance(module, LazyModuleMixin):
+            found[name] = _LAZY
+        elif not any(module.children()):
+            found[name] = re.sub(r" at 0x[0-9a-f]+", "", str(module))
+        if isinstance(module, SpikingNeuron):
+            held = module.state_dict()
+            for constant, _ in module.named_buffers(recurse=False):
+                if constant in held:
+                    found[f"{name}.{constant}"] = _shown(held[constant])
+    return found
 
 
 def schedule_anew(
@@ -181,24 +265,12 @@ def schedule_anew(
     return schedule
 
 
-def _identity(samples: SampleSet) -> dict[str, Any]:
-    return {
-        "samples": len(samples),
-        "ids": _digest("\0".join(samples.ids).encode("utf-8", "surrogateescape")),
-        "labels": _digest(samples.labels.tobytes()),
-        **({} if samples.targets is None else {"targets": _digest(samples.targets.tobytes())}),
-    }
-
-
-def _told(part: str, what: str) -> str:
-    """The difference between data and the noted identity, in words."""
-    if what == "samples":
-        return f"the samples of its {part} part"
-    return f"the {what} of its {part} part (by their digest)"
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+def _shown(constant: torch.Tensor) -> Any:
+    """The value of a constant, or what tells it from others of many values."""
+    if constant.numel() == 1:
+        return float(constant)
+    numbers = constant.detach().double().flatten()
+    return [list(constant.shape), float(numbers.sum()), float(numbers.square().sum())]
 
 
 def _noted(run: RunDir) -> dict[str, Any]:
@@ -211,6 +283,18 @@ def _noted(run: RunDir) -> dict[str, Any]:
     if not isinstance(info, dict):
         raise RunError(f"{run.info} does not describe a run.")
     return info
+
+
+def _mapping(info: dict[str, Any], key: str, run: RunDir) -> dict[str, Any]:
+    """A section of run.json; an empty one if it is not there.
+
+    Raises:
+        RunError: it is no mapping.
+    """
+    found = info.get(key, {})
+    if not isinstance(found, dict):
+        raise RunError(f"{run.info} is damaged: {key} is {found!r}, expected a mapping.")
+    return found
 
 
 def _differences(before: Settings, now: Settings) -> Iterator[tuple[str, Any, Any]]:

@@ -50,7 +50,7 @@ from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.reporting import report_on
 from lfp_snn.training.result import Result
-from lfp_snn.training.resume import Resumed, data_identity, find_run, goes_on
+from lfp_snn.training.resume import Resumed, data_identity, find_run, goes_on, network_identity
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import (
     GivenOptimizer,
@@ -268,7 +268,7 @@ def _train(
         learner = build_learner(net, settings)
         decided = settings.learner.settled(learner.engine)
         settings = settings.model_copy(update={"learner": decided})
-        resumed = world.on_first(lambda: _resumed(out, settings, splits, resume))
+        resumed = world.on_first(lambda: _resumed(out, settings, splits, net, resume))
         if resumed is not None and resumed.result is not None:
             best = resumed.run.best
             load_net(net, world.on_first(lambda: load_checkpoint(best)[0]), best)
@@ -303,12 +303,15 @@ def _train(
         return trainer.train()
 
 
-def _resumed(out: Path | None, settings: Settings, splits: Splits, resume: bool) -> Resumed | None:
+def _resumed(
+    out: Path | None, settings: Settings, splits: Splits, net: nn.Module, resume: bool
+) -> Resumed | None:
     """The run to go on with, if one is to go on."""
     if not resume:
         return None
     resumed = find_run(out, settings)
     resumed.check_data(splits)
+    resumed.check_network(net)
     return resumed
 
 
@@ -337,6 +340,7 @@ def _describe(
         "from_config": isinstance(settings, Config),
         "settings": settings.model_dump(mode="json"),
         "network": str(learner.net),
+        "consists_of": network_identity(learner.net),
         "parameters": sum(p.numel() for p in learner.parameters()),
         "initial_weights": _digest(learner.net),
         "data": {

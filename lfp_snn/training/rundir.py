@@ -180,7 +180,12 @@ class RunDir:
         return [path for path in paths if path.stem.removeprefix(_EARLIER).isdecimal()]
 
     def clean(self) -> None:
-        """Remove half-written files of a killed process; only the holder of the lock may do so."""
+        """Remove half-written files of a killed process; only the holder of the lock may do so.
+
+        A folder for checkpoints that was removed is made again.
+        """
+        with suppress(OSError):  # told by the first checkpoint
+            self.last.parent.mkdir(exist_ok=True)
         for folder in (self.path, self.last.parent):
             remove_torn(folder)
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from lfp_snn.data import Batch, SampleSet, Splits, load, load_file, own_splits
+from lfp_snn.data.identity import other
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.models import Model
@@ -24,7 +25,7 @@ from lfp_snn.training.configfile import load_settings
 from lfp_snn.training.evaluation import Evaluation, evaluate, voters
 from lfp_snn.training.feeding import outputs_of
 from lfp_snn.training.files import read_json
-from lfp_snn.training.resume import data_identity
+from lfp_snn.training.resume import data_identity, noted_identity, told
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.teaching import GivenReward, GivenRule, given_again, to_run
 from lfp_snn.unpacking import DAMAGE
@@ -250,13 +251,13 @@ class TrainedRun:
                 layout=self.config.layout,
                 outputs_of=outputs_of(self.learner.net),
             )
-        noted = {} if self.run is None else read_json(self.run.info)["data"].get("identity", {})
+        noted = {} if self.run is None else noted_identity(self.run)
         now = data_identity(splits)
         for part, before in noted.items():
-            if now[part] != before:
+            for what in other(before, now[part]):
                 raise RunError(
-                    f"The {part} part of the data is another than the run was trained with: it has "
-                    f"{now[part]} and had {before} (samples, digests of ids and labels)."
+                    f"The data are others than {self.name} was trained with: {told(what, part)} "
+                    f"were {before[what]} and are {now[part][what]}."
                 )
         return splits
 

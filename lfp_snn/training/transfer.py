@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lfp_snn.errors import ConfigError, RunError
@@ -21,7 +21,7 @@ from lfp_snn.models.nir import load_nir
 from lfp_snn.norms import running_statistics
 from lfp_snn.options import Section
 from lfp_snn.shipped import located
-from lfp_snn.training.checkpoint import load_checkpoint
+from lfp_snn.training.checkpoint import load_checkpoint, read_tensors
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.unpacking import DAMAGE, shown
 
@@ -122,8 +122,7 @@ def _read(source: Path) -> dict[str, Tensor]:
     if source.suffix == _NIR:
         return load_nir(source).weights()
     try:
-        with safe_open(source, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return read_tensors(source)[1]
     except (SafetensorError, *DAMAGE) as problem:
         raise RunError(
             f"transfer.source {source} is neither a run directory nor a safetensors or .nir file "

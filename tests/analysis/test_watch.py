@@ -83,6 +83,38 @@ def test_the_state_tells_where_a_training_is(monkeypatch: pytest.MonkeyPatch) ->
             assert np.mean(points["firing"][layer][own]) == pytest.approx(rate, rel=1e-3)
 
 
+def test_a_training_without_classes_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no accuracy, and what is not there is told as that."""
+    monkeypatch.setattr(watched, "GAP", 0.0)
+    draw = np.random.default_rng(0)
+    x, targets = draw.random((12, 5, UNITS)).round(), draw.random((12, CLASSES))
+    data = (torch.tensor(x).float(), torch.tensor(targets).float())
+    net = build("mlp", (UNITS,), CLASSES, hidden=[12])
+    heard: list[Any] = []
+    with Watch("tiny", 0) as watch:
+        fit(
+            net,
+            data,
+            data,
+            layout="BT",
+            epochs=2,
+            device="cpu",
+            reward="membrane_target",
+            observers=[watch, Then(2, lambda: heard.append(_state(watch)))],
+        )
+        end = _state(watch)
+    assert heard[0]["points"]["accuracy"] == [None, None]
+    assert len(end["epochs"]) == 2 and end["points"]["norm"]
+
+
+def test_what_is_not_finite_is_told_as_not_there() -> None:
+    with Watch("tiny", 0) as watch:
+        layer = {"1": float("inf"), "2": 0.5}
+        watch._points.append({"step": 1, "accuracy": None, "firing": layer, "norm": layer})
+        points = _state(watch)["points"]
+    assert points["norm"] == points["firing"] == {"1": [None], "2": [0.5]}
+
+
 def test_the_raster_is_that_of_the_first_validation_sample() -> None:
     rasters: list[Any] = []
     with Watch("tiny", 0) as watch:

@@ -159,7 +159,7 @@ MISTAKES = {
     "no data": (["evaluate", "own", "--net", "ours:make_net"], "--data module:function"),
     "other data": (
         ["evaluate", "own", "--net", "ours:make_net", "--data", "ours:other_parts"],
-        "The test part of the data is another",
+        "The data are others than ",
     ),
     "another network": (["evaluate", "own", "--net", "ours:make_other"], "is of another network"),
     "no module": (["evaluate", "own", "--net", "ours:make_list"], "makes a list; expected a torch"),

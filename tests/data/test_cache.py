@@ -1,6 +1,7 @@
 """The cache: never stale, safe between processes, mended when damaged."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from lfp_snn.data import cache
-from lfp_snn.data.binning import Binned
+from lfp_snn.data.binning import Binned, Stored
+from lfp_snn.data.column import Column
 from lfp_snn.data.event_set import row_set
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
@@ -42,7 +44,7 @@ class Builder:
         return Binned(np.array(indptr), np.array(indices, dtype=np.int32), values)
 
 
-def assert_whole(trains: Binned) -> None:
+def assert_whole(trains: Stored) -> None:
     np.testing.assert_array_equal(trains.indptr, [0, 2, 3, 3, 4])
     np.testing.assert_array_equal(trains.indices, [1, 5, 2, 4])
     assert trains.indptr.dtype == np.int64
@@ -59,7 +61,7 @@ def test_builds_once(folder: Path, counted: bool) -> None:
     for _ in range(3):
         trains = cache.fetch("set", [], {"steps": 2}, build)
         assert_whole(trains)
-        assert isinstance(trains.indices, np.memmap)
+        assert isinstance(trains.indices, Column)
         if counted:
             assert trains.values is not None
             np.testing.assert_array_equal(trains.values, [0, 1, 2, 0])
@@ -74,7 +76,7 @@ def test_keeps_a_set_without_a_spike() -> None:
     for _ in range(2):
         trains = cache.fetch("set", [], {}, lambda: [silent])
         assert trains.indptr.tolist() == [0, 0, 0, 0]
-        assert trains.indices.size == 0
+        assert len(trains.indices) == 0
 
 
 def test_another_option_is_another_entry() -> None:
@@ -190,7 +192,8 @@ def test_every_harm_to_a_column_is_seen(
     assert cache._read(entry) is not None
 
 
-def test_a_file_cut_while_it_is_mapped_is_told_before_the_next_batch(folder: Path) -> None:
+@pytest.mark.parametrize("column", ["indices", "values"])
+def test_a_file_cut_in_mid_run_is_one_sentence(folder: Path, column: str) -> None:
     for _ in range(2):  # as it was built, and as it was found
         trains = cache.fetch("set", [], {}, Builder())
         samples = SpikeSet(
@@ -199,12 +202,18 @@ def test_a_file_cut_while_it_is_mapped_is_told_before_the_next_batch(folder: Pat
         assert isinstance(x := samples.batch([0, 1]).x, Spikes)
         assert x.nnz == 4
         (entry,) = entries(folder)
-        content = (entry / "indices").read_bytes()
-        with (entry / "indices").open("r+b") as file:
+        content = (entry / column).read_bytes()
+        with (entry / column).open("r+b") as file:
             file.truncate(4)
-        with pytest.raises(DataError, match=r"indices .* cut to 4 of its 16 bytes"):
+        with pytest.raises(DataError, match=rf"{column} .* cut to 4 of its 16 bytes .* --resume"):
             samples.batch([0])
-        (entry / "indices").write_bytes(content)
+        (entry / column).write_bytes(content)
+
+
+def test_the_trains_of_a_removed_cache_are_still_read(folder: Path) -> None:
+    trains = cache.fetch("set", [], {}, Builder())
+    shutil.rmtree(folder)
+    assert_whole(trains)
 
 
 BUILDING = """

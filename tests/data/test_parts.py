@@ -113,3 +113,33 @@ def test_usual_spellings() -> None:
     assert [part_named(word) for word in ("TRAIN ", "valid", "Dev", "testing", "cat")] == [
         "train", "val", "val", "test", None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("parted", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_table_is_read_as_spreadsheets_write_it(
+    tmp_path: Path, parted: str, encoding: str, end: str
+) -> None:
+    lines = ["file,label,part", "a/é.npy,a,train", '"b/2.npy","b",test', ""]
+    text = end.join(lines).replace(",", parted)
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    entries = read_table(tmp_path / "t.csv", tmp_path)
+    assert [(e.file, e.label, e.part) for e in entries] == [
+        ("a/é.npy", "a", "train"),
+        ("b/2.npy", "b", "test"),
+    ]
+
+
+@pytest.mark.parametrize("again", ["a/1.npy", "a/./1.npy", "b/../a/1.npy"])
+def test_a_file_that_is_listed_twice_is_refused(tmp_path: Path, again: str) -> None:
+    """It could be in the training and in the test part."""
+    table = tmp_path / "t.csv"
+    table.write_text(f"file,label,part\na/1.npy,a,train\nb/1.npy,b,test\n{again},a,test\n")
+    with pytest.raises(DataError, match=r"t\.csv, line 4: .* stands in line 2 already"):
+        read_table(table, tmp_path)
+
+
+def test_few_recordings_are_counted_in_whole_numbers() -> None:
+    told = caution([Entry("a", "a", "a", "train"), Entry("b", "a", "b", "test")])
+    assert told is not None and "each of which is 100 % of it" in told

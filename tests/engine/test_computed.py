@@ -417,6 +417,53 @@ def test_what_has_no_rule_is_refused(case: str) -> None:
         TemporalLFP(net).forward(trains(4, 2, 1, 6, 6))
 
 
+class Added(nn.Module):
+    """A parametrisation by an addition of low rank, which begins at zero."""
+
+    def __init__(self, weight: Tensor, first: float) -> None:
+        super().__init__()
+        self.register_buffer("whole", weight.detach().clone())
+        self.down = nn.Parameter(torch.ones(2, weight.shape[1], dtype=weight.dtype))
+        self.up = nn.Parameter(torch.full((len(weight), 2), first, dtype=weight.dtype))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.whole + 0 * weight + self.up @ self.down  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("first", [0.0, 0.01])
+def test_what_would_never_move_is_refused_and_not_frozen_in_silence(first: float) -> None:
+    def change(module: nn.Module) -> nn.Module:
+        added = Added(module.weight, first)  # type: ignore[arg-type]
+        return parametrize.register_parametrization(module, "weight", added)
+
+    net, _ = network("linear", change)
+    lfp = TemporalLFP(net)
+    spikes = lfp.forward(trains(4, 2, 1, 6, 6))
+    if first:
+        lfp.backward(torch.ones_like(spikes))
+        return
+    with pytest.raises(NetworkError, match=r"parametrisation \(Added\) .* would never move"):
+        lfp.backward(torch.ones_like(spikes))
+
+
+def test_an_orthogonal_parametrisation_is_refused() -> None:
+    net, _ = network("linear", parametrizations.orthogonal)
+    lfp = TemporalLFP(net)
+    spikes = lfp.forward(trains(4, 2, 1, 6, 6))
+    with pytest.raises(NetworkError, match=r"\(_Orthogonal\) .* would never move"):
+        lfp.backward(torch.ones_like(spikes))
+
+
+@pytest.mark.parametrize("kind", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_a_hook_on_a_gradient_is_refused_by_name(kind: str) -> None:
+    net, _ = network("linear", lambda module: module)
+    handle = getattr(net[1].weight, kind)(lambda given: None)
+    with pytest.raises(NetworkError, match=r"Parameter '1\.weight' has a hook on its gradient"):
+        TemporalLFP(net)
+    handle.remove()
+    TemporalLFP(net)
+
+
 def test_a_normalisation_that_is_pruned_is_refused() -> None:
     net, _ = network("conv", lambda m: m, norm=True)
     untyped.l1_unstructured(net[1], "weight", 0.5)

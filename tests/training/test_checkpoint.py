@@ -22,6 +22,7 @@ from lfp_snn.training.checkpoint import (
     Snapshot,
     load_checkpoint,
     load_net,
+    read_tensors,
     save_checkpoint,
 )
 from lfp_snn.training.optim import OPTIMIZERS, SCHEDULES, Schedule
@@ -160,3 +161,28 @@ def test_lfp_itself_has_no_state() -> None:
     net = build("mlp", (6,), 2, hidden=[4])
     learner = LEARNERS["lfp"].from_options(net, LEARNERS["lfp"].Options(name="lfp"))
     assert learner.state_dict() == {}
+
+
+def test_what_was_loaded_outlives_a_file_that_is_cut(tmp_path: Path) -> None:
+    """Tensors on a mapped file would end the process here (SIGBUS), and no test could tell."""
+    path, first = tmp_path / "last.safetensors", torch.randn(100_000)
+    tensors = {"a": first, "none": torch.empty(0, 3), "one": torch.tensor(True)}
+    save_checkpoint(path, tensors, {"step": 1})
+    found, _ = load_checkpoint(path)
+    with path.open("r+b") as file:
+        file.truncate(1000)
+    for name, tensor in tensors.items():
+        torch.testing.assert_close(found[name], tensor)
+    with pytest.raises(DamagedError, match="is damaged and cannot be read"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64])
+def test_notes_and_tensors_of_any_type_are_read(tmp_path: Path, dtype: torch.dtype) -> None:
+    path, tensor = tmp_path / "any.safetensors", torch.arange(6).reshape(2, 3).to(dtype)
+    save_file({"a": tensor, "b": tensor[0].clone()}, path, {"who": "é"})
+    notes, tensors = read_tensors(path)
+    assert notes == {"who": "é"}
+    assert torch.equal(tensors["a"], tensor) and torch.equal(tensors["b"], tensor[0])
+    save_file({"a": tensor}, path)
+    assert read_tensors(path)[0] == {}

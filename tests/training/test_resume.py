@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import shutil
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import snntorch as snn
+import torch
 import yaml
+from torch import nn
+from torch.utils.data import TensorDataset
 
-from lfp_snn.data import SampleSet, SpikeSet, Splits
+from lfp_snn.data import SampleSet, SpikeSet, Splits, from_torch
+from lfp_snn.data.identity import identity_of
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training import Interrupted, fit
 from lfp_snn.training.checkpoint import load_checkpoint, save_checkpoint
@@ -69,14 +77,42 @@ def renamed(splits: Splits) -> Splits:
     return replace(splits, val=changed(splits.val, ids=ids))
 
 
+def recorded_anew(splits: Splits) -> Splits:
+    """Two recordings have each other's spikes, under their own names and labels."""
+    trains, steps = splits.train.trains, splits.train.steps  # type: ignore[attr-defined]
+    indptr, indices = np.asarray(trains.indptr), np.asarray(trains.indices)
+    order = np.arange(len(indptr) // steps)
+    i, k = splits.test._rows[[0, 1]]
+    order[[i, k]] = order[[k, i]]
+    frames = (order[:, None] * steps + np.arange(steps)).ravel()
+    pieces = [indices[indptr[frame] : indptr[frame + 1]] for frame in frames]
+    ends = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
+    changed = trains._replace(indptr=ends, indices=np.concatenate(pieces))
+    test = copy.copy(splits.test)
+    test.trains = changed  # type: ignore[attr-defined]
+    return replace(splits, test=test)
+
+
+def in_other_steps(splits: Splits) -> Splits:
+    val = copy.copy(splits.val)
+    val.steps -= 1
+    return replace(splits, val=val)
+
+
+def of_other_classes(splits: Splits) -> Splits:
+    train = copy.copy(splits.train)
+    train.classes = ("a", "b", "d")
+    return replace(splits, train=train)
+
+
 def larger(_: Splits) -> Splits:
     return make_splits((42, 15, 16))
 
 
 def strip_notes(run: Path) -> None:
-    """What the version before wrote: the same files, without the two notes in run.json."""
+    """What the version before wrote: the same files, without the notes in run.json."""
     info = json.loads((run / "run.json").read_text())
-    del info["settings"], info["data"]["identity"]
+    del info["settings"], info["data"]["identity"], info["consists_of"]
     (run / "run.json").write_text(json.dumps(info))
 
 
@@ -96,6 +132,9 @@ class Dies(Listener):
         (swapped_classes, "the labels of its train part"),
         (renamed, "the ids of its val part"),
         (larger, "the samples of its test part were 15 and are 16 now"),
+        (recorded_anew, r"the inputs of its test part \(by their digest\)"),
+        (in_other_steps, r"the shapes of its val part \(steps, then a frame\) were \[8, 20\]"),
+        (of_other_classes, r"the classes of its train part were \['a', 'b', 'c'\]"),
     ],
 )
 def test_other_data_are_refused_by_name(
@@ -110,6 +149,109 @@ def test_other_data_are_refused_by_name(
         fit(new_net(), change(splits), out=stopped, resume=True, **settings)
     assert (stopped / "checkpoints/last.safetensors").read_bytes() == before
     fit(new_net(), splits, out=stopped, resume=True, **settings)
+
+
+class Scaled(TensorDataset):
+    """Frames through a transform that draws."""
+
+    def __init__(self, scale: float, noise: float = 0.0) -> None:
+        draw = np.random.default_rng(0)
+        x = torch.from_numpy(draw.random((12, 8, 20), dtype=np.float32))
+        super().__init__(x, torch.arange(12) % 3)
+        self.scale, self.noise = scale, noise
+
+    def __getitem__(self, index: int) -> Any:
+        x, label = super().__getitem__(index)  # type: ignore[no-untyped-call]
+        return x * self.scale + self.noise * torch.rand(x.shape), label
+
+
+def test_another_transform_is_refused_and_rounding_is_not(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    for number, noise in enumerate((0.0, 0.5)):
+        run, stop = tmp_path / f"{number}", Stop(3, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted):
+            fit(new_net(), Scaled(1.0, noise), out=run, observers=[stop], **settings)
+        for other in (Scaled(0.98, noise), Scaled(1.0, noise + 0.1)):
+            with pytest.raises(RunError, match="other data: the inputs of its train part"):
+                fit(new_net(), other, out=run, resume=True, **settings)
+        fit(new_net(), Scaled(1.00001, noise), out=run, resume=True, **settings)
+
+
+def test_inputs_that_are_never_the_same_are_not_compared() -> None:
+    class Clock(Scaled):
+        def __getitem__(self, index: int) -> Any:
+            x, label = super().__getitem__(index)
+            return x + time.perf_counter_ns() % 1000, label
+
+    assert "content" not in identity_of(from_torch(Clock(1.0)))
+    assert "content" in identity_of(from_torch(Scaled(1.0)))
+
+
+def slower(net: nn.Sequential) -> None:
+    net[1].beta.fill_(0.5)  # type: ignore[operator]
+
+
+def resets_otherwise(net: nn.Sequential) -> None:
+    net[3] = snn.Leaky(beta=0.9, init_hidden=True, output=True, reset_mechanism="zero")
+
+
+def another_layer(net: nn.Sequential) -> None:
+    net[2] = nn.Linear(12, 3, bias=False)
+
+
+def one_more(net: nn.Sequential) -> None:
+    net.insert(2, nn.Dropout(0.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (slower, r"1\.beta was 0\.\d+ and is 0\.5 now"),
+        (resets_otherwise, r"3\.reset_mechanism_val was 0\.0 and is 1\.0 now"),
+        (another_layer, r"2 was Linear\(.*bias=True\) and is Linear\(.*bias=False\) now"),
+        (one_more, r"2 was Linear\(.* and is Dropout\(.* now"),
+    ],
+)
+def test_another_network_is_refused_by_the_name_of_what_differs(
+    splits: Splits,
+    settings: dict[str, Any],
+    stopped: Path,
+    change: Callable[[nn.Sequential], None],
+    told: str,
+) -> None:
+    net = new_net(seed=3)  # its weights do not matter, for it gets those of the checkpoint
+    change(net)
+    with pytest.raises(RunError, match=f"begun with another network: {told}"):
+        fit(net, splits, out=stopped, resume=True, **settings)
+    fit(new_net(seed=3), splits, out=stopped, resume=True, **settings)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"data": "x"},
+        {"data": {"identity": 3}},
+        {"data": {"identity": {"train": []}}},
+        {"settings": "x"},
+        {"settings": [1]},
+    ],
+)
+def test_a_harmed_description_of_a_run_is_one_sentence(
+    splits: Splits, settings: dict[str, Any], stopped: Path, harm: dict[str, Any]
+) -> None:
+    info = json.loads((stopped / "run.json").read_text())
+    (stopped / "run.json").write_text(json.dumps({**info, **harm}))
+    with pytest.raises(RunError, match=r"run\.json is damaged: \w+ is .*, expected a mapping"):
+        fit(new_net(), splits, out=stopped, resume=True, **settings)
+
+
+def test_a_run_without_its_checkpoints_begins_again(
+    splits: Splits, settings: dict[str, Any], stopped: Path
+) -> None:
+    shutil.rmtree(stopped / "checkpoints")
+    result = fit(new_net(), splits, out=stopped, resume=True, **settings)
+    assert [line["epoch"] for line in result.metrics] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from lfp_snn.learners import LEARNERS, LearnerOptions
-from lfp_snn.options import AS_MAPPING, Choice, Section, choose
+from lfp_snn.options import AS_MAPPING, NAME, Choice, Section, choose
 from lfp_snn.training import Config
 
 __all__ = ["Convergence", "ConvergenceConfig"]
 
 #: Names of rules and depths, which become folders.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 def _learners() -> Mapping[str, type[Choice]]:

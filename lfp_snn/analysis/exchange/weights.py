@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import nn
 
 from lfp_snn.errors import DataError
 from lfp_snn.models import MODELS, Model
 from lfp_snn.models.bounded import no_larger_than
-from lfp_snn.training.checkpoint import copy_tensors, load_net
+from lfp_snn.training.checkpoint import copy_tensors, load_net, read_tensors
 from lfp_snn.unpacking import reading
 
 __all__ = ["SavedNetwork", "load_weights", "weights_bytes"]
@@ -68,9 +68,8 @@ def load_weights(path: Path | str) -> SavedNetwork:
         raise DataError(f"There is no file {path}.")
     with reading(path, "network written by lfp-snn export --to safetensors"):
         try:
-            with safe_open(path, framework="pt") as file:
-                described: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            notes, tensors = read_tensors(Path(path))
+            described: dict[str, Any] = json.loads(notes[_KEY])
         except SafetensorError as problem:
             raise ValueError(problem) from problem
         options = MODELS[described["model"]["name"]].model_validate(described["model"])

@@ -1,5 +1,6 @@
 """The formats by name: the format of a file is told, and its events are read or written."""
 
+import stat
 from pathlib import Path
 
 from lfp_snn.data.events import Events
@@ -48,6 +49,8 @@ def detect(path: Path) -> Format:
         DataError: the file cannot be read, is empty, or has no format that is known.
     """
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):  # it would be waited for, and is gone once read
+            raise DataError(f"{path} is a pipe; a recording is read more than once: name a file")
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:

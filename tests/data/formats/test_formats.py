@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import struct
 import zipfile
@@ -429,3 +430,9 @@ def test_gzip_is_no_format(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(gzip.compress(b"1,2,3,1\n"))
     with pytest.raises(DataError, match="no format that is known"):
         read_recording(tmp_path / "x.csv")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"pipe\.csv is a pipe; a recording is read more than once"):
+        read_recording(tmp_path / "pipe.csv")
