@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -39,7 +40,10 @@ __all__ = [
     "prepare",
     "refuse_regression",
     "seeded",
+    "settled_learner",
 ]
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def assemble(
     """
     started = time.perf_counter()
     net = build_network(config, splits)
-    learner = build_learner(net, config)
+    learner, config = settled_learner(net, config, splits)
     start = prepare(net, splits, config)
     if wrap is not None:
         learner = wrap(learner)
@@ -170,6 +174,27 @@ def place(net: nn.Module, settings: Settings, world: World = ALONE) -> nn.Module
 def build_learner(net: nn.Module, settings: Settings) -> Learner:
     """The learner that the settings name, bound to a network."""
     return LEARNERS[settings.learner.name].from_options(net, settings.learner)
+
+
+def settled_learner(
+    net: nn.Module, settings: AnySettings, splits: Splits
+) -> tuple[Learner, AnySettings]:
+    """The learner that settings name, and the settings with all that they left open decided.
+
+    A reward or a loss that is left open goes by what the network ends in, and by whether samples
+    have classes or targets.
+
+    Args:
+        net: the network.
+        settings: the settings.
+        splits: the data.
+    """
+    learner = build_learner(net, settings)
+    aims = splits.train.is_regression
+    decided = settings.learner.settled(learner.engine, targets=aims)
+    settings = settings.model_copy(update={"learner": decided})
+    # Without the targets a learner chooses by the network alone.
+    return (build_learner(net, settings) if aims else learner), settings
 
 
 def prepare(net: nn.Module, splits: Splits, settings: Settings, world: World = ALONE) -> Start:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.analysis.exchange.weights import load_weights, weights_bytes
 from lfp_snn.errors import DataError, RunError
+from lfp_snn.makers import permit
 from lfp_snn.models import MODELS, build
 from lfp_snn.training import Config, TrainedRun
 from lfp_snn.training.configfile import make_config
@@ -17,6 +20,7 @@ from tests.matrix.workspace import MINE, SMALL_DIGITS, run_cli
 
 pytestmark = pytest.mark.usefixtures("empty_folder", "no_reports")
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 OWN = ("--net", "mine:make_dvs_net")
 MODEL = {"name": "own", "function": "mine:make_dvs_net"}
 SMALL = [each for each in SMALL_DIGITS if not each.startswith("model")]
@@ -69,6 +73,41 @@ def test_it_is_compared() -> None:
     done = run_cli([*words, "--learners", "rescale,surrogate", "--seeds", "2", "--out", "out"])
     assert done.exit_code == 0, done.output
     assert "surrogate, seed 1: test" in done.output
+
+
+@pytest.mark.parametrize("make", ["make_readout", "make_values"])
+def test_one_that_does_not_end_in_spikes_is_compared_without_a_word(
+    make: str, jobs_here: None
+) -> None:
+    """The config searches rewards and losses of spikes, none of which fits."""
+    few = ["compare.search={trials: 1, epochs: 1}", "compare.reference=rescale"]
+    words = ["compare", "compare_digits", *SMALL, "--net", f"mine:{make}", *few]
+    words += ["--learners", "rescale,surrogate,step_gradient"]
+    done = run_cli([*words, "--seeds", "1", "--out", "out"])
+    assert done.exit_code == 0, done.output
+    decided = {"make_readout": "membrane_coded", "make_values": "softmax_values"}
+    for learner in ("rescale", "surrogate", "step_gradient"):
+        assert f"{learner}, seed 0: test" in done.output
+        (config,) = Path("out").glob(f"**/{learner}/**/config.yaml")
+        # The losses of the search take values too.
+        told = "ce_(count|rate)_loss" if make == "make_values" else "ce_mean_membrane_loss"
+        if learner != "surrogate":
+            told = decided[make] if learner == "rescale" else "ce_mean_membrane_loss"
+        assert re.search(told, config.read_text())
+
+
+def test_values_that_fit_its_end_are_searched() -> None:
+    shown = {"compare.learners.surrogate.tune": ["ce_count_loss", "tet_membrane_loss"]}
+    changes = [f"{key}={{learner.loss: [{', '.join(names)}]}}" for key, names in shown.items()]
+    permit("mine:make_readout")
+    model = "model={name: own, function: 'mine:make_readout'}"
+    study = ComparisonStudy.load(
+        CONFIGS / "compare_digits.yaml",
+        [model, *changes, "compare.reference=surrogate"],
+        ["surrogate", "rescale"],
+    )
+    assert study.arms[0].tune == {"learner.loss": ["tet_membrane_loss"]}
+    assert set(study.arms[1].tune) == {"optimizer.lr"}
 
 
 @pytest.mark.parametrize(
