@@ -90,7 +90,8 @@ def refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
     """Refuse a reward that is made for another kind of output than the network has.
 
     Raises:
-        OtherOutputError: reward and output do not fit; the message names both, and the rewards that do.
+        OtherOutputError: reward and output do not fit; the message names both, and the
+            rewards that do.
     """
     seen: tuple[str, ...] = (engine.emits,)
     if engine.emits == "spikes" and engine.ends_in_neurons:
