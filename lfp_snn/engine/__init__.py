@@ -11,6 +11,7 @@ layers        a population with what feeds it, as users see it
 structure     the program of a network, for each mode and shape of its input
 identity      by what a network is found to be as it was before
 recording     runs a forward on an example and notes what it calls
+draws         whether a forward draws random numbers
 calls         the calls that a recording notes
 undisturbed   runs a module and leaves no trace of that on it
 computed      refuses what a module computes in a way that has no rule

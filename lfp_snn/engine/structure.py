@@ -98,8 +98,27 @@ class Structure:
         """An input, dense and in the layout that forward takes, in which tensors are given."""
         if isinstance(x, Tensor):
             return x.to(dtype)
-        dense = x.dense(dtype)
-        return dense.movedim(0, self.step.axis) if self.step.axis else dense
+        return self.as_taken(x.dense(dtype))
+
+    def as_taken(self, frames: Tensor) -> Tensor:
+        """Frames ``[T, B, ...]`` in the layout that forward takes.
+
+        Raises:
+            ShapeError: forward rearranges the axes of a frame before it loops over time.
+        """
+        step = self.step
+        sequence = frames.movedim(0, step.axis) if step.axis else frames
+        if not step.rearranged:
+            return sequence
+        sizes = torch.empty(*range(2, 2 + len(step.before.shape)), device="meta")
+        order = [size - 2 for size in self._rearranged(sizes).shape]
+        features = [axis for k, axis in enumerate(order) if k != step.axis][1:]
+        if features != sorted(features):
+            raise ShapeError(
+                "The forward of the network rearranges the axes of a frame before it loops over "
+                "time, where a list of spikes has its axes as they are: give it x.dense()."
+            )
+        return sequence.permute([order.index(axis) for axis in range(len(order))])
 
     def unframed(self, relevance: Tensor) -> Tensor:
         """The relevance of the frames in the layout of the input that forward takes."""
@@ -240,14 +259,8 @@ class Structures:
     ) -> Structure:
         whole = tuple(x.shape)
         if before is not None and before.step.loops:
-            axis = before.step.axis
-            if isinstance(x, Spikes) and before.step.rearranged:
-                raise ShapeError(
-                    "The forward of the network rearranges its input before it loops over time, "
-                    "where a list of spikes has its axes as they are: give it x.dense()."
-                )
-            if isinstance(x, Spikes) and axis:
-                whole = (*whole[1 : axis + 1], whole[0], *whole[axis + 1 :])
+            if isinstance(x, Spikes):
+                whole = tuple(before.as_taken(torch.empty(whole, device="meta")).shape)
             return self._find(whole, like)
         shape = whole if steps is not None else whole[1:]
         try:
