@@ -3,11 +3,11 @@
     python -m benchmarks own_networks [--seeds 2] [--only WORD ...] [--of examples loops operations]
 
 The networks are those of `benchmarks/_nets`: snntorch's examples and common kinds, each in its own
-style, on the digits of scikit-learn (1197 train, 300 validate, 300 test), for ten steps. LFP has
-its default rule and reward, the surrogate its default loss and derivative and no clip; both begin
-calibrated, and take as many steps of Adam on batches of 50 under one cycle of the learning rate,
-whose peak is chosen for each among two by the validation accuracy of the first seed. The weights of
-the epoch that validates best are tested.
+style, on the digits of scikit-learn (1197 train, 300 validate, 300 test), shown for ten steps (to
+alpha neurons for 25). LFP has its default rule and reward, the surrogate its default loss and
+derivative and no clip; both begin calibrated, and take as many steps of Adam on batches of 50 under
+one cycle of the learning rate over eight epochs, whose peak is chosen for each among two by the
+validation accuracy of the first seed. The weights of the epoch that validates best are tested.
 """
 
 from __future__ import annotations

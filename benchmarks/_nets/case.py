@@ -43,9 +43,9 @@ class Case:
     batch_first: bool = False
     record: Callable[[Tensor], Tensor] = lambda record: record
     returned: Callable[[Any], Tensor] = first
-    epochs: int = 5
+    epochs: int = 8
 
     @property
     def steps(self) -> int | None:
-        """The T that has to be said, of an input without time."""
-        return None if self.takes == "spikes" else STEPS
+        """The T that has to be said, of an input without time and a forward of one step."""
+        return None if self.loops or self.takes == "spikes" else STEPS

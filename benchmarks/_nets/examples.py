@@ -38,14 +38,14 @@ class OfAlphas(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fc1, self.lif1 = nn.Linear(64, 128), snn.Alpha(alpha=0.9, beta=0.85)
-        self.fc2, self.lif2 = nn.Linear(128, 10), snn.Alpha(alpha=0.9, beta=0.85)
+        self.fc1, self.lif1 = nn.Linear(64, 128), snn.Alpha(alpha=0.9, beta=0.8)
+        self.fc2, self.lif2 = nn.Linear(128, 10), snn.Alpha(alpha=0.9, beta=0.8)
 
     def forward(self, x: Tensor) -> Any:
         exc1, inh1, mem1 = self.lif1.init_alpha()
         exc2, inh2, mem2 = self.lif2.init_alpha()
         spk_rec, mem_rec = [], []
-        for _ in range(STEPS):
+        for _ in range(25):
             spk1, exc1, inh1, mem1 = self.lif1(self.fc1(x), exc1, inh1, mem1)
             spk2, exc2, inh2, mem2 = self.lif2(self.fc2(spk1), exc2, inh2, mem2)
             spk_rec.append(spk2)

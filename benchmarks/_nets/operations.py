@@ -91,7 +91,8 @@ class SpikingAttention(Between):
             neuron(layer(spk)).view(-1, 8, 8)
             for layer, neuron in ((self.q, self.lq), (self.k, self.lk), (self.v, self.lv))
         )
-        return ((q @ k.transpose(1, 2)) @ v * 0.125).flatten(1) + spk
+        attended: Tensor = (q @ k.transpose(1, 2)) @ v
+        return (0.125 * attended).flatten(1) + spk
 
 
 class Mixed(Between):

@@ -128,7 +128,11 @@ class Made(nn.Parameter):
         yield from ((p, part) for p, part in zip(behind, found, strict=True) if part is not None)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Made:
-        return Made(copy.deepcopy(self.module, memo))
+        module = copy.deepcopy(self.module, memo)
+        with _still(module):
+            made = Made(module)
+        made.data = self.data.clone()
+        return made
 
     def __reduce_ex__(self, proto: Any) -> tuple[Any, ...]:
         return Made, (self.module,)

@@ -16,7 +16,6 @@ neural network has learned*, IEEE TNNLS 2017 (pixel flipping); Blücher, Vielhab
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +30,7 @@ from lfp_snn.analysis.explain.smooth import SmoothExplainer
 from lfp_snn.analysis.explain.target import OfSpikes, Target
 from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.copying import copy_of
 from lfp_snn.errors import DataError
 from lfp_snn.learners.losses import make_surrogate
 from lfp_snn.learners.unrolled import frames, refuse_other_steps, rest, set_spike, unroll
@@ -168,7 +168,7 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
     """
     x = spikes_of(batch)
     refuse_other_steps(TemporalLFP(net), "The surrogate gradient")
-    net = copy.deepcopy(net)
+    net = copy_of(net)
     set_spike(net, make_surrogate("atan", None))
     rest(net)
     dtype = next(net.parameters()).dtype
