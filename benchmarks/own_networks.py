@@ -20,7 +20,7 @@ import torch
 from snntorch import spikegen
 
 import lfp_snn
-from benchmarks._nets.case import STEPS, Case
+from benchmarks._nets.case import STEPS, UserNetwork
 from benchmarks._nets.examples import EXAMPLES
 from benchmarks._nets.loops import LOOPS
 from benchmarks._nets.operations import OPERATIONS
@@ -35,13 +35,13 @@ LEARNERS: dict[str, dict[str, Any]] = {
 }
 
 
-def parts(case: Case) -> tuple[Part, Part, Part]:
+def parts(case: UserNetwork) -> tuple[Part, Part, Part]:
     """The digits in the form that a network takes, to train, validate and test."""
     train, val, test = pixels(*((1, 8, 8) if case.takes == "map" else (64,)))
     return given(case, train), given(case, val), given(case, test)
 
 
-def given(case: Case, part: Part) -> Part:
+def given(case: UserNetwork, part: Part) -> Part:
     """Images as they are, or as spikes ``[B, T, 64]`` at the rates of their pixels, drawn once."""
     if case.takes != "spikes":
         return part
@@ -50,7 +50,7 @@ def given(case: Case, part: Part) -> Part:
         return spikegen.rate(part[0], num_steps=STEPS).transpose(0, 1), part[1]
 
 
-def train(case: Case, learner: str, peak: float, seed: int) -> tuple[float, float]:
+def train(case: UserNetwork, learner: str, peak: float, seed: int) -> tuple[float, float]:
     """The accuracies of a training on the validation and the test part, in percent."""
     torch.manual_seed(seed)
     result = lfp_snn.fit(
@@ -68,7 +68,7 @@ def train(case: Case, learner: str, peak: float, seed: int) -> tuple[float, floa
     return 100 * result.val_accuracy, 100 * result.test_accuracy
 
 
-def trainings(case: Case, learner: str, seeds: int) -> tuple[float, list[float]]:
+def trainings(case: UserNetwork, learner: str, seeds: int) -> tuple[float, list[float]]:
     """The better peak of the learning rate by the first seed, and the test accuracies of all."""
     first = {peak: train(case, learner, peak, 0) for peak in PEAKS}
     peak = max(first, key=lambda each: first[each][0])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-__all__ = ["STEPS", "Case", "first"]
+__all__ = ["STEPS", "UserNetwork", "first"]
 
 #: T.
 STEPS = 10
@@ -21,7 +21,7 @@ def first(out: Any) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Case:
+class UserNetwork:
     """A network in somebody's style.
 
     Args:

@@ -9,8 +9,9 @@ import torch
 from snntorch import surrogate
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
-from benchmarks._nets.case import STEPS, Case
+from benchmarks._nets.case import STEPS, UserNetwork
 
 __all__ = ["EXAMPLES"]
 
@@ -41,6 +42,7 @@ class OfAlphas(nn.Module):
         self.fc1, self.lif1 = nn.Linear(64, 128), snn.Alpha(alpha=0.9, beta=0.8)
         self.fc2, self.lif2 = nn.Linear(128, 10), snn.Alpha(alpha=0.9, beta=0.8)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         exc1, inh1, mem1 = self.lif1.init_alpha()
         exc2, inh2, mem2 = self.lif2.init_alpha()
@@ -62,6 +64,7 @@ class OfOneStep(nn.Module):
         self.lif1 = snn.Leaky(beta=0.9, init_hidden=True)
         self.lif2 = snn.Leaky(beta=0.9, init_hidden=True, output=True)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         cur1 = self.fc1(x)
         spk1 = self.lif1(cur1)
@@ -79,6 +82,7 @@ class Convolutions(nn.Module):
         self.conv2, self.lif2 = nn.Conv2d(12, 24, 3, padding=1), snn.Leaky(beta=0.9)
         self.fc1, self.lif3 = nn.Linear(24 * 2 * 2, 10), snn.Leaky(beta=0.9)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         mem1 = self.lif1.init_leaky()
         mem2 = self.lif2.init_leaky()
@@ -118,6 +122,7 @@ class Heidelberg(nn.Module):
         self.fc2, self.lif2 = nn.Linear(100, 60), snn.Leaky(beta=0.9)
         self.fc3, self.lif3 = nn.Linear(60, 10), snn.Leaky(beta=0.9)
 
+    @override
     def forward(self, data: Tensor) -> Any:
         mem1, mem2, mem3 = (each.init_leaky() for each in (self.lif1, self.lif2, self.lif3))
         spk_rec = []
@@ -140,6 +145,7 @@ class LearntConstants(nn.Module):
         self.dropout = nn.Dropout(0.2)
         self.fc3, self.lif3 = nn.Linear(64, 10), snn.Leaky(beta=0.9, **learnt)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
         mem3, record = self.lif3.init_leaky(), []
@@ -160,6 +166,7 @@ class OfMembranes(nn.Module):
         self.fc_out = nn.Linear(100, 10)
         self.li_out = snn.Leaky(beta=0.9, threshold=1.0, reset_mechanism="none", learn_beta=True)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         mem_1, mem_2, mem_rec = self.lif_in.init_leaky(), self.li_out.init_leaky(), []
         for _ in range(STEPS):
@@ -177,6 +184,7 @@ class Recurrent(nn.Module):
         self.fc1, self.rlif1 = nn.Linear(64, 100), snn.RLeaky(beta=0.9, linear_features=100)
         self.fc2, self.rlif2 = nn.Linear(100, 10), snn.RLeaky(beta=0.9, all_to_all=False)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         spk1, mem1 = self.rlif1.init_rleaky()
         spk2, mem2 = self.rlif2.init_rleaky()
@@ -196,6 +204,7 @@ class Populations(nn.Module):
         self.fc1, self.lif1 = nn.Linear(64, 128), snn.Leaky(beta=0.9, init_hidden=True)
         self.fc2, self.lif2 = nn.Linear(128, 100), snn.Leaky(beta=0.9, init_hidden=True)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         spk = self.lif2(self.fc2(self.lif1(self.fc1(x))))
         votes: Tensor = spk.view(-1, 10, 10).mean(2)
@@ -216,6 +225,7 @@ class Signs(nn.Module):
         signs = weight.sign() * weight.abs().mean()
         return (signs - weight).detach() + weight
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         spk = self.lif1(F.linear(x, self.binary(self.fc1.weight), self.fc1.bias))
         out: Tensor = self.lif2(F.linear(spk, self.binary(self.fc2.weight), self.fc2.bias))
@@ -232,6 +242,7 @@ class Waves(nn.Module):
         self.fc, self.lif2 = nn.Linear(32 * 4, 10), snn.Leaky(beta=0.9)
         nn.init.normal_(self.bn1.bias, std=0.1)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
         for _ in range(STEPS):
@@ -249,6 +260,7 @@ class Student(nn.Module):
         self.layers = nn.ModuleList([nn.Linear(64, 80), nn.Linear(80, 40), nn.Linear(40, 10)])
         self.neurons = nn.ModuleList(snn.Leaky(beta=0.9) for _ in self.layers)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mems = [each.init_leaky() for each in self.neurons]  # type: ignore[operator]
         total = torch.zeros(())
@@ -271,6 +283,7 @@ class Optuna(nn.Module):
         self.conv2, self.lif2 = nn.Conv2d(16, 32, 3, padding=1), snn.Leaky(**kept)
         self.fc, self.lif3 = nn.Linear(32 * 2 * 2, 10), snn.Leaky(**kept, output=True)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         spk = self.lif1(F.max_pool2d(self.conv1(x), 2))
         if self.deep:
@@ -280,23 +293,23 @@ class Optuna(nn.Module):
 
 
 EXAMPLES = (
-    Case("quickstart; NIR, pruning, metrics: `nn.Sequential`", quickstart, "map"),
-    Case("alpha neurons, states by hand", OfAlphas, loops=True),
-    Case("TBPTT: one step that returns `spk, mem`", OfOneStep),
-    Case("CIFAR, gestures: convolutions, functional pools", Convolutions, "map", loops=True),
-    Case("ST-MNIST: pools behind the neurons", tactile, "map"),
-    Case("Heidelberg digits: a sequence, three layers", Heidelberg, "spikes", loops=True),
-    Case("exoplanets: decays and thresholds that learn", LearntConstants, loops=True),
-    Case("regression 1: membranes of a leaky integrator", OfMembranes, loops=True),
-    Case("regression 2: RLeaky, states by hand", Recurrent, loops=True),
-    Case("population coding", Populations),
-    Case("BSNN: signs of weights", Signs),
-    Case("EEG: convolutions of one dimension, batch norm", Waves, "map", loops=True),
-    Case(
+    UserNetwork("quickstart; NIR, pruning, metrics: `nn.Sequential`", quickstart, "map"),
+    UserNetwork("alpha neurons, states by hand", OfAlphas, loops=True),
+    UserNetwork("TBPTT: one step that returns `spk, mem`", OfOneStep),
+    UserNetwork("CIFAR, gestures: convolutions, functional pools", Convolutions, "map", loops=True),
+    UserNetwork("ST-MNIST: pools behind the neurons", tactile, "map"),
+    UserNetwork("Heidelberg digits: a sequence, three layers", Heidelberg, "spikes", loops=True),
+    UserNetwork("exoplanets: decays and thresholds that learn", LearntConstants, loops=True),
+    UserNetwork("regression 1: membranes of a leaky integrator", OfMembranes, loops=True),
+    UserNetwork("regression 2: RLeaky, states by hand", Recurrent, loops=True),
+    UserNetwork("population coding", Populations),
+    UserNetwork("BSNN: signs of weights", Signs),
+    UserNetwork("EEG: convolutions of one dimension, batch norm", Waves, "map", loops=True),
+    UserNetwork(
         "distillation: the student sums its spikes",
         Student,
         loops=True,
         record=lambda record: record.sum(0),
     ),
-    Case("Optuna: dropout, a branch by an option", Optuna, "map"),
+    UserNetwork("Optuna: dropout, a branch by an option", Optuna, "map"),
 )

@@ -9,8 +9,9 @@ from typing import Any
 import snntorch as snn
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from benchmarks._nets.case import STEPS, Case
+from benchmarks._nets.case import STEPS, UserNetwork
 
 __all__ = ["LOOPS"]
 
@@ -39,6 +40,7 @@ class OnSelf(Two):
         super().__init__()
         self.mem1 = self.mem2 = None
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         spk, self.mem1, self.mem2 = self.step(x, self.mem1, self.mem2)
         return spk
@@ -51,6 +53,7 @@ class InAnObject(Two):
         super().__init__()
         self.state = SimpleNamespace(one=None, two=None)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         kept = self.state
         spk, kept.one, kept.two = self.step(x, kept.one, kept.two)
@@ -60,6 +63,7 @@ class InAnObject(Two):
 class PassedThrough(Two):
     """States that the caller hands in and gets back."""
 
+    @override
     def forward(self, x: Tensor, state: Any = None) -> Any:
         mem1, mem2 = (None, None) if state is None else state
         spk, mem1, mem2 = self.step(x, mem1, mem2)
@@ -69,6 +73,7 @@ class PassedThrough(Two):
 class Preallocated(Two):
     """A record of zeros that is written into."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
         record = torch.zeros(STEPS, x.size(0), 10, dtype=x.dtype)
@@ -80,6 +85,7 @@ class Preallocated(Two):
 class BatchFirst(Two):
     """A sequence with samples first, as its record."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
         for frame in x.unbind(1):
@@ -91,6 +97,7 @@ class BatchFirst(Two):
 class Permuted(Two):
     """Samples first, brought into another order before the loop."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
         for frame in x.permute(1, 0, 2):
@@ -102,6 +109,7 @@ class Permuted(Two):
 class TheLast(Two):
     """Only the last step is returned."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
         for _ in range(STEPS):
@@ -112,6 +120,7 @@ class TheLast(Two):
 class Means(Two):
     """The mean over the steps is returned."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
         for _ in range(STEPS):
@@ -126,6 +135,7 @@ class LogSoftmax(Two):
     def __init__(self) -> None:
         super().__init__(threshold=float("inf"), reset_mechanism="none")
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
         for _ in range(STEPS):
@@ -143,6 +153,7 @@ class Head(nn.Module):
         self.fc2, self.lif2 = nn.Linear(100, 60), snn.Leaky(beta=0.9)
         self.head = nn.Linear(60, 10)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
         for _ in range(STEPS):
@@ -161,6 +172,7 @@ class Before(nn.Module):
         self.conv, self.lif1 = nn.Conv2d(1, 8, 3, padding=1), snn.Leaky(beta=0.9)
         self.fc, self.lif2 = nn.Linear(8 * 64, 10), snn.Leaky(beta=0.9)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         steps, batch = x.shape[:2]
         currents = self.conv(x.view(steps * batch, 1, 8, 8)).view(steps, batch, 8, 8, 8)
@@ -180,6 +192,7 @@ class Synaptics(nn.Module):
         self.fc1, self.lif1 = nn.Linear(64, 100), snn.Synaptic(alpha=0.6, beta=0.9)
         self.fc2, self.lif2 = nn.Linear(100, 10), snn.Synaptic(alpha=0.6, beta=0.9)
 
+    @override
     def forward(self, x: Tensor) -> Any:
         syn1, mem1 = self.lif1.init_synaptic()
         syn2, mem2 = self.lif2.init_synaptic()
@@ -191,7 +204,7 @@ class Synaptics(nn.Module):
         return torch.stack(spk_rec)
 
 
-class Listed(nn.Module):
+class InLists(nn.Module):
     """Layers in a list, with states in a list."""
 
     def __init__(self) -> None:
@@ -200,6 +213,7 @@ class Listed(nn.Module):
         self.fcs = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.lifs = nn.ModuleList(snn.Leaky(beta=0.9) for _ in self.fcs)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         states: list[Any] = [None] * len(self.lifs)
         record = []
@@ -222,11 +236,11 @@ def sequential(neuron: Any, **options: Any) -> nn.Module:
 
 
 LOOPS = (
-    Case("states on self", OnSelf),
-    Case("states in an object on self", InAnObject),
-    Case("states handed in and out", PassedThrough),
-    Case("a record written into", Preallocated, loops=True),
-    Case(
+    UserNetwork("states on self", OnSelf),
+    UserNetwork("states in an object on self", InAnObject),
+    UserNetwork("states handed in and out", PassedThrough),
+    UserNetwork("a record written into", Preallocated, loops=True),
+    UserNetwork(
         "samples first, `unbind(1)`",
         BatchFirst,
         "spikes",
@@ -234,7 +248,7 @@ LOOPS = (
         batch_first=True,
         record=lambda record: record.transpose(0, 1),
     ),
-    Case(
+    UserNetwork(
         "samples first, permuted",
         Permuted,
         "spikes",
@@ -242,30 +256,30 @@ LOOPS = (
         batch_first=True,
         record=lambda record: record.transpose(0, 1),
     ),
-    Case("the last step alone", TheLast, loops=True, record=lambda record: record[-1]),
-    Case("the mean over time", Means, loops=True, record=lambda record: record.mean(0)),
-    Case(
+    UserNetwork("the last step alone", TheLast, loops=True, record=lambda record: record[-1]),
+    UserNetwork("the mean over time", Means, loops=True, record=lambda record: record.mean(0)),
+    UserNetwork(
         "log-softmax of mean membranes",
         LogSoftmax,
         loops=True,
         record=lambda record: record.mean(0).log_softmax(-1),
     ),
-    Case(
+    UserNetwork(
         "a linear layer on the mean record", Head, loops=True, record=lambda record: record.mean(0)
     ),
-    Case("a convolution of all steps at once", Before, "spikes", loops=True),
-    Case("Synaptic, states by hand", Synaptics, loops=True),
-    Case("lists of layers and states", Listed, loops=True),
-    Case("Lapicque", lambda: sequential(snn.Lapicque, beta=0.9)),
-    Case(
+    UserNetwork("a convolution of all steps at once", Before, "spikes", loops=True),
+    UserNetwork("Synaptic, states by hand", Synaptics, loops=True),
+    UserNetwork("lists of layers and states", InLists, loops=True),
+    UserNetwork("Lapicque", lambda: sequential(snn.Lapicque, beta=0.9)),
+    UserNetwork(
         "RSynaptic, all to all",
         lambda: sequential(snn.RSynaptic, alpha=0.5, beta=0.9, linear_features=100),
     ),
-    Case(
+    UserNetwork(
         "reset to zero, at once",
         lambda: sequential(snn.Leaky, beta=0.9, reset_mechanism="zero", reset_delay=False),
     ),
-    Case(
+    UserNetwork(
         "a graded spike",
         lambda: sequential(snn.Leaky, beta=0.9, graded_spikes_factor=1.5, learn_threshold=True),
     ),

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
+from typing_extensions import override
 
-from benchmarks._nets.case import Case
+from benchmarks._nets.case import UserNetwork
 
 __all__ = ["OPERATIONS"]
 
@@ -34,6 +35,7 @@ class Between(nn.Module):
         """What is made of the hidden spikes."""
         raise NotImplementedError
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.lif2(self.fc2(self.between(self.lif1(self.fc1(x)))))
         return out
@@ -48,6 +50,7 @@ class Excited(nn.Module):
         self.down, self.up = nn.Linear(12, 4), nn.Linear(4, 12)
         self.fc, self.lif2 = nn.Linear(12 * 16, 10), leaky()
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         spk = F.avg_pool2d(self.lif1(self.conv(x)), 2)
         gate = torch.sigmoid(self.up(torch.relu(self.down(spk.mean((2, 3))))))
@@ -62,6 +65,7 @@ class Gated(Between):
         super().__init__()
         self.gate = nn.Linear(64, 64)
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         return spk * torch.sigmoid(self.gate(spk))
 
@@ -73,6 +77,7 @@ class Attention(Between):
         super().__init__()
         self.qkv = nn.Linear(8, 24)
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         q, k, v = self.qkv(spk.view(-1, 8, 8)).chunk(3, -1)
         return (F.scaled_dot_product_attention(q, k, v) + spk.view(-1, 8, 8)).flatten(1)
@@ -86,6 +91,7 @@ class SpikingAttention(Between):
         self.q, self.k, self.v = (nn.Linear(64, 64) for _ in range(3))
         self.lq, self.lk, self.lv = (leaky() for _ in range(3))
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         q, k, v = (
             neuron(layer(spk)).view(-1, 8, 8)
@@ -102,18 +108,20 @@ class Mixed(Between):
         super().__init__()
         self.register_buffer("matrix", torch.eye(32).roll(1, 0) / 2 + torch.eye(32) / 2)
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         mixed = torch.einsum("bi,ij->bj", spk[:, :32], self.matrix)
         return torch.cat([mixed, spk[:, 32:].flip(1)], 1)
 
 
-class Softmax(Between):
+class SoftmaxBetween(Between):
     """A softmax of a layer, times its width."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = nn.Linear(64, 64)
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         return 16 * torch.softmax(self.inner(spk), 1) + spk
 
@@ -126,6 +134,7 @@ class Scaled(Between):
         self.scale = nn.Parameter(1 + 0.1 * torch.randn(64))
         self.shift = nn.Parameter(0.1 * torch.randn(64))
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         return spk * self.scale + self.shift
 
@@ -137,6 +146,7 @@ class InPlace(Between):
         super().__init__()
         self.inner = nn.Linear(64, 64)
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         y: Tensor = self.inner(spk)
         y.add_(spk)
@@ -151,11 +161,12 @@ class Largest(Between):
         super().__init__()
         self.one, self.two = nn.Linear(64, 64), nn.Linear(64, 64)
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         return torch.maximum(self.one(spk), self.two(spk))
 
 
-class Normed(Between):
+class LayerNormed(Between):
     """Layer normalisation before further neurons, and what goes around them."""
 
     def __init__(self) -> None:
@@ -163,6 +174,7 @@ class Normed(Between):
         self.inner, self.norm, self.lif = nn.Linear(64, 64), nn.LayerNorm(64), leaky()
         nn.init.normal_(self.norm.bias, std=0.1)
 
+    @override
     def between(self, spk: Tensor) -> Tensor:
         out: Tensor = self.lif(self.norm(self.inner(spk))) + spk
         return out
@@ -183,6 +195,7 @@ class Residual(nn.Module):
         nn.init.normal_(self.norm.bias, std=0.1)
         self.norm.momentum = 0.3
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         spk = self.lif1(self.stem(x))
         spk = spk + self.lif2(self.norm(self.conv(spk)))
@@ -211,6 +224,7 @@ class Volumes(nn.Module):
         self.conv, self.lif1 = nn.Conv3d(1, 8, 3, padding=1), leaky()
         self.fc, self.lif2 = nn.Linear(8 * 64, 10), leaky()
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         halves = torch.stack([x[..., :4], x[..., 4:]], 2)
         out: Tensor = self.lif2(self.fc(self.lif1(self.conv(halves)).flatten(1)))
@@ -225,6 +239,7 @@ class Resized(nn.Module):
         self.conv, self.lif1 = nn.Conv2d(1, 8, 3), leaky()
         self.fc, self.lif2 = nn.Linear(8 * 16, 10), leaky()
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         spk = self.lif1(self.conv(F.pad(x, (1, 1, 1, 1))))
         spk = F.interpolate(spk, scale_factor=2, mode="bilinear")
@@ -243,28 +258,28 @@ def pruned() -> nn.Module:
 
 
 OPERATIONS = (
-    Case("squeeze and excitation", Excited, "map"),
-    Case("`x * sigmoid(fc(x))`", Gated),
-    Case("attention with softmax", Attention),
-    Case("attention of spikes", SpikingAttention),
-    Case("einsum of a fixed matrix, slices, cat, flip", Mixed),
-    Case("softmax between layers", Softmax),
-    Case("`x * parameter + parameter`", Scaled),
-    Case("in place, also on slices", InPlace),
-    Case("elementwise maximum", Largest),
-    Case("LayerNorm, a way around", Normed),
-    Case("a residual block, BatchNorm2d", Residual, "map"),
-    Case(
+    UserNetwork("squeeze and excitation", Excited, "map"),
+    UserNetwork("`x * sigmoid(fc(x))`", Gated),
+    UserNetwork("attention with softmax", Attention),
+    UserNetwork("attention of spikes", SpikingAttention),
+    UserNetwork("einsum of a fixed matrix, slices, cat, flip", Mixed),
+    UserNetwork("softmax between layers", SoftmaxBetween),
+    UserNetwork("`x * parameter + parameter`", Scaled),
+    UserNetwork("in place, also on slices", InPlace),
+    UserNetwork("elementwise maximum", Largest),
+    UserNetwork("LayerNorm, a way around", LayerNormed),
+    UserNetwork("a residual block, BatchNorm2d", Residual, "map"),
+    UserNetwork(
         "GroupNorm",
         lambda: around(nn.Conv2d(8, 8, 3, padding=1), nn.GroupNorm(2, 8), features=512),
         "map",
     ),
-    Case(
+    UserNetwork(
         "ConvTranspose2d",
         lambda: around(nn.MaxPool2d(2), nn.ConvTranspose2d(8, 4, 2, stride=2), features=256),
         "map",
     ),
-    Case(
+    UserNetwork(
         "Upsample, ZeroPad2d",
         lambda: around(
             nn.AvgPool2d(2),
@@ -275,22 +290,22 @@ OPERATIONS = (
         ),
         "map",
     ),
-    Case(
+    UserNetwork(
         "PixelShuffle",
         lambda: around(nn.PixelShuffle(2), nn.Conv2d(2, 8, 3, stride=2, padding=1), features=512),
         "map",
     ),
-    Case(
+    UserNetwork(
         "depthwise and pointwise convolutions",
         lambda: around(nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 16, 1), features=1024),
         "map",
     ),
-    Case("Conv3d", Volumes, "map"),
-    Case("pad, interpolate, adaptive pool as functions", Resized, "map"),
-    Case("weight_norm", lambda: computed(parametrizations.weight_norm)),
-    Case("spectral_norm", lambda: computed(parametrizations.spectral_norm)),
-    Case("pruned weights", pruned),
-    Case(
+    UserNetwork("Conv3d", Volumes, "map"),
+    UserNetwork("pad, interpolate, adaptive pool as functions", Resized, "map"),
+    UserNetwork("weight_norm", lambda: computed(parametrizations.weight_norm)),
+    UserNetwork("spectral_norm", lambda: computed(parametrizations.spectral_norm)),
+    UserNetwork("pruned weights", pruned),
+    UserNetwork(
         "graded activations: ReLU between",
         lambda: nn.Sequential(
             nn.Linear(64, 80), nn.ReLU(), nn.Linear(80, 60), leaky(), nn.Linear(60, 10), leaky()

@@ -290,10 +290,15 @@ class _Builder:
 IN_PLACE = ("iadd", "isub", "imul", "itruediv")
 
 
+def changes_in_place(name: str, function: Any) -> bool:
+    """Whether a function changes what it takes."""
+    return function is Tensor.__setitem__ or name.endswith("_") or name in IN_PLACE
+
+
 def _called(call: Call, part: int, *given: Tensor) -> Tensor:
     """Call a function anew with tensors in the place of its values, and take one of the results."""
     sets = call.target is Tensor.__setitem__
-    changed = sets or call.name.endswith("_") or call.name in IN_PLACE
+    changed = changes_in_place(call.name, call.target)
     values = iter(given[: len(call.operands)])
     held = constants((call.args, call.kwargs))
     own = dict.fromkeys(id(each) for each in held if isinstance(each, nn.Parameter))

@@ -49,6 +49,22 @@ def test_it_trains_and_is_opened_where_the_function_is_given_again(learner: str)
     assert kept.exit_code == 2 and "takes one that a config describes" in kept.output
 
 
+@pytest.mark.parametrize("make", ["make_dvs_net", "make_dvs_sums"])
+def test_what_is_asked_of_a_run_is_asked_of_one_that_loops(make: str) -> None:
+    """Measured by NeuroBench, quantised and explained as any other."""
+    net = ("--net", f"mine:{make}")
+    done = run_cli(["train", "digits", *SMALL, *net, "--out", "run"])
+    assert done.exit_code == 0, done.output
+    few = ["--samples", "2", "--out", "page"]
+    for words in (
+        ["metrics", "run"],
+        ["export", "run", "--to", "int8"],
+        ["explain", "run", "--faithfulness", *few],
+    ):
+        done = run_cli([*words, *net])
+        assert done.exit_code == 0, done.output
+
+
 def test_what_goes_on_with_it_names_the_function() -> None:
     settings = make_config(Config, {"name": "mine", "data": {"name": "digits"}, "model": MODEL})
     assert goes_on(settings, Path("r")).endswith("--out r --resume --net mine:make_dvs_net")

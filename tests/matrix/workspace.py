@@ -113,6 +113,20 @@ def make_dvs_net():
     return Loop()
 
 
+class Sums(Loop):
+    def forward(self, x):
+        mem1, mem2, total = self.lif1.init_leaky(), self.lif2.init_leaky(), 0
+        for frame in x.flatten(2).unbind(0):
+            spk, mem1 = self.lif1(self.fc1(frame), mem1)
+            spk, mem2 = self.lif2(self.fc2(spk), mem2)
+            total = total + spk
+        return total
+
+
+def make_dvs_sums():
+    return Sums()
+
+
 class Membranes(Loop):
     def forward(self, x):
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
-from lfp_snn.engine import TemporalLFP, merges, neurons, shapes, synapses
+from lfp_snn.engine import merges, neurons, shapes, synapses
 from lfp_snn.engine.computed import refuse_computed_weights
 from lfp_snn.engine.copying import copy_of
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
@@ -36,7 +36,7 @@ from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.learners.lfp import LFP, LFPOptions
-from lfp_snn.learners.unrolled import refuse_other_steps
+from lfp_snn.learners.unrolled import stepped_at_once
 
 __all__ = ["QuantisedLFP", "QuantisedNetwork", "quantise"]
 
@@ -170,8 +170,8 @@ def quantise(net: nn.Module, input_shape: Sequence[int]) -> QuantisedNetwork:
     """
     shape = tuple(input_shape)
     refuse_computed_weights(net, every=True)
+    net = stepped_at_once(net, shape)
     layers = layers_of(net, shape)
-    refuse_other_steps(TemporalLFP(net), "The quantised network")
     refuse_neurons(layers, "int8", readout=False)
     plan = _Plan(layers)
     copied = copy_of(net).eval()
