@@ -1,19 +1,21 @@
 """How well networks of users learn digits: LFP and the surrogate, both through one call of fit.
 
-    python -m benchmarks own_networks [--seeds 2] [--only WORD ...] [--of examples loops operations]
+    python -m benchmarks own_networks [--seeds 2] [--peaks 0.003 0.01] [--only WORD ...]
 
 The networks are those of `benchmarks/_nets`: snntorch's examples and common kinds, each in its own
 style, on the digits of scikit-learn (1197 train, 300 validate, 300 test), shown for ten steps (to
 alpha neurons for 25). LFP has its default rule and reward, the surrogate its default loss and
 derivative and no clip; both begin calibrated, and take as many steps of Adam on batches of 50 under
-one cycle of the learning rate over eight epochs, whose peak is chosen for each among two by the
-validation accuracy of the first seed. The weights of the epoch that validates best are tested.
+one cycle of the learning rate over six epochs, whose peak is chosen for each, where there are
+several, by the validation accuracy of the first seed. The weights of the epoch that validates best
+are tested.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,7 +29,6 @@ from benchmarks._nets.operations import OPERATIONS
 from benchmarks._tables import PrintedColumn, Table
 from benchmarks.tutorials import Part, pixels
 
-PEAKS = (3e-3, 1e-2)
 GROUPS = {"examples": EXAMPLES, "loops": LOOPS, "operations": OPERATIONS}
 LEARNERS: dict[str, dict[str, Any]] = {
     "lfp": {},
@@ -68,9 +69,11 @@ def train(case: UserNetwork, learner: str, peak: float, seed: int) -> tuple[floa
     return 100 * result.val_accuracy, 100 * result.test_accuracy
 
 
-def trainings(case: UserNetwork, learner: str, seeds: int) -> tuple[float, list[float]]:
-    """The better peak of the learning rate by the first seed, and the test accuracies of all."""
-    first = {peak: train(case, learner, peak, 0) for peak in PEAKS}
+def trainings(
+    case: UserNetwork, learner: str, seeds: int, peaks: Sequence[float]
+) -> tuple[float, list[float]]:
+    """The best peak of the learning rate by the first seed, and the test accuracies of all."""
+    first = {peak: train(case, learner, peak, 0) for peak in peaks}
     peak = max(first, key=lambda each: first[each][0])
     others = [train(case, learner, peak, seed)[1] for seed in range(1, seeds)]
     return peak, [first[peak][1], *others]
@@ -81,6 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--of", nargs="*", default=list(GROUPS), choices=list(GROUPS))
+    parser.add_argument("--peaks", nargs="*", type=float, default=[3e-3, 1e-2])
     parser.add_argument("--only", nargs="*", help="words of the names of networks")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -97,7 +101,7 @@ def main() -> None:
             if options.only and not any(word in case.name for word in options.only):
                 continue
             (one, lfp), (other, its) = (
-                trainings(case, learner, options.seeds) for learner in LEARNERS
+                trainings(case, learner, options.seeds, options.peaks) for learner in LEARNERS
             )
             gap = statistics.fmean(lfp) - statistics.fmean(its)
             table.row(group, case.name, lfp, its, gap, [one, other])

@@ -43,7 +43,7 @@ class UserNetwork:
     batch_first: bool = False
     record: Callable[[Tensor], Tensor] = lambda record: record
     returned: Callable[[Any], Tensor] = first
-    epochs: int = 8
+    epochs: int = 6
 
     @property
     def steps(self) -> int | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ from lfp_snn.engine.unrolled import find_step
 from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Structure", "Structures", "guess_program", "shape_needed"]
+__all__ = ["Structure", "Structures", "note_frame", "shape_needed"]
 
 #: Structures that are kept in mind, by state and shape; a sequence of every length is one.
 MOST_KNOWN = 200
@@ -298,16 +299,16 @@ class Structures:
         return new
 
 
-def guess_program(net: nn.Module) -> Program:
-    """The program of a network of which no input is known.
+#: The shapes of frames that networks are known to take.
+_KNOWN_FRAMES: WeakKeyDictionary[nn.Module, tuple[int, ...]] = WeakKeyDictionary()
 
-    Raises:
-        NetworkError: the network has no rule, or the shape of its input must be known.
+
+def note_frame(net: nn.Module, frame: Sequence[int]) -> None:
+    """Note the shape of the input of a step that a network takes, without batch.
+
+    Before it has seen an input it is traced on that shape first, and then on guessed ones.
     """
-    found = Structures(net).guess(torch.zeros(0))
-    if found is None:
-        raise shape_needed(net)
-    return found.program
+    _KNOWN_FRAMES[net] = tuple(frame)
 
 
 def shape_needed(net: nn.Module) -> NetworkError:
@@ -326,7 +327,9 @@ def _guesses(net: nn.Module) -> Iterator[tuple[int, ...]]:
 
 
 def _frames(net: nn.Module) -> Iterator[tuple[int, ...]]:
-    """The shapes of one sample, told by the first module that needs one."""
+    """The shapes of one sample: known, or told by the first module that needs one."""
+    if net in _KNOWN_FRAMES:
+        yield _KNOWN_FRAMES[net]
     for module in net.modules():
         if isinstance(module, nn.Linear):
             yield (module.in_features,)

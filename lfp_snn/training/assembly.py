@@ -18,6 +18,7 @@ from torch import nn
 
 from lfp_snn.data import Batch, Splits, load
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.structure import note_frame
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
 from lfp_snn.training.calibration import calibrate
@@ -189,6 +190,7 @@ def settled_learner(
         settings: the settings.
         splits: the data.
     """
+    note_frame(net, splits.train.feature_shape)
     learner = build_learner(net, settings)
     aims = splits.train.is_regression
     decided = settings.learner.settled(learner.engine, targets=aims)

@@ -30,8 +30,38 @@ SMALL = [each for each in SMALL_DIGITS if not each.startswith("model")]
 def _module(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The module of the user, in the folder where commands are run."""
     (empty_folder / "mine.py").write_text(MINE)
+    (empty_folder / "wrong.py").write_text(WRONG)
+    (empty_folder / "leaving.py").write_text("import sys\n\nsys.exit(2)\n")
     monkeypatch.syspath_prepend(str(empty_folder))
-    monkeypatch.delitem(__import__("sys").modules, "mine", raising=False)
+    for name in ("mine", "wrong", "leaving"):
+        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+
+
+WRONG = """
+import sys
+import lfp_snn
+import snntorch as snn
+from torch import nn
+
+
+class Plain(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(2312, 10), snn.Leaky(beta=0.9, init_hidden=True))
+
+
+class Wide(Plain):
+    def __init__(self, width):
+        super().__init__()
+
+
+network = Plain()
+needs = lambda width, depth, bias=True: Plain()
+leaves = lambda *args, **kwargs: sys.exit(3)
+forgets = lambda: None
+of_class = lambda: Plain
+pair = lambda: (Plain(), None)
+engine = lambda: lfp_snn.TemporalLFP(Plain())
+"""
 
 
 @pytest.mark.parametrize("learner", ["lfp", "surrogate"])
@@ -132,6 +162,16 @@ def test_values_that_fit_its_end_are_searched() -> None:
         ("mine:nothing", "--net mine:nothing: the module mine has no function nothing"),
         ("mine", "--net is 'mine'; expected module:function"),
         ("mine:parts", "--net mine:parts makes a tuple; expected a torch module"),
+        ("wrong:needs", "wrong:needs needs arguments (width, depth); expected a function without"),
+        ("wrong:needs", "such as def make(): return needs(width=..., depth=...)"),
+        ("wrong:Wide", "wrong:Wide needs arguments (width); expected a function without"),
+        ("wrong:leaves", "wrong:leaves ends the program, sys.exit(3), in the place of returning"),
+        ("wrong:forgets", "makes a NoneType; expected a torch module: let the function return it"),
+        ("wrong:of_class", "makes a class, Plain; expected a torch module: return Plain()"),
+        ("wrong:pair", "wrong:pair makes a tuple; expected a torch module alone"),
+        ("wrong:engine", "makes a TemporalLFP; expected a torch module: return its net"),
+        ("wrong:network", "wrong:network is a network, a Plain, and no function that makes one"),
+        ("leaving:make", "the module ends the program when it is imported, sys.exit(2)"),
         ("absent:make", "--net absent:make: the module cannot be imported"),
     ],
 )
