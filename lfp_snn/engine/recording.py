@@ -25,7 +25,7 @@ from lfp_snn.engine.derived import Notes
 from lfp_snn.engine.draws import Draws, differ
 from lfp_snn.engine.examples import dropout_example, example_of
 from lfp_snn.engine.functions import WRITTEN_OUT
-from lfp_snn.engine.made import hook_of, weight_of
+from lfp_snn.engine.made import hook_of, made_of, serves_hooks
 from lfp_snn.engine.refused import refusal
 from lfp_snn.engine.supported import (
     DROPOUTS,
@@ -323,9 +323,11 @@ def record(
 
 
 def _let_keep_its_weight(module: nn.Module) -> None:
-    """Give a layer the weight that its hook would compute, and take the hook away."""
-    if hook_of(module) is not None:
-        module.__dict__["weight"] = weight_of(module)
+    """Give a layer the tensors that its hooks would compute, and take the hooks away."""
+    if serves_hooks(module):
+        for key in ("weight", "bias"):
+            if hook_of(module, key) is not None:
+                module.__dict__[key] = made_of(module, key)
         module.__dict__["_forward_pre_hooks"] = {}
 
 

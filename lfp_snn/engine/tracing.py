@@ -81,7 +81,7 @@ class _Builder:
         #: The number of each value in the program.
         self.known: dict[Value, int] = dict.fromkeys(step.inputs, 0)
         self.called: Counter[str] = Counter()
-        self.made: dict[nn.Module, Made | None] = {}
+        self.made: dict[nn.Module, tuple[Made | None, Made | None]] = {}
         #: Of a call that gives several, only those that are used become a stage.
         self.used = {step.output} | {value for call in step.calls for value in call.operands}
 
@@ -123,7 +123,8 @@ class _Builder:
         unit = type(module) in (Step, nn.PReLU, *ACTIVATIONS)
         stage = MODULES[kind_of(module)](name + again * unit, module)
         if isinstance(stage, Synapse):  # one weight, wherever its layer is called
-            stage.made = self.made.setdefault(module, stage.made)
+            own = stage.made, stage.made_bias
+            stage.made, stage.made_bias = self.made.setdefault(module, own)
         if isinstance(stage, Normalisation):
             stage.told = self.statistics
         if isinstance(module, snn.SpikingNeuron):
