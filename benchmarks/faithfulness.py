@@ -176,7 +176,7 @@ def table_of(rules: list[str]) -> Table:
 def report(runs: list[Faithfulness]) -> None:
     """Print the areas of all methods, and by how much LFP is ahead."""
     lost = np.mean([run.conservation_error for run in runs])
-    stable = np.mean([run.stability.mean for run in runs])
+    stable = np.mean([run.stability.mean for run in runs if run.stability is not None])
     print(f" conservation error {lost:.2%}, stability {stable:.3f}")
     for what in ("areas", "areas_of_accuracy"):
         print(f" {what.replace('_', ' ')}")

@@ -1,13 +1,14 @@
 """The networks of snntorch's tutorials 3, 5, 6 and 7 on digits, by LFP and by their own loop.
 
-    python -m benchmarks tutorials [--seeds 3] [--only 5]
+    python -m benchmarks tutorials [--seeds 3] [--only 5] [--peaks 0.001 0.003 0.01]
 
 Each network is written in the style of its tutorial, narrowed to the digits of scikit-learn (3, 5
 and 6) or to the same digits seen by a simulated event camera (7). LFP trains it through
 :func:`lfp_snn.fit` with the default rule and start; the surrogate trains it by the tutorial's own
 loop and loss (3 has none: it gets that of 5) from PyTorch's start. Both take as many steps of Adam
-on equal batches under one cycle of the learning rate, whose peak is chosen for each among three by
-the validation accuracy of the first seed, and keep the weights of the epoch that validates best.
+on equal batches under one cycle of the learning rate, whose peak is chosen for each, where there
+are several, by the validation accuracy of the first seed, and keep the weights of the epoch that
+validates best.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import snntorch as snn
 import torch
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 import lfp_snn
+from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.data import load
 
 PEAKS = (1e-3, 3e-3, 1e-2)
@@ -275,40 +276,43 @@ def accuracy(of: Tutorial, net: nn.Module, part: Part) -> float:
 
 
 def trainings(
-    train: Callable[[Tutorial, float, int], Trained], of: Tutorial, seeds: int
+    train: Callable[[Tutorial, float, int], Trained],
+    of: Tutorial,
+    seeds: int,
+    peaks: Sequence[float],
 ) -> tuple[float, list[Trained]]:
     """The best peak of the learning rate by the first seed, and the trainings of all seeds."""
-    first = {peak: train(of, peak, 0) for peak in PEAKS}
+    first = {peak: train(of, peak, 0) for peak in peaks}
     peak = max(first, key=lambda each: first[each].val)
     return peak, [first[peak], *(train(of, peak, seed) for seed in range(1, seeds))]
-
-
-def cell(trained: list[Trained]) -> str:
-    """Mean, spread and single test accuracies."""
-    shares = [100 * each.test for each in trained]
-    single = ", ".join(f"{share:.1f}" for share in shares)
-    spread = statistics.stdev(shares) if len(shares) > 1 else math.nan
-    return f"{statistics.mean(shares):.1f} ± {spread:.1f} % ({single})"
 
 
 def main() -> None:
     """Read the arguments, train, print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--peaks", nargs="*", type=float, default=list(PEAKS))
     parser.add_argument("--only", type=int, choices=(3, 5, 6, 7), help="one tutorial")
     options = parser.parse_args()
-    print("| tutorial | LFP | surrogate | LFP - surrogate | peak lr | CPU time of a training |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    table = Table(
+        "tutorial",
+        PrintedColumn("LFP, %", "seeds"),
+        PrintedColumn("surrogate, %", "seeds"),
+        PrintedColumn("LFP - surrogate, points", sign=True),
+        PrintedColumn("peaks of the learning rate", "each", digits=None),
+        PrintedColumn("CPU time of a training, s", "each"),
+    )
     for number in (options.only,) if options.only else (3, 5, 6, 7):
         of = tutorial(number)
-        found: list[Any] = [trainings(by, of, options.seeds) for by in (by_lfp, by_surrogate)]
-        (peak, lfp), (its_peak, its) = found
-        gap = 100 * (statistics.mean(e.test for e in lfp) - statistics.mean(e.test for e in its))
-        seconds = [statistics.median(e.cpu_s for e in each) for each in (lfp, its)]
-        print(
-            f"| {number} | {cell(lfp)} | {cell(its)} | {gap:+.1f} points | {peak:g}, {its_peak:g} "
-            f"| {seconds[0]:.1f} s, {seconds[1]:.1f} s |",
-            flush=True,
+        found = [trainings(by, of, options.seeds, options.peaks) for by in (by_lfp, by_surrogate)]
+        lfp, its = ([100 * each.test for each in trained] for _, trained in found)
+        table.row(
+            str(number),
+            lfp,
+            its,
+            statistics.fmean(lfp) - statistics.fmean(its),
+            [peak for peak, _ in found],
+            [statistics.median(each.cpu_s for each in trained) for _, trained in found],
         )
 
 

@@ -27,6 +27,10 @@ class ConfigError(LfpSnnError):
     """A configuration has an unknown key or a value out of range."""
 
 
+class OtherOutputError(ConfigError):
+    """A reward or a loss is made for another kind of output than the network has."""
+
+
 class DataError(LfpSnnError):
     """A recording, a folder or a dataset cannot be read or does not hold what it should."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -50,11 +51,29 @@ def network_maker(given: str, where: str) -> Callable[[], nn.Module]:
         made = make()
         if not isinstance(made, nn.Module):
             raise ConfigError(
-                f"{where} {given} makes a {type(made).__name__}; expected a torch module."
+                f"{where} {given} makes a {_kind(made)}; expected a torch module{_cure(made)}."
             )
         return made
 
     return network
+
+
+def _kind(made: object) -> str:
+    return f"class, {made.__name__}" if isinstance(made, type) else type(made).__name__
+
+
+def _cure(made: object) -> str:
+    """What to do about something that is no module."""
+    if made is None:
+        return ": let the function return it"
+    if isinstance(made, type) and issubclass(made, nn.Module):
+        return f": return {made.__name__}()"
+    inner = getattr(made, "net", None)
+    if isinstance(inner, nn.Module):
+        return ": return its net"
+    if isinstance(made, tuple | list) and any(isinstance(each, nn.Module) for each in made):
+        return " alone"
+    return ""
 
 
 def maker(given: str, where: str) -> Callable[[], Any]:
@@ -68,12 +87,18 @@ def maker(given: str, where: str) -> Callable[[], Any]:
         ConfigError: there is no such function.
     """
     function = _function(given, where)
+    _refuse_arguments(function, given, where)
 
     def make() -> Any:
         try:
             return function()
         except LfpSnnError:
             raise
+        except SystemExit as error:
+            raise ConfigError(
+                f"{where} {given} ends the program, sys.exit({error.code!r}), in the place of "
+                "returning what it makes: let it return, and read no command line."
+            ) from error
         except Exception as error:  # whatever a user's code raises
             last = traceback.extract_tb(error.__traceback__)[-1]
             raise ConfigError(
@@ -101,10 +126,42 @@ def _function(given: str, where: str) -> Callable[[], Any]:
         sys.path.insert(0, here)
     try:
         found = getattr(import_module(module.removesuffix(".py").replace("/", ".")), name, None)
+    except SystemExit as error:
+        raise ConfigError(
+            f"{where} {given}: the module ends the program when it is imported, "
+            f"sys.exit({error.code!r}): put what it runs under if __name__ == '__main__'."
+        ) from error
     except Exception as error:  # whatever a user's code raises when it is imported
         raise ConfigError(
             f"{where} {given}: the module cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not callable(found):
         raise ConfigError(f"{where} {given}: the module {module} has no function {name}.")
+    if isinstance(found, nn.Module):
+        raise ConfigError(
+            f"{where} {given} is a network, a {type(found).__name__}, and no function that makes "
+            f"one, of which several may be needed: write one, such as def make_{name}(): return "
+            f"{type(found).__name__}(...)."
+        )
     return found  # type: ignore[no-any-return]
+
+
+def _refuse_arguments(function: Callable[..., Any], given: str, where: str) -> None:
+    """Refuse a function that cannot be called without arguments, as far as it says what it takes.
+
+    Raises:
+        ConfigError: it needs some; the message names them.
+    """
+    try:
+        taken = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # written in C, it may say nothing
+        return
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in taken if p.default is p.empty and p.kind not in open_ended]
+    if needed:
+        name = given.rpartition(":")[2]
+        raise ConfigError(
+            f"{where} {given} needs arguments ({', '.join(needed)}); expected a function without: "
+            f"give them defaults, or write one that calls it, such as def make(): return "
+            f"{name}({', '.join(f'{each}=...' for each in needed)})."
+        )

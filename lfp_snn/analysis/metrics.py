@@ -16,11 +16,10 @@ from torch import nn
 from lfp_snn.analysis.energy import Energy, SynapseCount, estimate
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of
 from lfp_snn.data import SampleSet
-from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.neurons import Population
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.errors import NetworkError, require
-from lfp_snn.learners.unrolled import refuse_other_steps
+from lfp_snn.learners.unrolled import stepped_at_once
 
 __all__ = ["Metrics", "measure"]
 
@@ -86,8 +85,8 @@ def measure(
     require("neurobench", "metrics")
     from lfp_snn.analysis.neurobench import run_harness
 
+    net = stepped_at_once(net, samples.feature_shape)
     layers = layers_of(net, samples.feature_shape)
-    refuse_other_steps(TemporalLFP(net), "NeuroBench")
     output = layers[-1].stage
     if isinstance(output, Population) and output.is_readout:
         raise NetworkError(

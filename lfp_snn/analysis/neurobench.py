@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import re
 from collections import defaultdict
@@ -24,6 +23,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints which of its datase
     from neurobench.models import SNNTorchModel
 
 from lfp_snn.data import SampleSet
+from lfp_snn.engine.copying import copy_of
 from lfp_snn.errors import DataError, NetworkError
 from lfp_snn.learners.unrolled import change_states, rest
 from lfp_snn.rewards import ties
@@ -110,8 +110,7 @@ def run_harness(
         NetworkError: a metric failed; NeuroBench itself would go on with a zero.
         DataError: the recordings have different lengths.
     """
-    buffers: dict[int, Any] = {id(buffer): buffer.detach().clone() for buffer in net.buffers()}
-    model = SNNTorchModel(copy.deepcopy(net, buffers).cpu())
+    model = SNNTorchModel(copy_of(net).cpu())
     _rest(model.net)
     # Otherwise it resets all neurons that snntorch knows of, in whatever network.
     model.net.reset = partial(rest, model.net)

@@ -219,7 +219,10 @@ def _faithfulness(
         rows.append((f"  {name}", f"{area};  {found.areas_of_accuracy[name]}"))
     rows += [
         ("conservation error", f"{found.conservation_error:.2%}"),
-        (f"stability, jitter of {JITTER:g} step", str(found.stability)),
+        (
+            f"stability, jitter of {JITTER:g} step",
+            str(found.stability or "unknown: no explanation differs over pixels"),
+        ),
     ]
     Console().print(two_columns(rows))
     save(figure_of_curves([found]), folder, f"{split}-faithfulness")

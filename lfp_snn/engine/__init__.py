@@ -11,7 +11,10 @@ layers        a population with what feeds it, as users see it
 structure     the program of a network, for each mode and shape of its input
 identity      by what a network is found to be as it was before
 recording     runs a forward on an example and notes what it calls
+copying       copies of modules, also of those that hold graphs of autograd
+draws         whether a forward draws random numbers
 calls         the calls that a recording notes
+held          what a module holds in containers, plain objects, closures and globals
 undisturbed   runs a module and leaves no trace of that on it
 computed      refuses what a module computes in a way that has no rule
 made          weights that a layer computes from other parameters, pruned ones for instance

@@ -79,7 +79,7 @@ def check_equal(
             if isinstance(module, snn.SpikingNeuron):
                 module.spike_grad = _step  # which it is; a surrogate takes time for its gradient
         put_to_rest(net)
-        x = x.to(dtype)
+        x = x.to(dtype).contiguous()  # a few samples of many may lie apart, which view() refuses
         structure = find(x)
         lists = any(type(node.stage.module) is nn.ModuleList for node in structure.program.nodes)
         if lists and not structure.step.loops:

@@ -2,9 +2,9 @@
 
 ``torch.nn.utils`` prunes and normalises in two ways: by a hook before ``forward`` (``prune``, the
 older ``weight_norm`` and ``spectral_norm``), or as a parametrisation. In both cases the tensor
-itself is no parameter any more. For the weight of a linear layer or a convolution there is a rule
-(:mod:`lfp_snn.engine.made`). Of all else TemporalLFP, which reads parameters without calling the
-module, would train what was computed once and leave the parameters behind it frozen: that is
+itself is no parameter any more. For weight and bias of a linear layer or a convolution there is a
+rule (:mod:`lfp_snn.engine.made`). Of all else TemporalLFP, which reads parameters without calling
+the module, would train what was computed once and leave the parameters behind it frozen: that is
 refused.
 """
 
@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from lfp_snn.engine.made import hook_of, iterates
+from lfp_snn.engine.made import iterates, serves_hooks
 from lfp_snn.engine.supported import MODULES, is_leaf, kind_of
 from lfp_snn.engine.synapses import Synapse
 from lfp_snn.errors import NetworkError
@@ -54,14 +54,14 @@ def refuse_computed_weights(net: nn.Module, *, every: bool = False) -> None:
 
 
 def _makes_its_weight(module: nn.Module) -> bool:
-    """Whether a layer computes its weight, for which there is a rule, and nothing else."""
+    """Whether a layer computes its weight or bias, for which there is a rule, and no more."""
     kind = MODULES.get(kind_of(module))
     if not (isinstance(kind, type) and issubclass(kind, Synapse)):
         return False
     if not parametrize.is_parametrized(module):
-        return hook_of(module) is not None and isinstance(module.bias, nn.Parameter | None)
-    alone = list(module.parametrizations) == ["weight"]  # type: ignore[arg-type]
-    return alone and not module._forward_pre_hooks
+        return serves_hooks(module)
+    known = set(module.parametrizations) <= {"weight", "bias"}  # type: ignore[arg-type]
+    return known and not module._forward_pre_hooks
 
 
 def _is_own(module: nn.Module) -> bool:
@@ -83,7 +83,7 @@ def refuse_hooks(net: nn.Module) -> None:
         NetworkError: there is a hook; the message names it and its module or parameter.
     """
     for name, module in net.named_modules():
-        before = () if hook_of(module) else module._forward_pre_hooks.values()
+        before = () if serves_hooks(module) else module._forward_pre_hooks.values()
         for hook in (*before, *module._forward_hooks.values()):
             kind = getattr(hook, "__name__", type(hook).__name__)
             raise NetworkError(

@@ -70,7 +70,8 @@ class Program:
         """The weights that layers compute from other parameters."""
         # Stages that stand in the place of a synapse and its neurons hold the synapse.
         stages = (getattr(node.stage, "synapse", node.stage) for node in self.nodes)
-        found = [s.made for s in stages if isinstance(s, Synapse) and s.made is not None]
+        own = ((s.made, s.made_bias) for s in stages if isinstance(s, Synapse))
+        found = [made for pair in own for made in pair if made is not None]
         return list({id(made): made for made in found}.values())
 
     def spiking(self) -> list[Spiking]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import snntorch as snn
 from torch import nn
 
+from lfp_snn.engine.held import options_in
 from lfp_snn.engine.neurons import made_by
 from lfp_snn.engine.supported import is_leaf
 from lfp_snn.norms import PerStep
 
 __all__ = ["is_plain", "state_of"]
 
-_SIMPLE = frozenset({bool, int, float, str, tuple, type(None)})
+_SIMPLE = frozenset({bool, int, float, str, type(None)})
 #: The methods by which modules of torch and snntorch compute, which a user may replace in one.
 _COMPUTING = frozenset({"forward", "_conv_forward", "fire", "mem_reset"})
 
@@ -28,8 +29,8 @@ def state_of(net: nn.Module, *, modes: bool) -> tuple[object, object]:
     """What the structure of a network depends on, and the objects that it names by identity.
 
     The structure depends on the modules with their options, and with ``modes`` on their modes.
-    Tensors that users hold in buffers may be taken by forward itself, and count by identity; the
-    states of neurons do not.
+    Tensors that users hold in buffers or in attributes may be taken by forward itself, and count by
+    identity; the states of neurons do not. Options may lie in lists, dicts and plain objects.
     """
     passing = ("step",) if modes else ("step", "training")
     found: list[object] = []
@@ -40,9 +41,10 @@ def state_of(net: nn.Module, *, modes: bool) -> tuple[object, object]:
         # The program names parameters that a forward takes itself, the module all others.
         parameters = [] if is_leaf(module) else list(module._parameters.values())
         options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k not in passing]
+        inner, tensors = ((), []) if is_leaf(module) else options_in(module)
         *functions, graded = made_by(module) if isinstance(module, snn.SpikingNeuron) else (None,)
         hooks = list(module._forward_pre_hooks.values())  # those that compute a weight
-        named = (*buffers, *parameters, *functions, *hooks)
-        found.append((id(module), *map(id, named), *options, graded))
+        named = (*buffers, *parameters, *functions, *hooks, *tensors)
+        found.append((id(module), *map(id, named), *options, inner, graded))
         held += [module, *named]
     return tuple(found), held

@@ -1,4 +1,4 @@
-r"""Weights that a layer computes from other parameters: normalised, pruned, parametrised.
+r"""Weights and biases that a layer computes: normalised, pruned, parametrised.
 
 ``torch.nn.utils`` does so by a hook before ``forward`` (``prune``, the older ``weight_norm`` and
 ``spectral_norm``) or by a parametrisation. Such a weight :math:`w(p)` is computed anew at each
@@ -26,25 +26,45 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["Made", "hook_of", "iterates", "makes_weight", "weight_of"]
+__all__ = ["Made", "hook_of", "iterates", "made_of", "makes", "serves_hooks"]
 
 #: Hooks of torch.nn.utils that compute a weight before each call.
 HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 
 
-def hook_of(module: nn.Module) -> Any:
-    """The hook that computes a module's ``weight`` if it is the only one, else None."""
-    hooks: list[Any] = list(module._forward_pre_hooks.values())
-    if len(hooks) != 1 or not isinstance(hooks[0], HOOKS):
+def hook_of(module: nn.Module, key: str = "weight") -> Any:
+    """The hook that computes a module's weight or bias, if there is one and no other; else None.
+
+    Args:
+        module: the module.
+        key: the name of the tensor, ``weight`` or ``bias``.
+    """
+    own = [hook for hook in module._forward_pre_hooks.values() if _computes(hook) == key]
+    return own[0] if len(own) == 1 else None
+
+
+def _computes(hook: object) -> str | None:
+    """The name of the tensor that a hook of ``torch.nn.utils`` computes; None for others."""
+    if not isinstance(hook, HOOKS):
         return None
-    (hook,) = hooks
-    name = getattr(hook, "_tensor_name" if isinstance(hook, prune.BasePruningMethod) else "name")
-    return hook if name == "weight" else None
+    name = "_tensor_name" if isinstance(hook, prune.BasePruningMethod) else "name"
+    found: str = getattr(hook, name)
+    return found
 
 
-def makes_weight(module: nn.Module) -> bool:
-    """Whether a module computes its weight."""
-    return parametrize.is_parametrized(module, "weight") or hook_of(module) is not None
+def serves_hooks(module: nn.Module) -> bool:
+    """Whether a module has hooks, each of which computes its weight or its bias, and no two one."""
+    keys = [_computes(hook) for hook in module._forward_pre_hooks.values()]
+    known = bool(keys) and set(keys) <= {"weight", "bias"} and len(set(keys)) == len(keys)
+    # A tensor that another way has made would be trained by nothing.
+    plain = (vars(module).get(key) for key in ("weight", "bias") if key not in keys)
+    return known and not any(isinstance(each, Tensor) for each in plain)
+
+
+def makes(module: nn.Module, key: str) -> bool:
+    """Whether a module computes its weight or its bias."""
+    by_hook = serves_hooks(module) and hook_of(module, key) is not None
+    return parametrize.is_parametrized(module, key) or by_hook
 
 
 def iterates(module: nn.Module) -> bool:
@@ -54,32 +74,34 @@ def iterates(module: nn.Module) -> bool:
     )
 
 
-def weight_of(module: nn.Module) -> Made | None:
-    """The weight that a layer computes; None if its weight is a parameter or buffer.
+def made_of(module: nn.Module, key: str) -> Made | None:
+    """The weight or bias that a layer computes; None if it is a parameter or buffer.
 
     Raises:
-        NetworkError: the weight is another at each call.
+        NetworkError: it is another at each call.
     """
-    if not makes_weight(module):
+    if not makes(module, key):
         return None
     with _still(module):
-        return Made(module)
+        return Made(module, key)
 
 
 class Made(nn.Parameter):
-    """The weight of a layer as it was computed last; what it was computed from takes feedback.
+    """A weight or bias as a layer computed it last; what it was computed from takes feedback.
 
     Args:
         module: the layer.
+        key: the name of the tensor, ``weight`` or ``bias``.
     """
 
     module: nn.Module
+    key: str
 
-    def __new__(cls, module: nn.Module) -> Made:
-        """Compute the weight for the first time."""
+    def __new__(cls, module: nn.Module, key: str = "weight") -> Made:
+        """Compute the tensor for the first time."""
         with torch.inference_mode(False):
             made: Made = super().__new__(cls, torch.empty(0), requires_grad=False)
-        made.module = module
+        made.module, made.key = module, key
         made.compute()
         return made
 
@@ -95,9 +117,9 @@ class Made(nn.Parameter):
             torch.no_grad(),
             torch.autocast(device, enabled=False),
         ):
-            weight = _computed(self.module)
-            if _by_a_user(self.module):
-                self._require_same(weight, _computed(self.module))
+            weight = _computed(self.module, self.key)
+            if _by_a_user(self.module, self.key):
+                self._require_same(weight, _computed(self.module, self.key))
         self.data = weight.detach().clone()
         self.requires_grad_(any(p.requires_grad for p in self._behind()))
 
@@ -114,13 +136,13 @@ class Made(nn.Parameter):
             torch.autocast(self.device.type, enabled=False),
             _still(self.module),
         ):
-            weight = _computed(self.module)
+            weight = _computed(self.module, self.key)
             if self.device.type == "cpu" and not torch.equal(
                 self.nan_to_num(), weight.nan_to_num()
             ):
                 raise NetworkError(
-                    f"The weight that a {self._kind} computes is another one than in forward, and "
-                    "its feedback would be of neither: change nothing that it is computed from "
+                    f"The {self.key} that a {self._kind} computes is another one than in forward, "
+                    "and its feedback would be of neither: change nothing that it is computed from "
                     "(parameters, a mask) between forward and backward, and draw nothing in it."
                 )
             given = total.detach().clone().to(weight.dtype)
@@ -130,15 +152,19 @@ class Made(nn.Parameter):
         yield from taking
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Made:
-        return Made(copy.deepcopy(self.module, memo))
+        module = copy.deepcopy(self.module, memo)
+        with _still(module):
+            made = Made(module, self.key)
+        made.data = self.data.clone()
+        return made
 
     def __reduce_ex__(self, proto: Any) -> tuple[Any, ...]:
-        return Made, (self.module,)
+        return Made, (self.module, self.key)
 
     def without_measure(self) -> NetworkError:
         """The error for a rule that measures weights by something else than their size."""
         return NetworkError(
-            f"A {self._kind} computes its weight from other parameters, whose "
+            f"A {self._kind} computes its {self.key} from other parameters, whose "
             "shares have no rule under Flat, WSquare and ZBox: give the layer another rule."
         )
 
@@ -164,34 +190,35 @@ class Made(nn.Parameter):
     def _behind(self) -> list[nn.Parameter]:
         """The parameters of the layer that may be behind the weight."""
         named = self.module.named_parameters()
-        return [p for name, p in named if name.startswith(("weight", "parametrizations.weight."))]
+        own = (self.key, f"parametrizations.{self.key}.")
+        return [p for name, p in named if name.startswith(own)]
 
     def _require_same(self, one: Tensor, other: Tensor) -> None:
         # On a device the comparison would wait for it.
         same = one.device.type != "cpu" or torch.equal(one.nan_to_num(), other.nan_to_num())
         if not same:
             raise NetworkError(
-                f"A {self._kind} computes another weight at each call, for which "
+                f"A {self._kind} computes another {self.key} at each call, for which "
                 "there is no rule: let its parametrisation draw nothing and count no calls."
             )
 
 
-def _by_a_user(module: nn.Module) -> bool:
-    """Whether code of a user computes the weight of a layer."""
-    if not parametrize.is_parametrized(module, "weight"):
+def _by_a_user(module: nn.Module, key: str) -> bool:
+    """Whether code of a user computes the weight or bias of a layer."""
+    if not parametrize.is_parametrized(module, key):
         return False
     steps: Any = module.parametrizations
-    return any(not type(each).__module__.startswith("torch.") for each in steps["weight"])
+    return any(not type(each).__module__.startswith("torch.") for each in steps[key])
 
 
-def _computed(module: nn.Module) -> Tensor:
-    """The weight, as a call of the module would compute it; the module keeps the one it has."""
+def _computed(module: nn.Module, key: str) -> Tensor:
+    """The tensor, as a call of the module would compute it; the module keeps the one it has."""
     weight: Tensor
-    if parametrize.is_parametrized(module, "weight"):
+    if parametrize.is_parametrized(module, key):
         weights: Any = module.parametrizations
-        weight = weights["weight"]()
+        weight = weights[key]()
         return weight
-    hook = hook_of(module)
+    hook = hook_of(module, key)
     if isinstance(hook, SpectralNorm):
         return hook.compute_weight(module, do_power_iteration=module.training)
     weight = (

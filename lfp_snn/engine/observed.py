@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from lfp_snn.backends.support import unavailable
 from lfp_snn.engine import table
 from lfp_snn.engine.chunked import Chunks
+from lfp_snn.engine.copying import copied
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.network import TracedNetwork
@@ -36,6 +37,17 @@ class ObservedNetwork(TracedNetwork):
             own = hasattr(vars(self).get("net"), name)  # there is none while a copy is made
             where = f": ask the network, lfp.net.{name}" if own else ""
             raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{where}.")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy, with a network of its own.
+
+        Raises:
+            NetworkError: the network holds what cannot be copied.
+        """
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        vars(made).update(copied(vars(self), self.net, memo))
+        return made
 
     @property
     def _program(self) -> Program:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lfp_snn.engine.calls import Call, Value
-from lfp_snn.engine.readings import Reading
+from lfp_snn.engine.readings import Gathering, Reading
 from lfp_snn.engine.signature import Signature
 from lfp_snn.engine.undisturbed import part_of
 
@@ -29,6 +29,8 @@ class OneStep:
         rearranged: the calls that bring the input of forward into the form of that sequence.
         before: the input of forward, before they are called.
         reading: what forward makes of its output over all steps.
+        behind: what the last layer takes of the record of all steps, where it comes behind the loop
+            and is called once; else None.
     """
 
     calls: tuple[Call, ...]
@@ -41,6 +43,7 @@ class OneStep:
     rearranged: tuple[Call, ...]
     before: Value
     reading: Reading = "mean"
+    behind: Gathering | None = None
 
     @property
     def gives_membranes(self) -> bool:

@@ -23,6 +23,7 @@ from lfp_snn.errors import NetworkError
 
 __all__ = [
     "READING",
+    "Gathering",
     "Reading",
     "LayerRecord",
     "beneath_log_softmax",

@@ -13,20 +13,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import numpy as np
 import snntorch as snn
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 from typing_extensions import override
 
 from lfp_snn.engine.calls import Arguments, Call, Recording, Value, leaves, replaced
 from lfp_snn.engine.derived import Notes
+from lfp_snn.engine.draws import Draws, differ
 from lfp_snn.engine.examples import dropout_example, example_of
 from lfp_snn.engine.functions import WRITTEN_OUT
-from lfp_snn.engine.made import hook_of, weight_of
+from lfp_snn.engine.made import hook_of, made_of, serves_hooks
 from lfp_snn.engine.refused import refusal
 from lfp_snn.engine.supported import (
     DROPOUTS,
@@ -66,6 +65,8 @@ class _Recorder(TorchFunctionMode):
         self.forward = 0
         #: Each tensor that depends on the input, with the version at which it does.
         self.values: Any = WeakIdKeyDictionary()
+        #: What each slice is of, and at which index.
+        self.slices: Any = WeakIdKeyDictionary()
         #: The name, by identity, of what was handed in as a state; and which state each became.
         self.handed: dict[int, str] = {}
         self.taken: dict[str, tuple[nn.Module, int]] = {}
@@ -119,8 +120,13 @@ class _Recorder(TorchFunctionMode):
         if func is Tensor.__setitem__ and args[0] not in self.values:
             return self._write(*args)
         call = self._call(name, func, tuple(args), kwargs)
+        given = [(each, each._version) for each in leaves(args) if isinstance(each, Tensor)]
         # Dropout would draw, and whether it works in place shows in its argument alone.
         result = dropout_example(*args, **kwargs) if name in DROPOUTS else func(*args, **kwargs)
+        if name not in DROPOUTS and any(
+            result is each and each._version == version for each, version in given
+        ):
+            return result  # torch gives what it took where there was nothing to do, as in flatten
         tensors = [each for each in leaves(result) if isinstance(each, Tensor)]
         if name in METADATA and not tensors:
             return result
@@ -136,7 +142,27 @@ class _Recorder(TorchFunctionMode):
         self.found.calls.append(call)
         for part, tensor in enumerate(tensors):
             self._give(call, tensor, part)
+        if name == "getitem":
+            self.slices[result] = (args[0], call.args[1])
+        elif given and result is given[0][0]:
+            self._write_back(call, *given[0])
         return result
+
+    def _write_back(self, call: Call, part: Tensor, version: int) -> None:
+        """Note that a slice was changed in place, as ``y[:, :3] *= 2`` does, and with it the whole.
+
+        Args:
+            call: the call that changed it.
+            part: the slice, as it is now.
+            version: the version that it had before, and so had the whole.
+        """
+        whole, index = self.slices.get(part, (None, None))
+        known = None if whole is None or whole is not part._base else self.values.get(whole)
+        if known is not None and known[1] == version:
+            args = (known[0], index, call.parts[0])
+            own = Call("setitem", Tensor.__setitem__, args, {}, self.forward)
+            self.found.calls.append(own)
+            self._give(own, whole, 0)
 
     def _write(self, whole: Tensor, index: Any, part: Tensor) -> None:
         """Note that a value is written into a tensor of the forward's own."""
@@ -263,7 +289,7 @@ def record(
     """
     root = nn.Sequential(net) if is_leaf(net) else net
     recorder = _Recorder(root, tolerant)
-    arguments, draws = recorder.found.arguments, _Draws()
+    arguments, draws = recorder.found.arguments, Draws()
     with undisturbed(root), torch.inference_mode(False), torch.no_grad():
         put_to_rest(root)
         for name, module in root.named_modules():
@@ -285,7 +311,7 @@ def record(
             if not forward:
                 _find_states(net, recorder, values)
             others = arguments.following(returned)
-        drew = draws.seen or _differs(before, random_state()[:2])
+        drew = draws.seen or differ(before, random_state()[:2])
     if drew and again:
         raise NetworkError(
             f"The forward of {type(net).__name__} draws random numbers, so that each call computes "
@@ -297,29 +323,12 @@ def record(
 
 
 def _let_keep_its_weight(module: nn.Module) -> None:
-    """Give a layer the weight that its hook would compute, and take the hook away."""
-    if hook_of(module) is not None:
-        module.__dict__["weight"] = weight_of(module)
+    """Give a layer the tensors that its hooks would compute, and take the hooks away."""
+    if serves_hooks(module):
+        for key in ("weight", "bias"):
+            if hook_of(module, key) is not None:
+                module.__dict__[key] = made_of(module, key)
         module.__dict__["_forward_pre_hooks"] = {}
-
-
-class _Draws(TorchDispatchMode):
-    """A mode of torch that notes whether this thread draws from the process's random numbers."""
-
-    seen = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """No: torch would load its compiler for this mode, which takes a second."""
-        return False
-
-    @override
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            own = any(isinstance(each, torch.Generator) for each in leaves((args, kwargs)))
-            self.seen = self.seen or not own
-        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -369,8 +378,3 @@ def _find_states(net: nn.Module, recorder: _Recorder, returned: Sequence[Any]) -
                 "it, so that it could not go on: return it beside the spikes."
             )
         arguments.places[name] = places[0]
-
-
-def _differs(before: tuple[Any, Any], now: tuple[Any, Any]) -> bool:
-    """Whether the states of Python's and numpy's random numbers differ."""
-    return before[0] != now[0] or not all(map(np.array_equal, before[1], now[1]))

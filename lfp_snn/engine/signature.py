@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine.calls import Call, Value, leaves
 from lfp_snn.engine.derived import Derived
-from lfp_snn.engine.made import makes_weight
+from lfp_snn.engine.made import makes
 from lfp_snn.engine.neurons import made_by
 
 __all__ = ["Signature", "cuts", "described"]
@@ -91,6 +91,7 @@ def _options(module: Any) -> Signature:
     plain = ((k, v) for k, v in vars(module).items() if k not in apart and isinstance(v, _SIMPLE))
     return (
         *plain,
-        makes_weight(module),
+        makes(module, "weight"),
+        makes(module, "bias"),
         *(made_by(module) if isinstance(module, snn.SpikingNeuron) else ()),
     )

@@ -98,6 +98,11 @@ def _of_the_input(
             if operand.shape[:2] != merged:
                 raise _takes_the_whole(call)
             merged = None
+        elif merged is not None and _merges_and_views(source, operand, call, merged):
+            found = _viewed_at_each(call, axis, found, calls)
+            merged = None
+        elif merged is None and axis < 2 and _views_each(source, operand, call):
+            found = _viewed_at_each(call, axis, found, calls)
         elif not (acts_alike(call, axis) if merged is None else _acts_on_rows(call)):
             raise _takes_the_whole(call)
         else:
@@ -173,6 +178,42 @@ def _merges(one: Value, two: Value, call: Call, names: tuple[str, ...]) -> bool:
     known = call.name in (*names, "view", "reshape") or isinstance(call.target, nn.Unflatten)
     pair = two.shape[:2]
     return known and one.shape == (pair.numel(), *two.shape[2:]) and len(pair) == 2
+
+
+def _merges_and_views(one: Value, two: Value, call: Call, pair: torch.Size) -> bool:
+    """Whether a call makes one axis of two leading ones, and another form of what is behind them.
+
+    Args:
+        one: the value with one axis.
+        two: the value with two.
+        call: the call that makes the one of the other.
+        pair: the sizes of the two.
+    """
+    return (
+        call.name in ("view", "reshape")
+        and two.shape[:2] == pair
+        and one.shape[:1] == (pair.numel(),)
+    )
+
+
+def _views_each(one: Value, other: Value, call: Call) -> bool:
+    """Whether a call gives another form to what is behind the two leading axes."""
+    known = call.name in ("view", "reshape", "flatten")
+    return known and len(other.shape) > 2 and one.shape[:2] == other.shape[:2]
+
+
+def _viewed_at_each(
+    call: Call, axis: int, found: dict[Value, Slice], calls: list[Call]
+) -> dict[Value, Slice]:
+    """What a view of the whole sequence takes, if the frame of each step is viewed so instead."""
+    before: dict[Value, Slice] = {}
+    for value, cut in found.items():
+        frame, own = at_step(call, axis, result=value)
+        own.name, own.target = "reshape", Tensor.reshape
+        own.args, own.kwargs = (frame, *value.shape), {}
+        before[frame] = cut
+        calls.insert(calls.index(call) + 1, own)
+    return before
 
 
 def _takes_the_whole(call: Call) -> SequenceError:

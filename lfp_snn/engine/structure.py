@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ from lfp_snn.engine.unrolled import find_step
 from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Structure", "Structures", "guess_program", "shape_needed"]
+__all__ = ["Structure", "Structures", "note_frame", "shape_needed"]
 
 #: Structures that are kept in mind, by state and shape; a sequence of every length is one.
 MOST_KNOWN = 200
@@ -98,8 +99,27 @@ class Structure:
         """An input, dense and in the layout that forward takes, in which tensors are given."""
         if isinstance(x, Tensor):
             return x.to(dtype)
-        dense = x.dense(dtype)
-        return dense.movedim(0, self.step.axis) if self.step.axis else dense
+        return self.as_taken(x.dense(dtype))
+
+    def as_taken(self, frames: Tensor) -> Tensor:
+        """Frames ``[T, B, ...]`` in the layout that forward takes.
+
+        Raises:
+            ShapeError: forward rearranges the axes of a frame before it loops over time.
+        """
+        step = self.step
+        sequence = frames.movedim(0, step.axis) if step.axis else frames
+        if not step.rearranged:
+            return sequence
+        sizes = torch.empty(*range(2, 2 + len(step.before.shape)), device="meta")
+        order = [size - 2 for size in self._rearranged(sizes).shape]
+        features = [axis for k, axis in enumerate(order) if k != step.axis][1:]
+        if features != sorted(features):
+            raise ShapeError(
+                "The forward of the network rearranges the axes of a frame before it loops over "
+                "time, where a list of spikes has its axes as they are: give it x.dense()."
+            )
+        return sequence.permute([order.index(axis) for axis in range(len(order))])
 
     def unframed(self, relevance: Tensor) -> Tensor:
         """The relevance of the frames in the layout of the input that forward takes."""
@@ -240,14 +260,8 @@ class Structures:
     ) -> Structure:
         whole = tuple(x.shape)
         if before is not None and before.step.loops:
-            axis = before.step.axis
-            if isinstance(x, Spikes) and before.step.rearranged:
-                raise ShapeError(
-                    "The forward of the network rearranges its input before it loops over time, "
-                    "where a list of spikes has its axes as they are: give it x.dense()."
-                )
-            if isinstance(x, Spikes) and axis:
-                whole = (*whole[1 : axis + 1], whole[0], *whole[axis + 1 :])
+            if isinstance(x, Spikes):
+                whole = tuple(before.as_taken(torch.empty(whole, device="meta")).shape)
             return self._find(whole, like)
         shape = whole if steps is not None else whole[1:]
         try:
@@ -285,16 +299,16 @@ class Structures:
         return new
 
 
-def guess_program(net: nn.Module) -> Program:
-    """The program of a network of which no input is known.
+#: The shapes of frames that networks are known to take.
+_KNOWN_FRAMES: WeakKeyDictionary[nn.Module, tuple[int, ...]] = WeakKeyDictionary()
 
-    Raises:
-        NetworkError: the network has no rule, or the shape of its input must be known.
+
+def note_frame(net: nn.Module, frame: Sequence[int]) -> None:
+    """Note the shape of the input of a step that a network takes, without batch.
+
+    Before it has seen an input it is traced on that shape first, and then on guessed ones.
     """
-    found = Structures(net).guess(torch.zeros(0))
-    if found is None:
-        raise shape_needed(net)
-    return found.program
+    _KNOWN_FRAMES[net] = tuple(frame)
 
 
 def shape_needed(net: nn.Module) -> NetworkError:
@@ -313,7 +327,9 @@ def _guesses(net: nn.Module) -> Iterator[tuple[int, ...]]:
 
 
 def _frames(net: nn.Module) -> Iterator[tuple[int, ...]]:
-    """The shapes of one sample, told by the first module that needs one."""
+    """The shapes of one sample: known, or told by the first module that needs one."""
+    if net in _KNOWN_FRAMES:
+        yield _KNOWN_FRAMES[net]
     for module in net.modules():
         if isinstance(module, nn.Linear):
             yield (module.in_features,)

@@ -44,6 +44,7 @@ __all__ = [
     "RESHAPES",
     "SAME",
     "SCALES",
+    "SIZED",
     "SUMS",
     "is_leaf",
 ]
@@ -218,6 +219,8 @@ SAME = {
     "contiguous", "clone", "detach", "detach_", "float", "double", "to", "type", "type_as",
     "data", "alias", "requires_grad_", "cpu", "cuda", "positive",
 }  # fmt: skip
+#: Functions that take sizes, of which the first may be that of the batch.
+SIZED = {"view", "reshape", "expand"}
 #: Functions that may be linear in each of several values; whether a call is, is tried out.
 PRODUCTS = {"mul", "imul", "rmul", "multiply", "matmul", "rmatmul", "bmm", "einsum"}
 #: Functions that may be linear in what they take; whether a call is, is tried out.

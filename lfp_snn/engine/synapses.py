@@ -16,7 +16,7 @@ from typing_extensions import override
 from lfp_snn.backends import torch as kernels
 from lfp_snn.backends.packed import PackedSpikes
 from lfp_snn.backends.precision import spikes_convolved_as
-from lfp_snn.engine.made import weight_of
+from lfp_snn.engine.made import made_of
 from lfp_snn.engine.stage import Credits, Demand, Feedback, Relevance, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError
 from lfp_snn.rules import CONTRIBUTION, Active, Rule, Variant
@@ -40,7 +40,14 @@ class Synapse(Stage):
 
     def __init__(self, name: str, module: Any) -> None:
         super().__init__(name, module)
-        self.made = weight_of(module)
+        self.made = made_of(module, "weight")
+        self.made_bias = made_of(module, "bias")
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias, a parameter of the module or computed from such; None if there is none."""
+        bias: Tensor | None = self.module.bias if self.made_bias is None else self.made_bias
+        return bias
 
     @property
     def weight(self) -> Tensor:
@@ -50,7 +57,7 @@ class Synapse(Stage):
 
     def scales(self, feedback: Feedback) -> bool:
         """Whether a kernel may apply the factor ``|w|`` of the update itself."""
-        return feedback.update.scales and self.made is None
+        return feedback.update.scales and self.made is None and self.made_bias is None
 
     @override
     def parameters(self) -> dict[str, Tensor]:
@@ -74,7 +81,7 @@ class Synapse(Stage):
         self.check(given.shape)
         run.keep(self, given)
         x = self._dense(run, given)
-        current = self.current(x.flatten(0, 1), self.weight, self.module.bias)
+        current = self.current(x.flatten(0, 1), self.weight, self.bias)
         return current.view(*x.shape[:2], *current.shape[1:])
 
     def _dense(self, run: Tape, x: Tensor | PackedSpikes) -> Tensor:
@@ -118,7 +125,7 @@ class Synapse(Stage):
 
     def _plain(self, x: Tensor, n: Tensor, feedback: Feedback, wanted: bool) -> Tensor | None:
         """Learn by ``sum x n`` and ``sum n``, and give the credit ``c = W^T n`` of the input."""
-        weight, bias = self.weight, self.module.bias
+        weight, bias = self.weight, self.bias
         of_weight, of_bias, of_input = self.products(
             x, n, weight, feedback=feedback.wanted(weight, bias), credit=wanted
         )
@@ -130,7 +137,7 @@ class Synapse(Stage):
         self, x: Tensor, n: Tensor, feedback: Feedback, rule: Rule, wanted: bool
     ) -> Tensor | None:
         """Learn with the weights and the credit of each variant (:mod:`lfp_snn.rules.base`)."""
-        weight, bias = self.weight.detach(), self.module.bias
+        weight, bias = self.weight.detach(), self.bias
         learns = feedback.wanted(self.weight, bias)
         signs = bool((x < 0).any())
         active = [v for v in rule.variants if signs or v.input != "negative"]
@@ -162,7 +169,7 @@ class Synapse(Stage):
         self, variant: Variant, of_weight: Tensor, of_bias: Tensor | None, feedback: Feedback
     ) -> None:
         """Add the sums of the weights that the variant holds."""
-        weight, bias = self.weight, self.module.bias
+        weight, bias = self.weight, self.bias
         feedback.add(weight, of_weight * variant.holds(weight.detach()))
         if bias is not None and of_bias is not None and variant.bias is not None:
             feedback.add(bias, of_bias * variant.holds(bias.detach()))
@@ -171,7 +178,7 @@ class Synapse(Stage):
         self, variant: Variant, x: Tensor, given: Tensor, h: Tensor, feedback: Feedback
     ) -> None:
         """Add the measure of each weight, in place of ``|w|``, times ``sum sgn(x) x^k h``."""
-        weight, bias = self.weight, self.module.bias
+        weight, bias = self.weight, self.bias
         of_weight, of_bias, _ = self.products(
             x.sign() * given, h, weight, feedback=True, credit=False
         )
@@ -245,7 +252,7 @@ class Linear(Synapse):
     def products(
         self, x: Tensor, n: Tensor, weight: Tensor, *, feedback: bool, credit: bool
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        biased = self.module.bias is not None
+        biased = self.bias is not None
         return kernels.linear_backward(
             x, n, weight, feedback=feedback, credit=credit, biased=biased
         )
@@ -303,7 +310,7 @@ class Convolution(Synapse):
             self.padding,
             feedback=feedback,
             credit=credit,
-            biased=self.module.bias is not None,
+            biased=self.bias is not None,
         )
 
 

@@ -120,7 +120,7 @@ class TracedSynapse(_Traced):
     def backward(
         self, run: Tape, credit: Tensor, feedback: Feedback, rules: Rules, wanted: Wanted
     ) -> Credits:
-        weight, bias = self.synapse.weight, self.synapse.module.bias
+        weight, bias = self.synapse.weight, self.synapse.bias
         trace, of_one = run.kept[self]
         n = credit[0]
         of_weight, _, of_input = self.synapse.products(

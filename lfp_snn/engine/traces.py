@@ -274,9 +274,9 @@ class TracedReadout(TracedNeurons):
             eligible.append(
                 (synapse.weight, follow(run, name, arrived, flow.carry[..., None], kept))
             )
-        if Feedback.wanted(synapse.module.bias):
+        if Feedback.wanted(synapse.bias):
             name = f"bias of {self.synapse.name}"
-            eligible.append((synapse.module.bias, follow(run, name, flow.now, *flow[2:])))
+            eligible.append((synapse.bias, follow(run, name, flow.now, *flow[2:])))
         return spikes
 
     @override

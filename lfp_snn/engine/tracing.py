@@ -81,7 +81,7 @@ class _Builder:
         #: The number of each value in the program.
         self.known: dict[Value, int] = dict.fromkeys(step.inputs, 0)
         self.called: Counter[str] = Counter()
-        self.made: dict[nn.Module, Made | None] = {}
+        self.made: dict[nn.Module, tuple[Made | None, Made | None]] = {}
         #: Of a call that gives several, only those that are used become a stage.
         self.used = {step.output} | {value for call in step.calls for value in call.operands}
 
@@ -123,7 +123,8 @@ class _Builder:
         unit = type(module) in (Step, nn.PReLU, *ACTIVATIONS)
         stage = MODULES[kind_of(module)](name + again * unit, module)
         if isinstance(stage, Synapse):  # one weight, wherever its layer is called
-            stage.made = self.made.setdefault(module, stage.made)
+            own = stage.made, stage.made_bias
+            stage.made, stage.made_bias = self.made.setdefault(module, own)
         if isinstance(stage, Normalisation):
             stage.told = self.statistics
         if isinstance(module, snn.SpikingNeuron):
@@ -290,10 +291,15 @@ class _Builder:
 IN_PLACE = ("iadd", "isub", "imul", "itruediv")
 
 
+def changes_in_place(name: str, function: Any) -> bool:
+    """Whether a function changes what it takes."""
+    return function is Tensor.__setitem__ or name.endswith("_") or name in IN_PLACE
+
+
 def _called(call: Call, part: int, *given: Tensor) -> Tensor:
     """Call a function anew with tensors in the place of its values, and take one of the results."""
     sets = call.target is Tensor.__setitem__
-    changed = sets or call.name.endswith("_") or call.name in IN_PLACE
+    changed = changes_in_place(call.name, call.target)
     values = iter(given[: len(call.operands)])
     held = constants((call.args, call.kwargs))
     own = dict.fromkeys(id(each) for each in held if isinstance(each, nn.Parameter))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, overload
 
@@ -15,20 +14,20 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lfp_snn.engine.held import OF_TORCH, Undo, given_back, held_by
 from lfp_snn.errors import NetworkError
 from lfp_snn.exclusive import PROCESS_WIDE
 from lfp_snn.norms import PerStep
 
 __all__ = ["part_of", "put_to_rest", "random_state", "states_of", "undisturbed", "version_of"]
 
-Undo = Callable[[], None]
-
 
 @contextmanager
 def undisturbed(net: nn.Module) -> Iterator[None]:
     """Run a module in a ``with`` block, after which the module is as it was before.
 
-    Given back are attributes of all its modules (lists, dicts and sets with what they hold), values
+    Given back are attributes of all its modules (with what lists, dicts, sets and plain objects
+    hold, there and where functions of theirs look: :mod:`lfp_snn.engine.held`), values
     of buffers and other tensors, states of neurons, and the state of the generators of random
     numbers. ``snntorch.utils.reset``, which resets all networks, reaches this one alone. One thread
     is in such a block at a time; others may go on meanwhile with networks of their own.
@@ -39,7 +38,7 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
     own = list(net.modules())
     versions = [(name, p, version_of(p)) for name, p in net.named_parameters()]
     with PROCESS_WIDE, _neurons_seen([m for m in own if isinstance(m, snn.SpikingNeuron)]):
-        undo = [_keep_dict(vars(module)) for module in own]
+        undo = _keep(net, _keep_tensor)
         drawn = random_state()
         try:
             yield
@@ -59,14 +58,11 @@ def undisturbed(net: nn.Module) -> Iterator[None]:
 def attributes_given_back(net: nn.Module) -> Iterator[None]:
     """Give a module's own attributes back after a ``with`` block, as states that are kept there.
 
-    Lists, dicts and sets get what they held, and buffers that were replaced are the ones of before.
-    Values of tensors, as of running statistics, and states within neurons stay what they are then.
+    Lists, dicts, sets and plain objects get what they held, and buffers that were replaced are the
+    ones of before. Values of tensors, as of running statistics, and states within neurons stay what
+    they are then.
     """
-    undo = []
-    for module in net.modules():
-        buffers = {} if isinstance(module, snn.SpikingNeuron) else module._buffers
-        undo += [_keep_dict(vars(module), tensors=False, but=_OF_TORCH)]
-        undo += [_keep_dict(buffers, tensors=False)]
+    undo = _keep(net, None)
     try:
         yield
     finally:
@@ -155,67 +151,38 @@ def _set_random_state(state: tuple[Any, Any, Tensor, list[Tensor]]) -> None:
         torch.cuda.set_rng_state_all(devices)
 
 
-def _keep_dict(
-    held: dict[Any, Any], *, tensors: bool = True, but: frozenset[str] = frozenset()
-) -> Undo:
-    """A function that gives a dict its entries of now, with what is in containers and tensors.
+def _keep(net: nn.Module, of_tensor: Callable[[Tensor], Undo] | None) -> list[Undo]:
+    """Functions that give modules their own attributes of now, and all that these hold.
 
     Args:
-        held: the dict.
-        tensors: whether tensors get their values of now, too.
-        but: the keys that keep what they have then.
+        net: the network.
+        of_tensor: gives such a function for a tensor; None: tensors keep what they have then, and
+            so do the states of neurons.
     """
-    if not held:  # as most of a module are
-        return held.clear
+    undo: list[Undo] = []
+    held: list[Any] = []
+    for module in net.modules():
+        own = vars(module)
+        but = OF_TORCH if of_tensor is None else frozenset()
+        undo.append(_keep_entries(own, but))
+        held += held_by(module)
+        if of_tensor is not None:
+            held += [own[key] for key in OF_TORCH if key in own]
+        elif not isinstance(module, snn.SpikingNeuron):
+            undo.append(_keep_entries(module._buffers, frozenset()))
+    return [*undo, *given_back(held, of_tensor)]
+
+
+def _keep_entries(held: dict[Any, Any], but: frozenset[str]) -> Undo:
+    """A function that gives a dict the entries that it has now, but for some keys."""
     entries = {key: value for key, value in held.items() if key not in but}
-    inner = _keep_all(entries.values(), tensors)
 
     def undo() -> None:
         for key in [key for key in held if key not in but]:
             del held[key]
         held.update(entries)
-        for each in inner:
-            each()
 
     return undo
-
-
-def _keep_all(values: Iterable[object], tensors: bool) -> list[Undo]:
-    """The functions that give values their content of now, of those that may get another."""
-    return [_keep(each, tensors) for each in values if isinstance(each, _CHANGING)]
-
-
-def _keep(value: object, tensors: bool) -> Undo:
-    """A function that gives a value the content that it has now."""
-    if isinstance(value, dict):
-        return _keep_dict(value, tensors=tensors)
-    if isinstance(value, list | deque):
-        entries, inner = list(value), _keep_all(value, tensors)
-
-        def undo() -> None:
-            value.clear()
-            value.extend(entries)
-            for each in inner:
-                each()
-
-        return undo
-    if isinstance(value, set):
-        members = set(value)
-
-        def refill() -> None:
-            value.clear()
-            value.update(members)
-
-        return refill
-    if tensors and isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-        return _keep_tensor(value)
-    return lambda: None
-
-
-#: What changes without becoming another object.
-_CHANGING = (dict, list, deque, set, Tensor)
-#: What torch keeps of every module.
-_OF_TORCH = frozenset(vars(nn.Module()))
 
 
 def version_of(tensor: Tensor) -> int:

@@ -28,6 +28,7 @@ from lfp_snn.engine.neurons import can_spike
 from lfp_snn.engine.one_step import OneStep, StepCalls, is_membrane
 from lfp_snn.engine.readings import (
     READING,
+    Gathering,
     LayerRecord,
     Reading,
     beneath_log_softmax,
@@ -99,6 +100,8 @@ class _Unrolled:
         self.records: dict[Value, LayerRecord] = {}
         #: The call of each neuron at each step.
         self.neurons: dict[tuple[str, int], Call] = {}
+        #: What the last layer takes of the record, if it comes behind the loop.
+        self.behind: Gathering | None = None
         self._place()
 
     # ------------------------------------------------------------------ steps
@@ -230,6 +233,7 @@ class _Unrolled:
             known = self.calls, self.made_in, self.neurons
             outputs = at_every_step(values[0], self.steps, *known)
             if outputs is not None:
+                self.behind = "last"
                 return outputs
         if any(len(each) != len(found[last]) for each in found):
             raise NetworkError(
@@ -289,6 +293,8 @@ class _Unrolled:
     def step(self) -> OneStep:
         self._refuse_to_rest()
         outputs = self._outputs()
+        for record in self.records.values():
+            self.behind = record.how if outputs[-1] in record.values else self.behind
         reading: Reading = "mean"
         if self.loops and not self.guessed:
             made = self._of_one_forward(), outputs, self.records
@@ -317,6 +323,7 @@ class _Unrolled:
             rearranged=tuple(_chain(source)),
             before=self.found.inputs[0],
             reading=reading,
+            behind=self.behind,
         )
 
     def _at(self, step: int, output: Value) -> StepCalls:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.readings import Gathering
 from lfp_snn.engine.undisturbed import attributes_given_back
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
@@ -44,6 +45,9 @@ def unroll_as_called(engine: TemporalLFP, batch: TrainingBatch) -> Unrolled:
 
     with hooked([last.register_forward_hook(listen)]), attributes_given_back(engine.net):
         steps = _call(engine, batch)
+    behind = engine.structure.step.behind
+    if behind is not None and len(spikes) == 1:
+        return _of_the_record(spikes[0], behind, steps, batch.lengths)
     if len(spikes) != steps:
         raise NetworkError(
             f"The surrogate listens to the outputs at every step, but in {steps} steps "
@@ -51,6 +55,30 @@ def unroll_as_called(engine: TemporalLFP, batch: TrainingBatch) -> Unrolled:
             "the last layer, once at each step."
         )
     return unrolled(torch.stack(spikes), torch.stack(membranes), batch.lengths)
+
+
+def _of_the_record(out: Tensor, how: Gathering, steps: int, lengths: Tensor | None) -> Unrolled:
+    """The values ``[T, B, C]`` of a layer behind the loop, of which it gave all at once or a mean.
+
+    Args:
+        out: what the layer gave.
+        how: what it took of the record of all steps.
+        steps: T.
+        lengths: the number of steps of each sample.
+
+    Raises:
+        NetworkError: the samples have steps of their own, which what it took does not tell apart.
+    """
+    if isinstance(how, int):
+        values = out.movedim(how, 0)
+    elif lengths is not None:
+        raise NetworkError(
+            f"The layer behind the loop over time takes the {how} of the record over all steps, "
+            "but the samples of this batch have steps of their own: call it at every step."
+        )
+    else:
+        values = (out / steps if how == "sum" else out).expand(steps, *out.shape)
+    return unrolled(values, values, lengths)
 
 
 def _call(engine: TemporalLFP, batch: TrainingBatch) -> int:

@@ -92,11 +92,12 @@ class LearnerOptions(Choice):
         """The options by which the engine runs."""
         return EngineOptions(self.backend)
 
-    def settled(self, engine: TemporalLFP) -> Self:
+    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
         """The options with all that they leave to the network decided.
 
         Args:
             engine: the engine of a learner that was made of these options.
+            targets: whether the samples have targets and no classes.
         """
         return self
 

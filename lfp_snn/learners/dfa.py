@@ -14,7 +14,7 @@ from lfp_snn.engine.options import EngineOptions
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
-from lfp_snn.learners.losses import Loss, SpikeFunction
+from lfp_snn.learners.losses import Loss, LossByOutput, SpikeFunction
 from lfp_snn.learners.unrolled import Unrolled, hooked
 from lfp_snn.lif import running
 
@@ -45,7 +45,7 @@ class DFA(GradientLearner, name="dfa"):
 
     Args:
         net: a module whose forward is one time step.
-        loss: the loss on the outputs.
+        loss: the loss on the outputs, or what chooses it by what they are.
         spike: the step function with its surrogate derivative.
         seed: the seed of the random matrices, which are drawn in the order of the layers.
         scale: the standard deviation of the random weights times the root of the number of classes.
@@ -61,15 +61,14 @@ class DFA(GradientLearner, name="dfa"):
     def __init__(
         self,
         net: nn.Module,
-        loss: Loss,
+        loss: Loss | LossByOutput,
         spike: SpikeFunction,
         seed: int = 0,
         scale: float = 1.0,
         engine_options: EngineOptions | None = None,
     ) -> None:
         super().__init__(net, spike, engine_options)
-        self.check_loss(loss)
-        self.loss = loss
+        self.loss = self.fitting(loss)
         self.seed = seed
         self.scale = scale
         self._weights: dict[str, Tensor] = {}
@@ -96,7 +95,7 @@ class DFA(GradientLearner, name="dfa"):
         recorded: dict[str, list[Tensor]] = {name: [] for name in hidden}
         with hooked(self._cut(neuron, recorded[name]) for name, neuron in hidden.items()):
             out = unroll_by_layer(self.net, inputs, batch.lengths, last=last)
-        loss = self.loss(out, batch.labels)
+        loss = self.loss(out, batch.labels, batch.targets)
         outputs = out.spikes if self.loss.looks_at == "spikes" else out.membranes
         scaled = loss * len(batch.labels)
         (error,) = torch.autograd.grad(scaled, outputs, retain_graph=True)

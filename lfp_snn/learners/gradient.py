@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.identity import is_plain
 from lfp_snn.engine.options import EngineOptions
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import OtherOutputError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.by_layer import check_by_layer
 from lfp_snn.learners.losses import (
     Loss,
+    LossByOutput,
     LossName,
     SpikeFunction,
     SurrogateName,
+    loss_by_output,
     make_loss,
     make_surrogate,
 )
@@ -43,25 +47,39 @@ class LossOptions(LearnerOptions):
     Attributes:
         loss: the name of a loss of ``snntorch.functional``; ``tet_loss`` and ``tet_membrane_loss``
             are the mean of every step's loss, of its spikes so far or its membranes
-            (:func:`lfp_snn.learners.losses.tet`).
+            (:func:`lfp_snn.learners.losses.tet`); ``ce_mean_membrane_loss`` is the cross-entropy of
+            the mean membranes or values, ``mse_target_loss`` the squared difference to targets. The
+            default, auto, goes by what the network ends in: ce_count_loss for spikes,
+            ce_mean_membrane_loss for the membranes of a readout and for values; mse_target_loss for
+            these where samples have targets.
         loss_options: the options of that loss, such as ``{correct_rate: 0.8}``.
         smoothing: the share of each label that all classes divide among them, in [0, 1), for
             cross-entropies.
         backend: the kernels that evaluate the network, ``auto`` to pick by device and activity.
     """
 
-    loss: LossName = "ce_count_loss"
+    loss: LossName | Literal["auto"] = "auto"
     loss_options: dict[str, float | bool] = Field(default_factory=dict)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
 
-    def make_loss(self) -> Loss:
-        """Make the loss."""
+    def make_loss(self) -> Loss | LossByOutput:
+        """Make the loss, or what chooses it when the network is there."""
+        if self.loss == "auto":
+            return LossByOutput(self.loss_options, self.smoothing)
         return make_loss(self.loss, self.loss_options, self.smoothing)
 
     def check(self) -> None:
         """Raise ConfigError if the loss has no such options, or no labels to smooth."""
         super().check()
         self.make_loss()
+
+    @override
+    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
+        if self.loss != "auto":
+            return self
+        aims = targets and engine.emits != "spikes"
+        chosen = "mse_target_loss" if aims else loss_by_output(engine.emits, votes=engine.votes)
+        return self.model_copy(update={"loss": chosen})
 
 
 class SurrogateOptions(LossOptions):
@@ -106,17 +124,31 @@ class GradientLearner(Learner):
         self._runs_by_layer = is_plain(net)
         set_spike(net, spike)
 
-    def check_loss(self, loss: Loss) -> None:
-        """Refuse a loss on spikes where the outputs never spike.
+    def fitting(self, loss: Loss | LossByOutput) -> Loss:
+        """The loss that fits what the network ends in.
+
+        Args:
+            loss: a loss, or what chooses one.
 
         Raises:
-            ConfigError: the outputs never spike; the message names the loss.
+            OtherOutputError: the outputs never spike, and the loss looks at spikes.
         """
+        if isinstance(loss, LossByOutput):
+            return loss.at_output(self.engine.emits, votes=self.engine.votes)
         if self.engine.is_readout and loss.looks_at == "spikes":
-            raise ConfigError(
+            raise OtherOutputError(
                 "The output neurons never spike (their threshold is infinite), but the loss looks "
-                "at spikes: take ce_max_membrane_loss, tet_membrane_loss or mse_membrane_loss."
+                "at spikes: leave the loss out, which then goes by that, or take "
+                "ce_mean_membrane_loss, ce_max_membrane_loss, tet_membrane_loss or "
+                "mse_membrane_loss."
             )
+        return loss
+
+    @property
+    def regresses(self) -> bool:
+        """Whether the loss can learn targets that are numbers."""
+        loss = getattr(self, "loss", None)
+        return isinstance(loss, Loss) and loss.of_targets
 
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, and fill the gradients."""

@@ -77,8 +77,8 @@ class LFPOptions(LearnerOptions):
         )
 
     @override
-    def settled(self, engine: TemporalLFP) -> Self:
-        return self.model_copy(update={"reward": settled(self.reward, engine)})
+    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
+        return self.model_copy(update={"reward": settled(self.reward, engine, targets=targets)})
 
 
 class LFP(Learner, name="lfp"):

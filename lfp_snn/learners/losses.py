@@ -18,17 +18,21 @@ from torch.nn.functional import cross_entropy
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.unrolled import Unrolled
 from lfp_snn.lif import running
+from lfp_snn.rewards.base import Output, Seen
 from lfp_snn.rewards.given import own_steps, require_share
 
 __all__ = [
+    "BY_OUTPUT",
     "LOSSES",
     "SMOOTHED",
     "SURROGATES",
     "Loss",
+    "LossByOutput",
     "LossFunction",
     "LossName",
     "SpikeFunction",
     "SurrogateName",
+    "loss_by_output",
     "make_loss",
     "make_surrogate",
     "step",
@@ -39,9 +43,11 @@ LossName = Literal[
     "ce_count_loss",
     "ce_rate_loss",
     "ce_max_membrane_loss",
+    "ce_mean_membrane_loss",
     "ce_temporal_loss",
     "mse_count_loss",
     "mse_membrane_loss",
+    "mse_target_loss",
     "mse_temporal_loss",
     "tet_loss",
     "tet_membrane_loss",
@@ -111,17 +117,66 @@ def tet_membrane(a: float = 1.0) -> LossFunction:
     return tet(a, so_far=False)
 
 
-#: The losses, and what each looks at; all but those of TET are snntorch's.
+def mean_membrane(a: float = 1.0) -> LossFunction:
+    r"""The cross-entropy of a softmax over the mean outputs, :math:`-\log p_y`.
+
+    .. math:: p = \operatorname{softmax}(a m) \qquad m_c = \sum_t o_{t,c} / T
+
+    over each sample's own steps T, where :math:`o_t` are membranes, or values where the network
+    ends in no neurons. Minus its derivative is the reward
+    :class:`~lfp_snn.rewards.MembraneCoded`.
+
+    Args:
+        a: the weight of a unit of membrane.
+    """
+
+    def loss(outputs: Tensor, labels: Tensor, lengths: Tensor | None) -> Tensor:
+        if lengths is not None:
+            outputs = outputs * running(lengths.to(outputs.device), len(outputs), 3)
+        mean = outputs.sum(0) / own_steps(outputs, lengths)
+        return cross_entropy(a * mean, labels.to(outputs.device))
+
+    return loss
+
+
+def mse_target() -> LossFunction:
+    """The squared difference of outputs and targets, its mean over outputs and own steps.
+
+    The labels of this loss are the targets, ``[T, B, C]``, or ``[B, C]`` for all steps.
+    """
+
+    def loss(outputs: Tensor, targets: Tensor, lengths: Tensor | None) -> Tensor:
+        seen = Seen(outputs, None, own_steps(outputs, lengths), outputs, targets)
+        wanted = seen.output_target()
+        assert wanted is not None
+        squares = (outputs - wanted).square() * seen.alive
+        return (squares.mean(-1).sum(0) / seen.steps[:, 0]).mean()
+
+    return loss
+
+
+#: The losses, and what each looks at; all are snntorch's but those of TET, of the mean membrane and
+#: of targets.
 LOSSES: Mapping[LossName, tuple[Callable[..., Any], str]] = {
     "ce_count_loss": (functional.ce_count_loss, "spikes"),
     "ce_rate_loss": (functional.ce_rate_loss, "spikes"),
     "ce_max_membrane_loss": (functional.ce_max_membrane_loss, "membranes"),
+    "ce_mean_membrane_loss": (mean_membrane, "membranes"),
     "ce_temporal_loss": (functional.ce_temporal_loss, "spikes"),
     "mse_count_loss": (functional.mse_count_loss, "spikes"),
     "mse_membrane_loss": (functional.mse_membrane_loss, "membranes"),
+    "mse_target_loss": (mse_target, "membranes"),
     "mse_temporal_loss": (functional.mse_temporal_loss, "spikes"),
     "tet_loss": (tet, "spikes"),
     "tet_membrane_loss": (tet_membrane, "membranes"),
+}
+#: Those that are made here, and know that samples may end at different steps.
+_OURS = (tet, tet_membrane, mean_membrane, mse_target)
+#: The loss that goes with what a network ends in, as its reward does.
+BY_OUTPUT: Mapping[Output, LossName] = {
+    "spikes": "ce_count_loss",
+    "membranes": "ce_mean_membrane_loss",
+    "values": "ce_mean_membrane_loss",
 }
 #: Cross-entropies of one softmax, or one a step, over the classes: those whose labels can be
 #: smoothed. (The classes of ce_temporal_loss are times, those of the other losses have targets.)
@@ -129,6 +184,7 @@ SMOOTHED: tuple[LossName, ...] = (
     "ce_count_loss",
     "ce_rate_loss",
     "ce_max_membrane_loss",
+    "ce_mean_membrane_loss",
     "tet_loss",
     "tet_membrane_loss",
 )
@@ -143,16 +199,35 @@ class Loss:
         looks_at: what it looks at, ``spikes`` or ``membranes``.
         smoothing: the share of each label that all classes divide among them.
         classes: the number of classes, if it is not that of the outputs (population codes).
+        of_targets: whether it goes by targets, which are numbers, and not by classes.
     """
 
     function: LossFunction
     looks_at: str
     smoothing: float = 0.0
     classes: int | None = None
+    of_targets: bool = False
 
-    def __call__(self, out: Unrolled, labels: Tensor) -> Tensor:
-        """The loss as a scalar, its mean over the batch."""
+    def __call__(self, out: Unrolled, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+        """The loss as a scalar, its mean over the batch.
+
+        Args:
+            out: what the outputs did.
+            labels: the classes ``[B]``.
+            targets: the targets, for a loss that goes by them.
+
+        Raises:
+            ConfigError: the loss goes by targets and there are none.
+        """
         outputs = getattr(out, self.looks_at)
+        if self.of_targets:
+            if targets is None:
+                raise ConfigError(
+                    "The loss mse_target_loss goes by targets, which are numbers, but the samples "
+                    "have classes: take mse_membrane_loss, which makes targets of them, or a "
+                    "cross-entropy such as ce_mean_membrane_loss."
+                )
+            return self.function(outputs, targets, out.lengths)
         # The temporal losses write into the labels.
         value = self.function(outputs, labels.clone(), out.lengths).reshape(())
         if not self.smoothing:
@@ -170,6 +245,36 @@ class Loss:
         labels = torch.arange(classes, device=outputs.device).repeat_interleave(batch)
         repeated = None if lengths is None else lengths.repeat(classes)
         return self.function(outputs.repeat(1, classes, 1), labels, repeated).reshape(())
+
+
+@dataclass(frozen=True)
+class LossByOutput:
+    """The loss that goes with what the network ends in (:data:`BY_OUTPUT`).
+
+    Attributes:
+        options: the options of that loss.
+        smoothing: the share of each label that all classes divide among them.
+    """
+
+    options: Mapping[str, float | bool]
+    smoothing: float = 0.0
+
+    def at_output(self, output: Output, *, votes: bool) -> Loss:
+        """The loss for an output.
+
+        Args:
+            output: what the network ends in.
+            votes: whether its values are counts of spikes.
+
+        Raises:
+            ConfigError: that loss has no such options.
+        """
+        return make_loss(loss_by_output(output, votes=votes), self.options, self.smoothing)
+
+
+def loss_by_output(output: Output, *, votes: bool) -> LossName:
+    """The name of the loss that goes with an output; values that are votes count as spikes."""
+    return BY_OUTPUT["spikes" if votes else output]
 
 
 def make_loss(name: LossName, options: Mapping[str, float | bool], smoothing: float = 0.0) -> Loss:
@@ -194,10 +299,10 @@ def make_loss(name: LossName, options: Mapping[str, float | bool], smoothing: fl
         function = make(**options)
     except TypeError as error:
         raise ConfigError(f"The loss {name} does not take {dict(options)}: {error}.") from error
-    if make not in (tet, tet_membrane):
+    if make not in _OURS:
         function = _of_outputs_and_labels(function)
     classes = int(options.get("num_classes", 0)) if options.get("population_code") else 0
-    return Loss(function, looks_at, smoothing, classes or None)
+    return Loss(function, looks_at, smoothing, classes or None, of_targets=make is mse_target)
 
 
 def _of_outputs_and_labels(function: Callable[[Tensor, Tensor], Tensor]) -> LossFunction:

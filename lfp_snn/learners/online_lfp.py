@@ -46,7 +46,7 @@ class OnlineLFPOptions(LearnerOptions):
     update: UpdateOptions = UpdateOptions()
 
     @override
-    def settled(self, engine: TemporalLFP) -> Self:
+    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
         return self.model_copy(update={"reward": settled(self.reward, engine)})
 
 

@@ -10,11 +10,11 @@ from pydantic import PlainValidator
 from typing_extensions import override
 
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import ConfigError
+from lfp_snn.errors import OtherOutputError
 from lfp_snn.learners.ending import ByOutput
 from lfp_snn.learners.own import OwnReward, named
 from lfp_snn.options import Choice, choice_of, choose
-from lfp_snn.rewards import REWARDS, Reward
+from lfp_snn.rewards import REWARDS, MembraneTarget, Reward
 
 __all__ = [
     "AutoReward",
@@ -69,11 +69,19 @@ def reward_section(reward: Reward) -> Choice:
     return named(reward, reward_sections()) or OwnReward.of(reward)
 
 
-def settled(section: Choice, engine: TemporalLFP) -> Choice:
-    """A section of a reward with the name of the one that is taken, where it left that open."""
+def settled(section: Choice, engine: TemporalLFP, *, targets: bool = False) -> Choice:
+    """A section of a reward with the name of the one that is taken, where it left that open.
+
+    Args:
+        section: the section.
+        engine: the network.
+        targets: whether the samples have targets and no classes, to which membranes are pulled.
+    """
     made: Any = section.make() if isinstance(section, AutoReward) else None
     if not isinstance(made, ByOutput):
         return section
+    if targets and engine.emits == "membranes":
+        return reward_section(MembraneTarget())
     takes_credit = engine.takes_credit(engine.rules)
     return reward_section(made.chosen(engine.emits, takes_credit=takes_credit))
 
@@ -82,7 +90,8 @@ def refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
     """Refuse a reward that is made for another kind of output than the network has.
 
     Raises:
-        ConfigError: reward and output do not fit; the message names both, and the rewards that do.
+        OtherOutputError: reward and output do not fit; the message names both, and the
+            rewards that do.
     """
     seen: tuple[str, ...] = (engine.emits,)
     if engine.emits == "spikes" and engine.ends_in_neurons:
@@ -98,7 +107,7 @@ def refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
         "values": "ends in no neurons",
     }
     votes = "; counts of votes are rewarded under the rule rescale, without at_silence: false"
-    raise ConfigError(
+    raise OtherOutputError(
         f"The reward {type(reward).__name__} looks at {reward.looks_at}, but the network "
         f"{outputs[engine.emits]}: leave the reward out, which then goes by that, take one of "
         f"{', '.join(fitting)}, or end the network otherwise{votes if engine.votes else ''}."

@@ -16,7 +16,7 @@ from lfp_snn.learners.as_called import unroll_as_called
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
-from lfp_snn.learners.losses import Loss, SpikeFunction
+from lfp_snn.learners.losses import Loss, LossByOutput, SpikeFunction
 from lfp_snn.learners.unrolled import Unrolled, cut_state, other_steps, unroll
 from lfp_snn.wording import setting
 
@@ -54,7 +54,7 @@ class BPTT(GradientLearner, name="surrogate"):
 
     Args:
         net: a module whose forward is one time step.
-        loss: the loss on the outputs.
+        loss: the loss on the outputs, or what chooses it by what they are.
         spike: the step function with its surrogate derivative.
         truncate: the largest number of steps through which a gradient travels back
             (:class:`BPTTOptions`).
@@ -70,15 +70,14 @@ class BPTT(GradientLearner, name="surrogate"):
     def __init__(
         self,
         net: nn.Module,
-        loss: Loss,
+        loss: Loss | LossByOutput,
         spike: SpikeFunction,
         truncate: int | None = None,
         unroll: Unroll = "layers",
         engine_options: EngineOptions | None = None,
     ) -> None:
         super().__init__(net, spike, engine_options)
-        self.check_loss(loss)
-        self.loss = loss
+        self.loss = self.fitting(loss)
         self.truncate = truncate
         self.unroll = unroll
 
@@ -129,7 +128,7 @@ class BPTT(GradientLearner, name="surrogate"):
 
     def _descend(self, out: Unrolled, batch: TrainingBatch) -> Tensor:
         """Add the gradients of the loss to ``.grad``; gives its mean over the batch."""
-        loss = self.loss(out, batch.labels)
+        loss = self.loss(out, batch.labels, batch.targets)
         if loss.requires_grad:
             (loss * len(batch.labels)).backward()  # type: ignore[no-untyped-call]
         return loss.detach()

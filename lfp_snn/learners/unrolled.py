@@ -6,7 +6,7 @@ This is the loop of snntorch's tutorials, but only the neurons of this network a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lfp_snn.activations import Step
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.as_step import as_step, trace_frames
 from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
@@ -39,6 +40,7 @@ __all__ = [
     "refuse_other_steps",
     "rest",
     "set_spike",
+    "stepped_at_once",
     "spiking",
     "unroll",
     "unrolled",
@@ -124,6 +126,31 @@ def other_steps(engine: TemporalLFP) -> str | None:
         if not neuron.init_hidden:
             return f"its neuron '{name}' does not keep its own state"
     return None
+
+
+def stepped_at_once(net: nn.Module, frame: Sequence[int]) -> nn.Module:
+    """A network that can be called at every step: itself, or a copy whose forward is one step.
+
+    The copy is that of evaluation.
+
+    Args:
+        net: the network.
+        frame: the shape of the input of a step, without batch.
+
+    Raises:
+        NetworkError: the network cannot be traced or copied.
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        engine = TemporalLFP(net)
+        trace_frames(engine, frame)
+        if other_steps(engine) is None:
+            return net
+        return as_step(engine)
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def refuse_other_steps(engine: TemporalLFP, what: str) -> None:

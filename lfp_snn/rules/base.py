@@ -73,6 +73,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.rules.checked import checked_split
 
 __all__ = [
     "ACTIVE",
@@ -193,6 +194,8 @@ class Rule(ABC):
         for said, methods in cls._stands_for.items():
             if said not in vars(cls) and any(method in vars(cls) for method in methods):
                 setattr(cls, said, OWN)
+        if "split" in vars(cls) and not cls.__module__.startswith("lfp_snn."):
+            cls.split = checked_split(vars(cls)["split"])  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         if self.product not in get_args(Products):

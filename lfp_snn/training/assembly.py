@@ -11,12 +11,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from lfp_snn.data import Batch, Splits, load
 from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.structure import note_frame
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
 from lfp_snn.training.calibration import calibrate
@@ -39,7 +41,10 @@ __all__ = [
     "prepare",
     "refuse_regression",
     "seeded",
+    "settled_learner",
 ]
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def assemble(
     """
     started = time.perf_counter()
     net = build_network(config, splits)
-    learner = build_learner(net, config)
+    learner, config = settled_learner(net, config, splits)
     start = prepare(net, splits, config)
     if wrap is not None:
         learner = wrap(learner)
@@ -170,6 +175,28 @@ def place(net: nn.Module, settings: Settings, world: World = ALONE) -> nn.Module
 def build_learner(net: nn.Module, settings: Settings) -> Learner:
     """The learner that the settings name, bound to a network."""
     return LEARNERS[settings.learner.name].from_options(net, settings.learner)
+
+
+def settled_learner(
+    net: nn.Module, settings: AnySettings, splits: Splits
+) -> tuple[Learner, AnySettings]:
+    """The learner that settings name, and the settings with all that they left open decided.
+
+    A reward or a loss that is left open goes by what the network ends in, and by whether samples
+    have classes or targets.
+
+    Args:
+        net: the network.
+        settings: the settings.
+        splits: the data.
+    """
+    note_frame(net, splits.train.feature_shape)
+    learner = build_learner(net, settings)
+    aims = splits.train.is_regression
+    decided = settings.learner.settled(learner.engine, targets=aims)
+    settings = settings.model_copy(update={"learner": decided})
+    # Without the targets a learner chooses by the network alone.
+    return (build_learner(net, settings) if aims else learner), settings
 
 
 def prepare(net: nn.Module, splits: Splits, settings: Settings, world: World = ALONE) -> Start:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.inputs import check_kind
-from lfp_snn.engine.made import weight_of
+from lfp_snn.engine.made import made_of
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.learners import TrainingBatch
 from lfp_snn.norms import batch_norms
@@ -134,19 +134,20 @@ def _batch_of(given: TrainingBatch | Tensor | Spikes, steps: int | None) -> Any:
 
 
 def _grows(module: nn.Module) -> bool:
-    """Whether twice the parameters of a layer are twice its weight, also one that it computes."""
-    made = weight_of(module)
-    if made is None:
-        return True
+    """Whether twice the parameters of a layer are twice its tensors, also those it computes."""
+    both = (made_of(module, key) for key in ("weight", "bias"))
+    made = [each for each in both if each is not None]
     parameters = list(module.parameters())
-    before, kept = made.detach().clone(), [p.detach().clone() for p in parameters]
+    before = [each.detach().clone() for each in made]
+    kept = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         for parameter in parameters:
             parameter.mul_(2)
-        made.compute()
+        for each in made:
+            each.compute()
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(value)
-    return torch.allclose(made, 2 * before)
+    return all(torch.allclose(a, 2 * b) for a, b in zip(made, before, strict=True))
 
 
 def _require_modules(net: nn.Module, kept: object) -> None:

@@ -15,7 +15,6 @@ continuous-valued deep networks to efficient event-driven networks for image cla
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.computed import refuse_computed_weights
+from lfp_snn.engine.copying import copy_of
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners import TrainingBatch
 from lfp_snn.spikes import Spikes
@@ -145,7 +145,7 @@ def _threshold(lfp: TemporalLFP, name: str) -> Tensor:
 
 def _activations(lfp: TemporalLFP, batch: TrainingBatch, spiking: bool) -> dict[str, Tensor]:
     """The activations of each layer as a ReLU network, or its rates as a spiking one, by neuron."""
-    net = copy.deepcopy(lfp.net).eval()
+    net = copy_of(lfp.net).eval()
     stands_in = {}
     for layer in lfp.layers:
         stands_in[layer.name] = _Rate(_threshold(lfp, layer.name) if spiking else 1.0)

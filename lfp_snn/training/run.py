@@ -30,12 +30,12 @@ from lfp_snn.errors import Interrupted
 from lfp_snn.learners import Learner
 from lfp_snn.options import Choice
 from lfp_snn.training.assembly import (
-    build_learner,
     build_network,
     load_splits,
     place,
     prepare,
     seeded,
+    settled_learner,
 )
 from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Fitted, Settings
@@ -265,9 +265,7 @@ def _train(
         held.enter_context(_stops_told(settings, out))
         if out is not None and not resume:
             world.on_first(lambda: RunDir.check_new(out))
-        learner = build_learner(net, settings)
-        decided = settings.learner.settled(learner.engine)
-        settings = settings.model_copy(update={"learner": decided})
+        learner, settings = settled_learner(net, settings, splits)
         resumed = world.on_first(lambda: _resumed(out, settings, splits, net, resume))
         if resumed is not None and resumed.result is not None:
             best = resumed.run.best

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from lfp_snn.data import Batch, SampleSet, Splits, load, load_file, own_splits
+from lfp_snn.data import Batch, SampleSet, Splits, load, load_file
 from lfp_snn.data.identity import other
+from lfp_snn.engine.structure import note_frame
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.models import Model
@@ -23,7 +24,7 @@ from lfp_snn.training.checkpoint import load_checkpoint, load_net
 from lfp_snn.training.config import Config, Fitted, Settings, pick_device
 from lfp_snn.training.configfile import load_settings
 from lfp_snn.training.evaluation import Evaluation, evaluate, voters
-from lfp_snn.training.feeding import outputs_of
+from lfp_snn.training.feeding import splits_for
 from lfp_snn.training.files import read_json
 from lfp_snn.training.resume import data_identity, noted_identity, told
 from lfp_snn.training.rundir import RunDir
@@ -117,6 +118,7 @@ class TrainedRun:
                     f"net makes a {type(made).__name__}; expected a function that makes a network."
                 )
         load_net(made, tensors, run.best)
+        note_frame(made, shape)
         config = given_again(config, reward, rule)
         learner = build_learner(made.to(pick_device(config.device)), to_run(config))
         made.eval()
@@ -245,12 +247,8 @@ class TrainedRun:
         else:
             parts = data if isinstance(data, tuple | list) else (data,)
             assert isinstance(self.config, Fitted)
-            splits = own_splits(
-                *parts,
-                steps=self.config.steps,
-                layout=self.config.layout,
-                outputs_of=outputs_of(self.learner.net),
-            )
+            said = {"steps": self.config.steps, "layout": self.config.layout}
+            splits = splits_for(self.learner.net, *parts, *[None] * (3 - len(parts)), **said)
         noted = {} if self.run is None else noted_identity(self.run)
         now = data_identity(splits)
         for part, before in noted.items():

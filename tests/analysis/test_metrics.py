@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from lfp_snn.data import Batch, SampleSet
 from lfp_snn.errors import DataError, NetworkError
 from lfp_snn.spikes import Spikes
-from tests.learners.networks import Loops
 
 pytest.importorskip("neurobench", reason="the extra metrics is not installed")
 
@@ -147,6 +147,27 @@ def test_a_metric_that_fails_is_no_zero(net: Any, monkeypatch: pytest.MonkeyPatc
         _measure(net, Samples())
 
 
-def test_a_forward_that_loops_over_time_is_refused() -> None:
-    with pytest.raises(NetworkError, match="NeuroBench calls .* loops over time"):
-        _measure(Loops(inputs=3), Samples())
+class LoopsAlike(nn.Module):
+    """The network above with a loop over time, and states by hand."""
+
+    def __init__(self, of: Any) -> None:
+        super().__init__()
+        self.fc1, self.lif1, self.fc2, self.lif2 = copy.deepcopy(of)
+        for neuron in (self.lif1, self.lif2):
+            neuron.init_hidden = neuron.output = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for frame in x:
+            spk, mem1 = self.lif1(self.fc1(frame.flatten(1)), mem1)
+            spk, mem2 = self.lif2(self.fc2(spk), mem2)
+            record.append(spk)
+        return torch.stack(record)
+
+
+def test_a_forward_that_loops_over_time_is_measured_as_its_step(net: Any) -> None:
+    found, same = _measure(LoopsAlike(net), Samples()), _measure(net, Samples())
+    names = {"0": "fc1", "2": "fc2"}
+    synapses = [replace(each, name=names[each.name]) for each in same.synapses]
+    assert found == replace(same, synapses=synapses)
+    assert found.effective_acs == 4 and found.accuracy == 0.5

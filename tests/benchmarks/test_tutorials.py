@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
-from benchmarks.tutorials import Trained, by_lfp, by_surrogate, cell, tutorial
+from benchmarks.tutorials import by_lfp, by_surrogate, tutorial
 from lfp_snn import TemporalLFP
 
 
@@ -35,8 +33,3 @@ def test_both_train() -> None:
         found = train(of, 1e-2, 0)
         assert found.test > 0.85
         assert found.cpu_s > 0
-
-
-def test_a_cell_has_mean_spread_and_each() -> None:
-    trained = [Trained(math.nan, share, 1.0) for share in (0.9, 0.92)]
-    assert cell(trained) == "91.0 ± 1.4 % (90.0, 92.0)"

@@ -159,6 +159,74 @@ def test_what_is_behind_a_weight_learns(case: str, kind: str, backend: str) -> N
     assert_same_feedback(found, of_plain)
 
 
+def pruned_bias(module: nn.Module) -> None:
+    untyped.l1_unstructured(pruned(module), "bias", 0.5)
+
+
+def both_cubed(module: nn.Module) -> None:
+    cubed(module)
+    parametrize.register_parametrization(module, "bias", Cubed())
+
+
+def both_permanent(module: nn.Module) -> None:
+    make_permanent(module)
+    parametrize.remove_parametrizations(module, "bias")
+
+
+def norm_and_pruned_bias(module: nn.Module) -> None:
+    untyped.l1_unstructured(weight_norm(module), "bias", 0.5)
+
+
+def without_hooks(module: nn.Module) -> None:
+    untyped.remove(module, "bias")
+    if "weight_orig" in dict(module.named_parameters()):
+        untyped.remove(module, "weight")
+    elif "weight_g" in dict(module.named_parameters()):
+        remove_weight_norm(module)
+
+
+#: How a bias is computed, alone or beside the weight, and how both are made parameters again.
+BIASES: dict[str, tuple[Change, Change]] = {
+    "pruned alone": (lambda m: untyped.l1_unstructured(m, "bias", 0.5), without_hooks),
+    "two hooks, pruned": (pruned_bias, without_hooks),
+    "two hooks, weight norm": (norm_and_pruned_bias, without_hooks),
+    "both parametrised": (both_cubed, both_permanent),
+}
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("backend", ["torch", "events"])
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("case", BIASES)
+def test_what_is_behind_a_bias_learns(case: str, kind: str, backend: str, norm: bool) -> None:
+    """As behind a weight: ``|p| G db/dp`` with the sums G of the bias."""
+    if norm and kind != "conv":
+        pytest.skip("one kind of norm, behind the convolution")
+    change, remove = BIASES[case]
+    (net, synapse), (plain, permanent) = network(kind, change, norm), network(kind, change, norm)
+    remove(permanent)
+    x = trains(8, 4, 1, 6, 6)
+    spikes, found = run(TemporalLFP(net, backend=backend), x)
+    same, of_plain = run(TemporalLFP(plain, backend=backend), x)
+    assert spikes.any() and torch.equal(spikes, same)
+    assert torch.equal(spikes, step_by_step(net, x).spikes)
+    computed(synapse, torch.zeros(EXAMPLES[kind], dtype=torch.float64))
+    made: Any = synapse.bias
+    place = list(net).index(synapse)
+    bias: Any = permanent.get_parameter("bias").detach()
+    sums = of_plain[f"{place}.bias"] / bias.abs().where(bias != 0, 1)
+    keys = ("bias", "parametrizations.bias.")
+    behind = {n: p for n, p in synapse.named_parameters() if n.startswith(keys)}
+    pulled = torch.autograd.grad(made, list(behind.values()), sums)
+    for (name, parameter), total in zip(behind.items(), pulled, strict=True):
+        assert total.any()
+        assert_near(found[f"{place}.{name}"], parameter.detach().abs() * total)
+    others = {n: each for n, each in found.items() if not n.startswith(f"{place}.")}
+    assert others
+    for name, each in others.items():
+        assert_near(each, of_plain[name])
+
+
 @pytest.mark.parametrize("rule", [Rescale(), None])
 @pytest.mark.parametrize("norm", [False, True])
 def test_backends_agree(norm: bool, rule: Rescale | None) -> None:
@@ -367,12 +435,12 @@ def test_what_writes_weights_or_takes_them_apart_asks_for_permanent_ones() -> No
             refuse()
 
 
-def noisy(module: nn.Module) -> None:
+def noisy(module: nn.Module, key: str = "weight") -> None:
     class Noisy(nn.Module):
         def forward(self, weight: Tensor) -> Tensor:
             return weight + torch.randn_like(weight)
 
-    parametrize.register_parametrization(module, "weight", Noisy())
+    parametrize.register_parametrization(module, key, Noisy())
 
 
 def counting(module: nn.Module) -> None:
@@ -386,10 +454,6 @@ def counting(module: nn.Module) -> None:
     parametrize.register_parametrization(module, "weight", Counting())
 
 
-def pruned_bias(module: nn.Module) -> None:
-    untyped.l1_unstructured(pruned(module), "bias", 0.5)
-
-
 def pruned_direction(module: nn.Module) -> None:
     untyped.l1_unstructured(weight_norm(module), "weight_v", 0.5)
 
@@ -397,12 +461,9 @@ def pruned_direction(module: nn.Module) -> None:
 REFUSED: dict[str, tuple[Change, str]] = {
     "noise": (noisy, "another weight at each call"),
     "a counter": (counting, "another weight at each call"),
-    "a bias": (
-        pruned_bias,
-        r"Module '1' prunes 'weight' by a hook.*permanent first.*prune\.remove",
-    ),
-    "a parametrised bias": (
-        lambda m: parametrize.register_parametrization(m, "bias", Cubed()),
+    "a noisy bias": (lambda m: noisy(m, "bias"), "another bias at each call"),
+    "a hook and a parametrisation": (
+        lambda m: parametrize.register_parametrization(pruned(m), "bias", Cubed()),
         r"Module '1' computes 'bias' by a parametrisation \(Cubed\).*remove_parametrizations",
     ),
     "two hooks": (pruned_direction, r"Module '1' .* by a hook .*permanent first"),

@@ -338,12 +338,19 @@ REFUSED: dict[str, tuple[Function, str]] = {
         "calls 'layer_norm'",
     ),
     "view that is written to": (lambda m, x: views(1 * x), "uses a view as well"),
+    "slice changed beside another": (lambda m, x: slices(1 * x), "uses a view as well"),
 }
 
 
 def views(x: Tensor) -> Tensor:
     view = x[:, :3]
     x[:, :2] = 0
+    return torch.cat([view, x[:, 3:]], 1)
+
+
+def slices(x: Tensor) -> Tensor:
+    view = x[:, :3]
+    x[:, :2] *= 2
     return torch.cat([view, x[:, 3:]], 1)
 
 

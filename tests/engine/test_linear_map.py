@@ -50,6 +50,14 @@ def written(x: Any) -> Any:
     return x
 
 
+def sliced(x: Any) -> Any:
+    """Slices that are changed in place, with and without a look at what that gives."""
+    x[:, :1] *= 2
+    x[..., 1:] -= x[..., :1]
+    x[:, 1].add_(x[:, 0]).mul_(0.5)
+    return x
+
+
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "mean": lambda x: x.mean((2, 3)),
     "mean by name": lambda x: torch.mean(x, dim=1, keepdim=True),
@@ -93,6 +101,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "unfold along an axis": lambda x: x.unfold(2, 2, 1),
     "lerp": lambda x: torch.lerp(x, x.flip(1), 0.3),
     "written": lambda x: written(1 * x),
+    "slices in place": lambda x: sliced(1 * x),
     "in place": lambda x: x.mean(1).mul_(3).add_(x.sum(1)),
 }
 

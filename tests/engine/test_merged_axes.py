@@ -76,6 +76,26 @@ CASES: dict[str, tuple[Before, Before, int]] = {
         maps,
         0,
     ),
+    "flat rows, viewed as maps": (
+        lambda m, x: maps(m, x.flatten(2).view(T * B, 1, 4, 4)).view(*x.shape[:2], 4, 2, 2),
+        maps,
+        0,
+    ),
+    "flat rows of samples first, reshaped": (
+        lambda m, x: split(maps(m, x.flatten(2).reshape(-1, 1, 4, 4)), x.shape[:2]),
+        maps,
+        1,
+    ),
+    "rows of maps": (
+        lambda m, x: m.linear(x.flatten(2)),
+        lambda m, x: m.linear(x.flatten(1)),
+        0,
+    ),
+    "rows by view, samples first": (
+        lambda m, x: m.linear(x.view(*x.shape[:2], -1)),
+        lambda m, x: m.linear(x.flatten(1)),
+        1,
+    ),
     "flattened maps": (lambda m, x: split(flat(m, x.flatten(0, 1)), x.shape[:2]), flat, 0),
     "viewed maps": (
         lambda m, x: split(flat_by_view(m, x.flatten(0, 1)), x.shape[:2]),

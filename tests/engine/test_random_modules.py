@@ -77,6 +77,13 @@ def written(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
     return a - b
 
 
+def sliced(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
+    a = m.shared[0](a)
+    a[:, :3] *= 2
+    a[:, 1].add_(a[:, 0]).sub_(b[:, 3])
+    return a
+
+
 def assembled(m: Any, k: int, a: Tensor, b: Tensor) -> Tensor:
     whole = a.new_ones(len(a), UNITS)
     whole[:, 0] = a[:, 1]
@@ -123,6 +130,7 @@ OPERATIONS: dict[str, Callable[[Any, int, Tensor, Tensor], Any]] = {
     "stacked": lambda m, k, a, b: torch.stack([a, b]).mean(0),
     "largest": lambda m, k, a, b: a.view(-1, 2, 2).amax(1).repeat(1, 2),
     "written": written,
+    "sliced": sliced,
     "assembled": assembled,
     "attended at once": attended_at_once,
     # What no rule covers.

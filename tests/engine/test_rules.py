@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.engine.events.layer import EventLayer
 from lfp_snn.engine.synapses import Synapse
-from lfp_snn.errors import ConfigError, NetworkError
+from lfp_snn.errors import ConfigError, NetworkError, ShapeError
 from lfp_snn.rules import (
     RULES,
     AlphaBeta,
@@ -477,3 +478,53 @@ def test_normalisation_behind_a_convolution_stays_folded() -> None:
         lfp.backward(reward)
         assert all(value.any() for value in feedback_of(net).values())
         assert lfp.rules["2"] == rule, "neurons find their synapse behind the normalisation"
+
+
+def of_split(split: Any) -> Rule:
+    """A rule of a user's own with that split."""
+
+    @dataclass(frozen=True)
+    class Users(Rule):
+        """A rule."""
+
+        def split(self, relevance: Tensor, kept: Tensor, *parts: Tensor) -> Any:
+            return split(relevance, *parts)
+
+    return Users()
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        (lambda q, *parts: q, "gives a Tensor; expected a tuple with a credit for each of the 2"),
+        (lambda q, *parts: (q,), "gives 1; expected a tuple with a credit for each of the 2 parts"),
+        (lambda q, *parts: (q, q, q), "gives 3; expected"),
+        (lambda q, *parts: (q, q.sum()), r"gives the shape \(\) for part 1, which has the shape"),
+        (lambda q, *parts: (0.0, q), "gives a float for part 0"),
+        (lambda q, *parts: (q[:1], q), r"gives the shape \(1, .*for part 0"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["leaky", "synaptic", "relu"])
+def test_what_a_split_gives_is_checked(split: Any, told: str, kind: str) -> None:
+    units: Any = {
+        "leaky": snn.Leaky(beta=0.9, init_hidden=True),
+        "synaptic": snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True),
+        "relu": nn.ReLU(),
+    }
+    net = nn.Sequential(nn.Linear(4, 3), units[kind], nn.Linear(3, 2), nn.ReLU())
+    lfp = TemporalLFP(net, of_split(split))
+    values = lfp.forward(torch.rand(5, 3, 4))
+    with pytest.raises(ShapeError, match=f"^The split of the rule Users {told}"):
+        lfp.backward(torch.ones_like(values))
+
+
+def test_a_split_that_gives_what_it_should_is_as_it_was() -> None:
+    net, x = (
+        strong(nn.Sequential(nn.Linear(4, 3), snn.Leaky(0.9, init_hidden=True))),
+        trains(5, 3, 4),
+    )
+    rule = of_split(lambda q, *parts: tuple(0.1 * q for _ in parts))
+    lfp = TemporalLFP(net, rule)
+    for _ in range(2):
+        lfp.backward(torch.ones_like(lfp.forward(x)))
+    assert copy.deepcopy(rule) == rule

@@ -339,8 +339,81 @@ def test_a_sequence_as_spikes() -> None:
     assert_same_feedback(found, feedback)
     batch_first = TemporalLFP(strong(BatchFirst(), scale=0.8))
     assert torch.equal(batch_first.forward(Spikes.from_dense(x)), expected)
-    with pytest.raises(ShapeError, match=r"rearranges its input.*x.dense\(\)"):
-        TemporalLFP(strong(Permuted())).forward(Spikes.from_dense(x))
+    permuted = TemporalLFP(strong(Permuted(), scale=0.8))
+    assert torch.equal(permuted.forward(Spikes.from_dense(x)), expected)
+    assert permuted.loop is not None
+
+
+class TimeLast(Base):
+    """Time is the last axis of maps, whose rows and columns change places where asked for."""
+
+    def __init__(self, *order: int) -> None:
+        super().__init__()
+        self.fc1, self.order = nn.Linear(6, 8), order
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for frame in x.permute(self.order):
+            spk1, mem1 = self.lif1(self.fc1(frame.flatten(1)), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            record.append(spk2)
+        return torch.stack(record)
+
+
+def test_spikes_of_a_sequence_whose_time_is_last() -> None:
+    x = (currents(STEPS, BATCH, 6) > 0.5).double().view(STEPS, BATCH, 2, 3)
+    net = strong(TimeLast(3, 0, 1, 2), scale=0.8)
+    expected, feedback = run(TemporalLFP(net), x.movedim(0, -1))
+    spikes, found = run(TemporalLFP(net), Spikes.from_dense(x))
+    assert spikes.any() and torch.equal(spikes, expected)
+    assert_same_feedback(found, feedback)
+    with pytest.raises(ShapeError, match=r"rearranges the axes of a frame.*x.dense\(\)"):
+        TemporalLFP(strong(TimeLast(3, 0, 2, 1))).forward(Spikes.from_dense(x))
+
+
+SAME_FRAME: dict[str, Callable[[Tensor], Tensor]] = {
+    "flatten": lambda x: x.flatten(1),
+    "torch.flatten": lambda x: torch.flatten(x, 1),
+    "view": lambda x: x.view(x.size(0), -1),
+    "reshape": lambda x: x.reshape(len(x), -1),
+    "float": lambda x: x.double().contiguous(),
+    "nn.Flatten": nn.Flatten(),
+}
+
+
+class Reshapes(Base):
+    """Brings a constant input into another form, in the loop and again at each step."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = SAME_FRAME[how]
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for _ in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(self.how(x)), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            record.append(spk2)
+        return torch.stack(record)
+
+
+@pytest.mark.parametrize("shape", [(BATCH, 5), (BATCH, 5, 1)])
+@pytest.mark.parametrize("how", SAME_FRAME)
+def test_a_constant_input_is_brought_into_form_at_each_step(
+    how: str, shape: tuple[int, ...]
+) -> None:
+    """Where it has that form, torch gives what it was given, which is no call."""
+    if how == "float" and len(shape) > 2:
+        pytest.skip("it has the form that it has")
+    x = 2 * torch.rand(shape, generator=torch.Generator().manual_seed(0)).double()
+    net = exact(strong(Reshapes(how), scale=0.8))
+    plain, feedback = run(TemporalLFP(strong(Tutorial5(), scale=0.8)), x.flatten(1))
+    with torch.no_grad():
+        assert torch.equal(net(x), plain)
+    for backend in ("torch", "events"):
+        spikes, found = run(TemporalLFP(net, backend=backend), x)
+        assert spikes.any() and torch.equal(spikes, plain)
+        assert_same_feedback(found, feedback)
 
 
 def test_sequences_of_several_lengths_and_a_forward_that_says_its_own() -> None:

@@ -200,3 +200,58 @@ def test_outputs_that_no_module_gives_are_refused() -> None:
     net = Votes()
     with pytest.raises(NetworkError, match="The surrogate listens to the module"):
         bound(net).feedback(batch_for(net))
+
+
+class Values(ByHand):
+    """A loop whose output are values of a layer, at each step or behind the loop."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.head, self.how = nn.Linear(3, 3, bias=how != "sum"), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem1, mem2 = self.begin()
+        record = []
+        for frame in x:
+            spk, mem1, mem2 = self.step(frame, mem1, mem2)
+            record.append(self.head(spk) if self.how == "each" else spk)
+        whole = torch.stack(record)
+        taken: dict[str, Callable[[], Tensor]] = {
+            "each": lambda: whole,
+            "record": lambda: self.head(whole),
+            "mean": lambda: self.head(whole.mean(0)),
+            "sum": lambda: self.head(whole.sum(0)),
+            "last": lambda: self.head(whole[-1]),
+        }
+        out: Tensor = taken[self.how]()
+        return out
+
+
+@pytest.mark.parametrize("how", ["record", "mean", "sum", "last"])
+def test_a_layer_behind_the_loop_learns_as_one_at_each_step(how: str) -> None:
+    """Of the last step alone it is given that step as all of them."""
+    net, same = Values(how), Values("each")
+    same.load_state_dict(net.state_dict(), strict=False)
+    if how == "sum":
+        with torch.no_grad():
+            same.head.bias.zero_()
+    batch = batch_for(net)
+    one, other = bound(net), bound(same)
+    loss = float(one.feedback(batch).reward)
+    if how == "last":
+        seen = net(batch.x.dense())  # type: ignore[union-attr]
+        expected = nn.functional.cross_entropy(seen, batch.labels).detach()
+        assert loss == pytest.approx(float(expected), rel=1e-5)
+        assert net.fc1.weight.grad is not None and net.fc1.weight.grad.any()
+        return
+    assert loss == pytest.approx(float(other.feedback(batch).reward), rel=1e-5)
+    for (name, a), b in zip(net.named_parameters(), same.parameters(), strict=False):
+        assert a.grad is not None and b.grad is not None
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_mean_of_the_record_does_not_tell_samples_of_several_lengths_apart() -> None:
+    net = Values("mean")
+    batch = batch_for(net, lengths=torch.tensor([5, 3, 2, 5]))
+    with pytest.raises(NetworkError, match="takes the mean of the record.*call it at every step"):
+        bound(net).feedback(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,15 +11,18 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from lfp_snn import TemporalLFP
+from lfp_snn import TemporalLFP, fit
 from lfp_snn.data import Batch
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
 from lfp_snn.learners.ending import ByOutput
 from lfp_snn.learners.lfp import LFP
+from lfp_snn.learners.losses import make_loss
+from lfp_snn.learners.unrolled import Unrolled
 from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxRate, SoftmaxValues
 from lfp_snn.rules import Epsilon, Rescale
 
+QUICK: dict[str, Any] = {"epochs": 1, "progress": False, "device": "cpu", "report": False}
 ENDS = ("spikes", "membranes", "values", "votes")
 
 
@@ -127,8 +131,75 @@ def test_while_a_sequence_runs_the_output_must_spike() -> None:
 
 
 def test_other_learners_have_nothing_to_settle() -> None:
-    options = LEARNERS["surrogate"].Options(name="surrogate")
+    options = LEARNERS["ottt"].Options(name="ottt")
     assert options.settled(TemporalLFP(network("spikes"))) is options
+
+
+LOSS_TAKEN = {
+    "spikes": "ce_count_loss",
+    "membranes": "ce_mean_membrane_loss",
+    "values": "ce_mean_membrane_loss",
+    "votes": "ce_count_loss",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", ["surrogate", "step_gradient", "dfa"])
+def test_a_loss_goes_by_the_end_as_the_reward_does(end: str, name: str) -> None:
+    if name == "dfa" and end in ("values", "votes"):
+        pytest.skip("direct feedback alignment trains neurons alone")
+    open_, named = learner_of(end, name=name), learner_of(end, name=name, loss=LOSS_TAKEN[end])
+    batch = a_batch()
+    assert float(open_.feedback(batch).reward) == float(named.feedback(batch).reward)
+    for one, other in zip(open_.parameters(), named.parameters(), strict=True):
+        assert (one.grad is None) is (other.grad is None)
+        assert one.grad is None or torch.equal(one.grad, other.grad)  # type: ignore[arg-type]
+    kind: Any = LEARNERS[name].Options
+    assert kind(name=name).settled(open_.engine).loss == LOSS_TAKEN[end]
+    assert kind(name=name, loss="ce_rate_loss").settled(open_.engine).loss == "ce_rate_loss"
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([3, 8, 5, 7, 1])])
+def test_the_loss_of_mean_membranes_is_minus_the_reward_of_them(lengths: Any) -> None:
+    out = torch.randn(8, 5, 3, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 1, 2, 1, 0])
+    loss = make_loss("ce_mean_membrane_loss", {})(Unrolled(out, out, lengths), labels)
+    (slope,) = torch.autograd.grad(5 * loss, out)
+    reward = MembraneCoded()(out.detach(), labels, lengths=lengths, membranes=out.detach())
+    torch.testing.assert_close(-slope, reward, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(8, 5, 3), (5, 3)])
+def test_the_loss_of_targets_is_their_squared_distance(shape: tuple[int, ...]) -> None:
+    out, lengths = torch.randn(8, 5, 3), torch.tensor([3, 8, 5, 7, 1])
+    targets = torch.randn(shape)
+    made = make_loss("mse_target_loss", {})
+    value = made(Unrolled(out, out, lengths), torch.zeros(5), targets)
+    wanted = targets.expand(8, 5, 3)
+    each = [(out - wanted)[:steps, b].square().mean() for b, steps in enumerate(lengths)]
+    torch.testing.assert_close(value, torch.stack(each).mean())
+    with pytest.raises(ConfigError, match="goes by targets.*take mse_membrane_loss"):
+        made(Unrolled(out, out, lengths), torch.zeros(5))
+
+
+@pytest.mark.parametrize("name", ["lfp", "surrogate"])
+def test_a_network_that_ends_in_membranes_is_fitted_to_targets_without_a_word(
+    name: str, tmp_path: Path
+) -> None:
+    x = torch.rand(60, 12, generator=torch.Generator().manual_seed(1))
+    parts = [(x[rows], x[rows, :3]) for rows in (slice(30), slice(30, 60))]
+    out = tmp_path / "run"
+    result = fit(network("membranes"), *parts, steps=6, learner={"name": name}, out=out, **QUICK)
+    assert result.val_error is not None and math.isfinite(result.val_error)
+    decided = {"lfp": "name: membrane_target", "surrogate": "loss: mse_target_loss"}
+    assert decided[name] in (out / "config.yaml").read_text()
+
+
+def test_spikes_have_no_targets_of_their_own() -> None:
+    parts = [(torch.rand(30, 12), torch.rand(30, 3)) for _ in range(2)]
+    for name in ("lfp", "surrogate"):
+        with pytest.raises(ConfigError, match="have targets and no classes"):
+            fit(network("spikes"), *parts, steps=6, learner={"name": name}, **QUICK)
 
 
 def test_by_hand_it_cannot_know() -> None:

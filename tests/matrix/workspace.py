@@ -95,10 +95,10 @@ def make_net():
 
 
 class Loop(nn.Module):
-    def __init__(self):
+    def __init__(self, **last):
         super().__init__()
         self.fc1, self.lif1 = nn.Linear(2 * 34 * 34, 20), snn.Leaky(beta=0.9)
-        self.fc2, self.lif2 = nn.Linear(20, 10), snn.Leaky(beta=0.9)
+        self.fc2, self.lif2 = nn.Linear(20, 10), snn.Leaky(beta=0.9, **last)
 
     def forward(self, x):
         mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
@@ -111,6 +111,43 @@ class Loop(nn.Module):
 
 def make_dvs_net():
     return Loop()
+
+
+class Sums(Loop):
+    def forward(self, x):
+        mem1, mem2, total = self.lif1.init_leaky(), self.lif2.init_leaky(), 0
+        for frame in x.flatten(2).unbind(0):
+            spk, mem1 = self.lif1(self.fc1(frame), mem1)
+            spk, mem2 = self.lif2(self.fc2(spk), mem2)
+            total = total + spk
+        return total
+
+
+def make_dvs_sums():
+    return Sums()
+
+
+class Membranes(Loop):
+    def forward(self, x):
+        mem1, mem2, record = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for frame in x:
+            spk, mem1 = self.lif1(self.fc1(frame.flatten(1)), mem1)
+            spk, mem2 = self.lif2(self.fc2(spk), mem2)
+            record.append(mem2)
+        return torch.stack(record)
+
+
+def make_readout():
+    return Membranes(threshold=float("inf"), reset_mechanism="none")
+
+
+def make_values():
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(2 * 34 * 34, 20),
+        snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Linear(20, 10),
+    )
 
 
 def parts():

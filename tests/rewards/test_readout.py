@@ -153,8 +153,9 @@ def test_what_looks_at_spikes_is_refused() -> None:
         LFP(network(), Epsilon(), RateCoded())
     for name in ("surrogate", "step_gradient", "dfa"):
         kind = LEARNERS[name]
-        with pytest.raises(ConfigError, match="never spike.*loss looks at spikes: take ce_max"):
-            kind.from_options(network(), kind.Options(name=name))
+        options = kind.Options.model_validate({"name": name, "loss": "ce_count_loss"})
+        with pytest.raises(ConfigError, match="never spike.*looks at spikes: leave the loss out"):
+            kind.from_options(network(), options)
     rstdp = LEARNERS["rstdp"]
     with pytest.raises(NetworkError, match="R-STDP pairs the spikes"):
         rstdp.from_options(network(), rstdp.Options(name="rstdp"))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snntorch as snn
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn.errors import RunError
 from lfp_snn.training import TrainedRun, fit
@@ -42,3 +43,61 @@ def test_a_run_is_named_by_a_path() -> None:
     number: Any = 3
     with pytest.raises(RunError, match="The run is 3; expected the path of its directory"):
         TrainedRun.open(number)
+
+
+class LoopOverPixels(nn.Module):
+    """A network that shows a constant image for steps of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(6, 3), snn.Leaky(beta=0.9, threshold=0.4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, record = self.lif.init_leaky(), []
+        for _ in range(7):
+            spk, mem = self.lif(self.fc(x.flatten(1)), mem)
+            record.append(spk)
+        return torch.stack(record)
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 2, 3)])
+def test_images_for_a_network_that_loops_need_no_steps(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Neither where they are given to fit, nor where the run is opened."""
+    x = torch.rand(60, *shape, generator=torch.Generator().manual_seed(0))
+    parts = [(x[k : k + 20], torch.arange(20) % 3) for k in (0, 20, 40)]
+    torch.manual_seed(0)
+    quick: dict[str, Any] = {"epochs": 1, "progress": False, "report": False, "device": "cpu"}
+    result = fit(LoopOverPixels(), *parts, out=tmp_path / "run", **quick)
+    opened = TrainedRun.open(tmp_path / "run", net=LoopOverPixels, data=lambda: parts)
+    assert opened.evaluate().accuracy == result.test_accuracy
+    assert opened.splits().test.batch([0]).steps == 7
+    short = TrainedRun.open(tmp_path / "run", net=LoopOverPixels, data=lambda: [parts[0]])
+    with pytest.raises(RunError, match="is another than the run was trained with"):
+        short.splits()
+
+
+class Halves(nn.Module):
+    """A network whose forward tells its input's shape only where it is run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(1, 2, 3, padding=1)
+        self.fc, self.lif = nn.Linear(2 * 16, 3), snn.Leaky(beta=0.9, init_hidden=True)
+
+    def forward(self, x: Tensor) -> Any:
+        volume = torch.stack([x[..., :2], x[..., 2:]], 2)
+        return self.lif(self.fc(torch.relu(self.conv(volume)).flatten(1)))
+
+
+def test_a_network_is_traced_on_the_frames_of_its_data(tmp_path: Path) -> None:
+    x = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    parts = [(x[k : k + 20], torch.arange(20) % 3) for k in (0, 20, 40)]
+    quick: dict[str, Any] = {"epochs": 1, "progress": False, "report": False, "device": "cpu"}
+    for learner in ("surrogate", "lfp"):
+        run = tmp_path / learner
+        given: Any = {**quick, "learner": {"name": learner}}
+        result = fit(Halves(), *parts, steps=4, out=run, **given)
+        opened = TrainedRun.open(run, net=Halves, data=lambda: parts)
+        assert opened.evaluate().accuracy == result.test_accuracy

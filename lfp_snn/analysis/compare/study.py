@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from lfp_snn.analysis.compare.seed import train_and_measure
 from lfp_snn.analysis.compare.spec import Comparison, ComparisonConfig
+from lfp_snn.analysis.study.fitting import fitting
 from lfp_snn.analysis.study.kinds import Study
 from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm, read_study
@@ -52,6 +53,7 @@ class ComparisonStudy(Study, section="compare"):
         arms = [_arm(options, base, name, path) for name in names]
         for arm in arms:
             arm.check()
+        arms = [fitting(arm) for arm in arms]
         if options.reference not in names:
             raise ConfigError(
                 f"The reference {options.reference!r} is not among the learners "

@@ -15,13 +15,13 @@ are few, where a cross-entropy minds them at once.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from lfp_snn.engine.copying import copy_of
 from lfp_snn.learners import LEARNERS, Learner, LearnerOptions, StepResult, TrainingBatch
 
 __all__ = ["Probed", "cosine"]
@@ -51,7 +51,7 @@ class Probed(Learner):
             learner,
             every,
         )
-        other = copy.deepcopy(learner.net)
+        other = copy_of(learner.net)
         self._other = LEARNERS[against.name].from_options(other, against)
         #: Of each step: mean over the samples of their summed absolute reward.
         self.rewards: list[float] = []

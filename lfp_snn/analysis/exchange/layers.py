@@ -19,11 +19,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.engine import batch_norms, neurons, norms, shapes, synapses
+from lfp_snn.engine import TemporalLFP, batch_norms, neurons, norms, shapes, synapses
+from lfp_snn.engine.as_step import trace_frames
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
 from lfp_snn.engine.stage import Stage, Tape
-from lfp_snn.engine.structure import guess_program
 from lfp_snn.errors import NetworkError
 from lfp_snn.spikes import Spikes
 
@@ -67,7 +67,9 @@ def layers_of(net: nn.Module, input_shape: Sequence[int]) -> list[FoldedLayer]:
     training = net.training
     net.eval()
     try:
-        program = guess_program(net)
+        engine = TemporalLFP(net)
+        trace_frames(engine, input_shape)
+        program = engine.reference
         found = _unfolded(program, _shapes(program, net, tuple(input_shape)))
     finally:
         net.train(training)

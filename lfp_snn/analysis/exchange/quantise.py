@@ -16,7 +16,6 @@ the quantised weights and the rounded membranes, the feedback of that pass moves
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,14 +28,15 @@ from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.integer import GUARD_BITS, IntegerNetwork
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
-from lfp_snn.engine import TemporalLFP, merges, neurons, shapes, synapses
+from lfp_snn.engine import merges, neurons, shapes, synapses
 from lfp_snn.engine.computed import refuse_computed_weights
+from lfp_snn.engine.copying import copy_of
 from lfp_snn.engine.fixed import DECAY_BITS, MEMBRANE_LIMIT, FixedPointLeaky
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.learners.lfp import LFP, LFPOptions
-from lfp_snn.learners.unrolled import refuse_other_steps
+from lfp_snn.learners.unrolled import stepped_at_once
 
 __all__ = ["QuantisedLFP", "QuantisedNetwork", "quantise"]
 
@@ -170,13 +170,11 @@ def quantise(net: nn.Module, input_shape: Sequence[int]) -> QuantisedNetwork:
     """
     shape = tuple(input_shape)
     refuse_computed_weights(net, every=True)
+    net = stepped_at_once(net, shape)
     layers = layers_of(net, shape)
-    refuse_other_steps(TemporalLFP(net), "The quantised network")
     refuse_neurons(layers, "int8", readout=False)
     plan = _Plan(layers)
-    # Membranes that a step under autograd left behind cannot be copied as they are.
-    buffers: dict[int, Any] = {id(buffer): buffer.detach().clone() for buffer in net.buffers()}
-    copied = copy.deepcopy(net, buffers).eval()
+    copied = copy_of(net).eval()
     for name, module in list(copied.named_modules()):
         if isinstance(module, _FOLDED_OR_IDLE):
             _replace(copied, name, nn.Identity())

@@ -16,7 +16,6 @@ neural network has learned*, IEEE TNNLS 2017 (pixel flipping); Blücher, Vielhab
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,10 +29,10 @@ from lfp_snn.analysis.explain.attribute import Attribution, Explainer, samples_o
 from lfp_snn.analysis.explain.smooth import SmoothExplainer
 from lfp_snn.analysis.explain.target import OfSpikes, Target
 from lfp_snn.data import Batch
-from lfp_snn.engine import TemporalLFP
+from lfp_snn.engine.copying import copy_of
 from lfp_snn.errors import DataError
 from lfp_snn.learners.losses import make_surrogate
-from lfp_snn.learners.unrolled import frames, refuse_other_steps, rest, set_spike, unroll
+from lfp_snn.learners.unrolled import frames, rest, set_spike, stepped_at_once, unroll
 from lfp_snn.spikes import Spikes
 
 __all__ = [
@@ -167,8 +166,7 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
         The product of gradient and input of each entry, ``[nnz]``.
     """
     x = spikes_of(batch)
-    refuse_other_steps(TemporalLFP(net), "The surrogate gradient")
-    net = copy.deepcopy(net)
+    net = copy_of(stepped_at_once(net, x.shape[2:]))
     set_spike(net, make_surrogate("atan", None))
     rest(net)
     dtype = next(net.parameters()).dtype

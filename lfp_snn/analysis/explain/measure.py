@@ -37,13 +37,14 @@ class Faithfulness:
         samples: the number of recordings that were measured.
         curves: the curves by the name of the method.
         conservation_error: the share of relevance that was lost on the way.
-        stability: the correlation of the pixels' relevance with that of jittered events.
+        stability: the correlation of the pixels' relevance with that of jittered events; None where
+            no recording has one, since all of its pixels have the same relevance.
     """
 
     samples: int
     curves: Mapping[str, Curves]
     conservation_error: float
-    stability: Interval
+    stability: Interval | None
 
     @property
     def areas(self) -> dict[str, Interval]:
@@ -60,7 +61,7 @@ class Faithfulness:
         return {
             "samples": self.samples,
             "conservation_error": self.conservation_error,
-            "stability": asdict(self.stability),
+            "stability": None if self.stability is None else asdict(self.stability),
             "areas": {name: asdict(each) for name, each in self.areas.items()},
             "areas_of_accuracy": {n: asdict(each) for n, each in self.areas_of_accuracy.items()},
             "curves": {
@@ -103,11 +104,12 @@ def measure(
         curves[name] = flip(explainer, batch, each, found.chosen, seed=seed)
     done((parts - 1) / parts)
     stable = stability(explainer, batch, target, JITTER, seed)
+    known = np.isfinite(stable)
     return Faithfulness(
         len(batch),
         curves,
         found.conservation_error,
-        interval(stable[np.isfinite(stable)], seed),
+        interval(stable[known], seed) if known.any() else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Studies: many trainings that are looked at together, whatever is asked of them.
 
 spec        what is asked: arms, and what is searched for each
+fitting     what is searched for a network of a user, by what it ends in
 kinds       what each kind of study says of itself; a kind is registered by its section
 session     a whole study: folder, search, seeds
 workspace   its folder, which holds one study and belongs to one session or to all that share

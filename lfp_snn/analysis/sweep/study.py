@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from typing_extensions import override
 
+from lfp_snn.analysis.study.fitting import fitting
 from lfp_snn.analysis.study.kinds import Study
 from lfp_snn.analysis.study.spec import Arm, read_study
 from lfp_snn.analysis.sweep.spec import SweepConfig
@@ -29,7 +30,7 @@ class SweepStudy(Study, section="sweep"):
         sweep = config.sweep
         arm = Arm(name=cls.section, base=base, search=sweep.search, tune=sweep.tune)
         arm.check()
-        return cls([arm])
+        return cls([fitting(arm)])
 
     @property
     def arm(self) -> Arm:

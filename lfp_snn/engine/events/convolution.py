@@ -129,17 +129,17 @@ class EventConvolution(EventLayer):
         self, run: Tape, x: Spikes, shape: ConvShape
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The weight and bias with which the kernels run."""
-        return array(self.synapse.weight), optional(self.synapse.module.bias)
+        return array(self.synapse.weight), optional(self.synapse.bias)
 
     def learn(
         self, run: Tape, feedback: Feedback, rules: Rules, sent: conv.Sent, back: Back
     ) -> np.ndarray | None:
         """Run the way back and add up what is learnt; gives the credit of the input."""
-        module, scaled = self.synapse.module, self.synapse.scales(feedback)
+        scaled = self.synapse.scales(feedback)
         found = back(scaled=scaled)
         feedback.add(self.synapse.weight, torch.from_numpy(found.weight.copy()), scaled=scaled)
         if found.bias is not None:
-            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
+            feedback.add(self.synapse.bias, torch.from_numpy(found.bias), scaled=scaled)
         return found.credit
 
     @override

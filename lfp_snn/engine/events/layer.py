@@ -110,9 +110,7 @@ class EventLayer(EventStage):
             return self.run_events(run, events, was_tensor=isinstance(x, Tensor))
         dense = x if isinstance(x, Tensor) else x.dense(run.dtype)
         frames = dense.transpose(0, 1).contiguous()
-        current = self.synapse.current(
-            frames.flatten(0, 1), self.synapse.weight, self.synapse.module.bias
-        )
+        current = self.synapse.current(frames.flatten(0, 1), self.synapse.weight, self.synapse.bias)
         run.keep(self.synapse, frames)
         current = self.normed(run, current.view(*frames.shape[:2], *current.shape[1:]))
         spikes = self.given.step(run, current)

@@ -38,7 +38,7 @@ class EventLinear(EventLayer):
         module = self.synapse.module
         frame = torch.Size((x.batch, module.out_features))
         neuron = self.constants(frame, run.dtype)
-        bias = optional(module.bias)
+        bias = optional(self.synapse.bias)
         trace = linear_forward(
             as_lists(x),
             run.steps,
@@ -65,7 +65,7 @@ class EventLinear(EventLayer):
         found = linear_backward(
             trace,
             neuron,
-            optional(module.bias),
+            optional(self.synapse.bias),
             self.split(rules),
             self.back,
             input_credit=entries_asked(x, wanted, was_tensor),
@@ -81,10 +81,10 @@ class EventLinear(EventLayer):
         self, feedback: Feedback, found: SynapseFeedback, x: Spikes, was_tensor: bool
     ) -> Tensor | None:
         """Learn from the sums that a kernel found; gives the credit of the input."""
-        module, scaled = self.synapse.module, self.synapse.scales(feedback)
+        scaled = self.synapse.scales(feedback)
         feedback.add(self.synapse.weight, torch.from_numpy(found.weight), scaled=scaled)
         if found.bias is not None:
-            feedback.add(module.bias, torch.from_numpy(found.bias), scaled=scaled)
+            feedback.add(self.synapse.bias, torch.from_numpy(found.bias), scaled=scaled)
         return self.hand_back(x, found.credit, was_tensor)
 
     @override

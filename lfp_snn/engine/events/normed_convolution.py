@@ -84,7 +84,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
     def effective(
         self, run: Tape, x: Spikes, shape: ConvShape
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        weight, bias = self.synapse.weight.detach(), self.synapse.module.bias
+        weight, bias = self.synapse.weight.detach(), self.synapse.bias
         own = self._of_currents(run, x, shape) if self.norm.measures else None
         mean, inverse, count = self.norm.settled(run, own)
         run.keep(self.norm, (mean[0], inverse[0], count))
@@ -96,13 +96,12 @@ class EventNormedConvolution(EventNormed, EventConvolution):
 
     def _of_currents(self, run: Tape, x: Spikes, shape: ConvShape) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and variance ``[1, C]`` of the currents that run, and their number ``[1, 1]``."""
-        module = self.synapse.module
         first, second, count = conv_norm.current_moments(
             as_lists(x),
             run.steps,
             shape,
             array(self.synapse.weight),
-            optional(module.bias),
+            optional(self.synapse.bias),
             self.ahead,
             lengths=None if run.lengths is None else run.lengths.numpy(),
         )
@@ -124,7 +123,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
     def learn(
         self, run: Tape, feedback: Feedback, rules: Rules, sent: conv.Sent, back: Back
     ) -> np.ndarray | None:
-        module = self.synapse.module
+        bias = self.synapse.bias
         _, inverse, count = run.kept[self.norm]
         scale = inverse * self._affine()[0]
         if self.norm.through(rules) and count is not None:
@@ -133,12 +132,12 @@ class EventNormedConvolution(EventNormed, EventConvolution):
             found = back(scaled=False)
             of_weight = (found.weight * array(self.synapse.weight)).reshape(len(scale), -1).sum(1)
             assert found.bias is not None
-            product = of_weight + (0 if module.bias is None else array(module.bias) * found.bias)
+            product = of_weight + (0 if bias is None else array(bias) * found.bias)
             self._learn_norm(run, feedback, torch.from_numpy(found.bias), torch.from_numpy(product))
         sums = torch.from_numpy(found.weight.copy())
         feedback.add(self.synapse.weight, sums * scale.view(-1, *(1,) * (sums.dim() - 1)))
-        if module.bias is not None:
-            feedback.add(module.bias, torch.from_numpy(found.bias) * scale)
+        if bias is not None:
+            feedback.add(bias, torch.from_numpy(found.bias) * scale)
         return found.credit
 
     def _cancelling(
@@ -147,7 +146,7 @@ class EventNormedConvolution(EventNormed, EventConvolution):
         """What the statistics cancel of the credit, from one look at all of it."""
         kept: Recorded = run.kept[self]
         mean, inverse, count = (each.double() for each in run.kept[self.norm])
-        weight, bias = array(self.synapse.weight), optional(self.synapse.module.bias)
+        weight, bias = array(self.synapse.weight), optional(self.synapse.bias)
         through = partial(conv_norm.through_norm, kept.trace.shape, weight, bias, self.looking)
         sums = conv_norm.credit_products(
             kept.trace, kept.neuron, self.split(rules), sent, through(), self.looking

@@ -57,9 +57,8 @@ class EventNormedLinear(EventNormed, EventLinear):
 
     @override
     def run_events(self, run: Tape, x: Spikes, *, was_tensor: bool) -> Value:
-        module = self.synapse.module
         currents, blocks = linear_currents(
-            as_lists(x), array(self.synapse.weight), optional(module.bias), self.ahead
+            as_lists(x), array(self.synapse.weight), optional(self.synapse.bias), self.ahead
         )
         run.keep(self, (x, was_tensor, blocks))
         current = torch.from_numpy(currents).view(x.batch, run.steps, -1)
@@ -78,7 +77,7 @@ class EventNormedLinear(EventNormed, EventLinear):
             as_lists(x),
             blocks,
             module.out_features,
-            optional(module.bias),
+            optional(self.synapse.bias),
             self.back,
             input_credit=entries_asked(x, wanted, was_tensor),
             feedback=of_weight.numpy(),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import snntorch as snn
 import torch
 from torch import nn
 
@@ -12,6 +13,7 @@ from lfp_snn import TemporalLFP
 from lfp_snn.analysis.exchange.integer import IntegerNetwork
 from lfp_snn.analysis.exchange.quantise import QuantisedLFP, quantise
 from lfp_snn.data import Batch
+from lfp_snn.engine.copying import copy_of
 from lfp_snn.engine.fixed import FixedPointLeaky
 from lfp_snn.errors import DataError, NetworkError, ShapeError
 from lfp_snn.learners.lfp import LFPOptions
@@ -192,3 +194,47 @@ def test_fine_tuning_moves_the_masters_by_the_feedback_of_the_quantised_pass() -
 def test_neurons_with_more_state_are_refused_and_not_cut_short(kind: str) -> None:
     with pytest.raises(NetworkError, match=r"'1' .*no counterpart in integers: it is not known"):
         quantise(network(kind), INPUT)
+
+
+class Looped(nn.Module):
+    """A network of branches and pools that loops over time, with states by hand."""
+
+    def __init__(self, of: Merges) -> None:
+        super().__init__()
+        for name, module in copy_of(of).named_children():
+            setattr(self, name, module)
+        for module in self.modules():
+            if isinstance(module, snn.Leaky):
+                module.init_hidden = module.output = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        net: Any = self
+        states: dict[str, Any] = {}
+        total: Any = 0
+
+        def fire(name: str, current: torch.Tensor) -> torch.Tensor:
+            spk, states[name] = getattr(net, name)(current, states.get(name))
+            return spk  # type: ignore[no-any-return]
+
+        for frame in x.permute(1, 0, 2, 3, 4):
+            a = fire("lif1", net.norm(net.conv1(frame)))
+            b = fire("lif2", net.conv2(a) + a)
+            most = torch.maximum(net.mean(a), net.most(b))
+            c = torch.cat([net.mean(a) - net.mean(b), most], 1)
+            d = fire("lif3", net.conv3(c))
+            total = total + fire("out", net.fc(d.view(x.shape[0], -1)))
+        return total  # type: ignore[no-any-return]
+
+
+def test_a_loop_over_time_is_quantised_as_its_step() -> None:
+    net: Any = _net("merges")
+    looped, x = Looped(net).eval(), trains(net)
+    plain, found = quantise(net, tuple(INPUT)), quantise(looped, tuple(INPUT))
+    assert found.grids == plain.grids
+    expected = plain.integer().run(x.numpy())
+    assert expected.any()
+    assert np.array_equal(found.integer().run(x.numpy()), expected)
+    with found.on_grid() as rounded:
+        spikes = TemporalLFP(rounded, backend="torch").forward(x)
+    assert np.array_equal(spikes.numpy(), expected)
+    assert all(not isinstance(module, FixedPointLeaky) for module in looped.modules())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import snntorch as snn
@@ -176,3 +178,38 @@ def test_a_constant_input_has_no_events_to_remove() -> None:
     batch = Batch(torch.rand(4, 1, 2, 4), torch.zeros(4, dtype=torch.int64), steps=6)
     with pytest.raises(DataError, match="no events to remove"):
         measure(explainer_of(chooser()), batch, OfClass())
+
+
+class Loop(nn.Module):
+    """A layer that loops over time, with the state by hand."""
+
+    def __init__(self, fc: nn.Linear) -> None:
+        super().__init__()
+        self.fc, self.lif = fc, snn.Leaky(beta=0.8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, record = self.lif.init_leaky(), []
+        for frame in x:
+            spk, mem = self.lif(self.fc(frame.flatten(1)), mem)
+            record.append(spk)
+        return torch.stack(record).sum(0)
+
+
+def test_a_loop_over_time_has_the_gradient_of_its_step() -> None:
+    torch.manual_seed(0)
+    x, fc = trains(), nn.Linear(8, 3)
+    net = nn.Sequential(nn.Flatten(), fc, snn.Leaky(beta=0.8, init_hidden=True))
+    weights = torch.tensor([[1.0, 0.0, -1.0]]).expand(4, 3)
+    expected = gradient_times_input(net, batch_of(x), weights)
+    assert expected.any()
+    torch.testing.assert_close(gradient_times_input(Loop(fc), batch_of(x), weights), expected)
+
+
+def test_explanations_that_are_all_alike_have_no_stability() -> None:
+    linear = nn.Linear(8, 3)
+    with torch.no_grad():
+        linear.weight.zero_()
+        linear.bias.fill_(-1)
+    net = nn.Sequential(nn.Flatten(), linear, snn.Leaky(beta=0.8, init_hidden=True))
+    found = measure(explainer_of(net), batch_of(trains()), OfClass())
+    assert found.stability is None and json.dumps(found.to_json(), allow_nan=False)
