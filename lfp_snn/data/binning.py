@@ -24,7 +24,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from lfp_snn.data.column import Column
+from lfp_snn.data.column import StoredColumn
 from lfp_snn.data.events import Events
 from lfp_snn.errors import ConfigError, DataError
 
@@ -94,8 +94,8 @@ class Stored(NamedTuple):
     """Spike trains as a set keeps them, in memory or with long columns in files; as `Binned`."""
 
     indptr: IntArray
-    indices: IndexArray | Column
-    values: ValueArray | Column | None
+    indices: IndexArray | StoredColumn
+    values: ValueArray | StoredColumn | None
     owners: IntArray | None = None
     lengths: IntArray | None = None
 

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.binning import Binned, Stored, join
-from lfp_snn.data.column import Column
+from lfp_snn.data.column import StoredColumn
 from lfp_snn.errors import DataError
 
 _DTYPES = {
@@ -194,8 +194,8 @@ def _read(folder: Path) -> Stored | None:
         return None
 
 
-def _open(path: Path, length: int, checksum: int) -> Column:
-    column = Column(path, _DTYPES[path.name], length)
+def _open(path: Path, length: int, checksum: int) -> StoredColumn:
+    column = StoredColumn(path, _DTYPES[path.name], length)
     if column.size() != column.nbytes:
         raise ValueError(f"{path} has another size than it was written with")
     if column.checksum() != checksum:

@@ -21,7 +21,7 @@ from lfp_snn.errors import DataError
 _AT_ONCE = 1 << 18  # bytes read at once for a checksum: they fit into the cache of a core
 
 
-class Column:
+class StoredColumn:
     """A column of numbers in a file that stays open: it survives that the file is renamed.
 
     Args:
@@ -69,7 +69,7 @@ class Column:
         """Numbers of the column, laid end to end in memory.
 
         Args:
-            pieces: where each piece begins and ends.
+            pieces: the beginning and the end of each piece.
 
         Raises:
             DataError: the file was cut since it was opened, or cannot be read.

@@ -17,7 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.data.batch import Batch
-from lfp_snn.data.column import Column
+from lfp_snn.data.column import StoredColumn
 from lfp_snn.data.encoders import Constant
 from lfp_snn.data.sets import Draw, Encoded, ImageSet, IntArray, SampleSet, SpikeSet, Splits
 from lfp_snn.errors import ConfigError
@@ -29,7 +29,7 @@ __all__ = ["SHARE", "held_on"]
 #: Of the free memory of a device, what sets may take that were not asked to lie there.
 SHARE = 0.25
 
-_Columns = tuple[npt.NDArray[Any] | Column | None, ...]
+_Columns = tuple[npt.NDArray[Any] | StoredColumn | None, ...]
 
 
 def held_on(splits: Splits, device: torch.device, *, asked: bool) -> Splits:
@@ -93,7 +93,7 @@ def _columns(samples: SampleSet) -> _Columns | None:
     return None
 
 
-def _sent(column: npt.NDArray[Any] | Column | None, device: torch.device) -> Tensor | None:
+def _sent(column: npt.NDArray[Any] | StoredColumn | None, device: torch.device) -> Tensor | None:
     return None if column is None else torch.tensor(np.asarray(column)).to(device)
 
 

@@ -14,7 +14,7 @@ from lfp_snn.data.ahead import ahead
 from lfp_snn.data.augment import PlaceStep, on_spikes
 from lfp_snn.data.batch import NOTHING, Batch
 from lfp_snn.data.binning import Binned, Stored
-from lfp_snn.data.column import Column
+from lfp_snn.data.column import StoredColumn
 from lfp_snn.data.encoders import Encoder
 from lfp_snn.errors import ConfigError, DataError
 from lfp_snn.spikes import Spikes
@@ -334,8 +334,8 @@ def gather(
     return Encoded(x, lengths)
 
 
-def _pieces(column: npt.NDArray[Any] | Column, pieces: list[slice]) -> npt.NDArray[Any]:
-    if isinstance(column, Column):
+def _pieces(column: npt.NDArray[Any] | StoredColumn, pieces: list[slice]) -> npt.NDArray[Any]:
+    if isinstance(column, StoredColumn):
         return column.pieces(pieces)
     return np.concatenate([column[piece] for piece in pieces]) if pieces else column[:0].copy()
 

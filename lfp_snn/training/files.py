@@ -14,6 +14,7 @@ from lfp_snn.wholefiles import TORN, sync_folder, write_whole
 __all__ = [
     "append_line",
     "check_json_size",
+    "parsed",
     "read_json",
     "remove_torn",
     "write_atomic",
@@ -50,11 +51,24 @@ def read_json(path: Path) -> Any:
     """
     try:
         check_json_size(path)
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"There is no file {path}; is {path.parent} a run directory?") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def parsed(text: str) -> Any:
+    """The value that JSON stands for.
+
+    Raises:
+        ValueError: the text is no JSON, or has half a character, which could not be written again.
+        RecursionError: it is nested too deeply.
+    """
+    value = json.loads(text)
+    if "\\ud" in text.lower():  # the only way to write half a character, and one to write a whole
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def check_json_size(path: Path) -> None:
@@ -89,7 +103,7 @@ def append_line(path: Path, line: str) -> None:
 def _cannot_write(path: Path, error: OSError) -> str:
     return (
         f"{path} cannot be written ({error.strerror or error}); what was there before is intact: "
-        f"make room or write elsewhere, then resume."
+        "make room or write elsewhere, then call it again (a run goes on with --resume)."
     )
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from lfp_snn.data import Splits
 from lfp_snn.errors import RunError
 from lfp_snn.markup import table
+from lfp_snn.options import dotted
+from lfp_snn.training.configproblems import cut
 from lfp_snn.training.evaluation import Evaluation
 from lfp_snn.training.files import read_json, write_json
 from lfp_snn.training.notebook import epochs_table
@@ -150,9 +154,34 @@ class Result:
         try:
             for key in _ACCURACIES:
                 content[key] = math.nan if content[key] is None else content[key]
-            return cls(**content, metrics=run.read_metrics(), run=run.path)
-        except (KeyError, TypeError) as error:
+            found = cls(**content, metrics=run.read_metrics(), run=run.path)
+            _check_types(found)
+        except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.result} is no result of this version: {error}.") from error
+        return found
+
+
+def _check_types(result: Result) -> None:
+    """Refuse values that a result cannot have: the file may come from anywhere.
+
+    Raises:
+        ValueError: a value is of another type, or one that tables need is missing.
+    """
+    content = vars(result)
+    for name, kind in get_type_hints(Result).items():
+        try:
+            TypeAdapter(kind).validate_python(content[name], strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = dotted((name, *first["loc"]))
+            raise ValueError(f"{place} is {cut(repr(first['input']))}") from error
+    wanted = {"samples": ("train", "val", "test"), "baseline": ("name", "test_accuracy")}
+    for name, keys in wanted.items():
+        missing = [key for key in keys if content[name] is not None and key not in content[name]]
+        if missing:
+            raise ValueError(f"{name} has no {missing[0]}")
+    if result.baseline is not None and not isinstance(result.baseline["test_accuracy"], float):
+        raise ValueError("the accuracy of baseline is no number")
 
 
 def result_of(

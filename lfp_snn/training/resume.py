@@ -10,6 +10,7 @@ change as well.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Collection, Iterator
@@ -268,9 +269,15 @@ def schedule_anew(
 def _shown(constant: torch.Tensor) -> Any:
     """The value of a constant, or what tells it from others of many values."""
     if constant.numel() == 1:
-        return float(constant)
+        return _written(float(constant))
     numbers = constant.detach().double().flatten()
-    return [list(constant.shape), float(numbers.sum()), float(numbers.square().sum())]
+    sums = (float(numbers.sum()), float(numbers.square().sum()))
+    return [list(constant.shape), *map(_written, sums)]
+
+
+def _written(number: float) -> float | str:
+    """A number as JSON takes it: a readout has a threshold at infinity."""
+    return number if math.isfinite(number) else str(number)
 
 
 def _noted(run: RunDir) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from lfp_snn.errors import RunError
 from lfp_snn.training.files import (
     append_line,
     check_json_size,
+    parsed,
     remove_torn,
     write_atomic,
     write_json,
@@ -210,7 +211,7 @@ class RunDir:
         check_json_size(self.metrics)
         *complete, _ = self.metrics.read_bytes().split(b"\n")
         try:
-            lines = [json.loads(line) for line in complete]
+            lines = [parsed(line.decode()) for line in complete]
         except (ValueError, RecursionError) as error:
             raise RunError(f"{self.metrics} is damaged: {error}.") from error
         if not all(isinstance(line, dict) and isinstance(line.get("epoch"), int) for line in lines):

@@ -12,7 +12,7 @@ import pytest
 
 from lfp_snn.data import cache
 from lfp_snn.data.binning import Binned, Stored
-from lfp_snn.data.column import Column
+from lfp_snn.data.column import StoredColumn
 from lfp_snn.data.event_set import row_set
 from lfp_snn.data.events import Events
 from lfp_snn.data.options import SpikeOptions
@@ -61,7 +61,7 @@ def test_builds_once(folder: Path, counted: bool) -> None:
     for _ in range(3):
         trains = cache.fetch("set", [], {"steps": 2}, build)
         assert_whole(trains)
-        assert isinstance(trains.indices, Column)
+        assert isinstance(trains.indices, StoredColumn)
         if counted:
             assert trains.values is not None
             np.testing.assert_array_equal(trains.values, [0, 1, 2, 0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lfp_snn.data.ahead import ahead
-from lfp_snn.data.column import Column
+from lfp_snn.data.column import StoredColumn
 from lfp_snn.errors import DataError
 
 
@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_pieces_are_laid_end_to_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = Column(file, np.int32, 10000)
+    numbers = StoredColumn(file, np.int32, 10000)
     read = os.preadv
 
     def some(file: int, into: list[memoryview], start: int) -> int:
@@ -39,13 +39,13 @@ def test_pieces_are_laid_end_to_end(file: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_copy_for_another_process_holds_the_numbers(file: Path) -> None:
-    numbers = pickle.dumps(Column(file, np.int32, 10000))
+    numbers = pickle.dumps(StoredColumn(file, np.int32, 10000))
     file.unlink()
     np.testing.assert_array_equal(pickle.loads(numbers), np.arange(10000))
 
 
 def test_the_file_is_closed_with_the_last_user(file: Path) -> None:
-    numbers = Column(file, np.int32, 10000)
+    numbers = StoredColumn(file, np.int32, 10000)
     handle = numbers._file
     assert os.fstat(handle)
     del numbers
@@ -55,7 +55,7 @@ def test_the_file_is_closed_with_the_last_user(file: Path) -> None:
 
 def test_a_file_cut_at_any_moment_is_one_sentence(file: Path) -> None:
     """It is cut while threads read batches ahead of time: what was whole is right, then it ends."""
-    numbers, done = Column(file, np.int32, 10000), threading.Event()
+    numbers, done = StoredColumn(file, np.int32, 10000), threading.Event()
 
     def cut() -> None:
         with file.open("r+b") as opened:
@@ -73,7 +73,7 @@ def test_a_file_cut_at_any_moment_is_one_sentence(file: Path) -> None:
 
 
 def test_a_disk_that_fails_is_one_sentence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = Column(file, np.int32, 10000)
+    numbers = StoredColumn(file, np.int32, 10000)
 
     def fails(*_: object) -> int:
         raise OSError(5, "Input/output error")

@@ -26,8 +26,9 @@ from lfp_snn.data.identity import identity_of
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.training import Interrupted, fit
 from lfp_snn.training.checkpoint import load_checkpoint, save_checkpoint
+from lfp_snn.training.files import read_json
 from lfp_snn.training.observer import StepReport
-from lfp_snn.training.resume import MAY_CHANGE
+from lfp_snn.training.resume import MAY_CHANGE, network_identity
 from tests.training.conftest import make_splits
 from tests.training.test_loop import Listener, Stop, new_net, same, weights
 
@@ -204,6 +205,12 @@ def one_more(net: nn.Sequential) -> None:
     net.insert(2, nn.Dropout(0.0))
 
 
+def test_a_readout_has_constants_that_json_does_not_know() -> None:
+    net = nn.Sequential(nn.Linear(3, 2), snn.Leaky(beta=torch.rand(2), threshold=float("inf")))
+    found = json.loads(json.dumps(network_identity(net), allow_nan=False))
+    assert found == network_identity(net) and found["1.threshold"] == "inf"
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -244,6 +251,46 @@ def test_a_harmed_description_of_a_run_is_one_sentence(
     (stopped / "run.json").write_text(json.dumps({**info, **harm}))
     with pytest.raises(RunError, match=r"run\.json is damaged: \w+ is .*, expected a mapping"):
         fit(new_net(), splits, out=stopped, resume=True, **settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("test_accuracy", {}, "test_accuracy is {}"),
+        ("wall_s", "long", "wall_s is 'long'"),
+        ("samples", 3, "samples is 3"),
+        ("samples", {"train": 42}, "samples has no val"),
+        ("firing", {"1": [[1]]}, r"firing\.1 is \[\[1\]\]"),
+        ("layers", "x", "layers is 'x'"),
+        ("confusion", [1], r"confusion\[0\] is 1"),
+        ("classes", [3], r"classes\[0\] is 3"),
+        ("baseline", {"name": "x"}, "baseline has no test_accuracy"),
+        ("baseline", {"name": "x", "test_accuracy": "y"}, "accuracy of baseline is no number"),
+        ("another", 1, "unexpected keyword argument 'another'"),
+    ],
+)
+def test_a_harmed_result_is_one_sentence(
+    splits: Splits, settings: dict[str, Any], tmp_path: Path, key: str, value: Any, told: str
+) -> None:
+    short = {**settings, "epochs": 1}
+    fit(new_net(), splits, out=tmp_path / "run", **short)
+    file = tmp_path / "run" / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    with pytest.raises(RunError, match=rf"result\.json is no result of this version: .*{told}"):
+        fit(new_net(), splits, out=tmp_path / "run", resume=True, **short)
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json", "metrics.jsonl"])
+def test_half_a_character_in_a_run_is_one_sentence(
+    splits: Splits, settings: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    run, settings["epochs"] = tmp_path / "run", 1
+    fit(new_net(), splits, out=run, **settings)
+    (run / name).write_text('{"epoch": 1, "who": "\\ud83d\\ude00"}\n')  # a whole one, in halves
+    assert read_json(run / name)["who"] == "\U0001f600"
+    (run / name).write_text('{"epoch": 1, "who": "\\ud800"}\n')
+    with pytest.raises(RunError, match="surrogates not allowed"):
+        fit(new_net(), splits, out=run, resume=True, **settings)
 
 
 def test_a_run_without_its_checkpoints_begins_again(
