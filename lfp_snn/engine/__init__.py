@@ -10,6 +10,7 @@ network       a traced network before anything runs: stages, rules, kernels
 layers        a population with what feeds it, as users see it
 structure     the program of a network, for each mode and shape of its input
 identity      by what a network is found to be as it was before
+as_step       one time step of a network as a module, whatever its forward does
 recording     runs a forward on an example and notes what it calls
 copying       copies of modules, also of those that hold graphs of autograd
 draws         whether a forward draws random numbers

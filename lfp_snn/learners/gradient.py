@@ -71,7 +71,9 @@ class LossOptions(LearnerOptions):
     def check(self) -> None:
         """Raise ConfigError if the loss has no such options, or no labels to smooth."""
         super().check()
-        self.make_loss()
+        made = self.make_loss()
+        if isinstance(made, LossByOutput):
+            made.check()
 
     @override
     def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:

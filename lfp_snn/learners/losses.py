@@ -259,6 +259,18 @@ class LossByOutput:
     options: Mapping[str, float | bool]
     smoothing: float = 0.0
 
+    def check(self) -> None:
+        """Raise ConfigError if no loss that may be chosen has such options."""
+        found: list[ConfigError] = []
+        names = list(dict.fromkeys(BY_OUTPUT.values()))
+        for name in names:
+            try:
+                make_loss(name, self.options, self.smoothing)
+            except ConfigError as error:
+                found.append(error)
+        if len(found) == len(names):
+            raise ConfigError(f"{str(found[0]).rstrip('.')}; nor does {names[1]}: name a loss.")
+
     def at_output(self, output: Output, *, votes: bool) -> Loss:
         """The loss for an output.
 

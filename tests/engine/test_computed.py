@@ -419,6 +419,12 @@ def test_an_export_has_the_weights_that_are_computed() -> None:
     first = next(layer for layer in layers_of(net, (1, 6, 6)) if layer.weight is not None)
     assert first.weight is not None
     assert torch.equal(torch.from_numpy(first.weight), computed(synapse, torch.zeros(1, 36)))
+    net, synapse = network("linear", pruned_bias)
+    with torch.no_grad():
+        synapse.get_parameter("bias_orig").mul_(2)  # which no call has seen yet
+    first = next(layer for layer in layers_of(net, (1, 6, 6)) if layer.weight is not None)
+    bias: Any = synapse.get_parameter("bias_orig") * synapse.get_buffer("bias_mask")
+    assert first.bias is not None and torch.equal(torch.from_numpy(first.bias), bias)
 
 
 # ------------------------------------------------------------------------ what stays refused

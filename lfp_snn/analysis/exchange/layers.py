@@ -143,7 +143,7 @@ def _unfolded(program: Program, forms: list[tuple[int, ...]]) -> list[FoldedLaye
         weight = bias = None
         if isinstance(stage, synapses.Synapse):
             weight = _numpy(stage.weight)
-            bias = None if stage.module.bias is None else _numpy(stage.module.bias)
+            bias = None if stage.bias is None else _numpy(stage.bias)
         shapes_in = tuple(forms[i] for i in node.inputs)
         layers.append(FoldedLayer(stage.name, stage, inputs, shapes_in, forms[k + 1], weight, bias))
         place[k + 1] = len(layers) - 1
