@@ -9,21 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import snntorch as snn
-import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
-
-from lfp_snn.activations import Step
-from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import NetworkError
+from lfp_snn.later import later, snn, torch
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.lif import running
-from lfp_snn.norms import PerStep
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
+
+    from lfp_snn import activations, norms
+    from lfp_snn.engine import TemporalLFP
+    from lfp_snn.engine import neurons as stages
+else:
+    activations, norms = later("lfp_snn.activations"), later("lfp_snn.norms")
+    stages = later("lfp_snn.engine.neurons")
 
 __all__ = [
     "FiringCounter",
@@ -60,39 +64,41 @@ class Unrolled:
     lengths: Tensor | None = None
 
 
-#: What each kind of neuron remembers from step to step.
-_STATES: dict[type[nn.Module], tuple[str, ...]] = {
-    snn.Leaky: ("mem",),
-    snn.Lapicque: ("mem",),
-    snn.RLeaky: ("mem", "spk"),
-    snn.Synaptic: ("mem", "syn"),
-    snn.RSynaptic: ("mem", "syn", "spk"),
-    snn.Alpha: ("mem", "syn_exc", "syn_inh"),
-}
+@cache
+def _states() -> dict[type[nn.Module], tuple[str, ...]]:
+    """The names of what each kind of neuron remembers from step to step."""
+    return {
+        snn.Leaky: ("mem",),
+        snn.Lapicque: ("mem",),
+        snn.RLeaky: ("mem", "spk"),
+        snn.Synaptic: ("mem", "syn"),
+        snn.RSynaptic: ("mem", "syn", "spk"),
+        snn.Alpha: ("mem", "syn_exc", "syn_inh"),
+    }
 
 
 def neurons(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     """The neuron modules of a network, by name."""
-    kinds = tuple(_STATES)
+    kinds = tuple(_states())
     return {name: each for name, each in net.named_modules() if isinstance(each, kinds)}
 
 
 def spiking(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     """The neuron modules that can spike, whose threshold is within reach, by name."""
-    return {name: each for name, each in neurons(net).items() if can_spike(each)}
+    return {name: each for name, each in neurons(net).items() if stages.can_spike(each)}
 
 
 def set_spike(net: nn.Module, spike: Callable[[Tensor], Tensor]) -> None:
     """Give neurons and steps a spike function with its derivative."""
     for unit in net.modules():
-        if isinstance(unit, snn.SpikingNeuron | Step):
+        if isinstance(unit, snn.SpikingNeuron | activations.Step):
             unit.spike_grad = spike
 
 
 def change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
     """Replace every state that these neurons keep."""
     for neuron in neurons(net).values():
-        for kind, states in _STATES.items():
+        for kind, states in _states().items():
             if isinstance(neuron, kind):
                 for state in states:
                     setattr(neuron, state, change(getattr(neuron, state)))
@@ -105,7 +111,7 @@ def rest(net: nn.Module) -> None:
     """
     change_states(net, torch.zeros_like)
     for module in net.modules():
-        if isinstance(module, PerStep):
+        if isinstance(module, norms.PerStep):
             module.rest()
 
 
@@ -151,7 +157,7 @@ def membranes(net: nn.Module) -> dict[str, Tensor]:
 
 def cut_state(net: nn.Module) -> None:
     """Let gradients end at the present states."""
-    change_states(net, Tensor.detach)
+    change_states(net, torch.Tensor.detach)
 
 
 def frames(batch: TrainingBatch, dtype: torch.dtype) -> Iterator[Tensor]:
@@ -218,7 +224,7 @@ class FiringCounter:
     def count(self, name: str, out: object) -> None:
         """Add the spikes of a population in a step."""
         spikes = out[0] if isinstance(out, tuple) else out
-        assert isinstance(spikes, Tensor)
+        assert isinstance(spikes, torch.Tensor)
         total = spikes.detach().sum()
         self._spikes[name] = self._spikes[name] + total if name in self._spikes else total
         self._places[name] = self._places.get(name, 0) + spikes.numel()
