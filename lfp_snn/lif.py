@@ -40,12 +40,13 @@ also where the neuron was silent; :func:`rescale` is its scan.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
+from lfp_snn.later import torch
 from lfp_snn.rules import CreditRule, Rule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Dynamics",

@@ -10,9 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from lfp_snn.errors import ConfigError, LfpSnnError
+from lfp_snn.later import nn
 
 __all__ = ["maker", "network_maker", "permit", "permitted", "those_permitted"]
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.statistics import Statistics
 
 __all__ = [
     "PerStep",
@@ -25,8 +26,6 @@ __all__ = [
     "with_statistics",
 ]
 
-#: Credit at a normalisation: its statistics held fixed, or through them as well.
-Statistics = Literal["fixed", "through"]
 _Norm = TypeVar("_Norm", bound=nn.Module)
 
 

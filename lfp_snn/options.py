@@ -54,7 +54,9 @@ def dotted(location: Iterable[str | int]) -> str:
 class Section(BaseModel):
     """A mapping in a configuration: known keys only, no silent change of type."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
+    )
 
     @model_validator(mode="before")
     @classmethod

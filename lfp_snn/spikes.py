@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Spikes"]
 
@@ -218,7 +220,7 @@ class Spikes:
             if not -self.batch <= which < self.batch:
                 raise IndexError(f"sample {which} of a batch of {self.batch}")
             which = [which % self.batch]
-        if not isinstance(which, slice | Tensor):
+        if not isinstance(which, slice | torch.Tensor):
             which = torch.as_tensor(which, dtype=None if len(which) else torch.int64)
         samples = torch.arange(self.batch, device=self.device)[which]
         t = torch.arange(self.steps, device=self.device)

@@ -18,7 +18,7 @@ import lfp_snn
 
 #: From the bottom to the top; a module may import from its own part and from lines further down.
 LAYERS = (
-    {"errors", "exclusive", "wording"},
+    {"errors", "exclusive", "wording", "later", "compiled", "statistics"},
     {"options", "spikes", "unpacking", "activations", "norms", "wholefiles", "markup", "console"}
     | {"makers"},
     {"lif", "cells", "rules", "rewards", "shipped"},

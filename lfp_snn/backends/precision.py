@@ -30,12 +30,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lfp_snn.backends.support import unavailable
+from lfp_snn.backends.support import PRECISIONS, Precision, unavailable
 
 __all__ = [
     "HALVES",
@@ -52,10 +52,8 @@ __all__ = [
     "to_tf32",
 ]
 
-Precision = Literal["exact", "tf32", "bf16", "fp16"]
-PRECISIONS: tuple[Precision, ...] = ("exact", "tf32", "bf16", "fp16")
 #: The types of the products that are of half precision.
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+HALVES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 #: Bits of float32's mantissa that TF32 lacks.
 _DROPPED = 13

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from typing import Literal
 
-import torch
+from lfp_snn.later import torch
 
-__all__ = ["BACKENDS", "interpreted", "unavailable"]
+__all__ = ["BACKENDS", "HALF_PRECISIONS", "PRECISIONS", "Precision", "interpreted", "unavailable"]
 
 #: Every backend, by the name that users give it.
 BACKENDS = ("events", "torch", "triton")
+#: The precision in which products are computed (:mod:`lfp_snn.backends.precision`).
+Precision = Literal["exact", "tf32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("exact", "tf32", "bf16", "fp16")
+#: Those whose products are of half precision.
+HALF_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 
 
 def interpreted() -> bool:
@@ -18,19 +24,17 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
-def unavailable(
-    backend: str, device: torch.device, dtype: torch.dtype = torch.float32
-) -> str | None:
+def unavailable(backend: str, device: torch.device, dtype: torch.dtype | None = None) -> str | None:
     """The reason why a backend cannot run on a device; None if it can.
 
     Args:
         backend: the name of the backend, one of :data:`BACKENDS`.
         device: the device of the network.
-        dtype: the floating type in which the network computes.
+        dtype: the floating type in which the network computes; None for float32.
     """
     if backend == "events" and device.type != "cpu":
         return f"it runs on the CPU, and the network lies on {device}"
-    if backend == "events" and dtype not in (torch.float32, torch.float64):
+    if backend == "events" and dtype not in (None, torch.float32, torch.float64):
         kind = str(dtype).removeprefix("torch.")
         return f"it computes in float32 or float64, and the network is in {kind}"
     if backend == "triton":

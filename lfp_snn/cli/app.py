@@ -7,6 +7,7 @@ Ctrl-C or SIGTERM with everything saved.
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import signal
@@ -112,4 +113,11 @@ app.add_typer(_data, name="data")
 
 def main() -> None:
     """The entry point of the command ``lfp-snn``."""
-    app()
+    # What modules define stays, and looking through it for garbage takes long, while it is imported
+    # and once more at the end. Collection begins with the work of a command (``arguments.runs``).
+    gc.disable()
+    try:
+        app()
+    finally:
+        if not gc.isenabled():
+            gc.freeze()

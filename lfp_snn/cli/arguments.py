@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import ExitStack
 from enum import StrEnum
@@ -55,7 +56,11 @@ def runs(work: str) -> Callable[[Command], Command]:
                 if look is not None:
                     figures = import_module("lfp_snn.analysis.style")
                     drawing.enter_context(figures.drawn_as(look.value))
-                getattr(import_module(module), name)(**arguments)
+                function = getattr(import_module(module), name)
+                if not gc.isenabled():  # main() has put it off until all is imported
+                    gc.freeze()
+                    gc.enable()
+                function(**arguments)
 
         command.work = work  # type: ignore[attr-defined]
         command.__doc__ = _unfolded(signature.__doc__ or "")

@@ -93,7 +93,7 @@ def ls(
     """List what can be named in a config, and the shipped configs."""
 
 
-@runs("lfp_snn.cli.configs:copy")
+@runs("lfp_snn.cli.copies:copy")
 def cp(
     config: ConfigName,
     dest: Annotated[
@@ -111,7 +111,7 @@ def validate(config: ConfigName, overrides: Changes = None) -> None:
     """Check a config and its overrides without running anything."""
 
 
-@runs("lfp_snn.cli.configs:show")
+@runs("lfp_snn.cli.show:show")
 def show(
     config: ConfigName,
     overrides: Changes = None,

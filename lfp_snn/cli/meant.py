@@ -3,8 +3,8 @@
 The parser knows what a command declares and nothing else. What it refuses, or would hand on as a
 change of the config, is looked at here: an option that is a setting, a setting that is an option, a
 word that is a file or a value, a command that stands elsewhere. Where nothing better is known, the
-parser's own message stays. Settings are looked up on the way to an error only, since that takes
-torch.
+parser's own message stays. Settings are looked up on the way to an error only: all that describes
+them is imported for it, though nothing that they are options of.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _value_of(option: str, given: Sequence[str]) -> str:
 
 
 def _settings() -> list[str]:
-    from lfp_snn.analysis.study.kinds import kinds  # torch comes with it
+    from lfp_snn.analysis.study.kinds import kinds  # all options come with it
     from lfp_snn.training.config import Config
 
     return [*Config.model_fields, *kinds()]
@@ -192,6 +192,6 @@ def _settings() -> list[str]:
 
 def _setting_for(word: str) -> str | None:
     """The setting that a word names, or nearly names."""
-    from lfp_snn.training.configfile import setting_for  # torch comes with it
+    from lfp_snn.training.configkeys import setting_for  # all options come with it
 
     return setting_for(word)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lfp_snn.errors import RunError
+from lfp_snn.later import later
 from lfp_snn.makers import maker, network_maker, permit
-from lfp_snn.training import TrainedRun
+
+if TYPE_CHECKING:
+    from lfp_snn.training import trained
+    from lfp_snn.training.trained import TrainedRun
+else:
+    trained = later("lfp_snn.training.trained")
 
 __all__ = ["opened", "with_network"]
 
@@ -52,7 +59,7 @@ def opened(
             f"{run} is a file and no run directory: the run comes first, as in lfp-snn predict RUN "
             f"{run}."
         )
-    return TrainedRun.open(
+    return trained.TrainedRun.open(
         run,
         overrides or (),
         net=None if net is None else network_maker(net, "--net"),

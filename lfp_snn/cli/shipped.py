@@ -58,7 +58,7 @@ def find_study(given: str, section: str, overrides: Sequence[str]) -> Path:
     Raises:
         ConfigError: there is no such file; or it has no such section, and another shipped one has.
     """
-    from lfp_snn.training.configfile import read_mapping  # torch comes with it
+    from lfp_snn.training.configfile import read_mapping  # all options come with it
 
     path, other = find_config(given), f"{section}_{Path(given).stem.removeprefix('hub:')}"
     has = section in read_mapping(path) or any(each.startswith(section) for each in overrides)

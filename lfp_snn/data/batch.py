@@ -1,12 +1,16 @@
 """The batch that a loader yields and a learner takes."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def padded(self, size: int) -> "Batch":
+    def padded(self, size: int) -> Batch:
         """The batch with silent samples of length 0 behind, which take no part in anything.
 
         Args:
@@ -62,7 +66,7 @@ class Batch:
             targets=None if targets is None else longer(targets, int(targets.dim() == 3)),
         )
 
-    def to(self, device: torch.device | str) -> "Batch":
+    def to(self, device: torch.device | str) -> Batch:
         """Batch on another device; it goes to a GPU from page-locked memory, without waiting."""
         on_gpu = torch.device(device).type == "cuda"
 
@@ -91,5 +95,6 @@ def _longer(x: Spikes, missing: int) -> Spikes:
     return Spikes(torch.cat([x.indptr, ends]), x.indices, shape, x.values)
 
 
-#: The share of a batch that has fewer samples than there are processes to share it.
-NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
+def nothing() -> Batch:
+    """The share of a batch that has fewer samples than there are processes to share it."""
+    return Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))

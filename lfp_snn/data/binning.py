@@ -20,10 +20,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from lfp_snn.compiled import compiled
 from lfp_snn.data.column import StoredColumn
 from lfp_snn.data.events import Events
 from lfp_snn.errors import ConfigError, DataError
@@ -184,7 +184,7 @@ def _time_order(events: Events) -> IntArray | None:
     return np.lexsort((events.t, recording))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _bin(  # type: ignore[no-untyped-def]
     units, clock, offsets, windows, steps, size, indptr, indices, values, entries
 ):

@@ -7,19 +7,24 @@ depends on the batch that an image is in. Spikes are made as index lists, with n
 in between.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from lfp_snn.compiled import compiled
 from lfp_snn.data.motion import DURATION_US, Saccades
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Images = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -313,7 +318,7 @@ def _spikes(frame: Rows, unit: Rows, shape: tuple[int, ...]) -> Spikes:
     return Spikes(torch.from_numpy(indptr), torch.from_numpy(indices), shape)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _draw(pixels, limits, rows, steps, first, seed):  # type: ignore[no-untyped-def]
     batch, size = pixels.shape
     bright = np.empty(size, np.int32)
@@ -342,7 +347,7 @@ def _draw(pixels, limits, rows, steps, first, seed):  # type: ignore[no-untyped-
     return indptr, indices[:nnz].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mix(bits):  # type: ignore[no-untyped-def]
     """The SplitMix64 finaliser (Steele, Lea, Flood 2014): a good hash of 64 bits to 64."""
     bits += np.uint64(0x9E3779B97F4A7C15)

@@ -8,11 +8,17 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lfp_snn.data.formats import FORMATS
 from lfp_snn.data.tree import Tree, open_tree
 from lfp_snn.errors import DataError
+from lfp_snn.later import later
 from lfp_snn.unpacking import reading
+
+if TYPE_CHECKING:
+    from lfp_snn.data import formats
+else:
+    formats = later("lfp_snn.data.formats")
 
 #: In the order of :class:`lfp_snn.data.Splits`.
 PARTS = ("train", "val", "test")
@@ -51,7 +57,7 @@ def find(folder: Path) -> list[Entry]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
-    suffixes = {suffix for each in FORMATS.values() for suffix in each.suffixes}
+    suffixes = {suffix for each in formats.FORMATS.values() for suffix in each.suffixes}
     return in_classes(open_tree(folder, suffixes), "recordings", suffixes)
 
 

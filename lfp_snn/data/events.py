@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from lfp_snn.compiled import compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def sensor_text(sensor: tuple[int, int, int]) -> str:
     return f"{size}, {polarities} polarit{'y' if polarities == 1 else 'ies'}"
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _flat(p, y, x, height, width):  # type: ignore[no-untyped-def]
     flat = np.empty(len(p), np.int32)  # one pass; numpy would take five
     for e in range(len(p)):

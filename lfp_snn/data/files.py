@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -12,10 +12,15 @@ from lfp_snn.data import cache
 from lfp_snn.data.binning import Binned
 from lfp_snn.data.event_set import EventSet
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats import detect
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.sets import IntArray, SampleSet, SpikeSet
 from lfp_snn.errors import DataError
+from lfp_snn.later import later
+
+if TYPE_CHECKING:
+    from lfp_snn.data import formats
+else:
+    formats = later("lfp_snn.data.formats")
 
 _CHUNK = 16  # recordings decoded at once: they stay in the processor's cache
 
@@ -71,7 +76,7 @@ def read_other(path: Path, sensor: tuple[int, int, int], suffix: str) -> Events:
         DataError: the file cannot be read, its format is not known or needs a word on what is in
             it, or the sensor is larger.
     """
-    form = detect(path)
+    form = formats.detect(path)
     try:
         events = form.read(path)
     except DataError as error:

@@ -1,6 +1,7 @@
 """The base of datasets of still images: their options, and how images become a set."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,11 @@ from lfp_snn.options import AS_MAPPING, Choice, choice_of, choose
 ImageArray = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
-_CODES = {name: choice_of(name, code) for name, code in CODES.items()}
+
+@cache
+def _codes() -> dict[str, type[Choice]]:
+    """The sections of codes of images, which are made when one is read."""
+    return {name: choice_of(name, code) for name, code in CODES.items()}
 
 
 class ImageOptions(Options):
@@ -26,8 +31,8 @@ class ImageOptions(Options):
 
     root: Path
     steps: int = Field(default=15, ge=1, description="T, how many time steps an image is shown for")
-    encoding: Annotated[Choice, choose("code of images", lambda: _CODES), AS_MAPPING] = Field(
-        default=_CODES["constant"](name="constant"),
+    encoding: Annotated[Choice, choose("code of images", _codes), AS_MAPPING] = Field(
+        default_factory=lambda: _codes()["constant"](name="constant"),
         description="how an image becomes input: constant (a current), rate (spikes at random), "
         "latency (one spike, early where bright), delta (spikes where the moving image changes); "
         "a name, or a mapping with its options",

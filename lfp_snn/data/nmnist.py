@@ -6,24 +6,30 @@ neuromorphic datasets using saccades", Frontiers in Neuroscience 9, 2015. CC BY-
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from lfp_snn.compiled import compiled
 from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, file_set, read_other
-from lfp_snn.data.formats import FORMATS, detect
 from lfp_snn.data.options import SpikeOptions
 from lfp_snn.data.published.catalogue import DESCRIPTIONS
-from lfp_snn.data.published.fetch import fetch
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import split_train
 from lfp_snn.errors import DataError
+from lfp_snn.later import later
 from lfp_snn.wording import setting
+
+if TYPE_CHECKING:
+    from lfp_snn.data import formats
+    from lfp_snn.data.published import fetch
+else:
+    formats = later("lfp_snn.data.formats")
+    fetch = later("lfp_snn.data.published.fetch")
 
 _DESCRIPTION = DESCRIPTIONS["nmnist"]
 SENSOR = _DESCRIPTION.sensor
@@ -103,7 +109,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _decode(raw, starts, height, width):  # type: ignore[no-untyped-def]
     """Decode recordings to x, y, t, p, offsets, and the first event off the sensor (or -1)."""
     x = np.empty(len(raw), np.int16)
@@ -167,7 +173,7 @@ def load(options: NMNISTOptions) -> Splits:
     """
     root = options.root
     if options.download and not any((root / part).exists() for part in ("Train", "Test")):
-        fetch(_DESCRIPTION, root, lambda *_: None)
+        fetch.fetch(_DESCRIPTION, root, lambda *_: None)
     parts = [list_recordings(root, "Train"), list_recordings(root, "Test")]
     present = np.unique(parts[0].labels)
     if len(present) < 2:
@@ -194,6 +200,6 @@ def load(options: NMNISTOptions) -> Splits:
 
 def load_file(path: Path, options: SpikeOptions) -> SampleSet:
     """Load one recording of any format, encoded as the set is; its label is unknown (-1)."""
-    own = detect(path) is FORMATS["bin"]
+    own = formats.detect(path) is formats.FORMATS["bin"]
     events = read_events(path) if own else read_other(path, SENSOR, ".bin")
     return set_of_one(path, events, options, SENSOR, CLASSES)

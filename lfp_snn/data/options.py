@@ -1,5 +1,6 @@
 """The base classes of the options of datasets."""
 
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -13,14 +14,23 @@ from lfp_snn.data.tonic_transforms import TonicAugmentation, TonicStep
 from lfp_snn.errors import ConfigError
 from lfp_snn.options import AS_MAPPING, Choice, Section, choice_of, choose
 
-_STEPS = {name: choice_of(name, step) for name, step in STEPS.items()}
-_STEPS["tonic"] = choice_of("tonic", TonicStep)
-_AUGMENTATIONS = {name: choice_of(name, step) for name, step in AUGMENTATIONS.items()}
-_AUGMENTATIONS["tonic"] = choice_of("tonic", TonicAugmentation)
-_Step = Annotated[Choice, choose("step of preprocessing", lambda: _STEPS), AS_MAPPING]
-_Augmentation = Annotated[
-    Choice, choose("step of augmentation", lambda: _AUGMENTATIONS), AS_MAPPING
-]
+
+@cache
+def _steps() -> dict[str, type[Choice]]:
+    """The sections of steps of preprocessing, which are made when one is read."""
+    known: dict[str, type[Any]] = {**STEPS, "tonic": TonicStep}
+    return {name: choice_of(name, step) for name, step in known.items()}
+
+
+@cache
+def _augmentations() -> dict[str, type[Choice]]:
+    """The sections of steps of augmentation, which are made when one is read."""
+    known: dict[str, type[Any]] = {**AUGMENTATIONS, "tonic": TonicAugmentation}
+    return {name: choice_of(name, step) for name, step in known.items()}
+
+
+_Step = Annotated[Choice, choose("step of preprocessing", _steps), AS_MAPPING]
+_Augmentation = Annotated[Choice, choose("step of augmentation", _augmentations), AS_MAPPING]
 
 
 class Options(Section):

@@ -1,11 +1,11 @@
 """The data of a user as sets and splits: from torch, from arrays, or sets as they are."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lfp_snn.data.binning import Binned, Binning, join
 from lfp_snn.data.layout import Layout, OutputsOf, batch_axis_by, find_axes
@@ -13,7 +13,11 @@ from lfp_snn.data.sets import SampleSet, SpikeSet, Splits
 from lfp_snn.data.torch_items import Sensor, dense, labels_of
 from lfp_snn.data.torch_sets import Listed, TorchSet, set_of_loader
 from lfp_snn.errors import DataError
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    pass
 
 _AT_ONCE = 256  # samples of an array that are made into lists at a time
 
@@ -71,9 +75,9 @@ def from_torch(
     }  # fmt: skip
     if isinstance(data, SampleSet):
         return data
-    if isinstance(data, DataLoader):
+    if isinstance(data, torch.utils.data.DataLoader):
         return set_of_loader(data, **said)
-    if isinstance(data, IterableDataset):
+    if isinstance(data, torch.utils.data.IterableDataset):
         return TorchSet(Listed(data), **said)
     if isinstance(data, tuple) and len(data) == 2 and _is_array(data[0]):
         return _set_of_arrays(data[0], data[1], said)
@@ -122,7 +126,7 @@ def own_splits(train: Any, val: Any = None, test: Any = None, **said: Any) -> Sp
 
 def _named(data: Any) -> str:
     """A word or two that say what a part is."""
-    inner = data.dataset if isinstance(data, DataLoader) else data
+    inner = data.dataset if isinstance(data, torch.utils.data.DataLoader) else data
     return "arrays" if isinstance(inner, tuple) else type(inner).__name__
 
 
@@ -180,7 +184,9 @@ def _set_of_labelled(inputs: Any, labels: Any, said: dict[str, Any]) -> SampleSe
     batch = batch_axis_by(len(labels), tuple(x.shape), layout)
     axes = find_axes(tuple(x.shape), batch, layout=layout, steps=steps, outputs_of=outputs_of)
     if not axes.timed:
-        return TorchSet(TensorDataset(x, torch.from_numpy(labels)), **{**said, "layout": "B"})
+        return TorchSet(
+            torch.utils.data.TensorDataset(x, torch.from_numpy(labels)), **{**said, "layout": "B"}
+        )
     x = x if batch == 1 else x.transpose(0, 1)
     return _kept([Spikes.from_dense(part) for part in torch.split(x, _AT_ONCE, 1)], labels, said)
 

@@ -15,7 +15,6 @@ Source: the descriptions of the instructions in Python's `pickletools`.
 import gzip
 import io
 import math
-import pickletools
 import re
 import warnings
 from collections.abc import Callable, Iterable
@@ -353,6 +352,8 @@ def read_pickle(path: Path, text: str = "ASCII") -> Any:
             with warnings.catch_warnings():
                 # Texts with a backslash that means nothing.
                 warnings.simplefilter("ignore", DeprecationWarning)
+                import pickletools  # here, for few datasets come as pickles
+
                 value = _Machine(text).run(pickletools.genops(io.BytesIO(data)), most)
             size = _bytes_of(value, {})
         except (DataError, ValueError, TypeError, LookupError, ArithmeticError) as error:

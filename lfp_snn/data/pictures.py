@@ -1,20 +1,29 @@
 """Readers of pictures and films as brightness: images, animated images, folders of frames."""
 
+from __future__ import annotations
+
 import io
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, ImageSequence
 
 from lfp_snn.data.motion import FloatArray
 from lfp_snn.errors import DataError
+from lfp_snn.later import later
 from lfp_snn.unpacking import DAMAGE, check_size, shown
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageOps, ImageSequence
+else:
+    Image = later("PIL.Image")
+    ImageOps = later("PIL.ImageOps")
+    ImageSequence = later("PIL.ImageSequence")
 
 _PIXEL_BYTES = 4
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numba
 import numpy as np
 from typing_extensions import override
 
+from lfp_snn.compiled import compiled
 from lfp_snn.data.events import Events
 from lfp_snn.errors import ConfigError, DataError
 
@@ -250,7 +250,7 @@ def _on_sensor(events: Events) -> Events:
     return events.only((x >= 0) & (x < width) & (y >= 0) & (y < height))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _supported(x, y, t, height, width, window):  # type: ignore[no-untyped-def]
     """Whether a neighbour of each event had an event within the window before it."""
     never = np.int64(-(2**62))
@@ -266,7 +266,7 @@ def _supported(x, y, t, height, width, window):  # type: ignore[no-untyped-def]
     return kept
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _rested(units, t, size, period):  # type: ignore[no-untyped-def]
     """Whether each event comes at least a period after the last kept event of its unit."""
     last = np.full(size, np.int64(-(2**62)))

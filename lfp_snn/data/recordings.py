@@ -6,8 +6,11 @@ validates, or the last stretch of each training recording does, which is cut off
 windows are.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +21,19 @@ from lfp_snn.data.entries import PARTS, Entry
 from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, FileSet, file_set, fit
-from lfp_snn.data.formats import read_mixed
-from lfp_snn.data.index import Index, read_index
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.data.splits import stratified
 from lfp_snn.errors import DataError
+from lfp_snn.later import later
 from lfp_snn.wording import setting
+
+if TYPE_CHECKING:
+    from lfp_snn.data import formats
+    from lfp_snn.data import index as index_file
+    from lfp_snn.data.index import Index
+else:
+    formats = later("lfp_snn.data.formats")
+    index_file = later("lfp_snn.data.index")
 
 SOURCE = "your own recordings, from an index that `lfp-snn data import` has made"
 _MILLISECOND = 1000
@@ -69,7 +79,7 @@ def load(options: RecordingsOptions) -> Splits:
         raise DataError(
             f"{setting('data.window_ms')} and {setting('data.window_events')} exclude each other"
         )
-    index = read_index(options.index, options.root)
+    index = index_file.read_index(options.index, options.root)
     entries = _present(index, options)
     block = index.validation_time
     if options.validation_time is not None:
@@ -179,9 +189,9 @@ def load_file(path: Path, options: RecordingsOptions) -> SampleSet:
     Raises:
         DataError: the index or the file cannot be read, or the sensor of the file is larger.
     """
-    index = read_index(options.index, options.root)
+    index = index_file.read_index(options.index, options.root)
     sensor, classes = index.sensor, index.classes
-    events = read_mixed(path, index.layout)
+    events = formats.read_mixed(path, index.layout)
     fitting = fit(path, events, sensor, _LARGER)
     samples = set_of_one(path, fitting, options, sensor, tuple(classes))
     if any(entry.label for entry in index.entries):
@@ -209,7 +219,7 @@ def _read(
     """All windows of a stretch of a recording."""
     (path,) = paths
     try:
-        whole = between(read_mixed(path, index.layout), *stretch)
+        whole = between(formats.read_mixed(path, index.layout), *stretch)
         events = cut(whole, options.window_ms, options.window_events)
     except DataError as error:
         raise error if str(path) in str(error) else DataError(f"{path}: {error}") from error

@@ -4,16 +4,16 @@ Spike trains lie there as the lists that they are (:class:`~lfp_snn.Spikes`, one
 images as bytes. A batch holds what the loader of the set on the host makes, already in its place.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.data.batch import Batch
@@ -21,8 +21,12 @@ from lfp_snn.data.column import StoredColumn
 from lfp_snn.data.encoders import Constant
 from lfp_snn.data.sets import Draw, Encoded, ImageSet, IntArray, SampleSet, SpikeSet, Splits
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
 from lfp_snn.wording import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["SHARE", "held_on"]
 

@@ -1,5 +1,7 @@
 """Sets: labelled samples held in memory (or in files) that are put together to batches."""
 
+from __future__ import annotations
+
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,15 +10,15 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lfp_snn.data.ahead import ahead
 from lfp_snn.data.augment import PlaceStep, on_spikes
-from lfp_snn.data.batch import NOTHING, Batch
+from lfp_snn.data.batch import Batch, nothing
 from lfp_snn.data.binning import Binned, Stored
 from lfp_snn.data.column import StoredColumn
 from lfp_snn.data.encoders import Encoder
 from lfp_snn.errors import ConfigError, DataError
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
 from lfp_snn.wording import setting
 
@@ -160,11 +162,11 @@ class SampleSet(ABC):
         """
 
         def make(indices: IntArray) -> Batch:
-            return self.batch(indices, draw) if len(indices) else NOTHING
+            return self.batch(indices, draw) if len(indices) else nothing()
 
         return ahead(make, each, workers)
 
-    def subset(self, indices: Positions) -> "SampleSet":
+    def subset(self, indices: Positions) -> SampleSet:
         """The set of the samples at these positions of this set."""
         chosen = self._select(self._rows[np.asarray(indices, dtype=np.int64)])
         chosen._all_targets = self._all_targets
@@ -206,7 +208,7 @@ class SampleSet(ABC):
         """The input that these rows of the store make."""
 
     @abstractmethod
-    def _select(self, rows: IntArray) -> "SampleSet":
+    def _select(self, rows: IntArray) -> SampleSet:
         """The set of these rows of the store."""
 
 
@@ -253,7 +255,7 @@ class SpikeSet(SampleSet):
             return encoded
         return encoded._replace(x=on_spikes(encoded.x, self.augment, draw.keys(rows)))
 
-    def _select(self, rows: IntArray) -> "SpikeSet":
+    def _select(self, rows: IntArray) -> SpikeSet:
         return SpikeSet(
             self.trains,
             self._all_labels,
@@ -300,7 +302,7 @@ class ImageSet(SampleSet):
         epoch = 0 if draw is None else draw.epoch
         return Encoded(self.encoder(self.images[rows], rows, epoch))
 
-    def _select(self, rows: IntArray) -> "ImageSet":
+    def _select(self, rows: IntArray) -> ImageSet:
         return ImageSet(
             self.images,
             self.encoder,
@@ -367,20 +369,20 @@ class Splits:
         *,
         name: str,
         source: str,
-    ) -> "Splits":
+    ) -> Splits:
         """Cut one set into three."""
         rows = {"train": train, "val": val, "test": test}
         parts = {part: samples.subset(each) for part, each in rows.items()}
         return cls.joined(parts, name=name, source=source)
 
     @classmethod
-    def joined(cls, parts: Mapping[str, SampleSet], *, name: str, source: str) -> "Splits":
+    def joined(cls, parts: Mapping[str, SampleSet], *, name: str, source: str) -> Splits:
         """Join three sets of one kind, by the names of their parts."""
         sizes = {part: len(each) for part, each in parts.items()}
         info = {"name": name, "source": source, "sizes": sizes}
         return cls(parts["train"], parts["val"], parts["test"], info)
 
-    def keep(self, names: Sequence[int | str]) -> "Splits":
+    def keep(self, names: Sequence[int | str]) -> Splits:
         """The samples of some classes, numbered in the order of their names.
 
         Raises:

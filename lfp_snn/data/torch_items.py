@@ -1,15 +1,15 @@
 """The items of torch datasets, read reproducibly and brought to the form of a batch."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from lfp_snn.data.binning import Binning, bin_events
 from lfp_snn.data.events import Events
@@ -17,7 +17,11 @@ from lfp_snn.data.layout import Axes
 from lfp_snn.data.sets import Encoded, IntArray, gather
 from lfp_snn.errors import DataError
 from lfp_snn.exclusive import PROCESS_WIDE
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Sensor = tuple[int, int, int]
 
@@ -77,7 +81,7 @@ def dense(value: Any) -> Tensor:
         # Of unsigned types torch knows the shortest only.
         longer = value.dtype.kind == "u" and value.dtype.itemsize > 1
         return torch.from_numpy(np.ascontiguousarray(value.astype(np.int64) if longer else value))
-    if isinstance(value, Tensor) and not value.is_complex():
+    if isinstance(value, torch.Tensor) and not value.is_complex():
         return value.detach().cpu().to_dense()
     raise DataError(
         f"The dataset gives inputs of the type {type(value).__name__}; expected tensors, arrays of "
@@ -92,7 +96,9 @@ def labels_of(given: Any, count: int) -> IntArray:
         DataError: the labels are not one integer for each sample.
     """
     try:
-        found = np.asarray(torch.as_tensor(given).cpu() if isinstance(given, Tensor) else given)
+        found = np.asarray(
+            torch.as_tensor(given).cpu() if isinstance(given, torch.Tensor) else given
+        )
     except (ValueError, TypeError) as error:
         raise DataError(f"The labels cannot be read: {error}.") from error
     if found.dtype.kind not in "iu" or found.size != count:

@@ -1,12 +1,13 @@
 """The labels that torch datasets state beside their samples."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from lfp_snn.data.sets import IntArray
+from lfp_snn.later import torch
 
 
 def attribute(dataset: Any, name: str) -> Any:
@@ -25,14 +26,14 @@ def stated_labels(dataset: Any) -> IntArray | None:
 
     Transforms of labels are not applied to them: compare some with the labels of the samples.
     """
-    if isinstance(dataset, Subset):
+    if isinstance(dataset, torch.utils.data.Subset):
         inner = stated_labels(dataset.dataset)
         return None if inner is None else inner[np.asarray(dataset.indices, dtype=np.int64)]
-    if isinstance(dataset, ConcatDataset):
+    if isinstance(dataset, torch.utils.data.ConcatDataset):
         parts = [stated_labels(each) for each in dataset.datasets]
         found = [part for part in parts if part is not None]
         return np.concatenate(found) if len(found) == len(parts) else None
-    if isinstance(dataset, TensorDataset):
+    if isinstance(dataset, torch.utils.data.TensorDataset):
         return _integers(dataset.tensors[-1], len(dataset))
     for name in ("targets", "labels"):
         labels = _integers(getattr(dataset, name, None), len(dataset))

@@ -6,17 +6,17 @@ run that was killed goes on with the same samples. A `DataLoader` keeps its batc
 collate function and its worker processes; the order follows from (seed, epoch).
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 from typing_extensions import override
 
-from lfp_snn.data.batch import NOTHING, Batch
+from lfp_snn.data.batch import Batch, nothing
 from lfp_snn.data.binning import Binning
 from lfp_snn.data.layout import Axes, Layout, OutputsOf, Shape, batch_axis_of, find_axes
 from lfp_snn.data.sets import Draw, Encoded, IntArray, SampleSet
@@ -32,7 +32,11 @@ from lfp_snn.data.torch_items import (
 )
 from lfp_snn.data.torch_labels import attribute, stated_labels
 from lfp_snn.errors import DataError
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader, IterableDataset
 
 _Collate = Callable[[list[Any]], Any]
 _AT_ONCE = 256  # samples whose labels are read at a time
@@ -52,7 +56,7 @@ class TorchSet(SampleSet):
     def __init__(
         self,
         dataset: Any,
-        loader: "DataLoader[Any] | None" = None,
+        loader: DataLoader[Any] | None = None,
         *,
         layout: Layout | None = None,
         steps: int | None = None,
@@ -105,8 +109,8 @@ class TorchSet(SampleSet):
             return super().batches(each, draw, workers)
         kept = ("num_workers", "worker_init_fn", "multiprocessing_context", "timeout")
         return iter(
-            DataLoader(
-                _WholeBatches(self, draw),
+            torch.utils.data.DataLoader(
+                _WholeBatches(self, draw),  # type: ignore[arg-type]  # only __getitems__ is called
                 batch_sampler=[rows.tolist() for rows in each],
                 collate_fn=_only,
                 prefetch_factor=loader.prefetch_factor,
@@ -137,7 +141,7 @@ class TorchSet(SampleSet):
         return self._form.encode(inputs, own)._replace(labels=labels)
 
     @override
-    def _select(self, rows: IntArray) -> "TorchSet":
+    def _select(self, rows: IntArray) -> TorchSet:
         chosen = copy.copy(self)
         chosen._rows, chosen.batching = rows, None
         return chosen
@@ -251,11 +255,11 @@ def _sensor_of(dataset: Any) -> Sensor | None:
     return size[2], size[1], size[0]
 
 
-def _collate_of(loader: "DataLoader[Any] | None", value: Any) -> _Collate | None:
+def _collate_of(loader: DataLoader[Any] | None, value: Any) -> _Collate | None:
     """The collate function of a loader; None for torch's own where that knows no such inputs."""
     if loader is None:
         return None
-    own = loader.collate_fn is default_collate
+    own = loader.collate_fn is torch.utils.data.default_collate
     return None if own and (is_events(value) or isinstance(value, Spikes)) else loader.collate_fn
 
 
@@ -263,7 +267,7 @@ def _key(draw: Draw | None) -> tuple[int, int]:
     return (0, 0) if draw is None else (draw.seed, draw.epoch)
 
 
-def _drawn(loader: "DataLoader[Any]", draw: Draw) -> list[list[int]]:
+def _drawn(loader: DataLoader[Any], draw: Draw) -> list[list[int]]:
     """The rows of each batch of an epoch, as the loader's sampler draws them."""
     generators = [
         each
@@ -280,7 +284,7 @@ def _drawn(loader: "DataLoader[Any]", draw: Draw) -> list[list[int]]:
     return batches
 
 
-def _rows(loader: "DataLoader[Any]", size: int) -> IntArray:
+def _rows(loader: DataLoader[Any], size: int) -> IntArray:
     """The rows of the dataset that a loader ever gives."""
     rows = list(chain.from_iterable(_drawn(loader, Draw(0, 0))))
     found = np.unique(np.array(rows, dtype=np.int64))
@@ -292,7 +296,7 @@ def _rows(loader: "DataLoader[Any]", size: int) -> IntArray:
 class _Batching:
     """The batches of a `DataLoader`."""
 
-    def __init__(self, loader: "DataLoader[Any]", rows: IntArray) -> None:
+    def __init__(self, loader: DataLoader[Any], rows: IntArray) -> None:
         self._loader = loader
         self._rows = rows
 
@@ -305,7 +309,7 @@ class _Batching:
         return [np.searchsorted(self._rows, np.array(rows, dtype=np.int64)) for rows in batches]
 
 
-class _WholeBatches(Dataset[Batch]):
+class _WholeBatches:
     """A dataset of whole batches in place of samples, which worker processes put together."""
 
     def __init__(self, samples: TorchSet, draw: Draw | None) -> None:
@@ -314,7 +318,7 @@ class _WholeBatches(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Batch]:
         if not len(indices):
-            return [NOTHING]
+            return [nothing()]
         return [self._samples.batch(np.asarray(indices), self._draw)]
 
 
@@ -325,7 +329,7 @@ def _only(batches: list[Batch]) -> Batch:
 class Listed:
     """A dataset that was given without numbers, read once into a list."""
 
-    def __init__(self, dataset: "IterableDataset[Any]") -> None:
+    def __init__(self, dataset: IterableDataset[Any]) -> None:
         self._dataset = dataset
         self._items = list(dataset)
 
@@ -341,7 +345,7 @@ class Listed:
         return self._items[number]
 
 
-def set_of_loader(loader: "DataLoader[Any]", **said: Any) -> TorchSet:
+def set_of_loader(loader: DataLoader[Any], **said: Any) -> TorchSet:
     """Make the set of a `DataLoader`, as `from_torch` does.
 
     Raises:
@@ -357,9 +361,9 @@ def set_of_loader(loader: "DataLoader[Any]", **said: Any) -> TorchSet:
             "The DataLoader has a sampler that shares out its samples among processes, which fit "
             "does itself, batch by batch; leave the sampler out."
         )
-    if isinstance(loader.dataset, IterableDataset):
+    if isinstance(loader.dataset, torch.utils.data.IterableDataset):
         listed = Listed(loader.dataset)
-        again: DataLoader[Any] = DataLoader(
+        again: DataLoader[Any] = torch.utils.data.DataLoader(
             listed,  # type: ignore[arg-type]
             loader.batch_size,
             collate_fn=loader.collate_fn,

@@ -71,8 +71,24 @@ exchange      what the processes of a training tell each other
 ============= ===========================================================================
 """
 
-from lfp_snn.engine.graphed import make_graphed
-from lfp_snn.engine.paper import published
-from lfp_snn.engine.temporal import TemporalLFP
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfp_snn.later import attributes_of
+
+if TYPE_CHECKING:
+    from lfp_snn.engine.graphed import make_graphed
+    from lfp_snn.engine.paper import published
+    from lfp_snn.engine.temporal import TemporalLFP
 
 __all__ = ["TemporalLFP", "make_graphed", "published"]
+
+__getattr__ = attributes_of(
+    __name__,
+    {
+        "TemporalLFP": "lfp_snn.engine.temporal",
+        "make_graphed": "lfp_snn.engine.graphed",
+        "published": "lfp_snn.engine.paper",
+    },
+)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lfp_snn.backends.precision import HALVES, PRECISIONS, Precision
-from lfp_snn.backends.support import BACKENDS
+from lfp_snn.backends.support import BACKENDS, HALF_PRECISIONS, PRECISIONS, Precision
 from lfp_snn.errors import NetworkError
-from lfp_snn.norms import Statistics
+from lfp_snn.statistics import Statistics
 
 __all__ = ["BUDGET", "EngineOptions", "Memory", "Precision", "Statistics"]
 
@@ -70,7 +69,7 @@ class EngineOptions:
             raise NetworkError(
                 f"There is no precision '{self.precision}'; expected {', '.join(PRECISIONS)}."
             )
-        if self.precision in HALVES and self.backend == "events":
+        if self.precision in HALF_PRECISIONS and self.backend == "events":
             raise NetworkError(
                 f"precision is '{self.precision}' with backend='events', which computes in the "
                 "type of the network: leave one of them out."

@@ -9,15 +9,21 @@ nothing is executed from its files, and nothing is downloaded.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
-from torch import nn
 
+from lfp_snn.later import later
 from lfp_snn.options import Section
 from lfp_snn.shipped import located, shipped_networks
 from lfp_snn.training.configfile import read_mapping
-from lfp_snn.training.trained import TrainedRun
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lfp_snn.training import trained
+else:
+    trained = later("lfp_snn.training.trained")
 
 __all__ = ["Card", "HubNetwork", "card", "load", "names"]
 
@@ -107,4 +113,4 @@ def load(name: str) -> HubNetwork:
     Raises:
         RunError: there is none of that name.
     """
-    return HubNetwork(TrainedRun.open(f"hub:{name}").learner.net, card(name))
+    return HubNetwork(trained.TrainedRun.open(f"hub:{name}").learner.net, card(name))

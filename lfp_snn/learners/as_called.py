@@ -5,18 +5,20 @@ They are called as their own forward wants it; what their outputs give at each s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.readings import Gathering
-from lfp_snn.engine.undisturbed import attributes_given_back
-from lfp_snn.engine.units import Readout
 from lfp_snn.errors import NetworkError
+from lfp_snn.later import later, torch
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.learners.unrolled import Unrolled, frames, hooked, unrolled
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lfp_snn.engine import TemporalLFP, undisturbed, units
+    from lfp_snn.engine.readings import Gathering
+else:
+    undisturbed, units = later("lfp_snn.engine.undisturbed"), later("lfp_snn.engine.units")
 
 __all__ = ["unroll_as_called"]
 
@@ -43,7 +45,10 @@ def unroll_as_called(engine: TemporalLFP, batch: TrainingBatch) -> Unrolled:
         spikes.append(out[0] if several else out)
         membranes.append(out[-1] if several else getattr(module, "mem", out))
 
-    with hooked([last.register_forward_hook(listen)]), attributes_given_back(engine.net):
+    with (
+        hooked([last.register_forward_hook(listen)]),
+        undisturbed.attributes_given_back(engine.net),
+    ):
         steps = _call(engine, batch)
     behind = engine.structure.step.behind
     if behind is not None and len(spikes) == 1:
@@ -100,7 +105,7 @@ def _last(engine: TemporalLFP) -> nn.Module:
     """The module whose outputs are those of the network."""
     program = engine.reference
     stage = program.nodes[-1].stage
-    if isinstance(stage, Readout):
+    if isinstance(stage, units.Readout):
         (value,) = program.nodes[-1].inputs
         stage = program.nodes[value - 1].stage if value else stage
     module = stage.module

@@ -14,21 +14,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
-import torch
-from torch import Tensor, nn
-
-from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError, ShapeError
-from lfp_snn.norms import batch_norms
+from lfp_snn.later import later
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rewards.given import own_steps
 from lfp_snn.rewards.readout import read_membranes
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from lfp_snn import norms
+    from lfp_snn.engine import TemporalLFP
+else:
+    norms = later("lfp_snn.norms")
 
 __all__ = ["LEARNERS", "Learner", "LearnerOptions", "StepResult", "TrainingBatch"]
 
@@ -173,7 +178,7 @@ class Learner(ABC):
             ConfigError: the network normalises with statistics of the batch, and this rule, under
                 autograd, sees only its own samples.
         """
-        for name in batch_norms(self.net):
+        for name in norms.batch_norms(self.net):
             raise ConfigError(
                 f"Module {name!r} normalises with the statistics of the batch, which the learner "
                 f"{type(self).__name__} cannot gather over several processes: train in one "

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import snntorch as snn
-import torch
-from torch import Tensor, nn
-
-from lfp_snn.engine.undisturbed import undisturbed
 from lfp_snn.errors import NetworkError
+from lfp_snn.later import later, snn, torch
 from lfp_snn.learners.unrolled import Unrolled, rest, unroll, unrolled
 from lfp_snn.lif import running
-from lfp_snn.norms import PerStep, batch_norms
 from lfp_snn.wording import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lfp_snn import norms
+    from lfp_snn.engine import undisturbed
+else:
+    norms, undisturbed = later("lfp_snn.norms"), later("lfp_snn.engine.undisturbed")
 
 __all__ = ["check_by_layer", "unroll_by_layer"]
 
@@ -85,7 +88,7 @@ def check_by_layer(net: nn.Module, inputs: Sequence[Tensor], *, last: nn.Module 
         NetworkError: the two differ, as they do where forward asks how many samples there are.
     """
     few = [frame[:2] for frame in inputs]
-    with undisturbed(net), torch.no_grad():
+    with undisturbed.undisturbed(net), torch.no_grad():
         net.eval()
         found = []
         for way in (unroll_by_layer, unroll):
@@ -128,7 +131,9 @@ def _require_all(x: Tensor, steps: int, samples: int) -> None:
 
 def _with_memory(net: nn.Module) -> Iterator[nn.Module]:
     """The modules whose output depends on the steps before."""
-    yield from (each for each in net.modules() if isinstance(each, snn.SpikingNeuron | PerStep))
+    yield from (
+        each for each in net.modules() if isinstance(each, snn.SpikingNeuron | norms.PerStep)
+    )
 
 
 def _normalised(net: nn.Module, alive: Tensor) -> Iterator[tuple[nn.Module, Tensor]]:
@@ -141,10 +146,10 @@ def _normalised(net: nn.Module, alive: Tensor) -> Iterator[tuple[nn.Module, Tens
     of_a_step = {
         norm: frame
         for module in net.modules()
-        if isinstance(module, PerStep)
+        if isinstance(module, norms.PerStep)
         for norm, frame in zip(list(module.norms)[module.step :], alive, strict=False)
     }
-    for norm in batch_norms(net).values():
+    for norm in norms.batch_norms(net).values():
         yield norm, of_a_step.get(norm, alive.flatten())
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.later import torch
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.by_layer import unroll_by_layer
 from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, LossByOutput, SpikeFunction
 from lfp_snn.learners.unrolled import Unrolled, hooked
 from lfp_snn.lif import running
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
 
 __all__ = ["DFA", "DFAOptions"]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxValues
 from lfp_snn.rewards.base import LooksAt, Output, Seen
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["ByOutput"]
 

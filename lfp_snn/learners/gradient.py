@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 from typing_extensions import override
 
-from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.identity import is_plain
+from lfp_snn import engine
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import OtherOutputError
+from lfp_snn.later import later, torch
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.by_layer import check_by_layer
 from lfp_snn.learners.losses import (
@@ -23,6 +21,8 @@ from lfp_snn.learners.losses import (
     LossName,
     SpikeFunction,
     SurrogateName,
+    check_loss,
+    check_surrogate,
     loss_by_output,
     make_loss,
     make_surrogate,
@@ -37,6 +37,13 @@ from lfp_snn.learners.unrolled import (
     set_spike,
     spiking,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lfp_snn.engine import TemporalLFP, identity
+else:
+    identity = later("lfp_snn.engine.identity")
 
 __all__ = ["GradientLearner", "LossOptions", "SurrogateOptions"]
 
@@ -71,9 +78,7 @@ class LossOptions(LearnerOptions):
     def check(self) -> None:
         """Raise ConfigError if the loss has no such options, or no labels to smooth."""
         super().check()
-        made = self.make_loss()
-        if isinstance(made, LossByOutput):
-            made.check()
+        check_loss(self.loss, self.loss_options, self.smoothing)
 
     @override
     def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
@@ -103,7 +108,7 @@ class SurrogateOptions(LossOptions):
     def check(self) -> None:
         """Raise ConfigError if the surrogate has no such parameter."""
         super().check()
-        self.make_surrogate()
+        check_surrogate(self.surrogate, self.slope)
 
 
 class GradientLearner(Learner):
@@ -122,8 +127,8 @@ class GradientLearner(Learner):
     def __init__(
         self, net: nn.Module, spike: SpikeFunction, engine_options: EngineOptions | None = None
     ) -> None:
-        super().__init__(TemporalLFP.with_options(net, options=engine_options))
-        self._runs_by_layer = is_plain(net)
+        super().__init__(engine.TemporalLFP.with_options(net, options=engine_options))
+        self._runs_by_layer = identity.is_plain(net)
         set_spike(net, spike)
 
     def fitting(self, loss: Loss | LossByOutput) -> Loss:

@@ -21,17 +21,20 @@ Source: Turrigiano, Cell 2008 (homeostatic plasticity); Diehl and Cook, Front. C
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
-from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.exchange import Exchange
-from lfp_snn.engine.layers import Layer
 from lfp_snn.errors import NetworkError
+from lfp_snn.later import nn, torch
 from lfp_snn.options import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lfp_snn.engine import TemporalLFP
+    from lfp_snn.engine.layers import Layer
 
 __all__ = ["Homeostasis", "HomeostasisOptions"]
 
@@ -108,24 +111,24 @@ class Homeostasis:
             self.means[layer.name] = rate if mean is None else memory * mean + (1 - memory) * rate
         self._steps = 0
 
-    @torch.no_grad()
     def move(self, exchange: Exchange | None = None) -> None:
         """Make one step towards the target, after a batch was watched.
 
         Args:
             exchange: the exchange with the processes that watched other samples of the same batch.
         """
-        if self._seen or exchange is not None:
-            self._follow(exchange)
-        for layer in self.layers:
-            missing = self.options.target - self.means[layer.name]
-            if self.options.only_wake:
-                missing = missing.clamp(min=0)
-            moved, step = self._moved(layer), self.options.rate * missing
-            if self.options.adapt == "bias":
-                moved.add_(step.to(moved.dtype))
-            else:
-                moved.sub_(step.to(moved.dtype)).clamp_(min=0)
+        with torch.no_grad():
+            if self._seen or exchange is not None:
+                self._follow(exchange)
+            for layer in self.layers:
+                missing = self.options.target - self.means[layer.name]
+                if self.options.only_wake:
+                    missing = missing.clamp(min=0)
+                moved, step = self._moved(layer), self.options.rate * missing
+                if self.options.adapt == "bias":
+                    moved.add_(step.to(moved.dtype))
+                else:
+                    moved.sub_(step.to(moved.dtype)).clamp_(min=0)
 
     def _moved(self, layer: Layer) -> Tensor:
         """The parameter that is moved: the bias of the synapse that runs last, or the threshold."""
@@ -133,7 +136,7 @@ class Homeostasis:
             threshold: Tensor = layer.neuron.threshold  # type: ignore[assignment]
             return threshold
         biases = [synapse.bias for _, synapse in layer.synapses]
-        if not biases or not isinstance(biases[-1], Tensor):
+        if not biases or not isinstance(biases[-1], torch.Tensor):
             raise NetworkError(
                 f"Homeostasis moves biases, and neuron '{layer.name}' is fed by no synapse with a "
                 "bias: build it with bias=True, or set adapt to threshold."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
-from torch import Tensor, nn
 from typing_extensions import override
 
-from lfp_snn.engine import TemporalLFP
+from lfp_snn import engine
 from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions, Memory, Precision, Statistics
 from lfp_snn.errors import NotFiniteError
@@ -28,6 +27,11 @@ from lfp_snn.rewards import Reward
 from lfp_snn.rewards.base import require_reward
 from lfp_snn.rewards.given import own_steps
 from lfp_snn.rules import Composite, Rule
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lfp_snn.engine import TemporalLFP
 
 __all__ = ["LFP", "LFPOptions"]
 
@@ -114,7 +118,9 @@ class LFP(Learner, name="lfp"):
         given = ByOutput() if reward is None else reward
         require_reward(given)
         self.update = update if update is not None else UpdateOptions()
-        super().__init__(TemporalLFP.with_options(net, rule, engine_options, self.update.rule()))
+        super().__init__(
+            engine.TemporalLFP.with_options(net, rule, engine_options, self.update.rule())
+        )
         takes_credit = self.engine.takes_credit(self.engine.rules)
         self.reward = given.at_output(self.engine.emits, takes_credit=takes_credit)
         refuse_other_output(self.reward, self.engine)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import torch
-from snntorch import functional, surrogate
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import later, nn, torch
 from lfp_snn.learners.unrolled import Unrolled
 from lfp_snn.lif import running
 from lfp_snn.rewards.base import Output, Seen
 from lfp_snn.rewards.given import own_steps, require_share
+
+if TYPE_CHECKING:
+    from snntorch import functional, surrogate
+    from torch import Tensor
+else:
+    functional, surrogate = later("snntorch.functional"), later("snntorch.surrogate")
 
 __all__ = [
     "BY_OUTPUT",
@@ -32,6 +35,8 @@ __all__ = [
     "LossName",
     "SpikeFunction",
     "SurrogateName",
+    "check_loss",
+    "check_surrogate",
     "loss_by_output",
     "make_loss",
     "make_surrogate",
@@ -64,21 +69,21 @@ SurrogateName = Literal[
 ]
 
 #: Turns outputs ``[T, B, C]``, labels ``[B]`` and lengths ``[B]``, if there are any, into a loss.
-LossFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+LossFunction: TypeAlias = "Callable[[Tensor, Tensor, Tensor | None], Tensor]"
 #: Turns ``membrane - threshold`` into spikes, with a derivative of its own.
-SpikeFunction = Callable[[Tensor], Tensor]
+SpikeFunction: TypeAlias = "Callable[[Tensor], Tensor]"
 
-#: snntorch's surrogates: how each is made, and what it calls the number that shapes it. Without its
+#: snntorch's surrogates: what makes each, and what it calls the number that shapes it. Without its
 #: leaky spike operator, which in snntorch 1.0 calls another function and fails.
-SURROGATES: Mapping[SurrogateName, tuple[Callable[..., SpikeFunction], str | None]] = {
-    "atan": (surrogate.atan, "alpha"),
-    "fast_sigmoid": (surrogate.fast_sigmoid, "slope"),
-    "sigmoid": (surrogate.sigmoid, "slope"),
-    "straight_through": (surrogate.straight_through_estimator, None),
-    "triangular": (surrogate.triangular, "threshold"),
-    "spike_rate_escape": (surrogate.spike_rate_escape, "slope"),
-    "sparse_fast_sigmoid": (surrogate.SFS, "slope"),
-    "stochastic_spike_operator": (surrogate.SSO, "variance"),
+SURROGATES: Mapping[SurrogateName, tuple[str, str | None]] = {
+    "atan": ("atan", "alpha"),
+    "fast_sigmoid": ("fast_sigmoid", "slope"),
+    "sigmoid": ("sigmoid", "slope"),
+    "straight_through": ("straight_through_estimator", None),
+    "triangular": ("triangular", "threshold"),
+    "spike_rate_escape": ("spike_rate_escape", "slope"),
+    "sparse_fast_sigmoid": ("SFS", "slope"),
+    "stochastic_spike_operator": ("SSO", "variance"),
 }
 
 
@@ -103,7 +108,7 @@ def tet(a: float = 1.0, so_far: bool = True) -> LossFunction:
         steps, batch = outputs.shape[:2]
         seen = a * (outputs.cumsum(0) if so_far else outputs)
         targets = labels.to(outputs.device).expand(steps, batch)
-        each = cross_entropy(seen.movedim(-1, 1), targets, reduction="none")
+        each = nn.functional.cross_entropy(seen.movedim(-1, 1), targets, reduction="none")
         if lengths is None:
             return each.mean()
         each = each * running(lengths.to(each.device), steps, 2)
@@ -134,7 +139,7 @@ def mean_membrane(a: float = 1.0) -> LossFunction:
         if lengths is not None:
             outputs = outputs * running(lengths.to(outputs.device), len(outputs), 3)
         mean = outputs.sum(0) / own_steps(outputs, lengths)
-        return cross_entropy(a * mean, labels.to(outputs.device))
+        return nn.functional.cross_entropy(a * mean, labels.to(outputs.device))
 
     return loss
 
@@ -155,23 +160,20 @@ def mse_target() -> LossFunction:
     return loss
 
 
-#: The losses, and what each looks at; all are snntorch's but those of TET, of the mean membrane and
-#: of targets.
-LOSSES: Mapping[LossName, tuple[Callable[..., Any], str]] = {
-    "ce_count_loss": (functional.ce_count_loss, "spikes"),
-    "ce_rate_loss": (functional.ce_rate_loss, "spikes"),
-    "ce_max_membrane_loss": (functional.ce_max_membrane_loss, "membranes"),
+#: The losses, and what each looks at; a name is that of a function of snntorch.
+LOSSES: Mapping[LossName, tuple[Callable[..., LossFunction] | str, str]] = {
+    "ce_count_loss": ("ce_count_loss", "spikes"),
+    "ce_rate_loss": ("ce_rate_loss", "spikes"),
+    "ce_max_membrane_loss": ("ce_max_membrane_loss", "membranes"),
     "ce_mean_membrane_loss": (mean_membrane, "membranes"),
-    "ce_temporal_loss": (functional.ce_temporal_loss, "spikes"),
-    "mse_count_loss": (functional.mse_count_loss, "spikes"),
-    "mse_membrane_loss": (functional.mse_membrane_loss, "membranes"),
+    "ce_temporal_loss": ("ce_temporal_loss", "spikes"),
+    "mse_count_loss": ("mse_count_loss", "spikes"),
+    "mse_membrane_loss": ("mse_membrane_loss", "membranes"),
     "mse_target_loss": (mse_target, "membranes"),
-    "mse_temporal_loss": (functional.mse_temporal_loss, "spikes"),
+    "mse_temporal_loss": ("mse_temporal_loss", "spikes"),
     "tet_loss": (tet, "spikes"),
     "tet_membrane_loss": (tet_membrane, "membranes"),
 }
-#: Those that are made here, and know that samples may end at different steps.
-_OURS = (tet, tet_membrane, mean_membrane, mse_target)
 #: The loss that goes with what a network ends in, as its reward does.
 BY_OUTPUT: Mapping[Output, LossName] = {
     "spikes": "ce_count_loss",
@@ -265,7 +267,7 @@ class LossByOutput:
         names = list(dict.fromkeys(BY_OUTPUT.values()))
         for name in names:
             try:
-                make_loss(name, self.options, self.smoothing)
+                check_loss(name, self.options, self.smoothing)
             except ConfigError as error:
                 found.append(error)
         if len(found) == len(names):
@@ -301,20 +303,43 @@ def make_loss(name: LossName, options: Mapping[str, float | bool], smoothing: fl
         ConfigError: the loss has no such option, or no labels that could be smoothed.
     """
     make, looks_at = LOSSES[name]
+    _check_smoothing(name, smoothing)
+    try:
+        function: LossFunction
+        if isinstance(make, str):
+            function = _of_outputs_and_labels(getattr(functional, make)(**options))
+        else:
+            function = make(**options)
+    except TypeError as error:
+        raise ConfigError(f"The loss {name} does not take {dict(options)}: {error}.") from error
+    classes = int(options.get("num_classes", 0)) if options.get("population_code") else 0
+    return Loss(function, looks_at, smoothing, classes or None, of_targets=make is mse_target)
+
+
+def check_loss(
+    name: LossName | Literal["auto"], options: Mapping[str, float | bool], smoothing: float
+) -> None:
+    """Check the options of a loss as :func:`make_loss` does; without any, no torch is needed.
+
+    Raises:
+        ConfigError: the loss has no such option, or no labels that could be smoothed; of
+            ``auto``, no loss that may be chosen has such options.
+    """
+    if name == "auto":
+        LossByOutput(options, smoothing).check()
+        return
+    _check_smoothing(name, smoothing)
+    if options:
+        make_loss(name, options, smoothing)
+
+
+def _check_smoothing(name: LossName, smoothing: float) -> None:
     require_share("smoothing", smoothing)
     if smoothing and name not in SMOOTHED:
         raise ConfigError(
             f"smoothing is {smoothing}, but {name} is no cross-entropy over classes, whose labels "
             f"could be smoothed; take one of {', '.join(SMOOTHED)}, or leave smoothing out."
         )
-    try:
-        function = make(**options)
-    except TypeError as error:
-        raise ConfigError(f"The loss {name} does not take {dict(options)}: {error}.") from error
-    if make not in _OURS:
-        function = _of_outputs_and_labels(function)
-    classes = int(options.get("num_classes", 0)) if options.get("population_code") else 0
-    return Loss(function, looks_at, smoothing, classes or None, of_targets=make is mse_target)
 
 
 def _of_outputs_and_labels(function: Callable[[Tensor, Tensor], Tensor]) -> LossFunction:
@@ -328,10 +353,10 @@ def make_surrogate(name: SurrogateName, slope: float | None) -> SpikeFunction:
     Raises:
         ConfigError: the surrogate has no parameter.
     """
-    make, argument = SURROGATES[name]
-    if slope is not None and argument is None:
-        raise ConfigError(f"The surrogate {name} has no slope to set; leave slope out.")
-    spike = make() if slope is None else make(**{str(argument): slope})
+    check_surrogate(name, slope)
+    maker, argument = SURROGATES[name]
+    make = getattr(surrogate, maker)
+    spike: SpikeFunction = make() if slope is None else make(**{str(argument): slope})
 
     def fire(x: Tensor) -> Tensor:
         # snntorch's own spikes are float32 whatever the network is.
@@ -340,19 +365,34 @@ def make_surrogate(name: SurrogateName, slope: float | None) -> SpikeFunction:
     return fire
 
 
-class _ZeroGradientStep(torch.autograd.Function):
-    """The step function with its true derivative: zero."""
+def check_surrogate(name: SurrogateName, slope: float | None) -> None:
+    """Check the parameter of a surrogate as :func:`make_surrogate` does, without torch.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return (x > 0).to(x.dtype)
+    Raises:
+        ConfigError: the surrogate has no parameter.
+    """
+    _, argument = SURROGATES[name]
+    if slope is not None and argument is None:
+        raise ConfigError(f"The surrogate {name} has no slope to set; leave slope out.")
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return torch.zeros_like(grads[0])
+
+@cache
+def _zero_gradient_step() -> Any:
+    """The class of torch of the step function with its true derivative: zero."""
+
+    class ZeroGradientStep(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return (x > 0).to(x.dtype)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Tensor:
+            return torch.zeros_like(grads[0])
+
+    return ZeroGradientStep
 
 
 def step(x: Tensor) -> Tensor:
     """The step function, 1 where ``x > 0``, else 0; its derivative is zero everywhere."""
-    result: Tensor = _ZeroGradientStep.apply(x)  # type: ignore[no-untyped-call]
+    result: Tensor = _zero_gradient_step().apply(x)
     return result

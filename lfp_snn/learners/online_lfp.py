@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
-from torch import Tensor, nn
 from typing_extensions import override
 
-from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.online import OnlineSession
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import LearnerOptions, StepResult, TrainingBatch
@@ -23,6 +20,12 @@ from lfp_snn.rewards import StepwiseReward
 from lfp_snn.rewards.base import require_reward
 from lfp_snn.rules import Composite, Rule
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lfp_snn.engine import TemporalLFP
+    from lfp_snn.engine.online import OnlineSession
 
 __all__ = ["OnlineLFP", "OnlineLFPOptions"]
 

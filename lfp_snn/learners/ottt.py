@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from lfp_snn.engine.options import EngineOptions
+from lfp_snn.later import nn, torch
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.gradient import GradientLearner
-from lfp_snn.learners.losses import SpikeFunction, SurrogateName, make_surrogate
+from lfp_snn.learners.losses import SpikeFunction, SurrogateName, check_surrogate, make_surrogate
 from lfp_snn.learners.unrolled import Unrolled, cut_state, hooked, unroll
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.hooks import RemovableHandle
 
 __all__ = ["OTTT", "OTTTOptions"]
 
@@ -42,7 +44,7 @@ class OTTTOptions(LearnerOptions):
     def check(self) -> None:
         """Raise ConfigError if the surrogate has no such parameter."""
         super().check()
-        make_surrogate(self.surrogate, self.slope)
+        check_surrogate(self.surrogate, self.slope)
 
 
 class OTTT(GradientLearner, name="ottt"):

@@ -11,10 +11,9 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, LfpSnnError
@@ -22,6 +21,9 @@ from lfp_snn.learners.ending import ByOutput
 from lfp_snn.options import Choice, choice_of
 from lfp_snn.rewards import FromLoss, MembraneCoded, Reward, SoftmaxValues
 from lfp_snn.rules import Rule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["OwnObject", "OwnReward", "OwnRule", "named"]
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PlainValidator
 from typing_extensions import override
 
-from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import OtherOutputError
 from lfp_snn.learners.ending import ByOutput
 from lfp_snn.learners.own import OwnReward, named
 from lfp_snn.options import Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, MembraneTarget, Reward
+
+if TYPE_CHECKING:
+    from lfp_snn.engine import TemporalLFP
 
 __all__ = [
     "AutoReward",

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.computed import refuse_computed_weights
+from lfp_snn import engine
 from lfp_snn.errors import NetworkError
+from lfp_snn.later import later, nn, torch
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.losses import step
 from lfp_snn.learners.unrolled import (
@@ -27,6 +24,14 @@ from lfp_snn.learners.unrolled import (
 )
 from lfp_snn.lif import running
 from lfp_snn.rewards import ties
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.hooks import RemovableHandle
+
+    from lfp_snn.engine import computed
+else:
+    computed = later("lfp_snn.engine.computed")
 
 __all__ = ["RSTDP", "RSTDPOptions"]
 
@@ -98,8 +103,10 @@ class RSTDP(Learner, name="rstdp"):
 
     def __init__(self, net: nn.Module, options: RSTDPOptions | None = None) -> None:
         self.options = options or RSTDPOptions()
-        refuse_computed_weights(net, every=True)
-        super().__init__(TemporalLFP.with_options(net, options=self.options.engine_options()))
+        computed.refuse_computed_weights(net, every=True)
+        super().__init__(
+            engine.TemporalLFP.with_options(net, options=self.options.engine_options())
+        )
         if self.engine.is_readout:
             raise NetworkError(
                 "R-STDP pairs the spikes before and behind a synapse, but the output neurons never "
@@ -112,9 +119,12 @@ class RSTDP(Learner, name="rstdp"):
         """Bind the windows to ``net``."""
         return cls(net, options)
 
-    @torch.no_grad()
     def feedback(self, batch: TrainingBatch) -> StepResult:
         """Run the batch, reward its outputs, and pair what each synapse saw."""
+        with torch.no_grad():
+            return self._paired(batch)
+
+    def _paired(self, batch: TrainingBatch) -> StepResult:
         refuse_other_steps(self.engine, f"The learner {self.name}")
         for parameter in self.net.parameters():
             parameter.grad = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lfp_snn.learners.base import LearnerOptions
 from lfp_snn.learners.gradient import LossOptions
 from lfp_snn.learners.losses import step
 from lfp_snn.learners.surrogate import BPTT
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["StepGradient", "StepGradientOptions"]
 

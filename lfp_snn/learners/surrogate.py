@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 from typing_extensions import override
 
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import NetworkError
+from lfp_snn.later import torch
 from lfp_snn.learners.as_called import unroll_as_called
 from lfp_snn.learners.base import LearnerOptions, TrainingBatch
 from lfp_snn.learners.by_layer import unroll_by_layer
@@ -19,6 +18,9 @@ from lfp_snn.learners.gradient import GradientLearner, SurrogateOptions
 from lfp_snn.learners.losses import Loss, LossByOutput, SpikeFunction
 from lfp_snn.learners.unrolled import Unrolled, cut_state, other_steps, unroll
 from lfp_snn.wording import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = ["BPTT", "BPTTOptions", "Unroll"]
 

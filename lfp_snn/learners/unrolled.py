@@ -9,22 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import snntorch as snn
-import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
-
-from lfp_snn.activations import Step
-from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.as_step import as_step, trace_frames
-from lfp_snn.engine.neurons import can_spike
 from lfp_snn.errors import NetworkError
+from lfp_snn.later import later, snn, torch
 from lfp_snn.learners.base import TrainingBatch
 from lfp_snn.lif import running
-from lfp_snn.norms import PerStep
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
+
+    from lfp_snn import activations, norms
+    from lfp_snn.engine import TemporalLFP, as_step, temporal
+    from lfp_snn.engine import neurons as stages
+else:
+    activations, norms = later("lfp_snn.activations"), later("lfp_snn.norms")
+    as_step, stages = later("lfp_snn.engine.as_step"), later("lfp_snn.engine.neurons")
+    temporal = later("lfp_snn.engine.temporal")
 
 __all__ = [
     "FiringCounter",
@@ -62,39 +66,41 @@ class Unrolled:
     lengths: Tensor | None = None
 
 
-#: What each kind of neuron remembers from step to step.
-_STATES: dict[type[nn.Module], tuple[str, ...]] = {
-    snn.Leaky: ("mem",),
-    snn.Lapicque: ("mem",),
-    snn.RLeaky: ("mem", "spk"),
-    snn.Synaptic: ("mem", "syn"),
-    snn.RSynaptic: ("mem", "syn", "spk"),
-    snn.Alpha: ("mem", "syn_exc", "syn_inh"),
-}
+@cache
+def _states() -> dict[type[nn.Module], tuple[str, ...]]:
+    """The names of what each kind of neuron remembers from step to step."""
+    return {
+        snn.Leaky: ("mem",),
+        snn.Lapicque: ("mem",),
+        snn.RLeaky: ("mem", "spk"),
+        snn.Synaptic: ("mem", "syn"),
+        snn.RSynaptic: ("mem", "syn", "spk"),
+        snn.Alpha: ("mem", "syn_exc", "syn_inh"),
+    }
 
 
 def neurons(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     """The neuron modules of a network, by name."""
-    kinds = tuple(_STATES)
+    kinds = tuple(_states())
     return {name: each for name, each in net.named_modules() if isinstance(each, kinds)}
 
 
 def spiking(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
     """The neuron modules that can spike, whose threshold is within reach, by name."""
-    return {name: each for name, each in neurons(net).items() if can_spike(each)}
+    return {name: each for name, each in neurons(net).items() if stages.can_spike(each)}
 
 
 def set_spike(net: nn.Module, spike: Callable[[Tensor], Tensor]) -> None:
     """Give neurons and steps a spike function with its derivative."""
     for unit in net.modules():
-        if isinstance(unit, snn.SpikingNeuron | Step):
+        if isinstance(unit, snn.SpikingNeuron | activations.Step):
             unit.spike_grad = spike
 
 
 def change_states(net: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
     """Replace every state that these neurons keep."""
     for neuron in neurons(net).values():
-        for kind, states in _STATES.items():
+        for kind, states in _states().items():
             if isinstance(neuron, kind):
                 for state in states:
                     setattr(neuron, state, change(getattr(neuron, state)))
@@ -107,7 +113,7 @@ def rest(net: nn.Module) -> None:
     """
     change_states(net, torch.zeros_like)
     for module in net.modules():
-        if isinstance(module, PerStep):
+        if isinstance(module, norms.PerStep):
             module.rest()
 
 
@@ -143,11 +149,11 @@ def stepped_at_once(net: nn.Module, frame: Sequence[int]) -> nn.Module:
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        engine = TemporalLFP(net)
-        trace_frames(engine, frame)
+        engine = temporal.TemporalLFP(net)
+        as_step.trace_frames(engine, frame)
         if other_steps(engine) is None:
             return net
-        return as_step(engine)
+        return as_step.as_step(engine)
     finally:
         for module, mode in modes:
             module.training = mode
@@ -178,7 +184,7 @@ def membranes(net: nn.Module) -> dict[str, Tensor]:
 
 def cut_state(net: nn.Module) -> None:
     """Let gradients end at the present states."""
-    change_states(net, Tensor.detach)
+    change_states(net, torch.Tensor.detach)
 
 
 def frames(batch: TrainingBatch, dtype: torch.dtype) -> Iterator[Tensor]:
@@ -245,7 +251,7 @@ class FiringCounter:
     def count(self, name: str, out: object) -> None:
         """Add the spikes of a population in a step."""
         spikes = out[0] if isinstance(out, tuple) else out
-        assert isinstance(spikes, Tensor)
+        assert isinstance(spikes, torch.Tensor)
         total = spikes.detach().sum()
         self._spikes[name] = self._spikes[name] + total if name in self._spikes else total
         self._places[name] = self._places.get(name, 0) + spikes.numel()

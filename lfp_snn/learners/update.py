@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import nn, torch
 from lfp_snn.options import Section
 from lfp_snn.rules import Update
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["UpdateOptions", "clip_layers", "normalise"]
 

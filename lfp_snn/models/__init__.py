@@ -11,30 +11,32 @@ wakes two or three layers. Deeper networks want the calibrated start of
 little. Biases start nonzero on purpose: feedback is proportional to the size of the parameter, so
 that one which is exactly zero never learns.
 
-========== ===========================================================================
-module     what it holds
-========== ===========================================================================
-options    what a config says of a network, and what every architecture shares
-basic      ``mlp`` and ``csnn``
-maps       what architectures on maps share
-widths     the base of the convolutional ones
-published  ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
-deep       ``sew_resnet``, ``ms_resnet``, ``vgg11`` and ``dvs_gesture_net``
-spikformer ``spikformer``: a transformer of spikes
-listed     ``layers``: a network written down as a list, layer by layer
-own        ``own``: a network that a function of the user makes
-layer      what a listed layer is, how a config writes one, and modules from a list of them
-kinds      the kinds of layers with one module: synapses, pools, shapes
-norms      the kinds of layers that normalise
-neurons    the kinds of layers that are neurons
-units      the kinds of layers that are activations
-branches   the kinds of layers that hold branches of layers
-attention  the kind of layer that is spiking self-attention
-nir        a network from a file of the Neuromorphic Intermediate Representation
-nir_graph  the shape of a NIR graph: nodes in order, loops of neurons
-nir_time   how long a step of a NIR file is, where the file says it and where not
-bounded    networks that a file describes, no larger than the weights that come with it
-========== ===========================================================================
+============== ===========================================================================
+module         what it holds
+============== ===========================================================================
+options        what a config says of a network, and what every architecture shares
+basic          ``mlp`` and ``csnn``
+maps           what architectures on maps share
+widths         the base of the convolutional ones
+published      ``lifcnn``, ``deepersnn``, ``lif_resnet`` and ``lif_vgg``
+deep           ``sew_resnet``, ``ms_resnet``, ``vgg11`` and ``dvs_gesture_net``
+spikformer     ``spikformer``: a transformer of spikes
+listed         ``layers``: a network written down as a list, layer by layer
+own            ``own``: a network that a function of the user makes
+layer          what a listed layer is, how a config writes one, and modules from a list of them
+kinds          the kinds of layers with one module: synapses, pools, shapes
+norms          the kinds of layers that normalise
+neurons        the kinds of layers that are neurons
+units          the kinds of layers that are activations
+branches       the kinds of layers that hold branches of layers
+merge          the module that merges branches
+attention      the kind of layer that is spiking self-attention
+self_attention the module of that attention
+nir            a network from a file of the Neuromorphic Intermediate Representation
+nir_graph      the shape of a NIR graph: nodes in order, loops of neurons
+nir_time       how long a step of a NIR file is, where the file says it and where not
+bounded        networks that a file describes, no larger than the weights that come with it
+============== ===========================================================================
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from torch import nn
 
 from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.later import nn
 from lfp_snn.models.basic import CSNN, MLP
 from lfp_snn.models.deep import VGG11, DVSGestureNet, MSResNet, SEWResNet
 from lfp_snn.models.listed import Layers

@@ -7,9 +7,9 @@ from math import prod
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import nn
 from lfp_snn.models.options import ModelOptions, PositiveInt
 
 __all__ = ["CSNN", "MLP"]

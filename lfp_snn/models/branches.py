@@ -1,59 +1,18 @@
-"""Layers that hold branches of layers, and the module that merges them."""
+"""The kinds of layers that hold branches of layers."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import nn
 from lfp_snn.models.layer import AnyLayer, Assembly, LayerSpec, Shape, as_text
 
-__all__ = ["Merge", "ParallelSpec", "ResidualSpec"]
-
-
-_MERGED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "max": torch.maximum,
-    "sum": lambda r, x: r + x,
-    "and": lambda r, x: r + x - torch.maximum(r, x),
-    "iand": lambda r, x: torch.maximum(r, x) - r,
-}
-
-
-class Merge(nn.Module):
-    """Branches that see the same input, and what becomes of their outputs.
-
-    Args:
-        branches: the branches by name.
-        how: how the outputs are merged: elementwise ``max``, ``sum``, ``and`` or ``iand``, or
-            ``concat`` (channels side by side). Of spikes r and x, ``and`` is
-            ``r + x - max(r, x)``, and ``iand``, where x spikes and r does not, ``max(r, x) - r``.
-    """
-
-    def __init__(self, branches: Mapping[str, nn.Module], how: str) -> None:
-        super().__init__()
-        for name, branch in branches.items():
-            self.add_module(name, branch)
-        self.how = how
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run one time step."""
-        outputs: list[Tensor] = [branch(x) for branch in self.children()]
-        merged, *others = outputs
-        if self.how == "concat":
-            return torch.cat(outputs, 1)
-        for other in others:
-            merged = _MERGED[self.how](merged, other)
-        return merged
-
-    def extra_repr(self) -> str:
-        """How the branches are merged."""
-        return f"merge={self.how}"
+__all__ = ["ParallelSpec", "ResidualSpec"]
 
 
 class _MergingSpec(LayerSpec):
@@ -66,7 +25,9 @@ class _MergingSpec(LayerSpec):
         """The layers of each branch, by the name it has in messages and in the module."""
 
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
-        """A :class:`Merge` of the branches."""
+        """A :class:`.Merge` of the branches."""
+        from lfp_snn.models.merge import Merge  # a class of torch's
+
         built = {
             name: nn.Sequential(*assembly.modules(layers, shape, name))
             for name, layers in self.branches().items()

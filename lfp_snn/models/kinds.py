@@ -7,9 +7,9 @@ from math import prod
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PlainValidator
-from torch import nn
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import nn
 from lfp_snn.models.layer import (
     Assembly,
     LayerSpec,

@@ -11,17 +11,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import torch
 from pydantic import PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
-from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import torch
 from lfp_snn.models.options import ModelOptions
 from lfp_snn.options import Section, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = [
     "KINDS",

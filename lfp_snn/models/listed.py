@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
-from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
 from lfp_snn.models import attention, kinds, neurons, norms, units  # noqa: F401 - makes them known
 from lfp_snn.models.layer import AnyLayer, Assembly, as_text
 from lfp_snn.models.options import ModelOptions
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Layers"]
 

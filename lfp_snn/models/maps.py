@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
@@ -14,6 +13,9 @@ from lfp_snn.models.layer import Assembly, LayerSpec
 from lfp_snn.models.neurons import LifSpec
 from lfp_snn.models.norms import BatchNormSpec
 from lfp_snn.models.options import ModelOptions
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["OnMaps"]
 

@@ -7,16 +7,18 @@ convolution with a ``kernel``), or ``one`` to one.
 from __future__ import annotations
 
 from math import inf
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import snntorch as snn
 from pydantic import Field
-from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import snn
 from lfp_snn.models.layer import Assembly, LayerSpec, Shape
 from lfp_snn.models.options import PositiveInt, Reset
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = [
     "AlphaSpec",
@@ -33,8 +35,8 @@ __all__ = [
 class NeuronsSpec(LayerSpec):
     """The base of layers that are neurons of any kind."""
 
-    #: Of snntorch.
-    neuron: ClassVar[Any]
+    #: The name of a class of snntorch, which is looked up when neurons are made.
+    neuron: ClassVar[str]
     #: Options of the model that it does not take.
     without: ClassVar[tuple[str, ...]] = ()
     #: Options of the layer that :meth:`arguments` puts into other words.
@@ -45,7 +47,9 @@ class NeuronsSpec(LayerSpec):
         """The neurons as a module of snntorch."""
         own = self.model_dump(exclude_none=True, exclude=self.put_otherwise)
         arguments = {**own, **self.arguments(shape)}
-        made: nn.Module = assembly.options.neurons(self.neuron, self.without, **arguments)
+        made: nn.Module = assembly.options.neurons(
+            getattr(snn, self.neuron), self.without, **arguments
+        )
         return made
 
     def arguments(self, shape: Shape) -> dict[str, Any]:
@@ -63,7 +67,7 @@ class NeuronsSpec(LayerSpec):
         self.arguments(shape)
         if "reset_delay" in self.without and not assembly.options.reset_delay:
             raise ShapeError(
-                f"snntorch's {self.neuron.__name__} resets one step after the spike and never at "
+                f"snntorch's {self.neuron} resets one step after the spike and never at "
                 "once, as model.reset_delay: false asks"
             )
         return shape
@@ -90,7 +94,7 @@ class LifSpec(_SpikingSpec):
     """
 
     kind: ClassVar[str] = "lif"
-    neuron = snn.Leaky
+    neuron = "Leaky"
     beta: float | None = Field(default=None, ge=0, le=1)
     reset_delay: bool | None = None
     learn_beta: bool | None = None
@@ -127,7 +131,7 @@ class RLifSpec(_RecurrentSpec, LifSpec):
     """
 
     kind: ClassVar[str] = "rlif"
-    neuron = snn.RLeaky
+    neuron = "RLeaky"
 
 
 class SynapticSpec(LifSpec):
@@ -139,7 +143,7 @@ class SynapticSpec(LifSpec):
     """
 
     kind: ClassVar[str] = "synaptic"
-    neuron = snn.Synaptic
+    neuron = "Synaptic"
     alpha: float = Field(default=0.8, ge=0, le=1)
     learn_alpha: bool = False
 
@@ -152,7 +156,7 @@ class RSynapticSpec(_RecurrentSpec, _SpikingSpec):
     """
 
     kind: ClassVar[str] = "rsynaptic"
-    neuron = snn.RSynaptic
+    neuron = "RSynaptic"
     without = ("reset_delay",)
     alpha: float = Field(default=0.8, ge=0, le=1)
     learn_alpha: bool = False
@@ -173,7 +177,7 @@ class AlphaSpec(_SpikingSpec):
     """
 
     kind: ClassVar[str] = "alpha_lif"
-    neuron = snn.Alpha
+    neuron = "Alpha"
     without = ("reset_delay",)
     alpha: float = Field(default=0.9, gt=0, le=1)
     beta: float = Field(default=0.8, gt=0, lt=1)
@@ -202,7 +206,7 @@ class LapicqueSpec(_SpikingSpec):
     """
 
     kind: ClassVar[str] = "lapicque"
-    neuron = snn.Lapicque
+    neuron = "Lapicque"
     without = ("reset_delay", "beta", "learn_beta")
     R: float = Field(default=5.0, gt=0)
     C: float = Field(default=2.0, gt=0)
@@ -221,7 +225,7 @@ class ReadoutSpec(NeuronsSpec):
     """
 
     kind: ClassVar[str] = "readout"
-    neuron = snn.Leaky
+    neuron = "Leaky"
     beta: float | None = Field(default=None, ge=0, le=1)
     learn_beta: bool | None = None
 

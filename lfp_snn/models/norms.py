@@ -6,16 +6,20 @@ A shift of exactly zero, torch's default, never learns, so that shifts are drawn
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import snntorch as snn
 from pydantic import Field
-from torch import nn
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import later, nn, snn
 from lfp_snn.models.layer import Assembly, LayerSpec, Shape, axes_of
 from lfp_snn.models.options import PositiveInt
-from lfp_snn.norms import PerStep, Statistics, with_statistics
+from lfp_snn.statistics import Statistics
+
+if TYPE_CHECKING:
+    from lfp_snn import norms
+else:
+    norms = later("lfp_snn.norms")
 
 __all__ = [
     "BatchNormSpec",
@@ -46,7 +50,7 @@ class NormSpec(LayerSpec):
 
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
         """The module of torch or snntorch, its shift drawn."""
-        norm = with_statistics(self._norm(shape), self.statistics)
+        norm = norms.with_statistics(self._norm(shape), self.statistics)
         shift: Any = getattr(norm, "bias", None)
         if shift is not None:
             nn.init.uniform_(shift, -self.shift, self.shift)
@@ -91,7 +95,7 @@ class BatchNormThroughTimeSpec(NormSpec):
 
     def _norm(self, shape: Shape) -> nn.Module:
         kind = snn.BatchNormTT2d if len(shape) == 3 else snn.BatchNormTT1d
-        return PerStep(
+        return norms.PerStep(
             kind(shape[0], self.batchnorm_through_time, self.eps, self.momentum, self.affine)
         )
 

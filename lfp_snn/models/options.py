@@ -6,12 +6,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-import snntorch as snn
-import torch
 from pydantic import Field
-from torch import nn
 from typing_extensions import override
 
+from lfp_snn.later import nn, snn, torch
 from lfp_snn.options import Choice
 
 __all__ = ["Model", "ModelOptions", "PositiveInt", "Reset"]

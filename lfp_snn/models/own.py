@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import nn
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
 from lfp_snn.makers import network_maker, permitted
 from lfp_snn.models.options import Model
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Own"]
 

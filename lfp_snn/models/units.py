@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
-from torch import nn
 from typing_extensions import override
 
-from lfp_snn import activations
+from lfp_snn.later import later, nn
 from lfp_snn.models.layer import Assembly, LayerSpec, Shape
+
+if TYPE_CHECKING:
+    from lfp_snn import activations
+else:
+    activations = later("lfp_snn.activations")
 
 __all__ = ["ActivationSpec", "LeakyReLUSpec", "StepSpec"]
 
@@ -17,11 +21,13 @@ __all__ = ["ActivationSpec", "LeakyReLUSpec", "StepSpec"]
 class ActivationSpec(LayerSpec):
     """The base of layers that are elementwise activations, one kind for each module."""
 
-    made: ClassVar[type[nn.Module]]
+    #: The name of a class of torch.nn, which is looked up when one is made.
+    made: ClassVar[str]
 
     def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
         """The module of torch or of :mod:`lfp_snn.activations`."""
-        return self.made()
+        made: nn.Module = getattr(nn, self.made)()
+        return made
 
     @override
     def out(self, shape: Shape, assembly: Assembly) -> Shape:
@@ -33,49 +39,53 @@ class ReLUSpec(ActivationSpec):
     """``nn.ReLU``."""
 
     kind: ClassVar[str] = "relu"
-    made: ClassVar[type[nn.Module]] = nn.ReLU
+    made: ClassVar[str] = "ReLU"
 
 
 class ELUSpec(ActivationSpec):
     """``nn.ELU``."""
 
     kind: ClassVar[str] = "elu"
-    made: ClassVar[type[nn.Module]] = nn.ELU
+    made: ClassVar[str] = "ELU"
 
 
 class GELUSpec(ActivationSpec):
     """``nn.GELU``."""
 
     kind: ClassVar[str] = "gelu"
-    made: ClassVar[type[nn.Module]] = nn.GELU
+    made: ClassVar[str] = "GELU"
 
 
 class SiLUSpec(ActivationSpec):
     """``nn.SiLU``."""
 
     kind: ClassVar[str] = "silu"
-    made: ClassVar[type[nn.Module]] = nn.SiLU
+    made: ClassVar[str] = "SiLU"
 
 
 class TanhSpec(ActivationSpec):
     """``nn.Tanh``."""
 
     kind: ClassVar[str] = "tanh"
-    made: ClassVar[type[nn.Module]] = nn.Tanh
+    made: ClassVar[str] = "Tanh"
 
 
 class SigmoidSpec(ActivationSpec):
     """``nn.Sigmoid``."""
 
     kind: ClassVar[str] = "sigmoid"
-    made: ClassVar[type[nn.Module]] = nn.Sigmoid
+    made: ClassVar[str] = "Sigmoid"
 
 
 class SignSpec(ActivationSpec):
     """The sign of the input, -1, 0 or 1 (:class:`lfp_snn.activations.Sign`)."""
 
     kind: ClassVar[str] = "sign"
-    made: ClassVar[type[nn.Module]] = activations.Sign
+
+    @override
+    def module(self, shape: Shape, assembly: Assembly) -> nn.Module:
+        """:class:`lfp_snn.activations.Sign`."""
+        return activations.Sign()
 
 
 class LeakyReLUSpec(ActivationSpec):

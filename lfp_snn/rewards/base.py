@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.later import torch
 from lfp_snn.lif import running
 from lfp_snn.rewards.given import Labels, integers, own_steps, require_record, true_classes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["LooksAt", "Output", "Prediction", "Reward", "RewardState", "ties"]
 

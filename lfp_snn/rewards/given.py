@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from lfp_snn.errors import ConfigError, ShapeError
+from lfp_snn.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Labels",
@@ -22,7 +24,7 @@ __all__ = [
 ]
 
 #: Integers, one for each sample.
-Labels = Tensor | Sequence[int] | npt.NDArray[Any]
+Labels: TypeAlias = "Tensor | Sequence[int] | npt.NDArray[Any]"
 
 
 def require_record(spikes: object, labels: object = None) -> None:
@@ -35,14 +37,14 @@ def require_record(spikes: object, labels: object = None) -> None:
     Raises:
         ShapeError: it is something else; the message says what was found, and what to give.
     """
-    if isinstance(spikes, Tensor) and spikes.dim() == 3 and spikes.is_floating_point():
+    if isinstance(spikes, torch.Tensor) and spikes.dim() == 3 and spikes.is_floating_point():
         return
-    if isinstance(labels, Tensor) and labels.dim() == 3:
+    if isinstance(labels, torch.Tensor) and labels.dim() == 3:
         raise ShapeError(
             "Spikes and labels have changed places: call reward(spikes, labels), the output spikes "
             "[T, B, C] first."
         )
-    if not isinstance(spikes, Tensor):
+    if not isinstance(spikes, torch.Tensor):
         found = f"a {type(spikes).__name__}"
     else:
         kind = str(spikes.dtype).removeprefix("torch.")

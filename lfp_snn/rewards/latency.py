@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
+from lfp_snn.later import torch
 from lfp_snn.rewards.base import RewardState, Seen, StepwiseReward
 from lfp_snn.rewards.given import require_positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["FirstSpike"]
 
@@ -42,7 +45,7 @@ class FirstSpike(StepwiseReward):
 
     a: float = 15.0
     # Silent so far is kept as infinity: "T" grows while the stream runs.
-    fresh: ClassVar[float] = torch.inf
+    fresh: ClassVar[float] = math.inf
     additive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

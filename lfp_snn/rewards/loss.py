@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, get_args
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
+from lfp_snn.later import torch
 from lfp_snn.rewards.base import LooksAt, Output, Reward, Seen
 from lfp_snn.rewards.readout import mean_membranes, require_membranes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["FromLoss", "FromMembraneLoss", "LossFunction"]
 
 #: ``loss(spikes, labels)``: a number, from output spikes ``[T, B, C]``.
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+LossFunction: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class FromLoss(Reward):
             if isinstance(self.loss, type):
                 found = f"the class {self.loss.__name__}"
                 cure = f"a loss of it, FromLoss({self.loss.__name__}())"
-            elif not isinstance(self.loss, Tensor):
+            elif not isinstance(self.loss, torch.Tensor):
                 found = f"a {type(self.loss).__name__}"
             raise ConfigError(
                 f"FromLoss takes a function loss(spikes, labels), not {found}: {cure}."
@@ -145,8 +147,8 @@ class FromLoss(Reward):
         with torch.inference_mode(False), torch.enable_grad():
             leaf = spikes.detach().clone().requires_grad_()
             loss = self._of(leaf, truth, name)
-            if not isinstance(loss, Tensor) or loss.numel() != 1:
-                found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+                found = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
                 raise ShapeError(
                     f"The loss {name} gave {found}; expected one number: sum it over the samples."
                 )

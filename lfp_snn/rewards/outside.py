@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.later import torch
 from lfp_snn.rewards.base import LooksAt, Reward, Seen, ties
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Function", "RewardFunction", "Scalar"]
 
 #: ``function(spikes, labels, lengths, membranes)``: the reward ``[T, B, C]``.
-RewardFunction = Callable[[Tensor, Tensor | None, Tensor, Tensor | None], Tensor]
+RewardFunction: TypeAlias = "Callable[[Tensor, Tensor | None, Tensor, Tensor | None], Tensor]"
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,10 @@ class Function(Reward):
         reward = self.function(seen.spikes, seen.labels, lengths, seen.membranes)
         name = getattr(self.function, "__name__", type(self.function).__name__)
         expected = tuple(seen.spikes.shape)
-        if not isinstance(reward, Tensor) or reward.shape != expected:
-            found = tuple(reward.shape) if isinstance(reward, Tensor) else type(reward).__name__
+        if not isinstance(reward, torch.Tensor) or reward.shape != expected:
+            found = (
+                tuple(reward.shape) if isinstance(reward, torch.Tensor) else type(reward).__name__
+            )
             raise ShapeError(
                 f"The reward function {name} returned {found}; expected a tensor of shape "
                 f"{expected}, one number per step, sample and output."

@@ -18,14 +18,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.rewards.base import ROUNDING, CreditReward, RewardState, Seen, StepwiseReward, smoothed
 from lfp_snn.rewards.given import require_positive, require_share
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["TET", "BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import torch
 from lfp_snn.rewards.base import LooksAt, Reward, Seen, smoothed
 from lfp_snn.rewards.given import require_positive, require_share
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "MembraneCoded",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.rewards.base import LooksAt, Reward, Seen
 from lfp_snn.rewards.given import own_steps, require_positive
 from lfp_snn.rewards.readout import mean_membranes, require_membranes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["MembraneTarget", "VanRossum"]
 

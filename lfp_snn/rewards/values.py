@@ -17,15 +17,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.rewards.base import CreditReward, LooksAt, Seen, smoothed
 from lfp_snn.rewards.given import require_share
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["MisclassifiedValues", "SigmoidValues", "SoftmaxValues"]
 

@@ -66,14 +66,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.rules.checked import checked_split
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "ACTIVE",
@@ -94,7 +96,7 @@ __all__ = [
     "widest",
 ]
 
-Change = Callable[[Tensor], Tensor]
+Change: TypeAlias = "Callable[[Tensor], Tensor]"
 #: Entries of a value at which credit is needed on the way back: where it spiked (was not zero),
 #: where a gate is open (near the threshold, say), or everywhere.
 Active = Literal["spikes", "gate", "everywhere"]

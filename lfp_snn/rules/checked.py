@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lfp_snn.errors import ShapeError
+from lfp_snn.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["checked_split"]
 
-Split = Callable[..., tuple[Tensor, ...]]
+Split: TypeAlias = "Callable[..., tuple[Tensor, ...]]"
 
 
 def checked_split(split: Split) -> Split:
@@ -52,10 +54,10 @@ def _require(name: str, credits: Any, parts: tuple[Tensor, ...]) -> None:
     if len(credits) != len(parts):
         raise ShapeError(f"The split of the rule {name} gives {len(credits)}; {expected}.")
     for k, (credit, part) in enumerate(zip(credits, parts, strict=True)):
-        if not isinstance(credit, Tensor) or credit.shape != part.shape:
+        if not isinstance(credit, torch.Tensor) or credit.shape != part.shape:
             found = (
                 f"the shape {tuple(credit.shape)}"
-                if isinstance(credit, Tensor)
+                if isinstance(credit, torch.Tensor)
                 else f"a {type(credit).__name__}"
             )
             raise ShapeError(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.rules.base import EpsilonSplit, Formula, Rule, split_by_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Epsilon", "Norm", "Pass"]
 

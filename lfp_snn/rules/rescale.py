@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.rules.base import CONTRIBUTION, CreditRule, Formula, Rule, Variant, membrane_size
 from lfp_snn.rules.neuron import Epsilon
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Carry", "Gate", "Rescale"]
 

@@ -23,14 +23,16 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.rules.base import EpsilonSplit, Formula, Rule, Variant, ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["AlphaBeta", "BySign", "Gamma", "ZPlus"]
 

@@ -18,14 +18,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.rules.base import EpsilonSplit, Formula, Variant, ratio
 from lfp_snn.rules.signed import negative, positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Flat", "WSquare", "ZBox"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 
-from lfp_snn.data import DATASETS, Loader, SampleSet
+from lfp_snn.data.registry import DATASETS
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import later, torch
 from lfp_snn.learners import LEARNERS, LearnerOptions
 from lfp_snn.models import MODELS, Model
 from lfp_snn.options import AS_MAPPING, NAME, Choice, Section, choice_of, choose
@@ -29,9 +29,14 @@ from lfp_snn.training.optim import (
     OwnSchedule,
     ScheduleOptions,
 )
-from lfp_snn.training.transfer import Transfer
 
-__all__ = ["Config", "Fitted", "Settings", "config_choices", "pick_device"]
+if TYPE_CHECKING:
+    from lfp_snn.data import Loader, SampleSet
+    from lfp_snn.data import loader as loading
+else:
+    loading = later("lfp_snn.data.loader")
+
+__all__ = ["Config", "Fitted", "Settings", "Transfer", "options_by_choice", "pick_device"]
 
 
 @cache
@@ -55,6 +60,27 @@ _Learner = Annotated[LearnerOptions, choose("learner", _learners, "lfp"), AS_MAP
 # A run that fit() made with an optimizer or a scheduler of a user's own says so by "own".
 _Optimizer = Annotated[OptimizerOptions, choose("optimizer", _optimizers, "adam"), AS_MAPPING]
 _Schedule = Annotated[ScheduleOptions, choose("schedule", _schedules, "one_cycle"), AS_MAPPING]
+
+
+class Transfer(Section):
+    """The source of the initial weights, and what becomes of them.
+
+    Attributes:
+        source: the weights: the path of a run directory or a shipped network (``hub:NAME``), whose
+            best weights are taken; of a ``.safetensors`` file (an exported network, or the
+            ``state_dict`` of any torch network of the same layers); or of a ``.nir`` file.
+        fresh: the patterns of parameters that stay as they were built, such as a head for other
+            classes.
+        freeze: the patterns of parameters that do not learn.
+        balance: the quantile of the activations of a conventional ReLU network that becomes a rate
+            of one spike a step, 0.999 for instance; see
+            :func:`lfp_snn.training.conversion.balance`. ``None``: weights are taken as they are.
+    """
+
+    source: str = Field(min_length=1)
+    fresh: list[str] = Field(default_factory=list)
+    freeze: list[str] = Field(default_factory=list)
+    balance: float | None = Field(default=None, gt=0, le=1)
 
 
 class Settings(Section):
@@ -117,7 +143,9 @@ class Settings(Section):
 
     def loader(self, samples: SampleSet, shard: tuple[int, int] = (0, 1)) -> Loader:
         """A loader of the batches to train on, or of one process's share of each."""
-        return Loader(samples, self.batch_size, self.sampling, self.seed, self.workers, shard)
+        return loading.Loader(
+            samples, self.batch_size, self.sampling, self.seed, self.workers, shard
+        )
 
 
 class Fitted(Settings):
@@ -150,9 +178,10 @@ class Config(Settings):
     baseline: bool = False
 
 
-def config_choices() -> dict[str, Mapping[str, type[Choice]]]:
-    """The sections of data and model by name, which a config has to choose from."""
-    return {"data": _datasets(), "model": MODELS}
+def options_by_choice() -> dict[str, dict[str, list[str]]]:
+    """The options of data and of model, which a config has to choose, by name."""
+    data = {name: ["name", *dataset.options.model_fields] for name, dataset in DATASETS.items()}
+    return {"data": data, "model": {name: list(each.model_fields) for name, each in MODELS.items()}}
 
 
 def pick_device(name: str) -> torch.device:

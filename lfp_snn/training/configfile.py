@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.options import Choice
-from lfp_snn.training.config import Config, Settings, config_choices
-from lfp_snn.training.configproblems import MOST_TOLD, cut, nearest_key, sentence, shown
+from lfp_snn.training.config import Config, Settings
+from lfp_snn.training.configkeys import keys_of, keys_of_choices
+from lfp_snn.training.configproblems import MOST_TOLD, cut, sentence, shown
 from lfp_snn.wording import by_config
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "make_config",
     "parse_yaml",
     "read_mapping",
-    "setting_for",
 ]
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -270,7 +269,7 @@ def make_config(
         return kind.model_validate(dict(given))
     except ValidationError as error:
         whole = issubclass(kind, Config)
-        known = [*_dotted(kind), *(_of_choices(given) if whole else ()), *beside]
+        known = [*keys_of(kind), *(keys_of_choices(given) if whole else ()), *beside]
         with by_config() if whole else nullcontext():
             problems = [sentence(dict(problem), known) for problem in error.errors()[:MOST_TOLD]]
         more = len(error.errors()) - MOST_TOLD
@@ -290,40 +289,6 @@ def dump_config(config: Settings) -> str:
     order = sorted(fields, key=lambda key: key not in ("name", "data", "model"))
     ordered = {key: fields[key] for key in order}
     return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
-
-
-def setting_for(word: str) -> str | None:
-    """The setting of a config that a word names, or nearly names; None if there is none.
-
-    A choice, such as the learner, is set by its name.
-    """
-    known = [*_dotted(Config), *_of_choices()]
-    dotted = word.partition(".")[0] in known and "." in word
-    key = word if dotted else nearest_key(word, (), (), known)
-    return f"{key}.name" if f"{key}.name" in known else key
-
-
-def _dotted(kind: type[BaseModel]) -> list[str]:
-    """All keys of the default configuration, and of sections that have no default, dotted."""
-    names = []
-    for name, field in kind.model_fields.items():
-        names.append(name)
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
-        inner = type(default) if isinstance(default, Choice) else field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            names += [f"{name}.{option}" for option in _dotted(inner)]
-    return names
-
-
-def _of_choices(given: Mapping[str, Any] | None = None) -> list[str]:
-    """The dotted keys of data and model: of those that are chosen, or of all that there are."""
-    names = []
-    for part, sections in config_choices().items():
-        chosen = None if given is None else given.get(part)
-        name = chosen.get("name") if isinstance(chosen, Mapping) else None
-        taken = [each for key, each in sections.items() if given is None or key == name]
-        names += [f"{part}.{key}" for section in taken for key in section.model_fields]
-    return list(dict.fromkeys(names))
 
 
 def _kind(value: Any) -> str:

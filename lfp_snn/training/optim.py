@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import nn
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CyclicLR,
-    LinearLR,
-    LRScheduler,
-    OneCycleLR,
-    ReduceLROnPlateau,
-    SequentialLR,
-    StepLR,
-)
 
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import later, torch
 from lfp_snn.options import Choice
-from lfp_snn.training.optimizers import LionOptimizer, MuonOptimizer
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import lr_scheduler
+    from torch.optim.lr_scheduler import LRScheduler
+else:
+    lr_scheduler = later("torch.optim.lr_scheduler")
 
 __all__ = [
     "OPTIMIZERS",
@@ -49,7 +43,6 @@ __all__ = [
 Every = Literal["step", "epoch"]
 
 _WARMUP_START = 0.01  # of the peak
-_BY_STEP = (OneCycleLR, CyclicLR)  # those that torch's documentation steps after every batch
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -78,7 +71,8 @@ class _Adaptive(OptimizerOptions):
         eps: the number added to the root of the mean square, > 0.
     """
 
-    kind: ClassVar[Callable[..., torch.optim.Optimizer]]
+    #: The name of a class of torch.optim.
+    kind: ClassVar[str]
 
     betas: list[Share] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     eps: float = Field(default=1e-8, gt=0)
@@ -86,7 +80,8 @@ class _Adaptive(OptimizerOptions):
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build torch's optimizer in its fused form, which takes a sixth of the time on the CPU."""
         first, second = self.betas
-        return type(self).kind(
+        kind: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, self.kind)
+        return kind(
             parameters,
             lr=self.lr,
             betas=(first, second),
@@ -100,7 +95,7 @@ class Adam(_Adaptive):
     """The optimizer Adam, whose weight decay is a part of the gradient."""
 
     name: Literal["adam"] = "adam"
-    kind = torch.optim.Adam
+    kind = "Adam"
 
 
 class AdamW(_Adaptive):
@@ -113,7 +108,7 @@ class AdamW(_Adaptive):
     """
 
     name: Literal["adamw"] = "adamw"
-    kind = torch.optim.AdamW
+    kind = "AdamW"
 
 
 class Lion(OptimizerOptions):
@@ -131,6 +126,8 @@ class Lion(OptimizerOptions):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build :class:`~lfp_snn.training.optimizers.LionOptimizer`."""
+        from lfp_snn.training.optimizers import LionOptimizer  # a class of torch's
+
         first, second = self.betas
         return LionOptimizer(
             parameters, lr=self.lr, betas=(first, second), weight_decay=self.weight_decay
@@ -153,6 +150,8 @@ class Muon(OptimizerOptions):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build :class:`~lfp_snn.training.optimizers.MuonOptimizer`."""
+        from lfp_snn.training.optimizers import MuonOptimizer  # a class of torch's
+
         first, second = self.betas
         return MuonOptimizer(
             parameters,
@@ -222,7 +221,7 @@ class ConstantSchedule(ScheduleOptions):
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
         """Build a scheduler that changes nothing."""
-        return ConstantLR(optimizer, factor=1.0, total_iters=0)
+        return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
 class OneCycleSchedule(ScheduleOptions):
@@ -241,7 +240,7 @@ class OneCycleSchedule(ScheduleOptions):
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
         """Build torch's OneCycleLR, which leaves the momentum alone."""
-        return OneCycleLR(
+        return lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=optimizer.param_groups[0]["lr"],
             # The scheduler is stepped once more than it has rates to set.
@@ -270,11 +269,13 @@ class CosineSchedule(ScheduleOptions):
         """Build torch's CosineAnnealingLR over all steps, after LinearLR if there is a warm-up."""
         steps = epochs * steps_per_epoch
         up = round(self.warmup * steps)
-        down = CosineAnnealingLR(optimizer, T_max=max(1, steps - up), eta_min=self.floor)
+        down = lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=max(1, steps - up), eta_min=self.floor
+        )
         if not up:
             return down
-        rise = LinearLR(optimizer, _WARMUP_START, total_iters=up)
-        return SequentialLR(optimizer, [rise, down], milestones=[up])
+        rise = lr_scheduler.LinearLR(optimizer, _WARMUP_START, total_iters=up)
+        return lr_scheduler.SequentialLR(optimizer, [rise, down], milestones=[up])
 
 
 class StepSchedule(ScheduleOptions):
@@ -293,7 +294,9 @@ class StepSchedule(ScheduleOptions):
         self, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
     ) -> LRScheduler:
         """Build torch's StepLR."""
-        return StepLR(optimizer, step_size=self.every * steps_per_epoch, gamma=self.factor)
+        return lr_scheduler.StepLR(
+            optimizer, step_size=self.every * steps_per_epoch, gamma=self.factor
+        )
 
 
 class OwnSchedule(ScheduleOptions):
@@ -344,8 +347,9 @@ class Schedule:
 
     def __init__(self, scheduler: LRScheduler, every: Every | None = None) -> None:
         self.scheduler = scheduler
-        self.every = every or ("step" if isinstance(scheduler, _BY_STEP) else "epoch")
-        self.looks_at_accuracy = isinstance(scheduler, ReduceLROnPlateau)
+        by_step = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)  # as torch documents them
+        self.every = every or ("step" if isinstance(scheduler, by_step) else "epoch")
+        self.looks_at_accuracy = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
 
     def stepped(self) -> None:
         """Note that the optimizer made a step."""

@@ -12,43 +12,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.models.nir import load_nir
 from lfp_snn.norms import running_statistics
-from lfp_snn.options import Section
 from lfp_snn.shipped import located
 from lfp_snn.training.checkpoint import load_checkpoint, read_tensors
+from lfp_snn.training.config import Transfer
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.unpacking import DAMAGE, shown
 
 __all__ = ["Transfer", "freeze", "load_into"]
 
 _NIR = ".nir"
-
-
-class Transfer(Section):
-    """The source of the initial weights, and what becomes of them.
-
-    Attributes:
-        source: the weights: the path of a run directory or a shipped network (``hub:NAME``), whose
-            best weights are taken; of a ``.safetensors`` file (an exported network, or the
-            ``state_dict`` of any torch network of the same layers); or of a ``.nir`` file.
-        fresh: the patterns of parameters that stay as they were built, such as a head for other
-            classes.
-        freeze: the patterns of parameters that do not learn.
-        balance: the quantile of the activations of a conventional ReLU network that becomes a rate
-            of one spike a step, 0.999 for instance; see
-            :func:`lfp_snn.training.conversion.balance`. ``None``: weights are taken as they are.
-    """
-
-    source: str = Field(min_length=1)
-    fresh: list[str] = Field(default_factory=list)
-    freeze: list[str] = Field(default_factory=list)
-    balance: float | None = Field(default=None, gt=0, le=1)
 
 
 def load_into(net: nn.Module, options: Transfer) -> tuple[nn.Module, ...]:

@@ -159,7 +159,7 @@ def test_fetches_only_what_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         write_nmnist(root, {"0": 8, "1": 8}, {"0": 8, "1": 8})
         return ["train.zip", "test.zip"]
 
-    monkeypatch.setattr(nmnist, "fetch", fetch)
+    monkeypatch.setattr("lfp_snn.data.published.fetch.fetch", fetch)
     for _ in range(2):
         splits = data.load("nmnist", root=tmp_path / "new", download=True, steps=2)
         assert splits.info["sizes"] == {"train": 14, "val": 2, "test": 16}

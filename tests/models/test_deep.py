@@ -16,7 +16,7 @@ from lfp_snn import TemporalLFP
 from lfp_snn.data import Batch
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
-from lfp_snn.models.branches import Merge
+from lfp_snn.models.merge import Merge
 from lfp_snn.rewards import RateCoded
 from lfp_snn.rules import Epsilon
 from lfp_snn.training import calibrate

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.models import build
-from lfp_snn.models.attention import SelfAttention
+from lfp_snn.models.self_attention import SelfAttention
 from lfp_snn.rules import Epsilon, Rescale, Rule
 from lfp_snn.training import calibrate
 from tests.engine.compare import assert_same_feedback, run, trains

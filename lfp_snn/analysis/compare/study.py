@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from typing_extensions import override
 
-from lfp_snn.analysis.compare.seed import train_and_measure
 from lfp_snn.analysis.compare.spec import Comparison, ComparisonConfig
 from lfp_snn.analysis.study.fitting import fitting
 from lfp_snn.analysis.study.kinds import Study
 from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm, read_study
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import later
 from lfp_snn.options import nearest
 from lfp_snn.training.configfile import apply_changes
+
+if TYPE_CHECKING:
+    from lfp_snn.analysis.compare import seed
+else:
+    seed = later("lfp_snn.analysis.compare.seed")
 
 __all__ = ["ComparisonStudy"]
 
@@ -81,7 +86,7 @@ class ComparisonStudy(Study, section="compare"):
     @classmethod
     @override
     def run_seed(cls, run: SeedRun, arm: Arm, todo: Mapping[str, Any]) -> None:
-        train_and_measure(run, arm, todo["values"])
+        seed.train_and_measure(run, arm, todo["values"])
 
 
 def _arm(options: Comparison, base: Mapping[str, Any], name: str, path: Path) -> Arm:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lfp_snn.learners import LEARNERS, LearnerOptions
 from lfp_snn.options import AS_MAPPING, NAME, Choice, Section, choose
-from lfp_snn.training import Config
+from lfp_snn.training.config import Config
 
 __all__ = ["Convergence", "ConvergenceConfig"]
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from typing_extensions import override
 
-from lfp_snn.analysis.convergence.seed import train_and_probe
 from lfp_snn.analysis.convergence.spec import Convergence, ConvergenceConfig
 from lfp_snn.analysis.study.kinds import Study
 from lfp_snn.analysis.study.seedrun import SeedRun
 from lfp_snn.analysis.study.spec import Arm, Search, read_study
+from lfp_snn.later import later
 from lfp_snn.training.configfile import apply_changes
+
+if TYPE_CHECKING:
+    from lfp_snn.analysis.convergence import seed
+else:
+    seed = later("lfp_snn.analysis.convergence.seed")
 
 __all__ = ["Case", "ConvergenceStudy"]
 
@@ -68,7 +73,7 @@ class ConvergenceStudy(Study, section="convergence"):
     @classmethod
     @override
     def run_seed(cls, run: SeedRun, arm: Arm, todo: Mapping[str, Any]) -> None:
-        train_and_probe(run, arm, Convergence.model_validate(todo["options"]))
+        seed.train_and_probe(run, arm, Convergence.model_validate(todo["options"]))
 
 
 def _arm(name: str, base: dict[str, Any]) -> Arm:

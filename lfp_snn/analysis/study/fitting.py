@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from lfp_snn.analysis.study.spec import Arm, Range
 from lfp_snn.errors import ConfigError, OtherOutputError
-from lfp_snn.training.assembly import build_learner
+from lfp_snn.later import later
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lfp_snn.training import assembly
+else:
+    assembly = later("lfp_snn.training.assembly")
 
 __all__ = ["fitting"]
 
@@ -47,7 +52,7 @@ def fitting(arm: Arm) -> Arm:
 
 def _fits(arm: Arm, make: Callable[[], nn.Module], values: Mapping[str, Any]) -> bool:
     try:
-        build_learner(make(), arm.config(values, 0))
+        assembly.build_learner(make(), arm.config(values, 0))
     except OtherOutputError:
         return False
     return True

@@ -5,21 +5,25 @@ binned from them it does the same, so that these steps also act where only spike
 (:func:`on_spikes`), on any device.
 """
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.data.augment.base import Augmentation, check_probability, check_share
 from lfp_snn.data.events import Events
 from lfp_snn.errors import ConfigError
+from lfp_snn.later import torch
 from lfp_snn.spikes import Spikes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Cutout", "DropArea", "Flip", "PlaceStep", "Shift", "on_spikes"]
 

@@ -15,9 +15,9 @@ Source: the Event Stream specification, version 2.0.
 import struct
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from lfp_snn.compiled import compiled
 from lfp_snn.data.events import Events
 from lfp_snn.data.formats.base import Format, check_times, content, events_of, put
 from lfp_snn.errors import DataError
@@ -57,7 +57,7 @@ def read(path: Path) -> Events:
     return events_of(path, x, height - 1 - y, t, p, (height, width))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _decode(stream, flags):  # type: ignore[no-untyped-def]
     """The columns of the events, and the number of bytes of an incomplete event at the end.
 

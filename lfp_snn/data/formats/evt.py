@@ -17,10 +17,10 @@ Source: Prophesee's documentation of its encoding formats.
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from lfp_snn.compiled import compiled
 from lfp_snn.data.events import Events
 
 LIMIT = 1 << 34
@@ -67,7 +67,7 @@ def decode_3(words: npt.NDArray[np.uint16]) -> Decoded:
     return Decoded(*_evt3(words))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _evt2(words):  # type: ignore[no-untyped-def]
     x, y = np.empty(len(words), np.int32), np.empty(len(words), np.int32)
     t, p = np.empty(len(words), np.int64), np.empty(len(words), np.uint8)
@@ -92,7 +92,7 @@ def _evt2(words):  # type: ignore[no-untyped-def]
     return x[:kept], y[:kept], t[:kept], p[:kept], orphans, others > 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _evt21(upper, lower):  # type: ignore[no-untyped-def]
     size = 0
     for w in range(len(upper)):
@@ -128,7 +128,7 @@ def _evt21(upper, lower):  # type: ignore[no-untyped-def]
     return x[:kept], y[:kept], t[:kept], p[:kept], orphans, False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _evt3_count(words):  # type: ignore[no-untyped-def]
     """The largest number of events that the words can hold, and the number of upper times."""
     total = highs = 0
@@ -146,7 +146,7 @@ def _evt3_count(words):  # type: ignore[no-untyped-def]
     return total, highs
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _evt3(words):  # type: ignore[no-untyped-def]
     size, highs = _evt3_count(words)
     # A camera repeats the upper time all along. Writers that give it once count on by the lower.
@@ -227,7 +227,7 @@ def encode_3(events: Events) -> npt.NDArray[np.uint16]:
     return words
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _words_3(high, low, x, y, p, most):  # type: ignore[no-untyped-def]
     words = np.empty(most, np.uint16)
     count, last, row = 0, np.int64(-1), np.int64(-1)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from lfp_snn.compiled import compiled
 from lfp_snn.errors import DataError
 
 _LONGEST_LINE = 1 << 16
@@ -123,7 +123,7 @@ def _wrong(path: Path, text: bytes, line: int, columns: int, parsed: _Parsed) ->
     return f"{where} has what is no number {column}"
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _lines(data, whole, broken, fractions):  # type: ignore[no-untyped-def]
     """Read all lines; gives rows, status, lines passed, and columns (or the wrong one)."""
     columns = len(whole)
@@ -159,7 +159,7 @@ def _lines(data, whole, broken, fractions):  # type: ignore[no-untyped-def]
     return row, _DONE, line, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _separator(data, at, end):  # type: ignore[no-untyped-def]
     """The place behind blanks and one comma or semicolon, and whether there was any."""
     start = at
@@ -172,7 +172,7 @@ def _separator(data, at, end):  # type: ignore[no-untyped-def]
     return at, at > start
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _number(data, at, end):  # type: ignore[no-untyped-def]
     """Read one number as m * 10^e, m without zeros at its end; gives success, place behind, m, e.
 
@@ -207,7 +207,7 @@ def _number(data, at, end):  # type: ignore[no-untyped-def]
     return some, at, -m if negative else m, e + zeros
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _exponent(data, at, end):  # type: ignore[no-untyped-def]
     """Read the power of ten behind an e; gives success, the place behind it, and the power."""
     negative = at < end and data[at] == 45
@@ -221,7 +221,7 @@ def _exponent(data, at, end):  # type: ignore[no-untyped-def]
     return at > start, at, -power if negative else power
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _put(m, e, whole, broken, fractions, column, row):  # type: ignore[no-untyped-def]
     """Store m * 10^e; gives false if it is too large."""
     whole[column, row], broken[column, row] = 0, 0.0

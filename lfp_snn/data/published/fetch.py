@@ -8,8 +8,6 @@ import hashlib
 import shutil
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -99,13 +97,15 @@ def download(archive: Archive, folder: Path, description: Description, progress:
     Raises:
         DataError: the archive cannot be fetched, or its checksum is wrong.
     """
+    from urllib.error import URLError  # here, for it brings all of HTTP
+
     whole, part = folder / archive.filename, folder / f"{archive.filename}.part"
     if not whole.exists():
         if not archive.url.startswith(("http://", "https://")) or "drive.google" in archive.url:
             raise DataError(by_hand(archive, folder, description, "it cannot be fetched directly"))
         try:
             _transfer(archive, part, progress)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        except (URLError, TimeoutError, ConnectionError) as error:
             reason = getattr(error, "reason", error)
             raise DataError(by_hand(archive, folder, description, str(reason))) from error
         part.replace(whole)
@@ -131,12 +131,15 @@ def by_hand(archive: Archive, folder: Path, description: Description, reason: st
 
 def _transfer(archive: Archive, part: Path, progress: Progress) -> None:
     """Append to a partial download what is missing."""
+    from urllib.error import HTTPError  # here, for they bring all of HTTP
+    from urllib.request import Request, urlopen
+
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "lfp_snn", **({"Range": f"bytes={have}-"} if have else {})}
-    request = urllib.request.Request(archive.url, headers=headers)
+    request = Request(archive.url, headers=headers)
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
-    except urllib.error.HTTPError as error:
+        response = urlopen(request, timeout=_TIMEOUT_S)
+    except HTTPError as error:
         if error.code == 416 and have:  # nothing is missing
             return
         raise

@@ -4,24 +4,35 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lfp_snn.data.event_set import set_of_one
 from lfp_snn.data.events import Events
 from lfp_snn.data.files import FileOptions, Files, file_set, fit, read_other
-from lfp_snn.data.formats import read_recording
-from lfp_snn.data.formats.arrays import load_array
-from lfp_snn.data.formats.base import events_of
 from lfp_snn.data.published.catalogue import Description
 from lfp_snn.data.published.parts import FolderOptions, cut_parts, how_to_get
 from lfp_snn.data.published.split import tested
 from lfp_snn.data.sets import SampleSet, Splits
 from lfp_snn.errors import DataError
+from lfp_snn.later import later
 from lfp_snn.wording import setting
 
+if TYPE_CHECKING:
+    from lfp_snn.data import formats
+    from lfp_snn.data.formats import arrays, base
+else:
+    formats = later("lfp_snn.data.formats")
+    arrays = later("lfp_snn.data.formats.arrays")
+    base = later("lfp_snn.data.formats.base")
+
 _MILLISECOND = 1000
+
+
+def _read(path: Path) -> Events:
+    """The events of a file of any format."""
+    return formats.read_recording(path)
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Folders:
     parts: Mapping[str, str]
     suffix: str
     label: Callable[[Path], str]
-    read: Callable[[Path], Events] = read_recording
+    read: Callable[[Path], Events] = _read
     names: Sequence[str] = ()
 
 
@@ -75,28 +86,28 @@ def by_suit(path: Path) -> str:
 
 def read_gesture(path: Path) -> Events:
     """Read DVS128 Gesture as tonic serves it: an array [E, 4] of x, y, p and t in milliseconds."""
-    array = load_array(path)
+    array = arrays.load_array(path)
     if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf":
         raise DataError(f"{path} holds an array of the shape {array.shape}; expected [E, 4]")
     x, y, p, t = array.astype(np.int64).T
-    return events_of(path, x, y, t * _MILLISECOND, p > 0)
+    return base.events_of(path, x, y, t * _MILLISECOND, p > 0)
 
 
 def read_pip(path: Path) -> Events:
     """A symbol of POKER-DVS in AEDAT 2.0: as in tonic's files, counted from the other corner."""
-    events = read_recording(path, "aedat2")
-    return events_of(path, 127 - events.x, 127 - events.y, events.t, events.p)
+    events = formats.read_recording(path, "aedat2")
+    return base.events_of(path, 127 - events.x, 127 - events.y, events.t, events.p)
 
 
 def read_saccades(path: Path) -> Events:
     """Read N-Caltech101, moved as in tonic so that the first column and row with events are 0."""
-    events = read_recording(path, "bin")
+    events = formats.read_recording(path, "bin")
     return replace(events, x=events.x - events.x.min(), y=events.y - events.y.min())
 
 
 def read_sign(path: Path) -> Events:
     """Read ASL-DVS, whose rows are counted from below."""
-    events = read_recording(path)
+    events = formats.read_recording(path)
     if events.y.max() >= 180:
         raise DataError(f"{path} has an event in row {events.y.max()}; the sensor has 180")
     return replace(events, y=np.int16(179) - events.y, sensor=(2, 180, events.sensor[2]))

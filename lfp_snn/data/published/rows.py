@@ -3,22 +3,27 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lfp_snn.data.event_set import Read, row_set
 from lfp_snn.data.events import Events
-from lfp_snn.data.formats.arrays import array_of
 from lfp_snn.data.mnist import read as read_mnist
 from lfp_snn.data.published.catalogue import Description
 from lfp_snn.data.published.parts import PublishedOptions, cut_parts, how_to_get
 from lfp_snn.data.sets import IntArray, Splits
 from lfp_snn.data.tree import open_tree
 from lfp_snn.errors import DataError
+from lfp_snn.later import later
 from lfp_snn.unpacking import open_hdf5
 from lfp_snn.wording import setting
+
+if TYPE_CHECKING:
+    from lfp_snn.data.formats import arrays
+else:
+    arrays = later("lfp_snn.data.formats.arrays")
 
 _SECOND = 1_000_000
 _STEP_US = 1_000  # of S-MNIST
@@ -159,7 +164,7 @@ def touch(root: Path, description: Description) -> Rows:
 
 def _touched(place: str, content: bytes, sensor: tuple[int, int, int]) -> Events:
     """The events of a recording of EvTouch."""
-    array = array_of(place, content)
+    array = arrays.array_of(place, content)
     polarities, _, taxels = sensor
     if array.ndim != 3 or array.shape[:2] != (taxels, polarities) or array.dtype.kind not in "biuf":
         raise DataError(
