@@ -165,19 +165,21 @@ def made(plan: list[Instruction]) -> tuple[Random, Tensor]:
 def assert_accepted_and_equal(plan: list[Instruction]) -> None:
     net, x = made(plan)
     expected = stepped(copy.deepcopy(net), x)
-    assert torch.equal(TemporalLFP(net, backend="torch", check=False).forward(x), expected)
+    for backend in ("torch", "events"):
+        assert torch.equal(TemporalLFP(net, backend=backend, check=False).forward(x), expected)
     assert (net.count, net.before, net.states) == (0, None, {})
 
 
 def assert_equal_or_refused(plan: list[Instruction]) -> None:
     net, x = made(plan)
     expected = stepped(copy.deepcopy(net), x)
-    try:
-        spikes = TemporalLFP(net, backend="torch").forward(x)
-    except LfpSnnError:
-        assert {name for name, _, _ in plan} - set(COVERED)
-    else:
-        assert torch.equal(spikes, expected)
+    for backend in ("torch", "events"):
+        try:
+            spikes = TemporalLFP(net, backend=backend).forward(x)
+        except LfpSnnError:
+            assert {name for name, _, _ in plan} - set(COVERED)
+        else:
+            assert torch.equal(spikes, expected)
     assert (net.count, net.before, net.states) == (0, None, {})
 
 
