@@ -77,7 +77,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The notes and the tensors (on the CPU) of a safetensors file.
+    """The notes and the tensors (on the CPU) of a safetensors file, in the order of the file.
 
     They are read, and not mapped as ``safetensors.safe_open`` does it: of tensors on a mapped file
     that is cut or overwritten while a training uses them, the process ends at once (SIGBUS).
@@ -87,10 +87,12 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         SafetensorError: it is damaged or of another format.
     """
     content = path.read_bytes()
-    tensors = load(content)
+    tensors = load(content)  # in no order
     end = 8 + int.from_bytes(content[:8], "little")
-    notes: dict[str, str] = json.loads(content[8:end]).get("__metadata__") or {}
-    return notes, tensors
+    header = json.loads(content[8:end])
+    names = sorted(tensors, key=lambda name: (header[name]["data_offsets"], name))
+    notes: dict[str, str] = header.get("__metadata__") or {}
+    return notes, {name: tensors[name] for name in names}
 
 
 def _damaged(path: Path, problem: object) -> DamagedError:

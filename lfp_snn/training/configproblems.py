@@ -78,15 +78,21 @@ def sentence(problem: Mapping[str, Any], known: Iterable[str]) -> str:
     return f"{key} is {shown(problem['input'])}, expected {expected[0].lower()}{expected[1:]}"
 
 
+def _sized(kind: str) -> str:
+    return "a mapping" if kind == "Dictionary" else "a list"
+
+
 def _worded(kind: str, context: Mapping[str, Any]) -> str | None:
     """What is expected, where pydantic says it in words for programmers; None elsewhere."""
     match kind:
         case "path_type":
             return "a path"
         case "too_short":
-            return f"a list of at least {context['min_length']}, not of {context['actual_length']}"
+            what = _sized(context["field_type"])
+            return f"{what} of at least {context['min_length']}, not of {context['actual_length']}"
         case "too_long":
-            return f"a list of at most {context['max_length']}, not of {context['actual_length']}"
+            what = _sized(context["field_type"])
+            return f"{what} of at most {context['max_length']}, not of {context['actual_length']}"
         case "string_pattern_mismatch" if context["pattern"] == NAME:
             return "a word of letters, digits, '.', '_' and '-' that begins with one of the first"
         case "model_type" | "dataclass_type" | "model_attributes_type" | "dict_type":

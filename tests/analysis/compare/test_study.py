@@ -78,7 +78,7 @@ def test_learners_can_be_picked(tmp_path: Path) -> None:
             r"compare.learners.lfp.tune.optimizer.lr.hi is no known key, did you mean .*high",
         ),
         ({"search": {"trails": 3}}, None, "did you mean compare.search.trials"),
-        ({"learners": {}}, None, "at least 1 item"),
+        ({"learners": {}}, None, "a mapping of at least 1, not of 0"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(

@@ -46,7 +46,7 @@ def test_every_rule_at_every_depth(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"rules": {"epsilon": {"learner.rule.epz": 1}}}, "did you mean learner.rule.eps"),
-        ({"depths": {}}, "at least 1 item"),
+        ({"depths": {}}, "a mapping of at least 1, not of 0"),
         ({"depths": {"a/b": {}}}, "depths"),
         ({"against": {"name": "surogate"}}, "did you mean surrogate"),
         ({"evry": 3}, "did you mean convergence.every"),
