@@ -22,8 +22,7 @@ from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.analysis.study.spec import Arm
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Batch, Loader, Splits
-from lfp_snn.learners import Learner
-from lfp_snn.training.assembly import build_learner, build_network, load_splits, prepare
+from lfp_snn.training.assembly import assemble, load_splits
 
 CONFIGS = (
     "compare_nmnist_mlp",
@@ -56,10 +55,9 @@ class LearnerStep:
     def __init__(self, arm: Arm, changes: dict[str, str], splits: Splits | None) -> None:
         config = arm.config(changes, 0)
         self.splits = splits or load_splits(config)
-        net = build_network(config, self.splits)
-        prepare(net, self.splits, config)
-        self.learner: Learner = build_learner(net.train(), config)
-        self.optimizer = config.optimizer.build(list(self.learner.parameters()))
+        trainer = assemble(config, self.splits)
+        self.learner, self.optimizer = trainer.learner, trainer.optimizer
+        self.learner.net.train()
         loader = Loader(self.splits.train, config.batch_size, "shuffle", 0)
         self.batch: Batch = next(iter(loader.epoch(1)))
 
