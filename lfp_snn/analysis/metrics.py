@@ -91,7 +91,8 @@ def measure(
     if isinstance(output, Population) and output.is_readout:
         raise NetworkError(
             f"NeuroBench reads classes from spikes, and the output neurons '{output.name}' never "
-            "spike: measure a network with a threshold within reach."
+            "spike (they are a readout): measure a network whose outputs have a threshold within "
+            "reach and a reset."
         )
     dense = [prod(x.shape) * x.weight[0].size for x in layers if x.weight is not None]
     found, counts, neuron_steps = run_harness(net, samples, max(1, EXACT // max(dense)), done)

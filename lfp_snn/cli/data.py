@@ -186,7 +186,9 @@ def check(folder: Path, column_order: str | None, time_unit: str | None) -> None
     bad: list[str] = []
     odd = [f"{path} has no recordings" for path in _without(files, folder)]
     measured: list[RecordingFigures] = []
-    for file in track(files, "reading", console=console, transient=True):
+    for file in track(
+        files, "reading", console=console, transient=True, disable=not console.is_terminal
+    ):
         try:
             events = read_mixed(file, layout)
             formats[detect(file).title] += 1
@@ -288,7 +290,9 @@ def import_folder(
     seen = index.look(
         folder,
         found,
-        lambda all: track(all, "reading", console=console, transient=True),
+        lambda all: track(
+            all, "reading", console=console, transient=True, disable=not console.is_terminal
+        ),
         layout,
     )
     _list(console, "bad", list(seen.bad.values()))

@@ -42,7 +42,8 @@ def find_config(given: str) -> Path:
             f"{given} is a run, and its config is {path / 'config.yaml'}; a training that was "
             f"stopped goes on with lfp-snn train {path / 'config.yaml'} --out {path} --resume"
         )
-    guess = nearest(path.stem, shipped)
+    # A file that is only missing is no slip of a name, which differs by a letter or two.
+    guess = nearest(path.stem, shipped, cutoff=0.75)
     hint = f"did you mean {guess}?" if guess else "lfp-snn ls configs lists those that are shipped."
     raise ConfigError(f"There is no config file {given}; {hint}")
 

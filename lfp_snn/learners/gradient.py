@@ -144,7 +144,7 @@ class GradientLearner(Learner):
             return loss.at_output(self.engine.emits, votes=self.engine.votes)
         if self.engine.is_readout and loss.looks_at == "spikes":
             raise OtherOutputError(
-                "The output neurons never spike (their threshold is infinite), but the loss looks "
+                "The output neurons never spike (they are a readout), but the loss looks "
                 "at spikes: leave the loss out, which then goes by that, or take "
                 "ce_mean_membrane_loss, ce_max_membrane_loss, tet_membrane_loss or "
                 "mse_membrane_loss."

@@ -105,7 +105,7 @@ def refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:
     fitting = [name for name, each in REWARDS.items() if each.looks_at in seen]
     outputs = {
         "spikes": "ends in units that spike",
-        "membranes": "ends in neurons that never spike (their threshold is infinite)",
+        "membranes": "ends in neurons that never spike (a readout)",
         "values": "ends in no neurons",
     }
     votes = "; counts of votes are rewarded under the rule rescale, without at_silence: false"

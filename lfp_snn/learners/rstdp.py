@@ -109,8 +109,9 @@ class RSTDP(Learner, name="rstdp"):
         )
         if self.engine.is_readout:
             raise NetworkError(
-                "R-STDP pairs the spikes before and behind a synapse, but the output neurons never "
-                "spike (their threshold is infinite): give them a threshold within reach."
+                "R-STDP pairs the spikes before and behind a synapse, but the network ends in "
+                "a readout, which never spikes: end it in neurons with a threshold within reach "
+                "and a reset."
             )
         set_spike(net, step)
 

@@ -137,7 +137,8 @@ def _unknown(
     siblings = context["known"]
     guess = nearest_key(key, location, siblings, known)
     if isinstance(value, Mapping):  # a section that is not one: what stands in it may be at home
-        inside = [str(each) for each in value if str(each) in siblings]
+        # Every section may have a name, so that one says nothing of where it belongs.
+        inside = [str(each) for each in value if str(each) in siblings and str(each) != "name"]
         guess = dotted([*location, inside[0]]) if inside else guess
         value = value[inside[0]] if inside else value
     if guess is None:

@@ -238,11 +238,11 @@ def _stops_told(settings: Settings, out: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:  # the second, or before the first step
         if out is None:
             raise
-        at_once = Interrupted(
-            f"Stopped at once; if {out} is there, it goes on from its last checkpoint with: "
-            f"{goes_on(settings, out)}",
-            signal.SIGINT,
-        )
+        if (out / "config.yaml").is_file():
+            on = f"it goes on from its last checkpoint with: {goes_on(settings, out)}"
+        else:
+            on = f"there is nothing yet in {out} to go on from."
+        at_once = Interrupted(f"Stopped at once; {on}", signal.SIGINT)
         _LOG.warning(at_once)
         raise at_once from None
 

@@ -93,7 +93,7 @@ def refuse_neurons(layers: Sequence[FoldedLayer], form: str, *, readout: bool) -
             continue
         reason = "has graded spikes" if stage.graded else None
         if not readout and stage.is_readout:
-            reason = "never spikes (its threshold is infinite)"
+            reason = "never spikes (it is a readout)"
         if reason is not None:
             raise NetworkError(
                 f"{form} cannot express neuron '{stage.name}', which {reason}: export a network "

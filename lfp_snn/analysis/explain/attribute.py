@@ -80,8 +80,9 @@ class Explainer:
         self.engine = TemporalLFP(learner.net, rule, statistics="fixed")
         if self.engine.is_readout:
             raise NetworkError(
-                "Explanations ask what made the output spike, and the output neurons of this "
-                "network never do: explain one with a threshold within reach."
+                "Relevance asks what made the output spike, and the output neurons of this network "
+                "never do (they are a readout): take one whose outputs have a threshold within "
+                "reach and a reset, or prune by --criteria magnitude,random."
             )
         self._reward: Reward | None = getattr(learner, "reward", None)
 
