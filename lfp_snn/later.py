@@ -8,8 +8,10 @@ and checks of configs can do without. ``from lfp_snn.later import torch`` stands
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["attributes_of", "later", "nn", "snn", "torch"]
+__all__ = ["later", "lazily", "nn", "snn", "torch"]
 
 
 class _Later(ModuleType):
@@ -28,6 +30,9 @@ class _Later(ModuleType):
         found = getattr(import_module(self.__name__), name)
         setattr(self, name, found)  # so that the next look costs what it does in the module
         return found
+
+    def __dir__(self) -> list[str]:
+        return dir(import_module(self.__name__))
 
 
 def later(name: str) -> Any:
@@ -39,8 +44,12 @@ def later(name: str) -> Any:
     return _Later(name)
 
 
-def attributes_of(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package that imports its public names when they are first used.
+def lazily(
+    package: str, where: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The ``__getattr__`` and ``__dir__`` of a package that imports its names when they are used.
+
+    Its modules are attributes of it as well, as they are of a package that imports them itself.
 
     Args:
         package: the name of the package.
@@ -48,11 +57,17 @@ def attributes_of(package: str, where: Mapping[str, str]) -> Callable[[str], Any
     """
 
     def __getattr__(name: str) -> Any:
-        if name not in where:
+        if name in where:
+            return getattr(import_module(where[name]), name)
+        module = f"{package}.{name}"
+        if name.startswith("__") or find_spec(module) is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(where[name]), name)
+        return import_module(module)
 
-    return __getattr__
+    def __dir__() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *where})
+
+    return __getattr__, __dir__
 
 
 if not TYPE_CHECKING:

@@ -18,6 +18,22 @@ def test_a_stand_in_has_what_the_module_has() -> None:
         later.later("torch").nothing_of_the_kind  # noqa: B018
 
 
+def test_what_there_is_is_listed_as_completion_wants_it() -> None:
+    assert dir(later.nn) == dir(torch.nn)
+    for package in ("lfp_snn.data", "lfp_snn.training"):
+        module = import_module(package)
+        assert {*module.__all__, "__name__"} <= {*dir(module)}
+
+
+def test_modules_are_attributes_of_their_package_as_ever() -> None:
+    code = (
+        "import lfp_snn.data, lfp_snn.training, lfp_snn.engine\n"
+        "assert lfp_snn.data.sets.SpikeSet is lfp_snn.data.SpikeSet\n"
+        "lfp_snn.training.callbacks.Observer, lfp_snn.engine.network, lfp_snn.data.formats.detect\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_module_is_imported_when_something_of_it_is_used() -> None:
     code = (
         "import sys\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfp_snn.later import attributes_of
+from lfp_snn.later import lazily
 
 if TYPE_CHECKING:
     from lfp_snn.data.batch import Batch
@@ -36,7 +36,7 @@ __all__ = [
     "read_events",
 ]
 
-__getattr__ = attributes_of(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "Batch": "lfp_snn.data.batch",

@@ -6,9 +6,12 @@ read through another transform are seen:
 
 - of spike trains that are kept, the number of spikes of each sample at each step, by a digest;
 - of images, their bytes, by a digest;
-- of what is read when a batch asks for it, two numbers for each of a few samples, which are equal
-  but for rounding, so that a run may go on with another machine. Samples that are not the same when
-  they are read twice have no such numbers.
+- of what is read when a batch asks for it, and of trains that have values, two numbers for each of
+  a few samples, which are equal but for rounding, so that a run may go on with another machine.
+  Samples that are not the same when they are read twice have no such numbers.
+
+The digest and the numbers have names of their own, so that the same samples in another container,
+an array or a dataset, are not taken for others.
 """
 
 import hashlib
@@ -46,8 +49,7 @@ def identity_of(samples: SampleSet) -> dict[str, Any]:
     }
     if samples.targets is not None:
         found["targets"] = _digest(samples.targets.tobytes())
-    content = _content(samples) if len(samples) else None
-    return found if content is None else {**found, "content": content}
+    return {**found, **_content(samples)} if len(samples) else found
 
 
 def other(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -64,15 +66,21 @@ def other(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             yield name
 
 
-def _content(samples: SampleSet) -> str | list[list[float]] | None:
-    if type(samples) is SpikeSet:
-        return _content_of_trains(samples)
+def _content(samples: SampleSet) -> dict[str, Any]:
     if type(samples) is ImageSet:
-        return _content_of_images(samples)
+        return {"content": _content_of_images(samples)}
+    if type(samples) is SpikeSet:
+        digest = {"content": _content_of_trains(samples)}
+        return digest if samples.trains.values is None else {**digest, **_some_numbers(samples)}
+    return _some_numbers(samples)
+
+
+def _some_numbers(samples: SampleSet) -> dict[str, list[list[float]]]:
+    """Numbers of a few samples, or none if samples differ when they are read twice."""
     some = np.unique(np.linspace(0, len(samples) - 1, _SOME).astype(np.int64))
     first, again = (_numbers(samples, some) for _ in range(2))
     same = first == again and bool(np.isfinite(first).all())
-    return first if same else None
+    return {"numbers": first} if same else {}
 
 
 def _content_of_trains(samples: SpikeSet) -> str:

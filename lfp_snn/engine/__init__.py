@@ -75,7 +75,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfp_snn.later import attributes_of
+from lfp_snn.later import lazily
 
 if TYPE_CHECKING:
     from lfp_snn.engine.graphed import make_graphed
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TemporalLFP", "make_graphed", "published"]
 
-__getattr__ = attributes_of(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "TemporalLFP": "lfp_snn.engine.temporal",

@@ -35,8 +35,8 @@ __all__ = [
 class NeuronsSpec(LayerSpec):
     """The base of layers that are neurons of any kind."""
 
-    #: The name of a class of snntorch, which is looked up when neurons are made.
-    neuron: ClassVar[str]
+    #: A class of neurons, or the name of one of snntorch, which is looked up when they are made.
+    neuron: ClassVar[Any]
     #: Options of the model that it does not take.
     without: ClassVar[tuple[str, ...]] = ()
     #: Options of the layer that :meth:`arguments` puts into other words.
@@ -47,9 +47,8 @@ class NeuronsSpec(LayerSpec):
         """The neurons as a module of snntorch."""
         own = self.model_dump(exclude_none=True, exclude=self.put_otherwise)
         arguments = {**own, **self.arguments(shape)}
-        made: nn.Module = assembly.options.neurons(
-            getattr(snn, self.neuron), self.without, **arguments
-        )
+        kind = getattr(snn, self.neuron) if isinstance(self.neuron, str) else self.neuron
+        made: nn.Module = assembly.options.neurons(kind, self.without, **arguments)
         return made
 
     def arguments(self, shape: Shape) -> dict[str, Any]:

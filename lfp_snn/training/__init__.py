@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfp_snn.later import attributes_of
+from lfp_snn.later import lazily
 
 if TYPE_CHECKING:
     from lfp_snn.training.assembly import assemble, seeded
@@ -48,7 +48,7 @@ __all__ = [
     "train",
 ]
 
-__getattr__ = attributes_of(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "BestCheckpoints": "lfp_snn.training.callbacks",

@@ -221,6 +221,8 @@ def told(what: str, part: str) -> str:
         return f"the classes of its {part} part"
     if what == "shape":
         return f"the shapes of its {part} part (steps, then a frame)"
+    if what == "numbers":
+        return f"the inputs of its {part} part (two numbers of some samples)"
     shown = {"content": "inputs"}.get(what, what)
     return f"the {shown} of its {part} part (by their digest)"
 

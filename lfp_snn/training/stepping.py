@@ -38,9 +38,10 @@ class Stepping(ABC):
             raise ConfigError(
                 "The samples have targets and no classes (numbers that are no integers), which "
                 "this learner or its reward cannot learn; take "
-                f"{setting('learner.name', 'lfp')} with the reward membrane_target, or give "
-                "integers if they are classes, labels.long() of numbers and labels.argmax(1) of "
-                "one-hot rows."
+                f"{setting('learner.name', 'lfp')} with the reward membrane_target where the "
+                "network ends in neurons, surrogate with the loss mse_target_loss where it ends in "
+                "these or in values, or give integers if they are classes, labels.long() of "
+                "numbers and labels.argmax(1) of one-hot rows."
             )
         self.learner = learner
         self.splits = splits = held_on(splits, learner.device, asked=settings.on_device)

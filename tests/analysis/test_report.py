@@ -85,6 +85,15 @@ def test_few_test_samples_are_told(make_run: Run) -> None:
     assert "the test part has 40 of 10 classes, and each of them is 2.5 points" in page
 
 
+def test_a_run_that_nothing_tested_has_a_report(tmp_path: Path) -> None:
+    run = write_run(tmp_path, epochs=2)
+    result = json.loads((run / "result.json").read_text())
+    without = {**result, "test_accuracy": None, "val_accuracy": None}
+    (run / "result.json").write_text(json.dumps(without))
+    text = Page(write_report(run)).text
+    assert "Test none" in text and "last epoch" in text
+
+
 def test_needs_nothing_from_elsewhere(report: Path) -> None:
     page = Page(report)
     assert not {"script", "link", "iframe", "base"} & {tag for tag, _ in page.tags}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import snntorch as snn
@@ -11,6 +11,8 @@ import torch
 from lfp_snn import TemporalLFP
 from lfp_snn.errors import ShapeError
 from lfp_snn.models import build
+from lfp_snn.models.layer import KINDS
+from lfp_snn.models.neurons import LifSpec
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import dump_config, make_config, parse_yaml
 
@@ -78,3 +80,17 @@ def test_what_is_written_reads_back_equal() -> None:
     model = {"name": "layers", "layers": [*layers, {"linear": "classes"}, "readout"]}
     config = make_config(Config, {"name": "x", "data": {"name": "digits"}, "model": model})
     assert make_config(Config, parse_yaml(dump_config(config), "x")) == config
+
+
+def test_a_kind_of_a_program_may_name_its_class_of_neurons() -> None:
+    class Slow(snn.Leaky):
+        pass
+
+    class SlowSpec(LifSpec):
+        kind: ClassVar[str] = "slow"
+        neuron = Slow
+
+    try:
+        assert type(build("layers", (4,), 3, layers=[{"linear": 3}, "slow"])[-1]) is Slow
+    finally:
+        del KINDS["slow"]

@@ -185,8 +185,19 @@ def test_inputs_that_are_never_the_same_are_not_compared() -> None:
             x, label = super().__getitem__(index)
             return x + time.perf_counter_ns() % 1000, label
 
-    assert "content" not in identity_of(from_torch(Clock(1.0)))
-    assert "content" in identity_of(from_torch(Scaled(1.0)))
+    assert "numbers" not in identity_of(from_torch(Clock(1.0)))
+    assert "numbers" in identity_of(from_torch(Scaled(1.0)))
+
+
+def test_arrays_of_other_values_are_refused_and_the_same_ones_in_a_dataset_are_not(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    x, labels = Scaled(1.0).tensors
+    fit(new_net(), (x, labels), out=tmp_path / "run", **settings)
+    more = {**settings, "out": tmp_path / "run", "resume": True, "epochs": settings["epochs"] + 1}
+    with pytest.raises(RunError, match="other data: the inputs of its train part"):
+        fit(new_net(), (1.5 * x, labels), **more)
+    fit(new_net(), TensorDataset(x, labels), **more)
 
 
 def slower(net: nn.Sequential) -> None:

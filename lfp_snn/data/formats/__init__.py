@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfp_snn.later import attributes_of
+from lfp_snn.later import lazily
 
 if TYPE_CHECKING:
     from lfp_snn.data.formats.base import Format
@@ -32,7 +32,7 @@ __all__ = [
     "write_recording",
 ]
 
-__getattr__ = attributes_of(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "AS_IT_IS": "lfp_snn.data.formats.layout",
