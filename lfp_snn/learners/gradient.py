@@ -65,7 +65,7 @@ class LossOptions(LearnerOptions):
         backend: the kernels that evaluate the network, ``auto`` to pick by device and activity.
     """
 
-    loss: LossName | Literal["auto"] = "auto"
+    loss: Literal[LossName, "auto"] = "auto"
     loss_options: dict[str, float | bool] = Field(default_factory=dict)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
 

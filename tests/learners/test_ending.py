@@ -21,6 +21,8 @@ from lfp_snn.learners.losses import make_loss
 from lfp_snn.learners.unrolled import Unrolled
 from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxRate, SoftmaxValues
 from lfp_snn.rules import Epsilon, Rescale
+from lfp_snn.training.config import Config
+from lfp_snn.training.configfile import make_config
 
 QUICK: dict[str, Any] = {"epochs": 1, "progress": False, "device": "cpu", "report": False}
 ENDS = ("spikes", "membranes", "values", "votes")
@@ -205,3 +207,10 @@ def test_spikes_have_no_targets_of_their_own() -> None:
 def test_by_hand_it_cannot_know() -> None:
     with pytest.raises(ConfigError, match="a learner knows; by hand take one"):
         ByOutput()(torch.zeros(3, 2, 4), torch.tensor([0, 1]))
+
+
+def test_a_loss_that_is_none_is_told_in_one_line() -> None:
+    with pytest.raises(ConfigError) as told:
+        make_config(Config, {"learner": {"name": "surrogate", "loss": "aut"}}, "x")
+    message = str(told.value)
+    assert "learner.loss is 'aut', expected" in message and "literal[" not in message

@@ -83,14 +83,15 @@ def test_what_is_written_reads_back_equal() -> None:
 
 
 def test_a_kind_of_a_program_may_name_its_class_of_neurons() -> None:
-    class Slow(snn.Leaky):
+    class Slow(snn.Leaky):  # type: ignore[misc]
         pass
 
     class SlowSpec(LifSpec):
         kind: ClassVar[str] = "slow"
-        neuron = Slow
+        neuron: ClassVar[Any] = Slow
 
     try:
-        assert type(build("layers", (4,), 3, layers=[{"linear": 3}, "slow"])[-1]) is Slow
+        net = build("layers", (4,), 3, layers=[{"linear": 3}, "slow"])
+        assert isinstance(list(net.children())[-1], Slow)
     finally:
         del KINDS["slow"]
