@@ -83,6 +83,8 @@ class MeantCommand(TyperCommand):
         except Exception as error:  # the parser's classes are not typer's to give
             if takes_changes and type(error).__name__ == "NoSuchOption":
                 self._refuse_setting(str(getattr(error, "option_name", "")), given, error)
+            if isinstance(message := getattr(error, "message", None), str):
+                vars(error)["message"] = message.removeprefix("Value error, ")  # of a library
             raise
         if takes_changes:
             self._check(list(ctx.params.get("overrides") or ()))

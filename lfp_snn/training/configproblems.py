@@ -87,6 +87,8 @@ def _worded(kind: str, context: Mapping[str, Any]) -> str | None:
     match kind:
         case "path_type":
             return "a path"
+        case "list_type":
+            return "a list, in square brackets"
         case "too_short":
             what = _sized(context["field_type"])
             return f"{what} of at least {context['min_length']}, not of {context['actual_length']}"

@@ -73,6 +73,13 @@ def test_what_the_parser_knows_it_tells_itself(cli: Cli, line: str) -> None:
     assert done.exit_code == 2 and done.stderr.startswith("Usage: ")
 
 
+@pytest.mark.parametrize("line", ["ls bogus", "export RUN --to bogus"])
+def test_a_word_of_a_few_is_told_without_the_words_of_a_library(cli: Cli, line: str) -> None:
+    done = cli(*line.split())
+    assert done.exit_code == 2 and "Value error" not in done.stderr
+    assert "'bogus' is not one of" in done.stderr
+
+
 def test_a_setting_of_the_name_of_an_option_is_a_setting(cli: Cli) -> None:
     """``data`` is a section of a config, and an option of explain."""
     done = cli("explain", "hub:digits", "data=nmnist")
