@@ -47,7 +47,7 @@ class _Operation:
         args: the positional arguments.
         kwargs: the keyword arguments.
         parts: what it gives: the part, and the position among all that the step computes.
-        states: the states of a neuron, by their parts; None for all else.
+        states: the states of a neuron, by the parts that it gives them as; none of all else.
         batch: the number of samples when it was recorded.
     """
 
@@ -56,7 +56,7 @@ class _Operation:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     parts: tuple[tuple[int, int], ...]
-    states: dict[int, str] | None
+    states: dict[int, str]
     batch: int
 
 
@@ -105,7 +105,7 @@ class _Step:
             module = self.net.get_submodule(of.name)
             out = module(*args, **kwargs)
             found = {0: out[0] if isinstance(out, tuple) else out}
-            for part, state in (of.states or {}).items():
+            for part, state in of.states.items():
                 found[part] = module._buffers[state]
         else:
             found = dict(enumerate(_result(of, args, kwargs)))
@@ -199,17 +199,13 @@ def _noted(call: Call, places: dict[Value, int]) -> _Operation:
     batch = call.operands[0].shape[0] if call.operands and call.operands[0].shape else 0
     start = max(places.values()) + 1
     places |= {value: start + k for k, value in enumerate(call.parts.values())}
-    states = (
-        {part_of(call.target, key): key for key in states_of(call.target)}
-        if (call.is_neuron)
-        else None
-    )
+    kept = states_of(call.target) if call.is_neuron else ()
     return _Operation(
         call.name,
         None if call.is_module else call.target,
         args,
         kwargs,
         tuple((part, places[value]) for part, value in call.parts.items()),
-        None if states is None else {part: key for part, key in states.items() if part},
+        {part: key for key in kept if (part := part_of(call.target, key))},
         batch,
     )

@@ -51,14 +51,18 @@ class Feedback:
             scaled: whether ``total`` is feedback already; it is then handed over and not copied.
 
         Raises:
-            NetworkError: the weight is computed, and what is handed in is feedback already.
+            NetworkError: the weight is computed, and what is handed in is feedback already, or no
+                parameter behind it would ever move.
         """
         if total is None or not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
             return
         if isinstance(parameter, Made):
             if scaled:
                 raise parameter.without_measure()
-            for behind, part in parameter.pull(total):
+            found = parameter.pull(total)
+            if self.update.scales:  # other forms move a parameter of zero too
+                parameter.require_moving(total, found)
+            for behind, part in found:
                 self.add(behind, part)
             return
         totals = self._scaled if scaled else self._sums

@@ -123,7 +123,7 @@ class Made(nn.Parameter):
         self.data = weight.detach().clone()
         self.requires_grad_(any(p.requires_grad for p in self._behind()))
 
-    def pull(self, total: Tensor) -> Iterator[tuple[nn.Parameter, Tensor]]:
+    def pull(self, total: Tensor) -> list[tuple[nn.Parameter, Tensor]]:
         """The sums of each parameter behind the weight that takes feedback, from the weight's.
 
         Raises:
@@ -137,9 +137,7 @@ class Made(nn.Parameter):
             _still(self.module),
         ):
             weight = _computed(self.module, self.key)
-            if self.device.type == "cpu" and not torch.equal(
-                self.nan_to_num(), weight.nan_to_num()
-            ):
+            if not _same(self, weight):
                 raise NetworkError(
                     f"The {self.key} that a {self._kind} computes is another one than in forward, "
                     "and its feedback would be of neither: change nothing that it is computed from "
@@ -147,9 +145,7 @@ class Made(nn.Parameter):
                 )
             given = total.detach().clone().to(weight.dtype)
             found = torch.autograd.grad(weight, behind, given, allow_unused=True)
-        taking = [(p, part) for p, part in zip(behind, found, strict=True) if part is not None]
-        self._require_some(given, taking)
-        yield from taking
+        return [(p, part) for p, part in zip(behind, found, strict=True) if part is not None]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Made:
         module = copy.deepcopy(self.module, memo)
@@ -168,13 +164,24 @@ class Made(nn.Parameter):
             "shares have no rule under Flat, WSquare and ZBox: give the layer another rule."
         )
 
-    def _require_some(self, given: Tensor, taking: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Refuse parameters that would never move, whatever their weight is given."""
-        if self.device.type != "cpu" or not parametrize.is_parametrized(self.module):
+    def require_moving(self, total: Tensor, pulled: Sequence[tuple[nn.Parameter, Tensor]]) -> None:
+        """Require that feedback in proportion to what is behind the weight moves a parameter.
+
+        A bias may be zero and stay so, as one that is a parameter does.
+
+        Args:
+            total: the sums of the weight.
+            pulled: the parameters behind it with their sums, as :meth:`pull` gives them.
+
+        Raises:
+            NetworkError: none would ever move.
+        """
+        known = self.key == "weight" and parametrize.is_parametrized(self.module, self.key)
+        if self.device.type != "cpu" or not known:
             return  # on a device the look would wait for it; what a mask prunes may be all
-        if bool(given.any()) and not any(bool((p.detach() * part).any()) for p, part in taking):
+        if bool(total.any()) and not any(bool((p.detach() * part).any()) for p, part in pulled):
             steps: Any = self.module.parametrizations
-            kinds = ", ".join(type(step).__name__ for step in steps["weight"])
+            kinds = ", ".join(type(step).__name__ for step in steps[self.key])
             raise NetworkError(
                 f"A {self._kind} computes its weight by a parametrisation ({kinds}) from "
                 "parameters that would never move: feedback is in proportion to what is there, "
@@ -194,13 +201,16 @@ class Made(nn.Parameter):
         return [p for name, p in named if name.startswith(own)]
 
     def _require_same(self, one: Tensor, other: Tensor) -> None:
-        # On a device the comparison would wait for it.
-        same = one.device.type != "cpu" or torch.equal(one.nan_to_num(), other.nan_to_num())
-        if not same:
+        if not _same(one, other):
             raise NetworkError(
                 f"A {self._kind} computes another {self.key} at each call, for which "
                 "there is no rule: let its parametrisation draw nothing and count no calls."
             )
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal; on a device, where a look would wait, they are taken to be."""
+    return one.device.type != "cpu" or torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def _by_a_user(module: nn.Module, key: str) -> bool:

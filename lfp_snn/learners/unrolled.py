@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from lfp_snn import engine
 from lfp_snn.errors import NetworkError
 from lfp_snn.later import later, snn, torch
 from lfp_snn.learners.base import TrainingBatch
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
     from lfp_snn import activations, norms
-    from lfp_snn.engine import TemporalLFP, as_step, temporal
+    from lfp_snn.engine import TemporalLFP, as_step
     from lfp_snn.engine import neurons as stages
 else:
     activations, norms = later("lfp_snn.activations"), later("lfp_snn.norms")
     as_step, stages = later("lfp_snn.engine.as_step"), later("lfp_snn.engine.neurons")
-    temporal = later("lfp_snn.engine.temporal")
 
 __all__ = [
     "FiringCounter",
@@ -149,11 +149,11 @@ def stepped_at_once(net: nn.Module, frame: Sequence[int]) -> nn.Module:
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        engine = temporal.TemporalLFP(net)
-        as_step.trace_frames(engine, frame)
-        if other_steps(engine) is None:
+        traced = engine.TemporalLFP(net)
+        as_step.trace_frames(traced, frame)
+        if other_steps(traced) is None:
             return net
-        return as_step.as_step(engine)
+        return as_step.as_step(traced)
     finally:
         for module, mode in modes:
             module.training = mode

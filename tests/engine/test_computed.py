@@ -513,6 +513,34 @@ def test_what_would_never_move_is_refused_and_not_frozen_in_silence(first: float
         lfp.backward(torch.ones_like(spikes))
 
 
+@pytest.mark.parametrize("update", [Update("hebbian"), Update(floor=0.01)])
+def test_what_begins_at_zero_moves_under_other_forms_of_the_update(update: Update) -> None:
+    def change(module: nn.Module) -> nn.Module:
+        added = Added(module.weight, 0.0)  # type: ignore[arg-type]
+        return parametrize.register_parametrization(module, "weight", added)
+
+    net, _ = network("linear", change)
+    lfp = TemporalLFP(net, update=update)
+    spikes = lfp.forward(trains(4, 2, 1, 6, 6))
+    lfp.backward(torch.ones_like(spikes))
+    layer: Any = net[1]
+    assert any(p.grad is not None and p.grad.any() for p in layer.parametrizations.parameters())
+
+
+def test_a_computed_bias_may_be_zero() -> None:
+    def change(module: nn.Module) -> nn.Module:
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        return parametrize.register_parametrization(module, "bias", Cubed())
+
+    net, _ = network("linear", change)
+    lfp = TemporalLFP(net)
+    spikes = lfp.forward(trains(4, 2, 1, 6, 6))
+    lfp.backward(torch.ones_like(spikes))
+    layer: Any = net[1]
+    assert not layer.parametrizations.bias.original.grad.any()
+    assert layer.weight.grad.any()
+
+
 def test_an_orthogonal_parametrisation_is_refused() -> None:
     net, _ = network("linear", parametrizations.orthogonal)
     lfp = TemporalLFP(net)
