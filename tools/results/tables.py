@@ -183,7 +183,7 @@ def _how(name: str, record: ComparisonRecord) -> str:
         for what, why in learner.failed.items()
     )
     load = record.machine.load
-    busy = ", so that times are none but beside each other" if load and load[1] >= BUSY else ""
+    busy = ", so that times compare only with each other" if load and load[1] >= BUSY else ""
     measured = f"{_where(record.machine)}{busy}, {_record(name, record)}"
     return (
         f"`{_command(record)}`: {_parts(record.parts)} samples to train, validate and test, "

@@ -45,7 +45,7 @@ def test_times_of_a_busy_machine_say_so_and_unknown_ones_are_left_out() -> None:
     unknown = record.model_copy(update={"machine": MACHINE.model_copy(update={"load": None})})
     table, how = FORMS["comparison"]({"made": busy})
     assert "| training, s | 10 |" in table
-    assert "load 1.0 to 9.0, so that times are none but beside each other" in how
+    assert "load 1.0 to 9.0, so that times compare only with each other" in how
     table, how = FORMS["comparison"]({"made": unknown})
     assert "training, s" not in table
     assert "load unknown" in how
