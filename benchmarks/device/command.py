@@ -15,6 +15,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._tables import PrintedColumn
+from benchmarks._tables import Table as Kept
 from benchmarks.device.cases import CASES, LAYERS, DeviceCase
 from benchmarks.device.contenders import CONTENDERS
 from benchmarks.device.figures import growth_of_layers
@@ -23,9 +25,10 @@ from benchmarks.device.roof import Roof, measure_roof, require
 from benchmarks.steps.timing import threads
 from lfp_snn.analysis.machine import machine
 from lfp_snn.analysis.style import save
+from lfp_snn.errors import NetworkError
 from lfp_snn.training.files import write_json
 
-__all__ = ["DeviceSession", "counted_table", "main"]
+__all__ = ["DeviceSession", "count_cases", "main"]
 
 PARTS = ("counts", "table", "layers", "epochs")
 
@@ -118,28 +121,45 @@ class DeviceSession:
         if find_spec("triton") is None:
             self.console.print("nothing is counted: Triton is not installed")
             return
-        self.console.print(counted_table(CASES))
+        count_cases((*CASES, *LAYERS[:3]))  # wider ones only take longer to build
 
 
-def counted_table(cases: Sequence[DeviceCase]) -> Table:
-    """A step as its calls are now and at least, and what that bounds its time to."""
-    from benchmarks.device.roofline import H200, count, least  # which needs Triton
+def count_cases(cases: Sequence[DeviceCase]) -> None:
+    """Print a step as its calls are now and at least, and what that bounds its time to."""
+    from benchmarks.device.roofline import H200, CountedWork, count, least  # which needs Triton
 
-    table = Table("step", "GB moved", "at least", "GFLOP", "launches", "at least", "ms", "at least")
+    def shown(work: CountedWork) -> float:
+        return 1e3 * H200.seconds(work, graph=True)
+
+    table = Kept(
+        "step",
+        PrintedColumn("GB moved", digits=2),
+        PrintedColumn("GB at least", digits=2),
+        PrintedColumn("GFLOP", digits=0),
+        "launches",
+        "launches at least",
+        PrintedColumn("ms", digits=2),
+        PrintedColumn("ms at least", digits=2),
+        PrintedColumn("ms in two chunks", digits=2),
+    )
     for case in cases:
         now, minimum = count(case), least(case)
-        bound = [1e3 * H200.seconds(each, graph=True) for each in (now, minimum)]
-        table.add_row(
+        try:
+            halves = shown(count(case, chunks=2))
+        except NetworkError:  # it takes statistics of the batch over all steps
+            halves = None
+        table.row(
             case.name,
-            f"{now.bytes / 1e9:.2f}",
-            f"{minimum.bytes / 1e9:.2f}",
-            f"{minimum.operations / 1e9:.0f}",
-            str(now.launches),
-            str(minimum.launches),
-            *(f"{each:.2f}" for each in bound),
+            now.bytes / 1e9,
+            minimum.bytes / 1e9,
+            minimum.operations / 1e9,
+            now.launches,
+            minimum.launches,
+            shown(now),
+            shown(minimum),
+            halves,
         )
-    table.caption = f"computed, not measured: {H200.name}, as a CUDA graph"
-    return table
+    print(f"\nComputed, not measured: {H200.name}, as a CUDA graph.")
 
 
 def _rows_table(title: str, rows: Sequence[DeviceRow]) -> Table:

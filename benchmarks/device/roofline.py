@@ -27,6 +27,7 @@ from lfp_snn.backends import precision as precisions
 from lfp_snn.backends.precision import Precision
 from lfp_snn.backends.triton import launch
 from lfp_snn.engine import TemporalLFP, network
+from lfp_snn.engine.options import Memory
 from lfp_snn.rewards import RateCoded
 
 __all__ = ["BYTES_PER_NEURON_STEP", "CountedWork", "Device", "H200", "count", "least"]
@@ -109,7 +110,10 @@ def least(case: DeviceCase) -> CountedWork:
 
 
 def count(
-    case: DeviceCase, precision: Precision = "tf32", device: torch.device = META
+    case: DeviceCase,
+    precision: Precision = "tf32",
+    device: torch.device = META,
+    chunks: int = 1,
 ) -> CountedWork:
     """Count a step (forward, reward, backward) of :class:`~lfp_snn.TemporalLFP`.
 
@@ -117,9 +121,15 @@ def count(
         case: the network and its input.
         precision: the precision of the products.
         device: a device without content, or one on which the kernels can be run.
+        chunks: into how many chunks of time the step is cut, which are repeated on the way back.
+
+    Raises:
+        NetworkError: a normalisation takes statistics of the batch over all chunks.
     """
     net = case.network()
-    lfp = TemporalLFP(net, precision=precision, check=False)
+    memory: Memory = "full" if chunks == 1 else "chunked"
+    chunk = None if chunks == 1 else -(-case.steps // chunks)
+    lfp = TemporalLFP(net, precision=precision, memory=memory, chunk=chunk, check=False)
     # What is built once looks at values.
     lfp.forward(torch.zeros(1, case.batch, *case.shape), record=False)
     lfp._plan("triton")

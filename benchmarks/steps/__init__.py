@@ -22,4 +22,4 @@ def main() -> None:
     """Read the arguments and measure."""
     from benchmarks.steps.command import app
 
-    app()
+    app(prog_name="python -m benchmarks steps")

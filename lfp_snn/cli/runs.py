@@ -78,14 +78,10 @@ def predict(
 
 
 def _outputs(learner: Learner, copies: Sequence[Batch]) -> tuple[str, list[float]]:
-    """What the outputs did, and how often or how high, on the mean of several copies."""
-    if not learner.engine.is_readout:
-        counts = mean([learner.counts(each) for each in copies])[0]
-        if len(copies) == 1:
-            return "spikes", counts.long().tolist()
-        return "spikes", [round(each, 2) for each in counts.tolist()]
-    heights = []
-    for each in copies:
-        learner.counts(each)
-        heights.append(learner.engine.membranes.mean(0))
-    return "membranes", [round(each, 4) for each in mean(heights)[0].tolist()]
+    """What classes were read from, and how often or how high, on the mean of several copies."""
+    emits = learner.engine.emits
+    if emits != "spikes":
+        scores = mean([learner.scores(each) for each in copies])[0]
+        return emits, [round(each, 4) for each in scores.tolist()]
+    counts = mean([learner.counts(each) for each in copies])[0].tolist()
+    return emits, [int(each) if each.is_integer() else round(each, 2) for each in counts]

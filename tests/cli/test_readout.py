@@ -33,6 +33,19 @@ def test_a_readout_trains_from_a_config_and_predicts(cli: Cli, tmp_path: Path) -
     assert "int8 cannot express neuron" in cli("export", "run", "--to", "int8").stderr
 
 
+def test_a_network_that_ends_in_values_predicts_and_explains_them(cli: Cli, tmp_path: Path) -> None:
+    small = [change for change in SMALL if "model." not in change]
+    model = "model={name: layers, layers: [flatten, {linear: 16}, lif, {linear: classes}]}"
+    assert cli("train", "digits", *small, model, "--out", "run").exit_code == 0
+    recording = tmp_path / "one.bin"
+    recording.write_bytes(events(300))
+    told = json.loads(cli("predict", "run", recording, "--json").stdout)
+    assert told["values"][told["class"]] == max(told["values"].values())
+    assert not all(float(each).is_integer() for each in told["values"].values())
+    explained = cli("explain", "run", recording)
+    assert explained.exit_code == 0 and "(value " in explained.stdout, explained.output
+
+
 def test_a_reward_of_spikes_is_refused(cli: Cli) -> None:
     small = [change for change in SMALL if "model." not in change]
     reward = "learner.reward.name=rate_coded"

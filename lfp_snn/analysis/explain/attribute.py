@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lfp_snn.analysis.explain.target import Outputs, Target
+from lfp_snn.analysis.explain.outputs import Outputs, evidence
+from lfp_snn.analysis.explain.target import Target
 from lfp_snn.data import Batch
 from lfp_snn.engine import TemporalLFP
 from lfp_snn.errors import ConfigError, DataError, NetworkError
@@ -95,10 +96,13 @@ class Explainer:
         """Run the network on a batch; gives what its outputs do."""
         engine = self.engine
         spikes = engine.forward(batch.x, batch.steps, batch.lengths, record=record)
+        membranes, lengths = engine.membranes, batch.lengths
+        seen = evidence(spikes, lengths, engine.emits)
         if self._reward is None:
-            return Outputs(spikes, engine.membranes, ties(spikes.sum(0)))
-        read = self._reward.predict(spikes, lengths=batch.lengths, membranes=engine.membranes)
-        return Outputs(spikes, engine.membranes, read)
+            read = ties(seen.sum(0))
+        else:
+            read = self._reward.predict(spikes, lengths=lengths, membranes=membranes)
+        return Outputs(spikes, membranes, read, seen, engine.emits)
 
     def attribute(self, batch: Batch, target: Target) -> Attribution:
         """The relevance of the input of a batch.

@@ -11,10 +11,12 @@ import numpy.typing as npt
 import torch
 
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer
+from lfp_snn.analysis.explain.outputs import said
 from lfp_snn.analysis.explain.target import Target
 from lfp_snn.data import SampleSet
 from lfp_snn.data.event_set import EventSet
 from lfp_snn.errors import ConfigError
+from lfp_snn.rewards.base import Output
 from lfp_snn.spikes import Spikes
 
 __all__ = ["EventTable", "Explanation", "check_indices", "explain", "frame_of"]
@@ -60,7 +62,10 @@ class Explanation:
         classes: the names of all classes.
         label: the number of the true class, -1 if unknown.
         prediction: the number of the class that was read.
-        counts: the output spikes of each class, int64 ``[C]``.
+        scores: what each class was read from, float64 ``[C]``: the number of its spikes, or
+            its value.
+        shares: the share of each class in what the outputs say, float64 ``[C]``.
+        emits: what the network ends in.
         question: what is explained, in words.
         method: how it was explained, in words.
         entered: the sum of the initial relevance.
@@ -76,7 +81,9 @@ class Explanation:
     classes: tuple[str, ...]
     label: int
     prediction: int
-    counts: INT
+    scores: FLOAT
+    shares: FLOAT
+    emits: Output
     question: str
     method: str
     entered: float
@@ -89,7 +96,8 @@ class Explanation:
     @property
     def verdict(self) -> str:
         """A phrase about what the sample is and what it was read as."""
-        read = f"read as {self.classes[self.prediction]} ({self.counts[self.prediction]} spikes)"
+        score = said(self.scores[self.prediction], self.emits)
+        read = f"read as {self.classes[self.prediction]} ({score})"
         if self.label < 0:
             return read
         return f"class {self.classes[self.label]}, {read}"
@@ -191,7 +199,9 @@ def _one(
         classes=samples.classes,
         label=int(samples.labels[index]),
         prediction=int(found.outputs.prediction.classes[place]),
-        counts=found.outputs.counts[place].long().cpu().numpy(),
+        scores=found.outputs.scores[place].double().cpu().numpy(),
+        shares=found.outputs.shares[place].double().cpu().numpy(),
+        emits=found.outputs.emits,
         question=target.text(samples.classes, chosen, against),
         method=found.method,
         entered=float(found.entered[place]),

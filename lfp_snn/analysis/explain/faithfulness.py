@@ -59,8 +59,8 @@ class Curves:
 
     Attributes:
         shares: the shares of entries that are removed, ascending from 0 to 1.
-        most: the class's share of the output spikes while the most relevant entries go first.
-        least: the class's share of the output spikes while the least relevant entries go first.
+        most: the class's share of what the outputs say while the most relevant entries go first.
+        least: the class's share of what the outputs say while the least relevant entries go first.
         right_most: whether the class read is the true one (0 or 1), most relevant first.
         right_least: whether the class read is the true one (0 or 1), least relevant first.
     """
@@ -73,7 +73,7 @@ class Curves:
 
     @property
     def areas(self) -> FLOAT:
-        """Area between the curves of the class's share of the output spikes, for each sample."""
+        """The area between the curves of the class's share, for each sample."""
         return np.asarray(np.trapezoid(self.least - self.most, self.shares, axis=0))
 
     @property
@@ -111,7 +111,7 @@ def flip(
         explainer: the explainer with the network.
         batch: a batch of spike trains.
         scores: the relevance ``[nnz]`` of each entry.
-        chosen: the class whose output spikes are counted, int64 ``[B]``.
+        chosen: the class whose share is measured, int64 ``[B]``.
         shares: the shares of entries that are removed.
         seed: the seed of the order of equal scores.
     """
@@ -121,11 +121,10 @@ def flip(
     for share in shares:
         for order, kept in (("most", place >= share), ("least", place < 1 - share)):
             outputs = explainer.run(replace(batch, x=x.keep(kept)))
-            counts = outputs.counts.double()
-            own = counts.gather(1, chosen[:, None])[:, 0]
-            found[order].append((own / counts.sum(1).clamp(min=1)).numpy())
+            own = outputs.shares.double().gather(1, chosen[:, None])[:, 0]
+            found[order].append(own.numpy())
             # A network that says nothing is right about nothing.
-            right = (outputs.prediction.classes == batch.labels) & (counts.sum(1) > 0)
+            right = (outputs.prediction.classes == batch.labels) & outputs.speaks
             found[f"right_{order}"].append(right.double().numpy())
     return Curves(tuple(shares), **{name: np.stack(rows) for name, rows in found.items()})
 
@@ -153,7 +152,7 @@ def activity(x: Spikes) -> Tensor:
 def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tensor:
     r"""Surrogate gradient times input, through time.
 
-    .. math:: x_{t,i}\, \partial \bigl(\sum_{t,c} a_c s_{t,c}\bigr) / \partial x_{t,i}
+    .. math:: x_{t,i}\, \partial \bigl(\sum_{t,c} a_c e_{t,c}\bigr) / \partial x_{t,i}
 
     with snntorch's arctan for the derivative of the step.
 

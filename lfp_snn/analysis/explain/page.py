@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lfp_snn.analysis.explain.explanation import Explanation
+from lfp_snn.analysis.explain.outputs import said
 from lfp_snn.analysis.explain.pictures import reach
 from lfp_snn.training.files import write_atomic
 
@@ -62,7 +63,8 @@ def _data(explanation: Explanation) -> dict[str, Any]:
         "perStep": np.round(per_step, 6).T.tolist(),
         "half": reach(explanation.relevance.sum(1)),
         "classes": list(explanation.classes),
-        "counts": explanation.counts.tolist(),
+        "shares": explanation.shares.tolist(),
+        "said": [said(each, explanation.emits) for each in explanation.scores.tolist()],
         "prediction": explanation.prediction,
         "label": explanation.label,
     }

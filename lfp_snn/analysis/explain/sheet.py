@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lfp_snn.analysis.explain.explanation import FLOAT, Explanation
+from lfp_snn.analysis.explain.outputs import said
 from lfp_snn.analysis.explain.pictures import PLAIN, picture, reach
 from lfp_snn.analysis.style import WIDTH, new_figure, style
 from lfp_snn.training.files import write_atomic
@@ -45,10 +46,9 @@ class Mistake:
 
     @property
     def confidence(self) -> float:
-        """The lead of the class that was read over the true one, as a share of output spikes."""
-        counts = self.read.counts
-        lead = counts[self.read.prediction] - counts[self.read.label]
-        return float(lead / max(1, counts.sum()))
+        """The lead of the class that was read over the true one, of their shares."""
+        shares = self.read.shares
+        return float(shares[self.read.prediction] - shares[self.read.label])
 
     @property
     def lead(self) -> FLOAT:
@@ -58,14 +58,15 @@ class Mistake:
 
     @property
     def reason(self) -> str:
-        """Reason in words: spikes of both classes; where and when the wrong one's relevance won."""
-        read, counts = self.read, self.read.counts
+        """Reason in words: scores of both classes; where and when the wrong one's relevance won."""
+        read = self.read
         names = read.classes[read.prediction], read.classes[read.label]
         active = read.inputs.sum((0, 1)) > 0
         won = (self.lead.sum(0) > 0)[active].mean()
         by_time = [part.sum() for part in np.array_split(self.lead, len(STRETCHES))]
         when = STRETCHES[int(np.argmax(by_time))]
-        own = f"{names[0]}: {counts[read.prediction]} spikes, {names[1]}: {counts[read.label]}"
+        scores = (said(read.scores[each], read.emits) for each in (read.prediction, read.label))
+        own = ", ".join(f"{name}: {each}" for name, each in zip(names, scores, strict=True))
         ahead = f"{names[0]} ahead on {won:.0%} of pixels"
         return f"{own}\n{ahead}" if read.constant else f"{own}\n{ahead},\nmost in the {when} third"
 
@@ -173,16 +174,16 @@ def mistakes_figure(found: Sequence[Mistake]) -> Figure:
 
 
 def write_rows(explanations: Sequence[Explanation], path: Path) -> None:
-    """Write a CSV line for each sample: name, label, prediction, output spikes, relevance in all.
+    """Write a CSV line for each sample: name, label, prediction, score, relevance in all.
 
     Raises:
         RunError: the file cannot be written.
     """
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(("sample", "label", "prediction", "spikes", "entered", "relevance"))
+    writer.writerow(("sample", "label", "prediction", "score", "entered", "relevance"))
     for each in explanations:
         label = each.classes[each.label] if each.label >= 0 else ""
-        numbers = int(each.counts[each.prediction]), each.entered, float(each.relevance.sum())
+        numbers = float(each.scores[each.prediction]), each.entered, float(each.relevance.sum())
         writer.writerow((each.name, label, each.classes[each.prediction], *numbers))
     write_atomic(path, content.getvalue().encode())

@@ -8,7 +8,7 @@ is left without quarter q of partition p, each entry is there in 3P of 4P runs, 
 
 .. math:: \bar R_i = \frac{1}{3P} \sum_{p=1}^{P} \sum_{q \not\ni i} R_i^{pq}
 
-What is asked (the class, and the weights of the output spikes) is that of the whole recording. A
+What is asked (the class, and the weights of the outputs) is that of the whole recording. A
 rule that conserves relevance still does: what enters, and what goes to biases and silent inputs,
 are sums of the same form.
 
@@ -76,7 +76,7 @@ class SmoothExplainer(Explainer):
 
         def relevance(part: Batch) -> Tensor:
             outputs = self.run(part, record=True)
-            initial = target(outputs, part) if weights is None else outputs.spikes * weights
+            initial = target(outputs, part) if weights is None else outputs.evidence * weights
             found.append(self._send(part, outputs, initial, whole.chosen, whole.against))
             return found[-1].relevance
 

@@ -35,8 +35,8 @@ def write_arrays(explanation: Explanation, path: Path) -> None:
 
     It holds ``t``, ``x``, ``y``, ``p``, ``relevance`` ``[E]`` of the events and ``step``, to which
     time step each went; ``per_pixel`` ``[P, H, W]``, ``per_step`` ``[T]``, ``per_polarity``
-    ``[P]``; ``neurons/<layer>``; ``counts`` ``[C]``, ``label``, ``prediction``, ``entered``,
-    ``question``, ``method``, ``unit`` of t.
+    ``[P]``; ``neurons/<layer>``; ``scores`` ``[C]`` of what the network ``emits``, ``label``,
+    ``prediction``, ``entered``, ``question``, ``method``, ``unit`` of t.
 
     Raises:
         RunError: the file cannot be written.
@@ -51,7 +51,8 @@ def write_arrays(explanation: Explanation, path: Path) -> None:
         "per_polarity": whole.sum((0, 2, 3)),
     }
     arrays |= {f"neurons/{layer}": each for layer, each in explanation.neurons.items()}
-    for name in ("counts", "label", "prediction", "entered", "question", "method"):
+    names = "scores", "emits", "label", "prediction", "entered", "question", "method"
+    for name in names:
         arrays[name] = getattr(explanation, name)
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)

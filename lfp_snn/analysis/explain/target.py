@@ -1,4 +1,4 @@
-"""Targets of explanations: what is to be explained enters at the output spikes."""
+"""Targets of explanations: what is to be explained enters at the outputs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from lfp_snn.analysis.explain.outputs import Outputs
 from lfp_snn.data import Batch
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards import Prediction, Reward
+from lfp_snn.rewards import Reward
 
 __all__ = [
     "Contrast",
@@ -21,30 +22,9 @@ __all__ = [
     "OfReward",
     "OfShare",
     "OfSpikes",
-    "Outputs",
     "Target",
     "class_number",
 ]
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The outputs of a network for a batch.
-
-    Attributes:
-        spikes: the output spikes ``[T, B, C]``.
-        membranes: the output membranes ``[T, B, C]``.
-        prediction: the classes that were read.
-    """
-
-    spikes: Tensor
-    membranes: Tensor
-    prediction: Prediction
-
-    @property
-    def counts(self) -> Tensor:
-        """The number of spikes of each output, ``[B, C]``."""
-        return self.spikes.sum(0)
 
 
 class Target(ABC):
@@ -69,9 +49,12 @@ class Target(ABC):
 
 @dataclass(frozen=True)
 class OfSpikes(Target):
-    r"""The target of output spikes, with a weight for each class.
+    r"""The target of what classes are read from, with a weight for each class.
 
-    .. math:: R_{t,c} = a_c s_{t,c}
+    .. math:: R_{t,c} = a_c e_{t,c}
+
+    where :math:`e_{t,c}` are the output spikes, and of values the values over T
+    (:func:`~lfp_snn.analysis.explain.outputs.evidence`).
 
     Args:
         number: the number k of the class asked about; the class that was read if None.
@@ -96,17 +79,17 @@ class OfSpikes(Target):
 
     @override
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return outputs.spikes * self.weights(outputs, batch)
+        return outputs.evidence * self.weights(outputs, batch)
 
 
 @dataclass(frozen=True)
 class OfClass(OfSpikes):
-    r"""The target of a class's output spikes: why did it spike?
+    r"""The target of a class's output: why did it spike?
 
-    .. math:: R_{t,c} = s_{t,c} [c = k]
+    .. math:: R_{t,c} = e_{t,c} [c = k]
 
     The relevance that enters is the number of its spikes; for a class that was silent there is
-    nothing to explain.
+    nothing to explain. Of values it is the class's score.
     """
 
     @override
@@ -120,7 +103,7 @@ class OfClass(OfSpikes):
 
 @dataclass(frozen=True)
 class OfLabel(OfClass):
-    """The target of the output spikes of each sample's true class."""
+    """The target of the output of each sample's true class."""
 
     @override
     def chosen(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -129,20 +112,23 @@ class OfLabel(OfClass):
 
 @dataclass(frozen=True)
 class OfShare(OfSpikes):
-    r"""The target of a class's share of all output spikes: why this class and no other?
+    r"""The target of a class's share of what the outputs say: why this class and no other?
 
     .. math:: R_{t,c} = s_{t,c} ([c = k] - p_k), \qquad p_k = n_k / \sum_c n_c
 
     with :math:`n_c` the number of spikes of an output. To first order a share changes by
-    :math:`\sum_c ([c = k] - p_k)\, \Delta n_c / \sum_c n_c`. What enters is zero in sum.
+    :math:`\sum_c ([c = k] - p_k)\, \Delta n_c / \sum_c n_c`. What enters is zero in sum. Of
+    values, with the softmax p of the scores and for the logarithm of :math:`p_k`,
+
+    .. math:: R_{t,c} = e_{t,c} ([c = k] - p_c)
     """
 
     @override
     def weights(self, outputs: Outputs, batch: Batch) -> Tensor:
         own = _one_hot(self.chosen(outputs, batch), outputs.spikes)
-        counts = outputs.counts
-        share = (own * counts).sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
-        return own - share
+        if outputs.emits == "spikes":
+            return own - (own * outputs.shares).sum(1, keepdim=True)
+        return own - outputs.shares
 
     @override
     def text(self, classes: Sequence[str], chosen: int, against: int | None) -> str:
@@ -151,13 +137,14 @@ class OfShare(OfSpikes):
 
 @dataclass(frozen=True)
 class Contrast(OfSpikes):
-    r"""The target of a class's output spikes against another's: why this class and not that one?
+    r"""The target of a class's output against another's: why this class and not that one?
 
-    .. math:: R_{t,c} = s_{t,c} ([c = k] - [c = j])
+    .. math:: R_{t,c} = e_{t,c} ([c = k] - [c = j])
 
     Args:
         number: the number k of the class; the class that was read if None.
-        other: the number j of the other class; the one with the most spikes beside k if None.
+        other: the number j of the other class; the one with the highest score beside k if
+            None.
     """
 
     other: int | None = None
@@ -171,7 +158,7 @@ class Contrast(OfSpikes):
         chosen = self.chosen(outputs, batch)
         if self.other is not None:
             return torch.full_like(chosen, self.other)
-        return outputs.counts.scatter(1, chosen[:, None], -1).argmax(1)
+        return outputs.scores.scatter(1, chosen[:, None], -torch.inf).argmax(1)
 
     @override
     def weights(self, outputs: Outputs, batch: Batch) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from lfp_snn.analysis.explain.attribute import Explainer, by_sample
+from lfp_snn.analysis.explain.outputs import Outputs
 from lfp_snn.analysis.explain.target import (
     Contrast,
     OfClass,
     OfLabel,
     OfReward,
     OfShare,
-    Outputs,
     class_number,
 )
 from lfp_snn.data import Batch, SampleSet
@@ -56,7 +56,7 @@ def test_neurons_and_samples_add_up(explainer: Explainer, recordings: SampleSet)
     hidden, output = found.neurons.values()
     assert hidden.shape == (len(batch), 12) and output.shape == (len(batch), 10)
     torch.testing.assert_close(output.sum(1), found.entered)
-    torch.testing.assert_close(output[:, 4], found.outputs.counts[:, 4])
+    torch.testing.assert_close(output[:, 4], found.outputs.scores[:, 4])
     alone = [explainer.attribute(recordings.batch([n]), OfClass(4)) for n in range(len(batch))]
     torch.testing.assert_close(torch.cat([each.neurons["2"] for each in alone]), hidden)
     assert isinstance(batch.x, Spikes)
@@ -73,7 +73,7 @@ def test_what_silent_inputs_get_is_told(explainer: Explainer, recordings: Sample
 def test_targets(explainer: Explainer, recordings: SampleSet) -> None:
     batch = whole(recordings)
     outputs = explainer.run(batch)
-    counts = outputs.counts
+    counts = outputs.scores
     assert torch.equal(OfClass()(outputs, batch).sum((0, 2)), counts.max(1).values)
     assert torch.equal(OfLabel().chosen(outputs, batch), batch.labels)
     contrast = Contrast()
@@ -94,7 +94,7 @@ def test_a_share_is_explained_by_its_derivative() -> None:
     spikes[:, 3] = 0  # an output that says nothing
     prediction = ties(spikes.sum(0))
     batch = Batch(torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64), steps=9)
-    outputs = Outputs(spikes, spikes, prediction)
+    outputs = Outputs(spikes, spikes, prediction, spikes)
     entered = OfShare(2)(outputs, batch)
     counts = spikes.sum(0).requires_grad_()
     (grad,) = torch.autograd.grad((counts[:3, 2] / counts[:3].sum(1)).sum(), counts)

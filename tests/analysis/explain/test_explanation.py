@@ -124,7 +124,7 @@ def test_class_means_are_of_samples_read_rightly(
     assert [m.confidence for m in found] == sorted((m.confidence for m in found), reverse=True)
     worst = found[0]
     assert worst.read.name == worst.true.name and worst.read.label != worst.read.prediction
-    assert f"{worst.read.counts[worst.read.prediction]} spikes" in worst.reason
+    assert f"{worst.read.scores[worst.read.prediction]:g} spikes" in worst.reason
     sheet.write_rows(every, tmp_path / "r.csv")
     assert len((tmp_path / "r.csv").read_text().splitlines()) == len(recordings) + 1
     sheet.write_means(means, recordings.classes, tmp_path / "m.npz")

@@ -164,7 +164,7 @@ def test_all_methods_of_a_run_on_one_page() -> None:
 def test_lfp_scores_of_a_contrast_are_of_both_classes() -> None:
     explainer, batch = explainer_of(chooser()), batch_of(trains(density=0.6))
     scores, found = scores_by_method(explainer, batch, Contrast(1, 2))
-    counts = found.outputs.counts
+    counts = found.outputs.scores
     entered = counts[:, 1] - counts[:, 2]
     torch.testing.assert_close(by_sample(spikes(batch), scores["LFP"]), entered)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.device.cases import CASES, DeviceCase
+from lfp_snn.errors import NetworkError
 from tests.marks import needs_triton
 
 CPU = torch.device("cpu")
@@ -91,6 +92,26 @@ def test_products_of_spikes_in_three_parts_are_counted() -> None:
     assert half.operations == (of_spikes + of_credit) // 2
     assert parts.operations == 3 * of_spikes // 2 + of_credit
     assert parts.launches > half.launches
+
+
+@needs_triton
+def test_chunks_repeat_all_steps_but_the_last_chunk_s() -> None:
+    """Of three steps in chunks of two the first is run once more: a third of the forward pass."""
+    from benchmarks.device.roofline import count
+
+    whole, halves = (count(case("csnn, batch 50"), "bf16", chunks=n) for n in (1, 2))
+    maps, last = 2 * 25 * 12 * 900 + 12 * 25 * 32 * 121, 800 * 10
+    # Two samples; those of matrices in a half type count half.
+    assert halves.operations - whole.operations == 2 * (2 * maps + last)
+    assert halves.launches > whole.launches
+
+
+@needs_triton
+def test_chunks_of_what_takes_statistics_of_the_batch_are_refused() -> None:
+    from benchmarks.device.roofline import count
+
+    with pytest.raises(NetworkError, match="chunks of time do not know"):
+        count(case("vgg, batch norm"), chunks=2)
 
 
 @needs_triton
