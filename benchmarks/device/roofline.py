@@ -121,7 +121,7 @@ def count(
         case: the network and its input.
         precision: the precision of the products.
         device: a device without content, or one on which the kernels can be run.
-        chunks: into how many chunks of time the step is cut, which are repeated on the way back.
+        chunks: the number of chunks of time, which are repeated on the way back.
 
     Raises:
         NetworkError: a normalisation takes statistics of the batch over all chunks.

@@ -34,6 +34,8 @@ attention      the kind of layer that is spiking self-attention
 self_attention the module of that attention
 nir            a network from a file of the Neuromorphic Intermediate Representation
 nir_graph      the shape of a NIR graph: nodes in order, loops of neurons
+nir_neurons    neurons of NIR as snntorch has them: those that spike, and readouts
+nir_synapses   synapses of NIR as torch has them
 nir_time       how long a step of a NIR file is, where the file says it and where not
 bounded        networks that a file describes, no larger than the weights that come with it
 ============== ===========================================================================

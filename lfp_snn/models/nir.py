@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import snntorch as snn
-import torch
 from torch import Tensor, nn
 
 from lfp_snn.errors import DataError, NetworkError, require
 from lfp_snn.models.nir_graph import Place, metadata_of, places_of
+from lfp_snn.models.nir_neurons import integrating_nodes, neurons_of, spiking_nodes
+from lfp_snn.models.nir_synapses import refuse, sizes, synapse_of
 from lfp_snn.models.nir_time import DT, timed
 from lfp_snn.unpacking import open_hdf5, reading
 
@@ -95,10 +95,11 @@ def from_nir(graph: Any, dt: float | None = None) -> NIRNetwork:
     places, step = timed(places_of(graph), given)
     (source,), (target,) = graph.inputs, graph.outputs
     (last,) = (place.inputs for place in places if place.name == target)
-    neurons = {p.name for p in places if isinstance(p.node, nir.LIF | nir.IF | nir.CubaLIF)}
-    if len(last) != 1 or not set(last) <= neurons:
+    ends = spiking_nodes() | integrating_nodes()
+    if len(last) != 1 or not set(last) <= {p.name for p in places if isinstance(p.node, ends)}:
         raise NetworkError(
-            "The output of the NIR graph must be the spikes of one LIF, IF or CubaLIF node."
+            "The output of the NIR graph must be the spikes of one LIF, IF or CubaLIF node, or the "
+            "membranes of one LI, I or CubaLI node."
         )
     stages = [
         (place, _module(place, step, output=place.name == last[0]))
@@ -165,56 +166,36 @@ class NIRNetwork(nn.Module):
         return values[name]
 
 
-def _refuse(name: str, node: Any, reason: str) -> NetworkError:
-    return NetworkError(f"NIR node '{name}' ({type(node).__name__}) has {reason}.")
-
-
 def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
     """The module of a node, or the factor of a scale: the map from NIR to snntorch."""
     import nir
 
     name, node = place.name, place.node
     if isinstance(node, nir.Affine | nir.Linear | nir.Conv1d | nir.Conv2d):
-        return _synapse(name, node)
+        return synapse_of(name, node)
     if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
-        size = _sizes(node.kernel_size)
-        pool = nn.AvgPool2d(size, _sizes(node.stride), _sizes(node.padding))
+        size = sizes(node.kernel_size)
+        pool = nn.AvgPool2d(size, sizes(node.stride), sizes(node.padding))
         if isinstance(node, nir.AvgPool2d):
             return pool
         area = int(np.prod(np.broadcast_to(size, 2)))
         return _SumPool(pool, float(area))
     if isinstance(node, nir.Flatten):
         if int(node.start_dim) != 0 or node.output_type["output"].size != 1:
-            raise _refuse(name, node, "other axes than all of them; only flat vectors are known")
+            raise refuse(name, node, "other axes than all of them; only flat vectors are known")
         return nn.Flatten()
     if isinstance(node, nir.Scale):
         if np.ptp(node.scale) != 0:
-            raise _refuse(name, node, "several factors; only one for all values is known")
+            raise refuse(name, node, "several factors; only one for all values is known")
         return float(node.scale.flat[0])
-    if isinstance(node, nir.LIF | nir.IF | nir.CubaLIF):
-        return _neuron(place, dt, output)
-    raise _refuse(
+    if isinstance(node, spiking_nodes() | integrating_nodes()):
+        return neurons_of(place, dt, output)
+    raise refuse(
         name,
         node,
         "no counterpart here: known are Affine, Linear, Conv1d, Conv2d, AvgPool2d, SumPool2d, "
-        "Flatten, Scale, LIF, IF and CubaLIF",
+        "Flatten, Scale, LIF, IF and CubaLIF, and as the output LI, I and CubaLI",
     )
-
-
-def _synapse(name: str, node: Any) -> nn.Module:
-    """The synapse of a node, with its weights."""
-    import nir
-
-    if isinstance(node, nir.Affine | nir.Linear):
-        if node.weight.ndim != 2:
-            raise _refuse(name, node, f"weights of shape {node.weight.shape}; expected a matrix")
-        return _weighted(nn.Linear(node.weight.shape[1], node.weight.shape[0]), node)
-    kind = nn.Conv1d if isinstance(node, nir.Conv1d) else nn.Conv2d
-    groups = int(node.groups)
-    options = {key: _sizes(getattr(node, key)) for key in ("stride", "padding", "dilation")}
-    outputs, inputs, *kernel = node.weight.shape
-    convolution: Any = kind(inputs * groups, outputs, kernel, groups=groups, **options)
-    return _weighted(convolution, node)
 
 
 class _SumPool(nn.Module):
@@ -228,131 +209,3 @@ class _SumPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = self.pool(x)
         return pooled * self.area
-
-
-def _weighted(module: Any, node: Any) -> nn.Module:
-    """A synapse with the weights of a node."""
-    for given in (node.weight, getattr(node, "bias", None)):
-        if given is not None and np.asarray(given).dtype.kind not in "biuf":
-            raise ValueError(f"its weights are of the type {np.asarray(given).dtype}")
-    weight = torch.from_numpy(np.ascontiguousarray(node.weight))
-    module.weight = nn.Parameter(weight)
-    bias = getattr(node, "bias", None)
-    module.bias = (
-        None if bias is None else nn.Parameter(torch.as_tensor(np.asarray(bias)).to(weight))
-    )
-    return module  # type: ignore[no-any-return]
-
-
-def _neuron(place: Place, dt: float, output: bool) -> nn.Module:
-    import nir
-
-    name, node = place.name, place.node
-    if np.any(node.v_reset != 0):
-        raise _refuse(name, node, "a reset to another value than zero")
-    if not isinstance(node, nir.IF) and np.any(node.v_leak != 0):
-        raise _refuse(name, node, "a leak to another value than zero")
-    alpha = None
-    if isinstance(node, nir.IF):
-        gain = dt * np.asarray(node.r, np.float64)
-        beta = np.ones_like(gain)
-    elif isinstance(node, nir.LIF):
-        beta, gain = _decay(name, node, node.tau, node.r, dt)
-    else:
-        beta, gain = _decay(name, node, node.tau_mem, node.r, dt)
-        alpha, entering = _decay(name, node, node.tau_syn, node.w_in, dt)
-        gain = gain * entering
-    if not np.all(np.isfinite(gain) & (gain > 0)):
-        raise _refuse(name, node, f"a current that enters with the factor {gain.min():g}, not > 0")
-    known = metadata_of(node)
-    dtype = {"float32": torch.float32, "float64": torch.float64}.get(
-        str(known.get("dtype", "float32")), torch.float32
-    )
-    options = {
-        "beta": _constant(beta),
-        "threshold": _constant(np.asarray(node.v_threshold / gain), dtype),
-        "reset_mechanism": str(known.get("reset_mechanism", "zero")),
-        "reset_delay": bool(known.get("reset_delay", False)),
-        "init_hidden": True,
-        "output": output,
-    }
-    if place.loop is not None:
-        if alpha is None:
-            return _recurrent(name, place.loop, snn.RLeaky, options, dtype)
-        if not options["reset_delay"]:
-            raise _refuse(
-                name,
-                node,
-                "a loop and a reset at once, at which snntorch's RSynaptic fails; it resets one "
-                "step after the spike",
-            )
-        options["alpha"] = _constant(alpha)
-        return _recurrent(name, place.loop, snn.RSynaptic, options, dtype)
-    neuron: nn.Module = (
-        snn.Leaky(**options) if alpha is None else snn.Synaptic(alpha=_constant(alpha), **options)
-    )
-    return neuron
-
-
-def _decay(name: str, node: Any, tau: Any, factor: Any, dt: float) -> tuple[FLOAT, FLOAT]:
-    """What is left of a state after a step, and the factor with which its input enters."""
-    lost = np.asarray(dt / tau, np.float64)
-    left = 1 - lost
-    if not np.all((left >= -1e-12) & (left <= 1)):
-        raise _refuse(
-            name, node, f"a decay of {left.min():g} in a step of {dt:g} s; give a dt <= tau"
-        )
-    return left, lost * factor
-
-
-def _recurrent(
-    name: str, loop: Any, kind: Any, options: dict[str, Any], dtype: torch.dtype
-) -> nn.Module:
-    """Neurons ``kind`` that hear their own spikes a step later, through the synapse ``loop``."""
-    import nir
-
-    neuron: Any
-    if isinstance(loop, nir.Scale) or metadata_of(loop).get("recurrent") == "one_to_one":
-        factors = loop.scale if isinstance(loop, nir.Scale) else np.diag(loop.weight)
-        neuron = kind(V=_constant(factors, dtype), all_to_all=False, **options)
-    else:
-        synapse: Any = _synapse(name, loop)
-        if isinstance(synapse, nn.Linear):
-            neuron = kind(linear_features=synapse.out_features, **options)
-        else:
-            kernel = synapse.kernel_size
-            plain = synapse.stride == synapse.dilation == (1, 1) and synapse.groups == 1
-            if not plain or synapse.padding != tuple(k // 2 for k in kernel):
-                raise _refuse(
-                    name,
-                    loop,
-                    f"stride, dilation, groups or padding that no {kind.__name__} has in snntorch",
-                )
-            channels = synapse.out_channels
-            neuron = kind(conv2d_channels=channels, kernel_size=kernel, **options)
-        neuron.recurrent = synapse
-    made: nn.Module = neuron
-    return made
-
-
-def _constant(values: FLOAT, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A constant of neurons, in the smallest shape that holds it."""
-    return torch.tensor(_narrow(values), dtype=dtype)
-
-
-def _narrow(values: FLOAT) -> FLOAT:
-    """One value for all neurons or one a channel, where all of those are equal."""
-    flat = values.reshape(-1)
-    if flat.size and (flat == flat[0]).all():
-        return np.array(flat[0])
-    if values.ndim == 3 and (values == values[:, :1, :1]).all():
-        return values[:, :1, :1]
-    return values
-
-
-def _sizes(value: Any) -> Any:
-    """A size as torch takes it: a word, a number or a pair."""
-    if isinstance(value, bytes | str):
-        return value.decode() if isinstance(value, bytes) else value
-    numbers = [int(n) for n in np.atleast_1d(value)]
-    return numbers[0] if len(numbers) == 1 else tuple(numbers)

@@ -30,6 +30,12 @@ def test_a_readout_trains_from_a_config_and_predicts(cli: Cli, tmp_path: Path) -
     for command in ("explain", "metrics"):
         refused = cli(command, "run")
         assert refused.exit_code == 2 and "never" in refused.stderr, refused.output
+    assert cli("export", "run", "--to", "nir").exit_code == 0
+    own, theirs = (
+        cli(*words).stdout.split("test accuracy")[1].split("%")[0]
+        for words in (("evaluate", "run"), ("import", "run/network.nir", "run/config.yaml"))
+    )
+    assert own.split() == theirs.split()
     assert "int8 cannot express neuron" in cli("export", "run", "--to", "int8").stderr
 
 

@@ -31,6 +31,11 @@ def _lif(size: int = 2, **changes: object) -> object:
     return nir.LIF(**(known | changes))
 
 
+def _li(size: int = 2, **changes: object) -> object:
+    ones = np.ones(size)
+    return nir.LI(**({"tau": ones, "r": ones, "v_leak": 0 * ones} | changes))
+
+
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
@@ -41,6 +46,9 @@ def _lif(size: int = 2, **changes: object) -> object:
         (_graph(nir.Delay(np.ones(2)), _lif()), "'delay' .Delay. has no counterpart"),
         (_graph(nir.Scale(np.array([1.0, 2.0])), _lif()), "several factors"),
         (_graph(), "must be the spikes"),
+        (_graph(_li(), nir.Linear(np.ones((2, 2))), _lif()), "'li' .LI. has a membrane to pass on"),
+        (_graph(_li(r=np.array([1.0, 2.0]))), "factors from 0.0001 to 0.0002"),
+        (_graph(_li(v_leak=np.ones(2))), "'li' .LI. has a leak to another value"),
     ],
 )
 def test_what_has_no_counterpart_is_refused_by_name(graph: object, message: str) -> None:
@@ -185,6 +193,22 @@ def test_current_that_is_scaled_by_the_resistance() -> None:
     """R = 1 means membranes in units of 1 - beta: the threshold takes the factor."""
     (neuron,) = _neurons(from_nir(_graph(_lif(tau=np.full(2, 4 * DT)))))
     assert float(neuron.threshold) == 4
+
+
+@pytest.mark.parametrize("resistance", [1.0, 5.0, 10.0])
+def test_a_leaky_integrator_is_a_readout_in_its_own_unit(resistance: float) -> None:
+    """Against Euler's steps of NIR's equation; with 1 and 5 the current enters scaled."""
+    weight = np.array([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]])
+    node = _li(tau=np.full(2, 10 * DT), r=np.full(2, resistance))
+    net = from_nir(nir.NIRGraph.from_list(nir.Linear(weight), node), dt=DT)
+    x = (torch.rand(12, 2, 3, dtype=torch.float64) < 0.5).double()
+    lfp = TemporalLFP(net.double())
+    assert lfp.is_readout
+    lfp.forward(x)
+    v = np.zeros((2, 2))
+    for t in range(12):
+        v = v + 0.1 * (resistance * x[t].numpy() @ weight.T - v)
+        np.testing.assert_allclose(lfp.membranes[t].numpy(), v, rtol=1e-6, atol=1e-7)
 
 
 def test_sum_pools() -> None:

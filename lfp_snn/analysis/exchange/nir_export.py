@@ -21,6 +21,9 @@ the other, and ``RSynaptic`` its ``CubaLIF`` likewise; what goes round arrives a
 snntorch. One to one is a ``Linear`` with a
 diagonal, which most simulators read, or a ``Scale`` of maps.
 
+Neurons that never spike, a readout, are an ``LI``, an ``I`` or a ``CubaLI``: these have no
+threshold.
+
 NIR has one reset, at once to a value: that is snntorch's ``zero`` without delay. What other
 networks do is recorded in the metadata of each neuron (``reset_mechanism``, ``reset_delay``), which
 :func:`~lfp_snn.models.nir.load_nir` obeys; other simulators do not know it, and
@@ -72,7 +75,7 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
     import nir
 
     layers = layers_of(net, input_shape)
-    refuse_neurons(layers, "NIR", readout=False)
+    refuse_neurons(layers, "NIR", readout=True)
     nodes: dict[str, Any] = {"input": nir.Input(np.array(input_shape))}
     edges: Edges = []
     sources: list[tuple[str, ...]] = []  # nodes whose values add up to that of each layer
@@ -90,6 +93,8 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
         edges += [(source, layer.name) for source in of(layer.inputs[0])]
         sources.append((layer.name,))
         if isinstance(layer.stage, stepped.RLeaky | stepped.RSynaptic):
+            if layer.stage.is_readout:
+                raise _refuse(layer, "it never spikes, so that nothing goes round its loop")
             loop = f"{layer.name}.recurrent"  # no other name has a dot
             nodes[loop] = _loop(layer, layer.stage)
             edges += [(layer.name, loop), (loop, layer.name)]
@@ -116,6 +121,7 @@ def meaning_lost(net: nn.Module) -> list[str]:
         for n in net.modules()
         if isinstance(n, snn.Leaky | snn.RLeaky | snn.Synaptic | snn.RSynaptic)
         and (n.reset_mechanism != "zero" or n.reset_delay)
+        and not bool(torch.isinf(torch.as_tensor(n.threshold)).all())  # a readout
     }
     return biased + [
         f"Neurons with reset {mechanism}{', delayed' if delay else ''}: NIR has no such reset; it "
@@ -247,10 +253,15 @@ def _leaky(layer: FoldedLayer, stage: neurons.Population, dt: float) -> Any:
     beta, threshold, metadata = _constants(layer, stage)
     zeros = np.zeros(layer.shape)
     if (beta == 1).all():
-        return nir.IF(np.full(layer.shape, 1 / dt), threshold, zeros, metadata=metadata)
+        integral = np.full(layer.shape, 1 / dt)
+        if stage.is_readout:
+            return nir.I(integral, metadata=metadata)
+        return nir.IF(integral, threshold, zeros, metadata=metadata)
     if (beta == 1).any():
         raise _refuse(layer, "some of its neurons leak and others do not; give all beta < 1")
     resistance = 1 / (1 - beta)
+    if stage.is_readout:
+        return nir.LI(dt * resistance, resistance, zeros, metadata=metadata)
     return nir.LIF(dt * resistance, resistance, zeros, threshold, zeros, metadata=metadata)
 
 
@@ -264,16 +275,17 @@ def _synaptic(layer: FoldedLayer, stage: stepped.Synaptic, dt: float) -> Any:
     if (alpha == 1).any() or (beta == 1).any():
         raise _refuse(layer, "its CubaLIF always leaks; give all alpha < 1 and all beta < 1")
     entering, resistance, zeros = 1 / (1 - alpha), 1 / (1 - beta), np.zeros(layer.shape)
-    return nir.CubaLIF(
-        tau_syn=dt * entering,
-        tau_mem=dt * resistance,
-        r=resistance,
-        v_leak=zeros,
-        v_threshold=threshold,
-        v_reset=zeros,
-        w_in=entering,
-        metadata=metadata,
-    )
+    known = {
+        "tau_syn": dt * entering,
+        "tau_mem": dt * resistance,
+        "r": resistance,
+        "v_leak": zeros,
+        "w_in": entering,
+        "metadata": metadata,
+    }
+    if stage.is_readout:
+        return nir.CubaLI(**known)
+    return nir.CubaLIF(v_threshold=threshold, v_reset=zeros, **known)
 
 
 def _constants(

@@ -116,6 +116,42 @@ def test_neurons_that_do_not_leak_are_integrators(tmp_path: Path) -> None:
     assert torch.equal(TemporalLFP(again).forward(x), TemporalLFP(net).forward(x))
 
 
+def readout(kind: str) -> nn.Module:
+    """A network whose last neurons integrate and never spike."""
+    torch.manual_seed(0)
+    never = {"threshold": float("inf"), "reset_mechanism": "none", "init_hidden": True}
+    last: nn.Module
+    if kind == "CubaLI":
+        last = snn.Synaptic(alpha=0.5, beta=0.875, output=True, **never)
+    else:
+        last = snn.Leaky(beta=1.0 if kind == "I" else 0.875, output=True, **never)
+    return nn.Sequential(nn.Linear(6, 8), leaky(threshold=0.3), nn.Linear(8, 3), last)
+
+
+@pytest.mark.parametrize("kind", ["LI", "I", "CubaLI"])
+def test_a_readout_comes_back_with_its_membranes(kind: str, tmp_path: Path) -> None:
+    net = readout(kind)
+    x = (torch.rand(9, 4, 6) < 0.5).float()
+    graph = to_nir(net, (6,))
+    assert [type(node).__name__ for node in graph.nodes.values()].count(kind) == 1
+    again = _round_trip(net, (6,), tmp_path / "net.nir")
+    runs = TemporalLFP(net), TemporalLFP(again)
+    for lfp in runs:
+        assert lfp.is_readout and not lfp.forward(x).any()
+    assert runs[0].membranes.abs().max() > 0.1
+    assert torch.equal(runs[0].membranes, runs[1].membranes)
+    # Nothing is lost in another simulator but the reset of the hidden neurons.
+    (line,) = meaning_lost(net)
+    assert "reset subtract" in line
+
+
+def test_a_loop_of_neurons_that_never_spike_is_refused() -> None:
+    never = {"threshold": float("inf"), "reset_mechanism": "none", "init_hidden": True}
+    last = snn.RLeaky(beta=0.5, linear_features=2, output=True, **never)
+    with pytest.raises(NetworkError, match="nothing goes round its loop"):
+        to_nir(nn.Sequential(nn.Linear(3, 2), last), (3,))
+
+
 def test_a_value_added_to_itself(tmp_path: Path) -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:
