@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lfp_snn.errors import DataError, NetworkError, require
 from lfp_snn.models.nir_graph import Place, metadata_of, places_of
 from lfp_snn.models.nir_neurons import integrating_nodes, neurons_of, spiking_nodes
-from lfp_snn.models.nir_synapses import refuse, sizes, synapse_of
+from lfp_snn.models.nir_synapses import Scaled, refuse, sizes, synapse_of
 from lfp_snn.models.nir_time import DT, timed
 from lfp_snn.unpacking import open_hdf5, reading
 
@@ -179,7 +179,7 @@ def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
         if isinstance(node, nir.AvgPool2d):
             return pool
         area = int(np.prod(np.broadcast_to(size, 2)))
-        return _SumPool(pool, float(area))
+        return Scaled(pool, float(area))
     if isinstance(node, nir.Flatten):
         if int(node.start_dim) != 0 or node.output_type["output"].size != 1:
             raise refuse(name, node, "other axes than all of them; only flat vectors are known")
@@ -196,16 +196,3 @@ def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
         "no counterpart here: known are Affine, Linear, Conv1d, Conv2d, AvgPool2d, SumPool2d, "
         "Flatten, Scale, LIF, IF and CubaLIF, and as the output LI, I and CubaLI",
     )
-
-
-class _SumPool(nn.Module):
-    """Sum pooling, computed as a mean times the size of its window."""
-
-    def __init__(self, pool: nn.AvgPool2d, area: float) -> None:
-        super().__init__()
-        self.pool = pool
-        self.area = area
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled: Tensor = self.pool(x)
-        return pooled * self.area

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.models.nir_graph import Place, metadata_of
-from lfp_snn.models.nir_synapses import refuse, synapse_of
+from lfp_snn.models.nir_synapses import Scaled, refuse, synapse_of
 
 __all__ = ["integrating_nodes", "neurons_of", "spiking_nodes"]
 
@@ -125,19 +125,7 @@ def _readout(place: Place, own: dict[str, Any], gain: FLOAT) -> nn.Module:
     kind: Any = snn.Synaptic if "alpha" in own else snn.Leaky
     made: nn.Module = kind(**own, **never)
     factor = float(gain.flat[0])
-    return made if np.isclose(factor, 1, rtol=1e-9) else _Scaled(made, factor)
-
-
-class _Scaled(nn.Module):
-    """Neurons whose current is scaled first."""
-
-    def __init__(self, neurons: nn.Module, factor: float) -> None:
-        super().__init__()
-        self.neurons = neurons
-        self.factor = factor
-
-    def forward(self, current: Tensor) -> Any:
-        return self.neurons(current * self.factor)
+    return made if np.isclose(factor, 1, rtol=1e-9) else Scaled(made, factor)
 
 
 def _decay(name: str, node: Any, tau: Any, factor: Any, dt: float) -> tuple[FLOAT, FLOAT]:

@@ -6,11 +6,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["refuse", "sizes", "synapse_of"]
+__all__ = ["Scaled", "refuse", "sizes", "synapse_of"]
+
+
+class Scaled(nn.Module):
+    """A module whose input is scaled first: sum pooling, or neurons that a resistance stands before.
+
+    Args:
+        module: the module.
+        factor: the factor of its input.
+    """
+
+    def __init__(self, module: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.module = module
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Any:
+        """What the module gives for the scaled input."""
+        return self.module(x * self.factor)
 
 
 def refuse(name: str, node: Any, reason: str) -> NetworkError:
