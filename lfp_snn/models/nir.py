@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lfp_snn.errors import DataError, NetworkError, require
 from lfp_snn.models.nir_graph import Place, metadata_of, places_of
 from lfp_snn.models.nir_neurons import integrating_nodes, neurons_of, spiking_nodes
-from lfp_snn.models.nir_synapses import Scaled, refuse, sizes, synapse_of
+from lfp_snn.models.nir_synapses import InputScaled, refuse, sizes, synapse_of
 from lfp_snn.models.nir_time import DT, timed
 from lfp_snn.unpacking import open_hdf5, reading
 
@@ -179,7 +179,7 @@ def _module(place: Place, dt: float, output: bool) -> nn.Module | float:
         if isinstance(node, nir.AvgPool2d):
             return pool
         area = int(np.prod(np.broadcast_to(size, 2)))
-        return Scaled(pool, float(area))
+        return InputScaled(pool, float(area))
     if isinstance(node, nir.Flatten):
         if int(node.start_dim) != 0 or node.output_type["output"].size != 1:
             raise refuse(name, node, "other axes than all of them; only flat vectors are known")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.models.nir_graph import Place, metadata_of
-from lfp_snn.models.nir_synapses import Scaled, refuse, synapse_of
+from lfp_snn.models.nir_synapses import InputScaled, refuse, synapse_of
 
 __all__ = ["integrating_nodes", "neurons_of", "spiking_nodes"]
 
@@ -125,7 +125,7 @@ def _readout(place: Place, own: dict[str, Any], gain: FLOAT) -> nn.Module:
     kind: Any = snn.Synaptic if "alpha" in own else snn.Leaky
     made: nn.Module = kind(**own, **never)
     factor = float(gain.flat[0])
-    return made if np.isclose(factor, 1, rtol=1e-9) else Scaled(made, factor)
+    return made if np.isclose(factor, 1, rtol=1e-9) else InputScaled(made, factor)
 
 
 def _decay(name: str, node: Any, tau: Any, factor: Any, dt: float) -> tuple[FLOAT, FLOAT]:

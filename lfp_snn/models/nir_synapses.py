@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["Scaled", "refuse", "sizes", "synapse_of"]
+__all__ = ["InputScaled", "refuse", "sizes", "synapse_of"]
 
 
-class Scaled(nn.Module):
-    """A module whose input is scaled first: sum pooling, or neurons that a resistance stands before.
+class InputScaled(nn.Module):
+    """A module whose input is scaled first: a sum pool, or neurons behind a resistance.
 
     Args:
         module: the module.
