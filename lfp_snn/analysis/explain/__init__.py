@@ -1,6 +1,6 @@
 """Explanations: what each input event did for an output, and how faithful such a picture is.
 
-The engine that trains explains: relevance that enters at the output spikes is sent back through
+The engine that trains explains: relevance that enters at the outputs is sent back through
 layers and time, and each input event keeps its share.
 
 The default rule is :class:`~lfp_snn.rules.Norm`, and ``lfp-snn explain`` takes the mean over copies

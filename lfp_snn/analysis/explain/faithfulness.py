@@ -159,7 +159,7 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
     Args:
         net: a module whose forward is one step; it is not changed.
         batch: a batch of spike trains.
-        weights: the weights ``a`` ``[B, C]`` of the output spikes.
+        weights: the weights ``a`` ``[B, C]`` of the outputs.
 
     Returns:
         The product of gradient and input of each entry, ``[nnz]``.

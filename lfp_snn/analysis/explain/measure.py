@@ -48,7 +48,7 @@ class Faithfulness:
 
     @property
     def areas(self) -> dict[str, Interval]:
-        """The area between the curves of the class's share of the output spikes."""
+        """The area between the curves of the class's share of the output."""
         return {name: interval(each.areas) for name, each in self.curves.items()}
 
     @property
@@ -114,7 +114,7 @@ def measure(
 
 
 def figure_of_curves(runs: Sequence[Faithfulness]) -> Figure:
-    """A figure of the class's share of the output spikes, and accuracy, while entries are removed.
+    """A figure of the class's share of the output, and accuracy, while entries are removed.
 
     Args:
         runs: the results of one or more runs, over which curves are averaged.
@@ -123,7 +123,7 @@ def figure_of_curves(runs: Sequence[Faithfulness]) -> Figure:
         figure = new_figure(WIDTH, 3.3)
         left, right = figure.subplots(1, 2)
         _curves(left, runs, "most", "least")
-        left.set_ylabel("class's share of output spikes")
+        left.set_ylabel("class's share of the output")
         _curves(right, runs, "right_most", "right_least")
         right.set_ylabel("accuracy")
         handles, labels = left.get_legend_handles_labels()
