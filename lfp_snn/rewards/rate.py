@@ -30,11 +30,19 @@ from lfp_snn.rewards.given import require_positive, require_share
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TET", "BoundedSoftmax", "Misclassification", "RateCoded", "Sigmoid", "SoftmaxRate"]
+__all__ = [
+    "TET",
+    "BoundedSoftmax",
+    "CountReward",
+    "Misclassification",
+    "RateCoded",
+    "Sigmoid",
+    "SoftmaxRate",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _CountReward(CreditReward, StepwiseReward):
+class CountReward(CreditReward, StepwiseReward):
     """The base of rewards by an error of the counts ``[B, C]`` over the steps ``[B, 1]``.
 
     A class whose count should rise is rewarded at every step, also where it is silent; one whose
@@ -59,13 +67,30 @@ class _CountReward(CreditReward, StepwiseReward):
         places = torch.ones_like(spikes) if self.at_silence else spikes
         return torch.where(error > 0, error, places * error) / steps
 
+    def hushes(self, steps: int, classes: int) -> bool:
+        r"""Whether outputs that are all silent are asked, on the whole, to stay so.
+
+        At no spike the credit is then below zero in sum over the classes: the wrong ones are
+        pushed down by more than the true one is pushed up, and a network that falls silent stays
+        silent. Of :class:`RateCoded` that is so where :math:`C\,\sigma(-T/2) > 1`, which ten
+        classes reach with four steps; of a softmax never.
+
+        Args:
+            steps: the number of steps T.
+            classes: the number of classes C.
+        """
+        truth = torch.zeros(1, classes, dtype=torch.bool)
+        truth[:, 0] = True
+        error = self._error(torch.zeros(1, classes), torch.full((1, 1), float(steps)), truth)
+        return bool(self.at_silence) and float(error.sum()) < -ROUNDING
+
     @abstractmethod
     def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
         """How far each count ``[B, C]`` should be pushed up."""
 
 
 @dataclass(frozen=True)
-class RateCoded(_CountReward):
+class RateCoded(CountReward):
     r"""The published rate-coded reward.
 
     With :math:`k_c` the spike count of class c over T steps, :math:`H = \lfloor T/2 \rfloor` and
@@ -95,7 +120,7 @@ class RateCoded(_CountReward):
 
 
 @dataclass(frozen=True)
-class SoftmaxRate(_CountReward):
+class SoftmaxRate(CountReward):
     r"""The error of a softmax over spike counts.
 
     With :math:`p = \operatorname{softmax}(a k)` over the counts,
@@ -185,7 +210,7 @@ class TET(SoftmaxRate):
 
 
 @dataclass(frozen=True)
-class BoundedSoftmax(_CountReward):
+class BoundedSoftmax(CountReward):
     r"""The error of a softmax over spike counts that is content with enough.
 
     With :math:`p = \operatorname{softmax}(a k)` over the counts, and
@@ -235,7 +260,7 @@ class BoundedSoftmax(_CountReward):
 
 
 @dataclass(frozen=True)
-class Sigmoid(_CountReward):
+class Sigmoid(CountReward):
     r"""The error of a logistic function of each class's own rate.
 
     With :math:`p_c = \sigma\bigl(a (k_c - \vartheta T)\bigr)` and :math:`\vartheta` the middle,
@@ -277,7 +302,7 @@ class Sigmoid(_CountReward):
 
 
 @dataclass(frozen=True)
-class Misclassification(_CountReward):
+class Misclassification(CountReward):
     r"""Reward only where the true class does not win alone, of one size.
 
     .. math::

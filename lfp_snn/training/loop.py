@@ -33,6 +33,7 @@ from lfp_snn.training.stepping import Stepping
 from lfp_snn.training.watching import (
     feedback_norms,
     firing_warnings,
+    hushing_reward,
     lagging_statistics,
     look_at_first,
     shifts_at_zero,
@@ -168,7 +169,11 @@ class Trainer(Stepping):
             )
         if not len(self.splits.test):
             self._say("Nothing tests: the test accuracy is not known.")
-        for message in (*unused_outputs(self.splits), *shifts_at_zero(self.learner)):
+        for message in (
+            *unused_outputs(self.splits),
+            *hushing_reward(self.learner, self.splits.train),
+            *shifts_at_zero(self.learner),
+        ):
             self._say(message)
         with deferred_signals(self._stopping) as pending:
             # An observer, which may ask to stop, is in the first process alone.

@@ -13,6 +13,7 @@ from lfp_snn.data import SampleSet, Splits
 from lfp_snn.learners import Learner
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.norms import batch_norms
+from lfp_snn.rewards.rate import CountReward
 from lfp_snn.spikes import Spikes
 from lfp_snn.training.observer import SampleSpikes
 from lfp_snn.wording import setting
@@ -21,6 +22,7 @@ __all__ = [
     "SATURATED",
     "feedback_norms",
     "firing_warnings",
+    "hushing_reward",
     "lagging_statistics",
     "look_at_first",
     "shifts_at_zero",
@@ -62,6 +64,25 @@ def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
                 "little; calibrate, or scale its initial weights down (model.scale in a config); "
                 "if the input itself is full of events, cut it into more steps (data.steps)."
             )
+
+
+def hushing_reward(learner: Learner, samples: SampleSet) -> Iterator[str]:
+    """A warning about a reward that keeps a network silent, for want of steps.
+
+    Args:
+        learner: the learner, with its reward.
+        samples: the samples that train it, with their number of steps and their classes.
+    """
+    reward = getattr(learner, "reward", None)
+    steps, classes = samples.steps, len(samples.classes)
+    if isinstance(reward, CountReward) and classes and reward.hushes(steps, classes):
+        yield (
+            f"With {steps} steps and {classes} classes {type(reward).__name__} punishes silent "
+            "wrong outputs by more than it rewards the true one: a deep network that falls silent "
+            "stays so. Take the softmax of counts "
+            f"({setting('learner.reward.name', 'softmax_rate')}), or more steps "
+            f"({setting('data.steps')})."
+        )
 
 
 def shifts_at_zero(learner: Learner) -> Iterator[str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
 from torch import nn
 
+from lfp_snn.data import SampleSet, SpikeSet
+from lfp_snn.data.binning import Binned
 from lfp_snn.learners import LEARNERS, Learner
-from lfp_snn.training.watching import lagging_statistics, shifts_at_zero
+from lfp_snn.training.watching import hushing_reward, lagging_statistics, shifts_at_zero
 
 
 def normed(*, affine: bool = True) -> Any:
@@ -24,6 +27,13 @@ def normed(*, affine: bool = True) -> Any:
     )
 
 
+def samples(steps: int) -> SampleSet:
+    binned = Binned(np.zeros(2 * steps + 1, np.int64), np.zeros(0, np.int32), None)
+    classes = tuple(map(str, range(10)))
+    labels = np.arange(2)
+    return SpikeSet(binned, labels, ["a", "b"], classes=classes, feature_shape=(6,), steps=steps)
+
+
 def learner(net: nn.Module, name: str = "lfp", **options: Any) -> Learner:
     kind = LEARNERS[name]
     return kind.from_options(net, kind.Options(name=name, **options))
@@ -33,6 +43,23 @@ def test_a_shift_as_pytorch_makes_it_is_warned_of() -> None:
     (message,) = shifts_at_zero(learner(normed()))
     assert message.startswith("'1.bias': shifts of normalisations, exactly zero as PyTorch makes")
     assert "learner={'update': {'floor': 0.01}}" in message
+
+
+@pytest.mark.parametrize("name", ["rate_coded", "sigmoid"])
+def test_a_reward_that_keeps_a_network_silent_is_warned_of(name: str) -> None:
+    few, enough = samples(steps=4), samples(steps=6)
+    hushed = learner(normed(), rule={"name": "rescale"}, reward={"name": name})
+    (message,) = hushing_reward(hushed, few)
+    assert message.startswith("With 4 steps and 10 classes ")
+    assert "learner={'reward': {'name': 'softmax_rate'}}" in message
+    assert not list(hushing_reward(hushed, enough))
+    for given in ("softmax_rate", "first_spike"):
+        other = learner(normed(), rule={"name": "rescale"}, reward={"name": given})
+        assert not list(hushing_reward(other, few))
+    # As published, what is silent is not punished.
+    published = learner(normed(), rule={"name": "epsilon"}, reward={"name": name})
+    assert not list(hushing_reward(published, few))
+    assert not list(hushing_reward(learner(normed(), "surrogate"), few))
 
 
 def test_it_is_not_where_the_shift_can_learn_or_shall_not() -> None:
