@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--draws", type=int, default=5, help="orders at random, for each network")
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--scopes", nargs="*", default=[s.value for s in Scope], type=Scope)
+    parser.add_argument("--scopes", nargs="*", default=list(Scope), type=Scope)
     args = parser.parse_args()
     torch.set_num_threads(1)
     names = list(next(iter(TASKS.values())).learners)

@@ -47,6 +47,23 @@ def test_learners_stand_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ahead == pytest.approx([50.0, 50.0])
 
 
+def test_the_scopes_of_the_command_are_those_that_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of scopes once stood in for scopes here, and all ranked layer by layer."""
+    asked: list[Scope] = []
+
+    def noted(
+        task: Task, changes: Sequence[str], seed: int, scopes: Sequence[Scope], draws: int
+    ) -> dict[Scope, PrunedRun]:
+        asked.extend(scopes)
+        return made(task, changes, seed, scopes, draws)
+
+    monkeypatch.setattr(Table, "made", [])
+    monkeypatch.setattr(pruning, "pruned", noted)
+    monkeypatch.setattr("sys.argv", ["pruning", "--root", "here", "--seeds", "2"])
+    pruning.main()
+    assert {type(each) for each in asked} == {Scope}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_settings_are_those_of_configs(task: str) -> None:
     for changes in TASKS[task].learners.values():

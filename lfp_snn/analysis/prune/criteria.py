@@ -30,6 +30,7 @@ arXiv 2308.12053.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -37,10 +38,13 @@ from torch import Tensor, nn
 from lfp_snn.analysis.explain.attribute import Explainer
 from lfp_snn.analysis.explain.target import OfClass
 from lfp_snn.data import SampleSet
+from lfp_snn.errors import ConfigError
 from lfp_snn.learners import Learner
 from lfp_snn.rules import Norm
 
-__all__ = ["Criterion", "magnitude", "randomly", "relevance", "weights"]
+__all__ = ["Criterion", "magnitude", "member", "randomly", "relevance", "weights"]
+
+_Member = TypeVar("_Member", bound=StrEnum)
 
 
 class Criterion(StrEnum):
@@ -49,6 +53,24 @@ class Criterion(StrEnum):
     magnitude = "magnitude"
     relevance = "relevance"
     random = "random"
+
+
+def member(what: str, kind: type[_Member], given: str) -> _Member:
+    """The member of an enumeration that is given, or named.
+
+    Args:
+        what: what it is, for the error.
+        kind: the enumeration.
+        given: a member or its value, such as ``"layer"``.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    try:
+        return kind(given)
+    except ValueError:
+        known = " or ".join(str(each) for each in kind)
+        raise ConfigError(f"The {what} is {given!r}; expected {known}.") from None
 
 
 def weights(net: nn.Module) -> dict[str, nn.Parameter]:

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from lfp_snn.analysis.measures import gini
-from lfp_snn.analysis.prune.criteria import Criterion, magnitude, randomly, relevance, weights
+from lfp_snn.analysis.prune.criteria import (
+    Criterion,
+    magnitude,
+    member,
+    randomly,
+    relevance,
+    weights,
+)
 from lfp_snn.analysis.prune.ranking import Ranking, Scope, rank
 from lfp_snn.data import SampleSet, Splits
 from lfp_snn.engine.computed import refuse_computed_weights
@@ -40,15 +47,16 @@ class PruningOptions:
     """The options of pruning a run.
 
     Attributes:
-        criteria: the criteria by which weights are pruned.
+        criteria: the criteria by which weights are pruned; their names stand for them.
         shares: the shares that are pruned, ascending, in [0, 1]; 0 is the whole network.
-        scope: the weights that compete with each other.
+        scope: the weights that compete with each other; its name stands for it.
         draws: the number of random orders, over which accuracy is averaged.
         samples: the number of training samples, drawn alike each time, through which relevance is
             sent; fewer if there are not so many.
 
     Raises:
-        ConfigError: shares are not ascending from 0, or there are fewer than two.
+        ConfigError: shares are not ascending from 0, or there are fewer than two; there is no such
+            criterion or scope.
     """
 
     criteria: Sequence[Criterion] = tuple(Criterion)
@@ -58,6 +66,9 @@ class PruningOptions:
     samples: int = 300
 
     def __post_init__(self) -> None:
+        criteria = tuple(member("criterion", Criterion, each) for each in self.criteria)
+        object.__setattr__(self, "criteria", criteria)
+        object.__setattr__(self, "scope", member("scope", Scope, self.scope))
         shares = np.asarray(self.shares)
         rising = (
             len(shares) > 1 and shares[0] == 0 and shares[-1] <= 1 and np.diff(shares).min() > 0
@@ -146,6 +157,7 @@ def rankings(
         options: the scope, draws and samples.
     """
     net = trained.learner.net
+    criterion = member("criterion", Criterion, criterion)
     if criterion is Criterion.random:
         for draw in range(options.draws):
             yield rank(net, randomly(net, draw), options.scope)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.analysis.prune.criteria import weights
+from lfp_snn.analysis.prune.criteria import member, weights
 
 __all__ = ["Ranking", "Scope", "rank"]
 
@@ -61,7 +61,11 @@ def rank(net: nn.Module, scores: Mapping[str, Tensor], scope: Scope) -> Ranking:
         net: the network.
         scores: the scores of its :func:`~lfp_snn.analysis.prune.criteria.weights`, by name.
         scope: the weights that compete with each other.
+
+    Raises:
+        ConfigError: there is no such scope.
     """
+    scope = member("scope", Scope, scope)
     parameters, names = weights(net), list(scores)
     places: dict[str, Tensor] = {}
     sizes: dict[str, int] = {}

@@ -57,6 +57,16 @@ def test_shares_rise_from_nothing(shares: tuple[float, ...]) -> None:
         PruningOptions(shares=shares)
 
 
+def test_names_stand_for_criteria_and_scopes() -> None:
+    named = PruningOptions(("random", "magnitude"), scope="global")  # type: ignore[arg-type]
+    assert named == PruningOptions((Criterion.random, Criterion.magnitude), scope=Scope.network)
+    assert named.scope is Scope.network and named.criteria[0] is Criterion.random
+    with pytest.raises(ConfigError, match="The scope is 'network'; expected global or layer"):
+        PruningOptions(scope="network")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="The criterion is 'size'; expected magnitude or"):
+        PruningOptions(("size",))  # type: ignore[arg-type]
+
+
 def test_weights_that_a_layer_computes_are_refused() -> None:
     net = build("mlp", (4,), 2, hidden=[3])
     prune.identity(net[0], "weight")  # type: ignore[no-untyped-call]
