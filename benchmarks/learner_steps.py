@@ -1,8 +1,10 @@
 """What a training step costs by LFP and by a surrogate gradient, in the networks of comparisons.
 
     python -m benchmarks learner_steps --root NMNIST [--configs compare_nmnist_sew] [--repeats 7]
+    python -m benchmarks learner_steps --root MNIST --configs compare_mnist_camera
+        --set data.shown=2000 data.test=100
 
-Feedback and optimizer on the first batch of real N-MNIST, calibrated, on one thread, interleaved:
+Feedback and optimizer on the first batch of a comparison's data, on one thread, interleaved:
 median and least processor time in ms, the first step left out. The default rule stands beside the
 surrogate that runs each layer over all steps and the one that calls the network at every step; with
 ``, norm`` behind its name a config has batch normalisation.
@@ -73,7 +75,8 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("datasets/NMNIST"))
-    parser.add_argument("--configs", nargs="*", default=list(CONFIGS), choices=list(CONFIGS))
+    parser.add_argument("--configs", nargs="*", default=list(CONFIGS))
+    parser.add_argument("--set", nargs="*", default=[], dest="changes", help="KEY=VALUE of configs")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -82,7 +85,8 @@ def main() -> None:
     table = Table("config", *times, ratio)
     for name in args.configs:
         config, _, norm = name.partition(", ")
-        changes = [f"data.root={args.root}", *(["model.norm=batch"] if norm else [])]
+        normed = ["model.norm=batch"] if norm else []
+        changes = [f"data.root={args.root}", *normed, *args.changes]
         arms = list(ComparisonStudy.load(find_config(config), changes).arms)
         found: list[LearnerStep] = []
         for kind, settings in WAYS.values():
