@@ -20,6 +20,7 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError, NetworkError, NotFiniteError, ShapeError
 from lfp_snn.later import later
+from lfp_snn.learners.ending import TaskShape
 from lfp_snn.options import Choice
 from lfp_snn.rewards import Prediction, ties
 from lfp_snn.rewards.given import own_steps
@@ -97,12 +98,12 @@ class LearnerOptions(Choice):
         """The options by which the engine runs."""
         return EngineOptions(self.backend)
 
-    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
-        """The options with all that they leave to the network decided.
+    def settled(self, engine: TemporalLFP, task: TaskShape | None = None) -> Self:
+        """The options with all that they leave to the network and its samples decided.
 
         Args:
             engine: the engine of a learner that was made of these options.
-            targets: whether the samples have targets and no classes.
+            task: what the samples ask; ``None`` where that is not known.
         """
         return self
 

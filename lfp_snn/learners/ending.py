@@ -8,13 +8,28 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxValues
+from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxRate, SoftmaxValues
 from lfp_snn.rewards.base import LooksAt, Output, Seen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ByOutput"]
+__all__ = ["ByOutput", "TaskShape"]
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """What samples ask of a network, for options that go by it.
+
+    Attributes:
+        steps: the number of steps T, the largest where samples have their own; 0 if unknown.
+        classes: the number of classes; 0 if unknown, or if there are none.
+        targets: whether the samples have targets and no classes.
+    """
+
+    steps: int = 0
+    classes: int = 0
+    targets: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,7 +39,8 @@ class ByOutput(Reward):
     ========= ====================================================================
     output    reward
     ========= ====================================================================
-    spikes    :class:`~lfp_snn.rewards.RateCoded`
+    spikes    :class:`~lfp_snn.rewards.RateCoded`; SoftmaxRate where so few steps are known to
+              train it that the other would keep a silent network silent
     membranes :class:`~lfp_snn.rewards.MembraneCoded`, of a readout that never spikes
     values    :class:`~lfp_snn.rewards.SoftmaxValues`; RateCoded for means of spikes,
               where a rule that takes credit hands it on to them
@@ -39,8 +55,15 @@ class ByOutput(Reward):
     looks_at: ClassVar[LooksAt] = "any"
     at_silence: bool | None = None
 
-    def chosen(self, output: Output, *, takes_credit: bool) -> Reward:
+    def chosen(
+        self, output: Output, *, takes_credit: bool, task: TaskShape | None = None
+    ) -> Reward:
         """The reward that goes with an output, with its own options still open.
+
+        Args:
+            output: what the network ends in.
+            takes_credit: whether the rule at the output takes credit.
+            task: what the samples ask, where it is known.
 
         Raises:
             ConfigError: ``at_silence`` is given, and a membrane is there at every step.
@@ -53,7 +76,11 @@ class ByOutput(Reward):
                 )
             return MembraneCoded()
         if output == "spikes" or takes_credit:
-            return RateCoded(at_silence=self.at_silence)
+            usual = RateCoded(at_silence=self.at_silence)
+            used = usual.suited(takes_credit=takes_credit)
+            if task is not None and task.classes and used.hushes(task.steps, task.classes):
+                return SoftmaxRate(at_silence=self.at_silence)
+            return usual
         return SoftmaxValues(at_silence=self.at_silence)
 
     @override

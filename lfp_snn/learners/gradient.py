@@ -15,6 +15,7 @@ from lfp_snn.errors import OtherOutputError
 from lfp_snn.later import later, torch
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
 from lfp_snn.learners.by_layer import check_by_layer
+from lfp_snn.learners.ending import TaskShape
 from lfp_snn.learners.losses import (
     Loss,
     LossByOutput,
@@ -81,10 +82,10 @@ class LossOptions(LearnerOptions):
         check_loss(self.loss, self.loss_options, self.smoothing)
 
     @override
-    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
+    def settled(self, engine: TemporalLFP, task: TaskShape | None = None) -> Self:
         if self.loss != "auto":
             return self
-        aims = targets and engine.emits != "spikes"
+        aims = task is not None and task.targets and engine.emits != "spikes"
         chosen = "mse_target_loss" if aims else loss_by_output(engine.emits, votes=engine.votes)
         return self.model_copy(update={"loss": chosen})
 

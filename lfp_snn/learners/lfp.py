@@ -12,7 +12,7 @@ from lfp_snn.engine.exchange import Exchange
 from lfp_snn.engine.options import EngineOptions, Memory, Precision, Statistics
 from lfp_snn.errors import NotFiniteError
 from lfp_snn.learners.base import Learner, LearnerOptions, StepResult, TrainingBatch
-from lfp_snn.learners.ending import ByOutput
+from lfp_snn.learners.ending import ByOutput, TaskShape
 from lfp_snn.learners.homeostasis import Homeostasis, HomeostasisOptions
 from lfp_snn.learners.reward_options import (
     AutoReward,
@@ -81,8 +81,8 @@ class LFPOptions(LearnerOptions):
         )
 
     @override
-    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
-        return self.model_copy(update={"reward": settled(self.reward, engine, targets=targets)})
+    def settled(self, engine: TemporalLFP, task: TaskShape | None = None) -> Self:
+        return self.model_copy(update={"reward": settled(self.reward, engine, task)})
 
 
 class LFP(Learner, name="lfp"):

@@ -11,6 +11,7 @@ from typing_extensions import override
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners.base import LearnerOptions, StepResult, TrainingBatch
+from lfp_snn.learners.ending import TaskShape
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.learners.reward_options import AutoReward, choose_reward, settled
 from lfp_snn.learners.rule_options import RuleChoice, default_rule
@@ -49,8 +50,8 @@ class OnlineLFPOptions(LearnerOptions):
     update: UpdateOptions = UpdateOptions()
 
     @override
-    def settled(self, engine: TemporalLFP, *, targets: bool = False) -> Self:
-        return self.model_copy(update={"reward": settled(self.reward, engine)})
+    def settled(self, engine: TemporalLFP, task: TaskShape | None = None) -> Self:
+        return self.model_copy(update={"reward": settled(self.reward, engine, task)})
 
 
 class OnlineLFP(LFP, name="online_lfp"):

@@ -10,7 +10,7 @@ from pydantic import PlainValidator
 from typing_extensions import override
 
 from lfp_snn.errors import OtherOutputError
-from lfp_snn.learners.ending import ByOutput
+from lfp_snn.learners.ending import ByOutput, TaskShape
 from lfp_snn.learners.own import OwnReward, named
 from lfp_snn.options import Choice, choice_of, choose
 from lfp_snn.rewards import REWARDS, MembraneTarget, Reward
@@ -71,21 +71,21 @@ def reward_section(reward: Reward) -> Choice:
     return named(reward, reward_sections()) or OwnReward.of(reward)
 
 
-def settled(section: Choice, engine: TemporalLFP, *, targets: bool = False) -> Choice:
+def settled(section: Choice, engine: TemporalLFP, task: TaskShape | None = None) -> Choice:
     """A section of a reward with the name of the one that is taken, where it left that open.
 
     Args:
         section: the section.
         engine: the network.
-        targets: whether the samples have targets and no classes, to which membranes are pulled.
+        task: what the samples ask, where it is known; to targets membranes are pulled.
     """
     made: Any = section.make() if isinstance(section, AutoReward) else None
     if not isinstance(made, ByOutput):
         return section
-    if targets and engine.emits == "membranes":
+    if task is not None and task.targets and engine.emits == "membranes":
         return reward_section(MembraneTarget())
     takes_credit = engine.takes_credit(engine.rules)
-    return reward_section(made.chosen(engine.emits, takes_credit=takes_credit))
+    return reward_section(made.chosen(engine.emits, takes_credit=takes_credit, task=task))
 
 
 def refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:

@@ -21,6 +21,7 @@ from lfp_snn.engine import TemporalLFP
 from lfp_snn.engine.structure import note_frame
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
+from lfp_snn.learners.ending import TaskShape
 from lfp_snn.training.calibration import calibrate
 from lfp_snn.training.config import Config, Settings, pick_device
 from lfp_snn.training.conversion import balance
@@ -182,8 +183,8 @@ def settled_learner(
 ) -> tuple[Learner, AnySettings]:
     """The learner that settings name, and the settings with all that they left open decided.
 
-    A reward or a loss that is left open goes by what the network ends in, and by whether samples
-    have classes or targets.
+    A reward or a loss that is left open goes by what the network ends in, by whether samples have
+    classes or targets, and by the number of their steps.
 
     Args:
         net: the network.
@@ -192,11 +193,13 @@ def settled_learner(
     """
     note_frame(net, splits.train.feature_shape)
     learner = build_learner(net, settings)
-    aims = splits.train.is_regression
-    decided = settings.learner.settled(learner.engine, targets=aims)
+    samples = splits.train
+    task = TaskShape(samples.steps, len(samples.classes), samples.is_regression)
+    decided = settings.learner.settled(learner.engine, task)
+    # Without the samples a learner chooses by the network alone.
+    alike = decided == settings.learner.settled(learner.engine)
     settings = settings.model_copy(update={"learner": decided})
-    # Without the targets a learner chooses by the network alone.
-    return (build_learner(net, settings) if aims else learner), settings
+    return (learner if alike else build_learner(net, settings)), settings
 
 
 def prepare(net: nn.Module, splits: Splits, settings: Settings, world: World = ALONE) -> Start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from lfp_snn import TemporalLFP, fit
 from lfp_snn.data import Batch
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
-from lfp_snn.learners.ending import ByOutput
+from lfp_snn.learners.ending import ByOutput, TaskShape
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.learners.losses import make_loss
 from lfp_snn.learners.unrolled import Unrolled
 from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxRate, SoftmaxValues
 from lfp_snn.rules import Epsilon, Rescale
+from lfp_snn.training import TrainedRun
 from lfp_snn.training.config import Config
 from lfp_snn.training.configfile import make_config
 
@@ -99,6 +101,42 @@ def test_settled_options_name_the_reward_with_its_own_options_open(end: str) -> 
     assert getattr(told.reward, "at_silence", None) is None
     assert settled.settled(learner.engine) == settled
     assert settled.model_dump(exclude={"reward"}) == options.model_dump(exclude={"reward"})
+
+
+@pytest.mark.parametrize(
+    ("steps", "classes", "name"),
+    [
+        (4, 10, "softmax_rate"),  # 10 / (1 + e^2) > 1
+        (6, 10, "rate_coded"),  # 10 / (1 + e^3) < 1
+        (4, 8, "rate_coded"),  # 8 / (1 + e^2) < 1
+        (8, 100, "softmax_rate"),
+        (10, 100, "rate_coded"),
+        (4, 0, "rate_coded"),  # of no known number of classes
+    ],
+)
+def test_few_steps_for_many_classes_take_the_softmax(steps: int, classes: int, name: str) -> None:
+    """Rewards of silent outputs are below zero in sum if C / (1 + e^(T/2)) > 1, for an even T."""
+    learner, task = learner_of("spikes"), TaskShape(steps, classes)
+    settled: Any = learner.Options.model_validate({"name": "lfp"}).settled(learner.engine, task)
+    assert settled.reward.name == name
+    told = {"name": "lfp", "reward": {"name": "rate_coded"}}
+    named: Any = learner.Options.model_validate(told).settled(learner.engine, task)
+    assert named.reward.name == "rate_coded"
+    # As published, silent outputs are not punished.
+    published = learner_of("spikes", rule={"name": "epsilon"})
+    settled = learner.Options.model_validate({"name": "lfp"}).settled(published.engine, task)
+    assert settled.reward.name == "rate_coded"
+
+
+def test_a_training_takes_the_reward_that_its_steps_ask_for(tmp_path: Path) -> None:
+    x = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(20) % 10
+    for steps, reward in ((4, SoftmaxRate), (8, RateCoded)):
+        net = nn.Sequential(nn.Linear(4, 10), snn.Leaky(beta=0.9, init_hidden=True, output=True))
+        out = tmp_path / str(steps)
+        fit(net, (x, y), (x, y), (x, y), steps=steps, out=out, **QUICK)
+        run = TrainedRun.open(out, net=cycle([net]).__next__)
+        assert isinstance(run.learner, LFP) and isinstance(run.learner.reward, reward)
 
 
 def test_an_option_of_the_reward_needs_no_name_of_it() -> None:
