@@ -113,6 +113,9 @@ def _setting(name: str, command: str) -> tuple[str, str]:
         raise TableError(f"{name}: {command} cannot be read: {error}") from error
     config = arm.config({}, 0)
     data = DATASETS[config.data.name].source.partition(",")[0]
+    root = getattr(config.data, "root", None)
+    if config.data.name == "images" and root is not None:  # one's own, which the file names
+        data = f"images of {root.name}"
     if getattr(config.data, "split_by", None) == "speaker":
         data += ", unseen speakers"
     return data, _network({**config.model.model_dump(mode="json"), **arm.base["model"]})
