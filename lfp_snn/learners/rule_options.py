@@ -130,7 +130,7 @@ def rule_sections() -> dict[str, type[Choice]]:
 
 #: A field that takes any of them; a run that was given a rule of a user's own says so by "own".
 RuleChoice = Annotated[
-    Choice, choose("rule", lambda: {**rule_sections(), "own": OwnRule}, "epsilon"), AS_MAPPING
+    Choice, choose("rule", lambda: {**rule_sections(), "own": OwnRule}, "rescale"), AS_MAPPING
 ]
 
 

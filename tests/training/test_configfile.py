@@ -46,6 +46,22 @@ def test_overrides_come_before_the_check(file: Path) -> None:
     assert config.clip is None
 
 
+@pytest.mark.parametrize("learner", ["lfp", "online_lfp"])
+@pytest.mark.parametrize("key", ["learner.rule", "learner.reward", "optimizer", "schedule"])
+def test_a_section_without_a_name_is_the_one_that_is_taken_where_there_is_none(
+    file: Path, learner: str, key: str
+) -> None:
+    """An option of the rule alone once named another rule: learner.rule.eps the published one."""
+    named = f"learner.name={learner}"
+    assert load_config(file, [named, f"{key}={{}}"]) == load_config(file, [named])
+
+
+def test_an_option_of_the_rule_is_one_of_the_default_rule(file: Path) -> None:
+    for override in ("learner.rule.eps=0.05", "learner.rule.gate=window"):
+        learner = load_config(file, [override]).learner
+        assert isinstance(learner, LFPOptions) and learner.rule.name == "rescale"
+
+
 def test_another_name_drops_the_options_of_the_old_one() -> None:
     given = {"schedule": {"name": "one_cycle", "warmup": 0.1}}
     changed = apply_overrides(given, ["schedule.floor=1e-5", "schedule.name=cosine"])
