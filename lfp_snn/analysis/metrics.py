@@ -94,6 +94,11 @@ def measure(
             "spike (they are a readout): measure a network whose outputs have a threshold within "
             "reach and a reset."
         )
+    if not isinstance(output, Population):
+        raise NetworkError(
+            f"NeuroBench reads classes from spikes, and the network ends in '{output.name}' "
+            f"({output.describe()}): measure a network that ends in neurons."
+        )
     dense = [prod(x.shape) * x.weight[0].size for x in layers if x.weight is not None]
     found, counts, neuron_steps = run_harness(net, samples, max(1, EXACT // max(dense)), done)
     from_input = _from_input(layers)

@@ -80,7 +80,7 @@ def predict(
     as_json: AsJson = False,
     net: OwnNet = None,
 ) -> None:
-    """Say which class a recording is of, and how often each output spiked (or its membrane).
+    """Say which class a recording is of, and how often each output spiked (or its value).
 
     A network that has learnt numbers says the numbers.
     """

@@ -182,7 +182,7 @@ def _write(found: Explanation, folder: Path, name: str) -> None:
     tables.write_csv(found, folder / "events.csv")
     tables.write_arrays(found, folder / "relevance.npz")
     typer.echo(f"{name}: {found.verdict}")
-    if not found.entered:
+    if not found.entered and not found.relevance.any():  # a tie enters as nothing in sum
         typer.echo("  nothing entered: what is asked about did not spike, or earned nothing")
     typer.echo(f"  to look at: {shown(folder / 'page.html')}; beside it pictures and tables")
 
@@ -214,7 +214,7 @@ def _faithfulness(
         found = measure(
             explainer, batch, target, done=lambda share: bar.update(task, completed=share)
         )
-    rows = [("area between the curves", "class's share of spikes; accuracy")]
+    rows = [("area between the curves", "class's share of the output; accuracy")]
     for name, area in found.areas.items():
         rows.append((f"  {name}", f"{area};  {found.areas_of_accuracy[name]}"))
     rows += [

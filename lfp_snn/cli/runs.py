@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from lfp_snn.analysis.explain.outputs import evidence
 from lfp_snn.cli.own import opened
 from lfp_snn.cli.recorded import tell_of_corner
 from lfp_snn.console import percent, two_columns
@@ -80,8 +81,11 @@ def predict(
 def _outputs(learner: Learner, copies: Sequence[Batch]) -> tuple[str, list[float]]:
     """What classes were read from, and how often or how high, on the mean of several copies."""
     emits = learner.engine.emits
-    if emits != "spikes":
+    if emits == "membranes":
         scores = mean([learner.scores(each) for each in copies])[0]
         return emits, [round(each, 4) for each in scores.tolist()]
+    if emits == "values":  # as explanations say them
+        seen = [evidence(learner.run(each), each.lengths, emits).sum(0) for each in copies]
+        return emits, [round(each, 4) for each in mean(seen)[0].tolist()]
     counts = mean([learner.counts(each) for each in copies])[0].tolist()
     return emits, [int(each) if each.is_integer() else round(each, 2) for each in counts]

@@ -72,8 +72,9 @@ class CountReward(CreditReward, StepwiseReward):
 
         At no spike the credit is then below zero in sum over the classes: the wrong ones are
         pushed down by more than the true one is pushed up, and a network that falls silent stays
-        silent. Of :class:`RateCoded` that is so where :math:`C\,\sigma(-T/2) > 1`, which ten
-        classes reach with four steps; of a softmax never.
+        silent. Of :class:`RateCoded` that is so, for an even T, where :math:`C\,\sigma(-T/2) > 1`,
+        which ten classes reach with four steps; of a softmax never, and of
+        :class:`Misclassification` from three classes on.
 
         Args:
             steps: the number of steps T.

@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from lfp_snn.data import Splits
 from lfp_snn.data.identity import identity_of, other
 from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.learners.reward_options import AutoReward
 from lfp_snn.models import Own
 from lfp_snn.training.config import Config, Settings
 from lfp_snn.training.configfile import dump_config, make_config, read_mapping
@@ -40,6 +41,7 @@ from lfp_snn.training.steering import of_settings
 __all__ = [
     "MAY_CHANGE",
     "Resumed",
+    "as_begun",
     "data_identity",
     "find_run",
     "goes_on",
@@ -182,6 +184,33 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
     result = Result.read(run) if ended else None
     begun = bool(run.checkpoints())
     return Resumed(run, result, begun, begun_with.epochs, changed, not known)
+
+
+def as_begun(settings: Settings, out: Path | None) -> Settings:
+    """Settings whose reward or loss is that of the run to go on with, where they leave it open.
+
+    What an open one stands for may depend on the data and on the version of this package; the run
+    began with one of them. Whatever else the run lacks or differs in is told by :func:`find_run`.
+    """
+    if out is None or not RunDir(out).config.is_file():
+        return settings
+    try:
+        begun = make_config(type(settings), read_mapping(RunDir(out).config)).learner
+    except ConfigError:
+        return settings
+    learner: Any = settings.learner
+    if type(begun) is not type(learner):
+        return settings
+    known: Any = begun
+    update: dict[str, Any] = {}
+    reward = getattr(learner, "reward", None)
+    if isinstance(reward, AutoReward):
+        silence = getattr(known.reward, "at_silence", None)
+        if silence == reward.at_silence:
+            update["reward"] = known.reward
+    if getattr(learner, "loss", None) == "auto":
+        update["loss"] = known.loss
+    return settings.model_copy(update={"learner": learner.model_copy(update=update)})
 
 
 def goes_on(settings: Settings, run: Path) -> str:

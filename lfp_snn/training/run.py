@@ -50,7 +50,14 @@ from lfp_snn.training.optim import Every
 from lfp_snn.training.outofmemory import advised
 from lfp_snn.training.reporting import report_on
 from lfp_snn.training.result import Result
-from lfp_snn.training.resume import Resumed, data_identity, find_run, goes_on, network_identity
+from lfp_snn.training.resume import (
+    Resumed,
+    as_begun,
+    data_identity,
+    find_run,
+    goes_on,
+    network_identity,
+)
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import (
     GivenOptimizer,
@@ -107,8 +114,8 @@ def fit(
             (:func:`lfp_snn.data.from_torch`).
         reward: the reward, such as ``SoftmaxRate()``, ``FromLoss(loss)`` or one of a class of one's
             own, its name, or a mapping as a config has it. By default it goes by what the network
-            ends in: rate_coded for spikes, membrane_coded for the membranes of a readout,
-            softmax_values for values.
+            ends in: rate_coded for spikes (softmax_rate where steps are few), membrane_coded for
+            the membranes of a readout, softmax_values for values.
         rule: the rule, such as ``Epsilon()``, a composite or one of a class of one's own, its name,
             or a mapping as a config has it; rescale by default.
         optimizer: a mapping as a config has it, ``{"name": "adam", "lr": 1e-3}``; a torch optimizer
@@ -265,6 +272,8 @@ def _train(
         held.enter_context(_stops_told(settings, out))
         if out is not None and not resume:
             world.on_first(lambda: RunDir.check_new(out))
+        if resume:
+            settings = world.on_first(partial(as_begun, settings, out))
         learner, settings = settled_learner(net, settings, splits)
         resumed = world.on_first(lambda: _resumed(out, settings, splits, net, resume))
         if resumed is not None and resumed.result is not None:

@@ -76,12 +76,13 @@ def hushing_reward(learner: Learner, samples: SampleSet) -> Iterator[str]:
     reward = getattr(learner, "reward", None)
     steps, classes = samples.steps, len(samples.classes)
     if isinstance(reward, CountReward) and classes and reward.hushes(steps, classes):
+        by_steps = not reward.hushes(100 * steps, classes)
+        more = f", or more steps ({setting('data.steps')})" if by_steps else ""
         yield (
             f"With {steps} steps and {classes} classes {type(reward).__name__} punishes silent "
             "wrong outputs by more than it rewards the true one: a deep network that falls silent "
             "stays so. Take the softmax of counts "
-            f"({setting('learner.reward.name', 'softmax_rate')}), or more steps "
-            f"({setting('data.steps')})."
+            f"({setting('learner.reward.name', 'softmax_rate')}){more}."
         )
 
 

@@ -50,6 +50,9 @@ def test_a_network_that_ends_in_values_predicts_and_explains_them(cli: Cli, tmp_
     assert not all(float(each).is_integer() for each in told["values"].values())
     explained = cli("explain", "run", recording)
     assert explained.exit_code == 0 and "(value " in explained.stdout, explained.output
+    for words in (("metrics", "run"), ("export", "run", "--to", "nir")):
+        refused = cli(*words)
+        assert refused.exit_code == 2 and "neurons" in refused.stderr, refused.output
 
 
 def test_a_reward_of_spikes_is_refused(cli: Cli) -> None:

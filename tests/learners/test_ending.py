@@ -139,6 +139,24 @@ def test_a_training_takes_the_reward_that_its_steps_ask_for(tmp_path: Path) -> N
         assert isinstance(run.learner, LFP) and isinstance(run.learner.reward, reward)
 
 
+def test_a_run_goes_on_with_the_reward_that_it_began_with(tmp_path: Path) -> None:
+    """Whatever an open reward would stand for now, as in a run of before or by other data."""
+    x = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(20) % 10
+
+    def net() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 10), snn.Leaky(0.9, init_hidden=True, output=True))
+
+    parts, out = [(x, y)] * 3, tmp_path / "run"
+    more: dict[str, Any] = QUICK | {"epochs": 2, "out": out, "resume": True}
+    fit(net(), *parts, steps=4, out=out, reward=RateCoded(), **QUICK)
+    fit(net(), *parts, steps=4, **more)
+    assert "name: rate_coded" in (out / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match="softmax_rate"):
+        fit(net(), *parts, steps=4, reward=SoftmaxRate(), **more | {"epochs": 3})
+
+
 def test_an_option_of_the_reward_needs_no_name_of_it() -> None:
     for end, reward in (("spikes", RateCoded(at_silence=False)),
                         ("values", SoftmaxValues(at_silence=True))):  # fmt: skip

@@ -56,6 +56,10 @@ def test_a_reward_that_keeps_a_network_silent_is_warned_of(name: str) -> None:
     for given in ("softmax_rate", "first_spike"):
         other = learner(normed(), rule={"name": "rescale"}, reward={"name": given})
         assert not list(hushing_reward(other, few))
+    # More steps help no reward that goes by no number of steps.
+    always = learner(normed(), rule={"name": "rescale"}, reward={"name": "misclassification"})
+    (message,) = hushing_reward(always, enough)
+    assert "softmax_rate" in message and "more steps" not in message
     # As published, what is silent is not punished.
     published = learner(normed(), rule={"name": "epsilon"}, reward={"name": name})
     assert not list(hushing_reward(published, few))

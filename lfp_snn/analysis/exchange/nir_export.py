@@ -49,7 +49,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn.analysis.exchange.layers import FoldedLayer, layers_of, refuse_neurons
-from lfp_snn.engine import merges, neurons, shapes, stepped, synapses
+from lfp_snn.engine import merges, neurons, shapes, stepped, synapses, units
 from lfp_snn.errors import NetworkError, require
 from lfp_snn.models.nir import DT
 
@@ -75,7 +75,8 @@ def to_nir(net: nn.Module, input_shape: Sequence[int], dt: float = DT) -> Any:
     import nir
 
     layers = layers_of(net, input_shape)
-    refuse_neurons(layers, "NIR", readout=True)
+    refuse_neurons(layers[:-1], "NIR", readout=False)  # an LI passes its membrane on
+    refuse_neurons(layers[-1:], "NIR", readout=True)
     nodes: dict[str, Any] = {"input": nir.Input(np.array(input_shape))}
     edges: Edges = []
     sources: list[tuple[str, ...]] = []  # nodes whose values add up to that of each layer
@@ -173,6 +174,8 @@ def _node(layer: FoldedLayer, dt: float) -> Any:
         raise _refuse(layer, "it has no max pooling; train with average pooling (model.pool=avg)")
     if isinstance(stage, merges.Maximum):
         raise _refuse(layer, "its branches can only be added; merge by a sum")
+    if isinstance(stage, units.Readout):
+        raise _refuse(layer, "the network ends in values; end it in neurons")
     if isinstance(stage, merges.Concatenate):
         raise _refuse(layer, "it has no concatenation; merge by a sum")
     raise _refuse(layer, "it has no such node")

@@ -66,7 +66,8 @@ class PruningOptions:
     samples: int = 300
 
     def __post_init__(self) -> None:
-        criteria = tuple(member("criterion", Criterion, each) for each in self.criteria)
+        asked = [self.criteria] if isinstance(self.criteria, str) else self.criteria
+        criteria = tuple(member("criterion", Criterion, each) for each in asked)
         object.__setattr__(self, "criteria", criteria)
         object.__setattr__(self, "scope", member("scope", Scope, self.scope))
         shares = np.asarray(self.shares)

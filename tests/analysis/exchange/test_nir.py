@@ -145,6 +145,16 @@ def test_a_readout_comes_back_with_its_membranes(kind: str, tmp_path: Path) -> N
     assert "reset subtract" in line
 
 
+def test_neurons_that_never_spike_are_refused_where_they_are_not_the_last() -> None:
+    """They hand on zeros, where an LI hands on its membrane."""
+    never = {"threshold": float("inf"), "reset_mechanism": "none", "init_hidden": True}
+    hidden = nn.Sequential(nn.Linear(3, 2), snn.Leaky(beta=0.5, **never), nn.Linear(2, 2))
+    with pytest.raises(NetworkError, match="'1', which never spikes"):
+        to_nir(nn.Sequential(*hidden, leaky(output=True)), (3,))
+    with pytest.raises(NetworkError, match="ends in values; end it in neurons"):
+        to_nir(nn.Sequential(nn.Linear(3, 2), leaky(), nn.Linear(2, 2)), (3,))
+
+
 def test_a_loop_of_neurons_that_never_spike_is_refused() -> None:
     never = {"threshold": float("inf"), "reset_mechanism": "none", "init_hidden": True}
     last = snn.RLeaky(beta=0.5, linear_features=2, output=True, **never)
