@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from lfp_snn.data import Splits
 from lfp_snn.data.identity import identity_of, other
 from lfp_snn.errors import ConfigError, RunError
+from lfp_snn.learners.own import OwnReward
 from lfp_snn.learners.reward_options import AutoReward
 from lfp_snn.models import Own
 from lfp_snn.training.config import Config, Settings
@@ -204,7 +205,7 @@ def as_begun(settings: Settings, out: Path | None) -> Settings:
     known: Any = begun
     update: dict[str, Any] = {}
     reward = getattr(learner, "reward", None)
-    if isinstance(reward, AutoReward):
+    if isinstance(reward, AutoReward) and not isinstance(known.reward, OwnReward):
         silence = getattr(known.reward, "at_silence", None)
         if silence == reward.at_silence:
             update["reward"] = known.reward
