@@ -128,8 +128,8 @@ class Table:
 def _kept(cell: Cell) -> Cell:
     """A cell without the digits that sums in another order would change."""
     if isinstance(cell, list):
-        return [round(each, 9) for each in cell]
-    return round(cell, 9) if isinstance(cell, float) else cell
+        return [float(f"{each:.6g}") for each in cell]
+    return float(f"{cell:.6g}") if isinstance(cell, float) else cell
 
 
 def write(path: Path) -> bool:

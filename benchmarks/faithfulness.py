@@ -40,7 +40,7 @@ from lfp_snn.analysis.explain.faithfulness import (
 )
 from lfp_snn.analysis.explain.measure import Faithfulness, figure_of_curves, measure
 from lfp_snn.analysis.explain.smooth import SmoothExplainer
-from lfp_snn.analysis.explain.target import Contrast, OfClass, OfShare, OfSpikes
+from lfp_snn.analysis.explain.target import Contrast, OfClass, OfOutputs, OfShare
 from lfp_snn.analysis.style import save
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Batch
@@ -66,7 +66,7 @@ RULES: dict[str, Rule | Composite] = {
 #: What `--beside` takes: those and the rules of training, published and default.
 BESIDE: dict[str, Rule | Composite] = {"epsilon": Epsilon(), "rescale": Rescale(), **RULES}
 GRADIENT = "gradient"  # among the rules of `--beside`
-TARGETS: dict[str, OfSpikes] = {"class": OfClass(), "contrast": Contrast(), "share": OfShare()}
+TARGETS: dict[str, OfOutputs] = {"class": OfClass(), "contrast": Contrast(), "share": OfShare()}
 OTHER_SEEDS = 100  # from here on models that nothing is reported of
 
 
@@ -125,7 +125,7 @@ def choose(name: str, root: str, models: int, samples: int, smooth: int) -> dict
 
 
 def _scores(
-    learner: Learner, batch: Batch, target: OfSpikes, rules: Sequence[str], smooth: int
+    learner: Learner, batch: Batch, target: OfOutputs, rules: Sequence[str], smooth: int
 ) -> tuple[dict[str, Tensor], Attribution]:
     """The relevance of the entries under each rule, and an attribution of the batch."""
     scores = {}

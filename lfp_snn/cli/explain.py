@@ -20,9 +20,9 @@ from lfp_snn.analysis.explain.target import (
     Contrast,
     OfClass,
     OfLabel,
+    OfOutputs,
     OfReward,
     OfShare,
-    OfSpikes,
     Target,
     class_number,
 )
@@ -85,7 +85,7 @@ def explain(
         if batch:
             _batch(explainer, part, folder, split.value)
         if faithfulness:
-            if not isinstance(asked, OfSpikes):
+            if not isinstance(asked, OfOutputs):
                 raise ConfigError("--faithfulness measures --target class, contrast or share.")
             _faithfulness(explainer, part, asked, folder, split.value)
         return
@@ -206,7 +206,7 @@ def _batch(explainer: Explainer, part: SampleSet, folder: Path, split: str) -> N
 
 
 def _faithfulness(
-    explainer: Explainer, part: SampleSet, target: OfSpikes, folder: Path, split: str
+    explainer: Explainer, part: SampleSet, target: OfOutputs, folder: Path, split: str
 ) -> None:
     batch = part.batch(range(len(part))).to(explainer.engine.device)
     with time_bar(progress_console(sys.stdout)) as bar:

@@ -18,8 +18,14 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from lfp_snn.errors import DataError, NetworkError, require
-from lfp_snn.models.nir_graph import Place, metadata_of, places_of
-from lfp_snn.models.nir_neurons import integrating_nodes, neurons_of, spiking_nodes
+from lfp_snn.models.nir_graph import (
+    Place,
+    integrating_nodes,
+    metadata_of,
+    places_of,
+    spiking_nodes,
+)
+from lfp_snn.models.nir_neurons import neurons_of
 from lfp_snn.models.nir_synapses import InputScaled, refuse, sizes, synapse_of
 from lfp_snn.models.nir_time import DT, timed
 from lfp_snn.unpacking import open_hdf5, reading

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
+from types import UnionType
 from typing import Any
 
 from lfp_snn.errors import NetworkError
 
-__all__ = ["Place", "metadata_of", "places_of"]
+__all__ = ["Place", "integrating_nodes", "metadata_of", "places_of", "spiking_nodes"]
 
 Edges = list[tuple[str, str]]
 
@@ -34,6 +35,20 @@ class Place:
     node: Any
     inputs: tuple[str, ...]
     loop: Any = None
+
+
+def spiking_nodes() -> UnionType:
+    """The kinds of nodes that spike."""
+    import nir
+
+    return nir.LIF | nir.IF | nir.CubaLIF  # type: ignore[no-any-return]
+
+
+def integrating_nodes() -> UnionType:
+    """The kinds of nodes that integrate and never spike."""
+    import nir
+
+    return nir.LI | nir.I | nir.CubaLI  # type: ignore[no-any-return]
 
 
 def places_of(graph: Any) -> list[Place]:
@@ -114,7 +129,7 @@ def _loops(nodes: dict[str, Any], edges: Edges) -> dict[str, str]:
     kinds = nir.Linear | nir.Affine | nir.Conv2d | nir.Scale
     found: dict[str, str] = {}
     for name, synapse in edges:
-        neurons = isinstance(nodes[name], nir.LIF | nir.IF | nir.CubaLIF)
+        neurons = isinstance(nodes[name], spiking_nodes())
         if name in found or not neurons or not isinstance(nodes[synapse], kinds):
             continue
         if [edge for edge in edges if synapse in edge] in (

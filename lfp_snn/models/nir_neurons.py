@@ -6,7 +6,6 @@ output of a graph they are a readout, whose membranes are what the network says.
 
 from __future__ import annotations
 
-from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,12 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from lfp_snn.models.nir_graph import Place, metadata_of
+from lfp_snn.models.nir_graph import Place, integrating_nodes, metadata_of
 from lfp_snn.models.nir_synapses import InputScaled, refuse, synapse_of
 
-__all__ = ["integrating_nodes", "neurons_of", "spiking_nodes"]
+__all__ = ["neurons_of"]
 
 FLOAT = npt.NDArray[np.float64]
-
-
-def spiking_nodes() -> UnionType:
-    """The kinds of nodes that spike."""
-    import nir
-
-    return nir.LIF | nir.IF | nir.CubaLIF  # type: ignore[no-any-return]
-
-
-def integrating_nodes() -> UnionType:
-    """The kinds of nodes that integrate and never spike."""
-    import nir
-
-    return nir.LI | nir.I | nir.CubaLI  # type: ignore[no-any-return]
 
 
 def neurons_of(place: Place, dt: float, output: bool) -> nn.Module:

@@ -80,10 +80,12 @@ class CountReward(CreditReward, StepwiseReward):
             steps: the number of steps T.
             classes: the number of classes C.
         """
+        if not self.at_silence:
+            return False
         truth = torch.zeros(1, classes, dtype=torch.bool)
         truth[:, 0] = True
         error = self._error(torch.zeros(1, classes), torch.full((1, 1), float(steps)), truth)
-        return bool(self.at_silence) and float(error.sum()) < -ROUNDING
+        return float(error.sum()) < -ROUNDING
 
     @abstractmethod
     def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:

@@ -157,6 +157,19 @@ def test_a_run_goes_on_with_the_reward_that_it_began_with(tmp_path: Path) -> Non
         fit(net(), *parts, steps=4, reward=SoftmaxRate(), **more | {"epochs": 3})
 
 
+def test_a_run_goes_on_with_the_loss_that_it_began_with(tmp_path: Path) -> None:
+    x, y = torch.rand(15, 12), torch.arange(15) % 3
+    more: dict[str, Any] = QUICK | {"epochs": 2, "out": tmp_path / "run", "resume": True}
+    learner = {"name": "surrogate", "loss": "mse_count_loss"}
+    parts = [(x, y)] * 3
+    fit(network("spikes"), *parts, steps=5, learner=learner, out=tmp_path / "run", **QUICK)
+    fit(network("spikes"), *parts, steps=5, learner={"name": "surrogate"}, **more)
+    assert "loss: mse_count_loss" in (tmp_path / "run" / "config.yaml").read_text()
+    other = {"name": "surrogate", "loss": "ce_rate_loss"}
+    with pytest.raises(ConfigError, match="ce_rate_loss"):
+        fit(network("spikes"), *parts, steps=5, learner=other, **more | {"epochs": 3})
+
+
 def test_an_option_of_the_reward_needs_no_name_of_it() -> None:
     for end, reward in (("spikes", RateCoded(at_silence=False)),
                         ("values", SoftmaxValues(at_silence=True))):  # fmt: skip

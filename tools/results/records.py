@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -283,7 +284,7 @@ class Records:
             The file.
         """
         path = self.folder / f"{name}.json"
-        write_whole(path, record.model_dump_json(indent=1).encode() + b"\n")
+        write_whole(path, _text(record).encode())
         self.__dict__.pop("kept", None)
         return path
 
@@ -293,6 +294,16 @@ class Records:
         path = self.folder / "commands.yaml"
         write_whole(path, path.read_bytes() + line.encode())
         self.__dict__.pop("commands", None)
+
+
+def _text(record: Record) -> str:
+    """A record as JSON with a line for each entry, and one for a list of numbers."""
+
+    def joined(numbers: re.Match[str]) -> str:
+        return f"[{' '.join(numbers[1].split())}]"
+
+    numbers = r"\[\s+([-+.0-9eE]+(?:,\s+[-+.0-9eE]+)*)\s+\]"
+    return re.sub(numbers, joined, record.model_dump_json(indent=1)) + "\n"
 
 
 def _read(path: Path) -> Record:

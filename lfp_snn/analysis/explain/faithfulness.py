@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer, samples_of
 from lfp_snn.analysis.explain.smooth import SmoothExplainer
-from lfp_snn.analysis.explain.target import OfSpikes, Target
+from lfp_snn.analysis.explain.target import OfOutputs, Target
 from lfp_snn.data import Batch
 from lfp_snn.engine.copying import copy_of
 from lfp_snn.errors import DataError
@@ -179,7 +179,7 @@ def gradient_times_input(net: nn.Module, batch: Batch, weights: Tensor) -> Tenso
 
 
 def scores_by_method(
-    explainer: Explainer, batch: Batch, target: OfSpikes, seed: int = 0
+    explainer: Explainer, batch: Batch, target: OfOutputs, seed: int = 0
 ) -> tuple[dict[str, Tensor], Attribution]:
     """The scores ``[nnz]`` of the entries by LFP and by the methods that it is compared with.
 

@@ -20,7 +20,7 @@ from lfp_snn.analysis.explain.faithfulness import (
     scores_by_method,
     stability,
 )
-from lfp_snn.analysis.explain.target import OfSpikes
+from lfp_snn.analysis.explain.target import OfOutputs
 from lfp_snn.analysis.style import COLOURS, INK, WIDTH, new_figure, style
 from lfp_snn.data import Batch
 
@@ -80,7 +80,7 @@ class Faithfulness:
 def measure(
     explainer: Explainer,
     batch: Batch,
-    target: OfSpikes,
+    target: OfOutputs,
     seed: int = 0,
     done: Callable[[float], object] = lambda share: None,
 ) -> Faithfulness:

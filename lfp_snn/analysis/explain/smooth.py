@@ -29,7 +29,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer, samples_of
-from lfp_snn.analysis.explain.target import OfSpikes, Target
+from lfp_snn.analysis.explain.target import OfOutputs, Target
 from lfp_snn.data import Batch
 from lfp_snn.errors import DataError
 from lfp_snn.learners import Learner
@@ -71,7 +71,7 @@ class SmoothExplainer(Explainer):
         whole = super().attribute(batch, target)
         if not isinstance(batch.x, Spikes):
             return whole
-        weights = target.weights(whole.outputs, batch) if isinstance(target, OfSpikes) else None
+        weights = target.weights(whole.outputs, batch) if isinstance(target, OfOutputs) else None
         found: list[Attribution] = []
 
         def relevance(part: Batch) -> Tensor:

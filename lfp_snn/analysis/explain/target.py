@@ -21,7 +21,7 @@ __all__ = [
     "OfLabel",
     "OfReward",
     "OfShare",
-    "OfSpikes",
+    "OfOutputs",
     "Target",
     "class_number",
 ]
@@ -48,7 +48,7 @@ class Target(ABC):
 
 
 @dataclass(frozen=True)
-class OfSpikes(Target):
+class OfOutputs(Target):
     r"""The target of what classes are read from, with a weight for each class.
 
     .. math:: R_{t,c} = a_c e_{t,c}
@@ -83,7 +83,7 @@ class OfSpikes(Target):
 
 
 @dataclass(frozen=True)
-class OfClass(OfSpikes):
+class OfClass(OfOutputs):
     r"""The target of a class's output: why did it spike?
 
     .. math:: R_{t,c} = e_{t,c} [c = k]
@@ -111,7 +111,7 @@ class OfLabel(OfClass):
 
 
 @dataclass(frozen=True)
-class OfShare(OfSpikes):
+class OfShare(OfOutputs):
     r"""The target of a class's share of what the outputs say: why this class and no other?
 
     .. math:: R_{t,c} = s_{t,c} ([c = k] - p_k), \qquad p_k = n_k / \sum_c n_c
@@ -136,7 +136,7 @@ class OfShare(OfSpikes):
 
 
 @dataclass(frozen=True)
-class Contrast(OfSpikes):
+class Contrast(OfOutputs):
     r"""The target of a class's output against another's: why this class and not that one?
 
     .. math:: R_{t,c} = e_{t,c} ([c = k] - [c = j])
