@@ -14,8 +14,8 @@ module     what it holds
 ========== =======================================================================
 base       the base classes of rewards
 given      what users give to them, checked: records of outputs, labels, lengths, options
-rate       rewards of spike counts: rate-coded, softmax, bounded, sigmoid, mistakes only; of each
-           step's spikes (TET)
+rate       rewards of spike counts: rate-coded, softmax, bounded, sigmoid, target counts,
+           mistakes only; of each step's spikes (TET)
 latency    a reward of the first spike
 readout    rewards of membranes, for outputs that never spike
 targets    rewards that regress to a membrane or to a spike train
@@ -32,6 +32,7 @@ from lfp_snn.rewards.outside import Function, Scalar
 from lfp_snn.rewards.rate import (
     TET,
     BoundedSoftmax,
+    CountTarget,
     Misclassification,
     RateCoded,
     Sigmoid,
@@ -45,6 +46,7 @@ __all__ = [
     "REWARDS",
     "TET",
     "BoundedSoftmax",
+    "CountTarget",
     "FirstSpike",
     "FromLoss",
     "FromMembraneLoss",
@@ -76,6 +78,7 @@ REWARDS: dict[str, type[Reward]] = {
     "tet": TET,
     "bounded_softmax": BoundedSoftmax,
     "sigmoid": Sigmoid,
+    "count_target": CountTarget,
     "misclassification": Misclassification,
     "first_spike": FirstSpike,
     "membrane_coded": MembraneCoded,

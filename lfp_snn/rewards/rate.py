@@ -34,6 +34,7 @@ __all__ = [
     "TET",
     "BoundedSoftmax",
     "CountReward",
+    "CountTarget",
     "Misclassification",
     "RateCoded",
     "Sigmoid",
@@ -302,6 +303,51 @@ class Sigmoid(CountReward):
     def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
         p = torch.sigmoid(self.a * (counts - self.middle * steps))
         return truth.to(p) - p
+
+
+@dataclass(frozen=True)
+class CountTarget(CountReward):
+    r"""Regression of each spike count to a target rate, high for the true class, low for others.
+
+    With :math:`r_y` = ``high`` for the true class and :math:`r_c` = ``low`` for the others,
+
+    .. math::
+
+        e_c = r_c - k_c / T \qquad
+        R_{t,c} = e_c / T \;\text{ if } e_c > 0, \qquad s_{t,c}\, e_c / T \;\text{ else}
+
+    As credit (``at_silence``) it is minus the derivative of snntorch's
+    ``mse_count_loss(correct_rate=high, incorrect_rate=low)`` by a spike, but for a positive factor.
+    How far a count is off is said in full, where a softmax or a logistic function of few spikes
+    stays undecided, and outputs that are all silent are never asked to stay so.
+
+    Args:
+        high: the target rate of the true class, spikes per step, at most 1.
+        low: the target rate of the other classes, from 0 to below ``high``.
+        at_silence: whether to leave out the factor ``s``, for credit at every step in the place of
+            relevance. With None it is as published, unless a learner finds at the output a rule
+            that takes credit.
+
+    Raises:
+        ConfigError: an option is out of range.
+
+    Source: this project's; the loss is of Eshraghian et al., *Training Spiking Neural Networks
+    Using Lessons From Deep Learning*, Proceedings of the IEEE 2023, section on spike-count losses.
+    """
+
+    high: float = 1.0
+    low: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 1:
+            raise ConfigError(
+                f"CountTarget.high is {self.high} and low {self.low}; expected rates, "
+                "0 <= low < high <= 1 (spikes per step)."
+            )
+
+    @override
+    def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
+        return self.low + (self.high - self.low) * truth.to(counts) - counts / steps
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from lfp_snn.rewards import (
     REWARDS,
     TET,
     BoundedSoftmax,
+    CountTarget,
     FirstSpike,
     Function,
     MembraneCoded,
@@ -132,6 +133,14 @@ def misclassification(trains: list[list[int]], label: int, c: int, t: int) -> fl
     return -trains[c][t] * (sum(trains[c]) >= sum(trains[label])) / len(trains[c])
 
 
+def count_target(high: float, low: float, silence: bool = False) -> Equation:
+    def at(trains: list[list[int]], label: int, c: int, t: int) -> float:
+        error = (high if c == label else low) - sum(trains[c]) / len(trains[c])
+        return error * (1 if error > 0 or silence else trains[c][t]) / len(trains[c])
+
+    return at
+
+
 class Heard(list[int]):
     """A train that reads as a spike at every step, and counts as it is."""
 
@@ -160,19 +169,23 @@ EQUATIONS: list[tuple[StepwiseReward, Equation]] = [
     (BoundedSoftmax(at_silence=True), at_silence(bounded_softmax(1.0, 0.05, 0.95))),
     (Sigmoid(0.4, 0.2, at_silence=True), at_silence(sigmoid(0.4, 0.2))),
     (Misclassification(at_silence=True), at_silence(misclassification)),
+    (CountTarget(), count_target(1.0, 0.0)),
+    (CountTarget(at_silence=True), count_target(1.0, 0.0, silence=True)),
     (TET(), tet(1.0)),
     (TET(3.0, so_far=False), tet(3.0, since=0)),
     (TET(1.0, at_silence=True), tet(1.0, silence=True)),
 ]
-SMOOTHED: list[tuple[StepwiseReward, Equation]] = [
+#: Those that may push a class either way: what they ask for is neither everything nor nothing.
+BOTH_WAYS: list[tuple[StepwiseReward, Equation]] = [
     (SoftmaxRate(0.3, 0.2), smoothed_rate(0.3, 0.2)),
     (SoftmaxRate(2.0, 0.4, at_silence=True), smoothed_rate(2.0, 0.4, silence=True)),
     (TET(1.0, 0.4), tet(1.0, smoothing=0.4)),
+    (CountTarget(0.4, 0.2), count_target(0.4, 0.2)),
+    (CountTarget(0.6, 0.1, at_silence=True), count_target(0.6, 0.1, silence=True)),
     (TET(5.0, 0.1, so_far=False, at_silence=True), tet(5.0, 0, 0.1, silence=True)),
 ]
 every_reward = pytest.mark.parametrize("reward", [each for each, _ in EQUATIONS], ids=repr)
-#: Of those that smooth labels too.
-BY_HAND = [*EQUATIONS, *SMOOTHED]
+BY_HAND = [*EQUATIONS, *BOTH_WAYS]
 
 
 def written_out(equation: Equation, spikes: Tensor, labels: Tensor, lengths: list[int]) -> Tensor:
@@ -232,7 +245,7 @@ def test_samples_count_over_their_own_steps(
 def test_a_reward_says_whether_it_is_credit() -> None:
     for reward in (each() for each in REWARDS.values()):
         assert not reward.is_credit
-    counts = (RateCoded, SoftmaxRate, TET, BoundedSoftmax, Sigmoid, Misclassification)
+    counts = (RateCoded, SoftmaxRate, TET, BoundedSoftmax, Sigmoid, CountTarget, Misclassification)
     assert all(each(at_silence=True).is_credit for each in counts)
     assert not Function(lambda spikes, *_: spikes).is_credit
 
@@ -447,6 +460,9 @@ def test_a_sharpness_must_be_positive(kind: Callable[..., Reward], a: float) -> 
         (lambda: BoundedSoftmax(lower=0.5, upper=0.5), "0 <= lower < upper <= 1"),
         (lambda: BoundedSoftmax(upper=1.5), "upper 1.5"),
         (lambda: Sigmoid(middle=1), "rate between 0 and 1"),
+        (lambda: CountTarget(high=1.2), "CountTarget.high is 1.2 and low 0.0; .*<= 1 .spikes per"),
+        (lambda: CountTarget(high=0.2, low=0.2), "0 <= low < high <= 1"),
+        (lambda: CountTarget(low=float("nan")), "low nan"),
         (lambda: SoftmaxRate(smoothing=1), r"SoftmaxRate.smoothing is 1; .*in \[0, 1\)"),
         (lambda: TET(smoothing=-0.1), r"TET.smoothing is -0.1"),
         (lambda: TET(a=0), "TET.a is 0"),
@@ -473,6 +489,7 @@ def test_rewards_by_name() -> None:
         "tet": TET,
         "bounded_softmax": BoundedSoftmax,
         "sigmoid": Sigmoid,
+        "count_target": CountTarget,
         "misclassification": Misclassification,
         "first_spike": FirstSpike,
         "membrane_coded": MembraneCoded,

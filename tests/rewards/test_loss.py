@@ -15,6 +15,7 @@ from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
 from lfp_snn.models import build
 from lfp_snn.rewards import (
     TET,
+    CountTarget,
     FromLoss,
     MembraneCoded,
     MembraneTarget,
@@ -179,6 +180,13 @@ EQUAL: dict[str, tuple[Any, Reward, Output, float]] = {
     "counts by themselves": (
         lambda s, y: bce(2 * (s.sum(0) - 0.3 * T), one_hot(y)),
         Sigmoid(2.0, 0.3, at_silence=True), "spikes", 1 / (2 * T),
+    ),
+    "mse_count_loss": (
+        sf.mse_count_loss(), CountTarget(at_silence=True), "spikes", B * C / (2 * T),
+    ),
+    "mse_count_loss, two rates": (
+        sf.mse_count_loss(correct_rate=0.5, incorrect_rate=1 / T),
+        CountTarget((T // 2) / T, 1 / T, at_silence=True), "spikes", B * C / (2 * T),
     ),
     "mean membranes": (
         lambda w, y: nn.CrossEntropyLoss()(w.mean(0), y), MembraneCoded(), "membranes", B,
