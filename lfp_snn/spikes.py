@@ -134,9 +134,12 @@ class Spikes:
 
     def rows(self) -> Tensor:
         """The frame ``b * T + t`` of each entry, int64 ``[nnz]``."""
-        frames = torch.arange(self.steps * self.batch, device=self.device)
+        return self._of_frames(torch.arange(self.steps * self.batch, device=self.device))
+
+    def _of_frames(self, each: Tensor) -> Tensor:
+        """What each frame ``b * T + t`` has, for its entries ``[nnz]``."""
         return torch.repeat_interleave(
-            frames, self.indptr[1:] - self.indptr[:-1], output_size=self.nnz
+            each, self.indptr[1:] - self.indptr[:-1], output_size=self.nnz
         )
 
     def dense(self, dtype: torch.dtype | None = None) -> Tensor:
@@ -151,9 +154,10 @@ class Spikes:
 
     def positions(self) -> Tensor:
         """The flat position of each entry in the dense ``[T, B, *feature]``, int64 ``[nnz]``."""
-        rows = self.rows()
-        frame = (rows % self.steps) * self.batch + rows // self.steps
-        return frame * self.units + self.indices
+        # Divided and multiplied for each frame and not for each entry, of which there are many.
+        frames = torch.arange(self.steps * self.batch, device=self.device)
+        starts = ((frames % self.steps) * self.batch + frames // self.steps) * self.units
+        return self._of_frames(starts) + self.indices
 
     def gather(self, x: Tensor) -> Tensor:
         """The elements ``[nnz]`` of a dense ``x`` ``[T, B, *feature]`` at the active entries."""

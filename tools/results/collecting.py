@@ -114,6 +114,7 @@ def _comparison(command: str, folder: Path, load: Load) -> ComparisonRecord:
         trial_epochs=search["epochs"] if trials else None,
         epochs=infos[0]["settings"]["epochs"],
         reference=found["reference"],
+        target=found["target"],
         learners={
             name: _arm(each, plan[f"learner {name}"]) for name, each in found["learners"].items()
         },
@@ -153,8 +154,13 @@ def _arm(found: Mapping[str, Any], plan: Mapping[str, Any]) -> ArmRecord:
         test=[each["test_accuracy"] for each in cells],
         validation=[each["val_accuracy"] for each in cells],
         training_s=[round(each["train_s"], 3) for each in cells],
+        to_target_s=_rounded(found["seconds_to_target"]),
         failed=found["failed"],
     )
+
+
+def _rounded(times: Sequence[float | None] | None) -> list[float | None] | None:
+    return None if times is None else [None if t is None else round(t, 3) for t in times]
 
 
 def _runs(command: str, folders: Sequence[Path], load: Load) -> RunsRecord:

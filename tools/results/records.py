@@ -118,6 +118,8 @@ class ArmRecord(_Seeded):
         learner: the settings of the learner that the config fixes.
         chosen: the settings that the search found.
         tuned: the validation accuracy of the best trial; ``None`` if nothing was searched.
+        to_target_s: the seconds that each seed trained until its validation accuracy reached the
+            target, ``None`` for one that never did; ``None`` where there is no target.
         seeds: the finished seeds; the lists below are in their order.
         test: the test accuracy of each.
         validation: the validation accuracy of each.
@@ -128,7 +130,17 @@ class ArmRecord(_Seeded):
     learner: Mapping[str, Any]
     chosen: Mapping[str, Any]
     tuned: Share | None
+    to_target_s: list[Positive | None] | None = None
     failed: Mapping[str, str]
+
+    @model_validator(mode="after")
+    def _came_there_or_not(self) -> Self:
+        if self.to_target_s is not None and len(self.to_target_s) != len(self.seeds):
+            raise ValueError(
+                f"there are {len(self.to_target_s)} to_target_s; expected one for each of "
+                f"{len(self.seeds)} seeds"
+            )
+        return self
 
 
 class _Measured(_Kept):
@@ -146,6 +158,8 @@ class ComparisonRecord(_Measured):
         trial_epochs: the number of epochs of a trial.
         epochs: the number of epochs of a training.
         reference: the learner that the others are compared with.
+        target: the validation accuracy to which the training time is told; ``None`` without one,
+            and in records of before it was kept.
         learners: the learners by their names in the comparison.
     """
 
@@ -155,6 +169,7 @@ class ComparisonRecord(_Measured):
     trial_epochs: int | None
     epochs: int
     reference: str
+    target: Share | None = None
     learners: Mapping[str, ArmRecord]
 
     @model_validator(mode="after")

@@ -49,6 +49,10 @@ def comparison(records: Mapping[str, Record]) -> Iterator[str]:
             body["what the search chose"] = [_settings(arm.chosen) for arm in arms.values()]
         if record.machine.load is not None:
             body["training, s"] = [_seconds(arm) for arm in arms.values()]
+        if record.machine.load is not None and record.target is not None:
+            body[f"until {_share(record.target)} on validation, s"] = [
+                _seconds_to_target(arm) for arm in arms.values()
+            ]
         yield table(["", *labels.values()], ([title, *cells] for title, cells in body.items()))
         yield _how(name, record)
 
@@ -269,6 +273,16 @@ def _seeds(record: ComparisonRecord) -> str:
 
 def _seconds(arm: ArmRecord) -> str:
     return f"{mean(arm.training_s).value:.0f}" if arm.training_s else ""
+
+
+def _seconds_to_target(arm: ArmRecord) -> str:
+    """The mean over the seeds if all came there, else how many did."""
+    times = [time for time in arm.to_target_s or [] if time is not None]
+    if not arm.seeds:
+        return ""
+    if len(times) == len(arm.seeds):
+        return f"{mean(times).value:.0f}"
+    return f"{len(times) or 'none'} of {len(arm.seeds)} came there"
 
 
 def _settings(chosen: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ def test_a_comparison(tmp_path: Path) -> None:
     assert rescale.learner == RULES["rescale"]
     assert (rescale.seeds, rescale.test) == ([0, 1], [0.7, 0.6])
     assert rescale.training_s == [1.235, 1.235]
+    assert (record.target, rescale.to_target_s) == (0.85, [0.617, None])
 
 
 def test_runs_of_several_seeds(tmp_path: Path) -> None:
