@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxRate, SoftmaxValues
+from lfp_snn.rewards import CountTarget, MembraneCoded, RateCoded, Reward, SoftmaxValues
 from lfp_snn.rewards.base import LooksAt, Output, Seen
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ByOutput(Reward):
     ========= ====================================================================
     output    reward
     ========= ====================================================================
-    spikes    :class:`~lfp_snn.rewards.RateCoded`; SoftmaxRate where so few steps are known to
+    spikes    :class:`~lfp_snn.rewards.RateCoded`; CountTarget where so few steps are known to
               train it that the other would keep a silent network silent
     membranes :class:`~lfp_snn.rewards.MembraneCoded`, of a readout that never spikes
     values    :class:`~lfp_snn.rewards.SoftmaxValues`; RateCoded for means of spikes,
@@ -79,7 +79,7 @@ class ByOutput(Reward):
             usual = RateCoded(at_silence=self.at_silence)
             used = usual.suited(takes_credit=takes_credit)
             if task is not None and task.classes and used.hushes(task.steps, task.classes):
-                return SoftmaxRate(at_silence=self.at_silence)
+                return CountTarget(at_silence=self.at_silence)
             return usual
         return SoftmaxValues(at_silence=self.at_silence)
 

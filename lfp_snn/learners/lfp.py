@@ -44,7 +44,7 @@ class LFPOptions(LearnerOptions):
             composite that gives each layer its own. The default is rescale, which is this
             project's; the published rule is ``{name: epsilon, eps: 1e-6}``.
         reward: what enters at the output, by name; ``lfp-snn ls rewards`` lists them. The default,
-            auto, goes by what the network ends in: rate_coded for spikes (softmax_rate where steps
+            auto, goes by what the network ends in: rate_coded for spikes (count_target where steps
             are few), membrane_coded for the membranes of a readout, softmax_values for values.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
         memory: what is kept for the way back: ``full`` keeps every step, ``chunked`` repeats chunks

@@ -81,8 +81,8 @@ def hushing_reward(learner: Learner, samples: SampleSet) -> Iterator[str]:
         yield (
             f"With {steps} steps and {classes} classes {type(reward).__name__} punishes silent "
             "wrong outputs by more than it rewards the true one: a deep network that falls silent "
-            "stays so. Take the softmax of counts "
-            f"({setting('learner.reward.name', 'softmax_rate')}){more}."
+            "stays so. Take target counts "
+            f"({setting('learner.reward.name', 'count_target')}){more}."
         )
 
 

@@ -20,7 +20,14 @@ from lfp_snn.learners.ending import ByOutput, TaskShape
 from lfp_snn.learners.lfp import LFP
 from lfp_snn.learners.losses import make_loss
 from lfp_snn.learners.unrolled import Unrolled
-from lfp_snn.rewards import MembraneCoded, RateCoded, Reward, SoftmaxRate, SoftmaxValues
+from lfp_snn.rewards import (
+    CountTarget,
+    MembraneCoded,
+    RateCoded,
+    Reward,
+    SoftmaxRate,
+    SoftmaxValues,
+)
 from lfp_snn.rules import Epsilon, Rescale
 from lfp_snn.training import TrainedRun
 from lfp_snn.training.config import Config
@@ -106,10 +113,10 @@ def test_settled_options_name_the_reward_with_its_own_options_open(end: str) -> 
 @pytest.mark.parametrize(
     ("steps", "classes", "name"),
     [
-        (4, 10, "softmax_rate"),  # 10 / (1 + e^2) > 1
+        (4, 10, "count_target"),  # 10 / (1 + e^2) > 1
         (6, 10, "rate_coded"),  # 10 / (1 + e^3) < 1
         (4, 8, "rate_coded"),  # 8 / (1 + e^2) < 1
-        (8, 100, "softmax_rate"),
+        (8, 100, "count_target"),
         (10, 100, "rate_coded"),
         (4, 0, "rate_coded"),  # of no known number of classes
     ],
@@ -131,7 +138,7 @@ def test_few_steps_for_many_classes_take_the_softmax(steps: int, classes: int, n
 def test_a_training_takes_the_reward_that_its_steps_ask_for(tmp_path: Path) -> None:
     x = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
     y = torch.arange(20) % 10
-    for steps, reward in ((4, SoftmaxRate), (8, RateCoded)):
+    for steps, reward in ((4, CountTarget), (8, RateCoded)):
         net = nn.Sequential(nn.Linear(4, 10), snn.Leaky(beta=0.9, init_hidden=True, output=True))
         out = tmp_path / str(steps)
         fit(net, (x, y), (x, y), (x, y), steps=steps, out=out, **QUICK)

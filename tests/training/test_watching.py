@@ -51,15 +51,15 @@ def test_a_reward_that_keeps_a_network_silent_is_warned_of(name: str) -> None:
     hushed = learner(normed(), rule={"name": "rescale"}, reward={"name": name})
     (message,) = hushing_reward(hushed, few)
     assert message.startswith("With 4 steps and 10 classes ")
-    assert "learner={'reward': {'name': 'softmax_rate'}}" in message
+    assert "learner={'reward': {'name': 'count_target'}}" in message
     assert not list(hushing_reward(hushed, enough))
-    for given in ("softmax_rate", "first_spike"):
+    for given in ("softmax_rate", "count_target", "first_spike"):
         other = learner(normed(), rule={"name": "rescale"}, reward={"name": given})
         assert not list(hushing_reward(other, few))
     # More steps help no reward that goes by no number of steps.
     always = learner(normed(), rule={"name": "rescale"}, reward={"name": "misclassification"})
     (message,) = hushing_reward(always, enough)
-    assert "softmax_rate" in message and "more steps" not in message
+    assert "count_target" in message and "more steps" not in message
     # As published, what is silent is not punished.
     published = learner(normed(), rule={"name": "epsilon"}, reward={"name": name})
     assert not list(hushing_reward(published, few))
