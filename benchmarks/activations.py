@@ -4,8 +4,8 @@ The same network on MNIST (T = 1), start, data and settings, with each activatio
 by LFP with its hidden layers frozen (the control: what the output layer does with random features),
 and by backpropagation, for which a step and a sign have no derivative::
 
-    python -m benchmarks activations --root ../shared/data/MNIST
-    python -m benchmarks activations --root ../shared/data/MNIST relu step --seeds 5
+    python -m benchmarks activations --root datasets/MNIST
+    python -m benchmarks activations --root datasets/MNIST relu step --seeds 5
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from __future__ import annotations
 import argparse
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
+from benchmarks._tables import Cell, Table
 from lfp_snn.data import Splits
 from lfp_snn.models import build
 from lfp_snn.training import fit
@@ -43,7 +41,7 @@ WAYS = ("lfp", "lfp, frozen", "backpropagation")
 def accuracy(
     splits: Splits, activation: Any, way: str, seed: int, sizes: list[int], settings: dict[str, Any]
 ) -> float:
-    """The test accuracy of one training."""
+    """The test accuracy of one training, in percent."""
     hidden = [layer for size in sizes for layer in ({"linear": size}, activation)]
     layers = ["flatten", *hidden, {"linear": "classes"}]
     torch.manual_seed(seed)
@@ -55,7 +53,7 @@ def accuracy(
     if way == "backpropagation":
         # With the true derivative of a step, which is zero.
         settings = {**settings, "learner": {"name": "step_gradient"}}
-    return fit(net, splits, seed=seed, **settings).test_accuracy
+    return 100 * fit(net, splits, seed=seed, **settings).test_accuracy
 
 
 def main() -> None:
@@ -74,28 +72,14 @@ def main() -> None:
     splits = load_splits(config)
     known = config.model_dump(exclude={"name", "data", "model", "baseline", "seed", "transfer"})
     settings = {**known, "epochs": arguments.epochs}
-    table = Table("activation", *arguments.ways)
+    table = Table("activation", *(f"{way}, %" for way in arguments.ways))
     for activation in arguments.activations:
-        cells = []
+        cells: list[Cell] = []
         for way in arguments.ways:
-            found = [
-                accuracy(splits, ACTIVATIONS[activation], way, seed, arguments.hidden, settings)
-                for seed in range(arguments.seeds)
-            ]
-            cells.append(_cell(found))
-        table.add_row(activation, *cells)
-    sizes = splits.info["sizes"]
-    console = Console()
-    console.print(f"{splits.info['source']}; {sizes['train']} train, {sizes['test']} test")
-    console.print(
-        f"test accuracy, hidden layers {arguments.hidden}, {arguments.epochs} epochs, "
-        f"{arguments.seeds} seeds: mean (lowest to highest)"
-    )
-    console.print(table)
-
-
-def _cell(found: list[float]) -> str:
-    return f"{100 * mean(found):.1f} % ({100 * min(found):.1f} to {100 * max(found):.1f})"
+            given = (splits, ACTIVATIONS[activation], way)
+            sizes = arguments.hidden
+            cells.append([accuracy(*given, k, sizes, settings) for k in range(arguments.seeds)])
+        table.row(activation, *cells)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ solve the task. The same network, start, data and settings are trained twice; on
 synapses are frozen::
 
     python -m benchmarks credit_reaches_hidden
-    python -m benchmarks credit_reaches_hidden nmnist --root ../shared/data/NMNIST
+    python -m benchmarks credit_reaches_hidden nmnist --root datasets/NMNIST
 """
 
 from __future__ import annotations
