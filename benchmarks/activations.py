@@ -2,7 +2,7 @@
 
 The same network on MNIST (T = 1), start, data and settings, with each activation: trained by LFP,
 by LFP with its hidden layers frozen (the control: what the output layer does with random features),
-and by backpropagation, for which a step and a sign have no derivative::
+and by backpropagation, for which a step and a sign have no derivative; accuracy on the test part::
 
     python -m benchmarks activations --root datasets/MNIST
     python -m benchmarks activations --root datasets/MNIST relu step --seeds 5
@@ -72,7 +72,7 @@ def main() -> None:
     splits = load_splits(config)
     known = config.model_dump(exclude={"name", "data", "model", "baseline", "seed", "transfer"})
     settings = {**known, "epochs": arguments.epochs}
-    table = Table("activation", *(f"{way}, %" for way in arguments.ways))
+    table = Table("activation", *(f"{way}: test, %" for way in arguments.ways))
     for activation in arguments.activations:
         cells: list[Cell] = []
         for way in arguments.ways:

@@ -1,11 +1,11 @@
 """Rewards of spike counts at few steps and at many, on validation: which of them learn?
 
-    python -m benchmarks rewards --root datasets/MNIST --steps 4 16
+    python -m benchmarks rewards --root datasets/MNIST --steps 1 2 4 16
 
-DVS-digits (simulated) with the network of its config, and 10 000 images of MNIST with that of
-`mnist_mlp`, for one epoch, each cut into so many steps. Settings are those of the configs; the
-weights of the last epoch are read on the validation part, by which nothing is chosen, and nothing
-is looked up on the test part.
+DVS-digits (simulated), cut into so many steps, with the network of its config, 8 epochs, and 10 000
+images of MNIST, shown for so many steps, with that of `mnist_mlp`, one epoch. All else is as the
+configs say; the weights of the last epoch are read on the validation part, by which nothing is
+chosen, and nothing is looked up on the test part.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="the folder of MNIST")
-    parser.add_argument("--steps", nargs="+", type=int, default=[4, 16])
+    parser.add_argument("--steps", nargs="+", type=int, default=[1, 2, 4, 16])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--rewards", nargs="*", default=list(REWARDS), choices=REWARDS)

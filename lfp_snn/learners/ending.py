@@ -42,8 +42,8 @@ class ByOutput(Reward):
     spikes    :class:`~lfp_snn.rewards.RateCoded`; CountTarget where so few steps are known to
               train it that the other would keep a silent network silent
     membranes :class:`~lfp_snn.rewards.MembraneCoded`, of a readout that never spikes
-    values    :class:`~lfp_snn.rewards.SoftmaxValues`; RateCoded for means of spikes,
-              where a rule that takes credit hands it on to them
+    values    :class:`~lfp_snn.rewards.SoftmaxValues`; as for spikes where they are votes, means or
+              sums of spikes, and a rule that takes credit hands it on to them
     ========= ====================================================================
 
     A learner, which knows the network, puts that reward in the place of this one.

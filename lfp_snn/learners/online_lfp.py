@@ -37,7 +37,8 @@ class OnlineLFPOptions(LearnerOptions):
     Attributes:
         rule: how neurons and synapses hand relevance on; epsilon, norm, pass or rescale.
         reward: what enters at the output; one of :data:`lfp_snn.rewards.REWARDS` that depends only
-            on the steps so far. The default, auto, is rate_coded, for outputs that spike.
+            on the steps so far. The default, auto, is rate_coded (count_target where
+            steps are few), for outputs that spike.
         carry: the constant of the traces, in [0, 1); null: three quarters of the neurons' decay.
         backend: the kernels that evaluate the network; learning runs on the reference kernels.
         update: what is made of the feedback: its form, normalisation, clipping by layer.

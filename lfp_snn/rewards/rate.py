@@ -74,7 +74,7 @@ class CountReward(CreditReward, StepwiseReward):
         At no spike the credit is then below zero in sum over the classes: the wrong ones are
         pushed down by more than the true one is pushed up, and a network that falls silent stays
         silent. Of :class:`RateCoded` that is so, for an even T, where :math:`C\,\sigma(-T/2) > 1`,
-        which ten classes reach with four steps; of a softmax never, and of
+        which ten classes reach with four steps; of a softmax and of target counts never, and of
         :class:`Misclassification` from three classes on.
 
         Args:
@@ -316,10 +316,10 @@ class CountTarget(CountReward):
         e_c = r_c - k_c / T \qquad
         R_{t,c} = e_c / T \;\text{ if } e_c > 0, \qquad s_{t,c}\, e_c / T \;\text{ else}
 
-    As credit (``at_silence``) it is minus the derivative of snntorch's
-    ``mse_count_loss(correct_rate=high, incorrect_rate=low)`` by a spike, but for a positive factor.
-    How far a count is off is said in full, where a softmax or a logistic function of few spikes
-    stays undecided, and outputs that are all silent are never asked to stay so.
+    over each sample's own steps. As credit (``at_silence``) it is minus the derivative of
+    snntorch's ``mse_count_loss(correct_rate=high, incorrect_rate=low)`` by a spike, but for a
+    positive factor, where all samples have the T steps of the batch and the rates times T are whole
+    numbers, to which snntorch cuts them. Outputs that are all silent are never asked to stay so.
 
     Args:
         high: the target rate of the true class, spikes per step, at most 1.
@@ -347,7 +347,8 @@ class CountTarget(CountReward):
 
     @override
     def _error(self, counts: Tensor, steps: Tensor, truth: Tensor) -> Tensor:
-        return self.low + (self.high - self.low) * truth.to(counts) - counts / steps
+        wanted = torch.full_like(counts, self.low).masked_fill(truth, self.high)
+        return wanted - counts / steps
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_settled_options_name_the_reward_with_its_own_options_open(end: str) -> 
         (4, 0, "rate_coded"),  # of no known number of classes
     ],
 )
-def test_few_steps_for_many_classes_take_the_softmax(steps: int, classes: int, name: str) -> None:
+def test_few_steps_for_many_classes_take_target_counts(steps: int, classes: int, name: str) -> None:
     """Rewards of silent outputs are below zero in sum if C / (1 + e^(T/2)) > 1, for an even T."""
     learner, task = learner_of("spikes"), TaskShape(steps, classes)
     settled: Any = learner.Options.model_validate({"name": "lfp"}).settled(learner.engine, task)

@@ -169,8 +169,18 @@ class ComparisonRecord(_Measured):
     trial_epochs: int | None
     epochs: int
     reference: str
-    target: Share | None = None
+    target: Annotated[Share, Field(gt=0)] | None = None
     learners: Mapping[str, ArmRecord]
+
+    @model_validator(mode="after")
+    def _times_of_a_target(self) -> Self:
+        for name, arm in self.learners.items():
+            if (arm.to_target_s is None) != (self.target is None):
+                raise ValueError(
+                    f"target is {self.target} and to_target_s of {name} {arm.to_target_s}; "
+                    "expected both or neither"
+                )
+        return self
 
     @model_validator(mode="after")
     def _has_reference(self) -> Self:

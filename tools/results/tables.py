@@ -272,7 +272,12 @@ def _seeds(record: ComparisonRecord) -> str:
 
 
 def _seconds(arm: ArmRecord) -> str:
-    return f"{mean(arm.training_s).value:.0f}" if arm.training_s else ""
+    return _mean_seconds(arm.training_s) if arm.training_s else ""
+
+
+def _mean_seconds(times: Sequence[float]) -> str:
+    value = mean(times).value
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _seconds_to_target(arm: ArmRecord) -> str:
@@ -281,7 +286,7 @@ def _seconds_to_target(arm: ArmRecord) -> str:
     if not arm.seeds:
         return ""
     if len(times) == len(arm.seeds):
-        return f"{mean(times).value:.0f}"
+        return _mean_seconds(times)
     return f"{len(times) or 'none'} of {len(arm.seeds)} came there"
 
 

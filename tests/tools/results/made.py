@@ -36,7 +36,9 @@ def arm(name: str, *test: float, **changes: Any) -> ArmRecord:
     return ArmRecord(**{**values, **changes})
 
 
-def comparison(reference: str = "lfp", **arms: ArmRecord) -> ComparisonRecord:
+def comparison(
+    reference: str = "lfp", target: float | None = None, **arms: ArmRecord
+) -> ComparisonRecord:
     """The record of a comparison."""
     return ComparisonRecord(
         command="lfp-snn compare made data.root=N-MNIST",
@@ -47,6 +49,7 @@ def comparison(reference: str = "lfp", **arms: ArmRecord) -> ComparisonRecord:
         trial_epochs=4,
         epochs=12,
         reference=reference,
+        target=target,
         learners=arms,
     )
 

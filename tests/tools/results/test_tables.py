@@ -41,12 +41,13 @@ def test_a_comparison_has_a_column_for_each_learner() -> None:
 
 def test_the_time_to_the_target_is_told_where_all_seeds_came_there() -> None:
     record = comparison(
+        target=0.85,
         lfp=arm("lfp", 0.8, 0.9, to_target_s=[2.0, 4.0]),
         rescale=arm("rescale", 0.8, 0.9, to_target_s=[2.0, None]),
         surrogate=arm("surrogate", 0.7, 0.7, to_target_s=[None, None]),
-    ).model_copy(update={"target": 0.85})
+    )
     table, _ = FORMS["comparison"]({"made": record})
-    told = "| until 85.0 % on validation, s | 3 | 1 of 2 came there | none of 2 came there |"
+    told = "| until 85.0 % on validation, s | 3.0 | 1 of 2 came there | none of 2 came there |"
     assert told in table.splitlines()
     unknown = record.model_copy(update={"machine": MACHINE.model_copy(update={"load": None})})
     assert "until" not in next(iter(FORMS["comparison"]({"made": unknown})))
