@@ -23,6 +23,8 @@ __all__ = ["FORMS", "TableError", "interval", "table"]
 
 _Kind = TypeVar("_Kind", ComparisonRecord, RunsRecord, PrintedRecord, StepsRecord, TableRecord)
 
+#: Learners that the field writes otherwise than settings do.
+SHORT: Mapping[str, str] = {"rstdp": "R-STDP", "ottt": "OTTT", "dfa": "DFA"}
 #: From this load on a machine has other work, and its times say little.
 BUSY = 1.5
 
@@ -243,7 +245,7 @@ def _labels(record: ComparisonRecord) -> dict[str, str]:
 def _label(learner: Mapping[str, Any]) -> str:
     rule = learner.get("rule") or {}
     if learner["name"] != "lfp":
-        return str(learner["name"]).replace("_", " ")
+        return SHORT.get(learner["name"], str(learner["name"]).replace("_", " "))
     if rule.get("name", "rescale") == "epsilon":
         return f"published rule (epsilon {rule.get('eps', 1e-6):g})"
     return f"`{rule.get('name', 'rescale')}`"

@@ -15,6 +15,7 @@ RULES: Mapping[str, Mapping[str, Any]] = {
     "lfp": {"name": "lfp", "rule": {"name": "epsilon", "eps": 0.1}},
     "rescale": {"name": "lfp", "rule": {"name": "rescale"}},
     "surrogate": {"name": "surrogate"},
+    "rstdp": {"name": "rstdp"},
 }
 MACHINE = MachineRecord(
     processor="Some processor", cores=2, threads=1, processes=1, torch="2.13.0", load=(0.2, 0.4)

@@ -39,6 +39,12 @@ def test_a_comparison_has_a_column_for_each_learner() -> None:
     )
 
 
+def test_learners_are_called_as_the_field_calls_them() -> None:
+    record = comparison(lfp=arm("lfp", 0.8, 0.9), rstdp=arm("rstdp", 0.5, 0.6))
+    title = next(iter(FORMS["comparison"]({"made": record}))).partition("\n")[0]
+    assert title == "| | published rule (epsilon 0.1) | R-STDP |"
+
+
 def test_the_time_to_the_target_is_told_where_all_seeds_came_there() -> None:
     record = comparison(
         target=0.85,
