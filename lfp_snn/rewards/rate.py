@@ -331,8 +331,7 @@ class CountTarget(CountReward):
     Raises:
         ConfigError: an option is out of range.
 
-    Source: this project's; the loss is of Eshraghian et al., *Training Spiking Neural Networks
-    Using Lessons From Deep Learning*, Proceedings of the IEEE 2023, section on spike-count losses.
+    Source: this project's, made from the loss ``mse_count_loss`` of snntorch 1.0.
     """
 
     high: float = 1.0

@@ -19,9 +19,9 @@ __all__ = [
     "Contrast",
     "OfClass",
     "OfLabel",
+    "OfOutputs",
     "OfReward",
     "OfShare",
-    "OfOutputs",
     "Target",
     "class_number",
 ]
