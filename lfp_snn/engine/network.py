@@ -24,7 +24,7 @@ from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.options import EngineOptions
 from lfp_snn.engine.readings import Reading
 from lfp_snn.engine.recording import ForwardFailedError
-from lfp_snn.engine.stage import Rules
+from lfp_snn.engine.stage import Rules, Spiking
 from lfp_snn.engine.structure import Structure, Structures, shape_needed
 from lfp_snn.engine.units import Readout
 from lfp_snn.errors import ConfigError, LfpSnnError, NetworkError, ShapeError
@@ -350,16 +350,24 @@ class TracedNetwork:
     def takes_credit(self, rules: Rules) -> bool:
         """Whether a reward at the output is credit, and no relevance.
 
-        A reward is credit where the output spikes under a rule that takes credit itself
-        (:class:`lfp_snn.rules.CreditRule`); a spike or its absence is then counted at every step.
-        It is credit too where linear stages without weights make the output of the spikes of such
-        neurons, as a mean over the voters of each class does.
+        A reward is credit where the spikes that are the output, or vote for it, are under a rule
+        that takes credit itself (:class:`lfp_snn.rules.CreditRule`); a spike or its absence is then
+        counted at every step.
 
         Args:
             rules: the rule of each stage, by name.
         """
-        ends = [self.reference.output] if self.emits == "spikes" else self.reference.voters()
-        return bool(ends) and all(isinstance(rules[each.name], CreditRule) for each in ends)
+        return {isinstance(rules[each.name], CreditRule) for each in self._counted} == {True}
+
+    @property
+    def answers_late(self) -> bool:
+        """Whether units whose spikes are counted answer an input at later steps alone."""
+        return any(each.answers_late for each in self._counted)
+
+    @property
+    def _counted(self) -> list[Spiking]:
+        """The units whose spikes are the output, or make it through stages without weights."""
+        return [self.reference.output] if self.emits == "spikes" else self.reference.voters()
 
     @property
     def votes(self) -> bool:

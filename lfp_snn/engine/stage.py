@@ -242,6 +242,8 @@ class Spiking(Stage):
     stateful: ClassVar[bool] = True
     #: How many states a neuron keeps: the membrane, currents.
     states: ClassVar[int] = 1
+    #: Does an input move the membrane at later steps alone, and not at its own?
+    answers_late: ClassVar[bool] = False
     #: Are they 0 or 1, or any number?
     emits: ClassVar[Literal["spikes", "values"]] = "spikes"
 

@@ -310,6 +310,7 @@ class Alpha(Stepped):
 
     module: snn.Alpha
     states = cells.AlphaCell.states
+    answers_late = True
 
     @override
     def cell(self, frame: torch.Size, dtype: torch.dtype) -> cells.Cell:

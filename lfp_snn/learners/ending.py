@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from lfp_snn.errors import ConfigError
-from lfp_snn.rewards import CountTarget, MembraneCoded, RateCoded, Reward, SoftmaxValues
+from lfp_snn.rewards import (
+    CountTarget,
+    MembraneCoded,
+    RateCoded,
+    Reward,
+    SoftmaxRate,
+    SoftmaxValues,
+)
 from lfp_snn.rewards.base import LooksAt, Output, Seen
 
 if TYPE_CHECKING:
@@ -40,7 +47,8 @@ class ByOutput(Reward):
     output    reward
     ========= ====================================================================
     spikes    :class:`~lfp_snn.rewards.RateCoded`; CountTarget where so few steps are known to
-              train it that the other would keep a silent network silent
+              train it that the other would keep a silent network silent, SoftmaxRate where a rule
+              that takes credit counts the spikes of neurons that answer late (``snntorch.Alpha``)
     membranes :class:`~lfp_snn.rewards.MembraneCoded`, of a readout that never spikes
     values    :class:`~lfp_snn.rewards.SoftmaxValues`; as for spikes where they are votes, means or
               sums of spikes, and a rule that takes credit hands it on to them
@@ -56,13 +64,20 @@ class ByOutput(Reward):
     at_silence: bool | None = None
 
     def chosen(
-        self, output: Output, *, takes_credit: bool, task: TaskShape | None = None
+        self,
+        output: Output,
+        *,
+        takes_credit: bool,
+        answers_late: bool = False,
+        task: TaskShape | None = None,
     ) -> Reward:
         """The reward that goes with an output, with its own options still open.
 
         Args:
             output: what the network ends in.
             takes_credit: whether the rule at the output takes credit.
+            answers_late: whether an input moves the counted neurons at later steps alone. Each
+                class by itself is then led to fire as all others do; a softmax lets them compete.
             task: what the samples ask, where it is known.
 
         Raises:
@@ -76,6 +91,8 @@ class ByOutput(Reward):
                 )
             return MembraneCoded()
         if output == "spikes" or takes_credit:
+            if answers_late and takes_credit:
+                return SoftmaxRate(at_silence=self.at_silence)
             usual = RateCoded(at_silence=self.at_silence)
             used = usual.suited(takes_credit=takes_credit)
             if task is not None and task.classes and used.hushes(task.steps, task.classes):

@@ -45,7 +45,8 @@ class LFPOptions(LearnerOptions):
             project's; the published rule is ``{name: epsilon, eps: 1e-6}``.
         reward: what enters at the output, by name; ``lfp-snn ls rewards`` lists them. The default,
             auto, goes by what the network ends in: rate_coded for spikes (count_target where steps
-            are few), membrane_coded for the membranes of a readout, softmax_values for values.
+            are few, softmax_rate of alpha neurons), membrane_coded for the membranes of a readout,
+            softmax_values for values.
         backend: the kernels behind the engine, ``auto`` to pick by device and activity.
         memory: what is kept for the way back: ``full`` keeps every step, ``chunked`` repeats chunks
             of time, for long sequences.
@@ -121,8 +122,11 @@ class LFP(Learner, name="lfp"):
         super().__init__(
             engine.TemporalLFP.with_options(net, rule, engine_options, self.update.rule())
         )
-        takes_credit = self.engine.takes_credit(self.engine.rules)
-        self.reward = given.at_output(self.engine.emits, takes_credit=takes_credit)
+        emits, takes_credit = self.engine.emits, self.engine.takes_credit(self.engine.rules)
+        if isinstance(given, ByOutput):
+            late = self.engine.answers_late
+            given = given.chosen(emits, takes_credit=takes_credit, answers_late=late)
+        self.reward = given.at_output(emits, takes_credit=takes_credit)
         refuse_other_output(self.reward, self.engine)
         self.homeostasis = None if homeostasis is None else Homeostasis(self.engine, homeostasis)
 

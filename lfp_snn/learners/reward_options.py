@@ -84,8 +84,14 @@ def settled(section: Choice, engine: TemporalLFP, task: TaskShape | None = None)
         return section
     if task is not None and task.targets and engine.emits == "membranes":
         return reward_section(MembraneTarget())
-    takes_credit = engine.takes_credit(engine.rules)
-    return reward_section(made.chosen(engine.emits, takes_credit=takes_credit, task=task))
+    return reward_section(
+        made.chosen(
+            engine.emits,
+            takes_credit=engine.takes_credit(engine.rules),
+            answers_late=engine.answers_late,
+            task=task,
+        )
+    )
 
 
 def refuse_other_output(reward: Reward, engine: TemporalLFP) -> None:

@@ -114,8 +114,8 @@ def fit(
             (:func:`lfp_snn.data.from_torch`).
         reward: the reward, such as ``SoftmaxRate()``, ``FromLoss(loss)`` or one of a class of one's
             own, its name, or a mapping as a config has it. By default it goes by what the network
-            ends in: rate_coded for spikes (count_target where steps are few), membrane_coded for
-            the membranes of a readout, softmax_values for values.
+            ends in: rate_coded for spikes (count_target where steps are few, softmax_rate of alpha
+            neurons), membrane_coded for the membranes of a readout, softmax_values for values.
         rule: the rule, such as ``Epsilon()``, a composite or one of a class of one's own, its name,
             or a mapping as a config has it; rescale by default.
         optimizer: a mapping as a config has it, ``{"name": "adam", "lr": 1e-3}``; a torch optimizer

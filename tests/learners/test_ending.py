@@ -64,9 +64,13 @@ def a_batch() -> Batch:
 
 
 def learner_of(end: str, **options: Any) -> Learner:
+    return learner_of_net(network(end), **options)
+
+
+def learner_of_net(net: nn.Module, **options: Any) -> Learner:
     kind = LEARNERS[options.pop("name", "lfp")]
     made = kind.Options.model_validate({"name": kind.name, **options})
-    return kind.from_options(network(end), made)
+    return kind.from_options(net, made)
 
 
 TAKEN: dict[tuple[str, str], Reward] = {
@@ -133,6 +137,38 @@ def test_few_steps_for_many_classes_take_target_counts(steps: int, classes: int,
     published = learner_of("spikes", rule={"name": "epsilon"})
     settled = learner.Options.model_validate({"name": "lfp"}).settled(published.engine, task)
     assert settled.reward.name == "rate_coded"
+
+
+@pytest.mark.parametrize("behind", [[], [nn.AvgPool1d(2)]])
+def test_neurons_that_answer_late_take_a_reward_by_which_classes_compete(
+    behind: list[nn.Module],
+) -> None:
+    """At its own step an input cannot move the membrane of snntorch.Alpha: e - j of both alike."""
+
+    def alphas() -> nn.Sequential:
+        torch.manual_seed(0)
+        lif = snn.Alpha(0.9, 0.8, init_hidden=True, output=not behind)
+        return nn.Sequential(nn.Linear(12, 6), lif, *behind)
+
+    for rule, expected in {
+        "rescale": SoftmaxRate(at_silence=True),
+        # As published, what rewards spikes alone.
+        "epsilon": SoftmaxValues(at_silence=False) if behind else RateCoded(at_silence=False),
+    }.items():
+        learner = learner_of_net(alphas(), rule={"name": rule})
+        assert isinstance(learner, LFP) and learner.reward == expected
+        settled: Any = learner.Options.model_validate({"name": "lfp"}).settled(
+            learner.engine, TaskShape(steps=4, classes=10)
+        )
+        assert settled.reward.make().suited(takes_credit=rule == "rescale") == expected
+    assert not TemporalLFP(network("spikes")).answers_late
+    hidden = nn.Sequential(
+        nn.Linear(12, 6),
+        snn.Alpha(0.9, 0.8, init_hidden=True),
+        nn.Linear(6, 3),
+        snn.Leaky(0.9, init_hidden=True, output=True),
+    )
+    assert not TemporalLFP(hidden).answers_late
 
 
 def test_a_training_takes_the_reward_that_its_steps_ask_for(tmp_path: Path) -> None:
