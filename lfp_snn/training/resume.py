@@ -48,6 +48,7 @@ __all__ = [
     "goes_on",
     "network_identity",
     "noted_identity",
+    "other_network",
     "schedule_anew",
     "told",
 ]
@@ -103,16 +104,12 @@ class Resumed:
         Raises:
             RunError: the network differs; the message names the first thing that does.
         """
-        noted, now = _noted(self.run).get("consists_of"), network_identity(net)
-        if not isinstance(noted, dict) or noted.get("versions") != now["versions"]:
-            return  # of an earlier version, or one that may write modules in another way
-        for name in [*noted, *(name for name in now if name not in noted)]:
-            before, found = noted.get(name, "not there"), now.get(name, "not there")
-            if before != found and _LAZY not in (before, found):
-                raise RunError(
-                    f"{self.run.path} was begun with another network: {name} was {before} and is "
-                    f"{found} now; resume with the network of the run, or start another run."
-                )
+        differing = other_network(self.run, net)
+        if differing is not None:
+            raise RunError(
+                f"{self.run.path} was begun with another network: {differing} now; resume with the "
+                "network of the run, or start another run."
+            )
 
     def note(self, settings: Settings, splits: Splits) -> None:
         """Write the settings and the data that the run goes on with into it.
@@ -255,6 +252,24 @@ def told(what: str, part: str) -> str:
         return f"the inputs of its {part} part (two numbers of some samples)"
     shown = {"content": "inputs"}.get(what, what)
     return f"the {shown} of its {part} part (by their digest)"
+
+
+def other_network(run: RunDir, net: nn.Module) -> str | None:
+    """The first module or constant of a neuron that a run noted otherwise, and both; or None.
+
+    Nothing is said of runs of another version of torch or snntorch, which may write modules in
+    another way, or of a version of this package that did not note them.
+    """
+    noted, now = _noted(run).get("consists_of"), network_identity(net)
+    if not isinstance(noted, dict) or noted.get("versions") != now["versions"]:
+        return None
+    for name in [*noted, *(name for name in now if name not in noted)]:
+        before, found = noted.get(name, "not there"), now.get(name, "not there")
+        if before != found and _LAZY not in (before, found):
+            short = [f"{each:.7g}" if isinstance(each, float) else each for each in (before, found)]
+            was, now_is = (before, found) if short[0] == short[1] else short
+            return f"{name} was {was} and is {now_is}"
+    return None
 
 
 def network_identity(net: nn.Module) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from lfp_snn.training.configfile import load_settings
 from lfp_snn.training.evaluation import Evaluation, evaluate, voters
 from lfp_snn.training.feeding import splits_for
 from lfp_snn.training.files import read_json
-from lfp_snn.training.resume import data_identity, noted_identity, told
+from lfp_snn.training.resume import data_identity, noted_identity, other_network, told
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.teaching import GivenReward, GivenRule, given_again, to_run
 from lfp_snn.unpacking import DAMAGE
@@ -117,6 +117,7 @@ class TrainedRun:
                 raise RunError(
                     f"net makes a {type(made).__name__}; expected a function that makes a network."
                 )
+            _refuse_other(run, made)
         load_net(made, tensors, run.best)
         note_frame(made, shape)
         config = given_again(config, reward, rule)
@@ -282,6 +283,20 @@ def _require_makers(net: object, data: object) -> None:
                 f"{name} is a function that needs arguments; expected one without, such as "
                 f"{name}=lambda: make(...)."
             )
+
+
+def _refuse_other(run: RunDir, net: nn.Module) -> None:
+    """Refuse a network of other modules or constants, which weights of the same names would fit.
+
+    Raises:
+        RunError: the network differs; the message names the first thing that does.
+    """
+    differing = other_network(run, net)
+    if differing is not None:
+        raise RunError(
+            f"{run.path} is of another network: {differing} in the one that net makes; name the "
+            "function that makes the network of the run."
+        )
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

@@ -36,6 +36,18 @@ def make_other():
     return nn.Sequential(nn.Linear(3, 3))
 
 
+def make_zero():
+    net = make_net()
+    net[2] = snn.Leaky(beta=0.9, init_hidden=True, reset_mechanism="zero")
+    return net
+
+
+def make_faster():
+    net = make_net()
+    net[2].beta.fill_(0.7)
+    return net
+
+
 def make_list():
     return []
 
@@ -162,6 +174,14 @@ MISTAKES = {
         "The data are others than ",
     ),
     "another network": (["evaluate", "own", "--net", "ours:make_other"], "is of another network"),
+    "another reset": (
+        ["evaluate", "own", "--net", "ours:make_zero"],
+        "is of another network: 2.reset_mechanism_val was 0 and is 1 in the one that net makes",
+    ),
+    "another decay": (
+        ["prune", "own", "--net", "ours:make_faster", "--data", "ours:parts"],
+        "is of another network: 2.beta was 0.9 and is 0.7 in the one that net makes",
+    ),
     "no module": (["evaluate", "own", "--net", "ours:make_list"], "makes a list; expected a torch"),
     "no colon": (["evaluate", "own", "--net", "ours"], "expected module:function"),
     "no file": (["evaluate", "own", "--net", "yours:net"], "cannot be imported"),
