@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import Cell, Table
 from lfp_snn.data import Splits
 from lfp_snn.models import build
@@ -59,21 +60,30 @@ def accuracy(
 def main() -> None:
     """Read the arguments, train, print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("activations", nargs="*", default=list(ACTIVATIONS))
+    # argparse would refuse choices of a place where nothing need stand.
+    known = ", ".join(f"'{name}'" for name in ACTIVATIONS)
+    parser.add_argument("activations", nargs="*", metavar="NAME", help=f"of {known}; or all")
     parser.add_argument("--root", required=True, help="folder of the four IDX files")
-    parser.add_argument("--hidden", type=int, nargs="+", default=[300, 300])
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--train", type=int, default=None, help="only so many training samples")
+    parser.add_argument("--hidden", type=at_least_one, nargs="+", default=[300, 300])
+    parser.add_argument("--epochs", type=at_least_one, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
+    parser.add_argument(
+        "--train", type=at_least_one, default=None, help="only so many training samples"
+    )
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     arguments = parser.parse_args()
+    if unknown := [name for name in arguments.activations if name not in ACTIVATIONS]:
+        parser.error(f"there is no activation '{unknown[0]}'; there are {known}")
 
-    config = load_config(CONFIG, [f"data.root={arguments.root}", f"data.train={arguments.train}"])
+    changes = [f"data.root={arguments.root}"]
+    if arguments.train is not None:
+        changes.append(f"data.train={arguments.train}")
+    config = load_config(CONFIG, changes)
     splits = load_splits(config)
-    known = config.model_dump(exclude={"name", "data", "model", "baseline", "seed", "transfer"})
-    settings = {**known, "epochs": arguments.epochs}
+    others = config.model_dump(exclude={"name", "data", "model", "baseline", "seed", "transfer"})
+    settings = {**others, "epochs": arguments.epochs}
     table = Table("activation", *(f"{way}: test, %" for way in arguments.ways))
-    for activation in arguments.activations:
+    for activation in arguments.activations or ACTIVATIONS:
         cells: list[Cell] = []
         for way in arguments.ways:
             given = (splits, ACTIVATIONS[activation], way)

@@ -18,6 +18,7 @@ from unittest import mock
 
 from typing_extensions import override
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.cli.shipped import find_config
 from lfp_snn.data import Splits
@@ -70,7 +71,7 @@ def main() -> None:
     """Read the arguments, measure, print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("configs", nargs="*", default=["digits"], help="by default digits")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=at_least_one, default=3)
     options = parser.parse_args()
     seconds = [
         PrintedColumn(title, digits=3) for title in ("their CPU time, s", "a first epoch, s")

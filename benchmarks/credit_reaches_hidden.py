@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from benchmarks._arguments import at_least_one
 from lfp_snn.data import Splits, load
 from lfp_snn.models import build
 from lfp_snn.training import fit
@@ -40,9 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("dataset", nargs="?", default="digits", choices=["digits", "nmnist"])
     parser.add_argument("--root", help="folder of N-MNIST")
-    parser.add_argument("--hidden", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--hidden", type=at_least_one, default=32)
+    parser.add_argument("--epochs", type=at_least_one, default=20)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     arguments = parser.parse_args()
 
     splits = load(arguments.dataset, arguments.root)

@@ -16,6 +16,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from benchmarks._arguments import at_least_one
 from lfp_snn import Spikes, TemporalLFP
 from lfp_snn.engine.events.layer import EventLayer
 from lfp_snn.rules import Epsilon
@@ -58,9 +59,9 @@ def step(lfp: TemporalLFP, x: Spikes, share: float) -> float:
 def main() -> None:
     """Print a row per layer and activity."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=25)
-    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--rounds", type=at_least_one, default=5)
+    parser.add_argument("--batch", type=at_least_one, default=25)
+    parser.add_argument("--steps", type=at_least_one, default=25)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     torch.manual_seed(0)

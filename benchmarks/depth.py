@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import TRAINING, Table
 from lfp_snn.learners import Learner
 from lfp_snn.training import load_config
@@ -82,8 +83,8 @@ def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
+    parser.add_argument("--epochs", type=at_least_one, default=20)
     parser.add_argument("--rates", nargs="*", default=["0.0003", "0.001", "0.003"])
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import TRAINING, PrintedColumn, Table
 from lfp_snn.training.assembly import assemble, load_splits, seeded
 from lfp_snn.training.config import Config
@@ -59,8 +60,8 @@ def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seeds", type=at_least_one, default=2)
+    parser.add_argument("--epochs", type=at_least_one, default=6)
     parser.add_argument("--rates", nargs="*", default=["0.001", "0.003", "0.006"])
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--set", nargs="*", default=[], help="further overrides of the config")

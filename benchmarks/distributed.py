@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks._arguments import at_least_one
 from benchmarks.steps.problem import NETWORKS, RULE, synthetic
 from lfp_snn.analysis.style import STYLES, WIDTH, new_figure, style
 from lfp_snn.data import Batch
@@ -119,9 +120,11 @@ def plot(found: dict[int, dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measure, print a table and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--bucket", type=int, default=BUCKET, help="bytes of sums in a message")
+    parser.add_argument("--processes", type=at_least_one, nargs="+", default=[1, 2])
+    parser.add_argument("--steps", type=at_least_one, default=30)
+    parser.add_argument(
+        "--bucket", type=at_least_one, default=BUCKET, help="bytes of sums in a message"
+    )
     parser.add_argument("--out", type=Path, default=Path("distributed.png"))
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--record", type=Path, help=argparse.SUPPRESS)

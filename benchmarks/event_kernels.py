@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from benchmarks._arguments import at_least_one
 from lfp_snn.backends.events.conv import conv_backward, conv_forward
 from lfp_snn.backends.events.geometry import ConvShape
 from lfp_snn.backends.events.linear import linear_forward
@@ -147,8 +148,8 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder <label>/<id>.bin of N-MNIST recordings")
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=at_least_one, default=20)
+    parser.add_argument("--threads", type=at_least_one, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     match_threads(options.threads)

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from benchmarks._arguments import at_least_one, at_least_zero
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.analysis.explain.attribute import Attribution, Explainer
 from lfp_snn.analysis.explain.faithfulness import (
@@ -199,9 +200,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("root", help="folder of N-MNIST")
     parser.add_argument("--configs", nargs="+", default=["nmnist_csnn", "nmnist_mlp"])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=100)
-    parser.add_argument("--smooth", type=int, nargs="+", default=[0, 4], help="partitions; 0: none")
+    parser.add_argument("--seeds", type=at_least_one, default=3)
+    parser.add_argument("--samples", type=at_least_one, default=100)
+    parser.add_argument(
+        "--smooth", type=at_least_zero, nargs="+", default=[0, 4], help="partitions; 0: none"
+    )
     parser.add_argument(
         "--figure", type=Path, help="a PNG of the curves of the last config and smoothing"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from lfp_snn import TemporalLFP
 from lfp_snn.data import load
 from lfp_snn.models import build
@@ -24,7 +25,7 @@ def main() -> None:
     """Print a row per population and per parameter."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--root", type=Path, help="folder of N-MNIST; else digits are simulated")
-    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--samples", type=at_least_one, default=100)
     arguments = parser.parse_args()
     name = "digits" if arguments.root is None else "nmnist"
     splits = load(name, arguments.root, steps=25)

@@ -21,6 +21,7 @@ import torch
 from snntorch import functional as snn_functional
 from torch import nn
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn import Spikes, TemporalLFP, calibrate
 from lfp_snn.data import Batch
@@ -104,9 +105,9 @@ def ways(channels: int) -> dict[str, Callable[[], None]]:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--repeats", type=at_least_one, default=9)
+    parser.add_argument("--threads", type=at_least_one, default=2)
+    parser.add_argument("--channels", type=at_least_one, default=16)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     step_ms = PrintedColumn("step, ms: median (least)", "median", 0)

@@ -14,6 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
+from benchmarks._arguments import at_least_one, at_least_zero
 from lfp_snn.analysis.exchange.finetune import quantise_run
 from lfp_snn.analysis.exchange.quantise import QuantisedLFP
 from lfp_snn.cli.shipped import find_config
@@ -59,8 +60,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", help="folder of N-MNIST")
     parser.add_argument("--config", default="nmnist_mlp")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tune", type=int, default=5, help="epochs of fine-tuning")
+    parser.add_argument("--seeds", type=at_least_one, default=3)
+    parser.add_argument("--tune", type=at_least_zero, default=5, help="epochs of fine-tuning")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     chosen = parser.parse_args()
     print(f"{chosen.config}\nseed  float32  int8     fine-tuned  integers equal")

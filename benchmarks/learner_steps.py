@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.analysis.compare.study import ComparisonStudy
 from lfp_snn.analysis.study.spec import Arm
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("datasets/NMNIST"))
     parser.add_argument("--configs", nargs="*", default=list(CONFIGS))
     parser.add_argument("--set", nargs="*", default=[], dest="changes", help="KEY=VALUE of configs")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=at_least_one, default=7)
     args = parser.parse_args()
     torch.set_num_threads(1)
     times = (PrintedColumn(each, "median") for each in WAYS)

@@ -32,6 +32,7 @@ from tonic.datasets import NMNIST
 from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
 
+from benchmarks._arguments import at_least_one
 from lfp_snn.data import Batch, Loader, SpikeSet, cache, nmnist
 from lfp_snn.data.binning import Binned, Stored, join
 from lfp_snn.data.files import FileOptions, Files, encode, file_set
@@ -171,10 +172,10 @@ def main() -> None:
     """Compare, measure, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("datasets/NMNIST"))
-    parser.add_argument("--recordings", type=int, default=300)
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--recordings", type=at_least_one, default=300)
+    parser.add_argument("--steps", type=at_least_one, default=25)
+    parser.add_argument("--batch-size", type=at_least_one, default=100)
+    parser.add_argument("--rounds", type=at_least_one, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._arguments import at_least_one
 from benchmarks.steps.contenders import Contender, Ours, OursChunked, OursOnline
 from benchmarks.steps.memory import measure_peaks
 from benchmarks.steps.peers import SnnTorch
@@ -71,10 +72,12 @@ def plot(sizes: dict[str, list[tuple[int, int]]], stored: dict[int, int], path: 
 def main() -> None:
     """Measure, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
-    parser.add_argument("--chunk", type=int, help="steps of a chunk (default: by the budget)")
+    parser.add_argument("--steps", type=at_least_one, nargs="+", default=STEPS)
+    parser.add_argument(
+        "--chunk", type=at_least_one, help="steps of a chunk (default: by the budget)"
+    )
     parser.add_argument("--most", type=float, default=4096, help="MiB that a contender may take")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=at_least_one, default=3)
     parser.add_argument("--out", type=Path, help="where to write the figure")
     options = parser.parse_args()
     if options.chunk is not None:

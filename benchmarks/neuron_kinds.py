@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import Table
 from benchmarks.depth_rescale import EPSILON
 from lfp_snn.training.assembly import assemble, load_splits, seeded
@@ -57,7 +58,7 @@ def plan(kind: Any) -> dict[str, Any]:
 def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     parser.add_argument("--rates", nargs="*", default=["0.001", "0.003", "0.01"])
     parser.add_argument("--learners", nargs="*", default=list(LEARNERS), choices=list(LEARNERS))
     parser.add_argument("--part", default="test", choices=["validation", "test"])

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks._arguments import at_least_one, at_least_zero
 from benchmarks.steps.problem import NETWORKS, RULE
 from lfp_snn.data import Batch, Loader, load
 from lfp_snn.engine import TemporalLFP
@@ -107,8 +108,8 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="folder of N-MNIST")
     parser.add_argument("--network", choices=sorted(NETWORKS), default="mlp")
     parser.add_argument("--beta", type=float, default=0.9)
-    parser.add_argument("--epochs", type=int, default=5, help="of the training; 0: none")
-    parser.add_argument("--samples", type=int, default=50)
+    parser.add_argument("--epochs", type=at_least_zero, default=5, help="of the training; 0: none")
+    parser.add_argument("--samples", type=at_least_one, default=50)
     options = parser.parse_args()
 
     splits = load("nmnist", options.root)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from benchmarks.recipes import LEARNERS, TASKS, planned, trained
 
@@ -30,7 +31,7 @@ def main() -> None:
     """Search and train, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="the folder of N-MNIST")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--learners", nargs="*", default=list(LEARNERS), choices=list(LEARNERS))
     parser.add_argument("--optimizers", nargs="*", default=list(RATES), choices=list(RATES))

@@ -22,6 +22,7 @@ import torch
 from snntorch import spikegen
 
 import lfp_snn
+from benchmarks._arguments import at_least_one
 from benchmarks._nets.case import STEPS, UserNetwork
 from benchmarks._nets.examples import EXAMPLES
 from benchmarks._nets.loops import LOOPS
@@ -82,7 +83,7 @@ def trainings(
 def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=at_least_one, default=2)
     parser.add_argument("--of", nargs="*", default=list(GROUPS), choices=list(GROUPS))
     parser.add_argument("--peaks", nargs="*", type=float, default=[3e-3, 1e-2])
     parser.add_argument("--only", nargs="*", help="words of the names of networks")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks._arguments import at_least_one
 from lfp_snn.backends.precision import split, split_product, to_tf32
 
 __all__ = ["errors", "main"]
@@ -80,8 +81,8 @@ def main() -> None:
     """Print a row per way."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--frames", type=int, default=2500)
-    parser.add_argument("--units", type=int, default=1000)
+    parser.add_argument("--frames", type=at_least_one, default=2500)
+    parser.add_argument("--units", type=at_least_one, default=1000)
     arguments = parser.parse_args()
     table = Table("products in", "currents", "feedback", "credit")
     for name, row in errors(arguments.device, arguments.frames, arguments.units).items():

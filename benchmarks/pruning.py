@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.analysis.prune.criteria import Criterion
 from lfp_snn.analysis.prune.curve import Curve, PrunedRun, PruningOptions, prune_run
@@ -69,9 +70,11 @@ def main() -> None:
     """Train and prune, and print a row as soon as its task is done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--root", type=Path, required=True, help="the folder of N-MNIST")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--draws", type=int, default=5, help="orders at random, for each network")
+    parser.add_argument("--seeds", type=at_least_one, default=3)
+    parser.add_argument("--epochs", type=at_least_one, default=15)
+    parser.add_argument(
+        "--draws", type=at_least_one, default=5, help="orders at random, for each network"
+    )
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--scopes", nargs="*", default=list(Scope), type=Scope)
     args = parser.parse_args()

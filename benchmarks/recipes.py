@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import TRAINING, PrintedColumn, Table
 from lfp_snn.training import evaluate
 from lfp_snn.training.assembly import assemble, load_splits, seeded
@@ -59,8 +60,8 @@ def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="the folder of N-MNIST")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--votes", type=int, default=4)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
+    parser.add_argument("--votes", type=at_least_one, default=4)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--learners", nargs="*", default=list(LEARNERS), choices=list(LEARNERS))
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))

@@ -17,6 +17,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from benchmarks._arguments import at_least_one, at_least_zero
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.data import SpikeSet, Splits
 from lfp_snn.data.binning import Binned
@@ -63,11 +64,11 @@ def network(hidden: int, recurrent: bool, seed: int) -> nn.Sequential:
 def main() -> None:
     """Train both, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--delays", type=int, nargs="*", default=[3, 8, 12])
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--delays", type=at_least_zero, nargs="*", default=[3, 8, 12])
+    parser.add_argument("--hidden", type=at_least_one, default=128)
+    parser.add_argument("--epochs", type=at_least_one, default=30)
     parser.add_argument("--lr", type=float, default=0.005)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     args = parser.parse_args()
     torch.set_num_threads(2)
     table = Table("delay", "hidden layer", PrintedColumn("test, %", "seeds"))

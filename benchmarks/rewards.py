@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import TRAINING, PrintedColumn, Table
 from benchmarks.recipes import CONFIGS, trained
 from lfp_snn.training.configfile import apply_overrides, read_mapping
@@ -29,8 +30,8 @@ def main() -> None:
     """Train all, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="the folder of MNIST")
-    parser.add_argument("--steps", nargs="+", type=int, default=[1, 2, 4, 16])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", nargs="+", type=at_least_one, default=[1, 2, 4, 16])
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--rewards", nargs="*", default=list(REWARDS), choices=REWARDS)
     args = parser.parse_args()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one, at_least_zero
 from benchmarks._tables import PrintedColumn, Table
 from benchmarks.steps.problem import NETWORKS, Problem, pose, recorded
 from lfp_snn import TemporalLFP
@@ -77,12 +78,12 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("datasets"))
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=at_least_one, default=15)
+    parser.add_argument("--threads", type=at_least_one, default=2)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
     parser.add_argument("--backends", nargs="*", default=["events", "torch"])
-    parser.add_argument("--updates", type=int, default=0)
+    parser.add_argument("--updates", type=at_least_zero, default=0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     titles = ("forward, ms", "backward, ms", "processor time, ms")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import TRAINING, Cell, Table
 from lfp_snn.errors import ConfigError, NetworkError
 from lfp_snn.training import load_config, train
@@ -47,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nmnist-root", type=Path)
     parser.add_argument("--braille-root", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
     parser.add_argument("--no-digits", action="store_true", help="leave the generated dataset out")
     args = parser.parse_args()

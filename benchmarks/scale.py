@@ -27,6 +27,7 @@ import numpy.typing as npt
 import torch
 from scipy.optimize import nnls
 
+from benchmarks._arguments import at_least_one
 from benchmarks.steps.contenders import Ours
 from benchmarks.steps.memory import measure_peaks
 from benchmarks.steps.problem import RULE, Network, NetworkProblem, synthetic
@@ -231,10 +232,12 @@ def plot(points: list[Point], time: Matrix, path: Path) -> None:
 def main() -> None:
     """Measure, fit and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=at_least_one, default=1)
+    parser.add_argument("--rounds", type=at_least_one, default=3)
     parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--batch", type=int, default=256, help="samples in a step, extrapolated")
+    parser.add_argument(
+        "--batch", type=at_least_one, default=256, help="samples in a step, extrapolated"
+    )
     parser.add_argument("--bandwidth", type=float, default=1.25e9, help="bytes a second")
     parser.add_argument("--out", type=Path, default=Path("scale.png"))
     given = parser.parse_args()

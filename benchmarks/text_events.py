@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks._arguments import at_least_one
 from lfp_snn.data.formats import read_recording
 
 FORMS: dict[str, Callable[[int, int, int, int], str]] = {
@@ -30,7 +31,7 @@ FORMS: dict[str, Callable[[int, int, int, int], str]] = {
 def main() -> None:
     """Print seconds and bytes an event for each way of writing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=2_000_000)
+    parser.add_argument("--lines", type=at_least_one, default=2_000_000)
     parser.add_argument("--read", type=Path, help="read this file, and print the figures")
     chosen = parser.parse_args()
     if chosen.read is not None:

@@ -19,6 +19,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from benchmarks.recipes import LEARNERS, planned, trained
 from lfp_snn.data import Batch
@@ -33,7 +34,7 @@ def main() -> None:
     """Train, and print a row as soon as its seeds are done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="the folder of N-MNIST")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     parser.add_argument("--tasks", nargs="*", default=["digits", "mlp"], choices=["digits", "mlp"])
     parser.add_argument("--learners", nargs="*", default=list(LEARNERS), choices=list(LEARNERS))
     parser.add_argument("--sigmas", nargs="*", type=float, default=[0.0, 0.1, 0.2, 0.3])

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.data import Splits
 from lfp_snn.training import Result, load_config, train
@@ -109,11 +110,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="mnist_mlp")
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--samples", type=int, nargs="*", default=[50, 200, 1000])
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--source-epochs", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2, help="1 on a busy machine")
+    parser.add_argument("--samples", type=at_least_one, nargs="*", default=[50, 200, 1000])
+    parser.add_argument("--epochs", type=at_least_one, default=20)
+    parser.add_argument("--source-epochs", type=at_least_one, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=5)
+    parser.add_argument("--threads", type=at_least_one, default=2, help="1 on a busy machine")
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 import lfp_snn
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn, Table
 from lfp_snn.data import load
 
@@ -290,7 +291,7 @@ def trainings(
 def main() -> None:
     """Read the arguments, train, print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=at_least_one, default=3)
     parser.add_argument("--peaks", nargs="*", type=float, default=list(PEAKS))
     parser.add_argument("--only", type=int, choices=(3, 5, 6, 7), help="one tutorial")
     options = parser.parse_args()

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._arguments import at_least_one
 from benchmarks._tables import PrintedColumn
 from benchmarks._tables import Table as Kept
 from benchmarks.device.cases import CASES, LAYERS, DeviceCase
@@ -186,11 +187,16 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     parser.add_argument("--small", action="store_true", help="few samples, to see that it runs")
     parser.add_argument("--tests", action="store_true", help="run pytest -m cuda before")
-    parser.add_argument("--rounds", type=int, default=20, help="timed steps of each row")
+    parser.add_argument("--rounds", type=at_least_one, default=20, help="timed steps of each row")
     parser.add_argument(
-        "--widest", type=int, default=16384, help="neurons of the widest layer that is measured"
+        "--widest",
+        type=at_least_one,
+        default=16384,
+        help="neurons of the widest layer that is measured",
     )
-    parser.add_argument("--threads", type=int, default=2, help="threads on the CPU, for everyone")
+    parser.add_argument(
+        "--threads", type=at_least_one, default=2, help="threads on the CPU, for everyone"
+    )
     parser.add_argument("--out", type=Path, help="folder for device.json")
     given = parser.parse_args(words)
     unknown = [each for each in given.parts if each not in PARTS]

@@ -89,7 +89,8 @@ def read_table(path: Path, folder: Path, targets: Sequence[str] = ()) -> list[En
     Args:
         path: the CSV.
         folder: the folder to which the files are relative.
-        targets: the columns of numbers to learn; with them, the column label may be missing.
+        targets: the columns of numbers to learn; in their place no class is learnt, so that with
+            them the column label may be missing, and is passed over.
 
     Raises:
         DataError: the CSV cannot be read, a column is missing, a file leads out of the folder or
@@ -112,7 +113,8 @@ def read_table(path: Path, folder: Path, targets: Sequence[str] = ()) -> list[En
             if name not in titles or name in _COLUMNS:
                 raise DataError(f"{path} has no column of targets {name!r}; it has {titles}")
         # Columns that are not known are passed over, and may be many.
-        columns = {name: titles.index(name) for name in (*_COLUMNS, *targets) if name in titles}
+        wanted = [name for name in _COLUMNS if not (targets and name == "label")]
+        columns = {name: titles.index(name) for name in (*wanted, *targets) if name in titles}
         rows = [
             (lines.line_num, {k: line[n].strip() for k, n in columns.items() if n < len(line)})
             for line in lines
@@ -141,7 +143,8 @@ def _entry(
     """The entry of a line of a table, from the columns that are given."""
     file, label, word = row.get("file", ""), row.get("label", ""), row.get("part", "")
     if not file or ("label" in given and not label):
-        raise DataError(f"{path}, line {number}: a file and a label are needed")
+        needed = "a file and a label are" if "label" in given else "a file is"
+        raise DataError(f"{path}, line {number}: {needed} needed")
     if "\0" in file:
         raise DataError(f"{path}, line {number}: a name with a null character names no file")
     if not (folder / file).resolve().is_relative_to(folder.resolve()):

@@ -9,6 +9,7 @@ paper         the method of the paper, by one name
 network       a traced network before anything runs: stages, rules, kernels
 layers        a population with what feeds it, as users see it
 structure     the program of a network, for each mode and shape of its input
+guesses       shapes of an input on which a network is tried out before there is one
 identity      by what a network is found to be as it was before
 as_step       one time step of a network as a module, whatever its forward does
 recording     runs a forward on an example and notes what it calls

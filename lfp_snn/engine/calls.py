@@ -9,7 +9,7 @@ from typing import Any
 
 import snntorch as snn
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfp_snn.errors import NetworkError
 
@@ -83,10 +83,12 @@ class Recording:
         returned: what each call of forward gave: values, and whatever else there was among them.
         calls: all calls of modules and functions, in order.
         arguments: the arguments with which forward is called step after step.
+        read: the parameters and buffers of which forward reads a value, by identity.
     """
 
     root: nn.Module
     arguments: Arguments
+    read: dict[int, Tensor] = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
     returned: list[list[Any]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)

@@ -1,7 +1,8 @@
 """Tensors that a forward computes from parameters and buffers alone, whatever its input is.
 
 A slice of an embedding, the exponential of a scale, a transposed weight: such a tensor is noted as
-what is to be computed, and computed anew at each pass, so that what is behind it learns.
+what is to be computed, and computed anew at each pass, so that what is behind it learns. A number
+that is read of a tensor, ``float(self.scale)``, is one for good; noted is of which it was read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from lfp_snn.engine.calls import leaves, replaced
+from lfp_snn.engine.supported import METADATA
 from lfp_snn.errors import NetworkError
 
 __all__ = ["Derived", "Notes", "constants"]
@@ -65,11 +67,15 @@ class Notes:
     """
 
     def __init__(self, root: nn.Module) -> None:
-        neurons = (m for m in root.modules() if isinstance(m, snn.SpikingNeuron))
+        neurons = [m for m in root.modules() if isinstance(m, snn.SpikingNeuron)]
         states = {id(state) for neuron in neurons for state in neuron.buffers(recurse=False)}
+        # snntorch saves the constants of a neuron, and not its states.
+        states -= {id(n) for neuron in neurons for n in neuron.state_dict(keep_vars=True).values()}
         held = {id(tensor) for tensor in (*root.parameters(), *root.buffers())}
         self._held = held - states
         self._derived: Any = WeakIdKeyDictionary()
+        #: The parameters and buffers of which a value was read, by identity.
+        self.read: dict[int, Tensor] = {}
 
     def leaf(self, value: Any) -> Any:
         """The derivation of a tensor, or the default that is given."""
@@ -102,7 +108,10 @@ class Notes:
                 "The forward writes parameters into a tensor of its own (by '[...] ='), for which "
                 "there is no rule: put it together with torch.cat or torch.stack."
             )
-        tensors = (each for each in leaves(result) if isinstance(each, Tensor))
+        tensors = [each for each in leaves(result) if isinstance(each, Tensor)]
+        if not tensors and name not in METADATA:
+            own = (each for each in constants(before) if id(each) in self._held)
+            self.read.update((id(each), each) for each in own)
         for part, tensor in enumerate(tensors):
             if id(tensor) not in self._held:
                 derived = Derived(name, func, *before, part, tensor.shape)

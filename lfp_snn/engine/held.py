@@ -16,6 +16,7 @@ from functools import lru_cache
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 __all__ = ["OF_TORCH", "Undo", "given_back", "held_by", "options_in"]
@@ -29,6 +30,7 @@ _SIMPLE = frozenset({bool, int, float, complex, str, bytes, type(None)})
 _LIBRARIES = frozenset({"torch", "numpy", "snntorch", "lfp_snn", "numba", *sys.stdlib_module_names})
 #: How many values are looked at, and how many entries of one.
 MOST, LONG = 2000, 64
+_CONTAINERS = (list, dict, deque, set, np.ndarray)
 _WHOLE = (type, nn.Module, Tensor, FunctionType, MethodType, enum.Enum)
 
 
@@ -80,7 +82,7 @@ def _of_function(value: Any) -> Iterator[Any]:
             yield cell.cell_contents
     for name in _globals_named(function):
         named = function.__globals__.get(name)
-        if isinstance(named, list | dict | deque | set) or _is_object(named):
+        if isinstance(named, _CONTAINERS) or type(named) in _SIMPLE or _is_object(named):
             yield named
 
 
@@ -94,9 +96,19 @@ def _of_class(kind: Any) -> list[Any]:
         for value in vars(each).values():
             if isinstance(value, FunctionType):
                 found += [value] if value.__closure__ or _globals_named(value) else []
-            elif isinstance(value, list | dict | deque | set) or _is_object(value):
+            elif isinstance(value, _CONTAINERS) or _is_object(value):
                 found.append(value)
     return found
+
+
+def _options_of_class(kind: type) -> Iterator[Any]:
+    """The numbers and words that a user's class has as attributes, as they are now."""
+    for each in kind.__mro__:
+        if _is_of_a_library(each.__module__):
+            break
+        for name, value in vars(each).items():
+            if type(value) in _SIMPLE and not name.startswith("__"):
+                yield value
 
 
 def held_by(module: nn.Module) -> Iterator[Any]:
@@ -106,6 +118,7 @@ def held_by(module: nn.Module) -> Iterator[Any]:
             yield value
     kind: Any = type(module)
     yield from _of_class(kind)
+    yield from _options_of_class(kind)
 
 
 def _entries_of(value: Any) -> Iterator[Any]:
@@ -137,6 +150,9 @@ def options_in(module: nn.Module) -> tuple[tuple[Any, ...], list[Any]]:
         elif isinstance(value, Tensor):
             found.append(Tensor)
             tensors += [value] if value.is_leaf else []
+        elif isinstance(value, np.ndarray):
+            # Of a long one the look at every pass would take too long.
+            found.append(hash(value.tobytes()) if value.size <= MOST else id(value))
         elif id(value) not in seen:
             seen.add(id(value))
             if isinstance(value, dict):

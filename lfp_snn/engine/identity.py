@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import snntorch as snn
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from lfp_snn.engine.held import options_in
 from lfp_snn.engine.neurons import made_by
 from lfp_snn.engine.supported import is_leaf
 from lfp_snn.norms import PerStep
 
-__all__ = ["is_plain", "state_of"]
+__all__ = ["contents", "is_plain", "state_of"]
 
 _SIMPLE = frozenset({bool, int, float, str, type(None)})
 #: The methods by which modules of torch and snntorch compute, which a user may replace in one.
@@ -48,3 +51,9 @@ def state_of(net: nn.Module, *, modes: bool) -> tuple[object, object]:
         found.append((id(module), *map(id, named), *options, inner, graded))
         held += [module, *named]
     return tuple(found), held
+
+
+def contents(tensors: Iterable[Tensor]) -> tuple[int, ...]:
+    """What tells the values of tensors from others, also where they were set past autograd."""
+    flat = (each.detach().cpu().contiguous().reshape(-1) for each in tensors)
+    return tuple(hash(each.view(torch.uint8).numpy().tobytes()) for each in flat)

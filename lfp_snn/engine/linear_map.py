@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lfp_snn.engine.slices import MixedSamplesError
 from lfp_snn.engine.stage import Credits, Feedback, Rules, Stage, Tape, Wanted
 from lfp_snn.errors import NetworkError, ShapeError
 from lfp_snn.rules import Active
@@ -85,7 +86,7 @@ class _Map(Stage):
         alone = function(*(torch.cat([x[:1], 0 * x[1:]]) for x in a))
         if alone.shape[:1] != a[0].shape[:1] or bool(change(alone)[1:].any()):
             shapes = ", ".join(str(tuple(x.shape)) for x in a)
-            raise NetworkError(
+            raise MixedSamplesError(
                 f"Stage '{self.name}' mixes samples: it turns batches of shape {shapes} into "
                 f"{tuple(alone.shape)}; keep axis 0, which is the batch."
             )

@@ -152,8 +152,8 @@ class Population(Spiking):
         if not _fits(value.shape, frame):
             raise ShapeError(
                 f"Neuron '{self.name}' has {what} of shape {tuple(value.shape)}, which does "
-                f"not broadcast to its current of shape {tuple(frame)} (batch first): give "
-                "one value, one per neuron, or (C, 1, 1) for maps."
+                f"not broadcast to a sample of its current of shape {tuple(frame)} (batch first): "
+                "give one value, one per neuron, or (C, 1, 1) for maps."
             )
 
     @override
@@ -359,8 +359,8 @@ class Leaky(Population):
 
 
 def _fits(shape: torch.Size, frame: torch.Size) -> bool:
-    """Whether a shape broadcasts from the right to a frame without enlarging it."""
-    pairs = zip(reversed(shape), reversed(frame), strict=False)
+    """Whether a shape broadcasts to each sample of a frame alike, and does not enlarge it."""
+    pairs = zip(reversed(shape), reversed((1, *frame[1:])), strict=False)
     return len(shape) <= len(frame) and all(n in (1, size) for n, size in pairs)
 
 

@@ -60,6 +60,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.found = Recording(root, Arguments(root))
         self.notes = Notes(root)
+        self.found.read = self.notes.read
         self.tolerant = tolerant
         self.at = ""  # what was called last
         self.forward = 0

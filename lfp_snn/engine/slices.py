@@ -15,7 +15,7 @@ from lfp_snn.engine.supported import SAME
 from lfp_snn.errors import NetworkError
 from lfp_snn.norms import PerStep
 
-__all__ = ["SequenceError", "Slice", "time_slices"]
+__all__ = ["MixedSamplesError", "SequenceError", "Slice", "time_slices"]
 
 #: Rearrangements of a whole sequence, before the loop over its steps.
 REARRANGING = SAME | {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
@@ -26,6 +26,10 @@ class SequenceError(NetworkError):
 
     At a guessed shape it may be something else than at the shape of an input.
     """
+
+
+class MixedSamplesError(SequenceError):
+    """What a forward computes mixes samples, perhaps because the shape has no axis for them."""
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,12 @@ another shape, and kept for when the same state and shape come again.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +21,13 @@ from lfp_snn.engine.calls import Arguments
 from lfp_snn.engine.computed import refuse_computed_weights, refuse_hooks, refuse_step_statistics
 from lfp_snn.engine.execute import run_forward
 from lfp_snn.engine.graph import Program
-from lfp_snn.engine.identity import is_plain, state_of
+from lfp_snn.engine.guesses import fewest, frames, guesses, sequence
+from lfp_snn.engine.identity import contents, is_plain, state_of
 from lfp_snn.engine.kernels import Plan
 from lfp_snn.engine.one_step import OneStep
 from lfp_snn.engine.options import Statistics
 from lfp_snn.engine.recording import ForwardFailedError, record
-from lfp_snn.engine.slices import SequenceError
+from lfp_snn.engine.slices import MixedSamplesError, SequenceError
 from lfp_snn.engine.stage import Tape
 from lfp_snn.engine.tracing import build_program
 from lfp_snn.engine.undisturbed import undisturbed
@@ -36,12 +35,10 @@ from lfp_snn.engine.unrolled import find_step
 from lfp_snn.errors import LfpSnnError, NetworkError, ShapeError
 from lfp_snn.spikes import Spikes
 
-__all__ = ["Structure", "Structures", "note_frame", "shape_needed"]
+__all__ = ["Structure", "Structures", "shape_needed"]
 
 #: Structures that are kept in mind, by state and shape; a sequence of every length is one.
 MOST_KNOWN = 200
-#: The most steps that are guessed of a forward that loops over a number of its own.
-MOST_STEPS = 1024
 
 
 @dataclass(eq=False)
@@ -176,6 +173,9 @@ class Structures:
         self._known: dict[Any, tuple[Structure, object]] = {}
         self.state: object = None
         self._distinct: list[Structure] = []
+        #: The tensors of which forward reads a value, and what they held in the structures known.
+        self._read: dict[int, Tensor] = {}
+        self._content: object = ()
 
     def guess(self, like: Tensor) -> Structure | None:
         """The structure of the network before there is an input, on an input of a guessed shape.
@@ -187,26 +187,31 @@ class Structures:
             NetworkError: the network has no rule, whatever the shape.
         """
         self.refuse()
-        for shape in _guesses(self.net):
+        mixed: list[MixedSamplesError] = []
+        for shape in guesses(self.net):
             try:
                 return self._find(shape, like, guessed=True)
+            except MixedSamplesError as error:
+                mixed.append(error)
             except (ForwardFailedError, SequenceError):
                 continue
         for shape in self._loops(like):
             with suppress(LfpSnnError):  # which is told when there is an input
                 return self._find(shape, like, guessed=True)
+        if mixed:
+            raise mixed[0]
         return None
 
     def _loops(self, like: Tensor) -> Iterator[tuple[int, ...]]:
         """The shapes of sequences with which a forward runs that loops over so many steps."""
-        for frame, axis in product(dict.fromkeys(_frames(self.net)), (0, 1)):
-            steps = _fewest(partial(self._runs, like, frame, axis))
+        for frame, axis in product(dict.fromkeys(frames(self.net)), (0, 1)):
+            steps = fewest(partial(self._runs, like, frame, axis))
             if steps is not None:
-                yield _sequence(frame, axis, steps)
+                yield sequence(frame, axis, steps)
 
     def _runs(self, like: Tensor, frame: tuple[int, ...], axis: int, steps: int) -> bool:
         try:
-            record(self.net, _sequence(frame, axis, steps), like, tolerant=True)
+            record(self.net, sequence(frame, axis, steps), like, tolerant=True)
         except LfpSnnError:
             return False
         return True
@@ -229,6 +234,7 @@ class Structures:
         # Where no code of a user runs, none can tell the mode or the number of samples.
         plain = is_plain(self.net)
         self.state, held = state_of(self.net, modes=not plain)
+        self._forget_what_was_read()
         one_step = before is not None and not before.step.loops
         shape = tuple(x.shape)[(one_step and steps is None) + (one_step and plain) :]
         key = (self.state, shape, steps is None, like.dtype, like.device)
@@ -237,6 +243,14 @@ class Structures:
                 self._known.clear()
             self._known[key] = (self._for(x, steps, like, before), held)
         return self._known[key][0]
+
+    def _forget_what_was_read(self) -> None:
+        """Forget all structures if a tensor of which forward reads a value has another one now."""
+        content = contents(self._read.values())
+        if content != self._content:
+            self._known.clear()
+            self._distinct.clear()
+        self._content = content
 
     def on(self, x: Tensor, steps: int | None, before: Structure | None) -> Structure:
         """The structure of the network for an input, which is found anew and not kept."""
@@ -269,10 +283,13 @@ class Structures:
             if before is not None or not found.step.loops:
                 return found
             return self._find(whole, like)
-        except SequenceError:
+        except SequenceError as error:
             if before is not None:
                 raise
-            return self._find(whole, like)
+            try:
+                return self._find(whole, like)
+            except ForwardFailedError:
+                raise error from None
         except ForwardFailedError:
             if before is not None:
                 self._let_stages_tell(before.program, shape, like)
@@ -289,6 +306,8 @@ class Structures:
 
     def _find(self, shape: Sequence[int], like: Tensor, *, guessed: bool = False) -> Structure:
         found = record(self.net, shape, like, tolerant=guessed)
+        self._read |= found.read
+        self._content = contents(self._read.values())
         step = find_step(found, guessed=guessed)
         for each in self._distinct:
             if each.step.signature == step.signature:
@@ -299,88 +318,9 @@ class Structures:
         return new
 
 
-#: The shapes of frames that networks are known to take.
-_KNOWN_FRAMES: WeakKeyDictionary[nn.Module, tuple[int, ...]] = WeakKeyDictionary()
-
-
-def note_frame(net: nn.Module, frame: Sequence[int]) -> None:
-    """Note the shape of the input of a step that a network takes, without batch.
-
-    Before it has seen an input it is traced on that shape first, and then on guessed ones.
-    """
-    _KNOWN_FRAMES[net] = tuple(frame)
-
-
 def shape_needed(net: nn.Module) -> NetworkError:
     """The error for a network whose forward does not run on a guessed shape: what to give it."""
     return NetworkError(
         f"The forward of {type(net).__name__} cannot be traced before the shape of its input is "
         "known: call forward(x) once, or build TemporalLFP(net, example=x)."
     )
-
-
-def _guesses(net: nn.Module) -> Iterator[tuple[int, ...]]:
-    """The shapes that the forward of a network may take: of a step, and of three steps."""
-    frames = list(dict.fromkeys(_frames(net)))
-    yield from ((2, *frame) for frame in frames)
-    yield from ((3, 2, *frame) for frame in frames)
-
-
-def _frames(net: nn.Module) -> Iterator[tuple[int, ...]]:
-    """The shapes of one sample: known, or told by the first module that needs one."""
-    if net in _KNOWN_FRAMES:
-        yield _KNOWN_FRAMES[net]
-    for module in net.modules():
-        if isinstance(module, nn.Linear):
-            yield (module.in_features,)
-            return
-        if isinstance(module, nn.Unflatten):
-            sizes: Any = module.unflattened_size
-            yield (math.prod(sizes),)
-            return
-        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-            yield from ((module.in_channels, size) for size in (64, 128, 32, 16, 700))
-            return
-        if isinstance(module, nn.Conv3d):
-            yield from ((module.in_channels, size, size, size) for size in (16, 8))
-            return
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            sizes = (64, 32, 28, 34, 128, 16, 8, 4)
-            yield from ((module.in_channels, size, size) for size in sizes)
-            return
-        if isinstance(module, _MAPS):
-            yield from ((3, 16, 16), (3, 32), (4,))
-            return
-    yield from ((4,), (3, 16, 16), (3, 32))
-
-
-#: Modules that need maps and do not tell of which size.
-_MAPS = (
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-)
-
-
-def _sequence(frame: tuple[int, ...], axis: int, steps: int) -> tuple[int, ...]:
-    """The shape of a sequence of two samples whose time is an axis, 0 or 1."""
-    return (2, steps, *frame) if axis else (steps, 2, *frame)
-
-
-def _fewest(runs: Callable[[int], bool]) -> int | None:
-    """The fewest steps with which a forward runs that needs some number of them, if any do."""
-    enough = 4
-    while not runs(enough):
-        enough *= 2
-        if enough > MOST_STEPS:
-            return None
-    few = enough // 2
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        few, enough = (few, middle) if runs(middle) else (middle, enough)
-    return enough

@@ -11,7 +11,14 @@ from typing_extensions import override
 from lfp_snn.errors import ConfigError, ShapeError
 from lfp_snn.later import torch
 from lfp_snn.lif import running
-from lfp_snn.rewards.given import Labels, integers, own_steps, require_record, true_classes
+from lfp_snn.rewards.given import (
+    Labels,
+    integers,
+    own_steps,
+    require_open_flag,
+    require_record,
+    true_classes,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -177,6 +184,9 @@ class CreditReward(Reward):
     """
 
     at_silence: bool | None = None
+
+    def __post_init__(self) -> None:
+        require_open_flag(f"{type(self).__name__}.at_silence", self.at_silence)
 
     @property
     @override

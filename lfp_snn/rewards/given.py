@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy.typing as npt
 
@@ -17,11 +19,17 @@ __all__ = [
     "Labels",
     "integers",
     "own_steps",
+    "require_finite",
+    "require_number",
+    "require_open_flag",
     "require_positive",
     "require_record",
     "require_share",
+    "require_whole",
     "true_classes",
 ]
+
+_LONGEST = 80  # characters of a value in a message
 
 #: Integers, one for each sample.
 Labels: TypeAlias = "Tensor | Sequence[int] | npt.NDArray[Any]"
@@ -59,6 +67,9 @@ def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
     """The number of steps of each sample, ``[B, 1]``, in the dtype of the spikes.
 
     One that takes no part, of length 0, counts over one step: what it is divided by is no zero.
+
+    Raises:
+        ShapeError: there is not one number per sample, or one is below 0 or above T.
     """
     steps, batch = spikes.shape[:2]
     if lengths is None:
@@ -67,6 +78,12 @@ def own_steps(spikes: Tensor, lengths: Labels | None) -> Tensor:
     if lengths.shape != (batch,):
         raise ShapeError(
             f"lengths has the shape {tuple(lengths.shape)}; expected ({batch},), one per sample."
+        )
+    # On a device a look at them would wait for it.
+    if lengths.device.type == "cpu" and bool(((lengths < 0) | (lengths > steps)).any()):
+        raise ShapeError(
+            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 0 to "
+            f"T={steps}."
         )
     return lengths.to(spikes).clamp(min=1)[:, None]
 
@@ -119,21 +136,74 @@ def integers(what: str, given: Labels) -> Tensor:
     return found
 
 
-def require_positive(name: str, value: float) -> None:
+def require_number(name: str, value: object) -> None:
+    """Refuse an option that is no number; whether it is in range is another question.
+
+    Raises:
+        ConfigError: the option is something else; the message names it.
+    """
+    if not _is_number(value):
+        raise ConfigError(f"{name} is {_shown(value)}; expected a number.")
+
+
+def require_finite(name: str, value: object) -> None:
+    """Refuse an option that is no finite number.
+
+    Raises:
+        ConfigError: the option is something else; the message names it.
+    """
+    if not _is_number(value) or not -math.inf < value < math.inf:
+        raise ConfigError(f"{name} is {_shown(value)}; expected a finite number.")
+
+
+def require_whole(name: str, value: object, least: int) -> None:
+    """Refuse an option that is no whole number, or one below the least.
+
+    Raises:
+        ConfigError: the option is something else; the message names it.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
+        raise ConfigError(
+            f"{name} is {_shown(value)}; expected a whole number of at least {least}."
+        )
+
+
+def require_positive(name: str, value: object) -> None:
     """Refuse an option that is not positive and finite.
 
     Raises:
         ConfigError: the option is not; the message names it.
     """
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{name} is {value}; expected a positive finite number.")
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise ConfigError(f"{name} is {_shown(value)}; expected a positive finite number.")
 
 
-def require_share(name: str, value: float) -> None:
+def require_share(name: str, value: object) -> None:
     """Refuse an option that is no share of something that must leave the rest.
 
     Raises:
         ConfigError: the option is not in [0, 1); the message names it.
     """
-    if not 0 <= value < 1:
-        raise ConfigError(f"{name} is {value}; expected a number in [0, 1).")
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ConfigError(f"{name} is {_shown(value)}; expected a number in [0, 1).")
+
+
+def require_open_flag(name: str, value: object) -> None:
+    """Refuse an option that neither says yes or no nor leaves it open.
+
+    Raises:
+        ConfigError: the option is something else; the message names it.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise ConfigError(f"{name} is {_shown(value)}; expected True, False or None.")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a real number, of Python or NumPy; yes and no are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """A value in a message, short."""
+    text = str(value) if _is_number(value) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -11,6 +11,7 @@ from typing_extensions import override
 from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
 from lfp_snn.later import torch
 from lfp_snn.rewards.base import LooksAt, Output, Reward, Seen
+from lfp_snn.rewards.given import require_open_flag
 from lfp_snn.rewards.readout import mean_membranes, require_membranes
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class FromLoss(Reward):
             raise ConfigError(
                 f"FromLoss takes a function loss(spikes, labels), not {found}: {cure}."
             )
+        require_open_flag(f"{type(self).__name__}.at_silence", self.at_silence)
         if self.of not in (None, *get_args(Output)):
             raise ConfigError(
                 f"FromLoss.of is {self.of!r}; expected {', '.join(get_args(Output))} or None."

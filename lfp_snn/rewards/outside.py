@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from typing_extensions import override
 
-from lfp_snn.errors import NotFiniteError, ShapeError
+from lfp_snn.errors import ConfigError, NotFiniteError, ShapeError
 from lfp_snn.later import torch
 from lfp_snn.rewards.base import LooksAt, Reward, Seen, ties
+from lfp_snn.rewards.given import require_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,12 +43,19 @@ class Scalar(Reward):
         right: the number of a sample whose class is read correctly.
         wrong: the number of a sample whose class is not.
 
+    Raises:
+        ConfigError: an option is no finite number.
+
     Source: reinforcement by a scalar, in the place of the reward of Weber et al., TMLR 2025; the
     way it is shared is this project's.
     """
 
     right: float = 1.0
     wrong: float = -0.3
+
+    def __post_init__(self) -> None:
+        require_finite("Scalar.right", self.right)
+        require_finite("Scalar.wrong", self.wrong)
 
     @override
     def reward(self, seen: Seen) -> Tensor:
@@ -85,6 +93,7 @@ class Function(Reward):
             B, C]``. What it returns after a sample's end is not used.
 
     Raises:
+        ConfigError: it cannot be called.
         ShapeError: what the function returned is no finite tensor of that shape.
 
     Example::
@@ -100,6 +109,13 @@ class Function(Reward):
 
     looks_at: ClassVar[LooksAt] = "any"
     function: RewardFunction
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise ConfigError(
+                f"Function.function is {str(self.function)[:80]}; expected a function of "
+                "(spikes, labels, lengths, membranes) that returns the reward."
+            )
 
     @override
     def reward(self, seen: Seen) -> Tensor:

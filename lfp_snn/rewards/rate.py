@@ -25,7 +25,7 @@ from typing_extensions import override
 from lfp_snn.errors import ConfigError
 from lfp_snn.later import torch
 from lfp_snn.rewards.base import ROUNDING, CreditReward, RewardState, Seen, StepwiseReward, smoothed
-from lfp_snn.rewards.given import require_positive, require_share
+from lfp_snn.rewards.given import require_number, require_positive, require_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +154,9 @@ class SoftmaxRate(CountReward):
     a: float = 1.0
     smoothing: float = 0.0
 
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive(f"{type(self).__name__}.a", self.a)
         require_share(f"{type(self).__name__}.smoothing", self.smoothing)
 
@@ -248,8 +250,12 @@ class BoundedSoftmax(CountReward):
     lower: float = 0.05
     upper: float = 0.95
 
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive("BoundedSoftmax.a", self.a)
+        require_number("BoundedSoftmax.lower", self.lower)
+        require_number("BoundedSoftmax.upper", self.upper)
         if not 0 <= self.lower < self.upper <= 1:
             raise ConfigError(
                 f"BoundedSoftmax.lower is {self.lower} and upper {self.upper}; expected "
@@ -291,8 +297,11 @@ class Sigmoid(CountReward):
     a: float = 1.0
     middle: float = 0.5
 
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive("Sigmoid.a", self.a)
+        require_number("Sigmoid.middle", self.middle)
         if not 0 < self.middle < 1:
             raise ConfigError(
                 f"Sigmoid.middle is {self.middle}; expected a rate between 0 and 1 (spikes per "
@@ -337,7 +346,11 @@ class CountTarget(CountReward):
     high: float = 1.0
     low: float = 0.0
 
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("CountTarget.high", self.high)
+        require_number("CountTarget.low", self.low)
         if not 0 <= self.low < self.high <= 1:
             raise ConfigError(
                 f"CountTarget.high is {self.high} and low {self.low}; expected rates, "

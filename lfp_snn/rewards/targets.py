@@ -11,7 +11,7 @@ from typing_extensions import override
 from lfp_snn.errors import ConfigError
 from lfp_snn.later import torch
 from lfp_snn.rewards.base import LooksAt, Reward, Seen
-from lfp_snn.rewards.given import own_steps, require_positive
+from lfp_snn.rewards.given import own_steps, require_number, require_positive, require_whole
 from lfp_snn.rewards.readout import mean_membranes, require_membranes
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class MembraneTarget(Reward):
 
     def __post_init__(self) -> None:
         require_positive("MembraneTarget.scale", self.scale)
+        require_number("MembraneTarget.high", self.high)
+        require_number("MembraneTarget.low", self.low)
         if not self.high > self.low:
             raise ConfigError(
                 f"MembraneTarget.high is {self.high} and low {self.low}; expected high > low."
@@ -118,8 +120,7 @@ class VanRossum(Reward):
 
     def __post_init__(self) -> None:
         require_positive("VanRossum.tau", self.tau)
-        if self.period < 1:
-            raise ConfigError(f"VanRossum.period is {self.period}; expected at least 1 step.")
+        require_whole("VanRossum.period", self.period, 1)
 
     @override
     def reward(self, seen: Seen) -> Tensor:

@@ -24,7 +24,7 @@ from typing_extensions import override
 from lfp_snn.errors import ConfigError
 from lfp_snn.later import torch
 from lfp_snn.rewards.base import CreditReward, LooksAt, Seen, smoothed
-from lfp_snn.rewards.given import require_share
+from lfp_snn.rewards.given import require_number, require_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,8 +91,12 @@ class SoftmaxValues(_ValueReward):
     upper: float = 1.0
     smoothing: float = 0.0
 
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_share("SoftmaxValues.smoothing", self.smoothing)
+        require_number("SoftmaxValues.lower", self.lower)
+        require_number("SoftmaxValues.upper", self.upper)
         if not 0 <= self.lower < self.upper <= 1:
             raise ConfigError(
                 f"SoftmaxValues.lower is {self.lower} and upper {self.upper}; expected "

@@ -18,7 +18,7 @@ from torch import nn
 
 from lfp_snn.data import Batch, Splits, load
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.engine.structure import note_frame
+from lfp_snn.engine.guesses import note_frame
 from lfp_snn.errors import ConfigError
 from lfp_snn.learners import LEARNERS, Learner
 from lfp_snn.learners.ending import TaskShape

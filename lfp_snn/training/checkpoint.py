@@ -25,12 +25,14 @@ from lfp_snn.training.files import write_atomic
 from lfp_snn.training.optim import Schedule
 from lfp_snn.training.plain import from_plain, to_plain
 from lfp_snn.training.progress import Progress
+from lfp_snn.training.rundir import RunDir
 from lfp_snn.unpacking import DAMAGE, shown
 
 __all__ = [
     "DamagedError",
     "Snapshot",
     "copy_tensors",
+    "load_best",
     "load_checkpoint",
     "load_net",
     "read_tensors",
@@ -74,6 +76,38 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if header.get(_CHECKSUM, "") not in ("", _checksum(header[_STATE], tensors)):
         raise _damaged(path, "its checksum is another")
     return tensors, state
+
+
+def load_best(run: RunDir) -> dict[str, Tensor]:
+    """The best weights of a run, on the CPU.
+
+    Raises:
+        RunError: the run has none yet, or no longer.
+        DamagedError: they are damaged.
+    """
+    if not run.best.exists():
+        if not (run.result.exists() or _has_lines(run.metrics)):
+            raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
+        raise RunError(
+            f"{run.path} has finished epochs but lacks its best checkpoint {run.best}: "
+            f"{_best_again(run)}."
+        )
+    try:
+        return load_checkpoint(run.best)[0]
+    except DamagedError as error:
+        told = str(error).removesuffix(".")
+        raise DamagedError(f"{told}; {_best_again(run, 'remove it and ')}.") from error
+
+
+def _best_again(run: RunDir, first: str = "") -> str:
+    """What to do so that a run has its best weights again, beginning with what comes first."""
+    if run.checkpoints():  # the last one holds the best weights as well
+        return f"{first}resume the run (train --resume, or fit with resume=True) to write it anew"
+    return "bring the file back, or train again into another folder"
+
+
+def _has_lines(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

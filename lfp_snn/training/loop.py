@@ -237,7 +237,11 @@ class Trainer(Stepping):
         self.schedule.epoch_ended(metrics["val_accuracy"])
         if better:
             self.best = self.weights()
-        for message in firing_warnings(metrics["firing"]):
+        begun = {
+            "calibrated": self.settings.calibrate is not None,
+            "rewarded": getattr(self.learner, "reward", None) is not None,
+        }
+        for message in firing_warnings(metrics["firing"], **begun):
             self._say(message)
         self.metrics.append(metrics)
         # The metrics first: resuming drops lines beyond the checkpoint, but cannot make them up.

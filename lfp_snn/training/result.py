@@ -105,8 +105,9 @@ class Result:
             f"{self.layers.get(name, name)}: {100 * rate:.1f} %"
             for name, rate in self.firing.items()
         )
-        if sizes["test"]:
+        if sizes["test"] and not regresses:
             rows.append(("ties in the test", f"{100 * self.test_ties:.1f} %"))
+        if sizes["test"]:
             rows.append(("firing in the test", firing))
         return [
             *rows,

@@ -33,6 +33,7 @@ from lfp_snn.learners.reward_options import AutoReward
 from lfp_snn.models import Own
 from lfp_snn.training.config import Config, Settings
 from lfp_snn.training.configfile import dump_config, make_config, read_mapping
+from lfp_snn.training.configproblems import cut
 from lfp_snn.training.files import read_json, write_atomic, write_json
 from lfp_snn.training.optim import Schedule
 from lfp_snn.training.result import Result
@@ -40,6 +41,7 @@ from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.steering import of_settings
 
 __all__ = [
+    "INFO_AGAIN",
     "MAY_CHANGE",
     "Resumed",
     "as_begun",
@@ -49,12 +51,15 @@ __all__ = [
     "network_identity",
     "noted_identity",
     "other_network",
+    "read_info",
     "schedule_anew",
     "told",
 ]
 
 #: Settings of a run that may change when it is resumed.
 MAY_CHANGE = ("epochs", "workers", "device")
+#: What to do where run.json is not as a run wrote it.
+INFO_AGAIN = "bring the file back as the run wrote it, or train again into another folder"
 
 _PARTS = ("train", "val", "test")
 _LAZY = "lazy"  # a module that is not made yet
@@ -123,7 +128,7 @@ class Resumed:
             return
         if "epochs" in self.changed:
             self.run.result.unlink(missing_ok=True)
-        info = _noted(self.run)
+        info = read_info(self.run)
         data = {**_mapping(info, "data", self.run), "identity": data_identity(splits)}
         write_json(
             self.run.info, {**info, "settings": settings.model_dump(mode="json"), "data": data}
@@ -157,7 +162,7 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
     run = RunDir.open(out)
     kind = type(settings)
     written = make_config(kind, read_mapping(run.config), str(run.config))
-    noted = _noted(run)
+    noted = read_info(run)
     known = "settings" in noted
     begun_with = written
     if known:
@@ -178,7 +183,9 @@ def find_run(out: Path | None, settings: Settings) -> Resumed:
             )
     # Not what is written: a number of epochs that was edited there is a change as well.
     changed = [key for key, _, _ in _differences(begun_with, settings)]
-    ended = run.result.exists() and "epochs" not in changed
+    # Without its best weights a run that has ended goes on: its last checkpoint gives them again.
+    whole = run.best.exists() or not run.checkpoints()
+    ended = run.result.exists() and whole and "epochs" not in changed
     result = Result.read(run) if ended else None
     begun = bool(run.checkpoints())
     return Resumed(run, result, begun, begun_with.epochs, changed, not known)
@@ -231,7 +238,7 @@ def noted_identity(run: RunDir) -> dict[str, dict[str, Any]]:
     Raises:
         RunError: run.json is missing or damaged.
     """
-    parts = _mapping(_mapping(_noted(run), "data", run), "identity", run)
+    parts = _mapping(_mapping(read_info(run), "data", run), "identity", run)
     return {name: _mapping(parts, name, run) for name in parts if name in _PARTS}
 
 
@@ -260,7 +267,7 @@ def other_network(run: RunDir, net: nn.Module) -> str | None:
     Nothing is said of runs of another version of torch or snntorch, which may write modules in
     another way, or of a version of this package that did not note them.
     """
-    noted, now = _noted(run).get("consists_of"), network_identity(net)
+    noted, now = read_info(run).get("consists_of"), network_identity(net)
     if not isinstance(noted, dict) or noted.get("versions") != now["versions"]:
         return None
     for name in [*noted, *(name for name in now if name not in noted)]:
@@ -327,7 +334,7 @@ def _written(number: float) -> float | str:
     return number if math.isfinite(number) else str(number)
 
 
-def _noted(run: RunDir) -> dict[str, Any]:
+def read_info(run: RunDir) -> dict[str, Any]:
     """The content of run.json.
 
     Raises:
@@ -335,7 +342,10 @@ def _noted(run: RunDir) -> dict[str, Any]:
     """
     info = read_json(run.info)
     if not isinstance(info, dict):
-        raise RunError(f"{run.info} does not describe a run.")
+        raise RunError(
+            f"{run.info} does not describe a run: it holds {cut(repr(info))}, expected a mapping "
+            f"of what the run noted; {INFO_AGAIN}."
+        )
     return info
 
 

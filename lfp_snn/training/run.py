@@ -37,7 +37,7 @@ from lfp_snn.training.assembly import (
     seeded,
     settled_learner,
 )
-from lfp_snn.training.checkpoint import load_checkpoint, load_net
+from lfp_snn.training.checkpoint import load_best, load_net
 from lfp_snn.training.config import Config, Fitted, Settings
 from lfp_snn.training.configfile import dump_config, make_config
 from lfp_snn.training.display import displayed
@@ -277,8 +277,7 @@ def _train(
         learner, settings = settled_learner(net, settings, splits)
         resumed = world.on_first(lambda: _resumed(out, settings, splits, net, resume))
         if resumed is not None and resumed.result is not None:
-            best = resumed.run.best
-            load_net(net, world.on_first(lambda: load_checkpoint(best)[0]), best)
+            load_net(net, world.on_first(partial(load_best, resumed.run)), resumed.run.best)
             return resumed.result
         if resumed is not None:
             world.on_first(partial(_hold, resumed.run, held))

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,13 @@ _EARLIER = "step-"
 
 def _step_of(path: Path) -> int:
     return int(path.stem.removeprefix(_EARLIER))
+
+
+def _epochs_told(epochs: Sequence[int]) -> str:
+    """Some epochs in words."""
+    if len(epochs) == 1:
+        return f"epoch {epochs[0]}"
+    return f"{len(epochs)} epochs, the first of them {epochs[0]},"
 
 
 @dataclass(frozen=True)
@@ -219,8 +226,19 @@ class RunDir:
         return lines
 
     def cut_metrics(self, epochs: int) -> list[dict[str, Any]]:
-        """Drop the metrics behind the first ``epochs`` epochs, and return the rest."""
+        """Drop the metrics behind the first ``epochs`` epochs, and return the rest.
+
+        Raises:
+            RunError: the file is damaged, or lacks one of these epochs; nothing is changed.
+        """
         kept = [line for line in self.read_metrics() if line["epoch"] <= epochs]
+        known = {line["epoch"] for line in kept}
+        lacking = [epoch for epoch in range(1, epochs + 1) if epoch not in known]
+        if lacking:  # a line is on disk before the checkpoint of its epoch, so that it was removed
+            raise RunError(
+                f"{self.metrics} is damaged: it lacks {_epochs_told(lacking)} of the {epochs} that "
+                "the checkpoint has finished; bring the file back, or start another run."
+            )
         text = "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in kept)
         if self.metrics.exists():
             write_atomic(self.metrics, text.encode())

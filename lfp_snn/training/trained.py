@@ -12,7 +12,7 @@ from torch import nn
 
 from lfp_snn.data import Batch, SampleSet, Splits, load, load_file
 from lfp_snn.data.identity import other
-from lfp_snn.engine.structure import note_frame
+from lfp_snn.engine.guesses import note_frame
 from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.learners import Learner
 from lfp_snn.models import Model
@@ -20,16 +20,22 @@ from lfp_snn.models.bounded import no_larger_than
 from lfp_snn.options import Choice
 from lfp_snn.shipped import located
 from lfp_snn.training.assembly import build_learner, refuse_regression
-from lfp_snn.training.checkpoint import load_checkpoint, load_net
+from lfp_snn.training.checkpoint import load_best, load_net
 from lfp_snn.training.config import Config, Fitted, Settings, pick_device
 from lfp_snn.training.configfile import load_settings
+from lfp_snn.training.configproblems import cut
 from lfp_snn.training.evaluation import Evaluation, evaluate, voters
 from lfp_snn.training.feeding import splits_for
-from lfp_snn.training.files import read_json
-from lfp_snn.training.resume import data_identity, noted_identity, other_network, told
+from lfp_snn.training.resume import (
+    INFO_AGAIN,
+    data_identity,
+    noted_identity,
+    other_network,
+    read_info,
+    told,
+)
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.training.teaching import GivenReward, GivenRule, given_again, to_run
-from lfp_snn.unpacking import DAMAGE
 from lfp_snn.wording import by_config
 
 __all__ = ["TrainedRun"]
@@ -103,9 +109,7 @@ class TrainedRun:
                 f"{run.path} has a network of its own: say what makes it, with --net "
                 "module:function or TrainedRun.open(..., net=function)."
             )
-        if not run.best.exists():
-            raise RunError(f"{run.path} has no best checkpoint yet: no epoch was finished.")
-        tensors, _ = load_checkpoint(run.best)
+        tensors = load_best(run)
         made: nn.Module
         if isinstance(config, Config) and described:
             with no_larger_than(tensors, run.path, RunError):
@@ -316,13 +320,26 @@ def _described(run: RunDir) -> tuple[bool, tuple[int, ...], list[str]]:
     Raises:
         RunError: run.json says something else.
     """
-    info = read_json(run.info)
-    try:
-        data = info["data"]
-        shape = tuple(int(side) for side in data["feature_shape"])
-        classes = [str(name) for name in data["classes"]]
-        if not shape or min(shape) < 1 or not classes:
-            raise ValueError("there is nothing to classify")
-        return bool(info["from_config"]), shape, classes
-    except DAMAGE as error:
-        raise RunError(f"{run.info} does not describe a run: {error!r}.") from error
+    info = read_info(run)
+    data = info.get("data")
+    if not isinstance(data, dict):
+        raise _no_description(run, "data", data, "a mapping")
+    shape, classes = data.get("feature_shape"), data.get("classes")
+    if not isinstance(shape, list) or not shape or not all(map(_is_side, shape)):
+        raise _no_description(run, "data.feature_shape", shape, "sides such as [2, 34, 34]")
+    if not isinstance(classes, list) or not classes:
+        raise _no_description(run, "data.classes", classes, "the names of the classes")
+    if "from_config" not in info:
+        raise _no_description(run, "from_config", None, "true or false")
+    return bool(info["from_config"]), tuple(shape), [str(name) for name in classes]
+
+
+def _is_side(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def _no_description(run: RunDir, key: str, found: object, expected: str) -> RunError:
+    shown = "missing" if found is None else cut(repr(found))
+    return RunError(
+        f"{run.info} does not describe a run: {key} is {shown}, expected {expected}; {INFO_AGAIN}."
+    )

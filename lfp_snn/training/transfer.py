@@ -19,7 +19,7 @@ from lfp_snn.errors import ConfigError, RunError
 from lfp_snn.models.nir import load_nir
 from lfp_snn.norms import running_statistics
 from lfp_snn.shipped import located
-from lfp_snn.training.checkpoint import load_checkpoint, read_tensors
+from lfp_snn.training.checkpoint import load_best, read_tensors
 from lfp_snn.training.config import Transfer
 from lfp_snn.training.rundir import RunDir
 from lfp_snn.unpacking import DAMAGE, shown
@@ -91,10 +91,7 @@ def _own(net: nn.Module) -> dict[str, Tensor]:
 
 def _read(source: Path) -> dict[str, Tensor]:
     if source.is_dir():
-        run = RunDir.open(source)
-        if not run.best.exists():
-            raise RunError(f"{source} has no best checkpoint yet: no epoch was finished.")
-        return load_checkpoint(run.best)[0]
+        return load_best(RunDir.open(source))
     if not source.exists():
         raise RunError(f"transfer.source is {source}, but there is no such run or file.")
     if source.suffix == _NIR:

@@ -46,23 +46,33 @@ def feedback_norms(net: nn.Module) -> dict[str, float]:
     return {layer: math.sqrt(square) for layer, square in squares.items()}
 
 
-def firing_warnings(firing: Mapping[str, float]) -> Iterator[str]:
+def firing_warnings(
+    firing: Mapping[str, float], *, calibrated: bool, rewarded: bool
+) -> Iterator[str]:
     """The warnings about neuron modules that are silent or saturated, a sentence each.
 
     Args:
         firing: the spikes per neuron and step, by the name of the module.
+        calibrated: whether the network began at calibrated rates, which training has moved since.
+        rewarded: whether the learner has a reward, which another may take the place of.
     """
+    cures = [f"calibrate the start ({setting('calibrate', 0.05)})"]
+    if calibrated:
+        cures = [f"take a smaller learning rate ({setting('optimizer.lr')})"]
+        if rewarded:
+            cures.append(f"another reward ({setting('learner.reward.name')})")
+    since = ", although the start was calibrated" if calibrated else ""
     for name, rate in firing.items():
         if rate == 0:
             yield (
-                f"Layer {name!r} is dead: none of its neurons fired, so nothing before it learns; "
-                "calibrate, or scale its initial weights (model.scale in a config)."
+                f"Layer {name!r} is dead: none of its neurons fired, so nothing before it "
+                f"learns{since}; {' or '.join(cures)}."
             )
         elif rate > SATURATED:
+            fewer = f"fewer events in a step (more steps, {setting('data.steps')})"
             yield (
                 f"Layer {name!r} is saturated: its neurons fire at almost every step and tell "
-                "little; calibrate, or scale its initial weights down (model.scale in a config); "
-                "if the input itself is full of events, cut it into more steps (data.steps)."
+                f"little{since}; {', '.join(cures)}, or {fewer if calibrated else f'take {fewer}'}."
             )
 
 

@@ -143,3 +143,15 @@ def test_a_file_that_is_listed_twice_is_refused(tmp_path: Path, again: str) -> N
 def test_few_recordings_are_counted_in_whole_numbers() -> None:
     told = caution([Entry("a", "a", "a", "train"), Entry("b", "a", "b", "test")])
     assert told is not None and "each of which is 100 % of it" in told
+
+
+def test_with_targets_a_label_is_passed_over(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("file,label,x\na.bin,left,1\nb.bin,,2\n")
+    found = read_table(table, tmp_path, ["x"])
+    assert [(each.label, each.targets) for each in found] == [("", (1.0,)), ("", (2.0,))]
+    with pytest.raises(DataError, match="line 3: a file and a label are needed"):
+        read_table(table, tmp_path)
+    table.write_text("file,label,x\n,left,1\n")
+    with pytest.raises(DataError, match="line 2: a file is needed"):
+        read_table(table, tmp_path, ["x"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
@@ -221,9 +222,18 @@ def test_what_an_object_counts_is_refused() -> None:
     assert held == SimpleNamespace(one=None, two=None, steps=0)
 
 
+GAIN = 1.0
+
+
+def set_gain(value: float) -> None:
+    global GAIN
+    GAIN = value
+
+
 class Configured(nn.Module):
     """Takes options and tensors from where users hold them."""
 
+    gain = 1.0
     table: dict[str, float] = {"shift": 0.0}  # noqa: RUF012 - as users write it
 
     def __init__(self) -> None:
@@ -234,10 +244,12 @@ class Configured(nn.Module):
         self.sizes, self.kept = [1.0], SimpleNamespace(inner=[{"gain": 1.0}])
         self.mask = torch.ones(6).double()
         self.tensors = {"mask": torch.ones(6).double()}
+        self.array = np.ones(6)
 
     def forward(self, x: Tensor) -> Tensor:
         spk = self.lif1(self.fc1(x)) * self.mask * self.tensors["mask"]
         spk = spk * self.config["scale"] * self.sizes[0] * self.kept.inner[0]["gain"]
+        spk = spk * self.gain * GAIN * torch.from_numpy(self.array)
         if self.args.deep:
             spk = spk - 4 * x
         out: Tensor = self.lif2(self.fc2(spk + self.table["shift"]))
@@ -264,6 +276,9 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "tensor": other_mask,
     "tensor in a dict": other_tensor,
     "class": lambda net: net.table.update(shift=-2.0),
+    "number of a class": lambda _: setattr(Configured, "gain", -2.0),
+    "global number": lambda _: set_gain(-2.0),
+    "numpy": lambda net: net.array.fill(-2.0),
 }
 
 
@@ -282,3 +297,5 @@ def test_options_that_change_between_passes_are_seen(change: str, check: bool) -
         assert torch.equal(lfp.forward(X), expected)
     finally:
         Configured.table.update(shift=0.0)
+        Configured.gain = 1.0
+        set_gain(1.0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lfp_snn import TemporalLFP
@@ -249,3 +250,39 @@ def test_steps_with_other_parameters_are_told_apart() -> None:
 def test_online_has_no_trace_of_it() -> None:
     with pytest.raises(NetworkError, match="'mul' learns scale, for which there is no trace"):
         TemporalLFP(scaled(lambda m, x: x * m.scale)).online()
+
+
+class Looping(nn.Module):
+    """A loop over the sequence, whose first layer is a parameter of the network itself."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(UNITS, 4))
+        self.lif, self.out, self.last = leaky(), nn.Linear(UNITS, 3), leaky()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.last(self.out(self.lif(self.function(self, f)))) for f in x])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: x @ m.w.T,
+        lambda m, x: F.linear(x, m.w),
+        lambda m, x: torch.einsum("bi,oi->bo", x, m.w),
+    ],
+)
+def test_a_frame_without_batch_is_no_reason_to_refuse_a_loop(function: Function) -> None:
+    """A sequence [T, 4] of one sample, on which networks are tried out, has no axis of samples."""
+    x = trains(6, 3, 4)
+    net = strong(Looping(function))
+    net.w.data = 0.6 * torch.randn(UNITS, 4, generator=torch.Generator().manual_seed(1)).double()
+    layer = nn.Linear(4, UNITS, bias=False).double()
+    layer.weight.data = net.w.data
+    same = nn.Sequential(layer, net.lif, net.out, net.last)
+    expected, feedback = run(TemporalLFP(same), x)
+    for example in (None, x):
+        spikes, found = run(TemporalLFP(net, example=example), x)
+        assert torch.equal(spikes, expected)
+        assert_near(found["w"], feedback["0.weight"])

@@ -16,9 +16,11 @@ from tests.engine.compare import (
     BACKENDS,
     assert_equal_to_oracle,
     assert_near,
+    assert_same_feedback,
     currents,
     feedback_of,
     leaky,
+    run,
     signals,
     step_by_step,
     strong,
@@ -254,6 +256,40 @@ def test_constants_that_would_enlarge_the_current_are_refused(
     lfp = TemporalLFP(mlp({what: torch.full(shape, 0.5)}))
     with pytest.raises(ShapeError, match=rf"'1' has {what} of shape .*give one value"):
         lfp.forward(trains(3, 2, 7))
+
+
+@pytest.mark.parametrize("what", ["beta", "threshold"])
+def test_constants_of_each_sample_are_refused(what: str) -> None:
+    """Two samples are what a network is tried out on."""
+    for backend in ("torch", "events"):
+        lfp = TemporalLFP(mlp({what: torch.full((2, 6), 0.5)}), backend=backend)
+        with pytest.raises(ShapeError, match=rf"'1' has {what} of shape .*to a sample of its"):
+            lfp.forward(trains(3, 2, 7))
+
+
+@pytest.mark.parametrize("what", ["beta", "threshold"])
+def test_constants_may_have_an_axis_of_the_batch_that_is_one(what: str) -> None:
+    constants = torch.linspace(0.2, 0.9, 6).double()
+    found = []
+    for backend in ("torch", "events"):
+        for shape in ((6,), (1, 6)):
+            net = mlp({what: constants.view(shape)})
+            found.append(run(TemporalLFP(net, backend=backend), trains(5, 3, 7)))
+    for spikes, feedback in found[1:]:
+        assert torch.equal(spikes, found[0][0])
+        assert_same_feedback(feedback, found[0][1])
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 1), (1, 2, 3, 3), (2, 1, 1), (1, 1, 1, 1)])
+def test_constants_of_maps_are_the_same_on_both_backends(shape: tuple[int, ...]) -> None:
+    draw = torch.Generator().manual_seed(3)
+    beta, x = torch.rand(shape, generator=draw).double(), trains(5, 3, 1, 5, 5)
+    found = []
+    for backend in ("torch", "events"):
+        layers = (nn.Conv2d(1, 2, 3), leaky(beta=beta), nn.Flatten(), nn.Linear(18, 3), leaky())
+        found.append(run(TemporalLFP(strong(nn.Sequential(*layers)), backend=backend), x))
+    assert torch.equal(found[0][0], found[1][0])
+    assert_same_feedback(found[0][1], found[1][1])
 
 
 def test_a_negative_threshold_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -445,6 +446,61 @@ def test_lengths_that_do_not_fit_are_refused(reward: Reward) -> None:
         reward(spikes, labels, lengths=torch.tensor([1, 2]))
     with pytest.raises(ShapeError, match=message):
         reward.predict(spikes, lengths=torch.tensor([1, 2]))
+
+
+WRONG_TYPES: list[tuple[Callable[..., Reward], str, Any, str]] = [
+    (CountTarget, "high", "a", "expected a number"),
+    (CountTarget, "low", None, "expected a number"),
+    (CountTarget, "at_silence", "yes", "expected True, False or None"),
+    (SoftmaxRate, "a", "x", "expected a positive finite number"),
+    (SoftmaxRate, "a", True, "expected a positive finite number"),
+    (SoftmaxRate, "smoothing", "x", r"expected a number in \[0, 1\)"),
+    (TET, "at_silence", 1, "expected True, False or None"),
+    (RateCoded, "at_silence", "yes", "expected True, False or None"),
+    (Misclassification, "at_silence", [], "expected True, False or None"),
+    (BoundedSoftmax, "lower", "x", "expected a number"),
+    (Sigmoid, "middle", "x", "expected a number"),
+    (FirstSpike, "a", None, "expected a positive finite number"),
+    (MembraneCoded, "a", "x", "expected a positive finite number"),
+    (TETReadout, "smoothing", None, r"expected a number in \[0, 1\)"),
+    (MembraneTarget, "high", "x", "expected a number"),
+    (MembraneTarget, "scale", "x", "expected a positive finite number"),
+    (VanRossum, "period", 2.5, "expected a whole number of at least 1"),
+    (VanRossum, "period", "x", "expected a whole number of at least 1"),
+    (VanRossum, "tau", "x", "expected a positive finite number"),
+    (SoftmaxValues, "upper", "x", "expected a number"),
+    (SoftmaxValues, "at_silence", "no", "expected True, False or None"),
+    (SigmoidValues, "at_silence", 0, "expected True, False or None"),
+    (MisclassifiedValues, "at_silence", "yes", "expected True, False or None"),
+    (Scalar, "right", "good", "expected a finite number"),
+    (Scalar, "wrong", float("nan"), "expected a finite number"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "message"), WRONG_TYPES)
+def test_options_of_another_type_are_named(
+    kind: Callable[..., Reward], name: str, value: Any, message: str
+) -> None:
+    told = rf"{kind.__name__}\.{name} is {re.escape(repr(value))}; {message}\.$"
+    with pytest.raises(ConfigError, match=told):
+        kind(**{name: value})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    real: Any = np.float32(0.5)
+    whole: Any = np.int64(4)
+    assert SoftmaxRate(a=real).a == 0.5 and VanRossum(period=whole).period == 4
+
+
+@every_reward
+@pytest.mark.parametrize("wrong", [8, -1])
+def test_lengths_beyond_the_output_are_refused(reward: Reward, wrong: int) -> None:
+    spikes, labels = outputs(batch=3)
+    message = rf"lengths run from {min(wrong, 2)} to {max(wrong, 2)}; expected 0 to T=7\."
+    with pytest.raises(ShapeError, match=message):
+        reward(spikes, labels, lengths=[2, wrong, 2])
+    with pytest.raises(ShapeError, match=message):
+        reward.predict(spikes, lengths=[2, wrong, 2])
 
 
 @pytest.mark.parametrize("a", [0.0, -1.0, float("nan"), float("inf")])

@@ -17,6 +17,7 @@ from lfp_snn.rewards import (
     TET,
     CountTarget,
     FromLoss,
+    FromMembraneLoss,
     MembraneCoded,
     MembraneTarget,
     RateCoded,
@@ -144,6 +145,14 @@ def test_what_is_no_loss_is_refused(name: str) -> None:
 def test_what_is_no_function_is_refused(loss: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         FromLoss(loss)
+
+
+@pytest.mark.parametrize("kind", [FromLoss, FromMembraneLoss])
+def test_silence_is_yes_no_or_open(kind: type[FromLoss]) -> None:
+    word: Any = "yes"
+    told = f"{kind.__name__}.at_silence is 'yes'; expected True, False or None"
+    with pytest.raises(ConfigError, match=told):
+        kind(LOSSES["squares"], at_silence=word)
 
 
 def test_a_loss_that_knows_no_time_is_told_to_sum_over_it() -> None:

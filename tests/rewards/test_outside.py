@@ -176,3 +176,9 @@ def test_a_program_may_name_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = LEARNERS["lfp"].from_options(build("mlp", (12,), 3), options)
     assert isinstance(learner, LFP)
     assert isinstance(learner.reward, Mine)
+
+
+def test_what_cannot_be_called_is_no_function() -> None:
+    number: Any = 3
+    with pytest.raises(ConfigError, match="Function.function is 3; expected a function of"):
+        Function(number)

@@ -193,6 +193,17 @@ def test_targets_are_learnt(cli: Cli, folder: Path) -> None:  # noqa: F811
     assert refused.exit_code == 2 and "targets and no classes" in refused.stderr
 
 
+def test_targets_are_learnt_beside_a_label(cli: Cli, folder: Path) -> None:  # noqa: F811
+    shutil.copy("table.csv", "numbers.csv")
+    assert Path("numbers.csv").read_text().startswith("file,label,")
+    done = cli(*IMPORT)
+    assert done.exit_code == 0 and "none, but 2 targets" in done.stdout, done.stderr
+    content = json.loads(Path("mine.json").read_text())
+    assert content["classes"] == content["targets"] == ["x", "y"]
+    splits = load("recordings", index="mine.json", steps=3)
+    assert splits.train.is_regression and splits.train.batch([0]).targets is not None
+
+
 def test_import_and_check_warn(cli: Cli, folder: Path) -> None:  # noqa: F811
     (folder / "empty").mkdir()
     (folder / "rare").mkdir()

@@ -117,6 +117,12 @@ def strip_notes(run: Path) -> None:
     (run / "run.json").write_text(json.dumps(info))
 
 
+def contents(run: Path) -> dict[Path, bytes]:
+    """What the files of a run hold, but for the lock that each training takes anew."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.read_bytes() for path in files}
+
+
 class Died(Exception):
     """A process that ends without a word, before anything more is saved."""
 
@@ -310,6 +316,63 @@ def test_a_run_without_its_checkpoints_begins_again(
     shutil.rmtree(stopped / "checkpoints")
     result = fit(new_net(), splits, out=stopped, resume=True, **settings)
     assert [line["epoch"] for line in result.metrics] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (None, "lacks 4 epochs, the first of them 1, of the 4"),
+        ([], "lacks 4 epochs, the first of them 1, of the 4"),
+        ([0, 1], "lacks 2 epochs, the first of them 3, of the 4"),
+        ([0, 1, 2, 3.5], "lacks epoch 4 of the 4"),  # cut within its last line
+        ([1, 2, 3], "lacks epoch 1 of the 4"),
+    ],
+)
+def test_metrics_that_lack_epochs_are_refused(
+    splits: Splits,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    left: list[float] | None,
+    told: str,
+) -> None:
+    run, longer = tmp_path / "run", {**settings, "epochs": 5}
+    fit(new_net(), splits, out=run, **settings)
+    metrics = run / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    metrics.unlink()
+    if left is not None:
+        metrics.write_bytes(b"".join(lines[int(n)][: None if n % 1 == 0 else 20] for n in left))
+    before = contents(run)
+    with pytest.raises(RunError, match=rf"metrics\.jsonl is damaged: it {told} that the check"):
+        fit(new_net(), splits, out=run, resume=True, **longer)
+    assert contents(run) == before
+    metrics.write_bytes(whole)
+    assert len(fit(new_net(), splits, out=run, resume=True, **longer).metrics) == 5
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_best_weights_that_are_lost_come_back_when_the_run_is_resumed(
+    splits: Splits, settings: dict[str, Any], tmp_path: Path, content: bytes | None
+) -> None:
+    run, short = tmp_path / "run", {**settings, "epochs": 2}
+    first, net = new_net(), new_net(5)
+    result = fit(first, splits, out=run, **short)
+    best = run / "checkpoints" / "best.safetensors"
+    whole, _ = load_checkpoint(best)
+    best.unlink()
+    if content is not None:
+        best.write_bytes(content)
+        told = r"best\.safetensors is damaged .*; remove it and resume the run"
+        with pytest.raises(RunError, match=told):
+            fit(net, splits, out=run, resume=True, **short)
+        best.unlink()
+    again = fit(net, splits, out=run, resume=True, **short)
+    kept, _ = load_checkpoint(best)
+    assert kept.keys() == whole.keys()
+    assert same([*kept.values()], [whole[name] for name in kept])
+    assert same(weights(net), weights(first))
+    assert again.test_accuracy == result.test_accuracy and again.metrics == result.metrics
 
 
 @pytest.mark.parametrize(

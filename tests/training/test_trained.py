@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,78 @@ def test_a_run_is_named_by_a_path() -> None:
     number: Any = 3
     with pytest.raises(RunError, match="The run is 3; expected the path of its directory"):
         TrainedRun.open(number)
+
+
+def a_run(folder: Path) -> Path:
+    torch.manual_seed(0)
+    data = torch.rand(8, 1, 3), torch.arange(8) % 2
+    learner = {"reward": {"name": "softmax_values"}}
+    quick: dict[str, Any] = {"epochs": 1, "progress": False, "report": False, "calibrate": None}
+    fit(values(), data, learner=learner, out=folder, **quick)
+    return folder
+
+
+def values() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "has finished epochs but lacks its best checkpoint .*best.safetensors: "),
+        (b"damaged", "best.safetensors is damaged and cannot be read: .*; remove it and "),
+    ],
+)
+def test_best_weights_that_are_lost_are_told_with_what_to_do(
+    content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    run = a_run(tmp_path / "run")
+    (run / "checkpoints/best.safetensors").unlink()
+    if content is not None:
+        (run / "checkpoints/best.safetensors").write_bytes(content)
+    with pytest.raises(RunError, match=f"{told}resume the run .*to write it anew"):
+        TrainedRun.open(run, net=values)
+    for path in [*run.glob("checkpoints/step-*"), run / "checkpoints/last.safetensors"]:
+        path.unlink()
+    again = "bring the file back, or train again into another folder"
+    with pytest.raises(RunError, match=f"{told.removesuffix('remove it and ')}{again}"):
+        TrainedRun.open(run, net=values)
+
+
+def test_a_run_without_an_epoch_has_no_best_weights_yet(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run")
+    for name in ("checkpoints/best.safetensors", "result.json", "metrics.jsonl"):
+        (run / name).unlink()
+    with pytest.raises(RunError, match="has no best checkpoint yet: no epoch was finished"):
+        TrainedRun.open(run, net=values)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ([], r"it holds \[\], expected a mapping"),
+        ({"data": []}, r"data is \[\], expected a mapping"),
+        ({"data": None}, "data is missing, expected a mapping"),
+        ({"data": {"classes": ["a"]}}, "data.feature_shape is missing, expected sides"),
+        (
+            {"data": {"feature_shape": [0], "classes": ["a"]}},
+            r"data.feature_shape is \[0\], expected",
+        ),
+        ({"data": {"feature_shape": [3]}}, "data.classes is missing, expected the names"),
+        ({"data": {"feature_shape": [3], "classes": []}}, r"data.classes is \[\], expected"),
+        ({"from_config": None}, "from_config is missing, expected true or false"),
+    ],
+)
+def test_what_describes_no_run_is_told_in_words(change: Any, told: str, tmp_path: Path) -> None:
+    file = a_run(tmp_path / "run") / "run.json"
+    content = json.loads(file.read_text())
+    if isinstance(change, dict):
+        content = {key: v for key, v in {**content, **change}.items() if v is not None}
+    else:
+        content = change
+    file.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=rf"run\.json does not describe a run: {told}.*; bring"):
+        TrainedRun.open(tmp_path / "run", net=values)
 
 
 class LoopOverPixels(nn.Module):

@@ -13,7 +13,13 @@ from torch import nn
 from lfp_snn.data import SampleSet, SpikeSet
 from lfp_snn.data.binning import Binned
 from lfp_snn.learners import LEARNERS, Learner
-from lfp_snn.training.watching import hushing_reward, lagging_statistics, shifts_at_zero
+from lfp_snn.training.watching import (
+    firing_warnings,
+    hushing_reward,
+    lagging_statistics,
+    shifts_at_zero,
+)
+from lfp_snn.wording import by_config
 
 
 def normed(*, affine: bool = True) -> Any:
@@ -43,6 +49,49 @@ def test_a_shift_as_pytorch_makes_it_is_warned_of() -> None:
     (message,) = shifts_at_zero(learner(normed()))
     assert message.startswith("'1.bias': shifts of normalisations, exactly zero as PyTorch makes")
     assert "learner={'update': {'floor': 0.01}}" in message
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "rewarded", "dead", "saturated"),
+    [
+        (
+            False,
+            True,
+            "so nothing before it learns; calibrate the start (calibrate=0.05).",
+            "tell little; calibrate the start (calibrate=0.05), or take fewer events in a step "
+            "(more steps, {steps}).",
+        ),
+        (
+            True,
+            False,
+            "so nothing before it learns, although the start was calibrated; take a smaller "
+            "learning rate ({lr}).",
+            "tell little, although the start was calibrated; take a smaller learning rate ({lr}), "
+            "or fewer events in a step (more steps, {steps}).",
+        ),
+        (
+            True,
+            True,
+            "so nothing before it learns, although the start was calibrated; take a smaller "
+            "learning rate ({lr}) or another reward ({reward}).",
+            "tell little, although the start was calibrated; take a smaller learning rate ({lr}), "
+            "another reward ({reward}), or fewer events in a step (more steps, {steps}).",
+        ),
+    ],
+)
+def test_a_layer_that_is_dead_or_saturated_is_told_what_helps_it(
+    calibrated: bool, rewarded: bool, dead: str, saturated: str
+) -> None:
+    firing = {"1": 0.0, "3": 0.5, "5": 0.95}
+    words = {"steps": "steps", "lr": "optimizer['lr']", "reward": "learner['reward']['name']"}
+    found = [*firing_warnings(firing, calibrated=calibrated, rewarded=rewarded)]
+    assert found[0].startswith("Layer '1' is dead: none of its neurons fired, ")
+    assert found[1].startswith("Layer '5' is saturated: its neurons fire at almost every step and ")
+    assert found[0].endswith(dead.format(**words)) and found[1].endswith(saturated.format(**words))
+    with by_config():
+        _, told = firing_warnings(firing, calibrated=calibrated, rewarded=rewarded)
+    words = {"steps": "data.steps", "lr": "optimizer.lr", "reward": "learner.reward.name"}
+    assert told.endswith(saturated.format(**words))
 
 
 @pytest.mark.parametrize("name", ["rate_coded", "sigmoid"])

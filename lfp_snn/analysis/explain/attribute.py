@@ -65,13 +65,14 @@ class Explainer:
     Args:
         learner: the learner with the network, in evaluation mode; it says how a class is read.
         rule: how relevance goes through neurons and synapses.
+        instead: what else the caller can do where the outputs never spike, for the message.
 
     Raises:
         ConfigError: the learner is none, or a composite assigns a rule to nothing.
         NetworkError: the outputs never spike.
     """
 
-    def __init__(self, learner: Learner, rule: Rule | Composite) -> None:
+    def __init__(self, learner: Learner, rule: Rule | Composite, *, instead: str = "") -> None:
         if not isinstance(getattr(learner, "net", None), nn.Module):
             raise ConfigError(
                 f"The learner is a {type(learner).__name__}; expected one that has its network, "
@@ -83,7 +84,7 @@ class Explainer:
             raise NetworkError(
                 "Relevance asks what made the output spike, and the output neurons of this network "
                 "never do (they are a readout): take one whose outputs have a threshold within "
-                "reach and a reset, or prune by --criteria magnitude,random."
+                f"reach and a reset{instead and f', or {instead}'}."
             )
         self._reward: Reward | None = getattr(learner, "reward", None)
 

@@ -102,7 +102,8 @@ def relevance(learner: Learner, samples: SampleSet) -> dict[str, Tensor]:
         samples: the samples, which should not be of the test set.
     """
     net = learner.net.eval()
-    explainer, target = Explainer(learner, Norm()), OfClass()
+    explainer = Explainer(learner, Norm(), instead="prune by --criteria magnitude,random")
+    target = OfClass()
     parameters = weights(net)
     scores = {name: torch.zeros_like(weight) for name, weight in parameters.items()}
     for index in range(len(samples)):

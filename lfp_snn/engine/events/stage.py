@@ -85,11 +85,10 @@ class EventStage(Spiking):
     def constants(self, frame: torch.Size, dtype: torch.dtype) -> Neuron:
         """Decay and threshold of the neurons for currents ``[B, ...]``, one each or one for all."""
         dynamics = self.neurons.dynamics(frame, dtype)
-        per_neuron = (
-            value.expand(frame[1:]) if value.numel() > 1 else value
+        beta, threshold = (
+            _one_each(value, frame[1:]).reshape(-1).numpy()
             for value in (dynamics.beta, dynamics.threshold)
         )
-        beta, threshold = (value.reshape(-1).numpy() for value in per_neuron)
         return Neuron(beta, threshold, dynamics_code(dynamics.reset, dynamics.delay))
 
     def start(self, run: Tape, frame: torch.Size) -> dict[str, Any]:
@@ -271,3 +270,11 @@ def membranes_of(trace: scan.Trace, frame: torch.Size) -> Tensor:
     """Membranes ``[T, B, ...]`` of a recorded trace."""
     w = torch.from_numpy(trace.w[:, :, : trace.units].copy())
     return w.transpose(0, 1).reshape(trace.steps, *frame)
+
+
+def _one_each(value: Tensor, neurons: torch.Size) -> Tensor:
+    """A constant for each neuron of a frame, or one for all."""
+    if value.numel() == 1:
+        return value
+    # An axis of the batch is 1.
+    return value.reshape(value.shape[-len(neurons) :]).expand(neurons)

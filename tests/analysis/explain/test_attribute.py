@@ -19,7 +19,7 @@ from lfp_snn.analysis.explain.target import (
 )
 from lfp_snn.data import Batch, SampleSet
 from lfp_snn.engine import TemporalLFP
-from lfp_snn.errors import ConfigError, DataError
+from lfp_snn.errors import ConfigError, DataError, NetworkError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.rewards import RateCoded, ties
@@ -113,6 +113,18 @@ def test_mistakes_are_told(explainer: Explainer, recordings: SampleSet) -> None:
     assert isinstance(batch.x, Spikes)
     with pytest.raises(DataError, match="index lists"):
         explainer.attribute(replace(batch, x=batch.x.dense()), OfClass())
+
+
+def test_a_readout_is_refused_with_what_the_caller_can_do() -> None:
+    net = nn.Sequential(
+        nn.Linear(4, 3), leaky(threshold=float("inf"), reset_mechanism="none", output=True)
+    )
+    learner = LEARNERS["lfp"].from_options(net, LFPOptions())
+    advice = "take one whose outputs have a threshold within reach and a reset"
+    with pytest.raises(NetworkError, match=rf"they are a readout\): {advice}\.$"):
+        Explainer(learner, Norm())
+    with pytest.raises(NetworkError, match=rf"{advice}, or go by another way\.$"):
+        Explainer(learner, Norm(), instead="go by another way")
 
 
 def test_what_has_no_network_is_no_learner() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 from torch import nn
 
 from lfp_snn.analysis.prune.criteria import magnitude, randomly, relevance, weights
+from lfp_snn.errors import NetworkError
 from lfp_snn.learners import LEARNERS
 from lfp_snn.learners.lfp import LFPOptions
 from lfp_snn.learners.losses import make_loss, make_surrogate
 from lfp_snn.learners.surrogate import BPTT
 from lfp_snn.spikes import Spikes
 from lfp_snn.training import calibrate
+from tests.engine.compare import leaky
 from tests.oracle_rules import OracleRule, split
 from tests.training.conftest import make_splits
 
@@ -101,3 +104,10 @@ def test_random_orders_follow_from_the_draw(net: nn.Sequential) -> None:
     one, again, other = (randomly(net, draw) for draw in (0, 0, 1))
     for name, numbers in one.items():
         assert torch.equal(numbers, again[name]) and not torch.equal(numbers, other[name])
+
+
+def test_relevance_of_a_readout_is_refused_with_the_criteria_that_take_it() -> None:
+    readout = leaky(threshold=float("inf"), reset_mechanism="none", output=True)
+    learner = LEARNERS["lfp"].from_options(nn.Sequential(nn.Linear(20, 3), readout), LFPOptions())
+    with pytest.raises(NetworkError, match="a reset, or prune by --criteria magnitude,random"):
+        relevance(learner, make_splits().val)
