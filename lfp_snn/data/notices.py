@@ -1,6 +1,7 @@
 """Notices about recordings that can be read but are odd, and may not be what they should be."""
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -61,12 +62,14 @@ class RecordingFigures:
         full: the share of pixels and polarities that have an event in a step, mean over 25 steps;
             0 of channels that are no camera.
         hot: the share of the events that come from few pixels with events in each of the steps.
+        digest: a digest of the events, which copies of a recording have in common.
     """
 
     file: str
     seconds: float
     full: float
     hot: float
+    digest: bytes
 
 
 def figures_of(file: str, events: Events) -> RecordingFigures:
@@ -79,21 +82,24 @@ def figures_of(file: str, events: Events) -> RecordingFigures:
     seen = np.zeros((_STEPS, *events.sensor), bool)
     seen[step, events.p, events.y, events.x] = True
     always = seen.any(1).all(0).ravel()
+    digest = hashlib.sha256()
+    for column in (events.t, events.x, events.y, events.p):
+        digest.update(np.ascontiguousarray(column).tobytes())
     if len(always) < _PIXELS:
-        return RecordingFigures(file, span / 1e6, 0.0, 0.0)
+        return RecordingFigures(file, span / 1e6, 0.0, 0.0, digest.digest())
     few = 0 < always.sum() <= _SOME * len(always)
     hot = float(always[place].mean()) if few else 0.0
-    return RecordingFigures(file, span / 1e6, float(seen.mean()), hot)
+    return RecordingFigures(file, span / 1e6, float(seen.mean()), hot, digest.digest())
 
 
 def notices_of_folder(found: Sequence[RecordingFigures]) -> list[str]:
     """Notices about recordings beside each other, as sentences that name some of the files.
 
     They tell of durations that differ by about 10^3 or 10^6 with none in between, as those of files
-    in other units of time do, of recordings whose steps are full of events, and of pixels that are
-    always on.
+    in other units of time do, of copies of a recording, of recordings whose steps are full of
+    events, and of pixels that are always on.
     """
-    told = _units(found)
+    told = [*_units(found), *_copies(found)]
     full = [each.file for each in found if each.full > _FULL]
     if full:
         told.append(
@@ -133,6 +139,19 @@ def _units(found: Sequence[RecordingFigures]) -> list[str]:
                 f"another unit? Write them anew: lfp-snn data convert FILE DEST --time-unit UNIT"
             )
     return told
+
+
+def _copies(found: Sequence[RecordingFigures]) -> list[str]:
+    """A notice about recordings of the same events, which may lie in several parts or classes."""
+    first = {each.digest: each.file for each in reversed(found)}
+    copies = [each for each in found if first[each.digest] != each.file]
+    if not copies:
+        return []
+    return [
+        f"{_some([each.file for each in copies], len(found))} hold the same events as another "
+        f"({copies[0].file} those of {first[copies[0].digest]}): remove the copies, or what is "
+        "tested may have been trained on"
+    ]
 
 
 def _some(files: Sequence[str], count: int) -> str:

@@ -79,3 +79,13 @@ def test_recordings_full_of_events_and_hot_pixels_are_named_with_a_cure() -> Non
     assert "1 of 2 recordings (hot.bin)" in told and "hot_pixels" in told
     channels = figures_of("emg.csv", recorded(1, count=5000, side=2))
     assert (channels.full, channels.hot) == (0.0, 0.0)
+
+
+def test_copies_of_a_recording_are_told() -> None:
+    whole = recorded(1)
+    named = {"a/1": whole, "a/2": recorded(1.1), "b/9": whole, "b/10": whole}
+    found = [figures_of(name, events) for name, events in named.items()]
+    assert notices_of_folder(found[:2]) == []
+    (told,) = notices_of_folder(found)
+    assert told.startswith("2 of 4 recordings (b/9, b/10) hold the same events as another")
+    assert "(b/9 those of a/1): remove the copies" in told
