@@ -12,8 +12,16 @@ from argparse import Namespace
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dis import get_instructions
 from functools import lru_cache
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
 import numpy as np
@@ -66,10 +74,20 @@ def _slotted(value: object) -> dict[str, Any]:
 @lru_cache(maxsize=1000)
 def _globals_named(function: FunctionType) -> list[str]:
     """The names of globals that a function of a user looks at, and that are no code."""
-    named = function.__code__.co_names
     code = (ModuleType, type, FunctionType, BuiltinFunctionType)
-    found = (name for name in named if name in function.__globals__)
+    found = (name for name in _loaded(function.__code__) if name in function.__globals__)
     return [name for name in found if not isinstance(function.__globals__[name], code)]
+
+
+def _loaded(code: CodeType) -> dict[str, None]:
+    """The names that code takes from globals, in order, that of comprehensions in it included.
+
+    ``co_names`` has those of attributes as well: a global of the same name may change all the time.
+    """
+    found = {step.argval: None for step in get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    for inner in code.co_consts:
+        found |= _loaded(inner) if isinstance(inner, CodeType) else {}
+    return found
 
 
 def _of_function(value: Any) -> Iterator[Any]:

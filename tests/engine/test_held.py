@@ -299,3 +299,28 @@ def test_options_that_change_between_passes_are_seen(change: str, check: bool) -
         Configured.table.update(shift=0.0)
         Configured.gain = 1.0
         set_gain(1.0)
+
+
+class Named(Configured):
+    """Has an attribute whose name a global has too, and a global within a comprehension."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (scaled,) = [GAIN * each for each in (x,)]
+        return super().forward(scaled * self.scale)
+
+    scale = 1.0
+
+
+def test_only_globals_that_a_forward_takes_tell_networks_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = exact(strong(Named(), scale=0.5)).eval()
+    lfp = TemporalLFP(net)
+    lfp.forward(X)
+    known = lfp.structure
+    monkeypatch.setitem(globals(), "scale", 3.0)
+    lfp.forward(X)
+    assert lfp.structure is known
+    monkeypatch.setitem(globals(), "GAIN", -2.0)
+    lfp.forward(X)
+    assert lfp.structure is not known
