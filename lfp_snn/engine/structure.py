@@ -1,7 +1,8 @@
 """The structure of a network: its program, and the layout of what its forward takes.
 
-It is found anew whenever the network has another state (mode, options, submodules) or its input
-another shape, and kept for when the same state and shape come again.
+It is found anew whenever the network has another state (mode, options, submodules), its input
+another shape, or a tensor of which forward reads a value another one; and kept for when the same
+state and shape come again.
 """
 
 from __future__ import annotations
