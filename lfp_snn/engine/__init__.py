@@ -16,11 +16,12 @@ recording     runs a forward on an example and notes what it calls
 copying       copies of modules, also of those that hold graphs of autograd
 draws         whether a forward draws random numbers
 calls         the calls that a recording notes
-held          what a module holds in containers, plain objects, closures and globals
+held          what a module holds in containers and plain objects
+user_code     what a user's functions and classes take of closures, defaults and globals
 undisturbed   runs a module and leaves no trace of that on it
 computed      refuses what a module computes in a way that has no rule
 made          weights that a layer computes from other parameters, pruned ones for instance
-derived       the tensors that a forward computes from parameters, whatever its input is
+derived       the tensors that a forward computes from those of the network, whatever its input is
 examples      what modules give while a forward is recorded: shapes without content
 unrolled      recognises one time step in a recording
 one_step      that step, as the calls that it makes

@@ -1,4 +1,4 @@
-"""Tensors that a forward computes from parameters and buffers alone, whatever its input is.
+"""Tensors that a forward computes from tensors of the network alone, whatever its input is.
 
 A slice of an embedding, the exponential of a scale, a transposed weight: such a tensor is noted as
 what is to be computed, and computed anew at each pass, so that what is behind it learns. A number
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import snntorch as snn
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from lfp_snn.engine.calls import leaves, replaced
-from lfp_snn.engine.supported import METADATA
+from lfp_snn.engine.held import options_in
+from lfp_snn.engine.supported import METADATA, is_leaf
 from lfp_snn.errors import NetworkError
 
 __all__ = ["Derived", "Notes", "constants"]
@@ -71,10 +73,12 @@ class Notes:
         states = {id(state) for neuron in neurons for state in neuron.buffers(recurse=False)}
         # snntorch saves the constants of a neuron, and not its states.
         states -= {id(n) for neuron in neurons for n in neuron.state_dict(keep_vars=True).values()}
-        held = {id(tensor) for tensor in (*root.parameters(), *root.buffers())}
-        self._held = held - states
+        # A user may keep a constant in a plain attribute too, which no buffer registers.
+        own = (options_in(module)[1] for module in root.modules() if not is_leaf(module))
+        held = (*root.parameters(), *root.buffers(), *chain.from_iterable(own))
+        self._held = {id(tensor) for tensor in held} - states
         self._derived: Any = WeakIdKeyDictionary()
-        #: The parameters and buffers of which a value was read, by identity.
+        #: The tensors of the network of which a value was read, by identity.
         self.read: dict[int, Tensor] = {}
 
     def leaf(self, value: Any) -> Any:

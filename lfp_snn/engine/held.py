@@ -1,31 +1,29 @@
 """What a module holds beside tensors and modules: containers, and plain objects of a user.
 
 A user keeps states and options in lists, dicts, ``SimpleNamespace``, dataclasses and objects of
-classes of their own. They are followed wherever a module, or a function of its own, holds them.
+classes of their own. They are followed wherever a module holds them, its class, or what its code
+looks at (:mod:`lfp_snn.engine.user_code`).
 """
 
 from __future__ import annotations
 
 import enum
-import sys
 from argparse import Namespace
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dis import get_instructions
-from functools import lru_cache
-from types import (
-    BuiltinFunctionType,
-    CodeType,
-    FunctionType,
-    MethodType,
-    ModuleType,
-    SimpleNamespace,
-)
+from functools import partial
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+
+from lfp_snn.engine.user_code import (
+    identity_of,
+    is_of_a_library,
+    of_class,
+    of_function,
+)
 
 __all__ = ["OF_TORCH", "Undo", "given_back", "held_by", "options_in"]
 
@@ -34,8 +32,6 @@ Undo = Callable[[], None]
 #: What torch keeps of every module.
 OF_TORCH = frozenset(vars(nn.Module()))
 _SIMPLE = frozenset({bool, int, float, complex, str, bytes, type(None)})
-#: Packages whose objects hold no state of a forward that a user keeps there.
-_LIBRARIES = frozenset({"torch", "numpy", "snntorch", "lfp_snn", "numba", *sys.stdlib_module_names})
 #: How many values are looked at, and how many entries of one.
 MOST, LONG = 2000, 64
 _CONTAINERS = (list, dict, deque, set, np.ndarray)
@@ -47,13 +43,9 @@ def _is_object(value: object) -> bool:
     kind = type(value)
     if kind in (SimpleNamespace, Namespace):
         return True
-    if isinstance(value, _WHOLE) or _is_of_a_library(kind.__module__):
+    if isinstance(value, _WHOLE) or is_of_a_library(kind.__module__):
         return False
     return hasattr(value, "__dict__") or bool(_slots(kind))
-
-
-def _is_of_a_library(module: str | None) -> bool:
-    return module is None or module.partition(".")[0] in _LIBRARIES
 
 
 def _slots(kind: type) -> list[str]:
@@ -71,72 +63,12 @@ def _slotted(value: object) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
-@lru_cache(maxsize=1000)
-def _globals_named(function: FunctionType) -> list[str]:
-    """The names of globals that a function of a user looks at, and that are no code."""
-    code = (ModuleType, type, FunctionType, BuiltinFunctionType)
-    found = (name for name in _loaded(function.__code__) if name in function.__globals__)
-    return [name for name in found if not isinstance(function.__globals__[name], code)]
-
-
-def _loaded(code: CodeType) -> dict[str, None]:
-    """The names that code takes from globals, in order, that of comprehensions in it included.
-
-    ``co_names`` has those of attributes as well: a global of the same name may change all the time.
-    """
-    found = {step.argval: None for step in get_instructions(code) if step.opname == "LOAD_GLOBAL"}
-    for inner in code.co_consts:
-        found |= _loaded(inner) if isinstance(inner, CodeType) else {}
-    return found
-
-
-def _of_function(value: Any) -> Iterator[Any]:
-    """What a function of a user keeps: in its closure, and in the globals that it names."""
-    function = value.__func__ if isinstance(value, MethodType) else value
-    if not isinstance(function, FunctionType) or _is_of_a_library(function.__module__):
-        return
-    for cell in function.__closure__ or ():
-        with suppress(ValueError):  # not filled yet
-            yield cell.cell_contents
-    for name in _globals_named(function):
-        named = function.__globals__.get(name)
-        if isinstance(named, _CONTAINERS) or type(named) in _SIMPLE or _is_object(named):
-            yield named
-
-
-@lru_cache(maxsize=1000)
-def _of_class(kind: Any) -> list[Any]:
-    """The functions and containers of a user's class that could hold something."""
-    found: list[Any] = []
-    for each in kind.__mro__:
-        if _is_of_a_library(each.__module__):
-            break
-        for value in vars(each).values():
-            if isinstance(value, FunctionType):
-                found += [value] if value.__closure__ or _globals_named(value) else []
-            elif isinstance(value, _CONTAINERS) or _is_object(value):
-                found.append(value)
-    return found
-
-
-def _options_of_class(kind: type) -> Iterator[Any]:
-    """The numbers and words that a user's class has as attributes, as they are now."""
-    for each in kind.__mro__:
-        if _is_of_a_library(each.__module__):
-            break
-        for name, value in vars(each).items():
-            if type(value) in _SIMPLE and not name.startswith("__"):
-                yield value
-
-
 def held_by(module: nn.Module) -> Iterator[Any]:
     """What a module holds beside what torch keeps of it, and its class and functions with it."""
     for key, value in vars(module).items():
         if key not in OF_TORCH and type(value) not in _SIMPLE:
             yield value
-    kind: Any = type(module)
-    yield from _of_class(kind)
-    yield from _options_of_class(kind)
+    yield from of_class(type(module))
 
 
 def _entries_of(value: Any) -> Iterator[Any]:
@@ -145,11 +77,14 @@ def _entries_of(value: Any) -> Iterator[Any]:
         yield from value.values()
     elif isinstance(value, list | tuple | deque | set | frozenset):
         yield from value
-    elif isinstance(value, FunctionType | MethodType):
-        yield from _of_function(value)
+    elif isinstance(value, partial):
+        yield from (value.func, value.args, value.keywords)
     elif _is_object(value):
         yield from getattr(value, "__dict__", {}).values()
         yield from _slotted(value).values()
+        yield from of_class(type(value))
+    else:
+        yield from of_function(value)
 
 
 def options_in(module: nn.Module) -> tuple[tuple[Any, ...], list[Any]]:
@@ -176,7 +111,7 @@ def options_in(module: nn.Module) -> tuple[tuple[Any, ...], list[Any]]:
             if isinstance(value, dict):
                 found += [key for key in value if type(key) in _SIMPLE]
             inner = list(_entries_of(value))
-            found.append((type(value), len(inner)))
+            found.append((type(value), len(inner), identity_of(value)))
             pending += inner[::-1] if len(inner) <= LONG and len(seen) < MOST else []
     return tuple(found), tensors
 
