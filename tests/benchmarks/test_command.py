@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +97,16 @@ def test_every_benchmark_has_a_question_and_a_main() -> None:
     assert {"steps", "depth", "loader"} <= known.keys()
     for name in known:
         assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [sys.executable, "-u", "-m", "benchmarks"],
+        stdout=writes,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writes)
+    assert done.stderr == b""
