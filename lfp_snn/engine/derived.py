@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import snntorch as snn
@@ -74,8 +73,8 @@ class Notes:
         # snntorch saves the constants of a neuron, and not its states.
         states -= {id(n) for neuron in neurons for n in neuron.state_dict(keep_vars=True).values()}
         # A user may keep a constant in a plain attribute too, which no buffer registers.
-        own = (options_in(module)[1] for module in root.modules() if not is_leaf(module))
-        held = (*root.parameters(), *root.buffers(), *chain.from_iterable(own))
+        _, own = options_in(module for module in root.modules() if not is_leaf(module))
+        held = (*root.parameters(), *root.buffers(), *own)
         self._held = {id(tensor) for tensor in held} - states
         self._derived: Any = WeakIdKeyDictionary()
         #: The tensors of the network of which a value was read, by identity.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from argparse import Namespace
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FunctionType, MethodType, SimpleNamespace
@@ -18,14 +18,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from lfp_snn.engine.user_code import (
-    identity_of,
-    is_of_a_library,
-    of_class,
-    of_function,
-)
+from lfp_snn.engine.user_code import UserCode, identity_of, is_of_a_library, is_special
 
-__all__ = ["OF_TORCH", "Undo", "given_back", "held_by", "options_in"]
+__all__ = ["OF_TORCH", "Undo", "given_back", "options_in"]
 
 Undo = Callable[[], None]
 
@@ -63,15 +58,54 @@ def _slotted(value: object) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
-def held_by(module: nn.Module) -> Iterator[Any]:
-    """What a module holds beside what torch keeps of it, and its class and functions with it."""
+def attributes_of(module: nn.Module) -> Iterator[Any]:
+    """What a module has in attributes of its own, beside numbers and what torch keeps there."""
     for key, value in vars(module).items():
         if key not in OF_TORCH and type(value) not in _SIMPLE:
             yield value
-    yield from of_class(type(module))
 
 
-def _entries_of(value: Any) -> Iterator[Any]:
+def _walk(
+    modules: Iterable[nn.Module], also: Iterable[Any] = (), longest: int = MOST
+) -> Iterator[tuple[Any, list[Any]]]:
+    """Walk over what modules hold and their code takes: each value, with what it holds, once.
+
+    Of the classes of the modules it is what their forwards reach, by the names in code: what else a
+    user does in a class may change at every step.
+
+    Args:
+        modules: the modules.
+        also: other values to begin with.
+        longest: of how many entries a value may be that is followed.
+    """
+    modules = list(modules)
+    kinds = dict.fromkeys(map(type, modules))
+    code = UserCode(kinds)
+    unnamed: dict[str, list[Any]] = defaultdict(list)
+    pending = [*also, *(value for module in modules for value in attributes_of(module))]
+    for kind in kinds:
+        own = list(code.of_class(kind))
+        # Where forward is a library's, it may call any of the others.
+        every = "forward" not in dict(own)
+        for name, value in own:
+            called = name == "forward" or (is_special(name) and name != "__init__")
+            (pending if every or called else unnamed[name]).append(value)
+    pending.reverse()
+    seen: set[int] = set()
+    while pending:
+        value = pending.pop()
+        if type(value) in _SIMPLE:
+            yield value, []
+        elif id(value) not in seen and len(seen) < MOST:
+            seen.add(id(value))
+            inner = list(_entries_of(value, code))
+            yield value, inner
+            pending += inner[::-1] if len(inner) <= longest else []
+            for name in code.names(value):
+                pending += unnamed.pop(name, ())
+
+
+def _entries_of(value: Any, code: UserCode) -> Iterator[Any]:
     """What a value holds, one level deep."""
     if isinstance(value, dict):
         yield from value.values()
@@ -82,22 +116,19 @@ def _entries_of(value: Any) -> Iterator[Any]:
     elif _is_object(value):
         yield from getattr(value, "__dict__", {}).values()
         yield from _slotted(value).values()
-        yield from of_class(type(value))
+        yield from (each for _, each in code.of_class(type(value)))
     else:
-        yield from of_function(value)
+        yield from code.of_function(value)
 
 
-def options_in(module: nn.Module) -> tuple[tuple[Any, ...], list[Any]]:
-    """The options in what a module holds, in order, and the tensors there.
+def options_in(modules: Iterable[nn.Module]) -> tuple[tuple[Any, ...], list[Tensor]]:
+    """The options in what modules hold and their code takes, in order, and the tensors there.
 
     A tensor with a graph of autograd is a state and no option.
     """
     found: list[Any] = []
     tensors: list[Tensor] = []
-    seen: set[int] = set()
-    pending = list(held_by(module))[::-1]
-    while pending:
-        value = pending.pop()
+    for value, inner in _walk(modules, longest=LONG):
         if type(value) in _SIMPLE:
             found.append(value)
         elif isinstance(value, Tensor):
@@ -106,38 +137,31 @@ def options_in(module: nn.Module) -> tuple[tuple[Any, ...], list[Any]]:
         elif isinstance(value, np.ndarray):
             # Of a long one the look at every pass would take too long.
             found.append(hash(value.tobytes()) if value.size <= MOST else id(value))
-        elif id(value) not in seen:
-            seen.add(id(value))
+        else:
             if isinstance(value, dict):
                 found += [key for key in value if type(key) in _SIMPLE]
-            inner = list(_entries_of(value))
             found.append((type(value), len(inner), identity_of(value)))
-            pending += inner[::-1] if len(inner) <= LONG and len(seen) < MOST else []
     return tuple(found), tensors
 
 
-def given_back(values: Iterable[Any], of_tensor: Callable[[Tensor], Undo] | None) -> list[Undo]:
-    """Functions that give values, and all that they hold, the content that they have now.
+def given_back(
+    modules: Iterable[nn.Module], also: Iterable[Any], of_tensor: Callable[[Tensor], Undo] | None
+) -> list[Undo]:
+    """Functions that give what modules hold and their code takes the content that it has now.
 
     Args:
-        values: the values.
+        modules: the modules.
+        also: other values to give back.
         of_tensor: gives such a function for a tensor; None: tensors keep what they have then.
     """
     undo: list[Undo] = []
-    seen: set[int] = set()
-    pending = list(values)
-    while pending and len(seen) < MOST:
-        value = pending.pop()
-        if id(value) in seen or type(value) in _SIMPLE:
-            continue
-        seen.add(id(value))
+    for value, _ in _walk(modules, also):
         if isinstance(value, Tensor):
             if of_tensor is not None and not isinstance(value, nn.Parameter):
                 undo.append(of_tensor(value))
-            continue
-        back = _back(value)
-        undo += [] if back is None else [back]
-        pending += _entries_of(value)
+        elif type(value) not in _SIMPLE:
+            back = _back(value)
+            undo += [] if back is None else [back]
     return undo
 
 

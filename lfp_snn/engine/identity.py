@@ -44,13 +44,13 @@ def state_of(net: nn.Module, *, modes: bool) -> tuple[object, object]:
         # The program names parameters that a forward takes itself, the module all others.
         parameters = [] if is_leaf(module) else list(module._parameters.values())
         options = [v for k, v in vars(module).items() if type(v) in _SIMPLE and k not in passing]
-        inner, tensors = ((), []) if is_leaf(module) else options_in(module)
         *functions, graded = made_by(module) if isinstance(module, snn.SpikingNeuron) else (None,)
         hooks = list(module._forward_pre_hooks.values())  # those that compute a weight
-        named = (*buffers, *parameters, *functions, *hooks, *tensors)
-        found.append((id(module), *map(id, named), *options, inner, graded))
+        named = (*buffers, *parameters, *functions, *hooks)
+        found.append((id(module), *map(id, named), *options, graded))
         held += [module, *named]
-    return tuple(found), held
+    inner, tensors = options_in(module for module in net.modules() if not is_leaf(module))
+    return (*found, inner, *map(id, tensors)), (*held, *tensors)
 
 
 def contents(tensors: Iterable[Tensor]) -> tuple[int, ...]:

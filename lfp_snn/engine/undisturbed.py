@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lfp_snn.engine.held import OF_TORCH, Undo, given_back, held_by
+from lfp_snn.engine.held import OF_TORCH, Undo, given_back
 from lfp_snn.errors import NetworkError
 from lfp_snn.exclusive import PROCESS_WIDE
 from lfp_snn.norms import PerStep
@@ -160,17 +160,16 @@ def _keep(net: nn.Module, of_tensor: Callable[[Tensor], Undo] | None) -> list[Un
             so do the states of neurons.
     """
     undo: list[Undo] = []
-    held: list[Any] = []
+    of_torch: list[Any] = []
     for module in net.modules():
         own = vars(module)
         but = OF_TORCH if of_tensor is None else frozenset()
         undo.append(_keep_entries(own, but))
-        held += held_by(module)
         if of_tensor is not None:
-            held += [own[key] for key in OF_TORCH if key in own]
+            of_torch += [own[key] for key in OF_TORCH if key in own]
         elif not isinstance(module, snn.SpikingNeuron):
             undo.append(_keep_entries(module._buffers, frozenset()))
-    return [*undo, *given_back(held, of_tensor)]
+    return [*undo, *given_back(net.modules(), of_torch, of_tensor)]
 
 
 def _keep_entries(held: dict[Any, Any], but: frozenset[str]) -> Undo:

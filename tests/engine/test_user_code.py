@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar
 
+import pydantic
 import pytest
 import snntorch as snn
 import torch
 from torch import Tensor, nn
 
 from lfp_snn import TemporalLFP
+from lfp_snn.engine.user_code import UserCode
 from tests.engine.compare import strong, trains
 from tests.engine.test_sequences import exact
 
 X = trains(7, 4, 6)
 
 NUMBER = 1.0
+NOT_OF_FORWARD = 1.0
 TENSOR = torch.tensor(1.0)
 DEFAULT = torch.tensor(1.0)
 FUNCTION: Callable[[float], float] = math.cos
@@ -117,6 +120,9 @@ class Scaled(nn.Module, Mixin):
     def method(self) -> float:
         return 1.0
 
+    def training_step(self) -> float:
+        return NOT_OF_FORWARD
+
     def forward(self, x: Tensor) -> Tensor:
         spk = self.lif1(self.fc1(x) * self.factor(self))
         out: Tensor = self.lif2(self.fc2(spk))
@@ -170,6 +176,10 @@ FACTORS: dict[str, tuple[Callable[[Any], Any], Change]] = {
         lambda net: net.list_of_class[0],
         set_of(Scaled, "list_of_class", [-2.0]),
     ),
+    "by a word": (
+        lambda net: getattr(net, "of_class"),  # noqa: B009
+        set_of(Scaled, "of_class", -2.0),
+    ),
     "static method": (lambda net: net.static(), set_global("NUMBER", -2.0)),
     "property": (lambda net: net.as_property, set_global("NUMBER", -2.0)),
     "another method": (lambda net: net.method(), set_of(Scaled, "method", lambda _: -2.0)),
@@ -216,3 +226,31 @@ def test_what_changed_between_passes_is_seen(
     expected = by_itself(net)
     assert not torch.equal(expected, first)
     assert torch.equal(lfp.forward(X), expected)
+
+
+def test_what_forward_does_not_reach_makes_no_other_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = exact(strong(Scaled(lambda net: net.method()))).eval()
+    lfp = TemporalLFP(net)
+    lfp.forward(X)
+    known = lfp.structure
+    for name, value in (("NUMBER", 2.0), ("NOT_OF_FORWARD", 2.0), ("helper", of_a_helper)):
+        monkeypatch.setitem(globals(), name, value)
+    monkeypatch.setattr(Scaled, "of_class", 2.0)
+    lfp.forward(X)
+    assert lfp.structure is known
+
+
+def test_code_of_packages_that_were_installed_is_not_followed() -> None:
+    assert not list(UserCode([Scaled]).of_function(pydantic.Field))
+    assert not UserCode([Scaled]).names(pydantic.Field)
+    assert not list(UserCode([Scaled]).of_class(pydantic.BaseModel))
+    assert list(UserCode([pydantic.BaseModel]).of_function(pydantic.Field))
+
+
+def test_the_code_of_a_user_is_followed() -> None:
+    code = UserCode([])
+    assert list(code.of_function(helper)) == [None, None, NUMBER]
+    assert "helper" in code.names(of_a_helper)
+    assert dict(code.of_class(Options)) == {"number": 1.0, "inner": [1.0]}
