@@ -150,4 +150,4 @@ def _difference(ours: ArmRecord | None, theirs: ArmRecord | None) -> str:
 def _machine(machine: MachineRecord) -> str:
     processor = re.sub(r"\((R|TM)\)|\bProcessor\b|\bCPU\b.*", "", machine.processor or "unknown")
     threads = "1 thread" if machine.threads == 1 else f"{machine.threads} threads"
-    return f"{' '.join(processor.split())}, {machine.cores} cores, {threads}"
+    return f"{' '.join(processor.split())}, {machine.cores_in_words}, {threads}"

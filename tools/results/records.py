@@ -72,7 +72,7 @@ class MachineRecord(_Kept):
 
     Attributes:
         processor: its name; ``None`` where it was not kept.
-        cores: the number of its cores.
+        cores: the number of its cores that could be used.
         threads: the number of threads of each process.
         processes: the number of processes at a time.
         torch: the version of torch.
@@ -85,6 +85,11 @@ class MachineRecord(_Kept):
     processes: int
     torch: str
     load: tuple[Positive, Positive] | None
+
+    @property
+    def cores_in_words(self) -> str:
+        """The number of cores, as a phrase."""
+        return "1 core" if self.cores == 1 else f"{self.cores} cores"
 
     @field_validator("load")
     @classmethod

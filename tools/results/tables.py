@@ -214,7 +214,7 @@ def _where(machine: MachineRecord) -> str:
     else:
         low, high = machine.load
         load = f"load {low:.1f}" if low == high else f"load {low:.1f} to {high:.1f}"
-    return f"{machine.cores} cores of {processor}, {threads}{several}, {load}"
+    return f"{machine.cores_in_words} of {processor}, {threads}{several}, {load}"
 
 
 def _together(machines: Iterable[MachineRecord]) -> Iterator[MachineRecord]:
