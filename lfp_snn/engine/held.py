@@ -76,7 +76,7 @@ def _walk(
     Args:
         modules: the modules.
         also: other values to begin with.
-        longest: of how many entries a value may be that is followed.
+        longest: the number of entries up to which a value is followed.
     """
     modules = list(modules)
     kinds = dict.fromkeys(map(type, modules))
