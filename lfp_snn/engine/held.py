@@ -27,9 +27,8 @@ Undo = Callable[[], None]
 #: What torch keeps of every module.
 OF_TORCH = frozenset(vars(nn.Module()))
 _SIMPLE = frozenset({bool, int, float, complex, str, bytes, type(None)})
-#: How many values are looked at, and how many entries of one.
+#: How many values are looked at for each module, and how many entries of one.
 MOST, LONG = 2000, 64
-_CONTAINERS = (list, dict, deque, set, np.ndarray)
 _WHOLE = (type, nn.Module, Tensor, FunctionType, MethodType, enum.Enum)
 
 
@@ -58,7 +57,7 @@ def _slotted(value: object) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
-def attributes_of(module: nn.Module) -> Iterator[Any]:
+def _attributes_of(module: nn.Module) -> Iterator[Any]:
     """What a module has in attributes of its own, beside numbers and what torch keeps there."""
     for key, value in vars(module).items():
         if key not in OF_TORCH and type(value) not in _SIMPLE:
@@ -82,7 +81,7 @@ def _walk(
     kinds = dict.fromkeys(map(type, modules))
     code = UserCode(kinds)
     unnamed: dict[str, list[Any]] = defaultdict(list)
-    pending = [*also, *(value for module in modules for value in attributes_of(module))]
+    pending = [*also, *(value for module in modules for value in _attributes_of(module))]
     for kind in kinds:
         own = list(code.of_class(kind))
         # Where forward is a library's, it may call any of the others.
@@ -92,11 +91,12 @@ def _walk(
             (pending if every or called else unnamed[name]).append(value)
     pending.reverse()
     seen: set[int] = set()
+    most = MOST * len(modules)
     while pending:
         value = pending.pop()
         if type(value) in _SIMPLE:
             yield value, []
-        elif id(value) not in seen and len(seen) < MOST:
+        elif id(value) not in seen and len(seen) < most:
             seen.add(id(value))
             inner = list(_entries_of(value, code))
             yield value, inner

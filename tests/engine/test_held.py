@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lfp_snn import TemporalLFP
+from lfp_snn.engine.held import options_in
 from lfp_snn.errors import NetworkError
 from lfp_snn.learners import LEARNERS
 from tests.engine.compare import assert_same_feedback, run, strong, trains
@@ -324,3 +325,15 @@ def test_only_globals_that_a_forward_takes_tell_networks_apart(
     monkeypatch.setitem(globals(), "GAIN", -2.0)
     lfp.forward(X)
     assert lfp.structure is not known
+
+
+def test_options_are_seen_in_the_last_of_many_modules() -> None:
+    modules: list[Any] = [Configured() for _ in range(4)]
+    for module in modules:
+        module.many = [[SimpleNamespace(gain=1.0) for _ in range(40)] for _ in range(30)]
+    before, _ = options_in(modules)
+    for module in modules:
+        module.many[-1][-1].gain = 2.0
+        after, _ = options_in(modules)
+        assert after != before
+        before = after
